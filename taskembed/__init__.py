@@ -1,0 +1,3 @@
+"""Batch indexing and search with task-aware embeddings."""
+
+__version__ = "0.1.0"

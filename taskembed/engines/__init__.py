@@ -1,0 +1,1 @@
+"""What runs a model: one module an engine, imported only when it is used."""

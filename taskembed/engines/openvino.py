@@ -1,0 +1,89 @@
+"""The CPU engine: OpenVINO, from a compiled blob; needs no torch to run.
+
+Measured against torch on the same cores in benchmarks/encode.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.tokens import Batch
+
+# OpenVINO reports its use over the network when a package of that name can be imported. Offline
+# means offline: without it, OpenVINO uses a stub of its own, and starts 30 ms sooner.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: not importable
+
+import openvino  # noqa: E402  # after the line above
+
+PRECISIONS = {"bf16": "bf16", "fp16": "f16", "fp32": "f32"}
+TOKEN_BUDGET = 2_048  # tokens a batch: larger ones fall out of the cores' caches
+
+
+class OpenVinoEngine:
+    """A compiled model on the CPU.
+
+    Args:
+        blob: what `compile_blob` gave.
+        precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the CPU computes with it.
+        threads: how many to use; None for every core that the process may use.
+        one_query: ready for one short text rather than for many.
+    """
+
+    name = "openvino"
+    token_budget = TOKEN_BUDGET
+
+    def __init__(
+        self, blob: memoryview, *, precision: str, threads: int | None, one_query: bool
+    ) -> None:
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY" if one_query else "THROUGHPUT",
+        }
+        if precision != "auto":
+            settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[precision]
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        self._blob = blob  # the compiled model reads its weights from there
+        tensor = openvino.Tensor(np.frombuffer(blob, np.uint8))
+        self._model = openvino.Core().import_model(tensor, "CPU", settings)
+        element = self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.precision = {"f32": "fp32", "f16": "fp16"}.get(element, element)
+
+    def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
+        """Yield each batch with float32[n, dim], in any order."""
+        done: deque[tuple[Batch, npt.NDArray[np.float32]]] = deque()
+
+        def collect(request: Any, batch: Batch) -> None:  # noqa: ANN401  # OpenVINO has no types
+            done.append((batch, request.get_output_tensor(0).data.copy()))
+
+        count = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        queue = openvino.AsyncInferQueue(self._model, count)
+        queue.set_callback(collect)
+        for batch in batches:
+            queue.start_async([batch.input_ids, batch.attention_mask, batch.pooling_mask], batch)
+            while done:
+                yield done.popleft()
+        queue.wait_all()
+        yield from done
+
+
+def engine_version() -> str:
+    """Return what a blob depends on."""
+    return f"openvino {openvino.get_version()}"
+
+
+def compile_blob(model: Any, example: tuple[Any, Any, Any]) -> bytes:  # noqa: ANN401  # a torch module
+    """Convert a torch module, traced on `example`, to a blob.
+
+    Raises:
+        Exception: whatever the conversion of an unusual model raises.
+    """
+    converted = openvino.convert_model(model, example_input=example)
+    compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    exported = compiled.export_model()
+    return bytes(exported if isinstance(exported, bytes) else exported.getvalue())

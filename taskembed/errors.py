@@ -1,0 +1,154 @@
+"""Every failure a user can meet: its exit code, its message, its hint.
+
+    TaskembedError
+    ├── UsageError                2   the command's words do not fit together
+    ├── BadInputError            65   the input cannot be used
+    │   ├── BadRecordError            one record of it, named by file and line
+    │   └── BadVectorError            a vector of the model is not finite, or has no length
+    ├── NotFoundError            66   no such input, no such index
+    ├── ModelUnavailableError    69   the model cannot be loaded, or does not know the task
+    ├── StorageError             74   the disk is full, or an input or output operation failed
+    ├── IndexBusyError           75   another process writes to the index
+    ├── IndexDamagedError        76   what is on disk is not what was written
+    ├── AccessDeniedError        77   the operating system does not permit it
+    ├── SpaceMismatchError       78   the query or the documents live in another embedding space
+    │   └── NewerFormatError          the index was written by a newer taskembed
+    └── StoppedError        130, 143  a signal asked to stop; what was committed is safe
+
+A message says what, which, and why; the hint says what to type next.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process answers to a shell. The numbers are those of sysexits.h where it has one."""
+
+    OK = 0
+    PARTIAL = 1
+    USAGE = 2
+    BAD_INPUT = 65
+    NOT_FOUND = 66
+    MODEL_UNAVAILABLE = 69
+    BUG = 70
+    STORAGE = 74
+    BUSY = 75
+    DAMAGED = 76
+    ACCESS_DENIED = 77
+    SPACE_MISMATCH = 78
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+    TERMINATED = 143
+
+
+class TaskembedError(Exception):
+    """The root: a message for people, a hint, an exit code for scripts."""
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.safe_documents: int | None = None  # in the index, when indexing was what failed
+
+
+class UsageError(TaskembedError):
+    """The command's words do not fit together."""
+
+    exit_code = ExitCode.USAGE
+
+
+class BadInputError(TaskembedError):
+    """The input cannot be used."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class BadRecordError(BadInputError):
+    """One record cannot be used; `source` is "file:line", `raw` its text as far as it is known."""
+
+    def __init__(self, source: str, reason: str, *, raw: str = "", hint: str | None = None) -> None:
+        super().__init__(f"{source}: {reason}", hint=hint)
+        self.source = source
+        self.reason = reason
+        self.raw = raw
+
+
+class BadVectorError(BadInputError):
+    """The model gave a vector that cannot be compared: not finite, or without a length."""
+
+
+class NotFoundError(TaskembedError):
+    """There is no such input or index."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class ModelUnavailableError(TaskembedError):
+    """The model cannot be loaded, or does not know the task."""
+
+    exit_code = ExitCode.MODEL_UNAVAILABLE
+
+
+class StorageError(TaskembedError):
+    """The disk is full, or an input or output operation failed."""
+
+    exit_code = ExitCode.STORAGE
+
+
+class IndexBusyError(TaskembedError):
+    """Another process is writing to the index."""
+
+    exit_code = ExitCode.BUSY
+
+
+class IndexDamagedError(TaskembedError):
+    """What is on disk is not what was written."""
+
+    exit_code = ExitCode.DAMAGED
+
+
+class AccessDeniedError(TaskembedError):
+    """The operating system does not permit it."""
+
+    exit_code = ExitCode.ACCESS_DENIED
+
+
+class SpaceMismatchError(TaskembedError):
+    """The query or the documents live in another embedding space than the index."""
+
+    exit_code = ExitCode.SPACE_MISMATCH
+
+
+class NewerFormatError(SpaceMismatchError):
+    """The index was written by a newer taskembed."""
+
+
+class StoppedError(TaskembedError):
+    """A signal asked to stop; what was committed is safe."""
+
+    def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = ExitCode(128 + signal_number)
+
+
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_ABSENT = {errno.ENOENT, errno.ENOTDIR}
+
+
+def from_os_error(error: OSError, what: str) -> TaskembedError:
+    """Return the error of ours that says what the operating system said about `what`."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    message = f"{what}: {reason}"
+    if error.errno in _DENIED:
+        return AccessDeniedError(message, hint="run as a user who may, or choose another place")
+    if error.errno in _ABSENT:
+        return NotFoundError(message, hint="check the path")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageError(message, hint="free some space and run the same command again")
+    return StorageError(message)

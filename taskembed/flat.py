@@ -1,0 +1,80 @@
+"""Exact search over unit vectors with FAISS: the one module that knows FAISS.
+
+FAISS is used on bytes that we wrote, synced and checked ourselves: its own `write_index` returns
+normally with a truncated file when the disk is full (64 of 399 sizes measured), and its reader
+loads damaged vectors without a word. See docs/adr/0003-commit-protocol.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss as _faiss
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.vectors import Flags, FloatRows
+
+# FAISS's published types are those of the C++ signatures, which its Python layer replaces.
+faiss: Any = _faiss
+
+MIN_HEADER_BYTES = 256  # more than the header of a flat index, which is 45 bytes
+
+
+class Flat:
+    """Vectors in memory: float32[rows, dim], inner product."""
+
+    def __init__(self, index: Any) -> None:  # noqa: ANN401  # FAISS publishes no types
+        self._index = index
+
+    def search(
+        self, queries: FloatRows, k: int, alive: Flags | None = None
+    ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+        """Return the k best rows of each query, best first.
+
+        Args:
+            queries: float32[n, dim].
+            k: at most the number of (alive) rows.
+            alive: bool[rows]: only these rows are answered; None for all.
+
+        Returns:
+            Scores float32[n, k] and rows int64[n, k].
+        """
+        if k == 0:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        if alive is None:
+            return self._index.search(queries, k)  # type: ignore[no-any-return]
+        bits = np.packbits(alive, bitorder="little")
+        chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        return self._index.search(queries, k, params=chosen)  # type: ignore[no-any-return]
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> FloatRows:
+        """Return the vectors of those rows, float32[len(rows), dim]."""
+        return self._index.reconstruct_batch(rows)  # type: ignore[no-any-return]
+
+
+def to_bytes(vectors: FloatRows) -> memoryview:
+    """Return a serialised IndexFlatIP of float32[n, dim]."""
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return memoryview(faiss.serialize_index(index))
+
+
+def from_bytes(data: bytearray, *, rows: int, dim: int) -> Flat:
+    """Read what `to_bytes` gave.
+
+    Raises:
+        ValueError: it is not that, or not of that shape.
+    """
+    # A hostile header can ask for gigabytes: no vector is larger than the file.
+    faiss.set_deserialization_vector_byte_limit(len(data) + MIN_HEADER_BYTES)
+    faiss.set_deserialization_loop_limit(len(data) + MIN_HEADER_BYTES)
+    try:
+        index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+    except (RuntimeError, AssertionError, MemoryError) as error:
+        raise ValueError("FAISS cannot read it") from error
+    if not isinstance(index, faiss.IndexFlat) or (index.ntotal, index.d) != (rows, dim):
+        raise ValueError(f"it is not a flat index of {rows:,} vectors of {dim} numbers")
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise ValueError("its metric is not the inner product")
+    return Flat(index)

@@ -1,0 +1,56 @@
+"""The guard: documents, queries and vectors prove that they live in the space of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from taskembed.errors import BadVectorError, SpaceMismatchError
+from taskembed.space import EmbeddingSpace
+from taskembed.vectors import FloatRows
+
+NORM_TOLERANCE = 1e-3  # of unit length; float32 rows that were normalised are within 1e-6
+
+
+def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint: str) -> None:
+    """Return when vectors of the two spaces can be compared.
+
+    Raises:
+        SpaceMismatchError: they cannot; the message lists every field in which the spaces differ.
+    """
+    differences = stored.differences(offered)
+    if not differences:
+        return
+    lines = [
+        f"  {item.field}: the index has {item.ours!r}, not {item.theirs!r}" for item in differences
+    ]
+    why = "vectors of different spaces cannot be compared: their scores would mean nothing"
+    raise SpaceMismatchError(
+        "\n".join(["this is another embedding space than that of the index", *lines, f"  {why}"]),
+        hint=hint,
+    )
+
+
+def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Sequence[str]) -> None:
+    """Return when row i of `vectors` can stand for sources[i] in the space.
+
+    Raises:
+        BadVectorError: a shape, a type or a number is wrong; the message names the first source.
+    """
+    expected = (len(sources), space.dim)
+    if vectors.shape != expected or vectors.dtype != np.float32:
+        raise BadVectorError(
+            f"the model gave {vectors.dtype}{list(vectors.shape)} for {sources[0]}, "
+            f"not float32{list(expected)}"
+        )
+    norms = np.linalg.norm(vectors, axis=1)
+    bad = ~np.isfinite(norms)
+    if space.normalize:
+        bad |= ~(np.abs(norms - 1) < NORM_TOLERANCE)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise BadVectorError(
+            f"{sources[row]}: the model gave a vector of length {norms[row]:.3g}, not 1",
+            hint="try --precision fp32; nothing of this batch was indexed",
+        )

@@ -1,0 +1,263 @@
+"""An index as a reader sees it: one generation, opened once, answering until it is closed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from taskembed.errors import IndexDamagedError
+from taskembed.segments import Segment, SegmentInfo, StoredDocument, segment_infos
+from taskembed.space import EmbeddingSpace
+from taskembed.store import Damage, Snapshot, damaged, manifest_name, open_newest
+from taskembed.vectors import FloatRows
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document that was found.
+
+    Attributes:
+        rank: 1 for the best.
+        doc_id: the document's id.
+        score: inner product of the unit vectors: the cosine, -1 to 1.
+        text: what was embedded, without the prompt.
+        metadata: the document's other fields.
+    """
+
+    rank: int
+    doc_id: str
+    score: float
+    text: str
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A set of segments in one space, and how they were made: what a manifest's body holds.
+
+    Attributes:
+        space: where the vectors live.
+        segments: oldest first.
+        made_by: what made the vectors, for people: the engine, its precision, the version. Two
+            engines differ in the last digits only, so this is no part of the space.
+    """
+
+    space: EmbeddingSpace
+    segments: tuple[SegmentInfo, ...] = ()
+    made_by: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that it needs."""
+        return [name for segment in self.segments for name in segment.files]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the part as what JSON can hold."""
+        return {
+            "space": self.space.to_json(),
+            "segments": [asdict(segment) for segment in self.segments],
+            "made_by": dict(self.made_by),
+        }
+
+    @classmethod
+    def from_json(cls, values: object) -> Part:
+        """Read what `to_json` gave.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        if not isinstance(values, dict) or values.keys() != {"space", "segments", "made_by"}:
+            raise ValueError("a part without its exact fields")
+        space = EmbeddingSpace.from_json(values["space"])
+        return cls(space, tuple(segment_infos(values["segments"])), values["made_by"])
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The body of a manifest: what is answered from, and what is being made to replace it."""
+
+    live: Part
+    building: Part | None = None
+    committed_at: str = ""  # ISO 8601, UTC
+
+    def to_json(self) -> dict[str, object]:
+        """Return the contents as what JSON can hold."""
+        building = self.building.to_json() if self.building else None
+        return {
+            "live": self.live.to_json(),
+            "building": building,
+            "committed_at": self.committed_at,
+        }
+
+    @classmethod
+    def of(cls, folder: Path, snapshot: Snapshot) -> Contents:
+        """Read the body of a generation.
+
+        Raises:
+            IndexDamagedError: it is not what was written.
+        """
+        body = snapshot.body
+        try:
+            building = body["building"]
+            return cls(
+                Part.from_json(body["live"]),
+                None if building is None else Part.from_json(building),
+                str(body["committed_at"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            name = manifest_name(snapshot.generation)
+            raise damaged(folder, Damage(name, str(error))) from error
+
+
+class Index:
+    """One whole generation of an index, for as long as it is open.
+
+    It takes no lock and writes nothing, so it works on a read-only folder, and while a writer runs.
+    Every file that it opens is checked; vectors are read at the first search.
+
+    Example:
+        with Index.open("taskembed-index") as index:
+            print(len(index), index.space.task)
+    """
+
+    def __init__(
+        self, folder: Path, snapshot: Snapshot, contents: Contents, segments: Sequence[Segment]
+    ) -> None:
+        self.folder = folder
+        self.snapshot = snapshot
+        self.contents = contents
+        self._segments = segments
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Index:
+        """Open the newest generation.
+
+        Raises:
+            NotFoundError: there is no index.
+            IndexDamagedError: a file is not what was written.
+            NewerFormatError: it was written by a newer taskembed.
+        """
+        path = Path(folder)
+
+        def opened(snapshot: Snapshot) -> Index:
+            contents = Contents.of(path, snapshot)
+            segments = open_segments(path, snapshot, contents.live)
+            return cls(path, snapshot, contents, segments)
+
+        return open_newest(path, opened)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space that every vector of the index lives in."""
+        return self.contents.live.space
+
+    @property
+    def generation(self) -> int:
+        """The number of the generation that answers."""
+        return self.snapshot.generation
+
+    def __len__(self) -> int:
+        return sum(info.live_rows for info in self.contents.live.segments)
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        for segment in self._segments:
+            segment.close()
+
+    def load(self) -> None:
+        """Read and check all vectors now rather than at the first search."""
+        for segment in self._segments:
+            segment.vectors()
+
+    def nearest(self, queries: FloatRows, k: int) -> list[list[Hit]]:
+        """Return the k best documents of each query, best first; equal scores by document id.
+
+        It searches whatever it is given: `pipeline.search_index` is where a query proves that it
+        lives in the space.
+
+        Args:
+            queries: float32[n, dim], unit length.
+            k: how many; fewer when the index holds fewer.
+        """
+        self.load()
+        candidates: list[list[tuple[float, StoredDocument]]] = [[] for _ in queries]
+        for segment in self._segments:
+            _add_candidates(candidates, segment, queries, k)
+        return [_best(found, k) for found in candidates]
+
+
+def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:
+    """Open the segments of a part; the caller closes them.
+
+    Raises:
+        FileNotFoundError: a file is not there (any more): a newer generation may be.
+        IndexDamagedError: a file is not what was written.
+    """
+    with ExitStack() as stack:
+        segments = []
+        for info in part.segments:
+            segment = Segment(folder, snapshot, info, part.space.dim)
+            stack.callback(segment.close)
+            segments.append(segment)
+        stack.pop_all()
+    return segments
+
+
+def _add_candidates(
+    candidates: list[list[tuple[float, StoredDocument]]],
+    segment: Segment,
+    queries: FloatRows,
+    k: int,
+) -> None:
+    """Add the k best documents of a segment to each query's, with all that equal the k-th."""
+    limit = segment.info.live_rows
+    asked = min(k + 1, limit)
+    scores, rows = segment.search(queries, asked)
+    # Subtle: which of equal scores come first must not depend on k, so when the last one asked for
+    # equals the k-th, more are asked for until it does not.
+    while asked < limit and k and bool((scores[:, -1] == scores[:, k - 1]).any()):
+        asked = min(asked * 2, limit)
+        scores, rows = segment.search(queries, asked)
+    keep = scores >= scores[:, min(k, asked) - 1, None] if asked and k else scores > np.inf
+    documents = segment.documents(int(row) for row in rows[keep])
+    for query, found in enumerate(candidates):
+        for position in np.flatnonzero(keep[query]):
+            document = documents[int(rows[query, position])]
+            found.append((float(scores[query, position]), document))
+
+
+def _best(found: list[tuple[float, StoredDocument]], k: int) -> list[Hit]:
+    ordered = sorted(found, key=lambda item: (-item[0], item[1].doc_id))[:k]
+    return [
+        Hit(rank, document.doc_id, score, document.text, _metadata(document))
+        for rank, (score, document) in enumerate(ordered, start=1)
+    ]
+
+
+def _metadata(document: StoredDocument) -> Mapping[str, object]:
+    try:
+        metadata = json.loads(document.metadata)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise IndexDamagedError(
+            f"the index is damaged: the metadata of document {document.doc_id!r} is not JSON"
+        )
+    return metadata

