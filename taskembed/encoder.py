@@ -137,23 +137,30 @@ class TextEncoder:
     def _batches(
         self, texts: Sequence[str], prompt_type: PromptType, truncated: Flags
     ) -> Iterator[Batch]:
-        """Yield batches of texts of about one length, tokenising ahead in a thread."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
-        slices = [order[i : i + TOKENIZED_AT_ONCE] for i in range(0, len(order), TOKENIZED_AT_ONCE)]
-        tokenizer = self.tokenizer(prompt_type)
-        budget = self.engine.token_budget
+        """Yield batches of texts of about one length; note in `truncated` which were cut."""
+        items = _tokenized_ahead(texts, self.tokenizer(prompt_type), truncated)
+        return batches(items, self.engine.token_budget)
 
-        def tokenize(rows: list[int]) -> list[Tokens]:
-            return tokenizer.tokenize([texts[row] for row in rows])
 
-        with ThreadPoolExecutor(1) as thread:
-            futures = [thread.submit(tokenize, rows) for rows in slices[:2]]
-            for position, rows in enumerate(slices):
-                tokens = futures.pop(0).result()
-                if position + 2 < len(slices):
-                    futures.append(thread.submit(tokenize, slices[position + 2]))
-                truncated[rows] = [item.truncated for item in tokens]
-                yield from batches(rows, tokens, budget)
+def _tokenized_ahead(
+    texts: Sequence[str], tokenizer: PromptTokenizer, truncated: Flags
+) -> Iterator[tuple[int, Tokens]]:
+    """Yield the number and the tokens of each text, longest first; a thread tokenises ahead."""
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
+    slices = [order[i : i + TOKENIZED_AT_ONCE] for i in range(0, len(order), TOKENIZED_AT_ONCE)]
+
+    def tokenize(rows: list[int]) -> list[Tokens]:
+        return tokenizer.tokenize([texts[row] for row in rows])
+
+    with ThreadPoolExecutor(1) as thread:
+        futures = [thread.submit(tokenize, rows) for rows in slices[:2]]
+        for position, rows in enumerate(slices):
+            tokens = futures.pop(0).result()
+            if position + 2 < len(slices):
+                futures.append(thread.submit(tokenize, slices[position + 2]))
+            truncated[rows] = [item.truncated for item in tokens]
+            items = zip(rows, tokens, strict=True)
+            yield from sorted(items, key=lambda item: len(item[1].ids), reverse=True)
 
 
 def load_encoder(  # noqa: PLR0913  # all but the first two are optional and named

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from taskembed.errors import BadVectorError, SpaceMismatchError
-from taskembed.space import EmbeddingSpace
+from taskembed.space import Difference, EmbeddingSpace, Task
 from taskembed.vectors import FloatRows
 
 NORM_TOLERANCE = 1e-3  # of unit length; float32 rows that were normalised are within 1e-6
@@ -22,14 +22,27 @@ def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint:
     differences = stored.differences(offered)
     if not differences:
         return
-    lines = [
-        f"  {item.field}: the index has {item.ours!r}, not {item.theirs!r}" for item in differences
-    ]
+    lines = [f"  {_said(item)}" for item in differences]
     why = "vectors of different spaces cannot be compared: their scores would mean nothing"
     raise SpaceMismatchError(
         "\n".join(["this is another embedding space than that of the index", *lines, f"  {why}"]),
         hint=hint,
     )
+
+
+def _said(difference: Difference) -> str:
+    name = difference.field
+    ours, theirs = (
+        value.value if isinstance(value, Task) else value
+        for value in (difference.ours, difference.theirs)
+    )
+    if name in {"weights_digest", "adapter_digest"}:
+        what = name.removesuffix("_digest")
+        return (
+            f"{what}: they differ from those that built this index "
+            f"(sha256 {str(ours)[:12] or 'none'}, now {str(theirs)[:12] or 'none'})"
+        )
+    return f"{name}: the index has {ours!r}, not {theirs!r}"
 
 
 def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Sequence[str]) -> None:

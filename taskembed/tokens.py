@@ -7,7 +7,7 @@ a tokenizer may join characters across the seam. The suffix is put on after the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,35 +93,38 @@ def load_tokenizer(json_text: str) -> Tokenizer:
     return tokenizer
 
 
-def batches(rows: Sequence[int], tokens: Sequence[Tokens], budget: int) -> Iterator[Batch]:
-    """Yield batches of about `budget` tokens, padding included, longest texts first.
+def batches(items: Iterable[tuple[int, Tokens]], budget: int) -> Iterator[Batch]:
+    """Yield batches of about `budget` tokens, padding included, in the order of `items`.
 
     Args:
-        rows: the number of each text.
-        tokens: tokens[i] is of rows[i].
+        items: the number of each text and its tokens, best sorted by length.
         budget: tokens a batch; a longer text is a batch of its own.
     """
-    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids), reverse=True)
-    start = 0
-    while start < len(order):
-        length = len(tokens[order[start]].ids)
-        some = order[start : start + max(1, budget // max(1, length))]
-        start += len(some)
-        yield _padded([rows[i] for i in some], [tokens[i] for i in some], length)
+    group: list[tuple[int, Tokens]] = []
+    longest = 0
+    for row, tokens in items:
+        padded_length = max(longest, len(tokens.ids))
+        if group and padded_length * (len(group) + 1) > budget:
+            yield _padded(group, longest)
+            group, padded_length = [], len(tokens.ids)
+        group.append((row, tokens))
+        longest = padded_length
+    if group:
+        yield _padded(group, longest)
 
 
-def _padded(rows: list[int], tokens: list[Tokens], length: int) -> Batch:
-    shape = (len(rows), length)
+def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
+    shape = (len(group), length)
     input_ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for row, item in enumerate(tokens):
-        input_ids[row, : len(item.ids)] = item.ids
-        mask[row, : len(item.ids)] = 1
+    for position, (_, tokens) in enumerate(group):
+        input_ids[position, : len(tokens.ids)] = tokens.ids
+        mask[position, : len(tokens.ids)] = 1
     pooling_mask = mask
-    if any(item.prompt_length for item in tokens):
+    if any(tokens.prompt_length for _, tokens in group):
         pooling_mask = mask.copy()
-        for row, item in enumerate(tokens):
-            pooling_mask[row, : item.prompt_length] = 0
-    return Batch(np.array(rows, np.int64), input_ids, mask, pooling_mask)
+        for position, (_, tokens) in enumerate(group):
+            pooling_mask[position, : tokens.prompt_length] = 0
+    return Batch(np.array([row for row, _ in group], np.int64), input_ids, mask, pooling_mask)
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

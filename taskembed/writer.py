@@ -232,7 +232,7 @@ class IndexWriter:
         """Commit, and let a part that was built beside the live one take its place."""
         self.commit(made_by)
         if self._rebuilding:
-            self._contents = Contents(replace(self._part, made_by=dict(made_by)))
+            self._contents = Contents(self._part)
             self._rebuilding = False
             self._commit_contents()
 

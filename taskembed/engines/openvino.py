@@ -56,20 +56,31 @@ class OpenVinoEngine:
 
     def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
         """Yield each batch with float32[n, dim], in any order."""
-        done: deque[tuple[Batch, npt.NDArray[np.float32]]] = deque()
-
-        def collect(request: Any, batch: Batch) -> None:  # noqa: ANN401  # OpenVINO has no types
-            done.append((batch, request.get_output_tensor(0).data.copy()))
-
+        # Subtle: OpenVINO's own AsyncInferQueue calls back into Python from its threads, and joins
+        # them while it holds the interpreter's lock: one exit in five hung or aborted. Requests
+        # that are waited for in turn need no callback, and keep every stream as busy.
         count = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        queue = openvino.AsyncInferQueue(self._model, count)
-        queue.set_callback(collect)
+        idle = [self._model.create_infer_request() for _ in range(count)]
+        running: deque[tuple[Batch, Any]] = deque()
         for batch in batches:
-            queue.start_async([batch.input_ids, batch.attention_mask, batch.pooling_mask], batch)
-            while done:
-                yield done.popleft()
-        queue.wait_all()
-        yield from done
+            if not idle:
+                yield self._finished(running, idle)
+            request = idle.pop()
+            request.start_async([batch.input_ids, batch.attention_mask, batch.pooling_mask])
+            running.append((batch, request))
+        while running:
+            yield self._finished(running, idle)
+
+    @staticmethod
+    def _finished(
+        running: deque[tuple[Batch, Any]], idle: list[Any]
+    ) -> tuple[Batch, npt.NDArray[np.float32]]:
+        """Wait for the request that was started first."""
+        batch, request = running.popleft()
+        request.wait()
+        vectors = request.get_output_tensor(0).data.copy()
+        idle.append(request)
+        return batch, vectors
 
 
 def engine_version() -> str:

@@ -1,0 +1,341 @@
+"""`taskembed index` and `taskembed delete`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import options as opt
+from taskembed.cli.output import json_text, message, write
+from taskembed.cli.progress import progress
+from taskembed.cli.settings import engine_settings
+from taskembed.cli.stopping import Stopper
+from taskembed.errors import ExitCode, NotFoundError, UsageError
+from taskembed.space import Task
+
+if TYPE_CHECKING:
+    from taskembed.encoder import EngineSettings, TextEncoder
+    from taskembed.pipeline import IndexSummary
+    from taskembed.space import EmbeddingSpace
+
+
+class InputFormat(Enum):
+    """What an input is, when its name does not say."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    CSV = "csv"
+    TSV = "tsv"
+
+
+class Duplicates(Enum):
+    """Which of two documents with one id stays."""
+
+    LAST = "last"
+    FIRST = "first"
+    ERROR = "error"
+
+
+DEFAULT_TEMPLATE = "{title?} {text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user said of the space; None is what was not said."""
+
+    model: str | None
+    revision: str | None
+    task: Task | None
+    query_prompt: str | None
+    document_prompt: str | None
+    template: str
+
+
+def existing_space(folder: Path) -> EmbeddingSpace | None:
+    """Return the space of the index in a folder; None when there is no index."""
+    from taskembed.index import Contents
+    from taskembed.store import read_newest
+
+    try:
+        return Contents.of(folder, read_newest(folder)).live.space
+    except NotFoundError:
+        return None
+
+
+def choose_encoder(
+    space: EmbeddingSpace | None, wanted: Wanted, settings: EngineSettings
+) -> TextEncoder:
+    """Return the encoder that was asked for: what was not said is as in the index's space.
+
+    Raises:
+        UsageError: there is no index yet, and no task was named.
+    """
+    from taskembed.encoder import load_encoder, load_encoder_of
+
+    task = wanted.task or (space and space.task)
+    if task is None:
+        raise UsageError(
+            "a new index needs its task",
+            hint=f"--task {'|'.join(task.value for task in Task)}",
+        )
+    same_model = space and wanted.model in {None, space.model} and not wanted.revision
+    same_prompts = wanted.query_prompt is None and wanted.document_prompt is None
+    if space and same_model and same_prompts and task is space.task:
+        return load_encoder_of(replace(space, template=wanted.template), settings)
+    return load_encoder(
+        wanted.model or (space.model if space else "minilm"),
+        task,
+        revision=wanted.revision or (space.revision if space and same_model else None) or None,
+        query_prompt=wanted.query_prompt,
+        document_prompt=wanted.document_prompt,
+        template=wanted.template,
+        settings=settings,
+    )
+
+
+def index(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="JSONL, Parquet, CSV, TSV (also .gz, .zst), folders, or - for stdin.",
+        ),
+    ],
+    task: opt.TaskOption = None,
+    model: opt.ModelOption = None,
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    revision: opt.RevisionOption = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    format_name: Annotated[
+        InputFormat | None,
+        typer.Option(
+            "--format",
+            envvar="TASKEMBED_INPUT_FORMAT",
+            help="What the inputs are, whatever their names.",
+        ),
+    ] = None,
+    id_field: Annotated[
+        str | None,
+        typer.Option(
+            "--id-field",
+            envvar="TASKEMBED_ID_FIELD",
+            metavar="NAME",
+            help="The field with the id.  [default: id, _id or doc_id]",
+        ),
+    ] = None,
+    text_field: Annotated[
+        str | None,
+        typer.Option(
+            "--text-field",
+            envvar="TASKEMBED_TEXT_FIELD",
+            metavar="NAME",
+            help="The field with the text.  [default: text, after title when there is one]",
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template",
+            envvar="TASKEMBED_TEMPLATE",
+            metavar="TEMPLATE",
+            help="What is embedded: '{title}. {text}'; a field like {title?} may be missing.",
+        ),
+    ] = None,
+    commit_every: Annotated[
+        int,
+        typer.Option(
+            "--commit-every",
+            envvar="TASKEMBED_COMMIT_EVERY",
+            min=1,
+            metavar="N",
+            help="Documents between commits; a minute of work is committed in any case.",
+        ),
+    ] = 20_000,
+    on_duplicate: Annotated[
+        Duplicates,
+        typer.Option(
+            "--on-duplicate",
+            envvar="TASKEMBED_ON_DUPLICATE",
+            help="Which of two documents with one id stays.",
+        ),
+    ] = Duplicates.LAST,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            envvar="TASKEMBED_PRUNE",
+            help="Delete documents that the input does not have any more.",
+        ),
+    ] = False,
+    recreate: Annotated[
+        bool,
+        typer.Option(
+            "--recreate",
+            envvar="TASKEMBED_RECREATE",
+            help="Build a new index in place of the one that is there.",
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            envvar="TASKEMBED_SKIP_BAD",
+            help="Go on without bad records, and exit with 1.",
+        ),
+    ] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            "--rejects",
+            envvar="TASKEMBED_REJECTS",
+            metavar="FILE",
+            help="Write bad records there, as JSONL, with the reason of each.",
+        ),
+    ] = None,
+    max_bad: Annotated[
+        int | None,
+        typer.Option(
+            "--max-bad",
+            envvar="TASKEMBED_MAX_BAD",
+            min=0,
+            metavar="N",
+            help="With --skip-bad, stop after more bad records than that.",
+        ),
+    ] = None,
+    max_record_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-record-bytes",
+            envvar="TASKEMBED_MAX_RECORD_BYTES",
+            min=1,
+            metavar="N",
+            help="A larger record is a bad one.",
+        ),
+    ] = 64 * 2**20,
+    fail_on_truncate: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-truncate",
+            envvar="TASKEMBED_FAIL_ON_TRUNCATE",
+            help="A document that the model cannot read whole is a bad record.",
+        ),
+    ] = False,
+    wait: opt.Wait = 0,
+    device: opt.DeviceOption = opt.Device.AUTO,
+    precision: opt.PrecisionOption = opt.Precision.AUTO,
+    threads: opt.Threads = None,
+    offline: opt.Offline = False,
+    cache: opt.Cache = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Encode documents for a task into an index; run it again to resume or update it.
+
+    The first run makes the index, with the task and everything else that its embedding space
+    consists of. Later runs need no options: they take the index's own, and encode only what is new
+    or has changed.
+    """
+    if (rejects or max_bad is not None) and not skip_bad:
+        raise UsageError("--rejects and --max-bad go with --skip-bad")
+    if text_field and template:
+        raise UsageError("--text-field and --template exclude each other")
+    from taskembed.corpus import RecordFields, RejectFile, Template, find_inputs, read_corpus
+
+    found = find_inputs(inputs, format_name=format_name.value if format_name else None)
+    stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
+    space = None if recreate else existing_space(index_folder)
+    if stated is None:
+        stated = Template.parse(space.template) if space else Template.parse(DEFAULT_TEMPLATE)
+    settings = engine_settings(
+        device, precision, threads, offline=offline, cache=cache, quiet=quiet
+    )
+    encoder = choose_encoder(
+        space,
+        Wanted(model, revision, task, query_prompt, document_prompt, str(stated)),
+        settings,
+    )
+    from taskembed.pipeline import IndexOptions, OnDuplicate, Watch, index_corpus
+
+    fields = RecordFields(id_field=id_field, text_field=text_field or "text", template=stated)
+    started = time.monotonic()
+    with (
+        RejectFile(rejects, stop=not skip_bad, max_bad=max_bad) as bad,
+        progress(quiet=quiet) as update,
+        Stopper() as stopper,
+    ):
+        summary = index_corpus(
+            read_corpus(found, fields, on_bad=bad, max_record_bytes=max_record_bytes),
+            encoder,
+            index_folder,
+            options=IndexOptions(
+                commit_every=commit_every,
+                on_duplicate=OnDuplicate(on_duplicate.value),
+                prune=prune,
+                recreate=recreate,
+                fail_on_truncate=fail_on_truncate,
+                wait_seconds=wait,
+            ),
+            watch=Watch(bad=bad, on_progress=update, uninterrupted=stopper.uninterrupted),
+        )
+    _print_summary(summary, time.monotonic() - started, as_json=as_json, quiet=quiet)
+    return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
+
+
+def delete(
+    doc_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="ID...", help="Document ids; - reads them from stdin."),
+    ],
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    wait: opt.Wait = 0,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Delete documents from an index by id.
+
+    Ids that are not in the index are named, and the exit code is 1.
+    """
+    from taskembed.pipeline import delete_documents
+
+    if doc_ids == ["-"]:
+        doc_ids = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+    with Stopper() as stopper, stopper.uninterrupted():
+        deleted, missing = delete_documents(index_folder, doc_ids, wait_seconds=wait)
+    if as_json:
+        write(json_text({"deleted": deleted, "missing": missing}) + "\n")
+    elif not quiet:
+        write(f"{deleted:,} deleted\n")
+    if missing and not as_json:
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""  # noqa: PLR2004  # a line
+        message(f"not in the index: {', '.join(map(repr, missing[:5]))}{more}")
+    return ExitCode.PARTIAL if missing else ExitCode.OK
+
+
+def _print_summary(summary: IndexSummary, seconds: float, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        write(json_text({**summary.to_json(), "seconds": round(seconds, 3)}) + "\n")
+    elif not quiet:
+        write(
+            f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
+            f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
+            f"{summary.truncated:,} truncated\n"
+        )
+    if quiet:
+        return
+    notes = {
+        "duplicates": "records had an id that came before in the input",
+        "empty": "documents have no text",
+        "without_id": "records had no id: the sha256 of the text is used",
+    }
+    for name, what in notes.items():
+        if count := getattr(summary, name):
+            message(f"note: {count:,} {what}")
+    if not summary.pruned:
+        message("note: nothing was pruned, since records were rejected: one of them may be there")

@@ -1,0 +1,205 @@
+"""`taskembed info`, `verify`, `models` and `explain`: what is there, and what would be done."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import options as opt
+from taskembed.cli.output import escaped, json_text, write
+from taskembed.errors import IndexDamagedError, NotFoundError, UsageError
+from taskembed.space import PromptType, Task
+
+if TYPE_CHECKING:
+    from taskembed.explain import Side
+    from taskembed.models import Family
+
+
+def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
+    """Show what an index is: its space, its documents, its generations, its size."""
+    from taskembed.index import Contents
+    from taskembed.store import generations_of, names_in, read_newest
+
+    snapshot = read_newest(index_folder)
+    contents = Contents.of(index_folder, snapshot)
+    live, building = contents.live, contents.building
+    value = {
+        "index": str(index_folder),
+        "documents": sum(segment.live_rows for segment in live.segments),
+        "deleted_rows": sum(segment.deleted_rows for segment in live.segments),
+        "segments": len(live.segments),
+        "bytes": sum(file.size for file in snapshot.files.values()),
+        "generation": snapshot.generation,
+        "generations_kept": generations_of(names_in(index_folder)),
+        "committed_at": contents.committed_at,
+        "made_by": dict(live.made_by),
+        "being_recreated": building is not None,
+        "space": live.space.to_json(),
+    }
+    if as_json:
+        write(json_text(value) + "\n")
+    else:
+        write(_lines(value))
+    return 0
+
+
+def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
+    """Read every byte of an index back and list what is not as it was written."""
+    from taskembed.store import verify as verify_store
+
+    snapshot, damages = verify_store(index_folder)
+    count = len(snapshot.files)
+    if as_json:
+        bad = [{"file": damage.name, "reason": damage.reason} for damage in damages]
+        value = {"generation": snapshot.generation, "files": count, "damaged": bad}
+        write(json_text(value) + "\n")
+    else:
+        for damage in damages:
+            write(f"{escaped(damage.name)}: {escaped(damage.reason)}\n")
+    if damages:
+        raise IndexDamagedError(
+            f"the index is damaged: {index_folder}: {len(damages)} of {count} files",
+            hint="restore the folder from a copy, or index again with --recreate",
+        )
+    if not as_json:
+        write(f"generation {snapshot.generation}: {count} files are as they were written\n")
+    return 0
+
+
+def models(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Show one model with its prompts.")
+    ] = None,
+    as_json: opt.AsJson = False,
+) -> int:
+    """List the models that are known, with the tasks that each has prompts for.
+
+    Any other Hugging Face model or folder works too, with the prompts that it brings, or with
+    --query-prompt and --document-prompt.
+    """
+    from taskembed.models import families, find_family
+
+    if model is None:
+        chosen = list(families())
+    else:
+        family = find_family(model)
+        if family is None:
+            raise NotFoundError(
+                f"{model!r} is not a known model", hint="`taskembed models` lists the known ones"
+            )
+        chosen = [family]
+    if as_json:
+        write(json_text([_family_json(family) for family in chosen]) + "\n")
+    elif model is None:
+        write(_models_table(chosen))
+    else:
+        write(_lines(_family_json(chosen[0])))
+    return 0
+
+
+def explain(
+    text: Annotated[
+        str, typer.Argument(metavar="[TEXT]", help="What to encode; an example otherwise.")
+    ] = "the text",
+    task: opt.TaskOption = None,
+    model: opt.ModelOption = None,
+    index_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--index", metavar="DIR", help="Explain the space of that index.", show_default=False
+        ),
+    ] = None,
+    revision: opt.RevisionOption = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Show exactly what would be encoded for a text: the string, the tokens, where they come from.
+
+    No weights are loaded, and nothing is downloaded.
+    """
+    from taskembed.explain import explain_index, explain_model
+
+    if index_folder is not None:
+        explained = explain_index(index_folder, text)
+    else:
+        if task is None:
+            raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
+        explained = explain_model(
+            model or "minilm",
+            task,
+            text,
+            revision=revision,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+        )
+    if as_json:
+        write(json_text(explained.to_json()) + "\n")
+        return 0
+    write(f"model: {escaped(explained.model)}\ntask: {explained.task.value}\n")
+    for prompt_type in PromptType:
+        write(_side_text(prompt_type, explained.sides[prompt_type]))
+    for note in explained.notes:
+        write(f"note: {escaped(note)}\n")
+    return 0
+
+
+def _side_text(prompt_type: PromptType, side: Side) -> str:
+    lines = [
+        f"{prompt_type.value}:",
+        f"  prompt: {side.prompt!r}",
+        f"  from: {escaped(side.source)}",
+        f"  encoded: {side.encoded!r}",
+    ]
+    if side.tokens is not None:
+        cut = f" (cut to {side.max_length})" if side.truncated else f" of {side.max_length}"
+        lines.append(f"  tokens: {len(side.tokens)}{cut}")
+        lines.append(f"    {escaped(' '.join(side.tokens))}")
+    return "\n".join(lines) + "\n"
+
+
+def _family_json(family: Family) -> dict[str, object]:
+    tasks = {}
+    for task, prompts in family.tasks.items():
+        values = {name: value for name, value in asdict(prompts).items() if value}
+        values.setdefault("query_prompt", prompts.query_prompt)
+        values.setdefault("document_prompt", prompts.document_prompt)
+        tasks[task.value] = values
+    return {
+        "family": family.name,
+        "models": dict(family.models),
+        "licence": family.licence,
+        "commercial_use": family.commercial,
+        "max_length": family.max_length,
+        "source": family.source,
+        "tasks": tasks,
+    }
+
+
+def _models_table(chosen: list[Family]) -> str:
+    rows = [("model", "dim", "tokens", "licence", "tasks")]
+    for family in chosen:
+        licence = family.licence + ("" if family.commercial else " (not for commercial use)")
+        tasks = " ".join(task.value for task in family.tasks)
+        for model, dim in family.models.items():
+            rows.append((model, str(dim), str(family.max_length), licence, tasks))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        + "\n"
+        for row in rows
+    )
+
+
+def _lines(value: dict[str, object], indent: str = "") -> str:
+    lines = []
+    for name, item in value.items():
+        if isinstance(item, dict):
+            lines.append(f"{indent}{name}:\n{_lines(item, indent + '  ')}")
+        else:
+            shown = f"{item:,}" if type(item) is int else repr(item) if item == "" else str(item)
+            lines.append(f"{indent}{name}: {escaped(shown)}\n")
+    return "".join(lines)

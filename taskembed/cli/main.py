@@ -1,0 +1,111 @@
+"""The entry: one application, one error boundary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from taskembed import __version__
+from taskembed.cli import indexing, inspecting, searching
+from taskembed.cli.output import report, write
+from taskembed.errors import (
+    ExitCode,
+    StoppedError,
+    StorageError,
+    TaskembedError,
+    UsageError,
+    from_os_error,
+)
+
+app = typer.Typer(
+    name="taskembed",
+    help="Batch indexing and search with task-aware embeddings.",
+    invoke_without_command=True,
+    rich_markup_mode=None,  # rich costs 0.06 s at start-up
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(indexing.index)
+app.command()(searching.search)
+app.command()(indexing.delete)
+app.command()(inspecting.info)
+app.command()(inspecting.verify)
+app.command()(inspecting.models)
+app.command()(inspecting.explain)
+
+
+def _print_version(value: bool) -> None:  # typer's signature
+    if value:
+        write(f"taskembed {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Batch indexing and search with task-aware embeddings.
+
+    An index holds vectors of one embedding space: a model, a task, its prompts. The space is saved
+    with it, and a query from any other space is refused.
+
+    Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or
+    index; 69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index
+    damaged; 77 not permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe.
+    """
+    if context.invoked_subcommand is None:
+        write(context.get_help() + "\n")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. No exception passes: this is the boundary."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # also where the locale says ASCII; a file name that is no UTF-8 is printed as an escape
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = app(arguments, prog_name="taskembed", standalone_mode=False)
+        write("")  # so that a full disk behind stdout is noticed here
+        return int(code or 0)
+    except BaseException as error:  # noqa: BLE001  # the one place where everything is caught
+        return _failed(error, arguments)
+
+
+def _failed(error: BaseException, arguments: Sequence[str]) -> int:
+    if os.environ.get("TASKEMBED_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    known = _known(error)
+    if known.exit_code is not ExitCode.CLOSED_PIPE:
+        report(known, as_json="--json" in arguments or bool(os.environ.get("TASKEMBED_JSON")))
+    return int(known.exit_code)
+
+
+def _known(error: BaseException) -> TaskembedError:
+    """Return the error of ours that stands for any exception."""
+    match error:
+        case TaskembedError():
+            return error
+        case TyperException():
+            return UsageError(error.format_message(), hint="--help shows what there is")
+        case KeyboardInterrupt() | typer.Abort():
+            return StoppedError("stopped by SIGINT", signal_number=2)
+        case OSError():
+            return from_os_error(error, str(error.filename or "input or output"))
+        case MemoryError():
+            return StorageError("out of memory", hint="what was committed is safe; try again")
+    return TaskembedError(
+        f"this is a bug: {type(error).__name__}: {error}",
+        hint="TASKEMBED_DEBUG=1 shows where; please report it. What was committed is safe",
+    )

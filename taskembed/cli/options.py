@@ -1,0 +1,150 @@
+"""The options that several commands have, each with its environment variable."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskembed.space import Task
+
+
+def parse_task(name: str | Task) -> Task:
+    """Return a task from its name, as typer wants it."""
+    if isinstance(name, Task):
+        return name
+    try:
+        return Task.parse(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """Return the tasks that begin so, for the shell."""
+    return [task.value for task in Task if task.value.startswith(incomplete)]
+
+
+class Device(Enum):
+    """Where a model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Precision(Enum):
+    """What a model computes in."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+IndexFolder = Annotated[
+    Path,
+    typer.Option("--index", envvar="TASKEMBED_INDEX", metavar="DIR", help="The index."),
+]
+TaskOption = Annotated[
+    Task | None,
+    typer.Option(
+        "--task",
+        envvar="TASKEMBED_TASK",
+        parser=parse_task,
+        metavar="TASK",
+        autocompletion=complete_task,
+        help="retrieval, similarity, classification, clustering or code.",
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        envvar="TASKEMBED_MODEL",
+        metavar="MODEL",
+        help="minilm, a Hugging Face id, or a folder.",
+    ),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--revision",
+        envvar="TASKEMBED_REVISION",
+        metavar="REVISION",
+        help="Branch, tag or commit of a Hugging Face model.",
+    ),
+]
+QueryPrompt = Annotated[
+    str | None,
+    typer.Option(
+        "--query-prompt",
+        envvar="TASKEMBED_QUERY_PROMPT",
+        metavar="TEXT",
+        help="Put before every query instead of the known prompt; '' for none.",
+    ),
+]
+DocumentPrompt = Annotated[
+    str | None,
+    typer.Option(
+        "--document-prompt",
+        envvar="TASKEMBED_DOCUMENT_PROMPT",
+        metavar="TEXT",
+        help="Put before every document instead of the known prompt; '' for none.",
+    ),
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option("--device", envvar="TASKEMBED_DEVICE", help="Where the model runs."),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        envvar="TASKEMBED_PRECISION",
+        help="What it computes in; auto is bf16 where the hardware has it.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", envvar="TASKEMBED_THREADS", min=1, metavar="N", help="CPU threads to use."
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", envvar="TASKEMBED_OFFLINE", help="Never use the network."),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        envvar="TASKEMBED_CACHE",
+        metavar="DIR",
+        help="Where compiled models are kept, instead of the user's cache folder.",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", envvar="TASKEMBED_QUIET", help="Say nothing but errors."),
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", envvar="TASKEMBED_JSON", help="Print JSON; errors too are JSON, on stderr."
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        envvar="TASKEMBED_WAIT",
+        min=0,
+        metavar="SECONDS",
+        help="How long to wait for another writer.",
+    ),
+]
+
+DEFAULT_INDEX = Path("taskembed-index")

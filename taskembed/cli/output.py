@@ -1,0 +1,135 @@
+"""What is printed: results on stdout, messages on stderr, and no control character on either."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from taskembed.errors import ExitCode, TaskembedError, from_os_error
+
+
+class ClosedPipeError(TaskembedError):
+    """Whoever read our output has read enough: `taskembed search ... | head -1`."""
+
+    exit_code = ExitCode.CLOSED_PIPE
+
+
+def escaped(text: str, *, keep: str = "") -> str:
+    r"""Return text that does nothing to a terminal: escapes are escaped, as \x1b or \u202e.
+
+    Everything that Unicode calls not printable goes, but for what is in `keep`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in keep else _escape(character)
+        for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    simple = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
+    if simple:
+        return simple
+    number = ord(character)
+    if number > 0xFFFF:  # noqa: PLR2004  # the largest number of four hexadecimal digits
+        return f"\\U{number:08x}"
+    return f"\\u{number:04x}" if number > 0xFF else f"\\x{number:02x}"  # noqa: PLR2004  # of two
+
+
+def json_text(value: object) -> str:
+    r"""Return one line of JSON in which everything that is not printable is a \u escape."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+    )
+
+
+def tsv_cell(text: str) -> str:
+    r"""Return text as a cell: a backslash is \\, a tab \t, a newline \n, and so on."""
+    cell = escaped(text.replace("\\", "\\\\"))
+    # a spreadsheet runs what begins like this (CWE-1236)
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+
+
+def message(text: str) -> None:
+    """Print a line for people on stderr."""
+    with contextlib.suppress(OSError, ValueError):  # nobody listens: then nothing is to be said
+        print("taskembed:", escaped(text, keep="\n"), file=sys.stderr, flush=True)
+
+
+def report(error: TaskembedError, *, as_json: bool) -> None:
+    """Print an error on stderr: what, which, why; a hint; and what is safe."""
+    safe = error.safe_documents
+    if as_json:
+        value = {
+            "error": error.message,
+            "exit_code": int(error.exit_code),
+            "hint": error.hint,
+            "safe_documents": safe,
+        }
+        with contextlib.suppress(OSError, ValueError):
+            print(json_text(value), file=sys.stderr, flush=True)
+        return
+    lines = [f"error: {error.message}"]
+    if safe is not None:
+        lines.append(f"{safe:,} documents are safe in the index")
+    if error.hint:
+        lines.append(f"hint: {error.hint}")
+    for line in lines:
+        message(line)
+
+
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Write results, at once.
+
+    Raises:
+        ClosedPipeError: nobody reads them any more.
+        StorageError: they cannot be written: the disk behind stdout is full.
+    """
+    target = stream or sys.stdout
+    try:
+        target.write(text)
+        target.flush()
+    except BrokenPipeError:
+        # Python flushes stdout again when it ends: into nothing, rather than into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ClosedPipeError("the output was closed") from None
+    except OSError as error:
+        name = getattr(target, "name", "output")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), target.fileno())
+        raise from_os_error(error, str(name)) from error
+
+
+@contextlib.contextmanager
+def results(output: Path | None) -> Iterator[TextIO]:
+    """Yield where results go: stdout, or a file that appears only when it is whole."""
+    if output is None or str(output) == "-":
+        yield sys.stdout
+        return
+    try:
+        descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
+    except OSError as error:
+        raise from_os_error(error, str(output)) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(descriptor)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # as any new file, not as a temporary one
+        temporary.replace(output)
+    except OSError as error:
+        raise from_os_error(error, str(output)) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,355 @@
+"""`taskembed search`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from taskembed.cli import options as opt
+from taskembed.cli.output import escaped, json_text, results, tsv_cell, write
+from taskembed.cli.settings import engine_settings
+from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageError, from_os_error
+
+if TYPE_CHECKING:
+    from taskembed.corpus import Query
+    from taskembed.encoder import EngineSettings, TextEncoder
+    from taskembed.index import Hit, Index
+    from taskembed.space import Task
+
+QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
+SNIPPET_CHARACTERS = 200
+
+
+class Format(Enum):
+    """How hits are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    TSV = "tsv"
+    IDS = "ids"
+    TREC = "trec"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a hit is printed."""
+
+    format: Format
+    fields: Sequence[str] | None  # None: all
+    with_text: bool
+    tag: str
+
+
+def search(
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[QUERY]",
+            help="What to search for; - reads it from stdin. After -- it may begin with a dash.",
+        ),
+    ] = None,
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    k: Annotated[
+        int,
+        typer.Option(
+            "-k", "--top-k", envvar="TASKEMBED_TOP_K", min=1, metavar="N", help="How many hits."
+        ),
+    ] = 10,
+    task: opt.TaskOption = None,
+    model: opt.ModelOption = None,
+    query_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--query-file",
+            envvar="TASKEMBED_QUERY_FILE",
+            metavar="FILE",
+            help="Read the one query from a file.",
+        ),
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            "--queries",
+            envvar="TASKEMBED_QUERIES",
+            metavar="FILE",
+            help="Many queries: JSONL with id and text, or TSV; - is stdin.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="TASKEMBED_OUTPUT",
+            metavar="FILE",
+            help="Write results there rather than to stdout; the file appears when it is whole.",
+        ),
+    ] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            envvar="TASKEMBED_FORMAT",
+            help="trec is for --queries.  [default: table on a terminal, jsonl elsewhere]",
+        ),
+    ] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            "--fields",
+            envvar="TASKEMBED_FIELDS",
+            metavar="NAMES",
+            help="Metadata to print, separated by commas.  [default: all in JSON, none elsewhere]",
+        ),
+    ] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", envvar="TASKEMBED_NO_TEXT", help="Leave the texts out.")
+    ] = False,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score",
+            envvar="TASKEMBED_MIN_SCORE",
+            metavar="SCORE",
+            help="Leave out hits below that cosine.",
+        ),
+    ] = None,
+    tag: Annotated[
+        str,
+        typer.Option(
+            "--tag", envvar="TASKEMBED_TAG", metavar="TAG", help="Last column of a TREC run."
+        ),
+    ] = "taskembed",
+    device: opt.DeviceOption = opt.Device.AUTO,
+    precision: opt.PrecisionOption = opt.Precision.AUTO,
+    threads: opt.Threads = None,
+    offline: opt.Offline = False,
+    cache: opt.Cache = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Search an index with its own model, task and query prompt.
+
+    --task and --model only assert: when the index is of another space, nothing is searched, since
+    scores between spaces mean nothing.
+    """
+    many = queries is not None
+    if (query is not None) + (query_file is not None) + many != 1:
+        raise UsageError(
+            "give one query, --query-file, or --queries", hint="taskembed search --help"
+        )
+    format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
+    from taskembed.index import Index
+
+    shown = Shown(format_, fields.split(",") if fields is not None else None, not no_text, tag)
+    settings = engine_settings(
+        device,
+        precision,
+        threads,
+        offline=offline,
+        cache=cache,
+        one_query=not many,
+        quiet=quiet,
+    )
+    with Index.open(index_folder) as index:
+        encoder = asserted_encoder(index, task, model, settings)
+        with results(output) as stream:
+            if queries is not None:
+                _search_many(index, encoder, queries, k, min_score, shown, stream)
+            else:
+                text = _one_query(query, query_file)
+                _search_one(index, encoder, text, k, min_score, shown, stream)
+    return ExitCode.OK
+
+
+def asserted_encoder(
+    index: Index, task: Task | None, model: str | None, settings: EngineSettings
+) -> TextEncoder:
+    """Return the encoder of the index's space, if it is that of `task` and `model`.
+
+    Raises:
+        SpaceMismatchError: it is not.
+    """
+    from taskembed.encoder import load_encoder, load_encoder_of
+    from taskembed.guard import require_same_space
+    from taskembed.pipeline import SEARCH_HINT
+
+    space = index.space
+    if task is not None and task is not space.task:
+        raise SpaceMismatchError(
+            f"{index.folder} is for the task {space.task.value!r}, not {task.value!r}: vectors of "
+            "different tasks live in different spaces, so their scores would mean nothing",
+            hint=SEARCH_HINT,
+        )
+    if model is not None and model != space.model:
+        other = load_encoder(model, space.task, template=space.template, settings=settings)
+        require_same_space(space, other.space, hint=SEARCH_HINT)
+        return other
+    return load_encoder_of(space, settings)
+
+
+def _format(wanted: Format | None, *, as_json: bool, many: bool, to_file: bool) -> Format:
+    if as_json and wanted not in {None, Format.JSON, Format.JSONL}:
+        raise UsageError("--json and --format say different things")
+    if as_json and not many:
+        return wanted or Format.JSON
+    if wanted is Format.TREC and not many:
+        raise UsageError("--format trec is for --queries")
+    if many and wanted in {Format.TABLE, Format.JSON, Format.IDS}:
+        raise UsageError("--queries prints jsonl, tsv or trec")
+    if wanted:
+        return wanted
+    return Format.TABLE if sys.stdout.isatty() and not (many or to_file) else Format.JSONL
+
+
+def _one_query(query: str | None, query_file: Path | None) -> str:
+    try:
+        if query_file is not None:
+            text = query_file.read_bytes().decode("utf-8-sig")
+        elif query == "-":
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
+        else:
+            text = query or ""
+    except OSError as error:
+        raise from_os_error(error, str(query_file)) from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"the query is not UTF-8: {query_file or 'stdin'}") from error
+    if not text.strip():
+        raise BadInputError("the query is empty")
+    return text.strip()
+
+
+def _search_one(  # it is the one place where all of it meets
+    index: Index,
+    encoder: TextEncoder,
+    text: str,
+    k: int,
+    min_score: float | None,
+    shown: Shown,
+    stream: TextIO,
+) -> None:
+    from taskembed.pipeline import search_index
+
+    hits = search_index([text], encoder, index, k=k, min_score=min_score)[0]
+    if shown.format is Format.TABLE:
+        _print_table(hits, shown, stream)
+    elif shown.format is Format.JSON:
+        value = {
+            "query": text,
+            "task": index.space.task.value,
+            "model": index.space.model,
+            "generation": index.generation,
+            "hits": [_hit_json(hit, shown) for hit in hits],
+        }
+        write(json_text(value) + "\n", stream)
+    else:
+        write("".join(_line(hit, shown) for hit in hits), stream)
+
+
+def _search_many(  # it is the one place where all of it meets
+    index: Index,
+    encoder: TextEncoder,
+    path: str,
+    k: int,
+    min_score: float | None,
+    shown: Shown,
+    stream: TextIO,
+) -> None:
+    from taskembed.corpus import read_queries
+    from taskembed.pipeline import search_index
+
+    for some in _blocks(read_queries(path)):
+        found = search_index([q.text for q in some], encoder, index, k=k, min_score=min_score)
+        lines = [
+            _line(hit, shown, query)
+            for query, hits in zip(some, found, strict=True)
+            for hit in hits
+        ]
+        write("".join(lines), stream)
+
+
+def _blocks(queries: Iterable[Query]) -> Iterator[list[Query]]:
+    iterator = iter(queries)
+    while block := list(islice(iterator, QUERIES_AT_ONCE)):
+        yield block
+
+
+def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
+    if shown.format is Format.IDS:
+        return escaped(hit.doc_id) + "\n"
+    if shown.format is Format.TREC and query:
+        names = (query.query_id, hit.doc_id, shown.tag)
+        if bad := next((name for name in names if not name or name.split() != [name]), None):
+            raise BadInputError(
+                f"{bad!r} has white space, which a TREC run cannot hold", hint="--format jsonl"
+            )
+        return f"{names[0]} Q0 {names[1]} {hit.rank} {hit.score:.6f} {names[2]}\n"
+    if shown.format is Format.TSV:
+        cells = [tsv_cell(query.query_id)] if query else []
+        cells += [str(hit.rank), tsv_cell(hit.doc_id), f"{hit.score:.6f}"]
+        cells += [tsv_cell(_snippet(hit.text))] if shown.with_text else []
+        cells += [tsv_cell(_text_of(hit.metadata.get(name))) for name in shown.fields or ()]
+        return "\t".join(cells) + "\n"
+    named = {"query_id": query.query_id} if query else {}
+    return json_text({**named, **_hit_json(hit, shown)}) + "\n"
+
+
+def _hit_json(hit: Hit, shown: Shown) -> dict[str, object]:
+    value: dict[str, object] = {
+        "rank": hit.rank,
+        "doc_id": hit.doc_id,
+        "score": round(hit.score, 6),
+    }
+    if shown.with_text:
+        value["text"] = hit.text
+    metadata = hit.metadata
+    if shown.fields is not None:
+        metadata = {name: metadata[name] for name in shown.fields if name in metadata}
+    value["metadata"] = dict(metadata)
+    return value
+
+
+def _print_table(hits: Sequence[Hit], shown: Shown, stream: TextIO) -> None:
+    from rich.console import Console  # 0.06 s
+    from rich.table import Table
+    from rich.text import Text
+
+    if not hits:
+        write("no hits\n", stream)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right")
+    table.add_column("doc_id", overflow="fold")
+    for name in shown.fields or ():
+        table.add_column(Text(escaped(name)), overflow="fold")
+    if shown.with_text:
+        table.add_column("text", overflow="fold")
+    for hit in hits:
+        cells = [str(hit.rank), f"{hit.score:.4f}", escaped(hit.doc_id)]
+        cells += [escaped(_text_of(hit.metadata.get(name))) for name in shown.fields or ()]
+        cells += [escaped(_snippet(hit.text))] if shown.with_text else []
+        table.add_row(*map(Text, cells))  # Text: what looks like markup in a document stays text
+    console = Console(file=stream, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    write(captured.get(), stream)
+
+
+def _snippet(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SNIPPET_CHARACTERS else flat[: SNIPPET_CHARACTERS - 1] + "…"
+
+
+def _text_of(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json_text(value)

@@ -1,0 +1,61 @@
+"""Signals: Ctrl-C and SIGTERM stop a run where it is safe, a second one stops it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from taskembed.errors import StoppedError
+
+
+class Stopper:
+    """While it is entered, a signal raises StoppedError, but never within `uninterrupted`."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._waiting: int | None = None
+        self._stopping = False
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Stopper:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave
+
+    @contextlib.contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Give a context in which a signal waits."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        if self._waiting is not None and self._depth == 0:
+            number, self._waiting = self._waiting, None
+            raise _stopped(number)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._stopping:  # the second time: at once; what is committed is safe however we end
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        self._stopping = True
+        if self._depth:
+            self._waiting = number
+            return
+        raise _stopped(number)
+
+
+def _stopped(number: int) -> StoppedError:
+    return StoppedError(
+        f"stopped by {signal.Signals(number).name}",
+        signal_number=number,
+        hint="run the same command again to continue",
+    )

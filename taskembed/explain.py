@@ -1,0 +1,192 @@
+"""What would be encoded, without loading weights or using the network: strings, tokens, sources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from taskembed.errors import ModelUnavailableError
+from taskembed.index import Contents
+from taskembed.modelfiles import find_folder, saved_prompts
+from taskembed.models import ModelSpec, find_family, resolve
+from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.store import read_newest
+from taskembed.tokens import PromptTokenizer
+
+DEFAULT_MAX_LENGTH = 512
+ABSENT_LENGTH = 10**9  # a tokenizer that knows no limit says 10**30
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What happens to a text on one side of a task.
+
+    Attributes:
+        prompt: put before the text.
+        source: where the prompt comes from, for people.
+        encoded: prompt, text and suffix: the exact string.
+        tokens: as the vocabulary spells them; None when the tokenizer is not on this machine.
+        truncated: whether the model would not read all of it.
+        max_length: tokens that the model reads.
+    """
+
+    prompt: str
+    source: str
+    encoded: str
+    tokens: tuple[str, ...] | None
+    truncated: bool
+    max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What happens to a text in a space."""
+
+    model: str
+    task: Task
+    sides: Mapping[PromptType, Side]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the explanation as what JSON can hold."""
+        sides = {prompt_type.value: asdict(side) for prompt_type, side in self.sides.items()}
+        return {"model": self.model, "task": self.task.value, **sides, "notes": list(self.notes)}
+
+
+def explain_model(  # all but the first three are optional and named
+    model: str,
+    task: Task,
+    text: str,
+    *,
+    revision: str | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+) -> Explanation:
+    """Explain what a model would read of a text for a task.
+
+    Raises:
+        ModelUnavailableError: the model has no prompts for the task, or is not known at all.
+    """
+    folder = _local_folder(model, revision)
+    if folder is None and find_family(model) is None and query_prompt is None:
+        raise ModelUnavailableError(
+            f"{model!r} is not a known model, and not on this machine",
+            hint="`taskembed models` lists the known ones",
+        )
+    spec = resolve(
+        model,
+        task,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        saved_prompts=saved_prompts(folder) if folder else None,
+    )
+    limit = _max_length(folder) if folder else None
+    return _explanation(spec, text, folder, limit)
+
+
+def explain_index(index_folder: Path, text: str) -> Explanation:
+    """Explain what a search of an index, or an update of it, would read of a text.
+
+    Raises:
+        NotFoundError: there is no index.
+    """
+    space: EmbeddingSpace = Contents.of(index_folder, read_newest(index_folder)).live.space
+    spec = resolve(
+        space.model,
+        space.task,
+        query_prompt=space.query_prompt,
+        document_prompt=space.document_prompt,
+    )
+    folder = _local_folder(space.model, space.revision or None)
+    return _explanation(spec, text, folder, space.max_length, recorded_in=index_folder)
+
+
+def _explanation(
+    spec: ModelSpec,
+    text: str,
+    folder: Path | None,
+    max_length: int | None,
+    recorded_in: Path | None = None,
+) -> Explanation:
+    notes = []
+    tokenizer = _tokenizer(folder) if folder else None
+    if tokenizer is None:
+        notes.append("the model is not on this machine, so its tokens are not shown")
+    if spec.query_prompt == spec.document_prompt == "" and not spec.suffix:
+        notes.append(
+            "the model knows no prompts: every task gives the same numbers, and is a space of its "
+            "own by name, so that an index says what it is for"
+        )
+    sides = {}
+    for prompt_type in PromptType:
+        is_query = prompt_type is PromptType.QUERY
+        prompt = spec.query_prompt if is_query else spec.document_prompt
+        source = spec.query_prompt_source if is_query else spec.document_prompt_source
+        sides[prompt_type] = _side(
+            prompt,
+            f"the space of the index {recorded_in}" if recorded_in else source,
+            text,
+            spec.suffix,
+            tokenizer,
+            max_length or DEFAULT_MAX_LENGTH,
+        )
+    return Explanation(spec.model, spec.task, sides, tuple(notes))
+
+
+def _side(  # one for each thing that is shown
+    prompt: str,
+    source: str,
+    text: str,
+    suffix: str,
+    tokenizer: Tokenizer | None,
+    max_length: int,
+) -> Side:
+    encoded = f"{prompt}{text}{suffix}"
+    if tokenizer is None:
+        return Side(prompt, source, encoded, None, truncated=False, max_length=max_length)
+    prompted = PromptTokenizer(tokenizer, prompt=prompt, suffix=suffix, max_length=max_length)
+    truncated = prompted.tokenize([text])[0].truncated
+    pieces = tuple(prompted.pieces(text))
+    return Side(prompt, source, encoded, pieces, truncated=truncated, max_length=max_length)
+
+
+def _local_folder(model: str, revision: str | None) -> Path | None:
+    try:
+        return find_folder(model, revision=revision, offline=True)[0]
+    except ModelUnavailableError:
+        return None
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    if path.exists():
+        tokenizer = Tokenizer.from_file(str(path))
+    else:
+        from transformers import AutoTokenizer  # 2 s; only for models without a tokenizer.json
+
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
+        ).backend_tokenizer
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _max_length(folder: Path) -> int | None:
+    """Return how many tokens a model reads, from its files: what loading it would find."""
+    for name, key in (
+        ("sentence_bert_config.json", "max_seq_length"),
+        ("tokenizer_config.json", "model_max_length"),
+        ("config.json", "max_position_embeddings"),
+    ):
+        try:
+            value = json.loads((folder / name).read_bytes()).get(key)
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(value, int | float) and 0 < value < ABSENT_LENGTH:
+            return int(value)
+    return None
