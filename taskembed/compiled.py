@@ -81,7 +81,12 @@ def write_entry(path: Path, model: CompiledModel) -> bool:
     """Write an entry; return False when the cache cannot be written."""
     tokenizer = model.tokenizer_json.encode()
     header = json.dumps({"facts": asdict(model.facts), "tokenizer_bytes": len(tokenizer)}).encode()
-    parts = [struct.pack("<I", len(header)), header, tokenizer, model.blob]
+    parts: list[bytes | memoryview] = [
+        struct.pack("<I", len(header)),
+        header,
+        tokenizer,
+        model.blob,
+    ]
     checksum = 0
     for part in parts:
         checksum = zlib.crc32(part, checksum)

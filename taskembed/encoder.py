@@ -26,10 +26,10 @@ from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts
 from taskembed.models import ModelSpec, find_family, resolve
 from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.template import DEFAULT_TEMPLATE
 from taskembed.tokens import Batch, PromptTokenizer, Tokens, batches, load_tokenizer
 from taskembed.vectors import Encoded, Flags, FloatRows
 
-DEFAULT_TEMPLATE = "{title?} {text}"
 PROMPT_EXCLUDED = ", prompt excluded"  # the end of `EmbeddingSpace.pooling` of such a model
 TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokenises the next
 
@@ -170,7 +170,7 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     revision: str | None = None,
     query_prompt: str | None = None,
     document_prompt: str | None = None,
-    template: str = DEFAULT_TEMPLATE,
+    template: str = str(DEFAULT_TEMPLATE),
     settings: EngineSettings | None = None,
 ) -> TextEncoder:
     """Return the encoder of a model for a task, with the right prompt for either side.

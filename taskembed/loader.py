@@ -140,7 +140,8 @@ def _max_length(model: SentenceTransformer) -> int:
     limit = model.max_seq_length
     if limit and limit < ABSENT_LENGTH:
         return int(limit)
-    config = model[0].auto_model.config
+    first: Any = model[0]
+    config = first.auto_model.config
     positions = int(config.max_position_embeddings)
     # RoBERTa counts positions from the padding token on: 514 of them hold 512 tokens.
     offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
@@ -152,8 +153,8 @@ def quiet() -> Iterator[None]:
     """Keep libraries from writing on our stdout, and from warning about what we know."""
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # not ours
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # not ours
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from taskembed.commit import open_writer
-from taskembed.corpus import Document
+from taskembed.corpus import Document, RejectFile
 from taskembed.errors import (
     BadInputError,
     BadRecordError,
@@ -94,6 +94,7 @@ class IndexSummary:
     truncated: int = 0  # of the documents of this run, also the unchanged
     duplicates: int = 0  # records whose id the run had before
     empty: int = 0  # records without any text
+    without_id: int = 0  # records that are named by the sha256 of their text
     encoded: int = 0  # texts that went through the model
     documents: int = 0  # in the index now
     pruned: bool = True  # False when --prune was asked for and left out
@@ -103,24 +104,19 @@ class IndexSummary:
         return asdict(self)
 
 
-def raise_error(error: BadRecordError) -> NoReturn:
-    """Stop at the first bad record: what `on_bad` does when nothing else is said."""
-    raise error
-
-
 @dataclass(frozen=True, slots=True)
 class Watch:
     """How a run is watched: each has a default that does nothing.
 
     Attributes:
-        on_bad: called with each bad record; raises to stop, returns to go on without it.
+        bad: takes the bad records, those of the reader too: stops at the first, or goes on.
         on_progress: called with the number of documents read so far.
         uninterrupted: gives a context in which no signal may raise.
         clock: seconds; only differences count.
         fs: where to write.
     """
 
-    on_bad: Callable[[BadRecordError], None] = raise_error
+    bad: RejectFile = field(default_factory=RejectFile)
     on_progress: Callable[[int], None] = lambda _: None
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext
     clock: Callable[[], float] = time.monotonic
@@ -142,8 +138,8 @@ def index_corpus(
 
     Raises:
         SpaceMismatchError: the index is of another space; nothing was read or changed.
-        BadRecordError: a record is bad, and `on_bad` did not let it pass. What was encoded before
-            it is committed.
+        BadRecordError: a record is bad, and `watch.bad` stops there. What was encoded before it
+            is committed.
         TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
     """
     options, watch = options or IndexOptions(), watch or Watch()
@@ -254,7 +250,6 @@ class _Run:
         self._pending_characters = 0
         self._summary = IndexSummary()
         self._read = 0
-        self._bad = 0
         self._committed_at = watch.clock()
 
     def read(self, documents: Iterable[Document]) -> None:
@@ -281,6 +276,7 @@ class _Run:
         summary.added = tally[Outcome.ADDED]
         summary.updated = tally[Outcome.UPDATED]
         summary.unchanged = tally[Outcome.UNCHANGED]
+        summary.rejected = self._watch.bad.count
         summary.documents = len(self._writer)
         return summary
 
@@ -302,6 +298,7 @@ class _Run:
                 return
             self._forget(doc_id)
         self._summary.empty += not document.text
+        self._summary.without_id += document.id_is_made
         metadata = metadata_json(document.metadata)
         if stored and (stored.document.text, stored.document.metadata) == (document.text, metadata):
             self._leave(document, stored, found)
@@ -395,14 +392,13 @@ class _Run:
                 "the input has no documents: what the index has would all be deleted",
                 hint="nothing was deleted; check what wrote the input",
             )
-        if self._bad and not self._options.recreate:
+        if self._watch.bad.count and not self._options.recreate:
             return False  # a record that is bad tonight may be one of them
         self._summary.deleted = self._writer.prune()
         return True
 
     def _reject(self, document: Document, reason: str) -> None:
-        self._bad += 1
-        self._watch.on_bad(BadRecordError(document.source, reason, raw=document.text))
+        self._watch.bad(BadRecordError(document.source, reason, raw=document.text))
 
     def _reject_truncated(self, document: Document) -> None:
         limit = self._writer.space.max_length

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(
+    capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Run]:
     """Run a command in this process."""
     monkeypatch.setenv("TASKEMBED_CACHE", str(cache))
 
@@ -72,4 +74,4 @@ def run(capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.Monk
         captured = capfd.readouterr()
         return Result(code, captured.out, captured.err)
 
-    yield run
+    return run

@@ -42,9 +42,6 @@ class Duplicates(Enum):
     ERROR = "error"
 
 
-DEFAULT_TEMPLATE = "{title?} {text}"
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the user said of the space; None is what was not said."""
@@ -78,7 +75,7 @@ def choose_encoder(
     """
     from taskembed.encoder import load_encoder, load_encoder_of
 
-    task = wanted.task or (space and space.task)
+    task = wanted.task or (space.task if space else None)
     if task is None:
         raise UsageError(
             "a new index needs its task",
@@ -246,13 +243,14 @@ def index(
         raise UsageError("--rejects and --max-bad go with --skip-bad")
     if text_field and template:
         raise UsageError("--text-field and --template exclude each other")
-    from taskembed.corpus import RecordFields, RejectFile, Template, find_inputs, read_corpus
+    from taskembed.corpus import RecordFields, RejectFile, find_inputs, read_corpus
+    from taskembed.template import DEFAULT_TEMPLATE, Template
 
     found = find_inputs(inputs, format_name=format_name.value if format_name else None)
     stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
     space = None if recreate else existing_space(index_folder)
     if stated is None:
-        stated = Template.parse(space.template) if space else Template.parse(DEFAULT_TEMPLATE)
+        stated = Template(space.template) if space else DEFAULT_TEMPLATE
     settings = engine_settings(
         device, precision, threads, offline=offline, cache=cache, quiet=quiet
     )
