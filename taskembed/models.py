@@ -1,51 +1,46 @@
-"""Which models and tasks are known. What is known is data: models.toml has no Python in it."""
+"""Which models and tasks are known: what models.toml says, and when to refuse.
+
+    resolve("intfloat/e5-small-v2", Task.RETRIEVAL).query_prompt    # "query: "
+
+A model is added in models.toml, without any Python. A model that is not there has the prompts that
+it brings, or those that are stated; nothing is guessed. No model is opened here.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.resources import files
-from typing import NoReturn
+from importlib import resources
+from typing import Any, NamedTuple
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.space import Task
+from taskembed.space import PromptType, Task
 
-SYMMETRIC = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
-TRUNCATIONS = frozenset({"none", "slice", "layer-norm", "projection"})
-NAMED_IN_HINTS = 6
+MODELS_IN_HINT = 6  # a longer list is not read
+INSTRUCTION = "{instruction}"  # its place in a template
+TRUNCATIONS = ("none", "slice", "layer-norm", "projection")
 
-# The names by which models save prompts, in MTEB's order: first hit.
-# https://github.com/embeddings-benchmark/mteb/blob/main/mteb/models/abs_encoder.py
-_SAVED_QUERY = {
-    Task.RETRIEVAL: ("Retrieval-query", "Retrieval", "query"),
-    Task.CODE: ("CodeRetrieval-query", "CodeRetrieval", "InstructionRetrieval"),
-    Task.SIMILARITY: ("STS",),
-    Task.CLASSIFICATION: ("Classification",),
-    Task.CLUSTERING: ("Clustering",),
-}
-_SAVED_DOCUMENT = {
-    Task.RETRIEVAL: ("Retrieval-document", "document", "passage", "corpus"),
-    Task.CODE: ("CodeRetrieval-document", "Retrieval-document", "document", "passage", "corpus"),
-}
+_SYMMETRIC = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
+_FLAGS = "--query-prompt TEXT --document-prompt TEXT"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPrompts:
-    """What a family does for a task, side by side.
+    """What one task takes, on either side.
 
     Attributes:
-        query_prompt: put before a query, byte for byte.
-        document_prompt: put before a document.
-        query_adapter: the LoRA adapter for queries; "" for none.
-        document_adapter: the LoRA adapter for documents.
-        query_value: what a hosted model's parameter is set to for queries.
-        document_value: what it is set to for documents.
+        query_prompt: put before every query; "" for none.
+        document_prompt: put before every document; "" for none.
+        query_adapter: the name of the LoRA adapter for queries; "" for none.
+        document_adapter: the name of the LoRA adapter for documents; "" for none.
+        query_value: what tells a hosted model that it is a query; "" when nothing does.
+        document_value: what tells a hosted model that it is a document; "" when nothing does.
     """
 
-    query_prompt: str = ""
-    document_prompt: str = ""
+    query_prompt: str
+    document_prompt: str
     query_adapter: str = ""
     document_adapter: str = ""
     query_value: str = ""
@@ -54,28 +49,7 @@ class TaskPrompts:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that are used alike: a [[family]] of models.toml.
-
-    Attributes:
-        name: what messages call it.
-        source: the address where its prompts are written.
-        licence: of the weights, as SPDX has it, or the authors' name for it.
-        max_length: tokens that it reads.
-        models: the dimensions of each model's vectors, by id.
-        tasks: what it does for each task that it was made for.
-        commercial: whether the licence allows commercial use.
-        suffix: put after every text, after truncation.
-        truncation: how its vectors are made shorter: "none" (they are not), "slice",
-            "layer-norm" (layer norm, then slice), "projection" (matrices of its own).
-        truncated_dims: sizes that it was trained for.
-        prompt_in_pooling: whether the prompt's tokens are pooled.
-        remote_code: whether it needs code of its own.
-        hosted: whether it is behind a server's interface.
-        hosted_parameter: the name of the parameter that says task and side there.
-        template: of the prompt, for a family that takes instructions: "...{instruction}...".
-        aliases: other ids of its models.
-        note: one sentence more.
-    """
+    """Models that share everything but their dimensions; models.toml describes the fields."""
 
     name: str
     source: str
@@ -98,10 +72,26 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What is known of a model and a task without opening the model.
+    """All that is known of a model and a task before the model is opened.
 
-    `family` is "" when it is in no table. The sources say, for people, where each prompt is from.
-    The other attributes are those of `Family` and `TaskPrompts`.
+    Attributes:
+        model: its id as models.toml spells it, or the name that it was asked for by.
+        family: the name of its family; "" when models.toml does not know the model.
+        task: what the vectors are for.
+        query_prompt: put before every query.
+        document_prompt: put before every document.
+        query_prompt_source: where that prompt comes from, for people.
+        document_prompt_source: where that prompt comes from, for people.
+        query_adapter: the name of the LoRA adapter for queries; "" for none.
+        document_adapter: the name of the LoRA adapter for documents; "" for none.
+        suffix: put after every text, after truncation.
+        truncation: how its vectors may be shortened; "none" when they may not.
+        truncated_dims: to these sizes; any when empty.
+        prompt_in_pooling: whether the prompt's tokens are pooled.
+        licence: of the weights; "" when unknown.
+        commercial: False when they are known not to be for commercial use.
+        remote_code: whether it loads only with Python code of its own.
+        hosted: whether it exists only behind a server's interface.
     """
 
     model: str
@@ -111,119 +101,28 @@ class ModelSpec:
     document_prompt: str
     query_prompt_source: str
     document_prompt_source: str
-    query_adapter: str = ""
-    document_adapter: str = ""
-    suffix: str = ""
-    truncation: str = "none"
-    truncated_dims: tuple[int, ...] = ()
-    prompt_in_pooling: bool = True
-    licence: str = ""
-    commercial: bool = True
-    remote_code: bool = False
-    hosted: bool = False
+    query_adapter: str
+    document_adapter: str
+    suffix: str
+    truncation: str
+    truncated_dims: tuple[int, ...]
+    prompt_in_pooling: bool
+    licence: str
+    commercial: bool
+    remote_code: bool
+    hosted: bool
 
 
 @cache
 def families() -> tuple[Family, ...]:
-    """Return every known family, in the order of models.toml."""
-    return parse_families(files("taskembed").joinpath("models.toml").read_text(encoding="utf-8"))
+    """Return the families of models.toml, in its order."""
+    toml = resources.files("taskembed").joinpath("models.toml")
+    return parse_families(toml.read_text(encoding="utf-8"))
 
 
 def find_family(model: str) -> Family | None:
-    """Return the family of a model by its exact id, whatever its case; never by a part of it."""
-    return _by_id().get(model.lower())
-
-
-@cache
-def _by_id() -> Mapping[str, Family]:
-    return {
-        name.lower(): family for family in families() for name in (*family.models, *family.aliases)
-    }
-
-
-def parse_families(text: str) -> tuple[Family, ...]:
-    """Read the text of a models.toml.
-
-    Raises:
-        ValueError: a key is unknown or missing, or a value is of another type.
-    """
-    document = tomllib.loads(text)
-    _require_keys(document, {"family"}, "models.toml")
-    return tuple(_family(values) for values in document["family"])
-
-
-def _family(values: dict[str, object]) -> Family:
-    name = str(values.get("name", "?"))
-    where = f"the family {name!r}"
-    known = {item.name: item for item in fields(Family)}
-    _require_keys(values, known.keys(), where)
-    required = ("name", "source", "licence", "max_length", "models", "tasks")
-    if missing := [key for key in required if key not in values]:
-        raise ValueError(f"{where} has no {missing[0]!r}")
-    for key, value in values.items():
-        if not _is_of_type(value, str(known[key].type)):
-            raise ValueError(f"{key!r} of {where} is not of the type {known[key].type}")
-    if values.get("truncation", "none") not in TRUNCATIONS:
-        raise ValueError(f"'truncation' of {where} is not one of {sorted(TRUNCATIONS)}")
-    template = str(values.get("template", ""))
-    tasks = {
-        Task(task): _task_prompts(entry, Task(task), template, f"{task} of {where}")
-        for task, entry in _tasks(values["tasks"], where).items()
-    }
-    dims = values.get("truncated_dims", [])
-    rest = {
-        **values,
-        "tasks": tasks,
-        "truncated_dims": tuple(dims) if isinstance(dims, list) else (),
-    }
-    return Family(**rest)  # type: ignore[arg-type]  # the types were looked at above
-
-
-def _tasks(value: object, where: str) -> dict[str, dict[str, str]]:
-    if not isinstance(value, dict) or not value:
-        raise ValueError(f"{where} has no tasks")
-    _require_keys(value, {task.value for task in Task}, f"tasks of {where}")
-    return value
-
-
-def _task_prompts(entry: dict[str, str], task: Task, template: str, where: str) -> TaskPrompts:
-    """Read a task: query and document, or both; as prompts, instructions, adapters or values."""
-    kinds = ("", "_instruction", "_adapter", "_value")
-    _require_keys(entry, {f"{s}{k}" for s in ("query", "document", "both") for k in kinds}, where)
-    if task in SYMMETRIC and any(not key.startswith("both") for key in entry):
-        raise ValueError(f"{where} is symmetric: only 'both' has a meaning")
-
-    def side(name: str, kind: str) -> str | None:
-        return entry.get(f"{name}{kind}", entry.get(f"both{kind}"))
-
-    def prompt(name: str) -> str:
-        instruction = side(name, "_instruction")
-        if instruction is not None:
-            return template.replace("{instruction}", instruction)
-        return side(name, "") or ""
-
-    return TaskPrompts(
-        query_prompt=prompt("query"),
-        document_prompt=prompt("document"),
-        query_adapter=side("query", "_adapter") or "",
-        document_adapter=side("document", "_adapter") or "",
-        query_value=side("query", "_value") or "",
-        document_value=side("document", "_value") or "",
-    )
-
-
-def _require_keys(values: Mapping[str, object], known: Container[str], where: str) -> None:
-    if unknown := sorted(key for key in values if key not in known):
-        raise ValueError(f"{where} has an unknown key: {unknown[0]!r}")
-
-
-def _is_of_type(value: object, type_name: str) -> bool:
-    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "bool": bool}
-    if type_name == "int":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if type_name == "tuple[int, ...]":
-        return isinstance(value, list) and all(isinstance(item, int) for item in value)
-    return isinstance(value, kinds.get(type_name, dict))
+    """Return the family of exactly that id or alias, in any case; never of a part of one."""
+    return _by_name().get(model.casefold(), (None, ""))[0]
 
 
 def resolve(
@@ -234,102 +133,336 @@ def resolve(
     document_prompt: str | None = None,
     saved_prompts: Mapping[str, str] | None = None,
 ) -> ModelSpec:
-    """Return what is known of a model for a task: stated prompts first, then the table's.
+    """Return what a model takes for a task: what is stated, else known, else what it brings.
 
     Args:
-        model: its id or folder.
-        task: what it is to be used for.
-        query_prompt: stated by the user; "" means none.
-        document_prompt: stated by the user; "" means none.
-        saved_prompts: what a model that is in no table brings, by name.
+        model: a Hugging Face id, a folder, "minilm".
+        task: what the vectors are for.
+        query_prompt: stated instead of the known one; "" for none. For a symmetric task, one
+            stated prompt holds for both sides.
+        document_prompt: stated instead of the known one; "" for none.
+        saved_prompts: what the model brings, by name; used only when models.toml has no such model.
 
     Raises:
-        ModelUnavailableError: there are no prompts for the task.
-        UsageError: two prompts were stated for a task whose sides are one.
+        UsageError: two prompts are stated for a task whose sides are alike.
+        ModelUnavailableError: a prompt is neither stated, nor known, nor brought.
     """
-    query_prompt, document_prompt = _stated(task, query_prompt, document_prompt)
-    family = find_family(model)
-    known = family.tasks.get(task) if family else None
-    query: _Prompt | None = None
-    document: _Prompt | None = None
-    if family and known:
-        where = f"models.toml, family {family.name!r} ({family.source})"
-        query, document = (known.query_prompt, where), (known.document_prompt, where)
-    elif family is None:
-        query, document = _saved(task, saved_prompts or {})
-    if query_prompt is not None:
-        query = (query_prompt, "stated (--query-prompt)")
-    if document_prompt is not None:
-        document = (document_prompt, "stated (--document-prompt)")
-    if query is None or document is None:
-        _refuse(model, task, family)
+    family, name = _by_name().get(model.casefold(), (None, model))
+    prompts: dict[PromptType, _Prompt] = {}
+    taken = None
+    if family is None:
+        prompts = _saved(task, saved_prompts or {})
+    elif task in family.tasks:
+        taken = family.tasks[task]
+        source = f'models.toml, family "{family.name}"'
+        prompts = {
+            PromptType.QUERY: _Prompt(taken.query_prompt, source),
+            PromptType.DOCUMENT: _Prompt(taken.document_prompt, source),
+        }
+    elif any(other.document_adapter for other in family.tasks.values()):
+        raise _no_adapter(name, task)  # no prompt can stand in for it
+    prompts |= _stated(task, query_prompt, document_prompt)
+    missing = [side for side in PromptType if side not in prompts]
+    if missing:
+        raise _no_prompts(name, task, missing, known=family is not None)
+    return _spec(
+        name,
+        task,
+        family or _UNKNOWN,
+        taken,
+        prompts[PromptType.QUERY],
+        prompts[PromptType.DOCUMENT],
+    )
+
+
+class _Prompt(NamedTuple):
+    text: str
+    source: str
+
+
+_UNKNOWN = Family(name="", source="", licence="", max_length=0, models={}, tasks={})
+
+
+@cache
+def _by_name() -> dict[str, tuple[Family, str]]:
+    """Return the family and the id of every id and alias, by its letters regardless of case."""
+    found = {}
+    for family in families():
+        names = {model: model for model in family.models} | dict(family.aliases)
+        found |= {name.casefold(): (family, model) for name, model in names.items()}
+    return found
+
+
+def _spec(  # noqa: PLR0913, PLR0917  # it only puts together what `resolve` found
+    model: str,
+    task: Task,
+    family: Family,
+    taken: TaskPrompts | None,
+    query: _Prompt,
+    document: _Prompt,
+) -> ModelSpec:
     return ModelSpec(
         model=model,
-        family=family.name if family else "",
+        family=family.name,
         task=task,
-        query_prompt=query[0],
-        document_prompt=document[0],
-        query_prompt_source=query[1],
-        document_prompt_source=document[1],
-        query_adapter=known.query_adapter if known else "",
-        document_adapter=known.document_adapter if known else "",
-        **({name: getattr(family, name) for name in _OF_FAMILY} if family else {}),
+        query_prompt=query.text,
+        document_prompt=document.text,
+        query_prompt_source=query.source,
+        document_prompt_source=document.source,
+        query_adapter=taken.query_adapter if taken else "",
+        document_adapter=taken.document_adapter if taken else "",
+        suffix=family.suffix,
+        truncation=family.truncation,
+        truncated_dims=family.truncated_dims,
+        prompt_in_pooling=family.prompt_in_pooling,
+        licence=family.licence,
+        commercial=family.commercial,
+        remote_code=family.remote_code,
+        hosted=family.hosted,
     )
 
 
-_OF_FAMILY = (
-    "suffix",
-    "truncation",
-    "truncated_dims",
-    "prompt_in_pooling",
-    "licence",
-    "commercial",
-    "remote_code",
-    "hosted",
-)
-
-_Prompt = tuple[str, str]  # the prompt, and where it is from
-
-
-def _stated(
-    task: Task, query_prompt: str | None, document_prompt: str | None
-) -> tuple[str | None, str | None]:
-    """Return the stated prompts; the sides of a symmetric task have one between them."""
-    if task not in SYMMETRIC:
-        return query_prompt, document_prompt
-    if query_prompt is None or document_prompt is None:
-        one = query_prompt if query_prompt is not None else document_prompt
-        return one, one
-    if query_prompt != document_prompt:
+def _stated(task: Task, query: str | None, document: str | None) -> dict[PromptType, _Prompt]:
+    stated = {}
+    if query is not None:
+        stated[PromptType.QUERY] = _Prompt(query, "--query-prompt")
+    if document is not None:
+        stated[PromptType.DOCUMENT] = _Prompt(document, "--document-prompt")
+    if task not in _SYMMETRIC or not stated:
+        return stated
+    if len({prompt.text for prompt in stated.values()}) > 1:
         raise UsageError(
-            f"the task {task.value!r} has no sides: query and document take the same prompt",
-            hint="state one of --query-prompt and --document-prompt",
+            f"the two sides of the task {task.value!r} are alike, but --query-prompt is {query!r} "
+            f"and --document-prompt is {document!r}",
+            hint="give one of them: it holds for both sides",
         )
-    return query_prompt, document_prompt
+    one = next(iter(stated.values()))
+    return {side: stated.get(side, one) for side in PromptType}
 
 
-def _saved(task: Task, prompts: Mapping[str, str]) -> tuple[_Prompt | None, _Prompt | None]:
-    def first(names: tuple[str, ...]) -> _Prompt | None:
-        name = next((name for name in names if name in prompts), None)
-        return None if name is None else (prompts[name], f"the model's own prompt {name!r}")
+# The names under which a model may save its prompts, best first: MTEB's order. The name that
+# `default_prompt_name` gives is in none of them: it says nothing about a task.
+_DOCUMENT_NAMES = ("document", "passage", "corpus")
+_SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
+    Task.RETRIEVAL: {
+        PromptType.QUERY: ("Retrieval-query", "Retrieval", "query"),
+        PromptType.DOCUMENT: ("Retrieval-document", "Retrieval", *_DOCUMENT_NAMES),
+    },
+    Task.SIMILARITY: dict.fromkeys(PromptType, ("STS",)),
+    Task.CLASSIFICATION: dict.fromkeys(PromptType, ("Classification",)),
+    Task.CLUSTERING: dict.fromkeys(PromptType, ("Clustering",)),
+    # "CodeRetrieval" alone is the prompt of the query: code is found as any document is.
+    Task.CODE: {
+        PromptType.QUERY: (
+            *("CodeRetrieval-query", "CodeRetrieval"),
+            *("InstructionRetrieval-query", "InstructionRetrieval"),
+        ),
+        PromptType.DOCUMENT: (
+            *("CodeRetrieval-document", "InstructionRetrieval-document"),
+            *("Retrieval-document", *_DOCUMENT_NAMES),
+        ),
+    },
+}
+# Subtle: sentence-transformers writes these two, empty, into every model that it saves. Empty they
+# do not mean that the author wants no prompt.
+_ALWAYS_SAVED = ("query", "document")
 
-    query = first(_SAVED_QUERY[task])
-    if task in SYMMETRIC:
-        return query, query
-    return query, first(_SAVED_DOCUMENT[task])
+
+def _saved(task: Task, saved: Mapping[str, str]) -> dict[PromptType, _Prompt]:
+    """Return the prompts that a model brings for a task; both, one or none."""
+    chosen = {}
+    for side, names in _SAVED_NAMES[task].items():
+        present = [name for name in names if name in saved]
+        if present:
+            meant = (name for name in present if saved[name] or name not in _ALWAYS_SAVED)
+            chosen[side] = next(meant, present[0])
+    if all(not saved[name] and name in _ALWAYS_SAVED for name in chosen.values()):
+        return {}
+    return {
+        side: _Prompt(saved[name], f"the model's own prompt {name!r}")
+        for side, name in chosen.items()
+    }
 
 
-def _refuse(model: str, task: Task, family: Family | None) -> NoReturn:
-    flags = "--query-prompt TEXT --document-prompt TEXT ('' means none)"
-    if family is None:
-        raise ModelUnavailableError(
-            f"{model} is not a known model and brings no prompts for the task {task.value!r}",
-            hint=f"state them: {flags}; `taskembed models` lists the known models",
-        )
-    able = [name for other in families() if task in other.tasks for name in other.models]
-    more = len(able) - NAMED_IN_HINTS
-    rest = f" and {more} more: see `taskembed models`" if more > 0 else ""
-    raise ModelUnavailableError(
-        f"{model} has no prompt for the task {task.value!r}",
-        hint=f"use {', '.join(able[:NAMED_IN_HINTS])}{rest}; or state them: {flags}",
+def _no_adapter(model: str, task: Task) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"{model} has no adapter for the task {task.value!r}", hint=_models_that_do(task)
     )
+
+
+def _no_prompts(
+    model: str, task: Task, missing: list[PromptType], *, known: bool
+) -> ModelUnavailableError:
+    one_side = f"{missing[0].value} prompt" if len(missing) == 1 else ""
+    if known:
+        message = f"{model} has no {one_side or 'prompt'} for the task {task.value!r}"
+    else:
+        message = (
+            f"{model} is not a known model and brings no {one_side or 'prompts'} "
+            f"for the task {task.value!r}"
+        )
+    if one_side:
+        hint = f"give --{missing[0].value}-prompt TEXT ('' means none)"
+    elif known:
+        hint = f"{_models_that_do(task)}; or give {_FLAGS} ('' means none)"
+    else:
+        hint = f"give {_FLAGS} ('' means none); `taskembed models` lists the known models"
+    return ModelUnavailableError(message, hint=hint)
+
+
+def _models_that_do(task: Task) -> str:
+    """Return the models to take instead: those that run here, without code of their own."""
+    usable = (
+        family
+        for family in families()
+        if task in family.tasks and not family.hosted and not family.remote_code
+    )
+    models = sorted((model for family in usable for model in family.models), key=str.casefold)
+    shown, more = ", ".join(models[:MODELS_IN_HINT]), len(models) - MODELS_IN_HINT
+    return f"models that do: {shown}" + (
+        f", and {more} more: see `taskembed models`" if more > 0 else ""
+    )
+
+
+# From here on: reading models.toml. Its mistakes are a developer's, hence ValueError.
+
+_Table = dict[str, Any]  # what tomllib gives; `_checked` makes it true to its types
+
+_REQUIRED: dict[str, type] = {
+    **dict.fromkeys(("name", "source", "licence"), str),
+    "max_length": int,
+    **dict.fromkeys(("models", "tasks"), dict),
+}
+_OPTIONAL: dict[str, type] = {
+    **dict.fromkeys(("suffix", "truncation", "hosted_parameter", "template", "note"), str),
+    **dict.fromkeys(("commercial", "prompt_in_pooling", "remote_code", "hosted"), bool),
+    "truncated_dims": list,
+    "aliases": dict,
+}
+_BOTH = ("query", "document")
+# key of a task -> the fields of TaskPrompts that it fills
+_TASK_KEYS: dict[str, tuple[str, ...]] = {
+    "adapter": tuple(f"{side}_adapter" for side in _BOTH),
+    **{f"{side}_adapter": (f"{side}_adapter",) for side in _BOTH},
+    "both": tuple(f"{side}_prompt" for side in _BOTH),
+    **{side: (f"{side}_prompt",) for side in _BOTH},
+    "both_instruction": tuple(f"{side}_prompt" for side in _BOTH),
+    **{f"{side}_instruction": (f"{side}_prompt",) for side in _BOTH},
+    "both_value": tuple(f"{side}_value" for side in _BOTH),
+    **{f"{side}_value": (f"{side}_value",) for side in _BOTH},
+}
+_TYPE_NAMES = {
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "a table",
+    list: "a list",
+}
+
+
+def parse_families(toml_text: str) -> tuple[Family, ...]:
+    """Read the text of models.toml.
+
+    Raises:
+        ValueError: it is no TOML, or a key is unknown, missing, or has a value that makes no
+            sense. The message names the family and the key.
+    """
+    top: _Table = tomllib.loads(toml_text)
+    _checked(top, "models.toml", required={"family": list})
+    parsed = tuple(_family(table, position) for position, table in enumerate(top["family"], 1))
+    _refuse_twice((family.name for family in parsed), "the name of a family")
+    ids = (name for family in parsed for name in (*family.models, *family.aliases))
+    _refuse_twice((name.casefold() for name in ids), "a model")
+    return parsed
+
+
+def _family(table: _Table, position: int) -> Family:
+    named = isinstance(table, dict) and isinstance(table.get("name"), str)
+    where = f'family "{table["name"]}"' if named else f"family number {position}"
+    _checked(table, where, required=_REQUIRED, optional=_OPTIONAL)
+    _checked(table["models"], f"{where}, models", optional=dict.fromkeys(table["models"], int))
+    aliases = table.get("aliases", {})
+    _checked(aliases, f"{where}, aliases", optional=dict.fromkeys(aliases, str))
+    _checked(table["tasks"], f"{where}, tasks", optional={task.value: dict for task in Task})
+    sizes = [table["max_length"], *table["models"].values(), *table.get("truncated_dims", [])]
+    truncation = table.get("truncation", "none")
+    template = table.get("template", INSTRUCTION)
+    for wrong, complaint in (
+        (not table["source"].startswith("https://"), '"source" is no https link'),
+        (not table["licence"], '"licence" is empty'),
+        (not table["models"], '"models" is empty'),
+        (not table["tasks"], '"tasks" is empty'),
+        (any(type(size) is not int or size < 1 for size in sizes), "a size is no positive number"),
+        (truncation not in TRUNCATIONS, f'"truncation" is none of {", ".join(TRUNCATIONS)}'),
+        (INSTRUCTION not in template, f'"template" has no {INSTRUCTION}'),
+        (not set(aliases.values()) <= table["models"].keys(), '"aliases" leads to no model'),
+    ):
+        if wrong:
+            raise ValueError(f"{where}: {complaint}")
+    tasks = {
+        Task(name): _task(task, Task(name), table, f'{where}, task "{name}"')
+        for name, task in table["tasks"].items()
+    }
+    dims = tuple(table.get("truncated_dims", ()))
+    return Family(**{**table, "tasks": tasks, "truncated_dims": dims})
+
+
+def _task(task_table: _Table, task: Task, family: _Table, where: str) -> TaskPrompts:
+    _checked(task_table, where, optional=dict.fromkeys(_TASK_KEYS, str))
+    filled: dict[str, str] = {}
+    for key, text in task_table.items():
+        is_instruction = key.endswith("_instruction")
+        if is_instruction and "template" not in family:
+            raise ValueError(f'{where}: "{key}" needs the family\'s "template"')
+        prompt = family["template"].replace(INSTRUCTION, text) if is_instruction else text
+        for name in _TASK_KEYS[key]:
+            if name in filled:
+                raise ValueError(f'{where}: "{key}" says again what {name} is')
+            filled[name] = prompt
+    required = [f"{side}_{'value' if family.get('hosted') else 'prompt'}" for side in _BOTH]
+    foreign = "_prompt" if family.get("hosted") else "_value"
+    for name in required:
+        if name not in filled:
+            raise ValueError(f"{where}: nothing says what {name} is")
+    for name in filled:
+        if name.endswith(foreign):
+            raise ValueError(f"{where}: {name} is not for a model that is{_hosted_or_not(family)}")
+    prompts = TaskPrompts(**{**dict.fromkeys(("query_prompt", "document_prompt"), ""), **filled})
+    sides = asdict(prompts)
+    for kind in ("prompt", "value", "adapter"):
+        if task in _SYMMETRIC and sides[f"query_{kind}"] != sides[f"document_{kind}"]:
+            raise ValueError(f"{where}: its sides are alike, but query and document differ")
+    return prompts
+
+
+def _hosted_or_not(family: _Table) -> str:
+    return " hosted" if family.get("hosted") else " not hosted"
+
+
+def _checked(
+    table: object,
+    where: str,
+    *,
+    required: Mapping[str, type] | None = None,
+    optional: Mapping[str, type] | None = None,
+) -> None:
+    """Refuse a table with a key that is missing, unknown, or of another type."""
+    if not isinstance(table, dict):
+        raise ValueError(f"{where} is not a table")  # noqa: TRY004  # all mistakes are ValueError
+    types = {**(required or {}), **(optional or {})}
+    for key in required or {}:
+        if key not in table:
+            raise ValueError(f'{where}: no key "{key}"')
+    for key, value in table.items():
+        if key not in types:
+            raise ValueError(f'{where}: unknown key "{key}"')
+        if type(value) is not types[key]:
+            raise ValueError(f'{where}: "{key}" is not {_TYPE_NAMES[types[key]]}: {value!r}')
+
+
+def _refuse_twice(names: Iterable[str], what: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f'models.toml: "{name}" is twice {what}')
+        seen.add(name)

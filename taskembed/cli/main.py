@@ -24,7 +24,6 @@ from taskembed.errors import (
 
 app = typer.Typer(
     name="taskembed",
-    help="Batch indexing and search with task-aware embeddings.",
     invoke_without_command=True,
     rich_markup_mode=None,  # rich costs 0.06 s at start-up
     pretty_exceptions_enable=False,

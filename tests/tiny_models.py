@@ -1,0 +1,207 @@
+"""Tiny random models, saved in exactly the layout in which the real ones are published.
+
+No weights are downloaded: one or two layers of random numbers run through the same loading code,
+tokenizer, prompts, pooling and conversion as the real model of their family.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+HIDDEN = 32
+WORDS = [
+    "query passage represent this sentence for searching relevant passages instruct given a web "
+    "search that answer the retrieve semantically similar text classify user identify categories in",
+    "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:",
+    "the quick brown fox jumps over the lazy dog while seven wizards brew jinxed potions",
+    "def add(left, right): return left + right",
+    "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich",
+]
+
+
+def save_bert(folder: Path, *, pooling: str) -> Path:
+    """Save a model as E5 v2 (mean) or BGE v1.5 (cls) is published."""
+    torch.manual_seed(1)
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=specials)
+    tokenizer.train_from_iterator(WORDS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+    )
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+    )
+    return _save(folder, BertModel(config), fast, pooling=pooling, max_length=64)
+
+
+def save_xlm_roberta(folder: Path) -> Path:
+    """Save a model as multilingual-e5-base and -large are published: mean pooling."""
+    torch.manual_seed(2)
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(vocab_size=250, special_tokens=specials, unk_token="<unk>")
+    tokenizer.train_from_iterator(WORDS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+        model_max_length=62,
+    )
+    config = XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+    )
+    return _save(folder, XLMRobertaModel(config), fast, pooling="mean", max_length=62)
+
+
+def save_qwen3(folder: Path) -> Path:
+    """Save a model as Qwen3-Embedding is: last token, an appended end token, left padding."""
+    torch.manual_seed(3)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(WORDS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>",
+        pair="$A <|endoftext|> $B:1 <|endoftext|>:1",
+        special_tokens=[("<|endoftext|>", 0)],
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        padding_side="left",
+        model_max_length=96,
+    )
+    config = Qwen3Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=64,
+        max_position_embeddings=96,
+        initializer_range=0.4,
+    )
+    prompts = {
+        "query": "Instruct: Given a web search query, retrieve relevant passages that answer the "
+        "query\nQuery:",
+        "document": "",
+    }
+    return _save(folder, Qwen3Model(config), fast, pooling="lasttoken", prompts=prompts)
+
+
+def publish(folder: Path, hub: Path, name: str) -> None:
+    """Put a model where the hub's library keeps what it has downloaded, under its name there."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = hub / "hub" / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / commit).symlink_to(folder.absolute(), target_is_directory=True)
+
+
+def _save(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    pooling: str,
+    max_length: int | None = None,
+    prompts: dict[str, str] | None = None,
+) -> Path:
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    base = "sentence_transformers.models"
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": f"{base}.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{base}.Pooling"},
+        {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{base}.Normalize"},
+    ]
+    modes = {"mean": "mean_tokens", "cls": "cls_token", "lasttoken": "lasttoken"}
+    _write(folder / "modules.json", modules)
+    _write(
+        folder / "1_Pooling" / "config.json",
+        {
+            "word_embedding_dimension": HIDDEN,
+            **{f"pooling_mode_{name}": name == modes[pooling] for name in modes.values()},
+        },
+    )
+    (folder / "2_Normalize").mkdir()
+    if max_length:
+        _write(
+            folder / "sentence_bert_config.json",
+            {"max_seq_length": max_length, "do_lower_case": False},
+        )
+    _write(
+        folder / "config_sentence_transformers.json",
+        {"__version__": {"sentence_transformers": "2.7.0"}, "prompts": prompts or {}},
+    )
+    return folder
+
+
+def _write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
