@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -147,32 +147,23 @@ def resolve(
         UsageError: two prompts are stated for a task whose sides are alike.
         ModelUnavailableError: a prompt is neither stated, nor known, nor brought.
     """
-    family, name = _by_name().get(model.casefold(), (None, model))
-    prompts: dict[PromptType, _Prompt] = {}
-    taken = None
-    if family is None:
-        prompts = _saved(task, saved_prompts or {})
-    elif task in family.tasks:
-        taken = family.tasks[task]
+    family, name = _by_name().get(model.casefold(), (_UNKNOWN, model))
+    taken = family.tasks.get(task)
+    if taken:
         source = f'models.toml, family "{family.name}"'
         prompts = {
             PromptType.QUERY: _Prompt(taken.query_prompt, source),
             PromptType.DOCUMENT: _Prompt(taken.document_prompt, source),
         }
-    elif any(other.document_adapter for other in family.tasks.values()):
+    elif any(other.query_adapter or other.document_adapter for other in family.tasks.values()):
         raise _no_adapter(name, task)  # no prompt can stand in for it
+    else:
+        prompts = _saved(task, saved_prompts or {}) if family is _UNKNOWN else {}
     prompts |= _stated(task, query_prompt, document_prompt)
     missing = [side for side in PromptType if side not in prompts]
     if missing:
-        raise _no_prompts(name, task, missing, known=family is not None)
-    return _spec(
-        name,
-        task,
-        family or _UNKNOWN,
-        taken,
-        prompts[PromptType.QUERY],
-        prompts[PromptType.DOCUMENT],
-    )
+        raise _no_prompts(name, task, missing, known=family is not _UNKNOWN)
+    return _spec(name, task, family, taken or TaskPrompts("", ""), prompts)
 
 
 class _Prompt(NamedTuple):
@@ -186,21 +177,21 @@ _UNKNOWN = Family(name="", source="", licence="", max_length=0, models={}, tasks
 @cache
 def _by_name() -> dict[str, tuple[Family, str]]:
     """Return the family and the id of every id and alias, by its letters regardless of case."""
-    found = {}
+    found: dict[str, tuple[Family, str]] = {}
     for family in families():
         names = {model: model for model in family.models} | dict(family.aliases)
         found |= {name.casefold(): (family, model) for name, model in names.items()}
     return found
 
 
-def _spec(  # noqa: PLR0913, PLR0917  # it only puts together what `resolve` found
+def _spec(
     model: str,
     task: Task,
     family: Family,
-    taken: TaskPrompts | None,
-    query: _Prompt,
-    document: _Prompt,
+    taken: TaskPrompts,
+    prompts: Mapping[PromptType, _Prompt],
 ) -> ModelSpec:
+    query, document = prompts[PromptType.QUERY], prompts[PromptType.DOCUMENT]
     return ModelSpec(
         model=model,
         family=family.name,
@@ -209,8 +200,8 @@ def _spec(  # noqa: PLR0913, PLR0917  # it only puts together what `resolve` fou
         document_prompt=document.text,
         query_prompt_source=query.source,
         document_prompt_source=document.source,
-        query_adapter=taken.query_adapter if taken else "",
-        document_adapter=taken.document_adapter if taken else "",
+        query_adapter=taken.query_adapter,
+        document_adapter=taken.document_adapter,
         suffix=family.suffix,
         truncation=family.truncation,
         truncated_dims=family.truncated_dims,
@@ -339,17 +330,14 @@ _OPTIONAL: dict[str, type] = {
     "truncated_dims": list,
     "aliases": dict,
 }
-_BOTH = ("query", "document")
-# key of a task -> the fields of TaskPrompts that it fills
-_TASK_KEYS: dict[str, tuple[str, ...]] = {
-    "adapter": tuple(f"{side}_adapter" for side in _BOTH),
-    **{f"{side}_adapter": (f"{side}_adapter",) for side in _BOTH},
-    "both": tuple(f"{side}_prompt" for side in _BOTH),
-    **{side: (f"{side}_prompt",) for side in _BOTH},
-    "both_instruction": tuple(f"{side}_prompt" for side in _BOTH),
-    **{f"{side}_instruction": (f"{side}_prompt",) for side in _BOTH},
-    "both_value": tuple(f"{side}_value" for side in _BOTH),
-    **{f"{side}_value": (f"{side}_value",) for side in _BOTH},
+_SIDES = {"query": ("query",), "document": ("document",), "both": ("query", "document")}
+_KINDS = {"": "prompt", "_instruction": "prompt", "_value": "value", "_adapter": "adapter"}
+# key of a task -> the fields of TaskPrompts that it fills: both_value fills query_value and
+# document_value
+_TASK_KEYS = {
+    key + ending: tuple(f"{side}_{kind}" for side in sides)
+    for key, sides in _SIDES.items()
+    for ending, kind in _KINDS.items()
 }
 _TYPE_NAMES = {
     str: "a string",
@@ -367,102 +355,93 @@ def parse_families(toml_text: str) -> tuple[Family, ...]:
         ValueError: it is no TOML, or a key is unknown, missing, or has a value that makes no
             sense. The message names the family and the key.
     """
-    top: _Table = tomllib.loads(toml_text)
-    _checked(top, "models.toml", required={"family": list})
+    top = _checked(tomllib.loads(toml_text), "models.toml", required={"family": list})
     parsed = tuple(_family(table, position) for position, table in enumerate(top["family"], 1))
     _refuse_twice((family.name for family in parsed), "the name of a family")
-    ids = (name for family in parsed for name in (*family.models, *family.aliases))
-    _refuse_twice((name.casefold() for name in ids), "a model")
+    names = (name for family in parsed for name in (*family.models, *family.aliases))
+    _refuse_twice((name.casefold() for name in names), "the id of a model")
     return parsed
 
 
-def _family(table: _Table, position: int) -> Family:
-    named = isinstance(table, dict) and isinstance(table.get("name"), str)
-    where = f'family "{table["name"]}"' if named else f"family number {position}"
-    _checked(table, where, required=_REQUIRED, optional=_OPTIONAL)
+def _family(raw: object, position: int) -> Family:
+    name = raw.get("name") if isinstance(raw, dict) else None
+    where = f'family "{name}"' if name else f"family number {position}"
+    table = _checked(raw, where, required=_REQUIRED, optional=_OPTIONAL)
     _checked(table["models"], f"{where}, models", optional=dict.fromkeys(table["models"], int))
     aliases = table.get("aliases", {})
     _checked(aliases, f"{where}, aliases", optional=dict.fromkeys(aliases, str))
     _checked(table["tasks"], f"{where}, tasks", optional={task.value: dict for task in Task})
-    sizes = [table["max_length"], *table["models"].values(), *table.get("truncated_dims", [])]
-    truncation = table.get("truncation", "none")
-    template = table.get("template", INSTRUCTION)
-    for wrong, complaint in (
-        (not table["source"].startswith("https://"), '"source" is no https link'),
-        (not table["licence"], '"licence" is empty'),
-        (not table["models"], '"models" is empty'),
-        (not table["tasks"], '"tasks" is empty'),
-        (any(type(size) is not int or size < 1 for size in sizes), "a size is no positive number"),
-        (truncation not in TRUNCATIONS, f'"truncation" is none of {", ".join(TRUNCATIONS)}'),
-        (INSTRUCTION not in template, f'"template" has no {INSTRUCTION}'),
-        (not set(aliases.values()) <= table["models"].keys(), '"aliases" leads to no model'),
-    ):
-        if wrong:
-            raise ValueError(f"{where}: {complaint}")
+    dims = table.get("truncated_dims", [])
+    cut = table.get("truncation", "none") != "none" or table.get("hosted", False)
+    for key, right in {
+        "source": table["source"].startswith("https://"),
+        "licence": table["licence"],
+        "max_length": table["max_length"] > 0,
+        "models": table["models"] and all(dim > 0 for dim in table["models"].values()),
+        "tasks": table["tasks"],
+        "truncation": table.get("truncation", "none") in TRUNCATIONS,
+        "truncated_dims": all(type(dim) is int and dim > 0 for dim in dims) and (cut or not dims),
+        "template": INSTRUCTION in table.get("template", INSTRUCTION),
+        "aliases": set(aliases.values()) <= table["models"].keys(),
+    }.items():
+        if not right:
+            raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
     tasks = {
         Task(name): _task(task, Task(name), table, f'{where}, task "{name}"')
         for name, task in table["tasks"].items()
     }
-    dims = tuple(table.get("truncated_dims", ()))
-    return Family(**{**table, "tasks": tasks, "truncated_dims": dims})
+    return Family(**{**table, "tasks": tasks, "truncated_dims": tuple(dims)})
 
 
-def _task(task_table: _Table, task: Task, family: _Table, where: str) -> TaskPrompts:
-    _checked(task_table, where, optional=dict.fromkeys(_TASK_KEYS, str))
-    filled: dict[str, str] = {}
-    for key, text in task_table.items():
+def _task(raw: object, task: Task, family: _Table, where: str) -> TaskPrompts:
+    hosted = family.get("hosted", False)
+    keys = [
+        key
+        for key in _TASK_KEYS
+        if key.endswith("_value") == hosted and (key.startswith("both") or task not in _SYMMETRIC)
+    ]
+    filled = {"query_prompt": "", "document_prompt": ""} if hosted else {}
+    for key, text in _checked(raw, where, optional=dict.fromkeys(keys, str)).items():
         is_instruction = key.endswith("_instruction")
         if is_instruction and "template" not in family:
-            raise ValueError(f'{where}: "{key}" needs the family\'s "template"')
+            raise ValueError(f'{where}: "{key}" needs a "template" of the family')
         prompt = family["template"].replace(INSTRUCTION, text) if is_instruction else text
-        for name in _TASK_KEYS[key]:
-            if name in filled:
-                raise ValueError(f'{where}: "{key}" says again what {name} is')
-            filled[name] = prompt
-    required = [f"{side}_{'value' if family.get('hosted') else 'prompt'}" for side in _BOTH]
-    foreign = "_prompt" if family.get("hosted") else "_value"
-    for name in required:
-        if name not in filled:
-            raise ValueError(f"{where}: nothing says what {name} is")
-    for name in filled:
-        if name.endswith(foreign):
-            raise ValueError(f"{where}: {name} is not for a model that is{_hosted_or_not(family)}")
-    prompts = TaskPrompts(**{**dict.fromkeys(("query_prompt", "document_prompt"), ""), **filled})
-    sides = asdict(prompts)
-    for kind in ("prompt", "value", "adapter"):
-        if task in _SYMMETRIC and sides[f"query_{kind}"] != sides[f"document_{kind}"]:
-            raise ValueError(f"{where}: its sides are alike, but query and document differ")
-    return prompts
-
-
-def _hosted_or_not(family: _Table) -> str:
-    return " hosted" if family.get("hosted") else " not hosted"
+        for field_name in _TASK_KEYS[key]:
+            if field_name in filled:
+                raise ValueError(f'{where}: "{key}" says again what {field_name} is')
+            filled[field_name] = prompt
+    for side in PromptType:
+        field_name = f"{side.value}_{'value' if hosted else 'prompt'}"
+        if field_name not in filled:
+            raise ValueError(f"{where}: no key says what {field_name} is")
+    return TaskPrompts(**filled)
 
 
 def _checked(
-    table: object,
+    raw: object,
     where: str,
     *,
     required: Mapping[str, type] | None = None,
     optional: Mapping[str, type] | None = None,
-) -> None:
-    """Refuse a table with a key that is missing, unknown, or of another type."""
-    if not isinstance(table, dict):
-        raise ValueError(f"{where} is not a table")  # noqa: TRY004  # all mistakes are ValueError
+) -> _Table:
+    """Return the table, or refuse a key that is missing, unknown, or of another type."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{where}: not a table")
     types = {**(required or {}), **(optional or {})}
     for key in required or {}:
-        if key not in table:
+        if key not in raw:
             raise ValueError(f'{where}: no key "{key}"')
-    for key, value in table.items():
+    for key, value in raw.items():
         if key not in types:
             raise ValueError(f'{where}: unknown key "{key}"')
         if type(value) is not types[key]:
             raise ValueError(f'{where}: "{key}" is not {_TYPE_NAMES[types[key]]}: {value!r}')
+    return raw
 
 
 def _refuse_twice(names: Iterable[str], what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f'models.toml: "{name}" is twice {what}')
+            raise ValueError(f'models.toml: "{name}" is {what} twice')
         seen.add(name)

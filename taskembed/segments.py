@@ -150,8 +150,12 @@ class Segment:
         self._files = {name: _listed(folder, snapshot, name) for name in info.files}
         self._vectors: flat.Flat | None = None
         self._vectors_stream: BinaryIO | None = open_file(folder, self._files[info.vectors_file])
-        self._database = self._open_database()
-        self.dead = self._read_deletions()
+        try:
+            self._database = self._open_database()
+            self.dead = self._read_deletions()
+        except BaseException:
+            self._vectors_stream.close()
+            raise
 
     def close(self) -> None:
         """Close the files."""

@@ -10,7 +10,15 @@ import json
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import (
     BertConfig,
     BertModel,
@@ -24,8 +32,8 @@ from transformers import (
 
 HIDDEN = 32
 WORDS = [
-    "query passage represent this sentence for searching relevant passages instruct given a web "
-    "search that answer the retrieve semantically similar text classify user identify categories in",
+    "query passage represent this sentence for searching relevant passages instruct given a "
+    "web search that answer the retrieve semantically similar text classify user categories in",
     "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:",
     "the quick brown fox jumps over the lazy dog while seven wizards brew jinxed potions",
     "def add(left, right): return left + right",

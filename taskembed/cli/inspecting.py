@@ -200,7 +200,7 @@ def _lines(value: dict[str, object], indent: str = "") -> str:
         if isinstance(item, dict):
             lines.append(f"{indent}{name}:\n{_lines(item, indent + '  ')}")
         else:
-            quoted = isinstance(item, str) and item.strip() != item or item == ""
+            quoted = isinstance(item, str) and (item.strip() != item or not item)
             shown = f"{item:,}" if type(item) is int else repr(item) if quoted else str(item)
             lines.append(f"{indent}{name}: {escaped(shown)}\n")
     return "".join(lines)

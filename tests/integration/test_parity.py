@@ -30,9 +30,7 @@ TEXTS = [
     *(f"search the relevant passage number {number} " * (number % 9 + 1) for number in range(40)),
 ]
 
-WEB = (
-    "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
-)
+WEB = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 STS = "Instruct: Retrieve semantically similar text.\nQuery:"
 CLASSIFY = "Instruct: Classify user passages.\nQuery:"
 CLUSTER = "Instruct: Identify categories in user passages.\nQuery:"
