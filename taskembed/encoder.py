@@ -199,7 +199,8 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         )
 
     if find_family(model):
-        spec = resolved(None)  # a refusal comes before a download
+        spec = resolved(None)
+        _require_loadable(spec)  # a refusal comes before a download
         files = _files(model, revision, settings)
     else:
         files = _files(model, revision, settings)
@@ -240,7 +241,6 @@ def _files(model: str, revision: str | None, settings: EngineSettings) -> ModelF
 def _encoder(
     files: ModelFiles, spec: ModelSpec, template: str, settings: EngineSettings
 ) -> TextEncoder:
-    _require_loadable(spec)
     device = _device(settings)
     compiled = _compiled(files, device, settings)
     facts = compiled.facts
