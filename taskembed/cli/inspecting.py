@@ -109,7 +109,10 @@ def explain(
     index_folder: Annotated[
         Path | None,
         typer.Option(
-            "--index", metavar="DIR", help="Explain the space of that index.", show_default=False
+            "--index",
+            envvar="TASKEMBED_EXPLAIN_INDEX",
+            metavar="DIR",
+            help="Explain the space of that index.",
         ),
     ] = None,
     revision: opt.RevisionOption = None,

@@ -1,0 +1,82 @@
+"""The documents tell the truth: what can be checked, is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import taskembed
+from taskembed.errors import ExitCode
+from tests.conftest import Run
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_reference_of_commands_is_what_help_says() -> None:
+    text = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.path.insert(0, 'docs'); import generate_cli; "
+            "sys.stdout.write(generate_cli.reference())",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert (ROOT / "docs" / "cli.md").read_text() == text, "run python docs/generate_cli.py"
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (ROOT / "docs" / "exit-codes.md").read_text()
+    documented = {
+        int(code)
+        for cell in re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE)
+        for code in cell.split(",")
+    }
+    assert documented == {int(code) for code in ExitCode}
+
+
+def test_the_newest_version_of_the_changelog_is_ours_or_unreleased() -> None:
+    first = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first
+    assert first[1] == "Unreleased" or first[1].startswith(taskembed.__version__)
+
+
+def test_every_option_has_an_environment_variable() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text()
+    options = re.findall(r"^  (?:-\w, )?--[\w-]+.*?(?=^  -|^```)", text, re.MULTILINE | re.DOTALL)
+    without = {
+        re.sub(r"\s+", " ", option)[:40].strip()
+        for option in options
+        if "TASKEMBED_" not in option
+        and not re.search(r"--(help|version|install-completion|show-completion)", option)
+    }
+    assert without == set()
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/exit-codes.md", "docs/input.md"])
+def test_the_commands_and_options_that_documents_name_exist(path: str) -> None:
+    text = (ROOT / path).read_text()
+    known = set(re.findall(r"--[\w-]+", (ROOT / "docs" / "cli.md").read_text()))
+    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text))
+    ours = named
+    assert ours <= known, sorted(ours - known)
+
+
+def test_the_first_example_of_readme_gives_the_hits_that_it_shows(run: Run, tmp_path: Path) -> None:
+    corpus = ROOT / "sample_data" / "corpus.jsonl"
+    assert run("index", corpus, "--task", "retrieval", "--index", tmp_path / "i").code == 0
+    shown = re.search(r'taskembed search "(.+?)" -k 1.*?\n({.+?})\n', _readme(), re.DOTALL)
+    assert shown
+    done = run("search", shown[1], "-k", "1", "--index", tmp_path / "i", "--no-text")
+    assert done.lines[0]["doc_id"] in shown[2]
+
+
+def _readme() -> str:
+    return (ROOT / "README.md").read_text()
