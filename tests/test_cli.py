@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from tests.conftest import Result, Run
 
-DOCUMENTS = [
+DOCUMENTS: list[dict[str, object]] = [
     {"id": "moon", "title": "The Moon", "text": "The Moon orbits the Earth.", "topic": "sky"},
     {"id": "tide", "title": "Tides", "text": "The sea rises and falls.", "year": 1687},
     {
@@ -33,7 +35,7 @@ DOCUMENTS = [
 ]
 
 
-def write_jsonl(path: Path, records: list[dict[str, object]]) -> Path:
+def write_jsonl(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     return path
 
@@ -688,7 +690,7 @@ def start(
     *arguments: str | Path,
     cache: Path,
     stdin: int = subprocess.DEVNULL,
-    stdout: object = subprocess.PIPE,
+    stdout: int | TextIO = subprocess.PIPE,
     powerless: bool = False,
 ) -> subprocess.Popen[str]:
     """Start the command; `powerless` gives up root's power to write anywhere."""
@@ -697,7 +699,7 @@ def start(
     return subprocess.Popen(
         [*before, sys.executable, "-m", "taskembed", *map(str, arguments)],
         stdin=stdin,
-        stdout=stdout,  # type: ignore[arg-type]  # a file or PIPE
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TASKEMBED_CACHE": str(cache)},

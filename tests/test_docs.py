@@ -50,11 +50,15 @@ def test_the_newest_version_of_the_changelog_is_ours_or_unreleased() -> None:
 
 def test_every_option_has_an_environment_variable() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
-    options = re.findall(r"^  (?:-\w, )?--[\w-]+.*?(?=^  -|^```)", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^Options:\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    options = [
+        option for block in blocks for option in re.split(r"^  (?=-)", block, flags=re.MULTILINE)
+    ]
     without = {
         re.sub(r"\s+", " ", option)[:40].strip()
         for option in options
-        if "TASKEMBED_" not in option
+        if option.strip()
+        and "TASKEMBED_" not in option
         and not re.search(r"--(help|version|install-completion|show-completion)", option)
     }
     assert without == set()

@@ -55,7 +55,7 @@ def save_bert(folder: Path, *, pooling: str) -> Path:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
         tokenizer_object=tokenizer,
         unk_token="[UNK]",
         pad_token="[PAD]",
@@ -91,7 +91,7 @@ def save_xlm_roberta(folder: Path) -> Path:
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", 0), ("</s>", 2)],
     )
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",
@@ -135,7 +135,7 @@ def save_qwen3(folder: Path) -> Path:
         pair="$A <|endoftext|> $B:1 <|endoftext|>:1",
         special_tokens=[("<|endoftext|>", 0)],
     )
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -180,7 +180,8 @@ def _save(
     max_length: int | None = None,
     prompts: dict[str, str] | None = None,
 ) -> Path:
-    model.eval().save_pretrained(folder)
+    model.eval()  # type: ignore[no-untyped-call]  # not ours
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     base = "sentence_transformers.models"
     modules = [
