@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from taskembed.corpus import Document
+from taskembed.errors import BadRecordError
+from taskembed.index import Index
+from taskembed.pipeline import (
+    IndexOptions,
+    OnDuplicate,
+    Watch,
+    delete_documents,
+    index_corpus,
+    search_index,
+)
+from tests.fakes import HashEncoder
+
+
+def documents(*texts: str, first: int = 0) -> list[Document]:
+    return [
+        Document(f"d{number}", text, {"n": number}, f"corpus:{number + 1}")
+        for number, text in enumerate(texts, start=first)
+    ]
+
+
+def ids(folder: Path) -> list[str]:
+    with Index.open(folder) as index:
+        hits = search_index(["anything"], HashEncoder(), index, k=100)[0]
+        return sorted(hit.doc_id for hit in hits)
+
+
+def test_documents_and_queries_take_their_own_prompts(tmp_path: Path) -> None:
+    encoder = HashEncoder()
+    index_corpus(documents("one"), encoder, tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        search_index(["one"], encoder, index)
+    assert encoder.prompted == ["passage: one", "query: one"]
+
+
+def test_what_is_there_is_not_encoded_again(tmp_path: Path) -> None:
+    index_corpus(documents("one", "two"), HashEncoder(), tmp_path / "i")
+    encoder = HashEncoder()
+    summary = index_corpus(documents("one", "two", "three"), encoder, tmp_path / "i")
+    assert encoder.prompted == ["passage: three"]
+    assert (summary.added, summary.unchanged, summary.documents) == (1, 2, 3)
+
+
+def test_changed_metadata_keeps_the_vector_and_needs_no_model(tmp_path: Path) -> None:
+    index_corpus(documents("one", "two"), HashEncoder(), tmp_path / "i")
+    encoder = HashEncoder()
+    changed = [Document("d0", "one", {"n": 7}), documents("one", "two")[1]]
+    summary = index_corpus(changed, encoder, tmp_path / "i")
+    assert encoder.prompted == []
+    assert (summary.updated, summary.unchanged, summary.encoded) == (1, 1, 0)
+    with Index.open(tmp_path / "i") as index:
+        hit = search_index(["one"], HashEncoder(), index, k=1)[0][0]
+    assert (hit.doc_id, hit.metadata) == ("d0", {"n": 7})
+
+
+def test_changed_text_replaces_the_document(tmp_path: Path) -> None:
+    index_corpus(documents("one", "two"), HashEncoder(), tmp_path / "i")
+    summary = index_corpus(documents("one", "other"), HashEncoder(), tmp_path / "i")
+    assert (summary.added, summary.updated, summary.unchanged) == (0, 1, 1)
+    with Index.open(tmp_path / "i") as index:
+        assert len(index) == 2
+        assert search_index(["other"], HashEncoder(), index, k=1)[0][0].text == "other"
+
+
+def test_prune_deletes_what_the_input_no_longer_has(tmp_path: Path) -> None:
+    index_corpus(documents("one", "two", "three"), HashEncoder(), tmp_path / "i")
+    summary = index_corpus(
+        documents("two", first=1), HashEncoder(), tmp_path / "i", options=IndexOptions(prune=True)
+    )
+    assert (summary.deleted, summary.unchanged, summary.documents) == (2, 1, 1)
+    assert ids(tmp_path / "i") == ["d1"]
+
+
+def test_counts_add_up_whatever_the_commits_are(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(100)]
+    for every in (1, 7, 100):
+        folder = tmp_path / str(every)
+        options = IndexOptions(commit_every=every)
+        summary = index_corpus(documents(*texts), HashEncoder(), folder, options=options)
+        assert (summary.added, summary.documents) == (100, 100)
+        again = index_corpus(documents(*texts), HashEncoder(), folder, options=options)
+        assert (again.unchanged, again.encoded) == (100, 0)
+        assert len(ids(folder)) == 100
+
+
+def test_commits_come_after_so_many_documents_and_merge_by_and_by(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(40)]
+    options = IndexOptions(commit_every=4)
+    index_corpus(documents(*texts), HashEncoder(), tmp_path / "i", options=options)
+    with Index.open(tmp_path / "i") as index:
+        rows = [segment.rows for segment in index.contents.live.segments]
+    # eight segments of four documents become one of 32, and two more follow
+    assert rows == [32, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"), [(OnDuplicate.LAST, "second"), (OnDuplicate.FIRST, "first")]
+)
+@pytest.mark.parametrize("commit_every", [1, 100])
+def test_one_of_two_documents_with_an_id_stays(
+    tmp_path: Path, policy: OnDuplicate, expected: str, commit_every: int
+) -> None:
+    twice = [Document("a", "first", {}), Document("b", "else", {}), Document("a", "second", {})]
+    options = IndexOptions(on_duplicate=policy, commit_every=commit_every)
+    summary = index_corpus(twice, HashEncoder(), tmp_path / "i", options=options)
+    assert (summary.added, summary.updated, summary.duplicates) == (2, 0, 1)
+    with Index.open(tmp_path / "i") as index:
+        assert len(index) == 2
+        texts = {hit.text for hit in search_index(["x"], HashEncoder(), index)[0]}
+    assert texts == {expected, "else"}
+
+
+def test_a_nightly_run_over_duplicates_encodes_nothing(tmp_path: Path) -> None:
+    twice = [Document("a", "first", {}), Document("a", "second", {})]
+    index_corpus(twice, HashEncoder(), tmp_path / "i")
+    encoder = HashEncoder()
+    summary = index_corpus(twice, encoder, tmp_path / "i")
+    assert encoder.prompted == []
+    assert (summary.unchanged, summary.updated, summary.duplicates) == (1, 0, 1)
+
+
+def test_two_documents_with_an_id_can_be_an_error(tmp_path: Path) -> None:
+    twice = [Document("a", "x", {}, "f:1"), Document("a", "y", {}, "f:2")]
+    with pytest.raises(BadRecordError, match=r"^f:2: the id 'a' stands twice in the input$"):
+        index_corpus(
+            twice,
+            HashEncoder(),
+            tmp_path / "i",
+            options=IndexOptions(on_duplicate=OnDuplicate.ERROR),
+        )
+
+
+def test_truncated_documents_are_counted_once_each(tmp_path: Path) -> None:
+    long = Document("a", "word " * 40, {})
+    for _ in range(2):
+        summary = index_corpus([long, long], HashEncoder(), tmp_path / "i")
+        assert (summary.truncated, summary.duplicates) == (1, 1)
+
+
+def test_work_is_committed_after_a_minute_however_slow_the_model_is(tmp_path: Path) -> None:
+    now = [0.0]
+
+    class SlowEncoder(HashEncoder):
+        def encode(self, texts, prompt_type):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  # as its parent
+            now[0] += 61
+            return super().encode(texts, prompt_type)
+
+    generations = []
+
+    def endless():  # type: ignore[no-untyped-def]  # noqa: ANN202  # a generator of documents
+        for number in range(5000):
+            yield Document(f"d{number}", f"text {number}", {})
+            if number == 4500:
+                generations.append(len(list((tmp_path / "i").glob("seg-*.db"))))
+
+    index_corpus(endless(), SlowEncoder(), tmp_path / "i", watch=Watch(clock=lambda: now[0]))
+    assert generations == [1]  # the first window was committed while the rest was being read
+
+
+def test_an_error_keeps_what_was_encoded_and_says_how_much(tmp_path: Path) -> None:
+    def breaking():  # type: ignore[no-untyped-def]  # noqa: ANN202  # a generator of documents
+        yield from documents(*[f"text {number}" for number in range(20)])
+        raise BadRecordError("f:21", "bad")
+
+    with pytest.raises(BadRecordError) as caught:
+        index_corpus(
+            breaking(), HashEncoder(), tmp_path / "i", options=IndexOptions(commit_every=10)
+        )
+    assert caught.value.safe_documents == 20
+    assert len(ids(tmp_path / "i")) == 20
+
+
+def test_the_order_of_the_input_is_the_order_of_the_rows(tmp_path: Path) -> None:
+    texts = ["a " * (number * 7 % 13 + 1) for number in range(30)]
+    index_corpus(documents(*texts), HashEncoder(), tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        (segment,) = index._segments
+        rows = {item.doc_id: item.row for item in segment.live_documents()}
+    assert rows == {f"d{number}": number for number in range(30)}
+
+
+def test_delete_names_what_is_not_there(tmp_path: Path) -> None:
+    index_corpus(documents("one", "two"), HashEncoder(), tmp_path / "i")
+    assert delete_documents(tmp_path / "i", ["d0", "x", "d0"]) == (1, ["x"])
+    assert ids(tmp_path / "i") == ["d1"]
+
+
+def test_scores_are_the_cosines(tmp_path: Path) -> None:
+    encoder = HashEncoder()
+    texts = ["red apple", "green apple", "blue sea"]
+    index_corpus(documents(*texts), encoder, tmp_path / "i")
+    from taskembed.space import PromptType
+
+    query = encoder.encode(["apple"], PromptType.QUERY).vectors[0]
+    rows = encoder.encode(texts, PromptType.DOCUMENT).vectors
+    expected = {f"d{number}": float(np.dot(row, query)) for number, row in enumerate(rows)}
+    with Index.open(tmp_path / "i") as index:
+        hits = search_index(["apple"], encoder, index)[0]
+    assert {hit.doc_id: hit.score for hit in hits} == pytest.approx(expected, abs=1e-6)
+    assert [hit.rank for hit in hits] == [1, 2, 3]
