@@ -22,7 +22,9 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # 
 import openvino  # noqa: E402  # after the line above
 
 PRECISIONS = {"bf16": "bf16", "fp16": "f16", "fp32": "f32"}
-TOKEN_BUDGET = 2_048  # tokens a batch: larger ones fall out of the cores' caches
+TOKEN_BUDGET = (
+    1_024  # tokens a batch: 32,200 a second, against 31,200 with 2,048 and 29,500 with 4,096
+)
 
 
 class OpenVinoEngine:
