@@ -15,13 +15,7 @@ import numpy as np
 
 from taskembed.commit import open_writer
 from taskembed.corpus import Document, RejectFile
-from taskembed.errors import (
-    BadInputError,
-    BadRecordError,
-    NotFoundError,
-    StorageError,
-    TaskembedError,
-)
+from taskembed.errors import BadInputError, BadRecordError, NotFoundError, TaskembedError
 from taskembed.fs import Fs
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index import Contents, Hit, Index
@@ -155,7 +149,7 @@ def index_corpus(
             run.read(documents)
             return run.finish()
         except TaskembedError as error:
-            if not isinstance(error, StorageError):
+            if not writer.has_failed:
                 run.commit()
             error.safe_documents = writer.committed_documents
             raise

@@ -96,6 +96,7 @@ class IndexWriter:
         self._open()
         self._unwritten = _Unwritten.empty(self.space.dim)
         self._changed = False
+        self.has_failed = False  # a commit did: what is on disk is known again only to a new writer
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -221,20 +222,23 @@ class IndexWriter:
         """Make what was put and deleted a generation; return whether there was anything."""
         if not self._changed:
             return False
+        self.has_failed = True  # until it has not
         self._add_unwritten()
         self._write(made_by)
         while group := _to_merge(self._segments, self._size):
             self._merge(group)
             self._write(made_by)
+        self.has_failed = False
         return True
 
     def finish(self, made_by: Mapping[str, str]) -> None:
         """Commit, and let a part that was built beside the live one take its place."""
         self.commit(made_by)
         if self._rebuilding:
-            self._contents = Contents(self._part)
+            self.has_failed = True
+            self._commit_contents(Contents(self._part))
             self._rebuilding = False
-            self._commit_contents()
+            self.has_failed = False
 
     def close(self) -> None:
         """Close the files."""
@@ -290,10 +294,9 @@ class IndexWriter:
         infos = sorted((item.info for item in self._segments), key=lambda info: info.name)
         part = Part(self.space, tuple(infos), dict(made_by) or self._part.made_by)
         if self._rebuilding:
-            self._contents = replace(self._contents, building=part)
+            self._commit_contents(replace(self._contents, building=part))
         else:
-            self._contents = replace(self._contents, live=part)
-        self._commit_contents()
+            self._commit_contents(replace(self._contents, live=part))
         self._open()
         self._changed = False
 
@@ -306,12 +309,13 @@ class IndexWriter:
         self._store.write(name, deletions_bytes(item.dead))
         return replace(item.info, deletions=name, deleted_rows=count)
 
-    def _commit_contents(self) -> None:
+    def _commit_contents(self, contents: Contents) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._contents = replace(self._contents, committed_at=now)
-        parts = [self._contents.live, self._contents.building]
+        contents = replace(contents, committed_at=now)
+        parts = [contents.live, contents.building]
         needed = [name for part in parts if part for name in part.files]
-        self._store.commit(self._contents.to_json(), needed)
+        self._store.commit(contents.to_json(), needed)
+        self._contents = contents
 
     def _open(self) -> None:
         for item in self._segments:

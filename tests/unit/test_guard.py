@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,13 +61,13 @@ def test_a_wrong_shape_or_type_is_refused() -> None:
     with pytest.raises(BadVectorError, match=r"gave float32\[2, 16\] for a, not float32\[1, 16\]"):
         require_good_vectors(unit_rows(2), SPACE, ["a"])
     with pytest.raises(BadVectorError, match=r"gave float64\[1, 16\] for a, not float32\[1, 16\]"):
-        require_good_vectors(unit_rows(1).astype(np.float64), SPACE, ["a"])  # type: ignore[arg-type]  # that is the fault
+        require_good_vectors(unit_rows(1).astype(np.float64), SPACE, ["a"])
 
 
 class BrokenEncoder(HashEncoder):
     """Overflows, as fp16 does, on the text "boom"."""
 
-    def encode(self, texts: list[str], prompt_type: PromptType) -> Encoded:  # type: ignore[override]  # a list will do
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         vectors, truncated = super().encode(texts, prompt_type)
         vectors[[row for row, text in enumerate(texts) if "boom" in text]] = np.nan
         return Encoded(vectors, truncated)

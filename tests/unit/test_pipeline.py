@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from taskembed.pipeline import (
     index_corpus,
     search_index,
 )
+from taskembed.space import PromptType
+from taskembed.vectors import Encoded
 from tests.fakes import HashEncoder
 
 
@@ -148,13 +151,13 @@ def test_work_is_committed_after_a_minute_however_slow_the_model_is(tmp_path: Pa
     now = [0.0]
 
     class SlowEncoder(HashEncoder):
-        def encode(self, texts, prompt_type):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  # as its parent
+        def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
             now[0] += 61
             return super().encode(texts, prompt_type)
 
     generations = []
 
-    def endless():  # type: ignore[no-untyped-def]  # noqa: ANN202  # a generator of documents
+    def endless() -> Iterator[Document]:
         for number in range(5000):
             yield Document(f"d{number}", f"text {number}", {})
             if number == 4500:
@@ -165,7 +168,7 @@ def test_work_is_committed_after_a_minute_however_slow_the_model_is(tmp_path: Pa
 
 
 def test_an_error_keeps_what_was_encoded_and_says_how_much(tmp_path: Path) -> None:
-    def breaking():  # type: ignore[no-untyped-def]  # noqa: ANN202  # a generator of documents
+    def breaking() -> Iterator[Document]:
         yield from documents(*[f"text {number}" for number in range(20)])
         raise BadRecordError("f:21", "bad")
 
@@ -196,8 +199,6 @@ def test_scores_are_the_cosines(tmp_path: Path) -> None:
     encoder = HashEncoder()
     texts = ["red apple", "green apple", "blue sea"]
     index_corpus(documents(*texts), encoder, tmp_path / "i")
-    from taskembed.space import PromptType
-
     query = encoder.encode(["apple"], PromptType.QUERY).vectors[0]
     rows = encoder.encode(texts, PromptType.DOCUMENT).vectors
     expected = {f"d{number}": float(np.dot(row, query)) for number, row in enumerate(rows)}

@@ -1,0 +1,370 @@
+"""Kills, failing calls, full disks, damaged files, readers beside a writer.
+
+The default run has a sample of each; `pytest -m crash` has them all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskembed.corpus import Document
+from taskembed.errors import (
+    AccessDeniedError,
+    IndexDamagedError,
+    NotFoundError,
+    StorageError,
+    TaskembedError,
+)
+from taskembed.index import Index
+from taskembed.pipeline import IndexOptions, Watch, index_corpus, search_index
+from taskembed.store import read_newest, verify
+from tests.fakes import HashEncoder, ShortWritesFs, fail_at
+from tests.reliability import workload
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def start(folder: Path, stage: str, kill: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.reliability.workload", str(folder), stage]
+    return subprocess.Popen(
+        [*command, "--kill-at", str(kill)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def prepared(tmp_path: Path, stage: str) -> tuple[Path, list[list[tuple[str, str, float]]]]:
+    """Return an index as it is before a stage, and what an undisturbed run of it answers."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    if stage != "build":
+        workload.run(before, "build", lambda *_: None)
+        shutil.copytree(before, after)
+    workload.run(after, stage, lambda *_: None)
+    return before, workload.answers(after, stage)
+
+
+def steps_of(tmp_path: Path, stage: str, before: Path) -> int:
+    folder = tmp_path / "counted"
+    if before.exists():
+        shutil.copytree(before, folder)
+    return len(workload.run(folder, stage, lambda *_: None).steps)
+
+
+def require_whole(folder: Path, acknowledged: list[int]) -> None:
+    """The generation on disk is the last acknowledged or the one in flight, and it is whole."""
+    try:
+        snapshot, damages = verify(folder)
+    except NotFoundError:
+        assert acknowledged == []
+        return
+    assert damages == []
+    last = acknowledged[-1] if acknowledged else snapshot.generation
+    assert snapshot.generation in {last, last + 1}
+    with Index.open(folder) as index:
+        index.load()
+
+
+def acknowledged_by(out: str) -> list[int]:
+    return [int(line.split()[1]) for line in out.splitlines() if line.startswith("ACK")]
+
+
+def kill_and_recover(
+    before: Path, folder: Path, stage: str, expected: object, *, kill: int = 0, after: float = 0
+) -> int:
+    """Kill a stage at a step or after some seconds, look, run it again, look again."""
+    if before.exists():
+        shutil.copytree(before, folder)
+    process = start(folder, stage, kill)
+    if after:
+        time.sleep(after)
+        process.kill()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in {-9, 0}, err
+    require_whole(folder, acknowledged_by(out))
+    workload.run(folder, stage, lambda *_: None)
+    require_whole(folder, [])
+    assert workload.answers(folder, stage) == expected
+    assert not [path for path in folder.iterdir() if path.suffix == ".tmp"]
+    shutil.rmtree(folder)
+    return process.returncode
+
+
+@pytest.mark.parametrize("stage", workload.STAGES)
+def test_a_kill_at_some_steps_of_a_commit_loses_nothing(tmp_path: Path, stage: str) -> None:
+    before, expected = prepared(tmp_path, stage)
+    total = steps_of(tmp_path, stage, before)
+    for step in random.Random(stage).sample(range(1, total), 2):
+        code = kill_and_recover(before, tmp_path / "killed", stage, expected, kill=step)
+        assert code == -9
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("stage", workload.STAGES)
+def test_a_kill_at_every_step_of_every_commit_loses_nothing(tmp_path: Path, stage: str) -> None:
+    before, expected = prepared(tmp_path, stage)
+    total = steps_of(tmp_path, stage, before)
+    for step in range(1, total + 1):
+        code = kill_and_recover(before, tmp_path / "killed", stage, expected, kill=step)
+        assert code == -9
+    print(f"{stage}: killed at each of {total} steps, 0 broken")
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3000)
+def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path) -> None:
+    chosen = random.Random(7)
+    states = {stage: prepared(tmp_path / stage, stage) for stage in workload.STAGES}
+    killed = 0
+    for _ in range(200):
+        stage = chosen.choice(workload.STAGES)
+        before, expected = states[stage]
+        moment = chosen.uniform(0.15, 0.75)
+        code = kill_and_recover(before, tmp_path / "killed", stage, expected, after=moment)
+        killed += code == -9
+    print(f"200 random moments, {killed} before the end, 0 broken")
+    assert killed > 100
+
+
+@pytest.mark.parametrize("stage", workload.STAGES)
+def test_an_error_at_any_call_leaves_the_last_generation(tmp_path: Path, stage: str) -> None:
+    before, expected = prepared(tmp_path, stage)
+    total = steps_of(tmp_path, stage, before)
+    codes = {errno.EIO: StorageError, errno.ENOSPC: StorageError, errno.EACCES: AccessDeniedError}
+    every = 1 if os.environ.get("TASKEMBED_TEST_ALL") else 9
+    for number, step in enumerate(range(1, total + 1, every)):
+        code, kind = list(codes.items())[number % 3]
+        folder = tmp_path / "failed"
+        if before.exists():
+            shutil.copytree(before, folder)
+        with pytest.raises(TaskembedError) as caught:
+            workload.run(folder, stage, fail_at(step, code))
+        if "not confirmed" not in caught.value.message:
+            assert isinstance(caught.value, kind)
+            assert os.strerror(code) in caught.value.message
+        require_whole(folder, [])
+        workload.run(folder, stage, lambda *_: None)
+        assert workload.answers(folder, stage) == expected
+        shutil.rmtree(folder)
+
+
+def test_short_writes_are_completed(tmp_path: Path) -> None:
+    documents = workload.documents("build")[:3]
+    index_corpus(documents, HashEncoder(), tmp_path / "i", watch=Watch(fs=ShortWritesFs()))
+    assert verify(tmp_path / "i")[1] == []
+
+
+def test_the_calls_of_a_commit_come_in_the_order_of_the_protocol(tmp_path: Path) -> None:
+    steps = workload.run(tmp_path / "i", "build", lambda *_: None).steps
+    write_file = ["open_new", "write", "sync", "close"]
+    commit = [*write_file, "sync_folder", "rename", "sync_folder"]
+    make = ["make_folder", "sync_folder"]
+    # generation 0 is empty; generation 1 has vectors, documents and the manifest
+    assert steps[: len(make) + 7] == [*make, *commit]
+    assert steps[len(make) + 7 : len(make) + 7 + 15] == [*write_file, *write_file, *commit]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of some kilobytes, which a test may remount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kilobytes", [16, 40, 64])
+def test_a_full_disk_loses_nothing_that_was_committed(small_disk: Path, kilobytes: int) -> None:
+    require_survival_of_full_disk(small_disk, kilobytes)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("kilobytes", range(8, 208, 8))
+def test_full_disks_of_many_sizes(small_disk: Path, kilobytes: int) -> None:
+    require_survival_of_full_disk(small_disk, kilobytes)
+
+
+def require_survival_of_full_disk(disk: Path, kilobytes: int) -> None:
+    remount(disk, f"{kilobytes}k")
+    folder = disk / "index"
+    acknowledged: list[int] = []
+    documents = [Document(f"d{n}", f"word{n} " * 20, {}) for n in range(200)]
+    options = IndexOptions(commit_every=20)
+
+    def note(_: int) -> None:
+        if folder.exists() and list(folder.glob("manifest-*.json")):
+            acknowledged.append(read_newest(folder).generation)
+
+    with pytest.raises(StorageError) as caught:
+        index_corpus(
+            documents, HashEncoder(), folder, options=options, watch=Watch(on_progress=note)
+        )
+    assert "No space left on device" in caught.value.message
+    assert caught.value.hint == "free some space and run the same command again"
+    require_whole(folder, acknowledged)
+    if list(folder.glob("manifest-*.json")):
+        with Index.open(folder) as index:
+            assert caught.value.safe_documents == len(index)
+    remount(disk, "4m")
+    summary = index_corpus(documents, HashEncoder(), folder, options=options)
+    assert summary.documents == 200
+    require_whole(folder, [])
+
+
+def remount(folder: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+
+
+KINDS = (".faiss", ".db", ".bin", ".json")
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """An index of a few documents with a file of each kind."""
+    folder = tmp_path / "index"
+    index_corpus(workload.documents("build")[:12], HashEncoder(), folder)
+    changed = [Document("d1", "other", {}), *workload.documents("build")[2:12]]
+    index_corpus(changed, HashEncoder(), folder, options=IndexOptions(prune=True))
+    return folder
+
+
+def newest_file(folder: Path, kind: str) -> Path:
+    names = read_newest(folder).files
+    if kind == ".json":
+        return max(folder.glob("manifest-*.json"))
+    return folder / min(name for name in names if name.endswith(kind))
+
+
+def is_refused(folder: Path) -> bool:
+    try:
+        with Index.open(folder) as index:
+            search_index(["word3"], HashEncoder(), index)
+    except IndexDamagedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_of_every_kind_of_file_is_found_before_a_hit_is_given(
+    damaged: Path, kind: str
+) -> None:
+    assert flip_and_cut(damaged, kind, every=211) > 0
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_flipped_or_missing_byte_goes_unnoticed(damaged: Path, kind: str) -> None:
+    print(f"{kind}: {flip_and_cut(damaged, kind, every=1)} damaged files, all found")
+
+
+def flip_and_cut(folder: Path, kind: str, *, every: int) -> int:
+    path = newest_file(folder, kind)
+    whole = path.read_bytes()
+    assert not is_refused(folder)
+    count = 0
+    for position in range(0, len(whole), every):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << position % 8
+        for data in (bytes(flipped), whole[:position]):
+            path.write_bytes(data)
+            assert is_refused(folder), (path.name, position, len(data))
+            count += 1
+    for data in (b"", whole + b"\0", b"\0" * len(whole)):
+        path.write_bytes(data)
+        assert is_refused(folder)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(TaskembedError):
+        Index.open(folder).load()
+    path.rmdir()
+    if kind != ".json":  # without its newest manifest, an index is what it was one generation ago
+        assert is_refused(folder)
+    path.write_bytes(whole)
+    assert not is_refused(folder)
+    return count
+
+
+def test_files_without_any_manifest_are_damage_and_not_an_empty_index(damaged: Path) -> None:
+    for path in damaged.glob("manifest-*.json"):
+        path.unlink()
+    with pytest.raises(IndexDamagedError, match="no manifest beside its files"):
+        Index.open(damaged)
+
+
+def test_verify_lists_every_damaged_file(damaged: Path) -> None:
+    for kind in (".faiss", ".db"):
+        path = newest_file(damaged, kind)
+        path.write_bytes(path.read_bytes()[:-1])
+    _, damages = verify(damaged)
+    assert sorted(Path(damage.name).suffix for damage in damages) == [".db", ".faiss"]
+    assert all("bytes, " in damage.reason for damage in damages)
+
+
+@pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=pytest.mark.crash)])
+@pytest.mark.timeout(300)
+def test_readers_beside_a_writer_get_whole_generations(  # noqa: PLR0915  # one story
+    tmp_path: Path, seconds: int
+) -> None:
+    """The writer puts round N everywhere at once: a reader must never see two rounds."""
+    folder = tmp_path / "index"
+    write_round(folder, 0)
+    stop = threading.Event()
+    errors: list[str] = []
+    reads = [0]
+
+    def read() -> None:
+        last = -1
+        while not stop.is_set():
+            try:
+                with Index.open(folder) as index:
+                    generation = index.generation
+                    hits = search_index(["round"], HashEncoder(), index, k=50)[0]
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
+                errors.append(repr(error))
+                return
+            rounds = {hit.metadata["round"] for hit in hits}
+            if len(rounds) != 1 or len(hits) != 20 or generation < last:
+                errors.append(f"{rounds} {len(hits)} {generation} after {last}")
+                return
+            last = generation
+            reads[0] += 1
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    deadline = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < deadline and not errors:
+        number += 1
+        write_round(folder, number)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    print(f"{number} commits, {reads[0]} whole reads, {len(errors)} errors")
+    assert errors == []
+    assert reads[0] > 10
+
+
+def write_round(folder: Path, number: int) -> None:
+    documents = [
+        Document(f"d{n}", f"round number {number} document {n}", {"round": number})
+        for n in range(20)
+    ]
+    index_corpus(documents, HashEncoder(), folder)
