@@ -112,7 +112,8 @@ class TextEncoder:
         for batch, rows in self.engine.run(self._batches(texts, prompt_type, truncated)):
             vectors[batch.rows] = rows
         # The reference computes in fp32: a model's own normalisation may have been in bf16.
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # a vector without length becomes NaN: see guard.py
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return Encoded(vectors, truncated)
 
     @property
@@ -298,6 +299,11 @@ def _device(settings: EngineSettings) -> str:
         raise UsageError(str(error), hint="--device auto takes the best that there is") from error
 
 
+def _cores() -> int | None:
+    """Return how many cores the process may use; None where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
 def _may_accelerate() -> bool:
     return sys.platform == "darwin" or Path("/dev/nvidiactl").exists()
 
@@ -339,7 +345,7 @@ def _start_engine(
         return OpenVinoEngine(
             compiled.blob,
             precision=settings.precision,
-            threads=settings.threads or len(os.sched_getaffinity(0)),
+            threads=settings.threads or _cores(),
             one_query=settings.one_query,
         )
     from taskembed.engines.torch import DTYPES, TorchEngine, choose_precision

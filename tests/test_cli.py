@@ -148,6 +148,29 @@ def test_recreate_replaces_the_index(run: Run, corpus: Path, indexed: Path) -> N
     assert "task: clustering" in run("info", "--index", indexed).out
 
 
+def test_recreate_takes_what_is_not_said_from_the_index(
+    run: Run, corpus: Path, folder: Path
+) -> None:
+    run("index", corpus, "--task", "code", "--template", "{text}", "--index", folder)
+    done = run("index", corpus, "--index", folder, "--recreate")
+    assert (done.code, summary(done.out).split(",")[0]) == (0, "4 added")
+    told = run("info", "--index", folder).out
+    assert "task: code" in told
+    assert "template: {text}" in told
+
+
+def test_a_damaged_index_can_be_made_again(run: Run, corpus: Path, indexed: Path) -> None:
+    path = max(indexed.glob("manifest-*.json"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    refused = run("index", corpus, "--index", indexed)
+    assert refused.code == 76
+    assert f"the index is damaged: {path}: its checksum does not match" in refused.err
+    assert "or index again with --recreate" in refused.err
+    done = run("index", corpus, "--index", indexed, "--task", "retrieval", "--recreate")
+    assert (done.code, summary(done.out).split(",")[0]) == (0, "4 added")
+    assert run("verify", "--index", indexed).code == 0
+
+
 def test_a_bad_record_stops_with_its_place_and_what_is_safe(
     run: Run, tmp_path: Path, folder: Path
 ) -> None:

@@ -16,7 +16,7 @@ from taskembed.cli.output import json_text, message, write
 from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stopping import Stopper
-from taskembed.errors import ExitCode, NotFoundError, UsageError
+from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
 from taskembed.space import Task
 
 if TYPE_CHECKING:
@@ -54,8 +54,12 @@ class Wanted:
     template: str
 
 
-def existing_space(folder: Path) -> EmbeddingSpace | None:
-    """Return the space of the index in a folder; None when there is no index."""
+def existing_space(folder: Path, *, over_damage: bool) -> EmbeddingSpace | None:
+    """Return the space of the index in a folder; None when there is no index.
+
+    Raises:
+        IndexDamagedError: it cannot be read, and it is not `over_damage` that it is made again.
+    """
     from taskembed.index import Contents
     from taskembed.store import read_newest
 
@@ -63,12 +67,22 @@ def existing_space(folder: Path) -> EmbeddingSpace | None:
         return Contents.of(folder, read_newest(folder)).live.space
     except NotFoundError:
         return None
+    except IndexDamagedError:
+        if over_damage:
+            return None
+        raise
 
 
 def choose_encoder(
-    space: EmbeddingSpace | None, wanted: Wanted, settings: EngineSettings
+    space: EmbeddingSpace | None, wanted: Wanted, settings: EngineSettings, *, keep_prompts: bool
 ) -> TextEncoder:
     """Return the encoder that was asked for: what was not said is as in the index's space.
+
+    Args:
+        space: of the index that there is.
+        wanted: what was said.
+        settings: where and how the model runs.
+        keep_prompts: take the index's own prompts rather than those known today.
 
     Raises:
         UsageError: there is no index yet, and no task was named.
@@ -82,8 +96,8 @@ def choose_encoder(
             hint=f"--task {'|'.join(task.value for task in Task)}",
         )
     same_model = space and wanted.model in {None, space.model} and not wanted.revision
-    same_prompts = wanted.query_prompt is None and wanted.document_prompt is None
-    if space and same_model and same_prompts and task is space.task:
+    no_prompts = wanted.query_prompt is None and wanted.document_prompt is None
+    if space and same_model and task is space.task and no_prompts and keep_prompts:
         return load_encoder_of(replace(space, template=wanted.template), settings)
     return load_encoder(
         wanted.model or (space.model if space else "minilm"),
@@ -248,7 +262,7 @@ def index(
 
     found = find_inputs(inputs, format_name=format_name.value if format_name else None)
     stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
-    space = None if recreate else existing_space(index_folder)
+    space = existing_space(index_folder, over_damage=recreate)
     if stated is None:
         stated = Template(space.template) if space else DEFAULT_TEMPLATE
     settings = engine_settings(
@@ -258,6 +272,7 @@ def index(
         space,
         Wanted(model, revision, task, query_prompt, document_prompt, str(stated)),
         settings,
+        keep_prompts=not recreate,
     )
     from taskembed.pipeline import IndexOptions, OnDuplicate, Watch, index_corpus
 
