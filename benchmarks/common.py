@@ -6,7 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-from taskembed.corpus import Document, RecordFields, RejectFile, find_inputs, read_corpus
+from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
+from taskembed.records import find_inputs
 
 
 def machine() -> str:

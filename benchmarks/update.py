@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import machine
 
-from taskembed.corpus import RecordFields, RejectFile, find_inputs, read_corpus
+from taskembed.corpus import RecordFields, RejectFile, read_corpus
 from taskembed.pipeline import index_corpus
+from taskembed.records import find_inputs
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
 from tests.fakes import HashEncoder

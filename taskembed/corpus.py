@@ -1,59 +1,37 @@
-"""Reading a corpus: files of records become a stream of documents, each with its position.
+"""Reading a corpus: records become a stream of documents, each with its position.
 
-JSONL, Parquet, CSV and TSV; plain, gzip or zstd; files, folders, stdin. Memory is bounded by one
-record (one small batch, for Parquet). A record that cannot be used is named by file and line, and
-what happens then is the caller's choice. docs/input.md has a table of what is accepted.
+A record that cannot be used is named by file and line, and what happens then is the caller's
+choice. docs/input.md has a table of what is accepted.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import io
 import json
 import re
-import sys
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-import orjson
-
-from taskembed.errors import (
-    BadInputError,
-    BadRecordError,
-    NotFoundError,
-    TaskembedError,
-    UsageError,
-    from_os_error,
+from taskembed.errors import BadInputError, BadRecordError, NotFoundError, from_os_error
+from taskembed.records import (
+    DEFAULT_MAX_RECORD_BYTES,
+    Input,
+    OnBad,
+    Record,
+    as_text,
+    find_inputs,
+    read_lines,
+    read_records,
 )
 from taskembed.template import DEFAULT_TEMPLATE, Template
 
-DEFAULT_MAX_RECORD_BYTES = 64 * 2**20
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
-PARQUET_ROWS = 1024  # are in memory at once
-SHOWN_CHARACTERS = 200  # of a bad record in a message
 
 ID_FIELDS = ("id", "_id", "doc_id")
-_FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-}
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-_BOM = b"\xef\xbb\xbf"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-Record = Mapping[str, object]
-OnBad = Callable[[BadRecordError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +74,6 @@ class RecordFields:
     id_field: str | None = None
     template: Template = DEFAULT_TEMPLATE
     text_field: str = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A file, or stdin, and what it is."""
-
-    path: Path | None  # None: stdin
-    format: str  # "jsonl", "parquet", "csv", "tsv"
-    compression: str | None  # "gzip", "zstd"
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return "stdin" if self.path is None else str(self.path)
 
 
 class RejectFile:
@@ -172,67 +136,6 @@ class RejectFile:
             )
 
 
-def find_inputs(arguments: Sequence[str], *, format_name: str | None = None) -> list[Input]:
-    """Return the inputs that are meant: files, the corpus files of folders, "-" for stdin.
-
-    A folder stands for its files called corpus.*, or, when there is none, for every file below it
-    with a known name, sorted.
-
-    Raises:
-        NotFoundError: there is no such file or folder, or nothing to read in a folder.
-        UsageError: the name does not say what a file is.
-    """
-    if arguments.count("-") > 1:
-        raise UsageError("stdin can be read only once")
-    inputs: list[Input] = []
-    for argument in arguments:
-        path = Path(argument)
-        if argument == "-":
-            inputs.append(Input(None, format_name or "jsonl", None))
-        elif path.is_dir():
-            inputs += _folder_inputs(path, format_name)
-        elif not path.exists():
-            raise NotFoundError(f"no such file or folder: {argument}", hint="check the path")
-        else:
-            inputs.append(_file_input(path, format_name))
-    return inputs
-
-
-def _folder_inputs(folder: Path, format_name: str | None) -> list[Input]:
-    def known(path: Path) -> bool:
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        return path.is_file() and not hidden and _split_name(path)[0] is not None
-
-    paths = sorted(path for path in folder.glob("corpus.*") if known(path))
-    paths = paths or sorted(path for path in folder.rglob("*") if known(path))
-    if not paths:
-        raise NotFoundError(
-            f"no corpus in the folder {folder}", hint=f"known names end in {' '.join(_FORMATS)}"
-        )
-    return [_file_input(path, format_name) for path in paths]
-
-
-def _file_input(path: Path, format_name: str | None) -> Input:
-    known, compression = _split_name(path)
-    chosen = format_name or known
-    if chosen is None:
-        raise UsageError(
-            f"{path}: the name does not say what it is",
-            hint="--format jsonl|parquet|csv|tsv",
-        )
-    if chosen == "parquet" and compression:
-        raise UsageError(f"{path}: Parquet is compressed inside", hint="decompress the file")
-    return Input(path, chosen, compression)
-
-
-def _split_name(path: Path) -> tuple[str | None, str | None]:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
-    if compression:
-        suffixes.pop()
-    return (_FORMATS.get(suffixes[-1]) if suffixes else None), compression
-
-
 def read_corpus(
     inputs: Sequence[Input],
     fields: RecordFields,
@@ -253,11 +156,17 @@ def read_corpus(
         StorageError: a file cannot be read.
     """
     for item in inputs:
-        for source, record, raw in _records(item, on_bad, max_record_bytes):
+        for source, record, raw in read_records(item, on_bad, max_record_bytes):
             try:
                 document = _document(record, fields, source)
             except ValueError as error:
-                on_bad(BadRecordError(source, str(error), raw=_raw(raw, record)))
+                on_bad(
+                    BadRecordError(
+                        source,
+                        str(error),
+                        raw=as_text(raw) if raw is not None else json.dumps(record, default=repr),
+                    )
+                )
             else:
                 yield document
 
@@ -281,7 +190,7 @@ def read_queries(argument: str) -> Iterator[Query]:
 def _tsv_queries(item: Input) -> Iterator[Query]:
     if item.path and not item.path.exists():
         raise NotFoundError(f"no such file or folder: {item.name}", hint="check the path")
-    for source, line in _lines(item, _stop, DEFAULT_MAX_RECORD_BYTES):
+    for source, line in read_lines(item, _stop, DEFAULT_MAX_RECORD_BYTES):
         query_id, tab, text = _decoded(line, source).partition("\t")
         if not tab or not query_id.strip():
             raise BadRecordError(source, "it is not an id, a tab and a text")
@@ -331,178 +240,6 @@ def _checked_id(value: object, name: str) -> str | None:
     if len(value.encode()) > MAX_ID_BYTES:
         raise ValueError(f'the id in "{name}" is longer than {MAX_ID_BYTES:,} bytes')
     return value
-
-
-def _raw(raw: bytes | None, record: Record) -> str:
-    if raw is not None:
-        return raw.decode(errors="backslashreplace")
-    return json.dumps(record, default=repr)
-
-
-def _records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
-    """Yield the position, the fields and, where there is one, the line of each record."""
-    if item.format == "jsonl":
-        yield from _jsonl_records(item, on_bad, max_record_bytes)
-    elif item.format == "parquet":
-        yield from _parquet_records(item)
-    else:
-        yield from _csv_records(item, on_bad, max_record_bytes)
-
-
-def _jsonl_records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
-    for source, line in _lines(item, on_bad, max_record_bytes):
-        try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            on_bad(BadRecordError(source, _json_reason(error, line), raw=_raw(line, {})))
-            continue
-        if isinstance(record, dict):
-            yield source, record, line
-        else:
-            on_bad(BadRecordError(source, "it is not a JSON object", raw=_raw(line, {})))
-
-
-def _json_reason(error: orjson.JSONDecodeError, line: bytes) -> str:
-    if line[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\0" in line[:4]:
-        return "it looks like UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"
-    try:
-        line.decode()
-    except UnicodeDecodeError as failure:
-        return f"not UTF-8 at byte {failure.start + 1}"
-    return f"not JSON at column {error.colno}: {error.msg}"
-
-
-def _lines(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the position and the bytes of each line that is not blank; only a newline ends one."""
-    name = item.name
-    number = 0
-    with _opened(item) as stream, _reading(item, lambda: number):
-        while line := stream.readline(max_record_bytes + 2):
-            number += 1
-            if number == 1 and line.startswith(_BOM):
-                line = line[len(_BOM) :]
-            if len(line) > max_record_bytes and line[max_record_bytes:].strip(b"\r\n"):
-                start = line[:SHOWN_CHARACTERS]
-                while line and not line.endswith(b"\n"):
-                    line = stream.readline(max_record_bytes)
-                reason = (
-                    f"the record is larger than {max_record_bytes:,} bytes (--max-record-bytes)"
-                )
-                on_bad(BadRecordError(f"{name}:{number}", reason, raw=_raw(start, {})))
-                continue
-            line = line.rstrip(b"\r\n")
-            if line and not line.isspace():
-                yield f"{name}:{number}", line
-
-
-def _csv_records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
-    # The standard library rather than pyarrow: that guesses types, and "007" would become 7.
-    csv.field_size_limit(max_record_bytes)
-    delimiter = "\t" if item.format == "tsv" else ","
-    line_number = 0
-    with _opened(item) as stream, _reading(item, lambda: line_number):
-        text = io.TextIOWrapper(cast("io.BufferedReader", stream), "utf-8-sig", newline="")
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
-        header = next(rows, None)
-        if header is None:
-            return
-        if len(set(header)) < len(header):
-            raise BadInputError(f"{item.name}:1: a column stands twice in the header")
-        while True:
-            try:
-                row = next(rows, None)
-            except csv.Error as error:
-                raise BadInputError(f"{item.name}:{rows.line_num}: {error}") from error
-            line_number = rows.line_num
-            if row is None:
-                break
-            source = f"{item.name}:{line_number}"
-            if len(row) == len(header):
-                yield source, dict(zip(header, row, strict=True)), None
-            elif row:
-                reason = f"it has {len(row)} cells, and the header has {len(header)}"
-                on_bad(BadRecordError(source, reason, raw=delimiter.join(row)))
-
-
-def _parquet_records(item: Input) -> Iterator[tuple[str, Record, bytes | None]]:
-    import pyarrow as pa  # 0.1 s
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        source = io.BytesIO(sys.stdin.buffer.read()) if item.path is None else item.path
-        with pq.ParquetFile(source) as file:
-            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield f"{item.name}:row {number}", _plain(record), None
-    except OSError as error:
-        if error.errno:
-            raise from_os_error(error, item.name) from error
-        raise _damaged(item, number, error) from error
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise _damaged(item, number, error) from error
-
-
-def _plain(record: dict[str, object]) -> Record:
-    """Return a row with what JSON can hold: dates and decimals as text, NaN as null."""
-    return cast("Record", orjson.loads(orjson.dumps(record, default=_as_text)))
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
-    return str(value)
-
-
-@contextmanager
-def _opened(item: Input) -> Iterator[BinaryIO]:
-    try:
-        raw = sys.stdin.buffer if item.path is None else item.path.open("rb")
-    except OSError as error:
-        raise from_os_error(error, item.name) from error
-    with raw:
-        if item.compression == "gzip":
-            with gzip.open(raw) as stream:
-                yield cast("BinaryIO", stream)
-        elif item.compression == "zstd":
-            import zstandard
-
-            reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-            yield cast("BinaryIO", io.BufferedReader(reader))
-        else:
-            yield cast("BinaryIO", raw)
-
-
-@contextmanager
-def _reading(item: Input, last_line: Callable[[], int]) -> Iterator[None]:
-    """Translate what reading a file can raise; `last_line` is the last one that was whole."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise _damaged(item, last_line(), error) from error
-    except TaskembedError:
-        raise
-    except OSError as error:
-        raise from_os_error(error, item.name) from error
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":  # known only when zstandard was imported
-            raise _damaged(item, last_line(), error) from error
-        raise
-
-
-def _damaged(item: Input, position: int, error: Exception) -> BadInputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return BadInputError(
-        f"{item.name}: it cannot be read after record {position:,}: {reason}",
-        hint="the file is damaged, cut short, or not what its name says",
-    )
 
 
 def _decoded(line: bytes, source: str) -> str:

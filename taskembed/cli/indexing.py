@@ -257,7 +257,8 @@ def index(
         raise UsageError("--rejects and --max-bad go with --skip-bad")
     if text_field and template:
         raise UsageError("--text-field and --template exclude each other")
-    from taskembed.corpus import RecordFields, RejectFile, find_inputs, read_corpus
+    from taskembed.corpus import RecordFields, RejectFile, read_corpus
+    from taskembed.records import find_inputs
     from taskembed.template import DEFAULT_TEMPLATE, Template
 
     found = find_inputs(inputs, format_name=format_name.value if format_name else None)

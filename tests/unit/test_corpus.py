@@ -14,16 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from taskembed.corpus import (
-    Document,
-    Query,
-    RecordFields,
-    RejectFile,
-    find_inputs,
-    read_corpus,
-    read_queries,
-)
+from taskembed.corpus import Document, Query, RecordFields, RejectFile, read_corpus, read_queries
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
+from taskembed.records import find_inputs
 from taskembed.template import Template
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.corpus import RecordFields, RejectFile, find_inputs, read_corpus
+from taskembed.corpus import RecordFields, RejectFile, read_corpus
 from taskembed.errors import BadRecordError
+from taskembed.records import find_inputs
 
 GOOD = b'{"id": "a", "text": "x"}\n'
 
