@@ -643,6 +643,28 @@ def test_help_version_and_no_command(run: Run) -> None:
     assert run("nonsense").err.startswith("taskembed: error: No such command 'nonsense'")
 
 
+def test_the_shell_completes_commands_options_and_tasks() -> None:
+    def completed(words: str) -> list[str]:
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "taskembed")],
+            env={
+                **os.environ,
+                "_TASKEMBED_COMPLETE": "complete_bash",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(len(words.split(" ")) - 1),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    assert completed("taskembed se") == ["search"]
+    assert completed("taskembed index --task c") == ["classification", "clustering", "code"]
+    assert "--recreate" in completed("taskembed index --rec")
+
+
 def test_a_bug_is_one_line_and_never_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise ZeroDivisionError("division by zero")

@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(arguments, prog_name="taskembed", standalone_mode=False)
         write("")  # so that a full disk behind stdout is noticed here
         return int(code or 0)
+    except SystemExit as done:  # how typer ends after printing a completion
+        return done.code if isinstance(done.code, int) else 0
     except BaseException as error:  # noqa: BLE001  # the one place where everything is caught
         return _failed(error, arguments)
 
