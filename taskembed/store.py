@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from taskembed.errors import (
     IndexDamagedError,
@@ -146,7 +146,13 @@ def _parse_manifest(data: bytes, generation: int) -> Snapshot:
     match = _TRAILER.fullmatch(trailer)
     if match is None or int(match[1], 16) != zlib.crc32(text):
         raise ValueError("its checksum does not match")
-    manifest = json.loads(text)
+    try:
+        return _snapshot(json.loads(text), generation)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("it is not a manifest") from error
+
+
+def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
     unknown = sorted(set(manifest["features"]) - KNOWN_FEATURES)
     if manifest["format"] != FORMAT_VERSION or unknown:
         what = f"feature {unknown[0]!r}" if unknown else f"format {manifest['format']}"
@@ -156,7 +162,10 @@ def _parse_manifest(data: bytes, generation: int) -> Snapshot:
         )
     if manifest["generation"] != generation:
         raise ValueError(f"it is the manifest of generation {manifest['generation']}")
-    files = [StoredFile(item["name"], item["size"], item["crc32"]) for item in manifest["files"]]
+    files = [
+        StoredFile(str(item["name"]), int(item["size"]), int(item["crc32"]))
+        for item in manifest["files"]
+    ]
     return Snapshot(generation, {file.name: file for file in files}, manifest["body"])
 
 
