@@ -167,10 +167,10 @@ def open_writer(
     """
     fs = fs or Fs()
     try:
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            fs.make_folder(folder)
-            fs.sync_folder(folder.parent)
+        new = [folder, *folder.parents]
+        for path in reversed([path for path in new if not path.exists()]):
+            fs.make_folder(path)
+            fs.sync_folder(path.parent)
         foreign = [name for name in fs.names(folder) if not OURS.fullmatch(name)]
     except OSError as error:
         raise from_os_error(error, str(folder)) from error
@@ -200,14 +200,19 @@ def _newest_or_none(folder: Path, *, over_damage: bool) -> Snapshot | None:
 def _lock(folder: Path, wait_seconds: float) -> Iterator[None]:
     path = folder / "LOCK"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # a link is not followed: what it leads to is not ours to write to
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o644)
     except OSError as error:
         raise from_os_error(error, str(path)) from error
     try:
         _take_lock(descriptor, path, time.monotonic() + wait_seconds)
-        os.ftruncate(descriptor, 0)
-        # For people only: who holds it. The lock itself is the kernel's.
-        os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            # For people only: who holds it. The lock itself is the kernel's.
+            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+        except OSError as error:
+            raise from_os_error(error, str(path)) from error
         yield
     finally:
         os.close(descriptor)

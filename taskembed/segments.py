@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -150,12 +150,12 @@ class Segment:
         self._files = {name: _listed(folder, snapshot, name) for name in info.files}
         self._vectors: flat.Flat | None = None
         self._vectors_stream: BinaryIO | None = open_file(folder, self._files[info.vectors_file])
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._vectors_stream.close)
             self._database = self._open_database()
+            stack.callback(self._database.close)
             self.dead = self._read_deletions()
-        except BaseException:
-            self._vectors_stream.close()
-            raise
+            stack.pop_all()
 
     def close(self) -> None:
         """Close the files."""
@@ -169,7 +169,7 @@ class Segment:
             for start in range(0, len(doc_ids), _SQL_VARIABLES):
                 some = doc_ids[start : start + _SQL_VARIABLES]
                 for document in _select(self._database, "doc_id", some):
-                    if not self.dead[document.row]:
+                    if not self._is_dead(document):
                         yield document
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
@@ -189,7 +189,7 @@ class Segment:
         with self._translated():
             for row in self._database.execute("SELECT * FROM documents ORDER BY row"):
                 document = _document(row)
-                if not self.dead[document.row]:
+                if not self._is_dead(document):
                     yield document
 
     def vectors(self) -> flat.Flat:
@@ -212,6 +212,11 @@ class Segment:
         """Return scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first."""
         alive = None if not self.info.deleted_rows and not self.dead.any() else ~self.dead
         return self.vectors().search(queries, min(k, self.info.live_rows), alive)
+
+    def _is_dead(self, document: StoredDocument) -> bool:
+        if not 0 <= document.row < self.info.rows:
+            raise ValueError(f"there is no row {document.row}")
+        return bool(self.dead[document.row])
 
     def _open_database(self) -> sqlite3.Connection:
         file = self._files[self.info.documents_file]
@@ -250,7 +255,7 @@ class Segment:
         """Damage behind a valid checksum is a hostile file: SQLite says so without crashing."""
         try:
             yield
-        except (sqlite3.Error, UnicodeDecodeError, IndexError) as error:
+        except (sqlite3.Error, ValueError) as error:
             raise self._damaged(self.info.documents_file, str(error)) from error
 
     def _damaged(self, name: str, reason: str) -> Exception:
@@ -270,10 +275,17 @@ def segment_infos(values: object) -> list[SegmentInfo]:
     """
     if not isinstance(values, list):
         raise ValueError("its segments are not a list")
-    try:
-        return [SegmentInfo(**value) for value in values]
-    except TypeError as error:
-        raise ValueError("a segment without its exact fields") from error
+    return [_segment_info(value) for value in values]
+
+
+def _segment_info(value: object) -> SegmentInfo:
+    fields = {"name": str, "rows": int, "deletions": str, "deleted_rows": int}
+    if not isinstance(value, dict) or {key: type(item) for key, item in value.items()} != fields:
+        raise ValueError("a segment without its exact fields")
+    info = SegmentInfo(**value)
+    if not 0 <= info.deleted_rows <= info.rows or bool(info.deletions) != bool(info.deleted_rows):
+        raise ValueError(f"the segment {info.name} cannot have these numbers of rows")
+    return info
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str:
@@ -298,4 +310,6 @@ def _select(
 
 
 def _document(row: tuple[int, str, str, str, int]) -> StoredDocument:
+    if tuple(map(type, row)) != (int, str, str, str, int):
+        raise ValueError("a document is of another shape")  # a hostile file: the schema is STRICT
     return StoredDocument(row[0], row[1], row[2], row[3], bool(row[4]))

@@ -162,10 +162,10 @@ def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
         )
     if manifest["generation"] != generation:
         raise ValueError(f"it is the manifest of generation {manifest['generation']}")
-    files = [
-        StoredFile(str(item["name"]), int(item["size"]), int(item["crc32"]))
-        for item in manifest["files"]
-    ]
+    files = [StoredFile(item["name"], item["size"], item["crc32"]) for item in manifest["files"]]
+    for file in files:
+        if (type(file.name), type(file.size), type(file.crc32)) != (str, int, int):
+            raise TypeError(file)
     return Snapshot(generation, {file.name: file for file in files}, manifest["body"])
 
 
@@ -215,6 +215,8 @@ def open_file(folder: Path, file: StoredFile) -> BinaryIO:
         stream = (folder / file.name).open("rb", buffering=0)
     except FileNotFoundError:
         raise
+    except IsADirectoryError as error:
+        raise damaged(folder, Damage(file.name, "it is a folder")) from error
     except OSError as error:
         raise from_os_error(error, str(folder / file.name)) from error
     size = os.fstat(stream.fileno()).st_size

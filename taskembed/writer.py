@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskembed.commit import StoreWriter, open_writer
+from taskembed.errors import IndexDamagedError
 from taskembed.fs import Fs
 from taskembed.guard import require_same_space
 from taskembed.index import Contents, Part
@@ -93,7 +94,11 @@ class IndexWriter:
         self._contents = contents
         self._rebuilding = rebuilding
         self._segments = [_untouched(info) for info in self._part.segments]
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
         self._unwritten = _Unwritten.empty(self.space.dim)
         self._changed = False
         self.has_failed = False  # a commit did: what is on disk is known again only to a new writer
@@ -354,7 +359,14 @@ def open_index_writer(
     """
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
         contents, rebuilding = _begin(store, space, recreate=recreate)
-        writer = IndexWriter(store, contents, rebuilding=rebuilding)
+        try:
+            writer = IndexWriter(store, contents, rebuilding=rebuilding)
+        except IndexDamagedError:
+            if not rebuilding:
+                raise
+            # what an earlier run began is damaged: begin again
+            contents = replace(contents, building=Part(space))
+            writer = IndexWriter(store, contents, rebuilding=True)
         try:
             yield writer
         finally:
