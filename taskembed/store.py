@@ -11,9 +11,11 @@ It knows names and bytes, not vectors.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from taskembed.errors import (
     IndexDamagedError,
     NewerFormatError,
     NotFoundError,
+    TaskembedError,
     from_os_error,
 )
 from taskembed.fs import Fs
@@ -120,7 +123,8 @@ def read_manifest(folder: Path, generation: int) -> Snapshot:
     """
     path = folder / manifest_name(generation)
     try:
-        data = path.read_bytes()
+        with _opened(folder, path.name) as stream:
+            data = stream.read()
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -189,12 +193,14 @@ def file_damage(folder: Path, file: StoredFile) -> Damage | None:
     """Read a whole file back; return how it differs from what was written, or None."""
     checksum = size = 0
     try:
-        with (folder / file.name).open("rb", buffering=0) as stream:
+        with _opened(folder, file.name) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 checksum = zlib.crc32(chunk, checksum)
                 size += len(chunk)
     except OSError as error:
         return Damage(file.name, os.strerror(error.errno or 0))
+    except TaskembedError as error:
+        return Damage(file.name, error.message.rpartition(": ")[2])
     if size != file.size:
         return Damage(file.name, f"it has {size:,} bytes, {file.size:,} were written")
     if checksum != file.crc32:
@@ -211,20 +217,28 @@ def open_file(folder: Path, file: StoredFile) -> BinaryIO:
         FileNotFoundError: it is not there (any more): a newer generation may be.
         IndexDamagedError: it is not what was written.
     """
-    try:
-        stream = (folder / file.name).open("rb", buffering=0)
-    except FileNotFoundError:
-        raise
-    except IsADirectoryError as error:
-        raise damaged(folder, Damage(file.name, "it is a folder")) from error
-    except OSError as error:
-        raise from_os_error(error, str(folder / file.name)) from error
+    stream = _opened(folder, file.name)
     size = os.fstat(stream.fileno()).st_size
     if size != file.size:
         stream.close()
         reason = f"it has {size:,} bytes, {file.size:,} were written"
         raise damaged(folder, Damage(file.name, reason))
     return stream
+
+
+def _opened(folder: Path, name: str) -> BinaryIO:
+    """Open a file of an index, unbuffered; what is no file (any more) is damage."""
+    path = folder / name
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise damaged(folder, Damage(name, "it is not a file"))
+        return path.open("rb", buffering=0)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise damaged(folder, Damage(name, os.strerror(errno.ELOOP))) from error
+        raise from_os_error(error, str(path)) from error
 
 
 def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:

@@ -264,7 +264,7 @@ def test_damage_is_named_by_what_differs(tmp_path: Path) -> None:
     path.unlink()
     assert file_damage(tmp_path, file) == Damage(file.name, "No such file or directory")
     path.mkdir()
-    assert file_damage(tmp_path, file) == Damage(file.name, "Is a directory")
+    assert file_damage(tmp_path, file) == Damage(file.name, "it is not a file")
 
 
 def test_verify_lists_every_bad_file_of_the_newest_generation(tmp_path: Path) -> None:
@@ -391,10 +391,10 @@ def test_what_the_operating_system_refuses_is_said_with_the_path(
 ) -> None:
     put_manifest(tmp_path, 0)
 
-    def refuse(*_: object) -> bytes:
+    def refuse(*_: object, **__: object) -> bytes:
         raise OSError(code, reason)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(kind) as caught:
         read_newest(tmp_path)
     assert str(caught.value) == f"{tmp_path}/manifest-00000000.json: {reason}"
