@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from taskembed.errors import BadInputError, BadRecordError, NotFoundError, from_os_error
+from taskembed.errors import BadInputError, BadRecordError, UsageError, from_os_error
 from taskembed.records import (
     DEFAULT_MAX_RECORD_BYTES,
     Input,
@@ -26,11 +26,13 @@ from taskembed.records import (
     read_lines,
     read_records,
 )
-from taskembed.template import DEFAULT_TEMPLATE, Template
+from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of
 
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
+MAX_DEPTH = 200  # levels of metadata: orjson reads 1,024 of them, but writes only 254
 
 ID_FIELDS = ("id", "_id", "doc_id")
+QUERY_ID_FIELDS = ("id", "_id", "query_id")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -158,7 +160,7 @@ def read_corpus(
     for item in inputs:
         for source, record, raw in read_records(item, on_bad, max_record_bytes):
             try:
-                document = _document(record, fields, source)
+                document = _document(record, fields, source, ID_FIELDS)
             except ValueError as error:
                 on_bad(
                     BadRecordError(
@@ -177,23 +179,41 @@ def read_queries(argument: str) -> Iterator[Query]:
     Raises:
         BadRecordError: a line cannot be used.
     """
-    path = Path(argument)
-    item = find_inputs([argument])[0] if argument == "-" or path.suffix != ".tsv" else None
-    if item is None:
-        yield from _tsv_queries(Input(path, "tsv", None))
+    item = _query_input(argument)
+    if item.format == "tsv":
+        yield from _tsv_queries(item)
         return
     fields = RecordFields(template=Template("{text}"))
-    for document in read_corpus([item], fields, on_bad=_stop):
-        yield _query(document.doc_id, document.text, document.source)
+    for source, record, raw in read_records(item, _stop, DEFAULT_MAX_RECORD_BYTES):
+        try:
+            document = _document(record, fields, source, QUERY_ID_FIELDS)
+        except ValueError as error:
+            raise BadRecordError(source, str(error), raw=as_text(raw or b"")) from error
+        yield _query(document.doc_id, document.text, source)
+
+
+def _query_input(argument: str) -> Input:
+    path = Path(argument)
+    if argument != "-" and path.is_dir():
+        raise UsageError(f"{argument} is a folder", hint="the queries are in one file")
+    # <(command) is a pipe called /dev/fd/63: no name that could say what it is
+    is_nameless = path.is_fifo() and not path.suffix
+    try:
+        return find_inputs([argument], format_name="jsonl" if is_nameless else None)[0]
+    except UsageError as error:
+        # not the hint for a corpus: --format says there how hits are printed
+        raise UsageError(error.message, hint="name it .jsonl or .tsv") from error
 
 
 def _tsv_queries(item: Input) -> Iterator[Query]:
-    if item.path and not item.path.exists():
-        raise NotFoundError(f"no such file or folder: {item.name}", hint="check the path")
     for source, line in read_lines(item, _stop, DEFAULT_MAX_RECORD_BYTES):
         query_id, tab, text = _decoded(line, source).partition("\t")
         if not tab or not query_id.strip():
-            raise BadRecordError(source, "it is not an id, a tab and a text")
+            raise BadRecordError(source, "it is not an id, a tab and a text", raw=as_text(line))
+        try:
+            _check_id(query_id.strip(), "the id")
+        except ValueError as error:
+            raise BadRecordError(source, str(error), raw=as_text(line)) from error
         yield _query(query_id.strip(), text.strip(), source)
 
 
@@ -207,25 +227,50 @@ def _stop(error: BadRecordError) -> None:
     raise error
 
 
-def _document(record: Record, fields: RecordFields, source: str) -> Document:
+def _document(
+    record: Record, fields: RecordFields, source: str, id_fields: Sequence[str]
+) -> Document:
     """Make a document of a record.
 
     Raises:
         ValueError: it cannot be one; says why.
     """
     text = fields.template.render(record)
-    id_field = fields.id_field or next((name for name in ID_FIELDS if name in record), "id")
-    doc_id = _checked_id(record.get(id_field), id_field)
+    _check_text(record, fields)
+    id_field = fields.id_field or next((name for name in id_fields if name in record), "id")
+    doc_id = _id(record.get(id_field), id_field)
     metadata = {
         name: value for name, value in record.items() if name not in (id_field, fields.text_field)
     }
+    for name, value in metadata.items():
+        if isinstance(value, dict | list) and _is_deeper(value, MAX_DEPTH):
+            raise ValueError(f'the field "{name}" is nested deeper than {MAX_DEPTH} levels')
     if doc_id is None:
         made = hashlib.sha256(text.encode()).hexdigest()
         return Document(made, text, metadata, source, id_is_made=True)
     return Document(doc_id, text, metadata, source)
 
 
-def _checked_id(value: object, name: str) -> str | None:
+def _check_text(record: Record, fields: RecordFields) -> None:
+    """Refuse a number as the text; in another field of the template it is welcome."""
+    text = record.get(fields.text_field)
+    if text is None or isinstance(text, str):
+        return
+    if fields.text_field in fields.template.fields:
+        raise ValueError(f'the field "{fields.text_field}" is not a text but {kind_of(text)}')
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Say whether lists and objects stand in each other more than so many times."""
+    if not isinstance(value, dict | list):
+        return False
+    if not levels:
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return any(_is_deeper(item, levels - 1) for item in inner)
+
+
+def _id(value: object, name: str) -> str | None:
     """Return an id as text; None when there is none."""
     if value is None:
         return None
@@ -233,17 +278,22 @@ def _checked_id(value: object, name: str) -> str | None:
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f'the id in "{name}" is neither a text nor a whole number')
-    if not value:
-        raise ValueError(f'the id in "{name}" is empty')
-    if _CONTROL.search(value):
-        raise ValueError(f'the id in "{name}" has a control character')
-    if len(value.encode()) > MAX_ID_BYTES:
-        raise ValueError(f'the id in "{name}" is longer than {MAX_ID_BYTES:,} bytes')
+    _check_id(value, f'the id in "{name}"')
     return value
+
+
+def _check_id(value: str, what: str) -> None:
+    if not value:
+        raise ValueError(f"{what} is empty")
+    if _CONTROL.search(value):
+        raise ValueError(f"{what} has a control character")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"{what} is longer than {MAX_ID_BYTES:,} bytes")
 
 
 def _decoded(line: bytes, source: str) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise BadRecordError(source, f"not UTF-8 at byte {error.start + 1}") from error
+        reason = f"not UTF-8 at byte {error.start + 1}"
+        raise BadRecordError(source, reason, raw=as_text(line)) from error

@@ -7,6 +7,9 @@ loads damaged vectors without a word. See docs/adr/0003-commit-protocol.md.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss as _faiss
@@ -66,11 +69,9 @@ def from_bytes(data: bytearray, *, rows: int, dim: int) -> Flat:
     Raises:
         ValueError: it is not that, or not of that shape.
     """
-    # A hostile header can ask for gigabytes: no vector is larger than the file.
-    faiss.set_deserialization_vector_byte_limit(len(data) + MIN_HEADER_BYTES)
-    faiss.set_deserialization_loop_limit(len(data) + MIN_HEADER_BYTES)
     try:
-        index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+        with _limits(len(data) + MIN_HEADER_BYTES):
+            index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
     except (RuntimeError, AssertionError, MemoryError) as error:
         raise ValueError("FAISS cannot read it") from error
     if not isinstance(index, faiss.IndexFlat) or (index.ntotal, index.d) != (rows, dim):
@@ -78,3 +79,26 @@ def from_bytes(data: bytearray, *, rows: int, dim: int) -> Flat:
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise ValueError("its metric is not the inner product")
     return Flat(index)
+
+
+_reading = threading.Lock()
+
+
+@contextmanager
+def _limits(size: int) -> Iterator[None]:
+    """Let FAISS allocate no more than `size` bytes: a hostile header can ask for gigabytes.
+
+    Its limits are those of the process, so they hold for one reading at a time, and are put back.
+    """
+    with _reading:
+        before = (
+            faiss.get_deserialization_vector_byte_limit(),
+            faiss.get_deserialization_loop_limit(),
+        )
+        faiss.set_deserialization_vector_byte_limit(size)
+        faiss.set_deserialization_loop_limit(size)
+        try:
+            yield
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before[0])
+            faiss.set_deserialization_loop_limit(before[1])

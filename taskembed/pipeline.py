@@ -28,7 +28,7 @@ COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest 
 COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
 COMMIT_BYTES = 256 * 2**20  # of texts and vectors, which wait in memory
 LOOK_UP = 1_000  # documents whose ids are looked up at once
-WINDOW_DOCUMENTS = 2_048  # are sorted by length and encoded at once
+WINDOW_DOCUMENTS = 4_096  # are sorted by length and encoded at once
 WINDOW_CHARACTERS = 16 * 2**20
 
 

@@ -12,6 +12,7 @@ the bytes of a segment, and the files of a segment into documents and scores.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ class Segment:
         self._dim = dim
         self._files = {name: _listed(folder, snapshot, name) for name in info.files}
         self._vectors: flat.Flat | None = None
+        self._reading = threading.Lock()
         self._vectors_stream: BinaryIO | None = open_file(folder, self._files[info.vectors_file])
         with ExitStack() as stack:
             stack.callback(self._vectors_stream.close)
@@ -193,7 +195,11 @@ class Segment:
                     yield document
 
     def vectors(self) -> flat.Flat:
-        """Return the vectors, read and checked at the first call."""
+        """Return the vectors, read and checked at the first call, whichever thread makes it."""
+        with self._reading:
+            return self._read_vectors()
+
+    def _read_vectors(self) -> flat.Flat:
         if self._vectors is None:
             file = self._files[self.info.vectors_file]
             stream = self._vectors_stream
@@ -225,7 +231,8 @@ class Segment:
         # what is read, also when a writer removes the name meanwhile. No name is ever used again.
         try:
             uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-            database = sqlite3.connect(uri, uri=True, isolation_level=None)
+            # any thread may search: SQLite serialises the calls on a connection by itself
+            database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         except sqlite3.OperationalError:
             if not path.exists():
                 raise FileNotFoundError(2, "no such file", str(path)) from None

@@ -78,7 +78,7 @@ MODELS: dict[str, tuple[Callable[[Path], Path], dict[tuple[Task, PromptType], st
 }
 
 
-@pytest.mark.parametrize("device", ["openvino", "torch"])
+@pytest.mark.parametrize("device", ["openvino", pytest.param("torch", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MODELS)
 def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
     name: str,

@@ -148,7 +148,7 @@ def test_an_error_at_any_call_leaves_the_last_generation(tmp_path: Path, stage: 
     before, expected = prepared(tmp_path, stage)
     total = steps_of(tmp_path, stage, before)
     codes = {errno.EIO: StorageError, errno.ENOSPC: StorageError, errno.EACCES: AccessDeniedError}
-    every = 1 if os.environ.get("TASKEMBED_TEST_ALL") else 9
+    every = 1 if os.environ.get("TASKEMBED_TEST_ALL") else 23
     for number, step in enumerate(range(1, total + 1, every)):
         code, kind = list(codes.items())[number % 3]
         folder = tmp_path / "failed"

@@ -4,10 +4,13 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +31,23 @@ def read(path: Path, fields: RecordFields | None = None, **options: str) -> list
 def write(path: Path, *records: object) -> Path:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
+
+
+@contextmanager
+def pipe(path: Path, content: bytes) -> Iterator[Path]:
+    """Make a named pipe that someone writes to."""
+    os.mkfifo(path)
+    writer = Thread(target=path.write_bytes, args=[content])
+    writer.start()
+    yield path
+    writer.join()
+
+
+def stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    class Stdin:
+        buffer = io.BytesIO(content)
+
+    monkeypatch.setattr("sys.stdin", Stdin)
 
 
 def refusal(path: Path, fields: RecordFields | None = None) -> str:
@@ -65,13 +85,19 @@ def test_fields_and_template_are_chosen(tmp_path: Path) -> None:
     assert refusal(path, missing) == (
         f'{path}:1: there is no field "gone"; the fields are: id, head, body, n'
     )
-    with pytest.raises(UsageError, match="the template 'no field' has no field"):
-        Template.parse("no field")
 
 
-def test_a_template_reaches_nothing_but_fields() -> None:
-    template = Template.parse("{text} {text.__class__?} {0?} {")
-    assert template.render({"text": "x"}) == "x   {"
+def test_a_number_is_no_text_in_whatever_field_the_text_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.jsonl", {"id": "a", "body": 5, "text": 6})
+    body = RecordFields(template=Template("{body}"), text_field="body")
+    assert refusal(path, body) == f'{path}:1: the field "body" is not a text but a number'
+    assert read(path, RecordFields(template=Template("{body}")))[0].text == "5"
+
+
+def test_the_title_stays_in_the_metadata_and_id_and_text_do_not(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.jsonl", {"id": "a", "_id": "b", "text": "x", "title": "T"})
+    assert read(path)[0].metadata == {"_id": "b", "title": "T"}
+    assert read(path, RecordFields(id_field="_id"))[0].metadata == {"id": "a", "title": "T"}
 
 
 @pytest.mark.parametrize(
@@ -106,16 +132,49 @@ def test_a_folder_is_its_corpus_files_or_all_that_are_known(tmp_path: Path) -> N
     write(tmp_path / "corpus.jsonl", {"id": "c", "text": "x"})
     assert [d.doc_id for d in read(tmp_path)] == ["c"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NotFoundError, match="no corpus in the folder"):
+    with pytest.raises(NotFoundError) as caught:
         read(tmp_path / "empty")
+    assert caught.value.message == f"no corpus in the folder {tmp_path / 'empty'}"
+
+
+def test_a_folder_is_read_to_its_depth_sorted_and_without_what_is_hidden(tmp_path: Path) -> None:
+    for name in ("b/2.jsonl", "a/9.csv", "b/1.ndjson", ".git/x.jsonl", "b/.hidden.jsonl", "z.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    found = [
+        str(item.path and item.path.relative_to(tmp_path)) for item in find_inputs([str(tmp_path)])
+    ]
+    assert found == ["a/9.csv", "b/1.ndjson", "b/2.jsonl"]
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
         find_inputs([str(tmp_path / "nowhere.jsonl")])
     assert caught.value.message == f"no such file or folder: {tmp_path / 'nowhere.jsonl'}"
-    with pytest.raises(UsageError, match="stdin can be read only once"):
+    with pytest.raises(UsageError) as twice:
         find_inputs(["-", "-"])
+    assert twice.value.message == "stdin can be read only once"
+
+
+def test_parquet_is_not_compressed_twice(tmp_path: Path) -> None:
+    path = tmp_path / "c.parquet.gz"
+    path.write_bytes(b"")
+    with pytest.raises(UsageError) as caught:
+        find_inputs([str(path)])
+    assert caught.value.message == f"{path}: Parquet is compressed inside"
+
+
+def test_a_pipe_is_an_input_when_its_format_is_said(tmp_path: Path) -> None:
+    with pipe(tmp_path / "pipe", b'{"id": "a", "text": "x"}\n') as path:
+        assert [document.doc_id for document in read(path, format_name="jsonl")] == ["a"]
+
+
+def test_parquet_is_read_in_batches_and_rows_are_counted_through(tmp_path: Path) -> None:
+    rows = [{"id": number, "text": f"t{number}"} for number in range(2_500)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "c.parquet", row_group_size=1_100)
+    documents = read(tmp_path / "c.parquet")
+    assert [document.doc_id for document in documents] == [str(n) for n in range(2_500)]
+    assert documents[-1].source == f"{tmp_path / 'c.parquet'}:row 2500"
 
 
 def test_parquet_gives_what_json_can_hold(tmp_path: Path) -> None:
@@ -142,6 +201,10 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.parquet"
     path.write_bytes(path.read_bytes()[:-5])
     assert refusal(path).startswith(f"{path}: it cannot be read after record 0: ")
+    path.write_bytes(b"")
+    assert refusal(path) == (
+        f"{path}: it cannot be read after record 0: Parquet file size is 0 bytes"
+    )
 
 
 def test_csv_values_stay_text(tmp_path: Path) -> None:
@@ -155,6 +218,44 @@ def test_a_row_of_another_width_is_a_bad_record(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("id,text\na,b\nc\n")
     assert refusal(tmp_path / "c.csv") == (
         f"{tmp_path / 'c.csv'}:3: it has 1 cells, and the header has 2"
+    )
+    (tmp_path / "c.csv").write_text('id,text\na,"b\nc"\nd,e,f\n')
+    assert refusal(tmp_path / "c.csv") == (
+        f"{tmp_path / 'c.csv'}:4: it has 3 cells, and the header has 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id,id\na,b\n", ":1: a column stands twice in the header"),
+        (b'id,text\n"a"x,b\n', ":2: ',' expected after '\"'"),
+        (b'id,text\na,"b\n', ":2: unexpected end of data"),
+        (
+            b"id,text\na,\xff\n",
+            ": it cannot be read after record 0: 'utf-8' codec can't decode byte 0xff"
+            " in position 10: invalid start byte",
+        ),
+    ],
+)
+def test_csv_that_is_none_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "c.csv").write_bytes(content)
+    assert refusal(tmp_path / "c.csv") == f"{tmp_path / 'c.csv'}{message}"
+
+
+def test_a_cut_gzip_file_is_refused_with_the_last_record_that_was_whole(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl.gz"
+    # flushed after each line, so that it is known how many the first half holds
+    ends = []
+    with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as stream:
+        for number in range(10):
+            stream.write(b'{"id": "%d", "text": "x"}\n' % number)
+            stream.flush()
+            ends.append(raw.tell())
+    path.write_bytes(path.read_bytes()[: ends[3]])
+    assert refusal(path) == (
+        f"{path}: it cannot be read after record 4: "
+        "Compressed file ended before the end-of-stream marker was reached"
     )
 
 
@@ -186,6 +287,38 @@ def test_rejects_are_written_with_place_reason_and_record(tmp_path: Path) -> Non
     ]
 
 
+def test_a_file_of_rejects_is_there_and_empty_when_nothing_was_rejected(tmp_path: Path) -> None:
+    with RejectFile(tmp_path / "bad.jsonl", stop=False) as bad:
+        assert (tmp_path / "bad.jsonl").read_bytes() == b""
+    assert bad.count == 0
+
+
+def test_a_file_of_rejects_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "bad.jsonl"
+    with pytest.raises(NotFoundError) as caught, RejectFile(path, stop=False):
+        pass
+    assert caught.value.message == f"{path}: No such file or directory"
+
+
+def test_a_rejected_record_is_whole_in_the_file_and_absent_from_the_message(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text(f'["{"x" * 5_000}"]\n')
+    with RejectFile(tmp_path / "bad.jsonl", stop=False) as bad:
+        assert list(read_corpus(find_inputs([str(path)]), RecordFields(), on_bad=bad)) == []
+    assert len(json.loads((tmp_path / "bad.jsonl").read_text())["record"]) == 5_004
+    assert refusal(path) == f"{path}:1: it is not a JSON object"
+
+
+def test_a_rejected_row_of_csv_is_written_by_its_fields(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,text\n,x\n")
+    with RejectFile(tmp_path / "bad.jsonl", stop=False) as bad:
+        inputs = find_inputs([str(tmp_path / "c.csv")])
+        assert list(read_corpus(inputs, RecordFields(), on_bad=bad)) == []
+    rejected = json.loads((tmp_path / "bad.jsonl").read_text())
+    assert rejected["reason"] == 'the id in "id" is empty'
+    assert json.loads(rejected["record"]) == {"id": "", "text": "x"}
+
+
 def test_more_than_so_many_bad_records_stop_the_run() -> None:
     with RejectFile(None, stop=False, max_bad=1) as bad:
         bad(BadRecordError("f:1", "bad"))
@@ -198,29 +331,96 @@ def test_queries_come_from_jsonl_or_tsv(tmp_path: Path) -> None:
     write(tmp_path / "q.jsonl", {"_id": 1, "text": "one"}, {"id": "b", "text": "two"})
     expected = [Query("1", "one"), Query("b", "two")]
     assert list(read_queries(str(tmp_path / "q.jsonl"))) == expected
-    (tmp_path / "q.tsv").write_text("1\tone\nb\ttwo\n")
-    assert list(read_queries(str(tmp_path / "q.tsv"))) == expected
+    for name in ("q.tsv", "q.TSV"):
+        (tmp_path / name).write_text("\ufeff1\tone\n\nb\ttwo\r\n")
+        assert list(read_queries(str(tmp_path / name))) == expected
+
+
+@pytest.mark.parametrize("name", ["q.tsv.gz", "q.jsonl.gz"])
+def test_queries_may_be_compressed(tmp_path: Path, name: str) -> None:
+    lines = b"1\tone\nb\ttwo\n" if "tsv" in name else b'{"id": 1, "text": "one"}\n'
+    (tmp_path / name).write_bytes(gzip.compress(lines))
+    assert next(read_queries(str(tmp_path / name))) == Query("1", "one")
+
+
+@pytest.mark.parametrize("name", ["id", "_id", "query_id"])
+def test_a_query_has_its_id_in_one_of_three_fields(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "q.jsonl", {"doc_id": "d", name: "q", "text": "x"})
+    assert list(read_queries(str(path))) == [Query("q", "x")]
+
+
+def test_the_title_of_a_query_is_not_searched(tmp_path: Path) -> None:
+    path = write(tmp_path / "q.jsonl", {"id": "q", "title": "T", "text": "x"})
+    assert list(read_queries(str(path))) == [Query("q", "x")]
+
+
+def test_queries_come_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin(monkeypatch, b'{"id": "a", "text": "x"}\n')
+    assert list(read_queries("-")) == [Query("a", "x")]
+
+
+def test_queries_come_from_a_pipe_without_a_known_name(tmp_path: Path) -> None:
+    with pipe(tmp_path / "63", b'{"id": "a", "text": "x"}\n') as path:
+        assert list(read_queries(str(path))) == [Query("a", "x")]
+
+
+def test_queries_come_from_one_file_whose_name_says_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as folder:
+        list(read_queries(str(tmp_path)))
+    assert folder.value.message == f"{tmp_path} is a folder"
+    assert folder.value.hint == "the queries are in one file"
+    path = write(tmp_path / "q.txt", {"id": "a", "text": "x"})
+    with pytest.raises(UsageError) as unknown:
+        list(read_queries(str(path)))
+    assert unknown.value.message == f"{path}: the name does not say what it is"
+    assert unknown.value.hint == "name it .jsonl or .tsv"
+
+
+@pytest.mark.parametrize("name", ["q.tsv", "q.jsonl"])
+def test_queries_that_are_not_there_are_said(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        list(read_queries(str(tmp_path / name)))
+    assert caught.value.message == f"no such file or folder: {tmp_path / name}"
 
 
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
         ("q.tsv", "no tab here\n", "it is not an id, a tab and a text"),
+        ("q.tsv", "\ttext\n", "it is not an id, a tab and a text"),
         ("q.tsv", "1\t \n", "the query is empty"),
+        ("q.tsv", "a\0b\ttext\n", "the id has a control character"),
+        ("q.tsv", "x" * 4097 + "\ttext\n", "the id is longer than 4,096 bytes"),
+        ("q.tsv", "\udcff\ttext\n", "not UTF-8 at byte 1"),
+        ("q.jsonl", "[]\n", "it is not a JSON object"),
+        ("q.jsonl", '{"id": "1"}\n', 'there is no field "text"; the fields are: id'),
+        (
+            "q.jsonl",
+            '{"id": 1.5, "text": "x"}\n',
+            'the id in "id" is neither a text nor a whole number',
+        ),
         ("q.jsonl", '{"id": "1", "text": ""}\n', "the query is empty"),
     ],
 )
 def test_a_bad_query_is_named(tmp_path: Path, name: str, text: str, reason: str) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, errors="surrogateescape")
     with pytest.raises(BadRecordError) as caught:
         list(read_queries(str(tmp_path / name)))
     assert caught.value.message == f"{tmp_path / name}:1: {reason}"
 
 
 def test_stdin_is_read_as_jsonl(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stdin:
-        buffer = io.BytesIO(b'{"id": "a", "text": "x"}\n')
-
-    monkeypatch.setattr("sys.stdin", Stdin)
+    stdin(monkeypatch, b'{"id": "a", "text": "x"}\n')
     (document,) = read_corpus(find_inputs(["-"]), RecordFields(), on_bad=RejectFile())
     assert (document.doc_id, document.source) == ("a", "stdin:1")
+
+
+def test_a_file_is_not_read_whole_before_its_first_document(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_bytes(b'{"id": "a", "text": "x"}\n' + b'{"id": "b", "text": "x"}\n' * 100_000)
+    bad = RejectFile(stop=False)  # the line that the truncation cuts in two
+    documents = read_corpus(find_inputs([str(path)]), RecordFields(), on_bad=bad)
+    assert next(documents).doc_id == "a"
+    with path.open("r+b") as stream:
+        stream.truncate(0)
+    assert sum(1 for _ in documents) < 100_000

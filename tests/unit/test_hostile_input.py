@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from taskembed.corpus import RecordFields, RejectFile, read_corpus
 from taskembed.errors import BadRecordError
@@ -73,7 +76,9 @@ def test_nul_is_accepted_in_a_text_and_refused_in_an_id(path: Path) -> None:
     assert outcome(path, b'{"id": "a\\u0000", "text": "x"}\n') == [
         '1: the id in "id" has a control character'
     ]
-    assert outcome(path, b'{"id": "a", "text": "x\0y"}\n')[0].startswith("1: not JSON at column ")
+    assert outcome(path, b'{"id": "a", "text": "x\0y"}\n') == [
+        "1: not JSON at column 23: unexpected control character in string"
+    ]
 
 
 def test_only_a_newline_ends_a_record(path: Path) -> None:
@@ -111,17 +116,61 @@ def test_a_record_of_exactly_the_limit_is_read(path: Path) -> None:
 
 def test_a_depth_of_100_000_is_refused(path: Path) -> None:
     deep = b'{"id": "a", "text": "x", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
-    assert outcome(path, deep)[0].startswith("1: not JSON at column ")
+    assert outcome(path, deep) == ["1: not JSON at column 1058: depth limit exceeded"]
 
 
-def test_numbers_that_no_float_holds_are_refused(path: Path) -> None:
-    for number in (b"9" * 5000, b"1e400", b"NaN", b"Infinity", b"-Infinity"):
-        line = b'{"id": "a", "text": "x", "n": ' + number + b"}\n"
-        assert outcome(path, line)[0].startswith("1: not JSON at column "), number
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"k":', b"}")])
+def test_metadata_is_no_deeper_than_can_be_written_again(
+    path: Path, opening: bytes, closing: bytes
+) -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"id": "a", "text": "x", "n": %s1%s}' % (opening * levels, closing * levels)
+
+    assert outcome(path, nested(200)) == ["a=x"]
+    for levels in (201, 1_000):
+        assert outcome(path, nested(levels)) == [
+            '1: the field "n" is nested deeper than 200 levels'
+        ]
+
+
+@pytest.mark.parametrize(
+    "number", [b"9" * 5000, b"1e400", b"-1e400"], ids=["5,000 digits", "1e400", "-1e400"]
+)
+def test_a_number_that_no_float_holds_is_refused(path: Path, number: bytes) -> None:
+    assert outcome(path, b'{"id": "a", "text": "x", "n": %s}\n' % number) == [
+        "1: not JSON at column 31: number is infinity when parsed as double"
+    ]
+
+
+def test_an_integer_of_more_than_64_bits_becomes_a_float(path: Path) -> None:
+    path.write_bytes(b'{"id": "a", "text": "x", "n": 18446744073709551616}\n')
+    (document,) = read_corpus(find_inputs([str(path)]), RecordFields(), on_bad=RejectFile())
+    assert repr(document.metadata["n"]) == "1.8446744073709552e+19"
+    assert outcome(path, b'{"id": 18446744073709551616, "text": "x"}\n') == [
+        '1: the id in "id" is neither a text nor a whole number'
+    ]
+    assert outcome(path, b'{"id": 18446744073709551615, "text": "x"}\n') == [
+        "18446744073709551615=x"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("constant", "reason"),
+    [
+        (b"NaN", "1: not JSON at column 31: unexpected character, expected a JSON value"),
+        (b"Infinity", "1: not JSON at column 31: unexpected character, expected a JSON value"),
+        (b"-Infinity", "1: not JSON at column 32: no digit after sign"),
+    ],
+)
+def test_nan_and_infinity_are_refused(path: Path, constant: bytes, reason: str) -> None:
+    assert outcome(path, b'{"id": "a", "text": "x", "n": %s}\n' % constant) == [reason]
 
 
 def test_a_lone_surrogate_is_refused(path: Path) -> None:
-    assert outcome(path, b'{"id": "a", "text": "\\ud800"}\n')[0].startswith("1: not JSON at ")
+    assert outcome(path, b'{"id": "a", "text": "\\ud800"}\n') == [
+        "1: not JSON at column 22: no low surrogate in string"
+    ]
+    assert outcome(path, b'{"id": "a", "text": "\\ud83d\\ude00"}\n') == ["a=\U0001f600"]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +182,7 @@ def test_a_lone_surrogate_is_refused(path: Path) -> None:
         ("{}", 'the id in "id" is neither a text nor a whole number'),
         ('""', 'the id in "id" is empty'),
         ('"a\\nb"', 'the id in "id" has a control character'),
+        ('"a\\u0085b"', 'the id in "id" has a control character'),
         ('"' + "x" * 4097 + '"', 'the id in "id" is longer than 4,096 bytes'),
     ],
 )
@@ -144,11 +194,17 @@ def test_a_whole_number_is_an_id_in_decimal(path: Path) -> None:
     assert outcome(path, b'{"id": -7, "text": "x"}\n') == ["-7=x"]
 
 
+def test_an_empty_text_is_accepted(path: Path) -> None:
+    assert outcome(path, b'{"id": "a", "text": ""}\n') == ["a="]
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
         ('{"id": "a"}', 'there is no field "text"; the fields are: id'),
         ('{"id": "a", "text": null}', 'the field "text" is null'),
+        ('{"id": "a", "text": true}', 'the field "text" is not a text but true or false'),
+        ('{"id": "a", "text": {}}', 'the field "text" is not a text but an object'),
         ('{"id": "a", "text": 7}', 'the field "text" is not a text but a number'),
         ('{"id": "a", "text": ["x"]}', 'the field "text" is not a text but a list'),
         ("[]", "it is not a JSON object"),
@@ -191,7 +247,29 @@ def test_10_000_mutated_lines_are_documents_or_bad_records_as_an_oracle_says(pat
     assert 500 < len(accepted) < 9_500
 
 
-def oracle(line: bytes) -> bool:  # noqa: C901  # the rules, one after another
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 80), st.integers(0, 1), st.binary(max_size=3)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_mutated_line_is_a_document_or_a_bad_record_as_an_oracle_says(
+    mutations: list[tuple[int, int, bytes]],
+) -> None:
+    line = b'{"id": 12, "title": null, "text": "x \\ud83d\\ude00", "n": {"k": [-1.5e3, true]}}'
+    for start, length, new in mutations:
+        line = line[:start] + new + line[start + length :]
+    line = line.replace(b"\n", b" ").replace(b"\r", b" ")
+    assume(line.strip() and not line.startswith(b"\xef\xbb\xbf"))
+    with TemporaryDirectory() as folder:
+        said = outcome(Path(folder, "c.jsonl"), line)
+    assert len(said) == 1
+    assert (not said[0].startswith("1: ")) == oracle(line), said
+
+
+def oracle(line: bytes) -> bool:  # noqa: C901, PLR0911  # the rules, one after another
     """Say independently, with the standard library, whether a line is a document."""
 
     def no_constant(name: str) -> None:
@@ -215,6 +293,8 @@ def oracle(line: bytes) -> bool:  # noqa: C901  # the rules, one after another
         return False
     names = [name for name in ("id", "_id", "doc_id") if name in record]
     doc_id = record[names[0]] if names else None
+    if isinstance(doc_id, int) and not -(2**63) <= doc_id < 2**64:
+        return False  # known difference: the parser makes a float of it
     if doc_id is None or (isinstance(doc_id, int) and not isinstance(doc_id, bool)):
         return True
     if not isinstance(doc_id, str) or not doc_id:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,6 +245,13 @@ def test_an_open_index_stays_at_its_generation(tmp_path: Path) -> None:
         with Index.open(folder) as new:
             assert new.generation > old.generation
             assert len(new.nearest(encoded("red"), 100)[0]) == len(new) == 30
+
+
+def test_an_open_index_is_searched_by_other_threads(copied: Path) -> None:
+    expected = hits_of(copied, encoded("one"), 5)
+    with Index.open(copied) as index, ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: index.nearest(encoded("one"), 5), range(40)))
+    assert found == [expected] * 40
 
 
 def test_reading_writes_nothing(copied: Path) -> None:

@@ -158,9 +158,9 @@ def test_work_is_committed_after_a_minute_however_slow_the_model_is(tmp_path: Pa
     generations = []
 
     def endless() -> Iterator[Document]:
-        for number in range(5000):
+        for number in range(9000):
             yield Document(f"d{number}", f"text {number}", {})
-            if number == 4500:
+            if number == 8500:
                 generations.append(len(list((tmp_path / "i").glob("seg-*.db"))))
 
     index_corpus(endless(), SlowEncoder(), tmp_path / "i", watch=Watch(clock=lambda: now[0]))

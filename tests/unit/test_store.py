@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from taskembed.errors import (
     NewerFormatError,
     NotFoundError,
     StorageError,
-    TaskembedError,
 )
 from taskembed.store import (
     OPEN_ATTEMPTS,
@@ -373,10 +373,31 @@ def test_opening_ends_however_fast_a_writer_is(tmp_path: Path) -> None:
     assert tried == list(range(OPEN_ATTEMPTS))
 
 
-def test_a_folder_in_the_place_of_a_manifest_is_an_error_of_ours(tmp_path: Path) -> None:
-    (tmp_path / manifest_name(0)).mkdir()
-    with pytest.raises(TaskembedError, match=r"manifest-00000000\.json"):
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+NO_FILES = [
+    (Path.mkdir, "it is not a file"),
+    (os.mkfifo, "it is not a file"),
+    (link_to_itself, "Too many levels of symbolic links"),
+]
+
+
+@pytest.mark.parametrize(("make", "reason"), NO_FILES, ids=["folder", "pipe", "loop"])
+def test_what_is_no_file_is_damage_and_nobody_waits_for_it(
+    tmp_path: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    file = StoredFile("seg-00000001.db", 4, 0)
+    make(tmp_path / file.name)
+    assert file_damage(tmp_path, file) == Damage(file.name, reason)
+    with pytest.raises(IndexDamagedError) as caught:
+        open_file(tmp_path, file)
+    assert caught.value.message == f"the index is damaged: {tmp_path / file.name}: {reason}"
+    make(tmp_path / manifest_name(0))
+    with pytest.raises(IndexDamagedError) as caught:
         read_newest(tmp_path)
+    assert caught.value.message == f"the index is damaged: {tmp_path / manifest_name(0)}: {reason}"
 
 
 @pytest.mark.parametrize(
