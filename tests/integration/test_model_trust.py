@@ -1,4 +1,4 @@
-"""Row 18 of the fault matrix: what a model's folder must not be able to do."""
+"""What a model's folder must not be able to do."""
 
 from __future__ import annotations
 

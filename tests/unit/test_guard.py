@@ -1,4 +1,4 @@
-"""Rows 18 and 19 of the fault matrix: models and vectors that are not to be trusted."""
+"""Vectors and spaces that are not to be trusted."""
 
 from __future__ import annotations
 

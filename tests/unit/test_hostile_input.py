@@ -1,4 +1,4 @@
-"""Rows 12 and 13 of the fault matrix: every line is a document or a named bad record."""
+"""Hostile input: every line is a document or a named bad record."""
 
 from __future__ import annotations
 
