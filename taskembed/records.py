@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import orjson
 
@@ -28,7 +28,11 @@ from taskembed.errors import (
     from_os_error,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 DEFAULT_MAX_RECORD_BYTES = 64 * 2**20
+ZSTD_READ_BYTES = 2048  # may become 32,000 times as many, which are in memory at once
 PARQUET_ROWS = 1024  # are in memory at once
 SHOWN_CHARACTERS = 200  # of a record that is too large
 
@@ -196,7 +200,7 @@ def _csv_records(
     item: Input, on_bad: OnBad, max_record_bytes: int
 ) -> Iterator[tuple[str, Record, bytes | None]]:
     # The standard library rather than pyarrow: that guesses types, and "007" would become 7.
-    csv.field_size_limit(max_record_bytes)
+    csv.field_size_limit(min(max_record_bytes, sys.maxsize))
     delimiter = "\t" if item.format == "tsv" else ","
     line_number = 0
     with _opened(item) as stream, _reading(item, lambda: line_number):
@@ -239,7 +243,10 @@ def _parquet_records(item: Input) -> Iterator[tuple[str, Record, bytes | None]]:
         if error.errno:
             raise from_os_error(error, item.name) from error
         raise _damaged(item, number, error) from error
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except TaskembedError:
+        raise
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        # the last two: a moment that datetime cannot hold (nanoseconds, the year 30000)
         raise _damaged(item, number, error) from error
 
 
@@ -265,12 +272,52 @@ def _opened(item: Input) -> Iterator[BinaryIO]:
             with gzip.open(raw) as stream:
                 yield cast("BinaryIO", stream)
         elif item.compression == "zstd":
-            import zstandard
-
-            reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-            yield cast("BinaryIO", io.BufferedReader(reader))
+            yield cast("BinaryIO", io.BufferedReader(_ZstdFrames(raw)))
         else:
             yield cast("BinaryIO", raw)
+
+
+class _ZstdFrames(io.RawIOBase):
+    """The content of zstd frames, one after another.
+
+    Subtle: zstandard's own stream_reader takes the end of a file within a frame for the end of the
+    data, so that a cut file reads as a shorter one. A frame's `eof` tells them apart.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard
+
+        self._raw = raw
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._frame = self._new_frame()
+        self._is_begun = False  # the frame has been given bytes
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while not self._ready and self._fill():
+            pass
+        target = memoryview(buffer).cast("B")
+        count = min(len(target), len(self._ready))
+        target[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _fill(self) -> bool:
+        """Decompress some more; return False at the end."""
+        left = self._frame.unused_data if self._frame.eof else b""
+        if self._frame.eof:
+            self._frame, self._is_begun = self._new_frame(), False
+        packed = left or self._raw.read(ZSTD_READ_BYTES)
+        if not packed:
+            if self._is_begun:
+                raise EOFError("the last zstd frame is not whole")
+            return False
+        self._is_begun = True
+        self._ready = memoryview(self._frame.decompress(packed))
+        return True
 
 
 @contextmanager
