@@ -227,6 +227,7 @@ class Segment:
     def _open_database(self) -> sqlite3.Connection:
         file = self._files[self.info.documents_file]
         path = self._folder / file.name
+        open_file(self._folder, file).close()  # what is no file is damage: SQLite would wait for it
         # Subtle: the connection opens the file here, before it is checked, so what is checked is
         # what is read, also when a writer removes the name meanwhile. No name is ever used again.
         try:
