@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from common import machine, read, write_jsonl
 
-from taskembed.encoder import EngineSettings, load_encoder
+from taskembed.encoder import load_encoder
 from taskembed.modelfiles import find_folder
+from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
 
 

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ["", "index", "search", "delete", "info", "verify", "models", "explain"]
+COMMANDS = [
+    *("", "index", "search", "delete", "info", "verify", "models", "explain"),
+    *("cache", "cache list", "cache clear"),
+]
 PAGE = Path(__file__).with_name("cli.md")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from taskembed.cachefiles import write_atomically
 
-LAYOUT = 1  # of an entry; also counts what the conversion does: raise it when that changes
+LAYOUT = 2  # of an entry; also counts what the conversion does: raise it when that changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,9 @@ class Facts:
         pooling: "mean", "cls", "lasttoken", ...
         prompt_in_pooling: whether the prompt's tokens are pooled.
         fallback: why this model runs on torch; "" when it does not have to.
+        fp16_overflows: whether fp16 cannot hold its activations.
+        pair: of a reranker that reads one text: what stands before the query, between query and
+            document, and after the document; empty when its tokenizer puts a pair together.
     """
 
     dim: int
@@ -37,6 +40,29 @@ class Facts:
     pooling: str
     prompt_in_pooling: bool
     fallback: str = ""
+    fp16_overflows: bool = False
+    pair: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFrom:
+    """What an entry was made from, for `taskembed cache list` and to check the entry.
+
+    Attributes:
+        model: the name that it was asked for by.
+        revision: the commit of its repository; "" for a folder.
+        adapter: the name of the adapter in its weights; "" for none.
+        kind: "encoder" or "reranker".
+        digest: sha256 of everything that the compiled model depends on, but for the engine.
+        engine: the engine and its version.
+    """
+
+    model: str
+    revision: str
+    adapter: str
+    kind: str
+    digest: str
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +86,30 @@ def entry_path(cache: Path, digest: str, engine: str) -> Path:
     return cache / "compiled" / f"{key}.model"
 
 
-def read_entry(path: Path) -> CompiledModel | None:
-    """Return an entry of the cache; None when there is none, or it is not what was written."""
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """An entry as a person sees it.
+
+    Attributes:
+        path: its file.
+        size: bytes.
+        modified: seconds since 1970, when it was compiled.
+        made_from: None when it cannot be read; it will be made again.
+    """
+
+    path: Path
+    size: int
+    modified: float
+    made_from: MadeFrom | None
+
+
+def read_entry(path: Path, digest: str) -> CompiledModel | None:
+    """Return an entry of the cache; None when there is none, or it is not what was written.
+
+    Args:
+        path: where it is.
+        digest: of what it must have been made from.
+    """
     try:
         with path.open("rb") as stream:
             data = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
@@ -69,7 +117,10 @@ def read_entry(path: Path) -> CompiledModel | None:
             return None
         header_size = struct.unpack("<I", data[:4])[0]
         header = json.loads(bytes(data[4 : 4 + header_size]))
-        facts = Facts(**header["facts"])
+        if MadeFrom(**header["made_from"]).digest != digest:
+            return None
+        pair = tuple(header["facts"].pop("pair"))
+        facts = Facts(**header["facts"], pair=pair)
         tokenizer_end = 4 + header_size + header["tokenizer_bytes"]
         tokenizer_json = bytes(data[4 + header_size : tokenizer_end]).decode()
     except (OSError, ValueError, TypeError, KeyError, struct.error):
@@ -77,10 +128,16 @@ def read_entry(path: Path) -> CompiledModel | None:
     return CompiledModel(facts, tokenizer_json, data[tokenizer_end:-4])
 
 
-def write_entry(path: Path, model: CompiledModel) -> bool:
+def write_entry(path: Path, model: CompiledModel, made_from: MadeFrom) -> bool:
     """Write an entry; return False when the cache cannot be written."""
     tokenizer = model.tokenizer_json.encode()
-    header = json.dumps({"facts": asdict(model.facts), "tokenizer_bytes": len(tokenizer)}).encode()
+    header = json.dumps(
+        {
+            "made_from": asdict(made_from),
+            "facts": asdict(model.facts),
+            "tokenizer_bytes": len(tokenizer),
+        }
+    ).encode()
     parts: list[bytes | memoryview] = [
         struct.pack("<I", len(header)),
         header,
@@ -91,3 +148,25 @@ def write_entry(path: Path, model: CompiledModel) -> bool:
     for part in parts:
         checksum = zlib.crc32(part, checksum)
     return write_atomically(path, [*parts, struct.pack("<I", checksum)])
+
+
+def list_entries(cache: Path) -> list[CacheEntry]:
+    """Return the compiled models of a cache folder, newest first."""
+    entries = []
+    for path in (cache / "compiled").glob("*.model"):
+        try:
+            status = path.stat()
+        except OSError:  # another process cleared it
+            continue
+        entries.append(CacheEntry(path, status.st_size, status.st_mtime, _made_from(path)))
+    return sorted(entries, key=lambda entry: entry.modified, reverse=True)
+
+
+def _made_from(path: Path) -> MadeFrom | None:
+    """Return what an entry says of itself, reading its first line only."""
+    try:
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(struct.unpack("<I", stream.read(4))[0]))
+        return MadeFrom(**header["made_from"])
+    except (OSError, ValueError, TypeError, KeyError, struct.error):
+        return None

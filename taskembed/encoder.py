@@ -9,84 +9,36 @@ no torch. The space is written from what was loaded, never from the words of a c
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
-from platformdirs import user_cache_path
 
 from taskembed import __version__
-from taskembed.compiled import CompiledModel, entry_path, read_entry, write_entry
-from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts
-from taskembed.models import ModelSpec, find_family, resolve
+from taskembed.adapters import AdapterFiles, find_adapter
+from taskembed.compiled import Facts
+from taskembed.errors import ModelUnavailableError
+from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts, saved_suffix
+from taskembed.models import ModelSpec, Stated, find_family, resolve
+from taskembed.runtime import Engine, EngineSettings, ModelSource, Runtime
+from taskembed.shortening import choose_truncation, shorten
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE
-from taskembed.tokens import Batch, PromptTokenizer, Tokens, batches, load_tokenizer
-from taskembed.vectors import Encoded, Flags, FloatRows
+from taskembed.tokens import PromptTokenizer, Tokens, batches, load_tokenizer
+from taskembed.vectors import Encoded, Flags
 
 PROMPT_EXCLUDED = ", prompt excluded"  # the end of `EmbeddingSpace.pooling` of such a model
 TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokenises the next
 
 
-class Engine(Protocol):
-    """What runs a model on batches."""
-
-    name: str
-    precision: str
-    token_budget: int
-
-    def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, FloatRows]]:
-        """Yield each batch with float32[n, dim], in any order."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Where and how a model runs; none of it is part of the space.
-
-    Attributes:
-        device: "auto", "cpu", "cuda", "mps"; auto is an accelerator when there is one.
-        precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the device computes with it.
-        threads: of the CPU; None for all that the process may use.
-        one_query: made ready for one short text, on the CPU unless a device is named: starting
-            torch takes longer than a query.
-        offline: never use the network.
-        cache: the folder for compiled models; None for the user's.
-        notify: told, once, what takes long and what is slower than it could be.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    one_query: bool = False
-    offline: bool = False
-    cache: Path | None = None
-    notify: Callable[[str], None] = lambda _: None
-
-    @property
-    def cache_folder(self) -> Path:
-        """The folder for compiled models."""
-        return self.cache or user_cache_path("taskembed")
-
-
 class TextEncoder:
     """The encoder of one space. Its engine starts at the first text."""
 
-    def __init__(
-        self,
-        space: EmbeddingSpace,
-        compiled: CompiledModel,
-        start_engine: Callable[[], Engine],
-    ) -> None:
+    def __init__(self, space: EmbeddingSpace, parts: _Parts) -> None:
         self._space = space
-        self._tokenizer_json = compiled.tokenizer_json
-        self._start_engine = start_engine
-        self._engine: Engine | None = None
+        self._parts = parts
         self._tokenizers: dict[PromptType, PromptTokenizer] = {}
 
     @property
@@ -97,50 +49,38 @@ class TextEncoder:
     @property
     def made_by(self) -> Mapping[str, str]:
         """The engine and its precision; nothing when no text was encoded."""
-        if self._engine is None:
+        engine = self._parts.started
+        if engine is None:
             return {}
-        return {
-            "engine": self._engine.name,
-            "precision": self._engine.precision,
-            "taskembed": __version__,
-        }
+        return {"engine": engine.name, "precision": engine.precision, "taskembed": __version__}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Return unit vectors, float32[n, dim], and which texts were cut; row i is of texts[i]."""
-        vectors = np.empty((len(texts), self._space.dim), dtype=np.float32)
+        runtime, space = self._parts.runtime(prompt_type), self._space
+        vectors = np.empty((len(texts), runtime.compiled.facts.dim), dtype=np.float32)
         truncated = np.zeros(len(texts), dtype=np.bool_)
-        for batch, rows in self.engine.run(self._batches(texts, prompt_type, truncated)):
+        items = _tokenized_ahead(texts, self.tokenizer(prompt_type), truncated)
+        engine = runtime.engine
+        for batch, rows in engine.run(batches(items, engine.token_budget)):
             vectors[batch.rows] = rows
+        if space.truncation != "none":
+            vectors = shorten(vectors, space.dim, space.truncation, self._parts.files.folder)
         # The reference computes in fp32: a model's own normalisation may have been in bf16.
         with np.errstate(invalid="ignore"):  # a vector without length becomes NaN: see guard.py
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return Encoded(vectors, truncated)
-
-    @property
-    def engine(self) -> Engine:
-        """The engine, started at the first use."""
-        if self._engine is None:
-            self._engine = self._start_engine()
-        return self._engine
 
     def tokenizer(self, prompt_type: PromptType) -> PromptTokenizer:
         """Return the tokenizer of a side, with its prompt."""
         if prompt_type not in self._tokenizers:
             self._tokenizers[prompt_type] = PromptTokenizer(
-                load_tokenizer(self._tokenizer_json),
+                load_tokenizer(self._parts.runtime(prompt_type).compiled.tokenizer_json),
                 prompt=self._space.prompt(prompt_type),
                 suffix=self._space.suffix,
                 max_length=self._space.max_length,
                 prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
             )
         return self._tokenizers[prompt_type]
-
-    def _batches(
-        self, texts: Sequence[str], prompt_type: PromptType, truncated: Flags
-    ) -> Iterator[Batch]:
-        """Yield batches of texts of about one length; note in `truncated` which were cut."""
-        items = _tokenized_ahead(texts, self.tokenizer(prompt_type), truncated)
-        return batches(items, self.engine.token_budget)
 
 
 def _tokenized_ahead(
@@ -165,48 +105,61 @@ def _tokenized_ahead(
 
 
 def load_encoder(  # noqa: PLR0913  # all but the first two are optional and named
-    model: str = BUNDLED,
+    model: str | None = None,
     task: Task = Task.RETRIEVAL,
     *,
     revision: str | None = None,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
+    stated: Stated | None = None,
+    dim: int | None = None,
+    force_dim: bool = False,
     template: str = str(DEFAULT_TEMPLATE),
     settings: EngineSettings | None = None,
 ) -> TextEncoder:
     """Return the encoder of a model for a task, with the right prompt for either side.
 
     Args:
-        model: "minilm", a folder, or a Hugging Face id.
+        model: "minilm", a folder, or a Hugging Face id; None for the base of the stated adapter,
+            or "minilm".
         task: what the vectors are for.
         revision: a branch, tag or commit of a Hugging Face repository.
-        query_prompt: stated instead of the known one; "" for none.
-        document_prompt: stated instead of the known one; "" for none.
+        stated: prompts, an instruction, an adapter, a family, instead of the known ones.
+        dim: numbers in a vector, when they are to be fewer than the model's own.
+        force_dim: also a size that the model was not trained for.
         template: how documents' fields become their texts: a part of the space.
         settings: where and how the model runs.
 
     Raises:
         ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
+        UsageError: what is stated does not fit the model.
     """
     settings = settings or EngineSettings()
-
-    def resolved(saved: Mapping[str, str] | None) -> ModelSpec:
-        return resolve(
-            model,
-            task,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            saved_prompts=saved,
-        )
-
-    if find_family(model):
-        spec = resolved(None)
-        _require_loadable(spec)  # a refusal comes before a download
-        files = _files(model, revision, settings)
-    else:
-        files = _files(model, revision, settings)
-        spec = resolved(saved_prompts(files.folder))
-    return _encoder(files, spec, template, settings)
+    model = model or _base(stated, settings)
+    files, spec = _files_and_spec(model, task, revision, stated, settings)
+    parts = _Parts(files, spec, settings, remote_code=settings.trust_remote_code)
+    _require_end_token(spec, parts)
+    facts = parts.facts
+    shortened, method = choose_truncation(spec, files.folder, facts.dim, dim, force=force_dim)
+    pooled = facts.prompt_in_pooling and spec.prompt_in_pooling
+    space = EmbeddingSpace(
+        model=files.name,
+        revision=files.revision,
+        weights_digest=files.digest,
+        query_adapter=spec.query_adapter,
+        document_adapter=spec.document_adapter,
+        adapter_digest=parts.adapter_digest,
+        task=task,
+        query_prompt=spec.query_prompt,
+        document_prompt=spec.document_prompt,
+        suffix=spec.suffix,
+        pooling=facts.pooling if pooled else facts.pooling + PROMPT_EXCLUDED,
+        max_length=facts.max_length,
+        dim=shortened,
+        truncation=method,
+        normalize=True,
+        metric="cosine",
+        template=template,
+    )
+    return TextEncoder(space, parts)
 
 
 def load_encoder_of(space: EmbeddingSpace, settings: EngineSettings | None = None) -> TextEncoder:
@@ -219,140 +172,189 @@ def load_encoder_of(space: EmbeddingSpace, settings: EngineSettings | None = Non
         ModelUnavailableError: the model cannot be loaded.
     """
     settings = settings or EngineSettings()
-    spec = resolve(
-        space.model,
-        space.task,
-        query_prompt=space.query_prompt,
-        document_prompt=space.document_prompt,
+    files, with_code = _files_of(space, settings)
+    parts = _Parts(files, space, settings, remote_code=with_code)
+    facts = parts.facts
+    excluded = PROMPT_EXCLUDED if space.pooling.endswith(PROMPT_EXCLUDED) else ""
+    now = replace(
+        space,
+        revision=files.revision,
+        weights_digest=files.digest,
+        adapter_digest=parts.adapter_digest,
+        pooling=facts.pooling + excluded,
+        max_length=facts.max_length,
+        dim=facts.dim if space.truncation == "none" else space.dim,
     )
-    files = _files(space.model, space.revision or None, settings)
-    return _encoder(files, replace(spec, suffix=space.suffix), space.template, settings)
+    return TextEncoder(now, parts)
 
 
-def _files(model: str, revision: str | None, settings: EngineSettings) -> ModelFiles:
+class _Parts:
+    """The files of a space's model and adapters, and the runtime of either side."""
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        spec: ModelSpec | EmbeddingSpace,
+        settings: EngineSettings,
+        *,
+        remote_code: bool,
+    ) -> None:
+        self.files = files
+        self._settings = settings
+        self._remote_code = remote_code
+        names = {
+            PromptType.QUERY: spec.query_adapter,
+            PromptType.DOCUMENT: spec.document_adapter,
+        }
+        found = {name: self._find(name) for name in dict.fromkeys(names.values()) if name}
+        self._adapters = {side: found.get(name) for side, name in names.items()}
+        self._runtimes: dict[AdapterFiles | None, Runtime] = {}
+
+    def _find(self, name: str) -> AdapterFiles:
+        settings = self._settings
+        adapter = find_adapter(
+            name,
+            self.files.folder,
+            cache=settings.cache_folder,
+            offline=settings.offline,
+            notify=settings.notify,
+        )
+        known = find_family(adapter.base)
+        if known is not None and known is not find_family(self.files.name):
+            settings.notify(
+                f"note: the adapter {name} was trained on {adapter.base}, not {self.files.name}"
+            )
+        return adapter
+
+    @property
+    def adapter_digest(self) -> str:
+        """Sha256 over the adapters of both sides; "" when there are none."""
+        digests = [adapter.digest if adapter else "" for adapter in self._adapters.values()]
+        return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests) else ""
+
+    @property
+    def facts(self) -> Facts:
+        """What the model says of itself: of the side that is needed first."""
+        first = PromptType.QUERY if self._settings.one_query else PromptType.DOCUMENT
+        return self.runtime(first).compiled.facts
+
+    def runtime(self, prompt_type: PromptType) -> Runtime:
+        """Return what runs a side; both sides' is one, when they have one adapter or none."""
+        adapter = self._adapters[prompt_type]
+        if adapter not in self._runtimes:
+            source = ModelSource(self.files, adapter=adapter, remote_code=self._remote_code)
+            self._runtimes[adapter] = Runtime(source, self._settings)
+        return self._runtimes[adapter]
+
+    @property
+    def started(self) -> Engine | None:
+        """An engine that was started; None when no text was encoded."""
+        return next((item.started for item in self._runtimes.values() if item.started), None)
+
+
+def _base(stated: Stated | None, settings: EngineSettings) -> str:
+    """Return the model to take when none is named: the stated adapter's base, or the bundled one.
+
+    Raises:
+        ModelUnavailableError: the adapter names no base.
+    """
+    if stated is None or stated.adapter is None:
+        return BUNDLED
+    adapter = find_adapter(
+        stated.adapter,
+        None,
+        cache=settings.cache_folder,
+        offline=settings.offline,
+        notify=settings.notify,
+    )
+    if not adapter.base:
+        raise ModelUnavailableError(
+            f"the adapter {adapter.name!r} does not say which model it was trained on",
+            hint="name its base with --model",
+        )
+    settings.notify(f"the base of the adapter {adapter.name} is {adapter.base}")
+    return adapter.base
+
+
+def _require_end_token(spec: ModelSpec, parts: _Parts) -> None:
+    """Refuse a tokenizer without the end token whose vector the model's is."""
+    if not spec.end_token:
+        return
+    tokenizer = load_tokenizer(parts.runtime(PromptType.DOCUMENT).compiled.tokenizer_json)
+    last = tokenizer.id_to_token(tokenizer.encode("a").ids[-1])
+    if last != spec.end_token:
+        raise ModelUnavailableError(
+            f"the tokenizer of {spec.model} no longer puts {spec.end_token} at the end of a text, "
+            "where the model's vector is taken from: every vector would be silently wrong",
+            hint="download the model again: its tokenizer.json is not as published",
+        )
+
+
+def _files_and_spec(
+    model: str,
+    task: Task,
+    revision: str | None,
+    stated: Stated | None,
+    settings: EngineSettings,
+) -> tuple[ModelFiles, ModelSpec]:
+    if find_family(model):
+        spec = resolve(model, task, stated)
+        _require_loadable(spec, settings)  # a refusal comes before a download
+        return _files(model, revision, settings, settings.trust_remote_code), spec
+    files = _files(model, revision, settings, settings.trust_remote_code)
+    spec = resolve(
+        model,
+        task,
+        stated,
+        saved_prompts=saved_prompts(files.folder),
+        saved_suffix=saved_suffix(files.folder),
+    )
+    _require_loadable(spec, settings)
+    return files, spec
+
+
+def _files_of(space: EmbeddingSpace, settings: EngineSettings) -> tuple[ModelFiles, bool]:
+    """Return the model's files, and whether its own code is one of them: as the space has it."""
+    revision, trusted = space.revision or None, settings.trust_remote_code
+    files = _files(space.model, revision, settings, trusted)
+    if files.digest != space.weights_digest and not trusted:
+        with_code = _files(space.model, revision or files.revision, settings, with_code=True)
+        if with_code.digest == space.weights_digest:  # its compiled form may need no code to run
+            return with_code, True
+    return files, trusted
+
+
+def _files(
+    model: str,
+    revision: str | None,
+    settings: EngineSettings,
+    with_code: bool,  # noqa: FBT001  # private
+) -> ModelFiles:
     return find_model(
         model,
         cache=settings.cache_folder,
         revision=revision,
         offline=settings.offline,
+        with_code=with_code,
         notify=settings.notify,
     )
 
 
-def _encoder(
-    files: ModelFiles, spec: ModelSpec, template: str, settings: EngineSettings
-) -> TextEncoder:
-    device = _device(settings)
-    compiled = _compiled(files, device, settings)
-    facts = compiled.facts
-    pooled = facts.prompt_in_pooling and spec.prompt_in_pooling
-    space = EmbeddingSpace(
-        model=files.name,
-        revision=files.revision,
-        weights_digest=files.digest,
-        adapter="",
-        adapter_digest="",
-        task=spec.task,
-        query_prompt=spec.query_prompt,
-        document_prompt=spec.document_prompt,
-        suffix=spec.suffix,
-        pooling=facts.pooling if pooled else facts.pooling + PROMPT_EXCLUDED,
-        max_length=facts.max_length,
-        dim=facts.dim,
-        truncation="none",
-        normalize=True,
-        metric="cosine",
-        template=template,
-    )
-    return TextEncoder(space, compiled, lambda: _start_engine(files, compiled, device, settings))
-
-
-def _require_loadable(spec: ModelSpec) -> None:
+def _require_loadable(spec: ModelSpec, settings: EngineSettings) -> None:
     """Refuse what would load and be wrong.
 
     Raises:
-        ModelUnavailableError: the model needs what is not supported yet.
+        ModelUnavailableError: the model needs what is not there, or what was not permitted.
     """
+    hint = "`taskembed models` lists the models and what they need"
     if spec.hosted:
         why = "is behind a server's interface, which is not supported yet"
-    elif spec.query_adapter or spec.document_adapter:
-        why = f"needs its adapter {spec.document_adapter!r} for it, which is not supported yet"
-    elif spec.remote_code:
-        why = "needs code of its own to be loaded, which is not run"
+    elif spec.remote_code and spec.query_adapter:
+        why = "has its adapters inside its own code, where nothing can tell whether they are used"
+        hint = f"{spec.model}-hf has them as files" if spec.family == "jina-v3" else hint
+    elif spec.remote_code and not settings.trust_remote_code:
+        why = "needs Python code of its own to be loaded, which is not run unasked"
+        hint = "read that code, then give --trust-remote-code and --revision COMMIT"
     else:
         return
-    raise ModelUnavailableError(
-        f"{spec.model} {why}", hint="`taskembed models` lists the models and what they need"
-    )
-
-
-def _device(settings: EngineSettings) -> str:
-    """Return "cpu", "cuda" or "mps"; torch is imported only when there may be an accelerator."""
-    wanted = settings.device
-    if wanted == "cpu" or (wanted == "auto" and (settings.one_query or not _may_accelerate())):
-        return "cpu"
-    from taskembed.engines.torch import choose_device  # torch: 2 s
-
-    try:
-        return choose_device(wanted)
-    except ValueError as error:
-        raise UsageError(str(error), hint="--device auto takes the best that there is") from error
-
-
-def _cores() -> int | None:
-    """Return how many cores the process may use; None where the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-
-
-def _may_accelerate() -> bool:
-    return sys.platform == "darwin" or Path("/dev/nvidiactl").exists()
-
-
-def _compiled(files: ModelFiles, device: str, settings: EngineSettings) -> CompiledModel:
-    """Return the compiled model from the cache, or compile it and put it there."""
-    if device == "cpu":
-        from taskembed.engines.openvino import engine_version  # 0.07 s
-
-        engine = engine_version()
-    else:
-        engine = "torch"
-    path = entry_path(settings.cache_folder, files.digest, engine)
-    compiled = read_entry(path)
-    if compiled is None:
-        settings.notify(f"compiling the model {files.name} for this machine; this happens once")
-        compiled = _compile(files, device)
-        if not write_entry(path, compiled):
-            settings.notify(f"{path.parent} cannot be written: the next command compiles again")
-    return compiled
-
-
-def _compile(files: ModelFiles, device: str) -> CompiledModel:
-    from taskembed.loader import load_model, to_openvino  # sentence-transformers: 5 s
-
-    model, facts, tokenizer_json = load_model(files)
-    if device != "cpu":
-        return CompiledModel(facts, tokenizer_json, memoryview(b""))
-    blob, reason = to_openvino(model)
-    return CompiledModel(replace(facts, fallback=reason), tokenizer_json, memoryview(blob))
-
-
-def _start_engine(
-    files: ModelFiles, compiled: CompiledModel, device: str, settings: EngineSettings
-) -> Engine:
-    if device == "cpu" and not compiled.facts.fallback:
-        from taskembed.engines.openvino import OpenVinoEngine
-
-        return OpenVinoEngine(
-            compiled.blob,
-            precision=settings.precision,
-            threads=settings.threads or _cores(),
-            one_query=settings.one_query,
-        )
-    from taskembed.engines.torch import DTYPES, TorchEngine, choose_precision
-    from taskembed.loader import load_model
-
-    if compiled.facts.fallback:
-        settings.notify(f"{files.name} runs on torch, slower: {compiled.facts.fallback}")
-    precision = choose_precision(settings.precision, device)
-    model, _, _ = load_model(files, device=device, dtype=DTYPES[precision])
-    return TorchEngine(model, device=device, precision=precision, threads=settings.threads)
+    raise ModelUnavailableError(f"{spec.model} {why}", hint=hint)

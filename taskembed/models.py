@@ -8,66 +8,48 @@ it brings, or those that are stated; nothing is guessed. No model is opened here
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.space import PromptType, Task
+from taskembed.families import (
+    INSTRUCTION,
+    Family,
+    PromptsFile,
+    RerankerFamily,
+    TaskPrompts,
+    parse_families,
+    parse_rerankers,
+)
+from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
 
 MODELS_IN_HINT = 6  # a longer list is not read
-INSTRUCTION = "{instruction}"  # its place in a template
-TRUNCATIONS = ("none", "slice", "layer-norm", "projection")
-
-_SYMMETRIC = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
 _FLAGS = "--query-prompt TEXT --document-prompt TEXT"
 
 
 @dataclass(frozen=True, slots=True)
-class TaskPrompts:
-    """What one task takes, on either side.
+class Stated:
+    """What a user says of a model beside its name; None is what was not said.
 
     Attributes:
-        query_prompt: put before every query; "" for none.
-        document_prompt: put before every document; "" for none.
-        query_adapter: the name of the LoRA adapter for queries; "" for none.
-        document_adapter: the name of the LoRA adapter for documents; "" for none.
-        query_value: what tells a hosted model that it is a query; "" when nothing does.
-        document_value: what tells a hosted model that it is a document; "" when nothing does.
+        query_prompt: instead of the known one; "" for none.
+        document_prompt: instead of the known one; "" for none. For a symmetric task, one stated
+            prompt holds for both sides.
+        instruction: fills the family's template: before queries, for a symmetric task before both.
+        adapter: a LoRA folder or Hugging Face id, for both sides, instead of the known ones.
+        family: the name of a family, or of a model in it, that the model is of: for a folder.
+        prompts: the user's own file.
     """
 
-    query_prompt: str
-    document_prompt: str
-    query_adapter: str = ""
-    document_adapter: str = ""
-    query_value: str = ""
-    document_value: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Models that share everything but their dimensions; models.toml describes the fields."""
-
-    name: str
-    source: str
-    licence: str
-    max_length: int
-    models: Mapping[str, int]
-    tasks: Mapping[Task, TaskPrompts]
-    commercial: bool = True
-    suffix: str = ""
-    truncation: str = "none"
-    truncated_dims: tuple[int, ...] = ()
-    prompt_in_pooling: bool = True
-    remote_code: bool = False
-    hosted: bool = False
-    hosted_parameter: str = ""
-    template: str = ""
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    instruction: str | None = None
+    adapter: str | None = None
+    family: str | None = None
+    prompts: PromptsFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +70,7 @@ class ModelSpec:
         truncation: how its vectors may be shortened; "none" when they may not.
         truncated_dims: to these sizes; any when empty.
         prompt_in_pooling: whether the prompt's tokens are pooled.
+        end_token: the token that its tokenizer must put at the end; "" when any will do.
         licence: of the weights; "" when unknown.
         commercial: False when they are known not to be for commercial use.
         remote_code: whether it loads only with Python code of its own.
@@ -107,6 +90,7 @@ class ModelSpec:
     truncation: str
     truncated_dims: tuple[int, ...]
     prompt_in_pooling: bool
+    end_token: str
     licence: str
     commercial: bool
     remote_code: bool
@@ -116,8 +100,25 @@ class ModelSpec:
 @cache
 def families() -> tuple[Family, ...]:
     """Return the families of models.toml, in its order."""
-    toml = resources.files("taskembed").joinpath("models.toml")
-    return parse_families(toml.read_text(encoding="utf-8"))
+    return parse_families(_models_toml())
+
+
+@cache
+def rerankers() -> tuple[RerankerFamily, ...]:
+    """Return the rerankers of models.toml, in its order."""
+    return parse_rerankers(_models_toml())
+
+
+def _models_toml() -> str:
+    return resources.files("taskembed").joinpath("models.toml").read_text(encoding="utf-8")
+
+
+def find_reranker(model: str) -> RerankerFamily:
+    """Return what is known of a reranker: of exactly that id; otherwise what holds for most."""
+    for family in rerankers():
+        if model.casefold() in {name.casefold() for name in family.models}:
+            return family
+    return RerankerFamily(name="", source="", licence="", models=())
 
 
 def find_family(model: str) -> Family | None:
@@ -128,42 +129,47 @@ def find_family(model: str) -> Family | None:
 def resolve(
     model: str,
     task: Task,
+    stated: Stated | None = None,
     *,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
     saved_prompts: Mapping[str, str] | None = None,
+    saved_suffix: str = "",
 ) -> ModelSpec:
     """Return what a model takes for a task: what is stated, else known, else what it brings.
 
     Args:
         model: a Hugging Face id, a folder, "minilm".
         task: what the vectors are for.
-        query_prompt: stated instead of the known one; "" for none. For a symmetric task, one
-            stated prompt holds for both sides.
-        document_prompt: stated instead of the known one; "" for none.
+        stated: what the user says of it.
         saved_prompts: what the model brings, by name; used only when models.toml has no such model.
+        saved_suffix: likewise.
 
     Raises:
-        UsageError: two prompts are stated for a task whose sides are alike.
+        UsageError: what is stated does not fit together, or not with the model.
         ModelUnavailableError: a prompt is neither stated, nor known, nor brought.
     """
-    family, name = _by_name().get(model.casefold(), (_UNKNOWN, model))
+    stated = stated or Stated()
+    family, name = _family_of(model, stated, saved_suffix)
     taken = family.tasks.get(task)
+    adapter = stated.adapter or (stated.prompts.adapters.get(task) if stated.prompts else None)
     if taken:
-        source = f'models.toml, family "{family.name}"'
+        source = _source(family, task, stated)
         prompts = {
             PromptType.QUERY: _Prompt(taken.query_prompt, source),
             PromptType.DOCUMENT: _Prompt(taken.document_prompt, source),
         }
-    elif any(other.query_adapter or other.document_adapter for other in family.tasks.values()):
+    elif not adapter and any(other.has_adapter for other in family.tasks.values()):
         raise _no_adapter(name, task)  # no prompt can stand in for it
     else:
-        prompts = _saved(task, saved_prompts or {}) if family is _UNKNOWN else {}
-    prompts |= _stated(task, query_prompt, document_prompt)
+        prompts = _saved(task, saved_prompts or {}) if not family.name else {}
+    prompts |= _stated(task, stated.query_prompt, stated.document_prompt)
+    prompts |= _instructed(name, task, family, stated, prompts)
     missing = [side for side in PromptType if side not in prompts]
     if missing:
-        raise _no_prompts(name, task, missing, known=family is not _UNKNOWN)
-    return _spec(name, task, family, taken or TaskPrompts("", ""), prompts)
+        raise _no_prompts(name, task, missing, known=bool(family.name))
+    taken = taken or TaskPrompts("", "")
+    if adapter:
+        taken = replace(taken, query_adapter=adapter, document_adapter=adapter)
+    return _spec(name, task, family, taken, prompts)
 
 
 class _Prompt(NamedTuple):
@@ -172,6 +178,57 @@ class _Prompt(NamedTuple):
 
 
 _UNKNOWN = Family(name="", source="", licence="", max_length=0, models={}, tasks={})
+
+
+def _family_of(model: str, stated: Stated, saved_suffix: str) -> tuple[Family, str]:
+    """Return the family of a model with what the user's file says instead, and the model's id."""
+    unknown = replace(_UNKNOWN, suffix=saved_suffix)
+    family, name = _by_name().get(model.casefold(), (unknown, model))
+    if stated.family:
+        named = [family for family in families() if family.name == stated.family]
+        family = named[0] if named else _by_name().get(stated.family.casefold(), (unknown, ""))[0]
+        if not family.name:
+            known = ", ".join(family.name for family in families() if not family.hosted)
+            raise UsageError(f"{stated.family!r} is not a known family", hint=f"one of: {known}")
+    if stated.prompts:
+        tasks = {**family.tasks, **stated.prompts.tasks}
+        family = replace(family, **{**stated.prompts.changes, "tasks": tasks})
+    return family, name
+
+
+def _source(family: Family, task: Task, stated: Stated) -> str:
+    if stated.prompts and task in stated.prompts.tasks:
+        return stated.prompts.name
+    return f'models.toml, family "{family.name}"'
+
+
+def _instructed(
+    model: str,
+    task: Task,
+    family: Family,
+    stated: Stated,
+    known: Mapping[PromptType, _Prompt],
+) -> dict[PromptType, _Prompt]:
+    """Return the prompts that an instruction makes; documents have none unless the task has one."""
+    if stated.instruction is None:
+        return {}
+    if not family.template:
+        raise UsageError(
+            f"{model} takes no instruction: its family has no template for one",
+            hint="--query-prompt TEXT states a whole prompt",
+        )
+    if stated.query_prompt is not None or (
+        stated.document_prompt is not None and task in SYMMETRIC_TASKS
+    ):
+        raise UsageError("--instruction and a stated prompt for the same side exclude each other")
+    prompt = _Prompt(family.template.replace(INSTRUCTION, stated.instruction), "--instruction")
+    if task in SYMMETRIC_TASKS:
+        return dict.fromkeys(PromptType, prompt)
+    none = _Prompt("", "an instruction goes before queries only")
+    return {
+        PromptType.QUERY: prompt,
+        PromptType.DOCUMENT: known.get(PromptType.DOCUMENT, none),
+    }
 
 
 @cache
@@ -206,6 +263,7 @@ def _spec(
         truncation=family.truncation,
         truncated_dims=family.truncated_dims,
         prompt_in_pooling=family.prompt_in_pooling,
+        end_token=family.end_token,
         licence=family.licence,
         commercial=family.commercial,
         remote_code=family.remote_code,
@@ -219,7 +277,7 @@ def _stated(task: Task, query: str | None, document: str | None) -> dict[PromptT
         stated[PromptType.QUERY] = _Prompt(query, "--query-prompt")
     if document is not None:
         stated[PromptType.DOCUMENT] = _Prompt(document, "--document-prompt")
-    if task not in _SYMMETRIC or not stated:
+    if task not in SYMMETRIC_TASKS or not stated:
         return stated
     if len({prompt.text for prompt in stated.values()}) > 1:
         raise UsageError(
@@ -297,7 +355,10 @@ def _no_prompts(
     elif known:
         hint = f"{_models_that_do(task)}; or give {_FLAGS} ('' means none)"
     else:
-        hint = f"give {_FLAGS} ('' means none); `taskembed models` lists the known models"
+        hint = (
+            f"give {_FLAGS} ('' means none), or --family NAME when it is of a known family; "
+            "`taskembed models` lists the known models"
+        )
     return ModelUnavailableError(message, hint=hint)
 
 
@@ -313,135 +374,3 @@ def _models_that_do(task: Task) -> str:
     return f"models that do: {shown}" + (
         f", and {more} more: see `taskembed models`" if more > 0 else ""
     )
-
-
-# From here on: reading models.toml. Its mistakes are a developer's, hence ValueError.
-
-_Table = dict[str, Any]  # what tomllib gives; `_checked` makes it true to its types
-
-_REQUIRED: dict[str, type] = {
-    **dict.fromkeys(("name", "source", "licence"), str),
-    "max_length": int,
-    **dict.fromkeys(("models", "tasks"), dict),
-}
-_OPTIONAL: dict[str, type] = {
-    **dict.fromkeys(("suffix", "truncation", "hosted_parameter", "template", "note"), str),
-    **dict.fromkeys(("commercial", "prompt_in_pooling", "remote_code", "hosted"), bool),
-    "truncated_dims": list,
-    "aliases": dict,
-}
-_SIDES = {"query": ("query",), "document": ("document",), "both": ("query", "document")}
-_KINDS = {"": "prompt", "_instruction": "prompt", "_value": "value", "_adapter": "adapter"}
-# key of a task -> the fields of TaskPrompts that it fills: both_value fills query_value and
-# document_value
-_TASK_KEYS = {
-    key + ending: tuple(f"{side}_{kind}" for side in sides)
-    for key, sides in _SIDES.items()
-    for ending, kind in _KINDS.items()
-}
-_TYPE_NAMES = {
-    str: "a string",
-    int: "a whole number",
-    bool: "true or false",
-    dict: "a table",
-    list: "a list",
-}
-
-
-def parse_families(toml_text: str) -> tuple[Family, ...]:
-    """Read the text of models.toml.
-
-    Raises:
-        ValueError: it is no TOML, or a key is unknown, missing, or has a value that makes no
-            sense. The message names the family and the key.
-    """
-    top = _checked(tomllib.loads(toml_text), "models.toml", required={"family": list})
-    parsed = tuple(_family(table, position) for position, table in enumerate(top["family"], 1))
-    _refuse_twice((family.name for family in parsed), "the name of a family")
-    names = (name for family in parsed for name in (*family.models, *family.aliases))
-    _refuse_twice((name.casefold() for name in names), "the id of a model")
-    return parsed
-
-
-def _family(raw: object, position: int) -> Family:
-    name = raw.get("name") if isinstance(raw, dict) else None
-    where = f'family "{name}"' if name else f"family number {position}"
-    table = _checked(raw, where, required=_REQUIRED, optional=_OPTIONAL)
-    _checked(table["models"], f"{where}, models", optional=dict.fromkeys(table["models"], int))
-    aliases = table.get("aliases", {})
-    _checked(aliases, f"{where}, aliases", optional=dict.fromkeys(aliases, str))
-    _checked(table["tasks"], f"{where}, tasks", optional={task.value: dict for task in Task})
-    dims = table.get("truncated_dims", [])
-    cut = table.get("truncation", "none") != "none" or table.get("hosted", False)
-    for key, right in {
-        "source": table["source"].startswith("https://"),
-        "licence": table["licence"],
-        "max_length": table["max_length"] > 0,
-        "models": table["models"] and all(dim > 0 for dim in table["models"].values()),
-        "tasks": table["tasks"],
-        "truncation": table.get("truncation", "none") in TRUNCATIONS,
-        "truncated_dims": all(type(dim) is int and dim > 0 for dim in dims) and (cut or not dims),
-        "template": INSTRUCTION in table.get("template", INSTRUCTION),
-        "aliases": set(aliases.values()) <= table["models"].keys(),
-    }.items():
-        if not right:
-            raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
-    tasks = {
-        Task(name): _task(task, Task(name), table, f'{where}, task "{name}"')
-        for name, task in table["tasks"].items()
-    }
-    return Family(**{**table, "tasks": tasks, "truncated_dims": tuple(dims)})
-
-
-def _task(raw: object, task: Task, family: _Table, where: str) -> TaskPrompts:
-    hosted = family.get("hosted", False)
-    keys = [
-        key
-        for key in _TASK_KEYS
-        if key.endswith("_value") == hosted and (key.startswith("both") or task not in _SYMMETRIC)
-    ]
-    filled = {"query_prompt": "", "document_prompt": ""} if hosted else {}
-    for key, text in _checked(raw, where, optional=dict.fromkeys(keys, str)).items():
-        is_instruction = key.endswith("_instruction")
-        if is_instruction and "template" not in family:
-            raise ValueError(f'{where}: "{key}" needs a "template" of the family')
-        prompt = family["template"].replace(INSTRUCTION, text) if is_instruction else text
-        for field_name in _TASK_KEYS[key]:
-            if field_name in filled:
-                raise ValueError(f'{where}: "{key}" says again what {field_name} is')
-            filled[field_name] = prompt
-    for side in PromptType:
-        field_name = f"{side.value}_{'value' if hosted else 'prompt'}"
-        if field_name not in filled:
-            raise ValueError(f"{where}: no key says what {field_name} is")
-    return TaskPrompts(**filled)
-
-
-def _checked(
-    raw: object,
-    where: str,
-    *,
-    required: Mapping[str, type] | None = None,
-    optional: Mapping[str, type] | None = None,
-) -> _Table:
-    """Return the table, or refuse a key that is missing, unknown, or of another type."""
-    if not isinstance(raw, dict):
-        raise ValueError(f"{where}: not a table")
-    types = {**(required or {}), **(optional or {})}
-    for key in required or {}:
-        if key not in raw:
-            raise ValueError(f'{where}: no key "{key}"')
-    for key, value in raw.items():
-        if key not in types:
-            raise ValueError(f'{where}: unknown key "{key}"')
-        if type(value) is not types[key]:
-            raise ValueError(f'{where}: "{key}" is not {_TYPE_NAMES[types[key]]}: {value!r}')
-    return raw
-
-
-def _refuse_twice(names: Iterable[str], what: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f'models.toml: "{name}" is {what} twice')
-        seen.add(name)

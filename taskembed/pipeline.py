@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from itertools import islice
 from pathlib import Path
@@ -15,13 +15,19 @@ import numpy as np
 
 from taskembed.commit import open_writer
 from taskembed.corpus import Document, RejectFile
-from taskembed.errors import BadInputError, BadRecordError, NotFoundError, TaskembedError
+from taskembed.errors import (
+    BadInputError,
+    BadRecordError,
+    BadVectorError,
+    NotFoundError,
+    TaskembedError,
+)
 from taskembed.fs import Fs
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index import Contents, Hit, Index
 from taskembed.segments import StoredDocument, metadata_json
 from taskembed.space import EmbeddingSpace, PromptType
-from taskembed.vectors import Encoded, Flags, FloatRows
+from taskembed.vectors import Encoded, Flags, FloatRows, Floats
 from taskembed.writer import Found, IndexWriter, Outcome, open_index_writer
 
 COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
@@ -45,6 +51,13 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode texts, with the prompt of their side."""
+
+
+class Scorer(Protocol):
+    """What judges documents for a query."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> Floats:
+        """Return float32[n], 0 to 1: how well each text answers the query."""
 
 
 class OnDuplicate(Enum):
@@ -203,6 +216,25 @@ def search_index(
     if min_score is None:
         return found
     return [[hit for hit in hits if hit.score >= min_score] for hits in found]
+
+
+def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) -> list[Hit]:
+    """Return the k best of the hits by a reranker's score; equal scores in the order of the hits.
+
+    Raises:
+        BadVectorError: a score is not a number.
+    """
+    scores = reranker.scores(query, [hit.text for hit in hits])
+    if not np.isfinite(scores).all():
+        raise BadVectorError(
+            f"the reranker gave no number for {hits[int(np.argmin(np.isfinite(scores)))].doc_id!r}",
+            hint="try --precision fp32",
+        )
+    order = np.argsort(-scores, kind="stable")[:k]
+    return [
+        replace(hits[row], rank=rank, rerank_score=float(scores[row]))
+        for rank, row in enumerate(order, 1)
+    ]
 
 
 SEARCH_HINT = (

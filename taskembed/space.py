@@ -33,6 +33,8 @@ class Task(Enum):
             raise ValueError(f"{name!r} is not a task; the tasks are {known}") from None
 
 
+# whose two sides are alike
+SYMMETRIC_TASKS = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
 _ALIASES = {"sts": "similarity", "text-matching": "similarity", "separation": "clustering"}
 
 
@@ -51,8 +53,10 @@ class EmbeddingSpace:
         model: the name it was asked for by: a Hugging Face id, a folder, "minilm".
         revision: the commit of the model's repository; "" for a folder.
         weights_digest: sha256 over every file of the model that can move a vector.
-        adapter: the name of the LoRA adapter merged into the weights; "" for none.
-        adapter_digest: sha256 of the adapter's files; "" for none.
+        query_adapter: the name of the LoRA adapter merged into the weights for queries; "" for
+            none. Of a hosted model, what tells its server that a text is a query.
+        document_adapter: likewise for documents; nearly always the same.
+        adapter_digest: sha256 of the adapters' files; "" for none.
         task: what the vectors are for.
         query_prompt: put before every query, byte for byte.
         document_prompt: put before every document, byte for byte.
@@ -70,7 +74,8 @@ class EmbeddingSpace:
     model: str
     revision: str
     weights_digest: str
-    adapter: str
+    query_adapter: str
+    document_adapter: str
     adapter_digest: str
     task: Task
     query_prompt: str

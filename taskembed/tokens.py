@@ -24,6 +24,7 @@ class Tokens:
     ids: list[int]
     prompt_length: int  # leading tokens that are not pooled; 0 when all are
     truncated: bool
+    types: list[int] | None = None  # of a pair: which of the two a token is of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,14 @@ class Batch:
         rows: int64[n]: which texts they are.
         input_ids: int64[n, length].
         attention_mask: int64[n, length]: 1 for a token, 0 for padding.
-        pooling_mask: int64[n, length]: 1 for a token whose vector is pooled.
+        marks: int64[n, length]: for an encoder, 1 for a token whose vector is pooled; for a
+            reranker, the type of the token, which tells the query from the document.
     """
 
     rows: Ints
     input_ids: Ints
     attention_mask: Ints
-    pooling_mask: Ints
+    marks: Ints
 
 
 class PromptTokenizer:
@@ -54,10 +56,11 @@ class PromptTokenizer:
         suffix: str = "",
         max_length: int,
         prompt_in_pooling: bool = True,
+        special_tokens: bool = True,
     ) -> None:
         self._tokenizer = tokenizer
         self._prompt = prompt
-        self._begin, self._end = _special_tokens(tokenizer)
+        self._begin, self._end = _special_tokens(tokenizer) if special_tokens else ([], [])
         self._end = [*self._ids([suffix])[0], *self._end] if suffix else self._end
         self._room = max_length - len(self._begin) - len(self._end)
         self._prompt_length = 0
@@ -83,6 +86,22 @@ class PromptTokenizer:
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
+
+
+class PairTokenizer:
+    """Query and document as a cross-encoder reads them: put together by the model's own tokenizer.
+
+    What is too long is cut from the longer of the two, as the libraries of the field do.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._tokenizer.enable_truncation(max_length, strategy="longest_first")
+
+    def tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of the query with each text."""
+        encodings = self._tokenizer.encode_batch([(query, text) for text in texts])
+        return [Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings]
 
 
 def load_tokenizer(json_text: str) -> Tokenizer:
@@ -119,12 +138,15 @@ def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
     for position, (_, tokens) in enumerate(group):
         input_ids[position, : len(tokens.ids)] = tokens.ids
         mask[position, : len(tokens.ids)] = 1
-    pooling_mask = mask
-    if any(tokens.prompt_length for _, tokens in group):
-        pooling_mask = mask.copy()
+    marks = mask
+    if any(tokens.types or tokens.prompt_length for _, tokens in group):
+        marks = mask.copy()
         for position, (_, tokens) in enumerate(group):
-            pooling_mask[position, : tokens.prompt_length] = 0
-    return Batch(np.array([row for row, _ in group], np.int64), input_ids, mask, pooling_mask)
+            marks[position, : tokens.prompt_length] = 0
+            if tokens.types is not None:
+                marks[position] = 0
+                marks[position, : len(tokens.types)] = tokens.types
+    return Batch(np.array([row for row, _ in group], np.int64), input_ids, mask, marks)
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatRows = npt.NDArray[np.float32]  # float32[n, dim], C-contiguous
+Floats = npt.NDArray[np.float32]  # float32[n]
 Flags = npt.NDArray[np.bool_]  # bool[n]
 
 

@@ -41,9 +41,8 @@ WORDS = [
 ]
 
 
-def save_bert(folder: Path, *, pooling: str) -> Path:
-    """Save a model as E5 v2 (mean) or BGE v1.5 (cls) is published."""
-    torch.manual_seed(1)
+def wordpiece() -> PreTrainedTokenizerFast:
+    """Return a tokenizer as BERT's."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -55,7 +54,7 @@ def save_bert(folder: Path, *, pooling: str) -> Path:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
         tokenizer_object=tokenizer,
         unk_token="[UNK]",
         pad_token="[PAD]",
@@ -64,8 +63,14 @@ def save_bert(folder: Path, *, pooling: str) -> Path:
         mask_token="[MASK]",
         model_max_length=64,
     )
+
+
+def save_bert(folder: Path, *, pooling: str) -> Path:
+    """Save a model as E5 v2 (mean) or BGE v1.5 (cls) is published."""
+    torch.manual_seed(1)
+    fast = wordpiece()
     config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=len(fast),
         hidden_size=HIDDEN,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -73,12 +78,11 @@ def save_bert(folder: Path, *, pooling: str) -> Path:
         max_position_embeddings=64,
         initializer_range=0.4,
     )
-    return _save(folder, BertModel(config), fast, pooling=pooling, max_length=64)
+    return save(folder, BertModel(config), fast, pooling=pooling, max_length=64)
 
 
-def save_xlm_roberta(folder: Path) -> Path:
-    """Save a model as multilingual-e5-base and -large are published: mean pooling."""
-    torch.manual_seed(2)
+def sentencepiece() -> PreTrainedTokenizerFast:
+    """Return a tokenizer as XLM-RoBERTa's."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -91,7 +95,7 @@ def save_xlm_roberta(folder: Path) -> Path:
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", 0), ("</s>", 2)],
     )
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",
@@ -102,8 +106,14 @@ def save_xlm_roberta(folder: Path) -> Path:
         mask_token="<mask>",
         model_max_length=62,
     )
+
+
+def save_xlm_roberta(folder: Path, *, pooling: str = "mean") -> Path:
+    """Save a model as multilingual-e5-base (mean) or BGE-M3 (cls) is published."""
+    torch.manual_seed(2)
+    fast = sentencepiece()
     config = XLMRobertaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=len(fast),
         hidden_size=HIDDEN,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -114,36 +124,40 @@ def save_xlm_roberta(folder: Path) -> Path:
         bos_token_id=0,
         eos_token_id=2,
     )
-    return _save(folder, XLMRobertaModel(config), fast, pooling="mean", max_length=62)
+    return save(folder, XLMRobertaModel(config), fast, pooling=pooling, max_length=62)
 
 
-def save_qwen3(folder: Path) -> Path:
-    """Save a model as Qwen3-Embedding is: last token, an appended end token, left padding."""
-    torch.manual_seed(3)
+def byte_pairs(*, end_token: bool = True) -> PreTrainedTokenizerFast:
+    """Return a tokenizer as Qwen's, which puts <|endoftext|> at the end, or does not."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=["<|endoftext|>", "<|im_end|>"],
+        special_tokens=["<|endoftext|>", "<|im_end|>", "<|im_start|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(WORDS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A <|endoftext|>",
-        pair="$A <|endoftext|> $B:1 <|endoftext|>:1",
-        special_tokens=[("<|endoftext|>", 0)],
-    )
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
+    if end_token:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A <|endoftext|>",
+            pair="$A <|endoftext|> $B:1 <|endoftext|>:1",
+            special_tokens=[("<|endoftext|>", 0)],
+        )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         padding_side="left",
         model_max_length=96,
     )
-    config = Qwen3Config(
-        vocab_size=tokenizer.get_vocab_size(),
+
+
+def qwen3_config(vocabulary: int, **changes: object) -> Qwen3Config:
+    """Return a small Qwen3."""
+    return Qwen3Config(
+        vocab_size=vocabulary,
         hidden_size=HIDDEN,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -152,13 +166,21 @@ def save_qwen3(folder: Path) -> Path:
         intermediate_size=64,
         max_position_embeddings=96,
         initializer_range=0.4,
+        **changes,
     )
+
+
+def save_qwen3(folder: Path) -> Path:
+    """Save a model as Qwen3-Embedding is: last token, an appended end token, left padding."""
+    torch.manual_seed(3)
+    fast = byte_pairs()
+    config = qwen3_config(len(fast))
     prompts = {
         "query": "Instruct: Given a web search query, retrieve relevant passages that answer the "
         "query\nQuery:",
         "document": "",
     }
-    return _save(folder, Qwen3Model(config), fast, pooling="lasttoken", prompts=prompts)
+    return save(folder, Qwen3Model(config), fast, pooling="lasttoken", prompts=prompts)
 
 
 def publish(folder: Path, hub: Path, name: str) -> None:
@@ -171,7 +193,7 @@ def publish(folder: Path, hub: Path, name: str) -> None:
     (repository / "snapshots" / commit).symlink_to(folder.absolute(), target_is_directory=True)
 
 
-def _save(
+def save(
     folder: Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
@@ -179,7 +201,9 @@ def _save(
     pooling: str,
     max_length: int | None = None,
     prompts: dict[str, str] | None = None,
+    normalize: bool = True,
 ) -> Path:
+    """Save a model, its tokenizer, and the files of a SentenceTransformer around them."""
     model.eval()  # type: ignore[no-untyped-call]  # not ours
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -189,9 +213,10 @@ def _save(
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{base}.Pooling"},
         {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{base}.Normalize"},
     ]
+    modules = modules if normalize else modules[:2]
     modes = {"mean": "mean_tokens", "cls": "cls_token", "lasttoken": "lasttoken"}
-    _write(folder / "modules.json", modules)
-    _write(
+    write_json(folder / "modules.json", modules)
+    write_json(
         folder / "1_Pooling" / "config.json",
         {
             "word_embedding_dimension": HIDDEN,
@@ -200,17 +225,17 @@ def _save(
     )
     (folder / "2_Normalize").mkdir()
     if max_length:
-        _write(
+        write_json(
             folder / "sentence_bert_config.json",
             {"max_seq_length": max_length, "do_lower_case": False},
         )
-    _write(
+    write_json(
         folder / "config_sentence_transformers.json",
         {"__version__": {"sentence_transformers": "2.7.0"}, "prompts": prompts or {}},
     )
     return folder
 
 
-def _write(path: Path, value: object) -> None:
+def write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))

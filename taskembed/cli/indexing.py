@@ -14,14 +14,16 @@ import typer
 from taskembed.cli import options as opt
 from taskembed.cli.output import json_text, message, write
 from taskembed.cli.progress import progress
-from taskembed.cli.settings import engine_settings
+from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stopping import Stopper
 from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
 from taskembed.space import Task
 
 if TYPE_CHECKING:
-    from taskembed.encoder import EngineSettings, TextEncoder
+    from taskembed.encoder import TextEncoder
+    from taskembed.models import Stated
     from taskembed.pipeline import IndexSummary
+    from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace
 
 
@@ -49,8 +51,9 @@ class Wanted:
     model: str | None
     revision: str | None
     task: Task | None
-    query_prompt: str | None
-    document_prompt: str | None
+    stated: Stated
+    dim: int | None
+    force_dim: bool
     template: str
 
 
@@ -88,6 +91,7 @@ def choose_encoder(
         UsageError: there is no index yet, and no task was named.
     """
     from taskembed.encoder import load_encoder, load_encoder_of
+    from taskembed.models import Stated
 
     task = wanted.task or (space.task if space else None)
     if task is None:
@@ -96,18 +100,30 @@ def choose_encoder(
             hint=f"--task {'|'.join(task.value for task in Task)}",
         )
     same_model = space and wanted.model in {None, space.model} and not wanted.revision
-    no_prompts = wanted.query_prompt is None and wanted.document_prompt is None
-    if space and same_model and task is space.task and no_prompts and keep_prompts:
+    said_nothing = wanted.stated == Stated() and wanted.dim in {None, space.dim if space else None}
+    if space and same_model and task is space.task and said_nothing and keep_prompts:
         return load_encoder_of(replace(space, template=wanted.template), settings)
+    shortened = space.dim if space and same_model and space.truncation != "none" else None
     return load_encoder(
-        wanted.model or (space.model if space else "minilm"),
+        wanted.model or (space.model if space else None),
         task,
         revision=wanted.revision or (space.revision if space and same_model else None) or None,
-        query_prompt=wanted.query_prompt,
-        document_prompt=wanted.document_prompt,
+        stated=wanted.stated,
+        dim=wanted.dim or shortened,
+        force_dim=wanted.force_dim or (wanted.dim is None and shortened is not None),
         template=wanted.template,
         settings=settings,
     )
+
+
+def say_licence(model: str, family: str | None) -> None:
+    """Say what may not be done with a model, before anything is built on it."""
+    from taskembed.models import families, find_family
+
+    named = (item for item in families() if item.name == family)
+    known = find_family(model) or next(named, None)
+    if known and not known.commercial:
+        message(f"note: {model} is not for commercial use: its licence is {known.licence}")
 
 
 def index(
@@ -124,6 +140,29 @@ def index(
     revision: opt.RevisionOption = None,
     query_prompt: opt.QueryPrompt = None,
     document_prompt: opt.DocumentPrompt = None,
+    instruction: opt.Instruction = None,
+    prompts: opt.PromptsOption = None,
+    family: opt.FamilyOption = None,
+    adapter: opt.AdapterOption = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            "--dim",
+            envvar="TASKEMBED_DIM",
+            min=1,
+            metavar="N",
+            help="Numbers in a vector: a size that the model was trained for.  [default: all]",
+        ),
+    ] = None,
+    force_dim: Annotated[
+        bool,
+        typer.Option(
+            "--force-dim",
+            envvar="TASKEMBED_FORCE_DIM",
+            help="Shorten vectors also to a size that the model was not trained for.",
+        ),
+    ] = False,
+    trust_remote_code: opt.TrustRemoteCode = False,
     format_name: Annotated[
         InputFormat | None,
         typer.Option(
@@ -267,14 +306,25 @@ def index(
     if stated is None:
         stated = Template(space.template) if space else DEFAULT_TEMPLATE
     settings = engine_settings(
-        device, precision, threads, offline=offline, cache=cache, quiet=quiet
+        device,
+        precision,
+        threads,
+        offline=offline,
+        cache=cache,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    stated_of_model = stated_words(
+        query_prompt, document_prompt, instruction, adapter, family, prompts
     )
     encoder = choose_encoder(
         space,
-        Wanted(model, revision, task, query_prompt, document_prompt, str(stated)),
+        Wanted(model, revision, task, stated_of_model, dim, force_dim, str(stated)),
         settings,
         keep_prompts=not recreate,
     )
+    if space is None and not quiet:
+        say_licence(encoder.space.model, family)
     from taskembed.pipeline import IndexOptions, OnDuplicate, Watch, index_corpus
 
     fields = RecordFields(id_field=id_field, text_field=text_field or "text", template=stated)

@@ -10,12 +10,13 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.output import escaped, json_text, write
+from taskembed.cli.settings import stated_words
 from taskembed.errors import IndexDamagedError, NotFoundError, UsageError
 from taskembed.space import PromptType, Task
 
 if TYPE_CHECKING:
     from taskembed.explain import Side
-    from taskembed.models import Family
+    from taskembed.families import Family
 
 
 def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
@@ -118,6 +119,9 @@ def explain(
     revision: opt.RevisionOption = None,
     query_prompt: opt.QueryPrompt = None,
     document_prompt: opt.DocumentPrompt = None,
+    instruction: opt.Instruction = None,
+    prompts: opt.PromptsOption = None,
+    family: opt.FamilyOption = None,
     as_json: opt.AsJson = False,
 ) -> int:
     """Show exactly what would be encoded for a text: the string, the tokens, where they come from.
@@ -136,8 +140,7 @@ def explain(
             task,
             text,
             revision=revision,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
+            stated=stated_words(query_prompt, document_prompt, instruction, None, family, prompts),
         )
     if as_json:
         write(json_text(explained.to_json()) + "\n")
@@ -155,8 +158,9 @@ def _side_text(prompt_type: PromptType, side: Side) -> str:
         f"{prompt_type.value}:",
         f"  prompt: {side.prompt!r}",
         f"  from: {escaped(side.source)}",
-        f"  encoded: {side.encoded!r}",
     ]
+    lines += [f"  adapter: {escaped(side.adapter)}"] if side.adapter else []
+    lines.append(f"  encoded: {side.encoded!r}")
     if side.tokens is not None:
         cut = f" (cut to {side.max_length})" if side.truncated else f" of {side.max_length}"
         lines.append(f"  tokens: {len(side.tokens)}{cut}")

@@ -95,6 +95,50 @@ DocumentPrompt = Annotated[
         help="Put before every document instead of the known prompt; '' for none.",
     ),
 ]
+Instruction = Annotated[
+    str | None,
+    typer.Option(
+        "--instruction",
+        envvar="TASKEMBED_INSTRUCTION",
+        metavar="TEXT",
+        help="What queries ask for, for a model that follows instructions.",
+    ),
+]
+PromptsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts",
+        envvar="TASKEMBED_PROMPTS",
+        metavar="FILE",
+        help="A TOML file with prompts and adapters of your own.",
+    ),
+]
+FamilyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--family",
+        envvar="TASKEMBED_FAMILY",
+        metavar="NAME",
+        help="The known family that a folder's model is of, such as e5 or instructor.",
+    ),
+]
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        envvar="TASKEMBED_ADAPTER",
+        metavar="ADAPTER",
+        help="A LoRA adapter to merge into the model: a folder, or a Hugging Face id.",
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        envvar="TASKEMBED_TRUST_REMOTE_CODE",
+        help="Run the Python code of a model that needs it; with --revision COMMIT.",
+    ),
+]
 DeviceOption = Annotated[
     Device,
     typer.Option("--device", envvar="TASKEMBED_DEVICE", help="Where the model runs."),

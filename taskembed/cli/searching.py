@@ -19,8 +19,10 @@ from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageE
 
 if TYPE_CHECKING:
     from taskembed.corpus import Query
-    from taskembed.encoder import EngineSettings, TextEncoder
+    from taskembed.encoder import TextEncoder
     from taskembed.index import Hit, Index
+    from taskembed.reranker import Reranker
+    from taskembed.runtime import EngineSettings
     from taskembed.space import Task
 
 QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
@@ -122,6 +124,42 @@ def search(
             help="Leave out hits below that cosine.",
         ),
     ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            "--rerank",
+            envvar="TASKEMBED_RERANK",
+            metavar="MODEL",
+            help="Judge the best hits again with a reranker: a Hugging Face id, or a folder.",
+        ),
+    ] = None,
+    rerank_depth: Annotated[
+        int,
+        typer.Option(
+            "--rerank-depth",
+            envvar="TASKEMBED_RERANK_DEPTH",
+            min=1,
+            metavar="N",
+            help="How many hits the reranker judges.",
+        ),
+    ] = 50,
+    rerank_instruction: Annotated[
+        str | None,
+        typer.Option(
+            "--rerank-instruction",
+            envvar="TASKEMBED_RERANK_INSTRUCTION",
+            metavar="TEXT",
+            help="What a document must do for a query, for a reranker that is told it.",
+        ),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            envvar="TASKEMBED_TRUST_REMOTE_CODE",
+            help="Run the Python code of the index's model, if it needs that to be loaded.",
+        ),
+    ] = False,
     tag: Annotated[
         str,
         typer.Option(
@@ -146,6 +184,8 @@ def search(
         raise UsageError(
             "give one query, --query-file, or --queries", hint="taskembed search --help"
         )
+    if rerank_instruction is not None and rerank is None:
+        raise UsageError("--rerank-instruction goes with --rerank")
     format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
     from taskembed.index import Index
 
@@ -157,17 +197,48 @@ def search(
         offline=offline,
         cache=cache,
         one_query=not many,
+        trust_remote_code=trust_remote_code,
         quiet=quiet,
     )
     with Index.open(index_folder) as index:
         encoder = asserted_encoder(index, task, model, settings)
+        reranker = None
+        if rerank is not None:
+            from taskembed.reranker import load_reranker
+
+            reranker = load_reranker(rerank, instruction=rerank_instruction, settings=settings)
+        how = _How(index, encoder, reranker, k, max(k, rerank_depth), min_score)
         with results(output) as stream:
             if queries is not None:
-                _search_many(index, encoder, queries, k, min_score, shown, stream)
+                _search_many(how, queries, shown, stream)
             else:
-                text = _one_query(query, query_file)
-                _search_one(index, encoder, text, k, min_score, shown, stream)
+                _search_one(how, _one_query(query, query_file), shown, stream)
     return ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What a search searches, and how far."""
+
+    index: Index
+    encoder: TextEncoder
+    reranker: Reranker | None
+    k: int
+    depth: int
+    min_score: float | None
+
+    def hits(self, texts: Sequence[str]) -> list[list[Hit]]:
+        """Return the hits of each query."""
+        from taskembed.pipeline import rerank_hits, search_index
+
+        k = self.depth if self.reranker else self.k
+        found = search_index(texts, self.encoder, self.index, k=k, min_score=self.min_score)
+        if self.reranker is None:
+            return found
+        return [
+            rerank_hits(text, hits, self.reranker, k=self.k) if hits else []
+            for text, hits in zip(texts, found, strict=True)
+        ]
 
 
 def asserted_encoder(
@@ -227,18 +298,8 @@ def _one_query(query: str | None, query_file: Path | None) -> str:
     return text.strip()
 
 
-def _search_one(  # it is the one place where all of it meets
-    index: Index,
-    encoder: TextEncoder,
-    text: str,
-    k: int,
-    min_score: float | None,
-    shown: Shown,
-    stream: TextIO,
-) -> None:
-    from taskembed.pipeline import search_index
-
-    hits = search_index([text], encoder, index, k=k, min_score=min_score)[0]
+def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
+    hits, index = how.hits([text])[0], how.index
     if shown.format is Format.TABLE:
         _print_table(hits, shown, stream)
     elif shown.format is Format.JSON:
@@ -246,6 +307,7 @@ def _search_one(  # it is the one place where all of it meets
             "query": text,
             "task": index.space.task.value,
             "model": index.space.model,
+            **({"reranker": how.reranker.name} if how.reranker else {}),
             "generation": index.generation,
             "hits": [_hit_json(hit, shown) for hit in hits],
         }
@@ -254,20 +316,11 @@ def _search_one(  # it is the one place where all of it meets
         write("".join(_line(hit, shown) for hit in hits), stream)
 
 
-def _search_many(  # it is the one place where all of it meets
-    index: Index,
-    encoder: TextEncoder,
-    path: str,
-    k: int,
-    min_score: float | None,
-    shown: Shown,
-    stream: TextIO,
-) -> None:
+def _search_many(how: _How, path: str, shown: Shown, stream: TextIO) -> None:
     from taskembed.corpus import read_queries
-    from taskembed.pipeline import search_index
 
     for some in _blocks(read_queries(path)):
-        found = search_index([q.text for q in some], encoder, index, k=k, min_score=min_score)
+        found = how.hits([query.text for query in some])
         lines = [
             _line(hit, shown, query)
             for query, hits in zip(some, found, strict=True)
@@ -291,15 +344,21 @@ def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
             raise BadInputError(
                 f"{bad!r} has white space, which a TREC run cannot hold", hint="--format jsonl"
             )
-        return f"{names[0]} Q0 {names[1]} {hit.rank} {hit.score:.6f} {names[2]}\n"
+        return f"{names[0]} Q0 {names[1]} {hit.rank} {_best_score(hit):.6f} {names[2]}\n"
     if shown.format is Format.TSV:
         cells = [tsv_cell(query.query_id)] if query else []
         cells += [str(hit.rank), tsv_cell(hit.doc_id), f"{hit.score:.6f}"]
+        cells += [f"{hit.rerank_score:.6f}"] if hit.rerank_score is not None else []
         cells += [tsv_cell(_snippet(hit.text))] if shown.with_text else []
         cells += [tsv_cell(_text_of(hit.metadata.get(name))) for name in shown.fields or ()]
         return "\t".join(cells) + "\n"
     named = {"query_id": query.query_id} if query else {}
     return json_text({**named, **_hit_json(hit, shown)}) + "\n"
+
+
+def _best_score(hit: Hit) -> float:
+    """Return what the rank of a hit goes by."""
+    return hit.score if hit.rerank_score is None else hit.rerank_score
 
 
 def _hit_json(hit: Hit, shown: Shown) -> dict[str, object]:
@@ -308,6 +367,8 @@ def _hit_json(hit: Hit, shown: Shown) -> dict[str, object]:
         "doc_id": hit.doc_id,
         "score": round(hit.score, 6),
     }
+    if hit.rerank_score is not None:
+        value["rerank_score"] = round(hit.rerank_score, 6)
     if shown.with_text:
         value["text"] = hit.text
     metadata = hit.metadata
@@ -326,7 +387,8 @@ def _print_table(hits: Sequence[Hit], shown: Shown, stream: TextIO) -> None:
         write("no hits\n", stream)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("rank", "score"):
+    reranked = hits[0].rerank_score is not None
+    for name in ("rank", "score", *(["rerank_score"] if reranked else [])):
         table.add_column(name, justify="right")
     table.add_column("doc_id", overflow="fold")
     for name in shown.fields or ():
@@ -334,7 +396,9 @@ def _print_table(hits: Sequence[Hit], shown: Shown, stream: TextIO) -> None:
     if shown.with_text:
         table.add_column("text", overflow="fold")
     for hit in hits:
-        cells = [str(hit.rank), f"{hit.score:.4f}", escaped(hit.doc_id)]
+        cells = [str(hit.rank), f"{hit.score:.4f}"]
+        cells += [f"{hit.rerank_score:.4f}"] if reranked else []
+        cells += [escaped(hit.doc_id)]
         cells += [escaped(_text_of(hit.metadata.get(name))) for name in shown.fields or ()]
         cells += [escaped(_snippet(hit.text))] if shown.with_text else []
         table.add_row(*map(Text, cells))  # Text: what looks like markup in a document stays text

@@ -9,10 +9,11 @@ from taskembed.cli.options import Device, Precision
 from taskembed.cli.output import message
 
 if TYPE_CHECKING:
-    from taskembed.encoder import EngineSettings
+    from taskembed.models import Stated
+    from taskembed.runtime import EngineSettings
 
 
-def engine_settings(
+def engine_settings(  # one an option
     device: Device,
     precision: Precision,
     threads: int | None,
@@ -20,10 +21,11 @@ def engine_settings(
     offline: bool,
     cache: Path | None,
     one_query: bool = False,
+    trust_remote_code: bool = False,
     quiet: bool = False,
 ) -> EngineSettings:
     """Return the settings; what takes long is said on stderr, unless `quiet`."""
-    from taskembed.encoder import EngineSettings  # numpy and tokenizers: 0.07 s
+    from taskembed.runtime import EngineSettings  # numpy and tokenizers: 0.07 s
 
     return EngineSettings(
         device=device.value,
@@ -31,6 +33,29 @@ def engine_settings(
         threads=threads,
         one_query=one_query,
         offline=offline,
+        trust_remote_code=trust_remote_code,
         cache=cache,
         notify=(lambda _: None) if quiet else message,
+    )
+
+
+def stated_words(
+    query_prompt: str | None,
+    document_prompt: str | None,
+    instruction: str | None,
+    adapter: str | None,
+    family: str | None,
+    prompts: Path | None,
+) -> Stated:
+    """Return what was said of the model beside its name."""
+    from taskembed.families import read_prompts_file
+    from taskembed.models import Stated
+
+    return Stated(
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        instruction=instruction,
+        adapter=adapter,
+        family=family,
+        prompts=read_prompts_file(prompts) if prompts else None,
     )

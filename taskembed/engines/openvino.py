@@ -68,7 +68,7 @@ class OpenVinoEngine:
             if not idle:
                 yield self._finished(running, idle)
             request = idle.pop()
-            request.start_async([batch.input_ids, batch.attention_mask, batch.pooling_mask])
+            request.start_async([batch.input_ids, batch.attention_mask, batch.marks])
             running.append((batch, request))
         while running:
             yield self._finished(running, idle)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from taskembed.loader import PooledModel
 from taskembed.tokens import Batch
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -21,7 +21,7 @@ class TorchEngine:
     name = "torch"
 
     def __init__(
-        self, model: PooledModel, *, device: str, precision: str, threads: int | None
+        self, model: nn.Module, *, device: str, precision: str, threads: int | None
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
@@ -35,7 +35,7 @@ class TorchEngine:
         for batch in batches:
             inputs = [
                 torch.from_numpy(array).to(self._device)
-                for array in (batch.input_ids, batch.attention_mask, batch.pooling_mask)
+                for array in (batch.input_ids, batch.attention_mask, batch.marks)
             ]
             with torch.inference_mode():
                 vectors = self._model(*inputs)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from taskembed.encoder import EngineSettings, load_encoder
+from taskembed.encoder import load_encoder
 from taskembed.errors import ModelUnavailableError
 from taskembed.modelfiles import find_model
+from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
 from tests import tiny_models
 

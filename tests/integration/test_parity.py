@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.encoder import EngineSettings, load_encoder
+from taskembed.encoder import load_encoder
+from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
 from tests import tiny_models
 

@@ -12,7 +12,9 @@ from dataclasses import astuple
 import pytest
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models import Family, ModelSpec, families, find_family, parse_families, resolve
+from taskembed.families import Family, parse_families
+from taskembed.models import ModelSpec, Stated, families, find_family
+from taskembed.models import resolve as resolve_stated
 from taskembed.space import Task
 
 BGE = "Represent this sentence for searching relevant passages: "
@@ -48,6 +50,13 @@ ZEMBED_DOCUMENT = "<|im_start|>system\ndocument<|im_end|>\n<|im_start|>user\n"
 GEMMA_SIMILAR = "task: sentence similarity | query: "
 JINA_V3_QUERY = "Represent the query for retrieving evidence documents: "
 JINA_V3_DOCUMENT = "Represent the document for retrieval: "
+
+MERGED = [  # the pre-merged siblings of Jina v5: each has the task of its name, and no other
+    ("retrieval", "retrieval", "Query: "),
+    ("text-matching", "similarity", "Document: "),
+    ("classification", "classification", "Document: "),
+    ("clustering", "clustering", "Document: "),
+]
 
 # family, task, prompt of the query, prompt of the document
 PROMPTS = [
@@ -168,6 +177,11 @@ PROMPTS = [
     ("nomic-v2-moe", "classification", "classification: ", "classification: "),
     ("nomic-v2-moe", "clustering", "clustering: ", "clustering: "),
     ("zembed-1", "retrieval", ZEMBED_QUERY, ZEMBED_DOCUMENT),
+    *(
+        (f"jina-v5-{size}-{adapter}", task, query, "Document: ")
+        for size in ("small", "nano")
+        for adapter, task, query in MERGED
+    ),
 ]
 
 # family, task, prompts as above, adapter of the query, adapter of the document
@@ -282,6 +296,11 @@ MODELS = [
     ("zeroentropy/zembed-1-embedding", "zembed-1", 2560),
     ("jinaai/jina-embeddings-v5-text-small", "jina-v5-small", 1024),
     ("jinaai/jina-embeddings-v5-text-nano", "jina-v5-nano", 768),
+    *(
+        (f"jinaai/jina-embeddings-v5-text-{size}-{adapter}", f"jina-v5-{size}-{adapter}", dim)
+        for size, dim in (("small", 1024), ("nano", 768))
+        for adapter, _, _ in MERGED
+    ),
     ("jinaai/jina-embeddings-v3", "jina-v3", 1024),
     ("jinaai/jina-embeddings-v3-hf", "jina-v3-hf", 1024),
     ("embed-v4.0", "cohere-v4", 1536),
@@ -331,6 +350,14 @@ FACTS: list[tuple[str, str, int, str, tuple[int, ...]]] = [
     ("zembed-1", "Apache-2.0", 32768, "projection", (40, 80, 160, 320, 640, 1280)),
     ("jina-v5-small", "CC-BY-NC-4.0", 32768, "slice", (32, 64, 128, 256, 512, 768)),
     ("jina-v5-nano", "CC-BY-NC-4.0", 8192, "slice", (32, 64, 128, 256, 512)),
+    *(
+        (f"jina-v5-small-{name}", "CC-BY-NC-4.0", 32768, "slice", (32, 64, 128, 256, 512, 768))
+        for name, _, _ in MERGED
+    ),
+    *(
+        (f"jina-v5-nano-{name}", "CC-BY-NC-4.0", 8192, "slice", (32, 64, 128, 256, 512))
+        for name, _, _ in MERGED
+    ),
     ("jina-v3", "CC-BY-NC-4.0", 8192, "slice", (32, 64, 128, 256, 512, 768)),
     ("jina-v3-hf", "CC-BY-NC-4.0", 8192, "slice", (32, 64, 128, 256, 512, 768)),
     ("cohere-v4", "proprietary", 128000, "none", (256, 512, 1024)),
@@ -347,6 +374,12 @@ OWN_PROMPTS = "give --query-prompt TEXT --document-prompt TEXT ('' means none)"
 
 def family_of(name: str) -> Family:
     return {family.name: family for family in families()}[name]
+
+
+def resolve(
+    model: str, task: Task, *, saved_prompts: Mapping[str, str] | None = None, **stated: str
+) -> ModelSpec:
+    return resolve_stated(model, task, Stated(**stated), saved_prompts=saved_prompts)  # type: ignore[arg-type]  # texts
 
 
 def prompts_of(spec: ModelSpec) -> tuple[str, str]:
@@ -429,7 +462,11 @@ def test_every_family_has_a_source_a_licence_and_a_task(family: Family) -> None:
 def test_only_the_jina_weights_are_not_for_commercial_use() -> None:
     closed = [family.name for family in families() if not family.commercial]
 
-    assert closed == ["jina-v5-small", "jina-v5-nano", "jina-v3", "jina-v3-hf"]
+    assert closed == [
+        *("jina-v5-small", "jina-v5-nano"),
+        *(f"jina-v5-{size}-{name}" for size in ("small", "nano") for name, _, _ in MERGED),
+        *("jina-v3", "jina-v3-hf"),
+    ]
 
 
 def test_only_zembed_has_a_suffix() -> None:
@@ -449,9 +486,6 @@ def test_models_that_need_code_of_their_own_say_so() -> None:
         "arctic-v2-m",
         "gte-v1.5",
         "nomic-v2-moe",
-        "zembed-1",
-        "jina-v5-small",
-        "jina-v5-nano",
         "jina-v3",
     ]
 
@@ -540,6 +574,7 @@ def test_a_known_model_has_everything() -> None:
         truncation="none",
         truncated_dims=(),
         prompt_in_pooling=True,
+        end_token="",
         licence="MIT",
         commercial=True,
         remote_code=False,
@@ -562,6 +597,7 @@ def test_a_model_with_adapters_has_everything() -> None:
         truncation="slice",
         truncated_dims=(32, 64, 128, 256, 512, 768),
         prompt_in_pooling=True,
+        end_token="",
         licence="CC-BY-NC-4.0",
         commercial=False,
         remote_code=True,
@@ -674,6 +710,7 @@ def test_stated_prompts_make_any_model_possible() -> None:
         truncation="none",
         truncated_dims=(),
         prompt_in_pooling=True,
+        end_token="",
         licence="",
         commercial=True,
         remote_code=False,
@@ -815,7 +852,10 @@ def test_an_unknown_model_without_prompts_for_the_task_is_refused(
     assert refusal.value.message == (
         f"me/mine is not a known model and brings no prompts for the task '{task.value}'"
     )
-    assert refusal.value.hint == f"{OWN_PROMPTS}; `taskembed models` lists the known models"
+    assert refusal.value.hint == (
+        f"{OWN_PROMPTS}, or --family NAME when it is of a known family; "
+        "`taskembed models` lists the known models"
+    )
 
 
 @pytest.mark.parametrize(
@@ -877,7 +917,7 @@ def test_the_hint_counts_only_models_that_run_here_without_code_of_their_own() -
     assert refusal.value.hint == (
         "models that do: Alibaba-NLP/gte-modernbert-base, BAAI/bge-base-en-v1.5, "
         "BAAI/bge-base-zh-v1.5, BAAI/bge-large-en-v1.5, BAAI/bge-large-zh-v1.5, BAAI/bge-m3, "
-        f"and 37 more: see `taskembed models`; or {OWN_PROMPTS}"
+        f"and 41 more: see `taskembed models`; or {OWN_PROMPTS}"
     )
 
 

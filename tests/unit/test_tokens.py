@@ -44,7 +44,7 @@ def test_an_excluded_prompt_is_read_but_not_pooled() -> None:
     batch = next(batches([(0, tokens[0])], 100))
     assert batch.input_ids.tolist() == [[1, 3, 4, 5, 2]]
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1, 1]]
-    assert batch.pooling_mask.tolist() == [[0, 0, 0, 1, 1]]
+    assert batch.marks.tolist() == [[0, 0, 0, 1, 1]]
 
 
 def test_tokens_are_shown_as_the_vocabulary_spells_them() -> None:

@@ -1,0 +1,106 @@
+"""LoRA adapters: where they are, what they are (their digest), and that they are LoRA at all.
+
+An adapter is a folder as PEFT saves it. Its name is a folder of the model's own repository
+("retrieval"), any other folder, or a Hugging Face id. Nothing of it is loaded here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskembed.errors import ModelUnavailableError, from_os_error
+from taskembed.modelfiles import combined_digest, find_folder
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFiles:
+    """A LoRA adapter on this machine.
+
+    Attributes:
+        name: what it was asked for by.
+        folder: where its files are.
+        digest: sha256 over its two files.
+        base: the model that it says it was trained on; "" when it does not say.
+    """
+
+    name: str
+    folder: Path
+    digest: str
+    base: str
+
+
+def find_adapter(
+    name: str,
+    model_folder: Path | None,
+    *,
+    cache: Path,
+    offline: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> AdapterFiles:
+    """Return the files of a LoRA adapter, downloading them if they are not on this machine.
+
+    Args:
+        name: a folder in the model's own, any folder, or a Hugging Face id.
+        model_folder: of the model that it is for; None when that is still to be found out.
+        cache: where digests are remembered.
+        offline: never use the network.
+        notify: told before a download.
+
+    Raises:
+        ModelUnavailableError: there is no such adapter, or it is not LoRA, or only a pickle.
+    """
+    folder = _own_folder(name, model_folder)
+    if folder is None:
+        try:
+            folder, _ = find_folder(name, offline=offline, notify=notify)
+        except ModelUnavailableError as error:
+            raise ModelUnavailableError(
+                error.message.replace("model", "adapter"), hint=error.hint
+            ) from error
+    config = _config(name, folder)
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise ModelUnavailableError(
+            f"the adapter {name!r} is {kind or 'of no kind that it names'}, not LoRA",
+            hint="only LoRA adapters can be merged into a model",
+        )
+    if not (folder / WEIGHTS).is_file():
+        raise ModelUnavailableError(
+            f"the adapter {name!r} has no {WEIGHTS}: {folder}",
+            hint="save it again with PEFT; a pickle is not read",
+        )
+    digest = combined_digest([folder / CONFIG, folder / WEIGHTS], folder, cache)
+    base = config.get("base_model_name_or_path")
+    return AdapterFiles(name, folder, digest, base if isinstance(base, str) else "")
+
+
+def _own_folder(name: str, model_folder: Path | None) -> Path | None:
+    """Return the adapter's folder inside the model's, as Jina v5 and v3-hf are published."""
+    if model_folder is None or not name.replace("-", "").replace("_", "").isalnum():
+        return None
+    for folder in (model_folder / "adapters" / name, model_folder / name):
+        if (folder / CONFIG).is_file():
+            return folder
+    return None
+
+
+def _config(name: str, folder: Path) -> dict[str, object]:
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelUnavailableError(
+            f"the adapter {name!r} has no {CONFIG}: {folder}",
+            hint="give a folder that PEFT saved",
+        ) from error
+    except OSError as error:
+        raise from_os_error(error, str(path)) from error
+    except ValueError as error:
+        raise ModelUnavailableError(f"the adapter {name!r}: {CONFIG} is no JSON") from error
+    return config if isinstance(config, dict) else {}

@@ -1,0 +1,102 @@
+"""`taskembed cache`: the compiled models of this machine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import options as opt
+from taskembed.cli.output import escaped, json_text, write
+from taskembed.errors import NotFoundError, from_os_error
+
+if TYPE_CHECKING:
+    from taskembed.compiled import CacheEntry
+
+app = typer.Typer(
+    help="Show or clear the compiled models; what is cleared is made again when it is needed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list")
+def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
+    """List the compiled models, newest first, each with the digest of what it was made from."""
+    entries = _entries(cache)
+    if as_json:
+        write(json_text([_entry_json(entry) for entry in entries]) + "\n")
+        return 0
+    for entry in entries:
+        made_from = entry.made_from
+        name = "cannot be read, and will be made again"
+        if made_from:
+            name = f"{made_from.model} + {made_from.adapter}" if made_from.adapter else ""
+            name = f"{name or made_from.model} ({made_from.kind}, {made_from.engine})"
+        digest = made_from.digest[:12] if made_from else "-" * 12
+        write(f"{digest}  {entry.size / 2**20:9.1f} MiB  {_when(entry)}  {escaped(name)}\n")
+    total = sum(entry.size for entry in entries)
+    write(f"{len(entries)} compiled models, {total / 2**20:.1f} MiB, in {_folder(cache)}\n")
+    return 0
+
+
+@app.command()
+def clear(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Only those of that model.")
+    ] = None,
+    cache: opt.Cache = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Delete compiled models. No index is touched; the next command compiles again."""
+    chosen = [
+        entry
+        for entry in _entries(cache)
+        if model is None or (entry.made_from and entry.made_from.model == model)
+    ]
+    if model is not None and not chosen:
+        raise NotFoundError(
+            f"there is no compiled model of {model!r}", hint="`taskembed cache list` lists them"
+        )
+    for entry in chosen:
+        try:
+            entry.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise from_os_error(error, str(entry.path)) from error
+    size = sum(entry.size for entry in chosen)
+    if as_json:
+        write(json_text({"deleted": len(chosen), "bytes": size}) + "\n")
+    elif not quiet:
+        write(f"{len(chosen)} compiled models deleted, {size / 2**20:.1f} MiB\n")
+    return 0
+
+
+def _folder(cache: Path | None) -> Path:
+    from platformdirs import user_cache_path
+
+    return cache or user_cache_path("taskembed")
+
+
+def _entries(cache: Path | None) -> list[CacheEntry]:
+    from taskembed.compiled import list_entries
+
+    return list_entries(_folder(cache))
+
+
+def _when(entry: CacheEntry) -> str:
+    return datetime.fromtimestamp(entry.modified, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _entry_json(entry: CacheEntry) -> dict[str, object]:
+    from dataclasses import asdict
+
+    made_from = asdict(entry.made_from) if entry.made_from else None
+    return {
+        "file": str(entry.path),
+        "bytes": entry.size,
+        "compiled_at": datetime.fromtimestamp(entry.modified, UTC).isoformat(timespec="seconds"),
+        "made_from": made_from,
+    }

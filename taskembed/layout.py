@@ -1,0 +1,101 @@
+"""Repositories that bring Python code which is not needed: read as sentence-transformers' own.
+
+Jina v5 and zEmbed-1 are stock architectures behind a class of their own. A view of such a folder
+has links to its files and a configuration that names the stock classes: the weights load unchanged,
+and no code of the repository is run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from taskembed.cachefiles import read_json
+
+_HERE = "sentence_transformers.models"
+_TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer"}
+_JINA_V5 = "jina_embeddings_v5"
+_ZEMBED = "modeling_zembed.ZembedTransformer"
+
+
+@contextlib.contextmanager
+def stock_view(folder: Path) -> Iterator[Path]:
+    """Give a folder that loads without code of its own: the model's own when it already does."""
+    changed = _changed_files(folder)
+    if not changed:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="taskembed-") as name:
+        view = Path(name)
+        for path in folder.iterdir():
+            if path.name not in changed and path.suffix != ".py":
+                (view / path.name).symlink_to(path.resolve())
+        for relative, text in changed.items():
+            (view / relative).parent.mkdir(exist_ok=True)
+            (view / relative).write_text(text)
+        yield view
+
+
+def _changed_files(folder: Path) -> dict[str, str]:
+    """Return the files that a view has otherwise: none for a stock layout."""
+    config = read_json(folder / "config.json") or {}
+    if config.get("model_type") == _JINA_V5:
+        return _jina_v5(config, folder)
+    modules = _modules(folder)
+    if modules and modules[0].get("type") == _ZEMBED:
+        # its class only puts the suffix after a text, which we do; projections are ours too
+        return {"modules.json": json.dumps([{**modules[0], **_TRANSFORMER}, *modules[1:]])}
+    return {}
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    try:
+        modules = json.loads((folder / "modules.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    ok = isinstance(modules, list) and all(isinstance(module, dict) for module in modules)
+    return modules if ok else []
+
+
+def _jina_v5(config: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Return Jina v5 as what its custom_st.py computes: backbone, last token, unit length.
+
+    Subtle: the rope's base is the configuration's 1e6. The stock class EuroBertConfig takes 1e4
+    when it is not told under the name that it knows, and every vector would be silently another.
+    """
+    # Only Qwen3 (small) normalises queries and keys; EuroBERT (nano) looks in both directions.
+    is_qwen3 = any(".q_norm." in name for name in _tensor_names(folder))
+    kind, architecture = ("qwen3", "Qwen3Model") if is_qwen3 else ("eurobert", "EuroBertModel")
+    ours = {key: value for key, value in config.items() if key not in {"auto_map", "task_names"}}
+    rope = config.get("rope_parameters") or {
+        "rope_type": "default",
+        **({"rope_theta": config["rope_theta"]} if "rope_theta" in config else {}),
+    }
+    ours |= {"model_type": kind, "architectures": [architecture], "rope_parameters": rope}
+    pooling = {"word_embedding_dimension": config["hidden_size"], "pooling_mode": "lasttoken"}
+    return {
+        "config.json": json.dumps(ours),
+        "modules.json": json.dumps(
+            [
+                _TRANSFORMER,
+                {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{_HERE}.Pooling"},
+                {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{_HERE}.Normalize"},
+            ]
+        ),
+        "1_Pooling/config.json": json.dumps(pooling),
+        "2_Normalize/config.json": "{}",
+    }
+
+
+def _tensor_names(folder: Path) -> list[str]:
+    from safetensors import safe_open
+
+    names: list[str] = []
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as tensors:
+            names += tensors.keys()
+    return names

@@ -1,0 +1,244 @@
+"""What runs a model: its compiled form from the cache, or made now, and an engine started on it.
+
+An encoder and a reranker are both a model that turns batches of tokens into rows of numbers; here
+they are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from platformdirs import user_cache_path
+
+from taskembed.adapters import AdapterFiles
+from taskembed.compiled import CompiledModel, MadeFrom, entry_path, read_entry, write_entry
+from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.modelfiles import ModelFiles
+from taskembed.tokens import Batch
+from taskembed.vectors import FloatRows
+
+if TYPE_CHECKING:
+    from taskembed.loader import Loaded
+
+
+class Engine(Protocol):
+    """What runs a model on batches."""
+
+    name: str
+    precision: str
+    token_budget: int
+
+    def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, FloatRows]]:
+        """Yield each batch with float32[n, dim], in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Where and how a model runs; none of it is part of the space.
+
+    Attributes:
+        device: "auto", "cpu", "cuda", "mps"; auto is an accelerator when there is one.
+        precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the device computes with it.
+        threads: of the CPU; None for all that the process may use.
+        one_query: made ready for one short text, on the CPU unless a device is named: starting
+            torch takes longer than a query.
+        offline: never use the network.
+        trust_remote_code: run the Python code of a model that does not load without it.
+        cache: the folder for compiled models; None for the user's.
+        notify: told, once, what takes long and what is slower than it could be.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    one_query: bool = False
+    offline: bool = False
+    trust_remote_code: bool = False
+    cache: Path | None = None
+    notify: Callable[[str], None] = lambda _: None
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder for compiled models."""
+        return self.cache or user_cache_path("taskembed")
+
+
+class Kind(Enum):
+    """What a model is loaded as."""
+
+    ENCODER = "encoder"
+    RERANKER = "reranker"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Everything that a compiled model is made from.
+
+    Attributes:
+        files: the model's.
+        kind: what it is loaded as.
+        adapter: merged into its weights; None for none.
+        remote_code: whether its own Python code is run.
+        answers: of a reranker that answers with a token: which tokens mean yes and no.
+    """
+
+    files: ModelFiles
+    kind: Kind = Kind.ENCODER
+    adapter: AdapterFiles | None = None
+    remote_code: bool = False
+    answers: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of all that the compiled model depends on, but for the engine."""
+        adapter = self.adapter.digest if self.adapter else ""
+        parts = (self.kind.value, self.files.digest, adapter, str(self.remote_code), *self.answers)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.files.name} + {self.adapter.name}" if self.adapter else self.files.name
+
+
+class Runtime:
+    """A model ready to run: compiled at the first use ever, its engine started at the first batch.
+
+    Raises:
+        ModelUnavailableError: the model cannot be loaded.
+        UsageError: there is no such device here.
+    """
+
+    def __init__(self, source: ModelSource, settings: EngineSettings) -> None:
+        self._source = source
+        self._settings = settings
+        self._device = _device(settings)
+        self._engine: Engine | None = None
+        self.compiled = _compiled(source, self._device, settings)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, started at the first use."""
+        if self._engine is None:
+            self._engine = _start(self._source, self.compiled, self._device, self._settings)
+        return self._engine
+
+    @property
+    def started(self) -> Engine | None:
+        """The engine, if it was started."""
+        return self._engine
+
+
+def _device(settings: EngineSettings) -> str:
+    """Return "cpu", "cuda" or "mps"; torch is imported only when there may be an accelerator."""
+    wanted = settings.device
+    if wanted == "cpu" or (wanted == "auto" and (settings.one_query or not _may_accelerate())):
+        return "cpu"
+    from taskembed.engines.torch import choose_device  # torch: 2 s
+
+    try:
+        return choose_device(wanted)
+    except ValueError as error:
+        raise UsageError(str(error), hint="--device auto takes the best that there is") from error
+
+
+def _cores() -> int | None:
+    """Return how many cores the process may use; None where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def _may_accelerate() -> bool:
+    return sys.platform == "darwin" or Path("/dev/nvidiactl").exists()
+
+
+def _compiled(source: ModelSource, device: str, settings: EngineSettings) -> CompiledModel:
+    """Return the compiled model from the cache, or compile it and put it there."""
+    if device == "cpu":
+        from taskembed.engines.openvino import engine_version  # 0.07 s
+
+        engine = engine_version()
+    else:
+        engine = "torch"
+    path = entry_path(settings.cache_folder, source.digest, engine)
+    compiled = read_entry(path, source.digest)
+    if compiled is None:
+        settings.notify(f"compiling the model {source.name} for this machine; this happens once")
+        compiled = _compile(source, device, settings)
+        made_from = MadeFrom(
+            model=source.files.name,
+            revision=source.files.revision,
+            adapter=source.adapter.name if source.adapter else "",
+            kind=source.kind.value,
+            digest=source.digest,
+            engine=engine,
+        )
+        if not write_entry(path, compiled, made_from):
+            settings.notify(f"{path.parent} cannot be written: the next command compiles again")
+    return compiled
+
+
+def _load(source: ModelSource, settings: EngineSettings) -> Loaded:
+    """Load a model with torch, on the CPU and in fp32."""
+    if source.remote_code and not settings.trust_remote_code:
+        raise ModelUnavailableError(
+            f"{source.files.name} needs Python code of its own to be loaded, which is not run "
+            "unasked",
+            hint="read that code, then give --trust-remote-code",
+        )
+    if source.kind is Kind.RERANKER:
+        from taskembed.rerank_loader import load_reranker_model  # seconds
+
+        return load_reranker_model(
+            source.files,
+            source.answers,
+            trust_remote_code=source.remote_code,
+        )
+    from taskembed.loader import load_encoder_model  # seconds
+
+    return load_encoder_model(source.files, source.adapter, trust_remote_code=source.remote_code)
+
+
+def _compile(source: ModelSource, device: str, settings: EngineSettings) -> CompiledModel:
+    loaded = _load(source, settings)
+    if device != "cpu":
+        return CompiledModel(loaded.facts, loaded.tokenizer_json, memoryview(b""))
+    from taskembed.loader import to_openvino
+
+    blob, reason = to_openvino(loaded.model)
+    return CompiledModel(
+        replace(loaded.facts, fallback=reason), loaded.tokenizer_json, memoryview(blob)
+    )
+
+
+def _start(
+    source: ModelSource, compiled: CompiledModel, device: str, settings: EngineSettings
+) -> Engine:
+    if settings.precision == "fp16" and compiled.facts.fp16_overflows:
+        raise UsageError(
+            f"{source.files.name} overflows in fp16: its vectors would be wrong",
+            hint="--precision bf16, or fp32",
+        )
+    if device == "cpu" and not compiled.facts.fallback:
+        from taskembed.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(
+            compiled.blob,
+            precision=settings.precision,
+            threads=settings.threads or _cores(),
+            one_query=settings.one_query,
+        )
+    from taskembed.engines.torch import DTYPES, TorchEngine, choose_precision
+
+    if compiled.facts.fallback:
+        settings.notify(f"{source.files.name} runs on torch, slower: {compiled.facts.fallback}")
+    precision = choose_precision(settings.precision, device)
+    # Subtle: merged in fp32, then cast: a LoRA's small differences would drown in bf16.
+    model = _load(source, settings).model.to(device=device, dtype=DTYPES[precision])
+    return TorchEngine(model, device=device, precision=precision, threads=settings.threads)
