@@ -31,8 +31,9 @@ def stock_view(folder: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="taskembed-") as name:
         view = Path(name)
+        ours = {Path(relative).parts[0] for relative in changed}  # else we would write through links
         for path in folder.iterdir():
-            if path.name not in changed and path.suffix != ".py":
+            if path.name not in ours and path.suffix != ".py":
                 (view / path.name).symlink_to(path.resolve())
         for relative, text in changed.items():
             (view / relative).parent.mkdir(exist_ok=True)

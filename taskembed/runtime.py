@@ -211,7 +211,7 @@ def _compile(source: ModelSource, device: str, settings: EngineSettings) -> Comp
         return CompiledModel(loaded.facts, loaded.tokenizer_json, memoryview(b""))
     from taskembed.loader import to_openvino
 
-    blob, reason = to_openvino(loaded.model)
+    blob, reason = to_openvino(loaded.model, loaded.facts.max_length)
     return CompiledModel(
         replace(loaded.facts, fallback=reason), loaded.tokenizer_json, memoryview(blob)
     )

@@ -213,8 +213,9 @@ def save_jina_v5(folder: Path, size: str) -> Path:
         (folder / name).write_text("raise SystemExit('this code must not be run')\n")
     first = {"idx": 0, "name": "transformer", "path": "", "type": "custom_st.Transformer"}
     write_json(folder / "modules.json", [{**first, "kwargs": ["task", "truncate_dim"]}])
-    for name in ("1_Pooling/config.json", "sentence_bert_config.json"):
-        (folder / name).unlink(missing_ok=True)
+    (folder / "1_Pooling" / "config.json").unlink()
+    (folder / "1_Pooling").rmdir()
+    (folder / "2_Normalize").rmdir()
     change_json(
         folder / "config_sentence_transformers.json",
         prompts={"query": "Query: ", "document": "Document: "},
@@ -255,6 +256,15 @@ def load_jina_v5_base(folder: Path) -> Any:  # noqa: ANN401  # one of two classe
     return loaded.from_pretrained(folder)
 
 
+def save_stock_view(folder: Path, base: Path, size: str) -> None:
+    """Save the backbone of a published Jina v5 under the configuration of its stock class."""
+    config = json.loads((folder / "config.json").read_text())
+    rope = {"rope_type": "default", "rope_theta": config["rope_theta"]}
+    kind = "qwen3" if size == "small" else "eurobert"
+    write_json(base / "config.json", {**config, "model_type": kind, "rope_parameters": rope})
+    (base / "model.safetensors").symlink_to(folder / "model.safetensors")
+
+
 JINA_V3_ADAPTERS = (
     *("retrieval_query", "retrieval_passage"),
     *("separation", "classification", "text_matching"),
@@ -275,7 +285,9 @@ def save_jina_v3(folder: Path) -> Path:
     return folder
 
 
-def save_adapter(folder: Path, base: nn.Module, targets: Iterable[str], *, base_name: str = "") -> Path:
+def save_adapter(
+    folder: Path, base: nn.Module, targets: Iterable[str], *, base_name: str = ""
+) -> Path:
     """Save a random LoRA adapter of a model, as PEFT does."""
     config = LoraConfig(
         r=4, lora_alpha=8, target_modules=list(targets), task_type="FEATURE_EXTRACTION"

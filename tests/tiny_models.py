@@ -31,6 +31,7 @@ from transformers import (
 )
 
 HIDDEN = 32
+COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of every published model
 WORDS = [
     "query passage represent this sentence for searching relevant passages instruct given a "
     "web search that answer the retrieve semantically similar text classify user categories in",
@@ -185,12 +186,11 @@ def save_qwen3(folder: Path) -> Path:
 
 def publish(folder: Path, hub: Path, name: str) -> None:
     """Put a model where the hub's library keeps what it has downloaded, under its name there."""
-    commit = "0123456789abcdef0123456789abcdef01234567"
     repository = hub / "hub" / f"models--{name.replace('/', '--')}"
     (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(commit)
+    (repository / "refs" / "main").write_text(COMMIT)
     (repository / "snapshots").mkdir()
-    (repository / "snapshots" / commit).symlink_to(folder.absolute(), target_is_directory=True)
+    (repository / "snapshots" / COMMIT).symlink_to(folder.absolute(), target_is_directory=True)
 
 
 def save(

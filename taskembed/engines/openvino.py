@@ -90,13 +90,13 @@ def engine_version() -> str:
     return f"openvino {openvino.get_version()}"
 
 
-def compile_blob(model: Any, example: tuple[Any, Any, Any]) -> bytes:  # noqa: ANN401  # a torch module
-    """Convert a torch module, traced on `example`, to a blob.
+def compile_blob(model: Any, example: tuple[Any, Any, Any] | None) -> bytes:  # noqa: ANN401  # torch's
+    """Convert a torch module, traced on `example`, or a torch.export program, to a blob.
 
     Raises:
         Exception: whatever the conversion of an unusual model raises.
     """
-    converted = openvino.convert_model(model, example_input=example)
+    converted = openvino.convert_model(model, **({"example_input": example} if example else {}))
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     exported = compiled.export_model()
     return bytes(exported if isinstance(exported, bytes) else exported.getvalue())
