@@ -20,6 +20,7 @@ from taskembed import __version__
 from taskembed.adapters import AdapterFiles, find_adapter
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError
+from taskembed.layout import brings_own_model, is_understood
 from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import Engine, EngineSettings, ModelSource, Runtime
@@ -174,17 +175,21 @@ def load_encoder_of(space: EmbeddingSpace, settings: EngineSettings | None = Non
     settings = settings or EngineSettings()
     files, with_code = _files_of(space, settings)
     parts = _Parts(files, space, settings, remote_code=with_code)
-    facts = parts.facts
-    excluded = PROMPT_EXCLUDED if space.pooling.endswith(PROMPT_EXCLUDED) else ""
     now = replace(
         space,
         revision=files.revision,
         weights_digest=files.digest,
         adapter_digest=parts.adapter_digest,
-        pooling=facts.pooling + excluded,
-        max_length=facts.max_length,
-        dim=facts.dim if space.truncation == "none" else space.dim,
     )
+    if now == space:  # otherwise the guard refuses it: nothing need be compiled for that
+        facts = parts.facts
+        excluded = PROMPT_EXCLUDED if space.pooling.endswith(PROMPT_EXCLUDED) else ""
+        now = replace(
+            now,
+            pooling=facts.pooling + excluded,
+            max_length=facts.max_length,
+            dim=facts.dim if space.truncation == "none" else space.dim,
+        )
     return TextEncoder(now, parts)
 
 
@@ -310,6 +315,13 @@ def _files_and_spec(
         saved_suffix=saved_suffix(files.folder),
     )
     _require_loadable(spec, settings)
+    known = spec.family or is_understood(files.folder)
+    if not known and not settings.trust_remote_code and brings_own_model(files.folder):
+        raise ModelUnavailableError(
+            f"{model} brings Python code of its own, and no family says that it can do without",
+            hint="--family NAME when it is of a known one; or read that code, then give "
+            "--trust-remote-code and --revision COMMIT",
+        )
     return files, spec
 
 

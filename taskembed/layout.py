@@ -22,6 +22,22 @@ _JINA_V5 = "jina_embeddings_v5"
 _ZEMBED = "modeling_zembed.ZembedTransformer"
 
 
+def brings_own_model(folder: Path) -> bool:
+    """Tell whether a repository has a model class of its own that transformers would pass over.
+
+    Where its architecture has the name of a stock one, the stock class loads in silence, and may
+    compute something else: gte-Qwen2 looks in both directions, transformers' Qwen2 only back.
+    """
+    config = read_json(folder / "config.json") or {}
+    mapped = config.get("auto_map")
+    return isinstance(mapped, dict) and any(name.startswith("AutoModel") for name in mapped)
+
+
+def is_understood(folder: Path) -> bool:
+    """Tell whether a repository's own code is one that a stock view stands in for."""
+    return bool(_changed_files(folder))
+
+
 @contextlib.contextmanager
 def stock_view(folder: Path) -> Iterator[Path]:
     """Give a folder that loads without code of its own: the model's own when it already does."""
@@ -31,7 +47,9 @@ def stock_view(folder: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="taskembed-") as name:
         view = Path(name)
-        ours = {Path(relative).parts[0] for relative in changed}  # else we would write through links
+        ours = {
+            Path(relative).parts[0] for relative in changed
+        }  # else we would write through links
         for path in folder.iterdir():
             if path.name not in ours and path.suffix != ".py":
                 (view / path.name).symlink_to(path.resolve())

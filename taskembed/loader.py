@@ -26,6 +26,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tokenizers.processors import Sequence, TemplateProcessing
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from taskembed.adapters import AdapterFiles
 from taskembed.cachefiles import read_json
@@ -208,7 +209,7 @@ def _convert(model: nn.Module, longest: int) -> bytes:
         # Subtle: where a padding token sees nothing, OpenVINO's own attention has no number, and
         # transformers' plain one has; no other token's result depends on it.
         for module in model.modules():
-            if hasattr(module, "set_attn_implementation"):
+            if isinstance(module, PreTrainedModel):
                 module.set_attn_implementation("eager")
         axes = {0: torch.export.Dim("n", min=1), 1: torch.export.Dim("length", min=2, max=longest)}
         with torch.inference_mode(mode=False), torch.no_grad():

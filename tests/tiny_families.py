@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from tokenizers import processors
 from torch import nn
 from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
     EuroBertConfig,
     EuroBertModel,
     Gemma3TextConfig,
@@ -21,15 +23,19 @@ from transformers import (
     JinaEmbeddingsV3Config,
     JinaEmbeddingsV3Model,
     ModernBertConfig,
+    ModernBertForSequenceClassification,
     ModernBertModel,
     NomicBertConfig,
     NomicBertModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2Model,
+    Qwen3ForCausalLM,
     Qwen3Model,
     T5Config,
     T5EncoderModel,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
 )
 
 from tests import tiny_models
@@ -146,7 +152,7 @@ def save_gte_qwen2(folder: Path) -> Path:
     """
     torch.manual_seed(8)
     fast = tiny_models.byte_pairs(end_token=False)
-    fast.eos_token = "<|endoftext|>"
+    fast.eos_token = fast.pad_token
     config = Qwen2Config(
         vocab_size=len(fast), num_key_value_heads=2, max_position_embeddings=96, **SIZES
     )
@@ -292,7 +298,7 @@ def save_adapter(
     config = LoraConfig(
         r=4, lora_alpha=8, target_modules=list(targets), task_type="FEATURE_EXTRACTION"
     )
-    wrapped = get_peft_model(copy.deepcopy(base), config)  # type: ignore[arg-type]  # a module
+    wrapped = get_peft_model(copy.deepcopy(base), config)
     for name, weight in wrapped.named_parameters():
         if "lora_" in name:
             nn.init.normal_(weight, std=0.3)
@@ -340,6 +346,114 @@ def change_json(path: Path, **changes: object) -> None:
     write_json(path, {**json.loads(path.read_text()), **changes})
 
 
-def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
+def tokenizer_of(folder: Path) -> Any:  # noqa: ANN401  # transformers' own
     """Return a model's tokenizer."""
     return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def save_cross_encoder(folder: Path, kind: str, *, labels: int = 1) -> Path:
+    """Save a cross-encoder: bge-reranker's is "xlm-roberta", Granite's "modernbert"."""
+    torch.manual_seed(12)
+    count: dict[str, Any] = {"num_labels": labels}
+    model: Any
+    if kind == "bert":
+        fast = tiny_models.wordpiece()
+        config: Any = BertConfig(vocab_size=len(fast), max_position_embeddings=64, **SIZES, **count)
+        model = BertForSequenceClassification(config)
+    elif kind == "modernbert":
+        fast = tiny_models.wordpiece()
+        config = ModernBertConfig(
+            vocab_size=len(fast),
+            max_position_embeddings=64,
+            pad_token_id=0,
+            local_attention=16,
+            **SIZES,
+        )
+        model = ModernBertForSequenceClassification(config)
+    else:
+        fast = tiny_models.sentencepiece()
+        config = XLMRobertaConfig(
+            vocab_size=len(fast),
+            max_position_embeddings=64,
+            pad_token_id=1,
+            bos_token_id=0,
+            eos_token_id=2,
+            **SIZES,
+        )
+        model = XLMRobertaForSequenceClassification(config)
+    if kind != "bert":
+        fast.model_input_names = ["input_ids", "attention_mask"]
+    else:
+        fast.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    model.eval().save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def save_answering(folder: Path) -> Path:
+    """Save a reranker as Qwen3-Reranker is: a language model that answers yes or no."""
+    torch.manual_seed(13)
+    fast = tiny_models.byte_pairs(end_token=False)
+    fast.add_tokens(["yes", "no", "Yes"])
+    fast.model_max_length = 400
+    config = tiny_models.qwen3_config(len(fast), max_position_embeddings=400)
+    model: Any = Qwen3ForCausalLM(config)
+    model.eval().save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def save_zerank(folder: Path) -> Path:
+    """Save a reranker as zerank-2 is: the logit of "Yes", and a chat template for the pair."""
+    save_answering(folder)
+    fast = tokenizer_of(folder)
+    fast.chat_template = (
+        "{%- set q = (messages | selectattr('role', 'eq', 'query') | first)['content'] -%}"
+        "{%- set d = (messages | selectattr('role', 'eq', 'document') | first)['content'] -%}"
+        "{{ '<|im_start|>system\\n' + q + '<|im_end|>\\n<|im_start|>user\\n' + d "
+        "+ '<|im_end|>\\n<|im_start|>assistant\\n' }}"
+    )
+    fast.save_pretrained(folder)
+    base = "sentence_transformers"
+    write_json(
+        folder / "modules.json",
+        [
+            {
+                "idx": 0,
+                "name": "0",
+                "path": "",
+                "type": f"{base}.base.modules.transformer.Transformer",
+            },
+            {
+                "idx": 1,
+                "name": "1",
+                "path": "1_LogitScore",
+                "type": f"{base}.cross_encoder.modules.logit_score.LogitScore",
+            },
+        ],
+    )
+    write_json(
+        folder / "sentence_bert_config.json",
+        {
+            "transformer_task": "text-generation",
+            "modality_config": {
+                "text": {"method": "forward", "method_output_name": "logits"},
+                "message": {"method": "forward", "method_output_name": "logits", "format": "flat"},
+            },
+            "module_output_name": "causal_logits",
+        },
+    )
+    write_json(
+        folder / "1_LogitScore" / "config.json",
+        {"true_token_id": fast.convert_tokens_to_ids("Yes"), "false_token_id": None},
+    )
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {
+            "__version__": {"sentence_transformers": "5.4.0"},
+            "model_type": "CrossEncoder",
+            "prompts": {},
+            "activation_fn": "torch.nn.modules.linear.Identity",
+        },
+    )
+    return folder

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import (
@@ -157,18 +158,17 @@ def byte_pairs(*, end_token: bool = True) -> PreTrainedTokenizerFast:
 
 def qwen3_config(vocabulary: int, **changes: object) -> Qwen3Config:
     """Return a small Qwen3."""
-    return Qwen3Config(
-        vocab_size=vocabulary,
-        hidden_size=HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        intermediate_size=64,
-        max_position_embeddings=96,
-        initializer_range=0.4,
-        **changes,
-    )
+    sizes: dict[str, Any] = {
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 64,
+        "max_position_embeddings": 96,
+        "initializer_range": 0.4,
+    }
+    return Qwen3Config(vocab_size=vocabulary, **{**sizes, **changes})
 
 
 def save_qwen3(folder: Path) -> Path:

@@ -41,7 +41,7 @@ def by_sentence_transformers(
 
 def by_instructor(folder: Path, prompt: str, texts: Sequence[str]) -> FloatRows:
     """Leave the instruction's tokens out of the mean, as INSTRUCTOR's authors do."""
-    tokenizer, model = tokenizer_of(folder), T5EncoderModel.from_pretrained(folder).eval()
+    tokenizer, model = tokenizer_of(folder), _loaded(T5EncoderModel, folder)
     dense = load_file(folder / "2_Dense" / "model.safetensors")["linear.weight"]
     skipped = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
     rows = []
@@ -57,7 +57,7 @@ def by_zembed(
     folder: Path, prompt: str, texts: Sequence[str], *, dim: int | None = None
 ) -> FloatRows:
     """Put the suffix after the text was cut; multiply down the chain of projections."""
-    tokenizer, model = tokenizer_of(folder), Qwen3Model.from_pretrained(folder).eval()
+    tokenizer, model = tokenizer_of(folder), _loaded(Qwen3Model, folder)
     chain = load_file(folder / "projections.safetensors")
     suffix = tokenizer("<|im_end|>\n", add_special_tokens=False)["input_ids"]
     rows = []
@@ -76,10 +76,10 @@ def by_gte_qwen2(folder: Path, prompt: str, texts: Sequence[str]) -> FloatRows:
     tokenizer = tokenizer_of(folder)
     config = Qwen2Config.from_pretrained(folder)
     config.is_causal = False
-    model: Any = Qwen2Model.from_pretrained(folder, config=config).eval()
+    model = _loaded(Qwen2Model, folder, config=config)
     for layer in model.layers:
         layer.self_attn.is_causal = False
-    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    end: Any = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     rows = []
     for text in texts:
         ids = tokenizer(prompt + text, add_special_tokens=False)["input_ids"][:95]
@@ -92,7 +92,9 @@ def by_jina_v5(
 ) -> FloatRows:
     """Run the adapter beside its backbone, unmerged; `base` has the stock configuration."""
     tokenizer = tokenizer_of(folder)
-    model = PeftModel.from_pretrained(load_jina_v5_base(base), str(folder / "adapters" / adapter))
+    model: Any = PeftModel.from_pretrained(
+        load_jina_v5_base(base), str(folder / "adapters" / adapter)
+    )
     rows = []
     for text in texts:
         ids = tokenizer(prompt + text, truncation=True, max_length=96)["input_ids"]
@@ -103,8 +105,8 @@ def by_jina_v5(
 def by_jina_v3(folder: Path, prompt: str, texts: Sequence[str], *, adapter: str) -> FloatRows:
     """Run the adapter of the side beside its backbone, unmerged; mean."""
     tokenizer = tokenizer_of(folder)
-    backbone = JinaEmbeddingsV3Model.from_pretrained(folder)
-    model = PeftModel.from_pretrained(backbone, str(folder / adapter)).eval()
+    backbone = _loaded(JinaEmbeddingsV3Model, folder)
+    model: Any = PeftModel.from_pretrained(backbone, str(folder / adapter)).eval()
     rows = []
     for text in texts:
         ids = tokenizer(prompt + text, truncation=True, max_length=62, return_tensors="pt")
@@ -112,6 +114,10 @@ def by_jina_v3(folder: Path, prompt: str, texts: Sequence[str], *, adapter: str)
             hidden = model(**ids).last_hidden_state[0]
         rows.append(_unit(hidden.mean(dim=0)))
     return np.stack(rows)
+
+
+def _loaded(kind: Any, folder: Path, **options: Any) -> Any:  # noqa: ANN401  # transformers' own
+    return kind.from_pretrained(folder, **options).eval()
 
 
 def _last_token(model: Any, ids: Sequence[int]) -> torch.Tensor:  # noqa: ANN401  # transformers'
