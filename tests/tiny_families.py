@@ -368,6 +368,7 @@ def save_cross_encoder(folder: Path, kind: str, *, labels: int = 1) -> Path:
             pad_token_id=0,
             local_attention=16,
             **SIZES,
+            **count,
         )
         model = ModernBertForSequenceClassification(config)
     else:
@@ -379,6 +380,7 @@ def save_cross_encoder(folder: Path, kind: str, *, labels: int = 1) -> Path:
             bos_token_id=0,
             eos_token_id=2,
             **SIZES,
+            **count,
         )
         model = XLMRobertaForSequenceClassification(config)
     if kind != "bert":
