@@ -13,13 +13,14 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taskembed import __version__
 from taskembed.adapters import AdapterFiles, find_adapter
 from taskembed.compiled import Facts
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.layout import brings_own_model, is_understood
 from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
@@ -30,12 +31,17 @@ from taskembed.template import DEFAULT_TEMPLATE
 from taskembed.tokens import PromptTokenizer, Tokens, batches, load_tokenizer
 from taskembed.vectors import Encoded, Flags
 
+if TYPE_CHECKING:
+    from taskembed.hosted import HostedEncoder
+
 PROMPT_EXCLUDED = ", prompt excluded"  # the end of `EmbeddingSpace.pooling` of such a model
 TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokenises the next
 
 
 class TextEncoder:
     """The encoder of one space. Its engine starts at the first text."""
+
+    window = None
 
     def __init__(self, space: EmbeddingSpace, parts: _Parts) -> None:
         self._space = space
@@ -115,12 +121,12 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     force_dim: bool = False,
     template: str = str(DEFAULT_TEMPLATE),
     settings: EngineSettings | None = None,
-) -> TextEncoder:
+) -> TextEncoder | HostedEncoder:
     """Return the encoder of a model for a task, with the right prompt for either side.
 
     Args:
-        model: "minilm", a folder, or a Hugging Face id; None for the base of the stated adapter,
-            or "minilm".
+        model: "minilm", a folder, a Hugging Face id, or a hosted model's; None for the base of the
+            stated adapter, or "minilm".
         task: what the vectors are for.
         revision: a branch, tag or commit of a Hugging Face repository.
         stated: prompts, an instruction, an adapter, a family, instead of the known ones.
@@ -134,6 +140,20 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         UsageError: what is stated does not fit the model.
     """
     settings = settings or EngineSettings()
+    family = find_family(model) if model else None
+    if settings.api_base is not None or (family and family.hosted):
+        from taskembed.hosted import load_hosted  # asyncio: 0.05 s
+
+        return load_hosted(
+            model,
+            task,
+            revision=revision,
+            stated=stated,
+            dim=dim,
+            force_dim=force_dim,
+            template=template,
+            settings=settings,
+        )
     model = model or _base(stated, settings)
     files, spec = _files_and_spec(model, task, revision, stated, settings)
     parts = _Parts(files, spec, settings, remote_code=settings.trust_remote_code)
@@ -163,7 +183,9 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     return TextEncoder(space, parts)
 
 
-def load_encoder_of(space: EmbeddingSpace, settings: EngineSettings | None = None) -> TextEncoder:
+def load_encoder_of(
+    space: EmbeddingSpace, settings: EngineSettings | None = None
+) -> TextEncoder | HostedEncoder:
     """Return the encoder of an index's space: its model and its prompts, whatever is known today.
 
     The space of the encoder is that of the model as it is now: when its weights have changed, it
@@ -171,8 +193,18 @@ def load_encoder_of(space: EmbeddingSpace, settings: EngineSettings | None = Non
 
     Raises:
         ModelUnavailableError: the model cannot be loaded.
+        UsageError: a server is named for a model that ran on this machine.
     """
     settings = settings or EngineSettings()
+    if space.hosted:
+        from taskembed.hosted import load_hosted_of  # asyncio: 0.05 s
+
+        return load_hosted_of(space, settings)
+    if settings.api_base is not None:
+        raise UsageError(
+            f"--api-base: the vectors of this index were made on this machine, by {space.model}",
+            hint="leave it out, or unset TASKEMBED_API_BASE",
+        )
     files, with_code = _files_of(space, settings)
     parts = _Parts(files, space, settings, remote_code=with_code)
     now = replace(
@@ -359,9 +391,7 @@ def _require_loadable(spec: ModelSpec, settings: EngineSettings) -> None:
         ModelUnavailableError: the model needs what is not there, or what was not permitted.
     """
     hint = "`taskembed models` lists the models and what they need"
-    if spec.hosted:
-        why = "is behind a server's interface, which is not supported yet"
-    elif spec.remote_code and spec.query_adapter:
+    if spec.remote_code and spec.query_adapter:
         why = "has its adapters inside its own code, where nothing can tell whether they are used"
         hint = f"{spec.model}-hf has them as files" if spec.family == "jina-v3" else hint
     elif spec.remote_code and not settings.trust_remote_code:

@@ -126,8 +126,12 @@ def _explanation(
     notes = []
     tokenizer = _tokenizer(folder) if folder else None
     if tokenizer is None:
-        notes.append("the model is not on this machine, so its tokens are not shown")
-    if spec.query_prompt == spec.document_prompt == "" and not spec.suffix:
+        notes.append(
+            f"the model is behind the server of {spec.server}, which puts its own prompts"
+            if spec.server
+            else "the model is not on this machine, so its tokens are not shown"
+        )
+    if not (spec.query_prompt or spec.document_prompt or spec.suffix or spec.query_adapter):
         notes.append(
             "the model knows no prompts: every task gives the same numbers, and is a space of its "
             "own by name, so that an index says what it is for"

@@ -80,12 +80,17 @@ class Family:
     truncated_dims: tuple[int, ...] = ()
     prompt_in_pooling: bool = True
     remote_code: bool = False
-    hosted: bool = False
+    server: str = ""
     hosted_parameter: str = ""
     end_token: str = ""
     template: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def hosted(self) -> bool:
+        """Whether its models are behind a server."""
+        return bool(self.server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,10 @@ _REQUIRED: dict[str, type] = {
     "max_length": int,
     **dict.fromkeys(("models", "tasks"), dict),
 }
-_TEXTS = ("suffix", "truncation", "hosted_parameter", "template", "end_token", "note")
+_TEXTS = ("suffix", "truncation", "server", "hosted_parameter", "template", "end_token", "note")
 _OPTIONAL: dict[str, type] = {
     **dict.fromkeys(_TEXTS, str),
-    **dict.fromkeys(("commercial", "prompt_in_pooling", "remote_code", "hosted"), bool),
+    **dict.fromkeys(("commercial", "prompt_in_pooling", "remote_code"), bool),
     "truncated_dims": list,
     "aliases": dict,
 }
@@ -255,7 +260,7 @@ def _prompts_file(table: _Table, path: Path) -> PromptsFile:
 def _make_sense(table: _Table, where: str) -> None:
     """Refuse values of optional keys that make no sense."""
     dims = table.get("truncated_dims", [])
-    cut = table.get("truncation", "none") != "none" or table.get("hosted", False)
+    cut = table.get("truncation", "none") != "none" or bool(table.get("server"))
     for key, right in {
         "truncation": table.get("truncation", "none") in TRUNCATIONS,
         "truncated_dims": all(type(dim) is int and dim > 0 for dim in dims) and (cut or not dims),
@@ -293,7 +298,7 @@ def _family(raw: object, position: int) -> Family:
 
 
 def _task(raw: object, task: Task, family: _Table, where: str) -> TaskPrompts:
-    hosted = family.get("hosted", False)
+    hosted = bool(family.get("server"))
     keys = [
         key
         for key in _TASK_KEYS

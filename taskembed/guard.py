@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from taskembed.errors import BadVectorError, SpaceMismatchError
-from taskembed.space import Difference, EmbeddingSpace, Task
+from taskembed.space import HOSTED, Difference, EmbeddingSpace, Task
 from taskembed.vectors import FloatRows
 
 NORM_TOLERANCE = 1e-3  # of unit length; float32 rows that were normalised are within 1e-6
@@ -40,9 +40,14 @@ def _said(difference: Difference) -> str:
         what = name.removesuffix("_digest")
         return (
             f"{what}: they differ from those that built this index "
-            f"(sha256 {str(ours)[:12] or 'none'}, now {str(theirs)[:12] or 'none'})"
+            f"({_digest(ours)}, now {_digest(theirs)})"
         )
     return f"{name}: the index has {ours!r}, not {theirs!r}"
+
+
+def _digest(value: object) -> str:
+    digest = str(value)
+    return digest if digest.startswith(HOSTED) else f"sha256 {digest[:12] or 'none'}"
 
 
 def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Sequence[str]) -> None:

@@ -51,6 +51,10 @@ class Stated:
     family: str | None = None
     prompts: PromptsFile | None = None
 
+    def adapter_for(self, task: Task) -> str | None:
+        """Return the adapter that was stated for a task."""
+        return self.adapter or (self.prompts.adapters.get(task) if self.prompts else None)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -64,8 +68,9 @@ class ModelSpec:
         document_prompt: put before every document.
         query_prompt_source: where that prompt comes from, for people.
         document_prompt_source: where that prompt comes from, for people.
-        query_adapter: the name of the LoRA adapter for queries; "" for none.
-        document_adapter: the name of the LoRA adapter for documents; "" for none.
+        query_adapter: the name of the LoRA adapter for queries; "" for none; of a hosted model,
+            what tells its server that a text is a query: "input_type=query".
+        document_adapter: likewise for documents.
         suffix: put after every text, after truncation.
         truncation: how its vectors may be shortened; "none" when they may not.
         truncated_dims: to these sizes; any when empty.
@@ -74,7 +79,7 @@ class ModelSpec:
         licence: of the weights; "" when unknown.
         commercial: False when they are known not to be for commercial use.
         remote_code: whether it loads only with Python code of its own.
-        hosted: whether it exists only behind a server's interface.
+        server: the name of the server that it is behind; "" for a model with weights to load.
     """
 
     model: str
@@ -94,7 +99,7 @@ class ModelSpec:
     licence: str
     commercial: bool
     remote_code: bool
-    hosted: bool
+    server: str
 
 
 @cache
@@ -150,7 +155,7 @@ def resolve(
     stated = stated or Stated()
     family, name = _family_of(model, stated, saved_suffix)
     taken = family.tasks.get(task)
-    adapter = stated.adapter or (stated.prompts.adapters.get(task) if stated.prompts else None)
+    adapter = stated.adapter_for(task)
     if taken:
         source = _source(family, task, stated)
         prompts = {
@@ -257,8 +262,8 @@ def _spec(
         document_prompt=document.text,
         query_prompt_source=query.source,
         document_prompt_source=document.source,
-        query_adapter=taken.query_adapter,
-        document_adapter=taken.document_adapter,
+        query_adapter=taken.query_adapter or _told(family, taken.query_value),
+        document_adapter=taken.document_adapter or _told(family, taken.document_value),
         suffix=family.suffix,
         truncation=family.truncation,
         truncated_dims=family.truncated_dims,
@@ -267,8 +272,13 @@ def _spec(
         licence=family.licence,
         commercial=family.commercial,
         remote_code=family.remote_code,
-        hosted=family.hosted,
+        server=family.server,
     )
+
+
+def _told(family: Family, value: str) -> str:
+    """Return what tells a hosted model its task, as the field of a request and its value."""
+    return f"{family.hosted_parameter}={value}" if value else ""
 
 
 def _stated(task: Task, query: str | None, document: str | None) -> dict[PromptType, _Prompt]:

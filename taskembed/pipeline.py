@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -48,6 +49,10 @@ class Encoder(Protocol):
     @property
     def made_by(self) -> Mapping[str, str]:
         """The engine, its precision, the version: for people."""
+
+    @property
+    def window(self) -> int | None:
+        """Texts to encode at once, where it must be few: they are lost together. None for many."""
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode texts, with the prompt of their side."""
@@ -277,16 +282,16 @@ class _Run:
         self._summary = IndexSummary()
         self._read = 0
         self._committed_at = watch.clock()
+        self._window = min(WINDOW_DOCUMENTS, options.commit_every, encoder.window or sys.maxsize)
 
     def read(self, documents: Iterable[Document]) -> None:
         """Bring every document into the index, or find that it is there."""
-        for batch in _batches(documents, min(LOOK_UP, self._options.commit_every)):
+        for batch in _batches(documents, min(LOOK_UP, self._window)):
             found = self._writer.find([document.doc_id for document in batch])
             for document in batch:
                 self._take(document, found)
             self._read += len(batch)
-            window = min(WINDOW_DOCUMENTS, self._options.commit_every)
-            if len(self._pending) >= window or self._pending_characters >= WINDOW_CHARACTERS:
+            if len(self._pending) >= self._window or self._pending_characters >= WINDOW_CHARACTERS:
                 self._encode_pending()
             self._watch.on_progress(self._read)
         self._encode_pending()

@@ -51,6 +51,8 @@ class EngineSettings:
             torch takes longer than a query.
         offline: never use the network.
         trust_remote_code: run the Python code of a model that does not load without it.
+        api_base: the address of a server with OpenAI's interface that has the model; of a hosted
+            model, in place of its own server's.
         cache: the folder for compiled models; None for the user's.
         notify: told, once, what takes long and what is slower than it could be.
     """
@@ -61,6 +63,7 @@ class EngineSettings:
     one_query: bool = False
     offline: bool = False
     trust_remote_code: bool = False
+    api_base: str | None = None
     cache: Path | None = None
     notify: Callable[[str], None] = lambda _: None
 

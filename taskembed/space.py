@@ -35,6 +35,7 @@ class Task(Enum):
 
 # whose two sides are alike
 SYMMETRIC_TASKS = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
+HOSTED = "hosted:"  # begins what stands for the digest of weights that nobody here can see
 _ALIASES = {"sts": "similarity", "text-matching": "similarity", "separation": "clustering"}
 
 
@@ -52,7 +53,8 @@ class EmbeddingSpace:
     Attributes:
         model: the name it was asked for by: a Hugging Face id, a folder, "minilm".
         revision: the commit of the model's repository; "" for a folder.
-        weights_digest: sha256 over every file of the model that can move a vector.
+        weights_digest: sha256 over every file of the model that can move a vector; of a hosted
+            model "hosted:", the server's name, a slash, the model's.
         query_adapter: the name of the LoRA adapter merged into the weights for queries; "" for
             none. Of a hosted model, what tells its server that a text is a query.
         document_adapter: likewise for documents; nearly always the same.
@@ -88,6 +90,11 @@ class EmbeddingSpace:
     normalize: bool
     metric: str
     template: str
+
+    @property
+    def hosted(self) -> bool:
+        """Whether its model is behind a server."""
+        return self.weights_digest.startswith(HOSTED)
 
     def prompt(self, prompt_type: PromptType) -> str:
         """Return what is put before a text of that side."""

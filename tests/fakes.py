@@ -48,6 +48,8 @@ class HashEncoder:
         self.prompted: list[str] = []
         self._words: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = {}
 
+    window = None
+
     @property
     def made_by(self) -> Mapping[str, str]:
         return {"engine": "hash", "precision": "fp32", "taskembed": "test"}

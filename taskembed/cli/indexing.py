@@ -20,9 +20,8 @@ from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageEr
 from taskembed.space import Task
 
 if TYPE_CHECKING:
-    from taskembed.encoder import TextEncoder
     from taskembed.models import Stated
-    from taskembed.pipeline import IndexSummary
+    from taskembed.pipeline import Encoder, IndexSummary
     from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace
 
@@ -78,7 +77,7 @@ def existing_space(folder: Path, *, over_damage: bool) -> EmbeddingSpace | None:
 
 def choose_encoder(
     space: EmbeddingSpace | None, wanted: Wanted, settings: EngineSettings, *, keep_prompts: bool
-) -> TextEncoder:
+) -> Encoder:
     """Return the encoder that was asked for: what was not said is as in the index's space.
 
     Args:
@@ -163,6 +162,7 @@ def index(
         ),
     ] = False,
     trust_remote_code: opt.TrustRemoteCode = False,
+    api_base: opt.ApiBase = None,
     format_name: Annotated[
         InputFormat | None,
         typer.Option(
@@ -312,6 +312,7 @@ def index(
         offline=offline,
         cache=cache,
         trust_remote_code=trust_remote_code,
+        api_base=api_base,
         quiet=quiet,
     )
     stated_of_model = stated_words(

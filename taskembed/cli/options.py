@@ -139,6 +139,15 @@ TrustRemoteCode = Annotated[
         help="Run the Python code of a model that needs it; with --revision COMMIT.",
     ),
 ]
+ApiBase = Annotated[
+    str | None,
+    typer.Option(
+        "--api-base",
+        envvar="TASKEMBED_API_BASE",
+        metavar="URL",
+        help="A server that has the model, such as http://localhost:8080/v1 (OpenAI's interface).",
+    ),
+]
 DeviceOption = Annotated[
     Device,
     typer.Option("--device", envvar="TASKEMBED_DEVICE", help="Where the model runs."),

@@ -19,8 +19,8 @@ from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageE
 
 if TYPE_CHECKING:
     from taskembed.corpus import Query
-    from taskembed.encoder import TextEncoder
     from taskembed.index import Hit, Index
+    from taskembed.pipeline import Encoder
     from taskembed.reranker import Reranker
     from taskembed.runtime import EngineSettings
     from taskembed.space import Task
@@ -160,6 +160,7 @@ def search(
             help="Run the Python code of the index's model, if it needs that to be loaded.",
         ),
     ] = False,
+    api_base: opt.ApiBase = None,
     tag: Annotated[
         str,
         typer.Option(
@@ -198,6 +199,7 @@ def search(
         cache=cache,
         one_query=not many,
         trust_remote_code=trust_remote_code,
+        api_base=api_base,
         quiet=quiet,
     )
     with Index.open(index_folder) as index:
@@ -221,7 +223,7 @@ class _How:
     """What a search searches, and how far."""
 
     index: Index
-    encoder: TextEncoder
+    encoder: Encoder
     reranker: Reranker | None
     k: int
     depth: int
@@ -243,7 +245,7 @@ class _How:
 
 def asserted_encoder(
     index: Index, task: Task | None, model: str | None, settings: EngineSettings
-) -> TextEncoder:
+) -> Encoder:
     """Return the encoder of the index's space, if it is that of `task` and `model`.
 
     Raises:

@@ -22,6 +22,7 @@ def engine_settings(  # one an option
     cache: Path | None,
     one_query: bool = False,
     trust_remote_code: bool = False,
+    api_base: str | None = None,
     quiet: bool = False,
 ) -> EngineSettings:
     """Return the settings; what takes long is said on stderr, unless `quiet`."""
@@ -34,6 +35,7 @@ def engine_settings(  # one an option
         one_query=one_query,
         offline=offline,
         trust_remote_code=trust_remote_code,
+        api_base=api_base,
         cache=cache,
         notify=(lambda _: None) if quiet else message,
     )

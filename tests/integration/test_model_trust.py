@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from taskembed.encoder import load_encoder
+from taskembed.encoder import TextEncoder, load_encoder
 from taskembed.errors import ModelUnavailableError
 from taskembed.modelfiles import find_model
 from taskembed.models import Stated
@@ -172,6 +172,7 @@ def test_the_end_token_that_qwen3_is_pooled_on_is_there_also_after_a_cut(
 ) -> None:
     model = tiny_models.save_qwen3(tmp_path / "mine")
     encoder = load_encoder(str(model), Task.RETRIEVAL, settings=settings(cache))
+    assert isinstance(encoder, TextEncoder)
     pieces = encoder.tokenizer(PromptType.DOCUMENT).pieces("word " * 500)
     assert len(pieces) == encoder.space.max_length == 96
     assert pieces[-1] == "<|endoftext|>"

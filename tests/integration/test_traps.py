@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
-from taskembed.encoder import load_encoder
+from taskembed.encoder import TextEncoder, load_encoder
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
@@ -65,6 +65,7 @@ def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path, cache:
         stated=Stated(family="gte-qwen2-instruct"),
         settings=settings(cache, trust_remote_code=True),
     )
+    assert isinstance(encoder, TextEncoder)
     for text in TEXTS:
         assert encoder.tokenizer(PromptType.DOCUMENT).pieces(text)[-1] == "<|endoftext|>"
 

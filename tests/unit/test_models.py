@@ -15,6 +15,7 @@ from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.families import Family, parse_families
 from taskembed.models import ModelSpec, Stated, families, find_family
 from taskembed.models import resolve as resolve_stated
+from taskembed.servers import OWN, SERVERS
 from taskembed.space import Task
 from tests.known_models import ADAPTERS, FACTS, MERGED, MODELS, PROMPTS, VALUES
 
@@ -139,16 +140,18 @@ def test_models_that_need_code_of_their_own_say_so() -> None:
     ]
 
 
-def test_hosted_models_say_so() -> None:
-    assert [family.name for family in families() if family.hosted] == [
-        "cohere-v4",
-        "voyage",
-        "voyage-code",
-        "openai",
-        "gemini",
-        "jina-api-v5",
-        "zeroentropy",
-    ]
+def test_hosted_models_say_whose_they_are() -> None:
+    hosted = {family.name: family.server for family in families() if family.hosted}
+    assert hosted == {
+        "cohere-v4": "cohere",
+        "voyage": "voyage",
+        "voyage-code": "voyage",
+        "openai": "openai",
+        "gemini": "gemini",
+        "jina-api-v5": "jina",
+        "zeroentropy": "zeroentropy",
+    }
+    assert set(hosted.values()) == SERVERS.keys() - {OWN}
 
 
 def test_the_template_of_qwen3_has_no_space_at_its_end_and_the_others_have_one() -> None:
@@ -227,7 +230,7 @@ def test_a_known_model_has_everything() -> None:
         licence="MIT",
         commercial=True,
         remote_code=False,
-        hosted=False,
+        server="",
     )
 
 
@@ -250,14 +253,14 @@ def test_a_model_with_adapters_has_everything() -> None:
         licence="CC-BY-NC-4.0",
         commercial=False,
         remote_code=True,
-        hosted=False,
+        server="",
     )
 
 
 def test_suffix_pooling_and_hosting_are_passed_on() -> None:
     assert resolve("zeroentropy/zembed-1", Task.RETRIEVAL).suffix == "<|im_end|>\n"
     assert not resolve("hkunlp/instructor-xl", Task.SIMILARITY).prompt_in_pooling
-    assert resolve("text-embedding-3-small", Task.SIMILARITY).hosted
+    assert resolve("text-embedding-3-small", Task.SIMILARITY).server == "openai"
 
 
 def test_the_model_is_called_what_models_toml_calls_it() -> None:
@@ -363,7 +366,7 @@ def test_stated_prompts_make_any_model_possible() -> None:
         licence="",
         commercial=True,
         remote_code=False,
-        hosted=False,
+        server="",
     )
 
 
@@ -634,7 +637,7 @@ def test_a_small_family_has_the_defaults() -> None:
     assert astuple(family.tasks[Task.RETRIEVAL]) == ("q: ", "", "", "", "", "")
     assert (family.commercial, family.suffix, family.truncation) == (True, "", "none")
     assert (family.truncated_dims, family.prompt_in_pooling) == ((), True)
-    assert (family.remote_code, family.hosted, family.hosted_parameter) == (False, False, "")
+    assert (family.remote_code, family.server, family.hosted_parameter) == (False, "", "")
     assert (family.template, family.aliases, family.note) == ("", {}, "")
 
 
@@ -675,7 +678,7 @@ def with_task(line: str, *keys: str) -> str:
             'family "f": "source" makes no sense: \'http://example.org/f\'',
         ),
         (GOOD.replace('"MIT"', '""'), 'family "f": "licence" makes no sense: \'\''),
-        (with_key("hosted = 1"), 'family "f": "hosted" is not true or false: 1'),
+        (with_key("server = 1"), 'family "f": "server" is not a string: 1'),
         (with_key("suffix = 1"), 'family "f": "suffix" is not a string: 1'),
         (with_key("aliases = []"), 'family "f": "aliases" is not a table: []'),
         (with_key('aliases = { "b/f" = 1 }'), 'family "f", aliases: "b/f" is not a string: 1'),
@@ -730,11 +733,11 @@ def with_task(line: str, *keys: str) -> str:
             'family "f", task "similarity": unknown key "both_value"',
         ),
         (
-            with_task('similarity = { both = "x" }', "hosted = true"),
+            with_task('similarity = { both = "x" }', 'server = "cohere"'),
             'family "f", task "similarity": unknown key "both"',
         ),
         (
-            with_task('code = { query_value = "x" }', "hosted = true"),
+            with_task('code = { query_value = "x" }', 'server = "cohere"'),
             'family "f", task "code": no key says what document_value is',
         ),
         (GOOD + GOOD, 'models.toml: "f" is the name of a family twice'),

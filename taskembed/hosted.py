@@ -1,0 +1,186 @@
+"""Hosted models: their server encodes, and is told the task as it wants to be told.
+
+    encoder = load_hosted("embed-v4.0", Task.RETRIEVAL, settings=EngineSettings())
+
+Nobody here can see the weights, so the space has the server's name and the model's in their place.
+A server of one's own that speaks OpenAI's interface knows no tasks: the prompt is put before a text
+here, before it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from taskembed import __version__
+from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.models import ModelSpec, Stated, find_family, resolve
+from taskembed.runtime import EngineSettings
+from taskembed.servers import AT_ONCE, OWN, SERVERS, Ask, Wire, portions
+from taskembed.shortening import choose_truncation, shorten
+from taskembed.space import HOSTED, EmbeddingSpace, PromptType, Task
+from taskembed.template import DEFAULT_TEMPLATE
+from taskembed.vectors import Encoded
+
+
+class HostedEncoder:
+    """The encoder of one space whose model is behind a server."""
+
+    made_by: Mapping[str, str]
+
+    def __init__(self, space: EmbeddingSpace, api_base: str | None) -> None:
+        name, _, self._model = space.weights_digest.removeprefix(HOSTED).partition("/")
+        if name not in SERVERS:
+            raise ModelUnavailableError(
+                f"{space.model} is behind a server that this version does not know: {name!r}",
+                hint="upgrade taskembed",
+            )
+        self._wire = Wire(name, self._model, api_base)
+        self.space = space
+        self.made_by = {"engine": self._wire.host, "precision": "", "taskembed": __version__}
+
+    @property
+    def window(self) -> int:
+        """Texts to encode at once: what was paid for and is lost, when a request fails."""
+        return AT_ONCE * self._wire.server.texts
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        """Return unit vectors, float32[n, dim]; no text is known to be cut: servers do not say.
+
+        Raises:
+            ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
+        """
+        space = self.space
+        is_query = prompt_type is PromptType.QUERY
+        told = space.query_adapter if is_query else space.document_adapter
+        field, _, value = told.partition("=")
+        asks = [
+            Ask(
+                self._model,
+                some,
+                {field: value} if value else {},
+                space.dim if space.truncation == "server" else None,
+            )
+            for some in portions(
+                [space.prompt(prompt_type) + text for text in texts], self._wire.server
+            )
+        ]
+        vectors = np.concatenate(self._wire.send(asks)) if asks else np.empty((0, space.dim))
+        if space.truncation not in {"none", "server"}:
+            vectors = shorten(vectors.astype(np.float32), space.dim, space.truncation, Path())
+        with np.errstate(invalid="ignore", divide="ignore"):  # the guard finds what is not finite
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return Encoded(vectors.astype(np.float32), np.zeros(len(texts), dtype=np.bool_))
+
+
+def load_hosted(  # noqa: PLR0913  # as `load_encoder`
+    model: str | None,
+    task: Task,
+    *,
+    revision: str | None = None,
+    stated: Stated | None = None,
+    dim: int | None = None,
+    force_dim: bool = False,
+    template: str = str(DEFAULT_TEMPLATE),
+    settings: EngineSettings,
+) -> HostedEncoder:
+    """Return the encoder of a hosted model for a task; the arguments are those of `load_encoder`.
+
+    Raises:
+        ModelUnavailableError: the server cannot be used, or knows nothing of the task.
+        UsageError: what is stated does not fit the model.
+    """
+    if model is None:
+        raise UsageError("--api-base needs the name of a model there", hint="--model NAME")
+    spec = resolve(model, task, stated)
+    if revision:
+        raise UsageError(f"{spec.model} is behind a server, which takes no --revision")
+    if spec.server and stated and stated.adapter_for(task):
+        raise UsageError(f"{spec.model} is behind a server, where no adapter can be merged")
+    _require_online(spec.model, settings)
+    _require_servable(spec)
+    server = spec.server or OWN
+    wire = Wire(server, spec.model, settings.api_base)
+    settings.notify(f"note: the texts are sent to {wire.host}")
+    family = find_family(spec.model)
+    full = family.models.get(spec.model) if family else None
+    if full is None:
+        full = wire.send([Ask(spec.model, ["how many numbers has a vector?"])])[0].shape[1]
+    size, method = _size(spec, full, dim, force=force_dim)
+    space = EmbeddingSpace(
+        model=spec.model,
+        revision="",
+        weights_digest=f"{HOSTED}{server}/{spec.model}",
+        query_adapter=spec.query_adapter,
+        document_adapter=spec.document_adapter,
+        adapter_digest="",
+        task=task,
+        query_prompt=spec.query_prompt,
+        document_prompt=spec.document_prompt,
+        suffix="",
+        pooling="server",
+        max_length=family.max_length if family else 0,
+        dim=size,
+        truncation=method,
+        normalize=True,
+        metric="cosine",
+        template=template,
+    )
+    return HostedEncoder(space, settings.api_base)
+
+
+def load_hosted_of(space: EmbeddingSpace, settings: EngineSettings) -> HostedEncoder:
+    """Return the encoder of an index's space whose model is behind a server.
+
+    Raises:
+        ModelUnavailableError: the server cannot be used.
+    """
+    _require_online(space.model, settings)
+    return HostedEncoder(space, settings.api_base)
+
+
+def _require_online(model: str, settings: EngineSettings) -> None:
+    if settings.offline:
+        raise ModelUnavailableError(
+            f"{model} is behind a server, and the network is not to be used",
+            hint="leave out --offline, or unset TASKEMBED_OFFLINE",
+        )
+
+
+def _require_servable(spec: ModelSpec) -> None:
+    """Refuse a model with weights that needs more than a prompt before the text.
+
+    Raises:
+        ModelUnavailableError: a server would give other vectors, and say nothing.
+    """
+    if spec.server:
+        return
+    if spec.query_adapter or spec.document_adapter:
+        why = f"its adapter {spec.document_adapter!r} cannot be merged there"
+    elif spec.suffix:
+        why = f"the suffix {spec.suffix!r} must follow a text after it was cut, which happens there"
+    elif not spec.prompt_in_pooling:
+        why = "the prompt must be left out of the pooling, which happens there"
+    else:
+        return
+    raise ModelUnavailableError(
+        f"{spec.model} cannot be used through a server: {why}",
+        hint="leave out --api-base to run it on this machine",
+    )
+
+
+def _size(spec: ModelSpec, full: int, wanted: int | None, *, force: bool) -> tuple[int, str]:
+    """Return the size of the vectors and what shortens them: the server, when it can be told to."""
+    if not spec.server:
+        return choose_truncation(spec, None, full, wanted, force=force)
+    if wanted is None or wanted == full:
+        return full, "none"
+    if wanted in spec.truncated_dims or force:
+        return wanted, "server"
+    sizes = ", ".join(map(str, sorted([*spec.truncated_dims, full])))
+    raise UsageError(
+        f"--dim {wanted}: {spec.model} offers {sizes}",
+        hint="--force-dim asks its server for that size anyway",
+    )
