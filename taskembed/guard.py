@@ -36,18 +36,14 @@ def _said(difference: Difference) -> str:
         value.value if isinstance(value, Task) else value
         for value in (difference.ours, difference.theirs)
     )
-    if name in {"weights_digest", "adapter_digest"}:
+    hosted = any(str(value).startswith(HOSTED) for value in (ours, theirs))
+    if name in {"weights_digest", "adapter_digest"} and not hosted:
         what = name.removesuffix("_digest")
         return (
             f"{what}: they differ from those that built this index "
-            f"({_digest(ours)}, now {_digest(theirs)})"
+            f"(sha256 {str(ours)[:12] or 'none'}, now {str(theirs)[:12] or 'none'})"
         )
     return f"{name}: the index has {ours!r}, not {theirs!r}"
-
-
-def _digest(value: object) -> str:
-    digest = str(value)
-    return digest if digest.startswith(HOSTED) else f"sha256 {digest[:12] or 'none'}"
 
 
 def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Sequence[str]) -> None:

@@ -194,8 +194,8 @@ def test_a_search_for_another_task_of_a_hosted_index_is_refused(
     done = run("index", corpus, "--model", "text-embedding-3-small", *words)
     assert done.code == 78
     assert (
-        "  weights: they differ from those that built this index "
-        "(hosted:cohere/embed-v4.0, now hosted:openai/text-embedding-3-small)"
+        "  weights_digest: the index has 'hosted:cohere/embed-v4.0', not "
+        "'hosted:openai/text-embedding-3-small'"
     ) in done.err
     assert "  query_adapter: the index has 'input_type=search_query', not ''" in done.err
 
