@@ -50,9 +50,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "index"
 
 
+@pytest.fixture(scope="session")
+def made_once() -> dict[str, Path]:
+    return {}
+
+
 @pytest.fixture
-def indexed(run: Run, corpus: Path, folder: Path) -> Path:
-    assert run("index", corpus, "--task", "retrieval", "--index", folder).code == 0
+def indexed(
+    run: Run,
+    corpus: Path,
+    folder: Path,
+    made_once: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """An index of the corpus: the first test that wants one makes it, the others have a copy."""
+    if "index" not in made_once:
+        made_once["index"] = tmp_path_factory.mktemp("made-once") / "index"
+        done = run("index", corpus, "--task", "retrieval", "--index", made_once["index"])
+        assert done.code == 0
+    shutil.copytree(made_once["index"], folder)
     return folder
 
 

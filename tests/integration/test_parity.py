@@ -79,7 +79,8 @@ MODELS: dict[str, tuple[Callable[[Path], Path], dict[tuple[Task, PromptType], st
 }
 
 
-@pytest.mark.parametrize("device", ["openvino", pytest.param("torch", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["openvino", "torch"])
 @pytest.mark.parametrize("name", MODELS)
 def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
     name: str,
@@ -97,7 +98,7 @@ def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     if device == "torch":
         monkeypatch.setattr(
-            "taskembed.loader.to_openvino", lambda _: (b"", "this test wants the fallback")
+            "taskembed.loader.to_openvino", lambda *_: (b"", "this test wants the fallback")
         )
         cache = tmp_path / "cache"
     reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)

@@ -70,6 +70,7 @@ def test_types_tell_query_from_document(tmp_path: Path, cache: Path) -> None:
     assert abs(there[0] - back[0]) > TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instruction", [None, "Find code"])
 def test_qwen3_reranker_scores_by_its_authors_formula(
     instruction: str | None, tmp_path: Path, cache: Path, hub: Path
@@ -112,6 +113,7 @@ def by_qwen3_reranker(folder: Path, task: str) -> list[float]:
     return scores
 
 
+@pytest.mark.slow
 def test_zerank_2_divides_the_logit_of_yes_by_five(tmp_path: Path, cache: Path, hub: Path) -> None:
     from sentence_transformers import CrossEncoder
 
