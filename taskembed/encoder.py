@@ -142,7 +142,7 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     settings = settings or EngineSettings()
     family = find_family(model) if model else None
     if settings.api_base is not None or (family and family.hosted):
-        from taskembed.hosted import load_hosted  # asyncio: 0.05 s
+        from taskembed.hosted import load_hosted
 
         return load_hosted(
             model,
@@ -197,7 +197,7 @@ def load_encoder_of(
     """
     settings = settings or EngineSettings()
     if space.hosted:
-        from taskembed.hosted import load_hosted_of  # asyncio: 0.05 s
+        from taskembed.hosted import load_hosted_of
 
         return load_hosted_of(space, settings)
     if settings.api_base is not None:

@@ -9,7 +9,6 @@ tells it the task, is in models.toml. Requests, retries with back-off and time l
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -214,9 +213,13 @@ class Wire:
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
         """
+        import asyncio  # 0.05 s
+
         return asyncio.run(self._send(asks))
 
     async def _send(self, asks: Sequence[Ask]) -> list[FloatRows]:
+        import asyncio
+
         openai = _openai()
         slots = asyncio.Semaphore(AT_ONCE)
         async with self._client() as client:

@@ -586,14 +586,6 @@ def test_verify_says_that_all_is_well(run: Run, indexed: Path) -> None:
     assert (done.code, done.out) == (0, "generation 1: 2 files are as they were written\n")
 
 
-def test_models_are_listed_with_their_prompts(run: Run) -> None:
-    listed = run("models").out.splitlines()
-    assert listed[0].split() == ["model", "dim", "tokens", "licence", "tasks"]
-    assert listed[1].split()[:4] == ["minilm", "384", "256", "Apache-2.0"]
-    assert "'query: '" in run("models", "intfloat/e5-small-v2").out
-    assert run("models", "nobody/nothing").code == 66
-
-
 def test_explain_shows_strings_tokens_and_sources(run: Run) -> None:
     done = run("explain", "--task", "retrieval", "hello world")
     assert done.code == 0

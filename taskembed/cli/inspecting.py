@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ from taskembed.space import PromptType, Task
 
 if TYPE_CHECKING:
     from taskembed.explain import Side
-    from taskembed.families import Family
+    from taskembed.families import Family, RerankerFamily
 
 
 def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
@@ -76,28 +77,28 @@ def models(
     ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
-    """List the models that are known, with the tasks that each has prompts for.
+    """List the models and rerankers that are known, with what each needs and the tasks it is for.
 
-    Any other Hugging Face model or folder works too, with the prompts that it brings, or with
-    --query-prompt and --document-prompt.
+    Any other Hugging Face model or folder works too, with the prompts that it brings, with
+    --query-prompt and --document-prompt, or with --prompts; and any cross-encoder as a reranker.
     """
-    from taskembed.models import families, find_family
+    from taskembed.models import families, find_family, find_reranker, rerankers
 
-    if model is None:
-        chosen = list(families())
-    else:
-        family = find_family(model)
-        if family is None:
+    chosen, judges = list(families()), list(rerankers())
+    if model is not None:
+        family, reranker = find_family(model), find_reranker(model)
+        chosen, judges = [family] if family else [], [reranker] if reranker.name else []
+        if not chosen and not judges:
             raise NotFoundError(
                 f"{model!r} is not a known model", hint="`taskembed models` lists the known ones"
             )
-        chosen = [family]
+    described = [*map(_family_json, chosen), *map(_reranker_json, judges)]
     if as_json:
-        write(json_text([_family_json(family) for family in chosen]) + "\n")
+        write(json_text(described) + "\n")
     elif model is None:
-        write(_models_table(chosen))
+        write(_models_table(chosen, judges))
     else:
-        write(_lines(_family_json(chosen[0])))
+        write(_lines(described[0]))
     return 0
 
 
@@ -180,19 +181,59 @@ def _family_json(family: Family) -> dict[str, object]:
         "models": dict(family.models),
         "licence": family.licence,
         "commercial_use": family.commercial,
+        "needs": _needs(family),
         "max_length": family.max_length,
+        "truncation": family.truncation,
+        "truncated_dims": list(family.truncated_dims),
+        "suffix": family.suffix,
+        "takes_instruction": bool(family.template),
         "source": family.source,
+        "note": family.note,
         "tasks": tasks,
     }
 
 
-def _models_table(chosen: list[Family]) -> str:
-    rows = [("model", "dim", "tokens", "licence", "tasks")]
+def _reranker_json(family: RerankerFamily) -> dict[str, object]:
+    return {
+        "reranker": family.name,
+        "models": list(family.models),
+        "licence": family.licence,
+        "commercial_use": family.commercial,
+        "instruction": family.instruction,
+        "source": family.source,
+        "note": family.note,
+    }
+
+
+def _needs(family: Family) -> str:
+    """Return what the family's models need beside their files."""
+    if family.hosted:
+        from taskembed.servers import SERVERS
+
+        return SERVERS[family.server].key
+    if family.remote_code and any(prompts.has_adapter for prompts in family.tasks.values()):
+        return "(refused)"  # its adapters are inside its code: see encoder.py
+    return "--trust-remote-code" if family.remote_code else ""
+
+
+def _models_table(chosen: list[Family], judges: list[RerankerFamily]) -> str:
+    rows = [("model", "dim", "tokens", "licence", "needs", "tasks")]
     for family in chosen:
-        licence = family.licence + ("" if family.commercial else " (not for commercial use)")
         tasks = " ".join(task.value for task in family.tasks)
         for model, dim in family.models.items():
-            rows.append((model, str(dim), str(family.max_length), licence, tasks))
+            cells = (str(dim), str(family.max_length), _licence(family), _needs(family), tasks)
+            rows.append((model, *cells))
+    judging = [
+        (model, _licence(family), family.note) for family in judges for model in family.models
+    ]
+    return f"{_columns(rows)}\n{_columns([('reranker', 'licence', ''), *judging])}"
+
+
+def _licence(family: Family | RerankerFamily) -> str:
+    return family.licence + ("" if family.commercial else " (not for commercial use)")
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

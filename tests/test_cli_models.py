@@ -1,0 +1,172 @@
+"""The commands and options about models: what they print, record and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny_families, tiny_models
+from tests.conftest import Run
+
+QWEN3 = "Qwen/Qwen3-Embedding-0.6B"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"id": "a", "text": "fox"}\n{"id": "b", "text": "lazy dog"}\n')
+    return path
+
+
+@pytest.fixture
+def qwen3(hub: Path, tmp_path: Path) -> str:
+    tiny_models.publish(tiny_models.save_qwen3(tmp_path / "model"), hub, QWEN3)
+    return QWEN3
+
+
+def space_of(run: Run, index: Path) -> dict[str, Any]:
+    value: Any = run("info", "--index", index, "--json").json
+    return dict(value["space"])
+
+
+def test_an_instruction_is_a_part_of_the_space(
+    run: Run, corpus: Path, qwen3: str, tmp_path: Path
+) -> None:
+    index = tmp_path / "index"
+    words = ("index", corpus, "--task", "retrieval", "--model", qwen3, "--index", index)
+    done = run(*words, "--instruction", "Find the animal")
+    assert done.code == 0, done.err
+    assert space_of(run, index)["query_prompt"] == "Instruct: Find the animal\nQuery:"
+    assert run("index", corpus, "--index", index).code == 0  # unsaid, it stays
+    assert run("search", "fox", "--index", index).code == 0
+    done = run(*words, "--instruction", "Find the tree")
+    assert done.code == 78
+    assert (
+        "  query_prompt: the index has 'Instruct: Find the animal\\nQuery:', "
+        "not 'Instruct: Find the tree\\nQuery:'"
+    ) in done.err
+
+
+def test_the_family_s_instruction_is_the_default(
+    run: Run, corpus: Path, qwen3: str, tmp_path: Path
+) -> None:
+    index = tmp_path / "index"
+    assert (
+        run("index", corpus, "--task", "similarity", "--model", qwen3, "--index", index).code == 0
+    )
+    assert space_of(run, index)["query_prompt"] == (
+        "Instruct: Retrieve semantically similar text.\nQuery:"
+    )
+
+
+def test_a_file_of_prompts_serves_a_model_that_nobody_knows(
+    run: Run, corpus: Path, tmp_path: Path
+) -> None:
+    model = tiny_models.save_bert(tmp_path / "mine", pooling="mean")
+    prompts = tmp_path / "prompts.toml"
+    prompts.write_text('tasks.retrieval = { query = "q> ", document = "d> " }\n')
+    index = tmp_path / "index"
+    words = ("index", corpus, "--task", "retrieval", "--model", model, "--index", index)
+    assert run(*words).code == 69
+    assert run(*words, "--prompts", prompts).code == 0
+    space = space_of(run, index)
+    assert (space["query_prompt"], space["document_prompt"]) == ("q> ", "d> ")
+    shown = run("explain", "--task", "retrieval", "--model", model, "--prompts", prompts, "fox")
+    assert "  prompt: 'q> '\n" in shown.out
+    assert f"  from: {prompts}\n" in shown.out
+    prompts.write_text("tasks = 3\n")
+    done = run(*words, "--prompts", prompts)
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        f'taskembed: error: {prompts}: the file: "tasks" is not a table: 3',
+        "taskembed: hint: docs/models.md shows such a file",
+    ]
+
+
+def test_models_are_listed_with_what_they_need(run: Run) -> None:
+    listed = [line.split() for line in run("models").out.splitlines()]
+    assert listed[0] == ["model", "dim", "tokens", "licence", "needs", "tasks"]
+    lines = {words[0]: words for words in listed if words}
+    assert lines["minilm"] == [
+        *("minilm", "384", "256", "Apache-2.0"),
+        *("retrieval", "similarity", "classification", "clustering", "code"),
+    ]
+    assert lines["voyage-code-3"][4:] == ["VOYAGE_API_KEY", "code"]
+    assert "--trust-remote-code" in lines["nomic-ai/nomic-embed-text-v2-moe"]
+    assert "(refused)" in lines["jinaai/jina-embeddings-v3"]
+    jina = " ".join(lines["jinaai/jina-embeddings-v5-text-nano"])
+    assert "CC-BY-NC-4.0 (not for commercial use)" in jina
+    assert lines["zeroentropy/zerank-2"][0] == "zeroentropy/zerank-2"
+
+
+def test_one_model_is_shown_with_its_prompts(run: Run) -> None:
+    assert "'query: '" in run("models", "intfloat/e5-small-v2").out
+    value: Any = run("models", "jinaai/jina-embeddings-v5-text-nano", "--json").json
+    assert value[0]["tasks"]["similarity"]["document_adapter"] == "text-matching"
+    reranker: Any = run("models", "Qwen/Qwen3-Reranker-0.6B", "--json").json
+    assert reranker[0]["instruction"] == (
+        "Given a web search query, retrieve relevant passages that answer the query"
+    )
+    everything: Any = run("models", "--json").json
+    assert {"minilm", "cohere-v4"} < {entry.get("family") for entry in everything}
+    done = run("models", "nobody/nothing")
+    assert done.code == 66
+    assert done.err.splitlines() == [
+        "taskembed: error: 'nobody/nothing' is not a known model",
+        "taskembed: hint: `taskembed models` lists the known ones",
+    ]
+
+
+def test_explain_shows_adapters_and_what_a_server_is_told(run: Run) -> None:
+    done = run("explain", "--task", "retrieval", "--model", "jinaai/jina-embeddings-v5-text-nano")
+    assert done.out.count("  adapter: retrieval\n") == 2
+    done = run("explain", "--task", "retrieval", "--model", "embed-v4.0")
+    assert "  adapter: input_type=search_query\n" in done.out
+    assert (
+        "note: the model is behind the server of cohere, which puts its own prompts\n" in done.out
+    )
+    assert "every task gives the same numbers" not in done.out
+
+
+# taskembed cache
+
+
+def test_compiled_models_are_listed_and_cleared(run: Run, corpus: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "own-cache"
+    assert run("cache", "list", "--cache", cache).out == (
+        f"0 compiled models, 0.0 MiB, in {cache}\n"
+    )
+    model = tiny_families.save_cross_encoder(tmp_path / "reranker", "bert")
+    words = ("--index", tmp_path / "index", "--cache", cache)
+    assert run("index", corpus, "--task", "retrieval", *words).code == 0
+    assert run("search", "fox", *words, "--rerank", model).code == 0
+    listed: Any = run("cache", "list", "--cache", cache, "--json").json
+    assert [entry["made_from"]["model"] for entry in listed] == [str(model), "minilm"]
+    assert [entry["made_from"]["kind"] for entry in listed] == ["reranker", "encoder"]
+    lines = run("cache", "list", "--cache", cache).out.splitlines()
+    assert lines[1].startswith(listed[1]["made_from"]["digest"][:12])
+    assert lines[1].endswith(f" minilm (encoder, {listed[1]['made_from']['engine']})")
+    done = run("cache", "clear", "nobody/nothing", "--cache", cache)
+    assert done.code == 66
+    assert done.err.splitlines()[0] == (
+        "taskembed: error: there is no compiled model of 'nobody/nothing'"
+    )
+    done = run("cache", "clear", "minilm", "--cache", cache)
+    assert done.out.startswith("1 compiled models deleted, ")
+    assert len(run("cache", "list", "--cache", cache, "--json").json) == 1  # type: ignore[arg-type]
+    done = run("cache", "clear", "--cache", cache, "--json")
+    assert json.loads(done.out)["deleted"] == 1
+    assert "compiling the model minilm" in run("search", "fox", *words).err
+
+
+def test_a_damaged_compiled_model_is_listed_as_such(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    (folder / "x.model").write_bytes(b"\x00")
+    done = run("cache", "list", "--cache", tmp_path)
+    assert "cannot be read, and will be made again" in done.out
+    assert run("cache", "clear", "--cache", tmp_path).code == 0
+    assert list(folder.iterdir()) == []
