@@ -295,7 +295,7 @@ def _base(stated: Stated | None, settings: EngineSettings) -> str:
     Raises:
         ModelUnavailableError: the adapter names no base.
     """
-    if stated is None or stated.adapter is None:
+    if stated is None or not stated.adapter:
         return BUNDLED
     adapter = find_adapter(
         stated.adapter,

@@ -58,9 +58,18 @@ class Flat:
 
 def to_bytes(vectors: FloatRows) -> memoryview:
     """Return a serialised IndexFlatIP of float32[n, dim]."""
+    return memoryview(faiss.serialize_index(_filled(vectors)))
+
+
+def from_vectors(vectors: FloatRows) -> Flat:
+    """Return an index in memory of float32[n, dim]."""
+    return Flat(_filled(vectors))
+
+
+def _filled(vectors: FloatRows) -> Any:  # noqa: ANN401  # FAISS publishes no types
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
-    return memoryview(faiss.serialize_index(index))
+    return index
 
 
 def from_bytes(data: bytearray, *, rows: int, dim: int) -> Flat:

@@ -80,6 +80,21 @@ def load_encoder_model(
     Raises:
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
     """
+    model = load_sentence_transformer(files, trust_remote_code=trust_remote_code)
+    if adapter:
+        first: Any = model[0]
+        with quiet():
+            merge_adapter(first.auto_model, adapter)
+    tokenizer_json = cast("str", model.tokenizer.backend_tokenizer.to_str())
+    return Loaded(PooledModel(model).eval(), _facts(model), tokenizer_json)
+
+
+def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> SentenceTransformer:
+    """Load a model from its folder as the library's own object, on the CPU and in fp32.
+
+    Raises:
+        ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
+    """
     with loading(files.name), stock_view(files.folder) as folder:
         model = SentenceTransformer(
             str(folder),
@@ -89,19 +104,14 @@ def load_encoder_model(
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
     tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
-    first: Any = model[0]
-    if tokenizer is None or not hasattr(first, "auto_model"):
+    if tokenizer is None or not hasattr(model[0], "auto_model"):
         raise ModelUnavailableError(
             f"the model {files.name!r} has no fast tokenizer, or is no transformer",
             hint="name another model with --model",
         )
-    if adapter:
-        with quiet():
-            merge_adapter(first.auto_model, adapter)
-    facts = _facts(model)
-    if facts.pooling == "lasttoken":
+    if _facts(model).pooling == "lasttoken":
         _keep_end_token(model.tokenizer, files.folder)
-    return Loaded(PooledModel(model).eval(), facts, cast("str", tokenizer.to_str()))
+    return model
 
 
 @contextlib.contextmanager

@@ -39,7 +39,8 @@ class Stated:
         document_prompt: instead of the known one; "" for none. For a symmetric task, one stated
             prompt holds for both sides.
         instruction: fills the family's template: before queries, for a symmetric task before both.
-        adapter: a LoRA folder or Hugging Face id, for both sides, instead of the known ones.
+        adapter: a LoRA folder or Hugging Face id, for both sides, instead of the known ones; "" for
+            none.
         family: the name of a family, or of a model in it, that the model is of: for a folder.
         prompts: the user's own file.
     """
@@ -52,8 +53,10 @@ class Stated:
     prompts: PromptsFile | None = None
 
     def adapter_for(self, task: Task) -> str | None:
-        """Return the adapter that was stated for a task."""
-        return self.adapter or (self.prompts.adapters.get(task) if self.prompts else None)
+        """Return the adapter that was stated for a task; "" for none, None for the known one."""
+        if self.adapter is not None or self.prompts is None:
+            return self.adapter
+        return self.prompts.adapters.get(task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ def resolve(
             PromptType.QUERY: _Prompt(taken.query_prompt, source),
             PromptType.DOCUMENT: _Prompt(taken.document_prompt, source),
         }
-    elif not adapter and any(other.has_adapter for other in family.tasks.values()):
+    elif adapter is None and any(other.has_adapter for other in family.tasks.values()):
         raise _no_adapter(name, task)  # no prompt can stand in for it
     else:
         prompts = _saved(task, saved_prompts or {}) if not family.name else {}
@@ -172,7 +175,7 @@ def resolve(
     if missing:
         raise _no_prompts(name, task, missing, known=bool(family.name))
     taken = taken or TaskPrompts("", "")
-    if adapter:
+    if adapter is not None:
         taken = replace(taken, query_adapter=adapter, document_adapter=adapter)
     return _spec(name, task, family, taken, prompts)
 

@@ -122,7 +122,7 @@ class Runtime:
     def __init__(self, source: ModelSource, settings: EngineSettings) -> None:
         self._source = source
         self._settings = settings
-        self._device = _device(settings)
+        self._device = device_of(settings)
         self._engine: Engine | None = None
         self.compiled = _compiled(source, self._device, settings)
 
@@ -139,8 +139,12 @@ class Runtime:
         return self._engine
 
 
-def _device(settings: EngineSettings) -> str:
-    """Return "cpu", "cuda" or "mps"; torch is imported only when there may be an accelerator."""
+def device_of(settings: EngineSettings) -> str:
+    """Return "cpu", "cuda" or "mps"; torch is imported only when there may be an accelerator.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
     wanted = settings.device
     if wanted == "cpu" or (wanted == "auto" and (settings.one_query or not _may_accelerate())):
         return "cpu"

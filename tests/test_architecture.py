@@ -22,7 +22,7 @@ def floors() -> dict[str, int]:
     text = (ROOT / "docs" / "architecture.md").read_text()
     return {
         name: int(row[0])
-        for row in re.findall(r"^\| (\d) \| (.+?) \|", text, re.MULTILINE)
+        for row in re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE)
         for name in re.findall(r"`([\w.]+)`", row[1])
         if not name.endswith(".toml")
     }

@@ -143,6 +143,7 @@ def index(
     prompts: opt.PromptsOption = None,
     family: opt.FamilyOption = None,
     adapter: opt.AdapterOption = None,
+    no_adapter: opt.NoAdapter = False,
     dim: Annotated[
         int | None,
         typer.Option(
@@ -316,7 +317,7 @@ def index(
         quiet=quiet,
     )
     stated_of_model = stated_words(
-        query_prompt, document_prompt, instruction, adapter, family, prompts
+        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
     )
     encoder = choose_encoder(
         space,

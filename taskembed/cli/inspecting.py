@@ -123,6 +123,7 @@ def explain(
     instruction: opt.Instruction = None,
     prompts: opt.PromptsOption = None,
     family: opt.FamilyOption = None,
+    no_adapter: opt.NoAdapter = False,
     as_json: opt.AsJson = False,
 ) -> int:
     """Show exactly what would be encoded for a text: the string, the tokens, where they come from.
@@ -141,7 +142,15 @@ def explain(
             task,
             text,
             revision=revision,
-            stated=stated_words(query_prompt, document_prompt, instruction, None, family, prompts),
+            stated=stated_words(
+                query_prompt,
+                document_prompt,
+                instruction,
+                None,
+                family,
+                prompts,
+                no_adapter=no_adapter,
+            ),
         )
     if as_json:
         write(json_text(explained.to_json()) + "\n")

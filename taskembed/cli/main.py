@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from taskembed import __version__
-from taskembed.cli import caching, indexing, inspecting, searching
+from taskembed.cli import caching, evaluating, indexing, inspecting, searching, training
 from taskembed.cli.output import report, write
 from taskembed.errors import (
     ExitCode,
@@ -36,6 +36,11 @@ app.command()(inspecting.info)
 app.command()(inspecting.verify)
 app.command()(inspecting.models)
 app.command()(inspecting.explain)
+app.command()(evaluating.evaluate)
+app.command()(evaluating.ablate)
+app.command()(evaluating.compare)
+app.command()(training.train)
+app.command()(training.distill)
 app.add_typer(caching.app, name="cache")
 
 

@@ -131,6 +131,14 @@ AdapterOption = Annotated[
         help="A LoRA adapter to merge into the model: a folder, or a Hugging Face id.",
     ),
 ]
+NoAdapter = Annotated[
+    bool,
+    typer.Option(
+        "--no-adapter",
+        envvar="TASKEMBED_NO_ADAPTER",
+        help="The model as it is, without the adapter that it has for the task.",
+    ),
+]
 TrustRemoteCode = Annotated[
     bool,
     typer.Option(

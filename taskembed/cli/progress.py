@@ -13,26 +13,26 @@ LINE_EVERY_SECONDS = 30.0
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many documents were read so far."""
+def progress(*, quiet: bool, unit: str = "documents") -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how many were done so far."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
-        with _bar() as update:
+        with _bar(unit) as update:
             yield update
     else:
-        yield _lines()
+        yield _lines(unit)
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int], None]]:
+def _bar(unit: str) -> Iterator[Callable[[int], None]]:
     from tqdm import tqdm  # 0.05 s
 
-    with tqdm(unit=" documents", unit_scale=True, file=sys.stderr, leave=False) as bar:
+    with tqdm(unit=f" {unit}", unit_scale=True, file=sys.stderr, leave=False) as bar:
         yield lambda count: bar.update(count - bar.n) and None
 
 
-def _lines() -> Callable[[int], None]:
+def _lines(unit: str) -> Callable[[int], None]:
     started = last = time.monotonic()
 
     def update(count: int) -> None:
@@ -40,6 +40,6 @@ def _lines() -> Callable[[int], None]:
         now = time.monotonic()
         if now - last >= LINE_EVERY_SECONDS:
             last = now
-            message(f"{count:,} documents, {count / (now - started):,.0f} a second")
+            message(f"{count:,} {unit}, {count / (now - started):,.0f} a second")
 
     return update

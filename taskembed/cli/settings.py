@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from taskembed.cli.options import Device, Precision
 from taskembed.cli.output import message
+from taskembed.errors import UsageError
 
 if TYPE_CHECKING:
     from taskembed.models import Stated
@@ -48,8 +49,16 @@ def stated_words(
     adapter: str | None,
     family: str | None,
     prompts: Path | None,
+    *,
+    no_adapter: bool = False,
 ) -> Stated:
-    """Return what was said of the model beside its name."""
+    """Return what was said of the model beside its name.
+
+    Raises:
+        UsageError: an adapter, and none.
+    """
+    if adapter is not None and no_adapter:
+        raise UsageError("--adapter and --no-adapter exclude each other")
     from taskembed.families import read_prompts_file
     from taskembed.models import Stated
 
@@ -57,7 +66,7 @@ def stated_words(
         query_prompt=query_prompt,
         document_prompt=document_prompt,
         instruction=instruction,
-        adapter=adapter,
+        adapter="" if no_adapter else adapter,
         family=family,
         prompts=read_prompts_file(prompts) if prompts else None,
     )

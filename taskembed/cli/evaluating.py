@@ -1,0 +1,408 @@
+"""`taskembed evaluate`, `ablate` and `compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import options as opt
+from taskembed.cli.output import escaped, json_text, message, results, tsv_cell, write
+from taskembed.cli.searching import asserted_encoder
+from taskembed.cli.settings import engine_settings, stated_words
+from taskembed.errors import BadInputError, ExitCode, UsageError
+from taskembed.space import Task
+
+if TYPE_CHECKING:
+    from taskembed.evaluation.ablate import Ablated
+    from taskembed.evaluation.compare import Compared
+    from taskembed.evaluation.judged import Files, Judged
+    from taskembed.evaluation.measured import Difference, Measured
+    from taskembed.evaluation.metrics import Run
+    from taskembed.models import Stated
+    from taskembed.runtime import EngineSettings
+
+Data = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="A folder: corpus, queries, qrels; or pairs; or train, test; or texts; or one file.",
+    ),
+]
+Queries = Annotated[
+    Path | None,
+    typer.Option(
+        "--queries",
+        envvar="TASKEMBED_EVALUATE_QUERIES",
+        metavar="FILE",
+        help="The queries, when not in the folder: JSONL with id and text, or TSV.",
+    ),
+]
+Qrels = Annotated[
+    Path | None,
+    typer.Option(
+        "--qrels",
+        envvar="TASKEMBED_QRELS",
+        metavar="FILE",
+        help="The judgements, when not in the folder: TREC qrels, or TSV.",
+    ),
+]
+Limit = Annotated[
+    int,
+    typer.Option(
+        "--limit",
+        envvar="TASKEMBED_LIMIT",
+        min=0,
+        metavar="N",
+        help="Only the first N queries, pairs, or texts to test on; 0 for all.",
+    ),
+]
+
+
+def evaluate(
+    data: Data = None,
+    task: opt.TaskOption = None,
+    model: opt.ModelOption = None,
+    index_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--index",
+            envvar="TASKEMBED_EVALUATE_INDEX",
+            metavar="DIR",
+            help="Evaluate that index, rather than a corpus.",
+        ),
+    ] = None,
+    queries: Queries = None,
+    qrels: Qrels = None,
+    limit: Limit = 0,
+    revision: opt.RevisionOption = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    instruction: opt.Instruction = None,
+    prompts: opt.PromptsOption = None,
+    family: opt.FamilyOption = None,
+    adapter: opt.AdapterOption = None,
+    no_adapter: opt.NoAdapter = False,
+    trust_remote_code: opt.TrustRemoteCode = False,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", envvar="TASKEMBED_RUN", metavar="FILE", help="Keep the hits, as a TREC run."
+        ),
+    ] = None,
+    per_unit: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-query",
+            envvar="TASKEMBED_PER_QUERY",
+            metavar="FILE",
+            help="Write the figures of each query (pair, draw) as TSV.",
+        ),
+    ] = None,
+    device: opt.DeviceOption = opt.Device.AUTO,
+    precision: opt.PrecisionOption = opt.Precision.AUTO,
+    threads: opt.Threads = None,
+    offline: opt.Offline = False,
+    cache: opt.Cache = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Say how good a model, or an index, is on data with judgements.
+
+    retrieval, code: nDCG@10, Recall@100, MRR@10, MAP. similarity: Spearman, Pearson.
+    classification: accuracy and F1 of logistic regression and kNN. clustering: V-measure.
+    """
+    from taskembed.evaluation.judged import Files
+
+    settings = engine_settings(
+        device,
+        precision,
+        threads,
+        offline=offline,
+        cache=cache,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    stated = stated_words(
+        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
+    )
+    files = Files(data, queries, qrels, limit)
+    hits: Run | None
+    if index_folder is not None:
+        measured, hits = _of_index(index_folder, files, task, model, stated, settings)
+    else:
+        measured, hits = _of_model(files, _task(task), model, revision, stated, settings)
+    if run is not None:
+        if hits is None:
+            raise UsageError("--run is for retrieval and code")
+        _write_run(hits, run)
+    if per_unit is not None:
+        _write_units(measured, per_unit)
+    _print_measured(measured, as_json=as_json)
+    return ExitCode.OK
+
+
+def _task(task: Task | None) -> Task:
+    if task is None:
+        raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
+    return task
+
+
+def _of_model(
+    files: Files,
+    task: Task,
+    model: str | None,
+    revision: str | None,
+    stated: Stated,
+    settings: EngineSettings,
+) -> tuple[Measured, Run | None]:
+    from taskembed.encoder import load_encoder
+    from taskembed.evaluation.compare import measure_run
+    from taskembed.evaluation.evaluate import evaluate as measure
+    from taskembed.evaluation.evaluate import rank
+    from taskembed.evaluation.judged import Ranking
+
+    data = _judged(files, task, settings)
+    encoder = load_encoder(model, task, revision=revision, stated=stated, settings=settings)
+    if isinstance(data, Ranking):
+        hits = rank(encoder, data)
+        return measure_run(data.judgements, hits), hits
+    return measure(encoder, data), None
+
+
+def _judged(files: Files, task: Task, settings: EngineSettings) -> Judged:
+    from taskembed.evaluation.judged import read_judged
+    from taskembed.evaluation.metrics import require_libraries
+
+    require_libraries()
+    return read_judged(task, files, notify=settings.notify)
+
+
+def _of_index(
+    folder: Path,
+    files: Files,
+    task: Task | None,
+    model: str | None,
+    stated: Stated,
+    settings: EngineSettings,
+) -> tuple[Measured, Run]:
+    from taskembed.evaluation.compare import measure_run
+    from taskembed.evaluation.evaluate import rank_index
+    from taskembed.evaluation.judged import Ranking, read_judged
+    from taskembed.evaluation.metrics import require_libraries
+    from taskembed.index import Index
+    from taskembed.models import Stated
+
+    if stated != Stated():
+        raise UsageError("an index has its own prompts and adapter", hint="leave them out")
+    require_libraries()
+    with Index.open(folder) as index:
+        if index.space.task not in {Task.RETRIEVAL, Task.CODE}:
+            raise UsageError(
+                f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
+                hint="taskembed evaluate DATA --task TASK",
+            )
+        data = read_judged(index.space.task, files, with_corpus=False, notify=settings.notify)
+        assert isinstance(data, Ranking)  # noqa: S101  # what those two tasks have
+        encoder = asserted_encoder(index, task, model, settings)
+        hits = rank_index(index, encoder, data)
+    return measure_run(data.judgements, hits), hits
+
+
+def _write_run(hits: Run, path: Path) -> None:
+    with results(path) as stream:
+        for query, found in hits.items():
+            for rank, (document, score) in enumerate(found.items(), 1):
+                for name in (query, document):
+                    if name.split() != [name]:
+                        raise BadInputError(
+                            f"{name!r} has white space, which a TREC run cannot hold"
+                        )
+                write(f"{query} Q0 {document} {rank} {score:.6f} taskembed\n", stream)
+
+
+def _write_units(measured: Measured, path: Path) -> None:
+    columns = list(measured.per_unit)
+    with results(path) as stream:
+        write("\t".join(["name", *columns]) + "\n", stream)
+        for row, name in enumerate(measured.names):
+            values = (f"{measured.per_unit[column][row]:.6f}" for column in columns)
+            write("\t".join([tsv_cell(name), *values]) + "\n", stream)
+
+
+def _print_measured(measured: Measured, *, as_json: bool) -> None:
+    if as_json:
+        value = {
+            "main": measured.main,
+            "values": {name: round(value, 6) for name, value in measured.values.items()},
+            "units": len(measured.names),
+        }
+        write(json_text(value) + "\n")
+        return
+    width = max(map(len, measured.values))
+    for name, number in measured.values.items():
+        write(f"{name:{width}}  {number:.4f}\n")
+
+
+def ablate(
+    data: Data = None,
+    task: opt.TaskOption = None,
+    model: opt.ModelOption = None,
+    queries: Queries = None,
+    qrels: Qrels = None,
+    limit: Limit = 0,
+    revision: opt.RevisionOption = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    instruction: opt.Instruction = None,
+    prompts: opt.PromptsOption = None,
+    family: opt.FamilyOption = None,
+    adapter: opt.AdapterOption = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
+    chart: Annotated[
+        Path | None,
+        typer.Option(
+            "--chart",
+            envvar="TASKEMBED_CHART",
+            metavar="FILE",
+            help="Draw it too: a file that ends in .png, .svg or .pdf.",
+        ),
+    ] = None,
+    device: opt.DeviceOption = opt.Device.AUTO,
+    precision: opt.PrecisionOption = opt.Precision.AUTO,
+    threads: opt.Threads = None,
+    offline: opt.Offline = False,
+    cache: opt.Cache = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Show what the right prompts and adapter are worth: the same data without them, or with wrong.
+
+    Each way is one row, with its difference from the right one and the interval that holds that in
+    95 of 100 bootstrap samples.
+    """
+    from taskembed.evaluation.ablate import ablate as run
+    from taskembed.evaluation.ablate import listed
+    from taskembed.evaluation.chart import require_chart_name, save_chart
+    from taskembed.evaluation.judged import Files
+
+    settings = engine_settings(
+        device,
+        precision,
+        threads,
+        offline=offline,
+        cache=cache,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    stated = stated_words(query_prompt, document_prompt, instruction, adapter, family, prompts)
+    task = _task(task)
+    if chart is not None:
+        require_chart_name(chart)
+    judged = _judged(Files(data, queries, qrels, limit), task, settings)
+    rows = list(run(model, task, judged, revision=revision, stated=stated, settings=settings))
+    if chart is not None:
+        save_chart(rows, f"{rows[0].space.model}: {task.value}", chart)
+    if as_json:
+        value = {
+            "model": rows[0].space.model,
+            "task": task.value,
+            "main": rows[0].measured.main,
+            "units": len(rows[0].measured.names),
+            "ways": listed(rows),
+        }
+        write(json_text(value) + "\n")
+    else:
+        _table(*_ablation_cells(rows))
+        if all(row.difference is None or row.same_as for row in rows):
+            message(f"note: {rows[0].space.model} knows no prompts and has no adapters")
+    return ExitCode.OK
+
+
+def _ablation_cells(rows: Sequence[Ablated]) -> tuple[list[str], list[list[str]]]:
+    main = rows[0].measured.main
+    header = ["way", main, "difference", "95 %", "query prompt", "document prompt", "adapter"]
+    cells = []
+    for row in rows:
+        space = row.space
+        adapters = dict.fromkeys((space.query_adapter, space.document_adapter))
+        cells.append(
+            [
+                row.name + (f" (as {row.same_as})" if row.same_as else ""),
+                f"{row.measured.value:.4f}",
+                *_difference_cells(row.difference),
+                repr(space.query_prompt) if space.query_prompt else "",
+                repr(space.document_prompt) if space.document_prompt else "",
+                ", ".join(filter(None, adapters)),
+            ]
+        )
+    return header, cells
+
+
+def compare(
+    qrels: Annotated[
+        Path, typer.Argument(metavar="QRELS", help="The judgements: TREC qrels, or TSV.")
+    ],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="TREC runs; the others go by the first.")
+    ],
+    as_json: opt.AsJson = False,
+) -> int:
+    """Compare runs on the same judgements, and test each against the first, query by query."""
+    from taskembed.evaluation.compare import compare as test
+    from taskembed.evaluation.compare import read_run
+    from taskembed.evaluation.judged import read_judgements
+
+    rows = test(read_judgements(qrels), [(str(path), read_run(path)) for path in runs])
+    if as_json:
+        write(json_text([_compared_json(row) for row in rows]) + "\n")
+        return ExitCode.OK
+    header = ["run", *rows[0].measured.values, "difference", "95 %", "p"]
+    cells = [
+        [
+            row.name,
+            *(f"{value:.4f}" for value in row.measured.values.values()),
+            *_difference_cells(row.difference),
+            f"{row.p:.4f}" if row.p is not None else "",
+        ]
+        for row in rows
+    ]
+    _table(header, cells)
+    return ExitCode.OK
+
+
+def _compared_json(row: Compared) -> Mapping[str, object]:
+    return {
+        "run": row.name,
+        "values": row.measured.values,
+        "difference": row.difference.value if row.difference else None,
+        "interval": [row.difference.low, row.difference.high] if row.difference else None,
+        "p": row.p,
+    }
+
+
+def _difference_cells(difference: Difference | None) -> list[str]:
+    if difference is None:
+        return ["", ""]
+    return [f"{difference.value:+.4f}", f"{difference.low:+.4f} .. {difference.high:+.4f}"]
+
+
+def _table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print columns; what is wide is folded on a terminal, and never elsewhere."""
+    from rich.console import Console  # 0.06 s
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(Text(escaped(name)), overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(escaped(cell)) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    with console.capture() as captured:
+        console.print(table)
+    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))

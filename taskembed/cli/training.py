@@ -1,0 +1,207 @@
+"""`taskembed train` and `taskembed distill`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import options as opt
+from taskembed.cli.output import json_text, message, write
+from taskembed.cli.progress import progress
+from taskembed.cli.settings import engine_settings
+from taskembed.cli.stopping import Stopper
+from taskembed.errors import ExitCode
+from taskembed.space import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskembed.training.trainer import Progress
+
+LINE_EVERY_SECONDS = 30.0
+
+
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A TOML file: task, base, data, settings.")
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            envvar="TASKEMBED_DATA",
+            metavar="DIR",
+            help="The folder that the recipe's files are in.",
+        ),
+    ] = Path(),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="TASKEMBED_OUTPUT",
+            metavar="DIR",
+            help="The adapter gets a folder of its name in it.",
+        ),
+    ] = Path("adapters"),
+    device: opt.DeviceOption = opt.Device.AUTO,
+    trust_remote_code: opt.TrustRemoteCode = False,
+    offline: opt.Offline = False,
+    cache: opt.Cache = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Train a LoRA adapter of a model for a task, on pairs, scored pairs or labelled texts.
+
+    A training that was stopped goes on from its last checkpoint when the same command is run again.
+    """
+    from taskembed.training.job import train as run
+
+    settings = engine_settings(
+        device,
+        opt.Precision.AUTO,
+        None,
+        offline=offline,
+        cache=cache,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    with Stopper():
+        job = run(
+            recipe,
+            data=data,
+            output=output,
+            settings=settings,
+            on_progress=(lambda _: None) if quiet else _lines(),
+        )
+    done = job.trained
+    if as_json:
+        value: dict[str, object] = {
+            "task": job.recipe.task.value,
+            "adapter": str(job.folder),
+            "trained": done is not None,
+        }
+        if done:
+            value |= {
+                "base_score": round(done.base_score, 6),
+                "score": round(done.score, 6),
+                "step": done.step,
+                "steps": done.steps,
+                "seconds": round(done.seconds, 1),
+            }
+        write(json_text(value) + "\n")
+    elif done is None:
+        write(f"{job.folder} is there already, made from the same recipe, data and base\n")
+    else:
+        write(
+            f"{job.folder}: dev score {done.base_score:.4f} -> {done.score:.4f} at step "
+            f"{done.step:,} of {done.steps:,}, {done.seconds:,.0f} s\n"
+        )
+    if done and done.step == 0:
+        message("note: no checkpoint scored better than the base: the adapter changes nothing")
+    return ExitCode.OK
+
+
+def _lines() -> Callable[[Progress], None]:
+    """Return what says where a training is: each dev score, and the loss now and then."""
+    last = time.monotonic()
+
+    def update(progress: Progress) -> None:
+        nonlocal last
+        where = f"step {progress.step:,} of {progress.steps:,}"
+        if progress.dev is not None:
+            message(f"{where}: dev score {progress.dev:.4f}")
+        elif time.monotonic() - last >= LINE_EVERY_SECONDS:
+            last = time.monotonic()
+            message(f"{where}: loss {progress.loss:.4f}")
+
+    return update
+
+
+def distill(
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="A file of queries and what answers them.")
+    ],
+    teacher: Annotated[
+        list[str],
+        typer.Option(
+            "--teacher",
+            envvar="TASKEMBED_TEACHER",
+            metavar="MODEL",
+            help="A reranker: a Hugging Face id, or a folder. Several: their preferences' mean.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="TASKEMBED_OUTPUT",
+            metavar="FILE",
+            help="The ratings, as JSONL; what it has already is kept.",
+        ),
+    ] = Path("rated.jsonl"),
+    task: opt.TaskOption = Task.RETRIEVAL,
+    model: opt.ModelOption = None,
+    candidates: Annotated[
+        int,
+        typer.Option(
+            "--candidates",
+            envvar="TASKEMBED_CANDIDATES",
+            min=2,
+            metavar="N",
+            help="Documents of a query that are rated: its own, and the nearest others.",
+        ),
+    ] = 8,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit",
+            envvar="TASKEMBED_LIMIT",
+            min=0,
+            metavar="N",
+            help="Only the first N queries; 0 for all.",
+        ),
+    ] = 0,
+    device: opt.DeviceOption = opt.Device.AUTO,
+    precision: opt.PrecisionOption = opt.Precision.AUTO,
+    threads: opt.Threads = None,
+    offline: opt.Offline = False,
+    cache: opt.Cache = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Have rerankers rate each query's documents, for `train` to learn their order from.
+
+    Scores become preferences between two documents, and those become one rating a document, by
+    Bradley and Terry's model (Elo). A run that was stopped goes on when it is started again.
+    """
+    from taskembed.encoder import load_encoder
+    from taskembed.reranker import load_reranker
+    from taskembed.training.distill import distill as run
+
+    settings = engine_settings(
+        device, precision, threads, offline=offline, cache=cache, quiet=quiet
+    )
+    with Stopper(), progress(quiet=quiet, unit="queries") as update:
+        done = run(
+            pairs,
+            load_encoder(model, task or Task.RETRIEVAL, settings=settings),
+            [load_reranker(name, settings=settings) for name in teacher],
+            output,
+            candidates=candidates,
+            limit=limit,
+            on_progress=update,
+        )
+    if as_json:
+        value = {"output": str(output), "queries": done.queries, "before": done.before}
+        write(json_text({**value, "agreed": round(done.agreed, 6)}) + "\n")
+    else:
+        write(
+            f"{output}: {done.queries:,} queries, {done.before:,} of them from before; "
+            f"the given document is rated best in {done.agreed:.1%}\n"
+        )
+    return ExitCode.OK

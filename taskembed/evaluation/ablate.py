@@ -1,0 +1,163 @@
+"""What the right prompts and the right adapter are worth: the same data without them.
+
+right            the task's own prompts and adapter
+no prompt        the same without any prompt
+no adapter       the same without the adapter
+swapped roles    queries encoded as documents, documents as queries
+as TASK          another task's prompts and adapter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from taskembed.encoder import load_encoder
+from taskembed.errors import ModelUnavailableError
+from taskembed.evaluation.evaluate import evaluate
+from taskembed.evaluation.judged import Judged
+from taskembed.evaluation.measured import Difference, Measured, paired_difference
+from taskembed.models import Stated
+from taskembed.pipeline import Encoder
+from taskembed.runtime import EngineSettings
+from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
+from taskembed.vectors import Encoded
+
+RIGHT = "right"
+_OTHER_SIDE = {PromptType.QUERY: PromptType.DOCUMENT, PromptType.DOCUMENT: PromptType.QUERY}
+
+
+@dataclass(frozen=True, slots=True)
+class Ablated:
+    """One way of encoding the data, and what it is worth.
+
+    Attributes:
+        name: of the way.
+        space: where its vectors live; of swapped roles, that of the right ones.
+        measured: its figures.
+        difference: of the main figure from that of the right way; None for that way itself.
+        same_as: the earlier way that gives the same vectors; "" when none does.
+    """
+
+    name: str
+    space: EmbeddingSpace
+    measured: Measured
+    difference: Difference | None
+    same_as: str
+
+
+def ablate(
+    model: str | None,
+    task: Task,
+    data: Judged,
+    *,
+    revision: str | None = None,
+    stated: Stated | None = None,
+    settings: EngineSettings | None = None,
+) -> Iterator[Ablated]:
+    """Evaluate a model on data in the right way, then in each wrong one; the right one is first.
+
+    Args:
+        model: a name as `load_encoder` takes it.
+        task: what the data is for.
+        data: judged.
+        revision: of the model.
+        stated: prompts and adapter that are right, instead of the known ones.
+        settings: where and how the model runs; told of each way, and which task is left out.
+
+    Raises:
+        ModelUnavailableError: the model cannot be loaded, or does not know the task.
+    """
+    settings = settings or EngineSettings()
+    right: Measured | None = None
+    seen: dict[object, tuple[str, Measured]] = {}
+    for name, encoder in _ways(model, task, revision, stated or Stated(), settings):
+        key = _key(encoder)
+        same_as, measured = seen.get(key, ("", None))
+        if measured is None:
+            settings.notify(f"evaluating: {name}")
+            measured = evaluate(encoder, data)
+            seen[key] = name, measured
+        difference = paired_difference(right, measured) if right else None
+        yield Ablated(name, encoder.space, measured, difference, same_as)
+        right = right or measured
+
+
+def _ways(
+    model: str | None, task: Task, revision: str | None, stated: Stated, settings: EngineSettings
+) -> Iterator[tuple[str, Encoder]]:
+    def encoder(stated: Stated, task: Task = task) -> Encoder:
+        return load_encoder(model, task, revision=revision, stated=stated, settings=settings)
+
+    right = encoder(stated)
+    space = right.space
+    yield RIGHT, right
+    if space.query_prompt or space.document_prompt:
+        none = replace(stated, query_prompt="", document_prompt="", instruction=None)
+        yield "no prompt", encoder(none)
+    if space.adapter_digest:
+        yield "no adapter", encoder(replace(stated, adapter=""))
+    if task not in SYMMETRIC_TASKS:
+        yield "swapped roles", _Swapped(right)
+    unstated = replace(stated, query_prompt=None, document_prompt=None, adapter=None)
+    for other in Task:
+        if other is task:
+            continue
+        try:
+            yield f"as {other.value}", encoder(unstated, other)
+        except ModelUnavailableError as error:
+            settings.notify(f"left out: as {other.value}: {error.message}")
+
+
+class _Swapped:
+    """An encoder that takes queries for documents, and documents for queries."""
+
+    window = None
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Where the vectors of the right roles live."""
+        space = self._encoder.space
+        return replace(
+            space,
+            query_prompt=space.document_prompt,
+            document_prompt=space.query_prompt,
+            query_adapter=space.document_adapter,
+            document_adapter=space.query_adapter,
+        )
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        """As the encoder's."""
+        return self._encoder.made_by
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        """Encode texts as those of the other side."""
+        return self._encoder.encode(texts, _OTHER_SIDE[prompt_type])
+
+
+def _key(encoder: Encoder) -> object:
+    """Return what is equal for two encoders that give the same vectors for the same texts."""
+    space = encoder.space
+    return replace(space, task=Task.RETRIEVAL, model="", revision="")
+
+
+def listed(rows: Sequence[Ablated]) -> list[dict[str, object]]:
+    """Return the rows as what JSON can hold."""
+    return [
+        {
+            "name": row.name,
+            "query_prompt": row.space.query_prompt,
+            "document_prompt": row.space.document_prompt,
+            "query_adapter": row.space.query_adapter,
+            "document_adapter": row.space.document_adapter,
+            "values": dict(row.measured.values),
+            "difference": row.difference.value if row.difference else None,
+            "interval": [row.difference.low, row.difference.high] if row.difference else None,
+            "same_as": row.same_as or None,
+        }
+        for row in rows
+    ]

@@ -1,0 +1,99 @@
+"""Runs side by side, with a paired test of whether they differ by more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from taskembed.errors import BadInputError, BadRecordError
+from taskembed.evaluation.judged import read_cells
+from taskembed.evaluation.measured import Difference, Measured, paired_difference
+from taskembed.evaluation.metrics import EXTRA, SEED, Judgements, Run, rank_quality
+from taskembed.extras import needed
+
+PERMUTATIONS = 10_000
+_RUN_CELLS = 6  # query, Q0, document, rank, score, tag
+
+
+class Compared(NamedTuple):
+    """One run, and how it stands to the first.
+
+    Attributes:
+        name: of its file.
+        measured: it.
+        difference: of its nDCG@10 from the first's; None for the first.
+        p: how often chance alone gives a difference at least as large; None for the first.
+    """
+
+    name: str
+    measured: Measured
+    difference: Difference | None
+    p: float | None
+
+
+def compare(judgements: Judgements, runs: Sequence[tuple[str, Run]]) -> list[Compared]:
+    """Measure runs, and test each against the first, query by query.
+
+    The test is Fisher's randomisation test with 10,000 permutations, by the seed 42 (Smucker, Allan
+    and Carterette 2007, https://doi.org/10.1145/1321440.1321528), by scipy.
+    """
+    measured = [(name, measure_run(judgements, run)) for name, run in runs]
+    first = measured[0][1]
+    rest = [
+        Compared(name, item, paired_difference(first, item), _p(first, item))
+        for name, item in measured[1:]
+    ]
+    return [Compared(measured[0][0], first, None, None), *rest]
+
+
+def measure_run(judgements: Judgements, run: Run) -> Measured:
+    """Return the measures of a run: means over the judged queries."""
+    per_query = rank_quality(judgements, run)
+    names = list(judgements)
+    per_unit = {name: [values[query] for query in names] for name, values in per_query.items()}
+    return Measured(
+        main="nDCG@10",
+        values={name: float(np.mean(values)) for name, values in per_unit.items()},
+        names=names,
+        units=np.asarray(per_unit["nDCG@10"], dtype=np.float64)[:, None],
+        per_unit=per_unit,
+    )
+
+
+def _p(first: Measured, second: Measured) -> float:
+    ours, theirs = first.units[:, 0], second.units[:, 0]
+    if np.array_equal(ours, theirs):
+        return 1.0
+    found = needed("scipy.stats", EXTRA).permutation_test(
+        (ours, theirs),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        permutation_type="samples",
+        n_resamples=PERMUTATIONS,
+        vectorized=True,
+        rng=np.random.default_rng(SEED),
+    )
+    return float(found.pvalue)
+
+
+def read_run(path: Path) -> Run:
+    """Read a TREC run: query, Q0, document, rank, score, tag.
+
+    Raises:
+        NotFoundError: there is no such file.
+        BadInputError: a line is not of a run; the message names it.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for position, cells in read_cells(path):
+        if len(cells) != _RUN_CELLS:
+            raise BadRecordError(position, "it has not the six columns of a TREC run")
+        query, _, document, _, score, _ = cells
+        try:
+            run.setdefault(query, {})[document] = float(score)
+        except ValueError as error:
+            raise BadRecordError(position, f"the score is not a number: {score!r}") from error
+    if not run:
+        raise BadInputError(f"{path}: it has no hits")
+    return run

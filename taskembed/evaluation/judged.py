@@ -1,0 +1,221 @@
+"""Data with judgements: what a task is evaluated on.
+
+    retrieval, code    corpus, queries, judgements (qrels): BEIR's folder, or files of their own
+    similarity         pairs: sentence1, sentence2, score
+    classification     train and test: text, label
+    clustering         texts: text, label
+
+A folder has files of these names with any ending that a corpus may have: corpus.jsonl.gz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskembed.corpus import Document, Query, RecordFields, read_corpus, read_queries
+from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
+from taskembed.evaluation.metrics import Judgements
+from taskembed.examples import Example, Form, read_examples
+from taskembed.records import DEFAULT_MAX_RECORD_BYTES, Input, find_inputs, read_lines
+from taskembed.space import Task
+
+_TREC_CELLS = 4  # query, nothing, document, relevance
+_TSV_CELLS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """For retrieval and code.
+
+    Attributes:
+        documents: the corpus; None when an index has it.
+        queries: only those that are judged, in the order of their file.
+        judgements: query -> document -> relevance.
+    """
+
+    documents: Sequence[Document] | None
+    queries: Sequence[Query]
+    judgements: Judgements
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """For similarity."""
+
+    examples: Sequence[Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """For classification."""
+
+    train: Sequence[Example]
+    test: Sequence[Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """For clustering."""
+
+    examples: Sequence[Example]
+
+
+Judged = Ranking | Pairs | Classes | Clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where judged data is.
+
+    Attributes:
+        data: a folder, or for similarity and clustering one file; None when the rest says it all.
+        queries: of ranking, when not in the folder.
+        qrels: of ranking, when not in the folder.
+        limit: take the first so many queries, pairs, or texts to test on; 0 for all.
+    """
+
+    data: Path | None
+    queries: Path | None = None
+    qrels: Path | None = None
+    limit: int = 0
+
+
+def read_judged(
+    task: Task,
+    files: Files,
+    *,
+    with_corpus: bool = True,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Judged:
+    """Read the data of a task.
+
+    Args:
+        task: what it is evaluated for.
+        files: where it is.
+        with_corpus: False when an index has the documents.
+        notify: told what was left out.
+
+    Raises:
+        NotFoundError: a file does not exist.
+        UsageError: a file is needed that was not named.
+        BadInputError: a file cannot be used; the message names it, and the line.
+    """
+    if task in {Task.RETRIEVAL, Task.CODE}:
+        return _ranking(files, with_corpus=with_corpus, notify=notify)
+    if files.data is None:
+        raise UsageError(f"for {task.value}, name the data", hint="taskembed evaluate DATA")
+    if task is Task.SIMILARITY:
+        return Pairs(_first(_examples(files.data, "pairs", Form.SCORED), files.limit))
+    if task is Task.CLUSTERING:
+        return Clusters(_first(_examples(files.data, "texts", Form.LABELLED), files.limit))
+    train = _examples(files.data, "train", Form.LABELLED)
+    test = _first(_examples(files.data, "test", Form.LABELLED), files.limit)
+    if unknown := {item.label for item in test} - {item.label for item in train}:
+        raise BadInputError(f"{files.data}: no text to train on has the label {min(unknown)!r}")
+    return Classes(train, test)
+
+
+def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:
+    return examples[:limit] if limit else examples
+
+
+def _examples(place: Path, stem: str, form: Form) -> Sequence[Example]:
+    path = _in_folder(place, stem) if place.is_dir() else place
+    if path is None:
+        raise NotFoundError(f"no {stem} in the folder {place}", hint=f"such as {stem}.jsonl")
+    return read_examples(path, form)[1]
+
+
+def _in_folder(folder: Path, stem: str) -> Path | None:
+    """Return the file of that name in a folder; None when there is none."""
+    inner = folder / stem
+    found = sorted(path for path in inner.parent.glob(f"{inner.name}.*") if path.is_file())
+    if len(found) > 1:
+        raise UsageError(f"{folder} has {found[0].name} and {found[1].name}", hint="remove one")
+    return found[0] if found else None
+
+
+def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) -> Ranking:
+    queries = _ranking_file("queries", files.queries, files.data)
+    qrels = _ranking_file("qrels", files.qrels, files.data)
+    judgements = read_judgements(qrels)
+    documents = _documents(files.data) if with_corpus else None
+    judged = [query for query in read_queries(str(queries)) if query.query_id in judgements]
+    if not judged:
+        raise BadInputError(
+            f"{qrels} judges no query of {queries}", hint="the ids must be the same"
+        )
+    if lost := len(judgements) - len(judged):
+        notify(f"note: {lost:,} judged queries are not in {queries}: they are left out")
+    judged = judged[: files.limit] if files.limit else judged
+    return Ranking(
+        documents, judged, {query.query_id: judgements[query.query_id] for query in judged}
+    )
+
+
+def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:
+    if given is not None:
+        return given
+    if folder is not None and folder.is_dir():
+        found = (_in_folder(folder, place) for place in (what, f"{what}/test"))  # or as BEIR does
+        for path in found:
+            if path is not None:
+                return path
+    raise UsageError(f"the {what} are missing", hint=f"--{what} FILE, or a folder with them")
+
+
+def _documents(place: Path | None) -> list[Document]:
+    if place is None:
+        raise UsageError("the corpus is missing", hint="name it, or give --index")
+    return list(
+        read_corpus(
+            find_inputs([str(place)]),
+            RecordFields(),
+            on_bad=_stop,
+            max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
+        )
+    )
+
+
+def read_judgements(path: Path) -> dict[str, dict[str, int]]:
+    """Read judgements: TREC's four columns, or query, document and relevance, with a header or not.
+
+    Raises:
+        NotFoundError: there is no such file.
+        BadInputError: a line is no judgement; the message names it.
+    """
+    judgements: dict[str, dict[str, int]] = {}
+    for position, line in read_cells(path):
+        cells = line if len(line) == _TSV_CELLS else [line[0], *line[2:]]
+        if len(line) not in {_TSV_CELLS, _TREC_CELLS}:
+            raise BadRecordError(position, "it is not a query, a document and a relevance")
+        query, document, relevance = cells
+        try:
+            judgements.setdefault(query, {})[document] = int(float(relevance))
+        except ValueError as error:
+            if position.endswith(":1"):  # the header
+                continue
+            reason = f"the relevance is not a number: {relevance!r}"
+            raise BadRecordError(position, reason) from error
+    if not judgements:
+        raise BadInputError(f"{path}: it has no judgements")
+    return judgements
+
+
+def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the position and the cells of each line of a file with columns: tabs, or any space."""
+    item = Input(path, "tsv", "gzip" if path.suffix == ".gz" else None)
+    if not path.is_file():
+        raise NotFoundError(f"no such file: {path}", hint="check the path")
+    for position, line in read_lines(item, _stop, DEFAULT_MAX_RECORD_BYTES):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise BadRecordError(position, f"not UTF-8 at byte {error.start + 1}") from error
+        yield position, text.split("\t") if "\t" in text else text.split()
+
+
+def _stop(error: BadRecordError) -> None:
+    raise error

@@ -1,0 +1,81 @@
+"""What was measured, unit by unit, so that two measurements can be compared in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.evaluation.metrics import EXTRA, SEED, correlations
+from taskembed.extras import needed
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The result of one evaluation.
+
+    Attributes:
+        main: the name of the measure that the task goes by.
+        values: measure -> value, the main one among them.
+        names: of the units: queries, pairs, texts, draws.
+        units: float64[units, 1]: what the main value is the mean of; of a correlation
+            float64[units, 2]: expected and predicted.
+        per_unit: measure -> a value for each unit, where it has one.
+    """
+
+    main: str
+    values: Mapping[str, float]
+    names: Sequence[str]
+    units: npt.NDArray[np.float64]
+    per_unit: Mapping[str, Sequence[float]]
+
+    @property
+    def value(self) -> float:
+        """The value of the main measure."""
+        return self.values[self.main]
+
+    def value_of(self, rows: Rows) -> float:
+        """Return the main value of some of the units; one may be there several times."""
+        if self.units.shape[1] > 1:
+            expected, predicted = self.units[rows].T
+            return correlations(expected.tolist(), predicted.tolist())[self.main]
+        return float(self.units[rows, 0].mean())
+
+
+class Difference(NamedTuple):
+    """Of two values: with the interval that holds it in 95 of 100 bootstrap samples."""
+
+    value: float
+    low: float
+    high: float
+
+
+def paired_difference(ours: Measured, theirs: Measured) -> Difference:
+    """Return `theirs` minus `ours`, with its confidence interval.
+
+    The units are drawn again 1,000 times with replacement, the same for both: the percentile
+    bootstrap of scipy (Efron & Tibshirani 1993, chapter 13), by the seed 42.
+    """
+    stats = needed("scipy.stats", EXTRA)
+    rows = np.arange(len(ours.units))
+    value = theirs.value_of(rows) - ours.value_of(rows)
+    if len(rows) < 2:  # noqa: PLR2004  # one unit cannot be drawn differently
+        return Difference(value, np.nan, np.nan)
+    interval = stats.bootstrap(
+        (rows,),
+        lambda drawn: theirs.value_of(drawn) - ours.value_of(drawn),
+        vectorized=False,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return Difference(value, float(interval.low), float(interval.high))

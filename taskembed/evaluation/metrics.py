@@ -1,0 +1,143 @@
+"""The measures of the field, by the field's libraries; how each is drawn and seeded is MTEB's way.
+
+    rank_quality({"q1": {"d1": 1}}, {"q1": {"d1": 0.9}})["nDCG@10"]    # {"q1": 1.0}
+
+Source of the ways of drawing: https://github.com/embeddings-benchmark/mteb (abstasks of 2.26).
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from taskembed.extras import needed
+from taskembed.vectors import FloatRows
+
+EXTRA = "evaluate"
+SEED = 42  # of every draw; MTEB's own
+RANK_MEASURES = ("nDCG@10", "R@100", "RR@10", "AP")
+DRAWS = 10
+EXAMPLES_PER_LABEL = 8  # in each draw
+CLASSIFIER_ITERATIONS = 100
+NEIGHBOURS = 5
+CLUSTERED_TEXTS = 16_384  # in each draw, with replacement
+KMEANS_BATCH = 512
+
+Judgements = Mapping[str, Mapping[str, int]]  # query -> document -> relevance
+Run = Mapping[str, Mapping[str, float]]  # query -> document -> score
+
+
+def require_libraries() -> None:
+    """Refuse before anything is encoded.
+
+    Raises:
+        ModelUnavailableError: a library of the extra is not installed.
+    """
+    for name in ("ir_measures", "scipy.stats", "sklearn"):
+        needed(name, EXTRA)
+
+
+def rank_quality(judgements: Judgements, run: Run) -> dict[str, dict[str, float]]:
+    """Return measure -> query -> value in 0..1, for every judged query; one without hits is 0.
+
+    nDCG@10, Recall@100, MRR@10 and MAP by ir-measures, which runs TREC's own program.
+    """
+    library = needed("ir_measures", EXTRA)
+    measures = {str(measure): measure for measure in map(library.parse_measure, RANK_MEASURES)}
+    values = {name: dict.fromkeys(judgements, 0.0) for name in measures}
+    judged = {query: dict(documents) for query, documents in judgements.items()}
+    found = {query: dict(hits) for query, hits in run.items() if hits and query in judged}
+    for metric in library.iter_calc(list(measures.values()), judged, found):
+        values[str(metric.measure)][metric.query_id] = float(metric.value)
+    return values
+
+
+def correlations(expected: Sequence[float], predicted: Sequence[float]) -> dict[str, float]:
+    """Return how two lists of numbers agree: Spearman of their ranks, Pearson of themselves.
+
+    Without any spread in one of them there is no correlation: NaN.
+    """
+    stats = needed("scipy.stats", EXTRA)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of no spread: NaN says it
+        spearman = stats.spearmanr(expected, predicted).statistic
+        pearson = stats.pearsonr(expected, predicted).statistic
+    return {"spearman": float(spearman), "pearson": float(pearson)}
+
+
+def classification_quality(
+    train: FloatRows, train_labels: Sequence[str], test: FloatRows, test_labels: Sequence[str]
+) -> dict[str, list[float]]:
+    """Return accuracy and macro F1 of two classifiers, in each of `DRAWS` draws.
+
+    A draw takes 8 texts of each label: the first in a shuffle of all; the next draw shuffles on, by
+    the same seed. Logistic regression has 100 iterations, kNN 5 neighbours.
+
+    Args:
+        train: float32[n, dim].
+        train_labels: of row i.
+        test: float32[m, dim].
+        test_labels: of row i.
+    """
+    linear = needed("sklearn.linear_model", EXTRA)
+    neighbors = needed("sklearn.neighbors", EXTRA)
+    score = needed("sklearn.metrics", EXTRA)
+    values: dict[str, list[float]] = defaultdict(list)
+    for rows in _draws(train_labels):
+        classifiers = {
+            "": linear.LogisticRegression(max_iter=CLASSIFIER_ITERATIONS, random_state=SEED),
+            "knn_": neighbors.KNeighborsClassifier(n_neighbors=min(NEIGHBOURS, len(rows))),
+        }
+        labels = [train_labels[row] for row in rows]
+        for name, classifier in classifiers.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that 100 iterations did not converge
+                classifier.fit(train[rows], labels)
+            predicted = classifier.predict(test)
+            values[f"{name}accuracy"].append(float(score.accuracy_score(test_labels, predicted)))
+            f1 = score.f1_score(test_labels, predicted, average="macro")
+            values[f"{name}f1"].append(float(f1))
+    return dict(values)
+
+
+def _draws(labels: Sequence[str]) -> list[list[int]]:
+    order = list(range(len(labels)))
+    draws = []
+    for _ in range(DRAWS):
+        np.random.RandomState(SEED).shuffle(order)  # what MTEB's figures are made by
+        taken: dict[str, int] = defaultdict(int)
+        rows = []
+        for row in order:
+            if taken[labels[row]] < EXAMPLES_PER_LABEL:
+                taken[labels[row]] += 1
+                rows.append(row)
+        draws.append(rows)
+    return draws
+
+
+def cluster_quality(vectors: FloatRows, labels: Sequence[str]) -> dict[str, list[float]]:
+    """Return the V-measure of mini-batch k-means in each of `DRAWS` draws.
+
+    A draw takes 16,384 texts with replacement; there are as many clusters as there are labels.
+
+    Args:
+        vectors: float32[n, dim].
+        labels: of row i.
+    """
+    cluster = needed("sklearn.cluster", EXTRA)
+    score = needed("sklearn.metrics", EXTRA)
+    generator = random.Random(SEED)  # noqa: S311  # draws, not secrets
+    values = []
+    for _ in range(DRAWS):
+        rows = generator.choices(range(len(labels)), k=CLUSTERED_TEXTS)
+        drawn = [labels[row] for row in rows]
+        kmeans = cluster.MiniBatchKMeans(
+            n_clusters=len(set(labels)), batch_size=KMEANS_BATCH, n_init=1, random_state=SEED
+        )
+        assigned = kmeans.fit_predict(vectors[rows])
+        values.append(float(score.v_measure_score(drawn, assigned)))
+    return {"v_measure": values}

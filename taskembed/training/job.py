@@ -1,0 +1,171 @@
+"""A training, from its recipe to the adapter's folder: checked first, resumed, with a card.
+
+train(Path("retrieval.toml"), data=Path("data"), output=Path("adapters"))
+
+OUTPUT/retrieval/adapter_config.json         as PEFT saves an adapter
+OUTPUT/retrieval/adapter_model.safetensors
+OUTPUT/retrieval/recipe.toml                 what it was made from
+OUTPUT/retrieval/README.md                   its card
+OUTPUT/.retrieval-work/                      checkpoints, until it is done
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskembed.adapters import CONFIG
+from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
+from taskembed.extras import needed
+from taskembed.modelfiles import ModelFiles, find_model, saved_prompts, saved_suffix
+from taskembed.models import ModelSpec, resolve
+from taskembed.runtime import EngineSettings, device_of
+from taskembed.training.card import card
+from taskembed.training.draws import Examples, draw_examples
+from taskembed.training.recipes import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from taskembed.training.trainer import Progress, Trained
+
+EXTRA = "train"
+RECIPE = "recipe.toml"
+CARD = "README.md"
+_STAMP = "made-from"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a training did.
+
+    Attributes:
+        recipe: that it followed.
+        folder: of the adapter.
+        trained: the scores; None when the adapter was there already, made from the same.
+    """
+
+    recipe: Recipe
+    folder: Path
+    trained: Trained | None
+
+
+def train(
+    recipe_path: Path,
+    *,
+    data: Path,
+    output: Path,
+    settings: EngineSettings,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Job:
+    """Train the adapter of a recipe, or go on where a training of it was stopped.
+
+    Args:
+        recipe_path: a TOML file: see recipes.py.
+        data: the folder that the recipe's files are in.
+        output: the adapter gets a folder in it, by its name.
+        settings: the device, the cache, whether to stay offline; told what takes long.
+        on_progress: told the loss and the dev score.
+
+    Raises:
+        UsageError: the recipe makes no sense, or the folder has an adapter of another.
+        NotFoundError: the recipe or a file of examples does not exist.
+        BadInputError: an example cannot be used; the message names the file and the line.
+        ModelUnavailableError: the base cannot be loaded or trained, or a library is missing.
+    """
+    recipe = read_recipe(recipe_path)
+    examples = draw_examples(recipe, data)
+    files, spec = _base(recipe, settings)
+    name = recipe.name or recipe.task.value
+    folder, work = output / name, output / f".{name}-work"
+    made_from = _made_from(recipe_path, examples, files)
+    if (folder / CONFIG).is_file():
+        if _stamp(folder / CARD) == made_from:
+            return Job(recipe, folder, None)
+        raise UsageError(
+            f"{folder} holds an adapter that was made from something else",
+            hint="remove it, or give another --output",
+        )
+    _begin(work, made_from, settings)
+    needed("datasets", EXTRA)
+    needed("accelerate", EXTRA)
+    from taskembed.training.trainer import train_adapter  # seconds
+
+    trained = train_adapter(
+        recipe,
+        examples,
+        files,
+        spec,
+        work=work,
+        output=folder,
+        device=device_of(settings),
+        trust_remote_code=settings.trust_remote_code,
+        on_progress=on_progress,
+    )
+    try:
+        shutil.copyfile(recipe_path, folder / RECIPE)
+        text = card(recipe, examples, files, trained, made_from)
+        (folder / CARD).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise from_os_error(error, str(folder)) from error
+    shutil.rmtree(work, ignore_errors=True)
+    return Job(recipe, folder, trained)
+
+
+def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSpec]:
+    from taskembed.models import find_family
+
+    family = find_family(recipe.model)
+    if family and family.hosted:
+        raise ModelUnavailableError(
+            f"{recipe.model} is behind a server: only a model with weights can be trained",
+            hint="another model in the recipe",
+        )
+    files = find_model(
+        recipe.model,
+        cache=settings.cache_folder,
+        offline=settings.offline,
+        notify=settings.notify,
+    )
+    spec = resolve(
+        recipe.model,
+        recipe.task,
+        saved_prompts=saved_prompts(files.folder),
+        saved_suffix=saved_suffix(files.folder),
+    )
+    return files, spec
+
+
+def _made_from(recipe: Path, examples: Sequence[Examples], files: ModelFiles) -> str:
+    """Return the sha256 of all that the adapter depends on: recipe, examples, base."""
+    digest = hashlib.sha256(recipe.read_bytes())
+    digest.update(files.digest.encode())
+    for item in examples:
+        for example in (*item.train, *item.dev):
+            digest.update(repr((example.texts, example.score, example.label)).encode())
+    return digest.hexdigest()
+
+
+def _begin(work: Path, made_from: str, settings: EngineSettings) -> None:
+    """Make the folder of checkpoints; those of another training are removed."""
+    stamp = work / _STAMP
+    try:
+        if work.is_dir() and (not stamp.is_file() or stamp.read_text() != made_from):
+            settings.notify(f"the recipe, its data or its base has changed: {work} begins anew")
+            shutil.rmtree(work)
+        elif work.is_dir():
+            settings.notify(f"going on from the last checkpoint in {work}")
+        work.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(made_from)
+    except OSError as error:
+        raise from_os_error(error, str(work)) from error
+
+
+def _stamp(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return ""
+    return next((line.split()[-1] for line in lines if line.startswith(f"{_STAMP}: ")), "")

@@ -1,0 +1,73 @@
+"""From a judge's scores to ratings: pairwise preferences, then Bradley and Terry's model.
+
+Scores of different judges, and of one judge for different queries, have no common scale; who beats
+whom has. So scores become preferences, and preferences become one rating a document:
+
+    P(i beats j) = 1 / (1 + exp(rating_j - rating_i))
+
+Sources: Bradley and Terry 1952 (https://doi.org/10.2307/2334029); fitted by maximum likelihood as
+in Hunter 2004 (https://doi.org/10.1214/aos/1079120141). Elo's scale is the same times 400 / ln 10.
+That ratings of one query's documents are what an embedding model learns from is zELO's pipeline
+(https://arxiv.org/abs/2509.12541), which fits Thurstone's model: a normal distribution in place of
+the logistic one above.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.extras import needed
+
+ELO = 400 / np.log(10)  # an Elo point is 1/ELO of a rating
+EXTRA = "train"
+# What each rating is held to 0 by: without it a document that wins always would be rated infinite.
+# It is the precision of a normal prior.
+PRIOR = 1e-3
+LEAST = 1e-6  # a score is kept so far from 0 and 1, where it has no logit
+
+Matrix = npt.NDArray[np.float64]  # float64[n, n]
+Ratings = npt.NDArray[np.float64]  # float64[n]
+
+
+def preferences(scores: Matrix) -> Matrix:
+    """Return how often each document beats each other: the mean over the judges.
+
+    A judge's score is its probability p that a document is relevant. Given that just one of two is,
+    it is i with p_i (1 - p_j) / (p_i (1 - p_j) + p_j (1 - p_i)), which is the logistic function of
+    the difference of their logits.
+
+    Args:
+        scores: float64[judges, n], 0 to 1.
+
+    Returns:
+        float64[n, n]: [i, j] is how often i beats j; [i, j] + [j, i] = 1.
+    """
+    kept = np.clip(scores, LEAST, 1 - LEAST)
+    logits = np.log(kept) - np.log1p(-kept)
+    beats = 1 / (1 + np.exp(logits[:, None, :] - logits[:, :, None]))
+    return np.asarray(beats.mean(axis=0), dtype=np.float64)
+
+
+def fit_ratings(beats: Matrix) -> Ratings:
+    """Return the ratings that make the preferences most likely; their mean is 0.
+
+    Args:
+        beats: float64[n, n], as `preferences` gives: every pair is compared.
+    """
+    count = len(beats)
+    wins = np.asarray(beats, dtype=np.float64).copy()
+    np.fill_diagonal(wins, 0.0)
+    games = wins + wins.T
+
+    def loss(ratings: Ratings) -> tuple[float, Ratings]:
+        difference = ratings[:, None] - ratings[None, :]
+        likelihood = -(wins * np.logaddexp(0, -difference)).sum()
+        expected = games / (1 + np.exp(-difference))
+        gradient = (wins - expected).sum(axis=1) - PRIOR * ratings
+        return float(PRIOR * (ratings**2).sum() / 2 - likelihood), -gradient
+
+    found = needed("scipy.optimize", EXTRA).minimize(
+        loss, np.zeros(count), jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 1e-15}
+    )
+    return np.asarray(found.x - found.x.mean(), dtype=np.float64)
