@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.errors import ModelUnavailableError, from_os_error
-from taskembed.modelfiles import combined_digest, find_folder
+from taskembed.modelfiles import combined_digest, find_folder, own_adapters
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -81,13 +81,11 @@ def find_adapter(
 
 
 def _own_folder(name: str, model_folder: Path | None) -> Path | None:
-    """Return the adapter's folder inside the model's, as Jina v5 and v3-hf are published."""
+    """Return the folder of an adapter that comes with the model; None when none does."""
     if model_folder is None or not name.replace("-", "").replace("_", "").isalnum():
         return None
-    for folder in (model_folder / "adapters" / name, model_folder / name):
-        if (folder / CONFIG).is_file():
-            return folder
-    return None
+    places = (place / name for place in own_adapters(model_folder))
+    return next((place for place in places if (place / CONFIG).is_file()), None)
 
 
 def _config(name: str, folder: Path) -> dict[str, object]:

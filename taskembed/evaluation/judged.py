@@ -117,6 +117,17 @@ def read_judged(
     return Classes(train, test)
 
 
+def read_ranking(folder: Path) -> Ranking:
+    """Read corpus, queries and judgements of a folder.
+
+    Raises:
+        NotFoundError: there is no corpus.
+        UsageError: queries or judgements are missing.
+        BadInputError: a file cannot be used.
+    """
+    return _ranking(Files(folder), with_corpus=True, notify=lambda _: None)
+
+
 def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:
     return examples[:limit] if limit else examples
 

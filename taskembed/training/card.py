@@ -25,7 +25,7 @@ def card(
     """Return the card as Markdown, with the front matter that model hubs read."""
     rows = "\n".join(
         f"| {item.source.path} | {item.form.name.lower()} | {item.read:,} | {len(item.train):,} "
-        f"| {len(item.dev):,} | {item.source.licence or 'not stated'} |"
+        f"| {len(item.dev):,} | {item.excluded:,} | {item.source.licence or 'not stated'} |"
         for item in examples
     )
     how = ", ".join(
@@ -55,13 +55,17 @@ made-from: {made_from}
 
 ## Data
 
-| file | form | examples | trained on | held back | licence |
-|---|---|---|---|---|---|
+| file | form | examples | trained on | held back | left out | licence |
+|---|---|---|---|---|---|---|
 {rows}
+
+Left out are examples with a text that is judged in an evaluation set, or nearly so:
+{", ".join(recipe.exclude) or "none was looked at"}.
 
 ## Recipe
 
-Task {recipe.task.value}, seed {recipe.seed}; {how}.
+Task {recipe.task.value}, seed {recipe.seed}; {how}. Only {recipe.lora.strength:.0%} of what was
+learnt is saved.
 
 ## Figures
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from taskembed.errors import BadInputError
 from taskembed.examples import Example, Form, read_examples
+from taskembed.training.overlap import KnownTexts, judged_texts, normalised
 from taskembed.training.recipes import Recipe, Source
 
 
@@ -22,6 +23,8 @@ class Examples:
         train: to train on.
         dev: held back; no text of theirs is in `train`.
         read: how many the file has.
+        excluded: how many of those that were drawn were left out, since a text of theirs is one to
+            be judged on.
     """
 
     source: Source
@@ -29,13 +32,14 @@ class Examples:
     train: Sequence[Example]
     dev: Sequence[Example]
     read: int
+    excluded: int
 
 
 def draw_examples(recipe: Recipe, folder: Path) -> list[Examples]:
     """Read the examples of a recipe.
 
     Args:
-        recipe: which files, how many of each, and the seed.
+        recipe: which files, how many of each, what to leave out, and the seed.
         folder: that the files' paths are relative to.
 
     Raises:
@@ -43,33 +47,41 @@ def draw_examples(recipe: Recipe, folder: Path) -> list[Examples]:
         BadRecordError: an example cannot be used; the message names the file and the line.
         BadInputError: a file has too few examples.
     """
-    return [_read(source, recipe.seed, folder) for source in recipe.data]
+    files = [(source, *read_examples(folder / source.path)) for source in recipe.data]
+    known = KnownTexts(judged_texts(folder, recipe.exclude)) if recipe.exclude else None
+    return [_drawn(source, form, examples, known, recipe.seed) for source, form, examples in files]
 
 
-def _read(source: Source, seed: int, folder: Path) -> Examples:
-    path = folder / source.path
-    form, examples = read_examples(path)
+def _drawn(
+    source: Source, form: Form, examples: Sequence[Example], known: KnownTexts | None, seed: int
+) -> Examples:
     generator = random.Random(f"{seed} {source.path}")  # noqa: S311  # draws, not secrets
-    drawn = list(examples)
-    generator.shuffle(drawn)
-    dev = drawn[: source.dev]
-    held_back = {_text_key(text) for example in dev for text in example.texts}
-    train = [
-        example
-        for example in drawn[source.dev :]
-        if not any(_text_key(text) in held_back for text in example.texts)
-    ]
-    if source.limit:
-        train = train[: source.limit]
+    order = list(examples)
+    generator.shuffle(order)
+    dev: list[Example] = []
+    train: list[Example] = []
+    held_back: set[str] = set()
+    excluded = 0
+    for example in order:
+        if source.limit and len(train) == source.limit:
+            break
+        plain = {normalised(text) for text in example.texts}
+        if plain & held_back:
+            continue
+        if known and any(known.match(text) for text in example.texts):
+            excluded += 1
+        elif len(dev) < source.dev:
+            dev.append(example)
+            held_back |= plain
+        else:
+            train.append(example)
     if not train:
         raise BadInputError(
-            f"{path}: it has {len(drawn):,} examples, and {source.dev:,} are held back",
-            hint="a smaller dev in the recipe, or more examples",
+            f"{source.path}: none of {len(order):,} examples is left to train on: {len(dev):,} are "
+            f"held back, {excluded:,} are among what is to be judged on"
         )
     if form is Form.LABELLED and len({example.label for example in train}) < 2:  # noqa: PLR2004
-        raise BadInputError(f"{path}: its examples have one label, so nothing tells them apart")
-    return Examples(source, form, train, dev, len(drawn))
-
-
-def _text_key(text: str) -> str:
-    return " ".join(text.casefold().split())
+        raise BadInputError(
+            f"{source.path}: its examples have one label, so nothing tells them apart"
+        )
+    return Examples(source, form, train, dev, len(order), excluded)

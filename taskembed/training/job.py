@@ -22,7 +22,7 @@ from taskembed.adapters import CONFIG
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
 from taskembed.extras import needed
 from taskembed.modelfiles import ModelFiles, find_model, saved_prompts, saved_suffix
-from taskembed.models import ModelSpec, resolve
+from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import EngineSettings, device_of
 from taskembed.training.card import card
 from taskembed.training.draws import Examples, draw_examples
@@ -115,8 +115,6 @@ def train(
 
 
 def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSpec]:
-    from taskembed.models import find_family
-
     family = find_family(recipe.model)
     if family and family.hosted:
         raise ModelUnavailableError(
@@ -129,9 +127,16 @@ def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSp
         offline=settings.offline,
         notify=settings.notify,
     )
+    stated = Stated(
+        query_prompt=recipe.query_prompt,
+        document_prompt=recipe.document_prompt,
+        adapter="",  # the base is trained, not what another adapter made of it
+        family=recipe.family,
+    )
     spec = resolve(
         recipe.model,
         recipe.task,
+        stated,
         saved_prompts=saved_prompts(files.folder),
         saved_suffix=saved_suffix(files.folder),
     )

@@ -23,7 +23,7 @@ ELO = 400 / np.log(10)  # an Elo point is 1/ELO of a rating
 EXTRA = "train"
 # What each rating is held to 0 by: without it a document that wins always would be rated infinite.
 # It is the precision of a normal prior.
-PRIOR = 1e-3
+PRIOR = 1e-4
 LEAST = 1e-6  # a score is kept so far from 0 and 1, where it has no logit
 
 Matrix = npt.NDArray[np.float64]  # float64[n, n]

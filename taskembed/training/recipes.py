@@ -48,12 +48,16 @@ class Lora:
         alpha: what they add is multiplied by alpha / rank.
         dropout: share of the adapter's inputs that is left out of a step.
         targets: the names of the linear layers; none for all: attention and MLP projections.
+        strength: how much of what was learnt is saved. Half way between base and tuned model, much
+            of the gain is kept, and what the base could do elsewhere is not lost (WiSE-FT:
+            https://arxiv.org/abs/2109.01903).
     """
 
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
     targets: tuple[str, ...] = ()
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,15 @@ class Recipe:
         task: what the adapter is for: its prompts are the space's.
         data: the files of examples.
         model: the base.
+        family: the known family that a folder's model is of.
+        query_prompt: instead of the known one.
+        document_prompt: instead of the known one.
         name: of the adapter; the task's when not given.
         licence: of the adapter.
         seed: of every draw.
         note: a sentence for the card.
+        exclude: folders of data to be judged on, such as "retrieval/*": an example with a text that
+            is one of theirs, or nearly, is left out.
         lora: the adapter's shape.
         training: how it is trained.
     """
@@ -110,10 +119,14 @@ class Recipe:
     task: Task
     data: tuple[Source, ...]
     model: str = "minilm"
+    family: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
     name: str = ""
     licence: str = ""
     seed: int = 42
     note: str = ""
+    exclude: tuple[str, ...] = ()
     lora: Lora = field(default_factory=Lora)
     training: Training = field(default_factory=Training)
 
@@ -183,7 +196,7 @@ def _converted(value: object, type_name: str, where: str) -> object:
             return tuple(value)
         case "tuple[str, ...]", list() if all(isinstance(item, str) for item in value):
             return tuple(value)
-    expected = {"str": str, "int": int, "bool": bool}.get(type_name)
+    expected = {"str": str, "str | None": str, "int": int}.get(type_name)
     if expected is None and type_name.startswith(("float", "tuple[int", "tuple[str")):
         raise ValueError(f"{where} is not a {type_name}: {value!r}")
     if expected is not None and type(value) is not expected:
@@ -197,6 +210,7 @@ def _check(recipe: Recipe) -> None:
         "lora: rank": lora.rank < 1,
         "lora: alpha": lora.alpha < 1,
         "lora: dropout": not 0 <= lora.dropout < 1,
+        "lora: strength": not 0 < lora.strength <= 1,
         "training: steps": training.steps < 1,
         "training: batch": training.batch < 2,  # noqa: PLR2004  # one example has no other
         "training: mini_batch": training.mini_batch < 1,

@@ -12,7 +12,6 @@ Importing this module imports torch.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,10 +35,11 @@ from sentence_transformers.base.sampler import (
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.util import mine_hard_negatives
 from torch import nn
+from torch.utils.data import SubsetRandomSampler
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from taskembed.adapters import CONFIG, WEIGHTS
+from taskembed.adapters import WEIGHTS
 from taskembed.errors import UsageError
 from taskembed.examples import Form
 from taskembed.loader import load_sentence_transformer, quiet
@@ -128,7 +128,6 @@ def train_adapter(  # noqa: PLR0913  # each is one thing that a training needs
     """
     started = time.monotonic()
     model = load_sentence_transformer(files, trust_remote_code=trust_remote_code)
-    model.model_card_data.generate_widget_examples = False  # the card is ours: see card.py
     _prepare(model, recipe, spec)
     datasets = {
         f"data{number}": _dataset(item, model, recipe, spec)
@@ -155,16 +154,17 @@ def train_adapter(  # noqa: PLR0913  # each is one thing that a training needs
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     state = trainer.state
     best = Path(str(state.best_model_checkpoint))
-    output.mkdir(parents=True, exist_ok=True)
-    halved = {name: value.half() for name, value in load_file(best / WEIGHTS).items()}
-    save_file(halved, output / WEIGHTS)  # half the size; the dev score does not change
-    shutil.copyfile(best / CONFIG, output / CONFIG)  # last: it makes the folder an adapter
+    trainer.load_adapter(best)
+    _weaken(backbone, recipe.lora.strength)
+    with quiet():
+        score = float(trainer.evaluate()[DEV_SCORE])
+    save_adapter(model, output, halved=True)
     history = [entry for entry in state.log_history if DEV_SCORE in entry]
     return Trained(
         step=int(best.name.rpartition("-")[2]),
         steps=state.global_step,
         base_score=float(history[0][DEV_SCORE]),
-        score=float(state.best_metric or 0.0),
+        score=score,
         seconds=time.monotonic() - started,
         parameters=sum(p.numel() for p in backbone.parameters() if p.requires_grad),
     )
@@ -179,27 +179,45 @@ def last_checkpoint(work: Path) -> Path | None:
 class _AdapterTrainer(SentenceTransformerTrainer):
     """A trainer whose checkpoints hold the adapter alone, as safetensors."""
 
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Leave it out: the card is ours, see card.py."""
+
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         del state_dict
         save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ANN401  # transformers'
         del model
-        weights = load_file(Path(resume_from_checkpoint) / WEIGHTS)
+        self.load_adapter(Path(resume_from_checkpoint))
+
+    def load_adapter(self, checkpoint: Path) -> None:
+        """Put a checkpoint's adapter into the model."""
+        weights = load_file(checkpoint / WEIGHTS)
         set_peft_model_state_dict(self.model[0].auto_model, _without_prefix(weights))
 
 
 _PREFIX = "base_model.model."  # before every name in an adapter's file
 
 
-def save_adapter(model: SentenceTransformer, folder: Path) -> None:
-    """Save the adapter of a model as PEFT does."""
+def save_adapter(model: SentenceTransformer, folder: Path, *, halved: bool = False) -> None:
+    """Save the adapter of a model as PEFT does; in fp16, where the space counts, when `halved`."""
     folder.mkdir(parents=True, exist_ok=True)
     first: Any = model[0]
-    first.auto_model.peft_config[_ADAPTER].save_pretrained(str(folder))
     weights = get_peft_model_state_dict(first.auto_model)
     named = {_PREFIX + name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    if halved:
+        named = {name: value.half() for name, value in named.items()}
     save_file(named, folder / WEIGHTS)
+    # last: it makes the folder an adapter
+    first.auto_model.peft_config[_ADAPTER].save_pretrained(str(folder))
+
+
+def _weaken(backbone: nn.Module, strength: float) -> None:
+    """Multiply what the adapter adds to the base's weights."""
+    with torch.no_grad():
+        for name, value in backbone.named_parameters():
+            if "lora_B" in name:
+                value.mul_(strength)
 
 
 def _without_prefix(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -373,15 +391,21 @@ def _arguments(
     )
 
 
-def _sampler(dataset: Dataset, batch_size: int, **options: Any) -> DefaultBatchSampler:  # noqa: ANN401  # the trainer's
+def _sampler(
+    dataset: Dataset,
+    batch_size: int,
+    *,
+    generator: torch.Generator,
+    **options: Any,  # noqa: ANN401  # the trainer's
+) -> DefaultBatchSampler:
     """Choose how batches are drawn: labels need two of a kind, pairs no text twice."""
     columns = set(dataset.column_names)
-    kind: type[DefaultBatchSampler] = DefaultBatchSampler
     if "label" in columns:
-        kind = GroupByLabelBatchSampler
-    elif "anchor" in columns:
-        kind = NoDuplicatesBatchSampler
-    return kind(dataset, batch_size=batch_size, **options)
+        return GroupByLabelBatchSampler(dataset, batch_size, generator=generator, **options)
+    if "anchor" in columns:
+        return NoDuplicatesBatchSampler(dataset, batch_size, generator=generator, **options)
+    rows = SubsetRandomSampler(range(len(dataset)), generator=generator)
+    return DefaultBatchSampler(rows, batch_size, generator=generator, **options)
 
 
 class _Reporter(TrainerCallback):

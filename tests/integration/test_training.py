@@ -1,0 +1,361 @@
+"""`train` and `distill`, on a tiny model: what is saved is what was scored, whatever interrupts."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from taskembed.encoder import load_encoder
+from taskembed.errors import StoppedError
+from taskembed.examples import read_examples
+from taskembed.models import Stated
+from taskembed.runtime import EngineSettings
+from taskembed.space import PromptType, Task
+from taskembed.training.distill import distill
+from taskembed.training.draws import draw_examples
+from taskembed.training.job import train
+from taskembed.training.recipes import read_recipe
+from taskembed.training.trainer import Progress
+from taskembed.vectors import Floats
+from tests import tiny_models
+from tests.conftest import Run
+from tests.fakes import SPACE, HashEncoder
+
+WORDS = tiny_models.WORDS[2].split()
+SETTINGS = """
+[lora]
+rank = 4
+alpha = 16
+[training]
+steps = 24
+batch = 8
+mini_batch = 8
+learning_rate = 2e-2
+eval_steps = 8
+max_length = 32
+precision = "fp32"
+"""
+
+
+def recipe(folder: Path, *, task: str = "retrieval", data: str = "", settings: str = "") -> Path:
+    path = folder / "recipe.toml"
+    prompts = 'query_prompt = "query "\n'
+    if task in {"retrieval", "code"}:
+        prompts += 'document_prompt = "passage "\n'
+    path.write_text(
+        f'task = "{task}"\nmodel = "{folder / "model"}"\nlicence = "MIT"\n{prompts}'
+        f'[[data]]\npath = "data.jsonl"\nlicence = "CC0-1.0"\ndev = 10\n{data}'
+        + (settings or SETTINGS)
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """A tiny model's sums take longer to share among threads than to do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny_models.save_bert(tmp_path / "model", pooling="mean")
+    return tmp_path
+
+
+def write(folder: Path, records: Sequence[object]) -> Path:
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def pairs() -> list[dict[str, object]]:
+    generator = random.Random(0)
+    made: dict[str, dict[str, object]] = {}
+    while len(made) < 60:
+        words = generator.sample(WORDS, 3)
+        anchor = " ".join(words)
+        made[anchor] = {"anchor": anchor, "positive": " ".join(reversed(words))}
+    return list(made.values())
+
+
+def scored() -> list[dict[str, object]]:
+    generator = random.Random(0)
+    made: list[dict[str, object]] = []
+    for _ in range(60):
+        first, second = generator.sample(WORDS, 4), generator.sample(WORDS, 4)
+        shared = len({*first} & {*second})
+        made.append({"sentence1": " ".join(first), "sentence2": " ".join(second), "score": shared})
+    return made
+
+
+def labelled() -> list[dict[str, object]]:
+    generator = random.Random(0)
+    texts = {" ".join(generator.sample(WORDS, 4)) for _ in range(80)}
+    return [{"text": text, "label": str("fox" in text)} for text in sorted(texts)]
+
+
+def rated() -> list[dict[str, object]]:
+    return [
+        {
+            "query": pair["anchor"],
+            "documents": [pair["positive"], "potions", "seven wizards"],
+            "ratings": [1.5, -1.0, -0.5],
+        }
+        for pair in pairs()
+    ]
+
+
+def settings(cache: Path, said: list[str] | None = None) -> EngineSettings:
+    notify = (said if said is not None else []).append
+    return EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache, notify=notify)
+
+
+Make = Callable[[], list[dict[str, object]]]
+
+
+@pytest.mark.parametrize(
+    ("task", "make", "data"),
+    [
+        ("retrieval", pairs, ""),
+        ("code", pairs, "negatives = 2\n"),
+        ("similarity", scored, ""),
+        ("classification", labelled, ""),
+        ("clustering", labelled, ""),
+        ("retrieval", rated, ""),
+    ],
+    ids=["pairs", "mined", "scored", "labelled", "clusters", "rated"],
+)
+def test_every_form_is_learnt_from(
+    run: Run, folder: Path, cache: Path, task: str, make: Make, data: str
+) -> None:
+    write(folder, make())
+    path = recipe(folder, task=task, data=data)
+    done = run("train", path, "--data", folder, "--output", folder / "out", "--json")
+    assert done.code == 0, done.err
+    found = done.json
+    assert isinstance(found, dict)
+    assert (found["task"], found["trained"], found["steps"]) == (task, True, 24)
+    assert found["score"] > found["base_score"]
+    adapter = Path(str(found["adapter"]))
+    assert sorted(path.name for path in adapter.iterdir()) == [
+        *("README.md", "adapter_config.json", "adapter_model.safetensors", "recipe.toml")
+    ]
+    assert not list((folder / "out").glob(".*"))
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"]) == ("LORA", 4)
+    assert config["base_model_name_or_path"] == str(folder / "model")
+    words = ("--model", folder / "model", "--adapter", adapter, "--index", folder / "index")
+    prompts = ("--query-prompt", "", "--document-prompt", "")
+    (folder / "corpus.jsonl").write_text('{"id": "a", "text": "fox"}\n')
+    done = run("index", folder / "corpus.jsonl", "--task", task, *words, *prompts)
+    assert done.code == 0, done.err
+
+
+def test_what_is_saved_is_what_was_scored(folder: Path, cache: Path) -> None:
+    """The dev score, computed again from the saved adapter by the encoder that will use it."""
+    write(folder, scored())
+    path = recipe(
+        folder, task="similarity", settings=SETTINGS.replace("rank", "strength = 0.5\nrank")
+    )
+    job = train(path, data=folder, output=folder / "out", settings=settings(cache))
+    assert job.trained is not None
+    dev = draw_examples(read_recipe(path), folder)[0].dev
+    for adapter, score in {str(job.folder): job.trained.score, "": job.trained.base_score}.items():
+        stated = Stated(query_prompt="query ", adapter=adapter)
+        encoder = load_encoder(
+            str(folder / "model"), Task.SIMILARITY, stated=stated, settings=settings(cache)
+        )
+        first, second = (
+            encoder.encode([item.texts[side] for item in dev], PromptType.QUERY).vectors
+            for side in (0, 1)
+        )
+        from scipy.stats import spearmanr
+
+        cosines = (first * second).sum(axis=1)
+        expected = spearmanr([item.score for item in dev], cosines).statistic
+        assert score == pytest.approx(expected, abs=0.02)  # fp16 may swap two that are equal
+    card = (job.folder / "README.md").read_text()
+    assert f"base {job.trained.base_score:.4f},\nadapter {job.trained.score:.4f}" in card
+    assert "| data.jsonl | scored | 60 | 50 | 10 | 0 | CC0-1.0 |" in card
+    assert "licence: MIT" in card
+    assert "strength 0.5" in card
+
+
+def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(folder: Path, cache: Path) -> None:
+    write(folder, pairs())
+    path = recipe(folder)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 16:
+            raise StoppedError("stopped by SIGTERM", signal_number=15)
+
+    whole = train(path, data=folder, output=folder / "whole", settings=settings(cache))
+    said: list[str] = []
+    with pytest.raises(StoppedError):
+        train(
+            path,
+            data=folder,
+            output=folder / "halves",
+            settings=settings(cache),
+            on_progress=stop,
+        )
+    steps: list[int] = []
+    halves = train(
+        path,
+        data=folder,
+        output=folder / "halves",
+        settings=settings(cache, said),
+        on_progress=lambda progress: steps.append(progress.step),
+    )
+    assert said == [f"going on from the last checkpoint in {folder}/halves/.retrieval-work"]
+    assert min(steps) > 0  # it did not begin anew
+    assert whole.trained is not None
+    assert halves.trained is not None
+    assert halves.trained.base_score == whole.trained.base_score
+    one, other = (load_file(job.folder / "adapter_model.safetensors") for job in (whole, halves))
+    assert one.keys() == other.keys()
+    assert max(float(np.abs(one[name] - other[name]).max()) for name in one) < 1e-3
+
+
+def test_the_same_command_again_does_nothing_and_another_is_refused(run: Run, folder: Path) -> None:
+    write(folder, pairs())
+    path = recipe(folder, settings=SETTINGS.replace("24", "8"))
+    words = ("train", path, "--data", folder, "--output", folder / "out")
+    done = run(*words)
+    assert done.code == 0, done.err
+    adapter = folder / "out" / "retrieval"
+    assert done.out.startswith(f"{adapter}: dev score ")
+    assert "step 0 of 8: dev score " in done.err
+    before = (adapter / "adapter_model.safetensors").stat().st_mtime_ns
+    done = run(*words)
+    assert (done.code, done.out) == (
+        0,
+        f"{adapter} is there already, made from the same recipe, data and base\n",
+    )
+    assert (adapter / "adapter_model.safetensors").stat().st_mtime_ns == before
+    write(folder, pairs()[:-1])
+    done = run(*words)
+    assert done.code == 2
+    assert f"error: {adapter} holds an adapter that was made from something else" in done.err
+    assert "hint: remove it, or give another --output" in done.err
+
+
+def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path, cache: Path) -> None:
+    write(folder, pairs())
+    work = folder / "out" / ".retrieval-work"
+    (work / "checkpoint-8").mkdir(parents=True)
+    (work / "checkpoint-8" / "trainer_state.json").write_text("{}")
+    said: list[str] = []
+    path = recipe(folder, settings=SETTINGS.replace("24", "8"))
+    train(path, data=folder, output=folder / "out", settings=settings(cache, said))
+    assert said == [f"the recipe, its data or its base has changed: {work} begins anew"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (("licence", "license"), 2, 'unknown key "license"'),
+        (("data.jsonl", "none.jsonl"), 66, "no such file or folder: "),
+        (("rank = 4", 'targets = ["nothing"]'), 2, "the recipe does not fit "),
+        (('model = "', 'model = "/none'), 69, "there is no model '/none"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    run: Run, folder: Path, change: tuple[str, str], code: int, message: str
+) -> None:
+    write(folder, pairs())
+    path = recipe(folder)
+    path.write_text(path.read_text().replace(*change))
+    done = run("train", path, "--data", folder, "--output", folder / "out")
+    assert done.code == code, done.err
+    assert message in done.err
+    assert not (folder / "out" / "retrieval").exists()
+
+
+def test_a_bad_example_is_named_by_file_and_line(run: Run, folder: Path) -> None:
+    path = write(folder, [*pairs(), {"anchor": "a", "positive": 7}])
+    done = run("train", recipe(folder), "--data", folder, "--output", folder / "out")
+    assert done.code == 65
+    assert f'{path}:61: the field "positive" is not a text, or empty' in done.err
+
+
+def test_a_hosted_model_cannot_be_trained(run: Run, folder: Path) -> None:
+    write(folder, pairs())
+    path = recipe(folder)
+    path.write_text(path.read_text().replace(str(folder / "model"), "text-embedding-3-small"))
+    done = run("train", path, "--data", folder, "--output", folder / "out")
+    assert done.code == 69
+    assert "text-embedding-3-small is behind a server" in done.err
+
+
+class WordJudge:
+    """Thinks that a document is relevant as far as it shares words with the query."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+        self.asked: list[str] = []
+
+    def scores(self, query: str, texts: Sequence[str]) -> Floats:
+        self.asked.append(query)
+        words = set(query.split())
+        shared = [len(words & set(text.split())) / len(words) for text in texts]
+        return np.asarray([0.1 + 0.8 * self.weight * share for share in shared], np.float32)
+
+
+def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
+    path = write(folder, pairs())
+    output = folder / "rated.jsonl"
+    encoder = HashEncoder(SPACE)
+    judge = WordJudge()
+    done = distill(path, encoder, [judge, WordJudge(0.5)], output, candidates=4)
+    assert (done.queries, done.before, done.agreed) == (60, 0, 1.0)
+    form, examples = read_examples(output)
+    assert form.name == "RATED"
+    for example, pair in zip(examples, pairs(), strict=True):
+        assert example.texts[:2] == (pair["anchor"], pair["positive"])
+        assert len(set(example.texts[1:])) == 4
+        assert sum(example.ratings) == pytest.approx(0, abs=1e-4)
+        assert max(example.ratings) == example.ratings[0]
+    whole = output.read_bytes()
+    output.write_bytes(whole[: len(whole) // 2])  # as a killed run leaves it: within a line
+    left = whole[: len(whole) // 2].count(b"\n")
+    judge = WordJudge()
+    done = distill(path, encoder, [judge, WordJudge(0.5)], output, candidates=4)
+    assert (done.queries, done.before) == (60, left)
+    assert len(judge.asked) == 60 - left
+    assert output.read_bytes() == whole
+
+
+def test_ratings_of_other_pairs_are_kept(run: Run, folder: Path) -> None:
+    path = write(folder, pairs())
+    output = folder / "rated.jsonl"
+    distill(path, HashEncoder(SPACE), [WordJudge()], output, candidates=4)
+    before = output.read_bytes()
+    write(folder, list(reversed(pairs())))
+    words = ("distill", path, "--teacher", "none/none", "--offline", "--output", output)
+    done = run(*words)
+    assert done.code == 69  # there is no such reranker; nothing was touched
+    assert output.read_bytes() == before
+    from taskembed.errors import UsageError
+
+    with pytest.raises(UsageError, match="has ratings of other pairs"):
+        distill(path, HashEncoder(SPACE), [WordJudge()], output, candidates=4)
+    assert output.read_bytes() == before
+
+
+def test_too_few_documents_cannot_be_compared(folder: Path) -> None:
+    from taskembed.errors import BadInputError
+
+    path = write(folder, pairs()[:3])
+    with pytest.raises(BadInputError, match="4 candidates of 3 documents cannot be compared"):
+        distill(path, HashEncoder(SPACE), [WordJudge()], folder / "rated.jsonl", candidates=4)

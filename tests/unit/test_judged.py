@@ -1,0 +1,145 @@
+"""Data with judgements: what is read, and what is refused, by file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
+from taskembed.evaluation.judged import (
+    Classes,
+    Clusters,
+    Files,
+    Pairs,
+    Ranking,
+    read_judged,
+    read_judgements,
+)
+from taskembed.space import Task
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    folder = tmp_path / "set"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text(
+        '{"_id": "a", "title": "T", "text": "one"}\n{"_id": "b", "title": "", "text": "two"}\n'
+    )
+    (folder / "queries.jsonl").write_text(
+        '{"_id": "q1", "text": "first"}\n{"_id": "q2", "text": "second"}\n'
+        '{"_id": "unjudged", "text": "third"}\n'
+    )
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq2\tb\t1\nq1\ta\t2\nlost\ta\t1\n"
+    )
+    return folder
+
+
+def test_a_folder_as_beir_has_it(beir: Path) -> None:
+    said: list[str] = []
+    data = read_judged(Task.RETRIEVAL, Files(beir), notify=said.append)
+    assert isinstance(data, Ranking)
+    assert [item.doc_id for item in data.documents or ()] == ["a", "b"]
+    assert [item.text for item in data.documents or ()] == ["T one", "two"]
+    assert [query.query_id for query in data.queries] == ["q1", "q2"]
+    assert data.judgements == {"q1": {"a": 2}, "q2": {"b": 1}}
+    assert said == [f"note: 1 judged queries are not in {beir}/queries.jsonl: they are left out"]
+
+
+def test_the_first_judged_queries(beir: Path) -> None:
+    data = read_judged(Task.CODE, Files(beir, limit=1))
+    assert isinstance(data, Ranking)
+    assert data.judgements == {"q1": {"a": 2}}
+
+
+def test_files_in_other_places(beir: Path, tmp_path: Path) -> None:
+    queries, qrels = tmp_path / "q.tsv", tmp_path / "judged.txt"
+    queries.write_text("7\tseventh\n")
+    qrels.write_text("7 0 b 1\n7 0 a 0\n")
+    data = read_judged(Task.RETRIEVAL, Files(beir / "corpus.jsonl", queries, qrels))
+    assert isinstance(data, Ranking)
+    assert data.judgements == {"7": {"b": 1, "a": 0}}
+    without = read_judged(Task.RETRIEVAL, Files(None, queries, qrels), with_corpus=False)
+    assert isinstance(without, Ranking)
+    assert without.documents is None
+
+
+def test_pairs_classes_and_clusters(tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text('{"sentence1": "a", "sentence2": "b", "score": "2.5"}\n')
+    labelled = '{"text": "a", "label": 1}\n{"text": "b", "label": 1}\n'
+    for name in ("train", "test", "texts"):
+        (tmp_path / f"{name}.jsonl").write_text(labelled)
+    pairs = read_judged(Task.SIMILARITY, Files(tmp_path))
+    assert isinstance(pairs, Pairs)
+    assert pairs.examples[0].score == 2.5
+    classes = read_judged(Task.CLASSIFICATION, Files(tmp_path, limit=1))
+    assert isinstance(classes, Classes)
+    assert (len(classes.train), len(classes.test)) == (2, 1)
+    clusters = read_judged(Task.CLUSTERING, Files(tmp_path / "texts.jsonl"))
+    assert isinstance(clusters, Clusters)
+    assert [item.label for item in clusters.examples] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("q1\ta", "it is not a query, a document and a relevance"),
+        ("q1 0 a 1 more", "it is not a query, a document and a relevance"),
+        ("q1\ta\tyes", "the relevance is not a number: 'yes'"),
+    ],
+)
+def test_what_is_no_judgement_is_refused_by_its_line(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    path = tmp_path / "qrels.tsv"
+    path.write_text(f"q1\ta\t1\n{line}\n")
+    with pytest.raises(BadInputError) as refusal:
+        read_judgements(path)
+    assert refusal.value.message == f"{path}:2: {reason}"
+
+
+def test_judgements_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "qrels.tsv"
+    path.write_text("query-id\tcorpus-id\tscore\n")
+    with pytest.raises(BadInputError, match=r"qrels\.tsv: it has no judgements"):
+        read_judgements(path)
+
+
+def refused(task: Task, files: Files) -> TaskembedError:
+    with pytest.raises(TaskembedError) as refusal:
+        read_judged(task, files)
+    return refusal.value
+
+
+def test_what_is_missing_is_named(beir: Path, tmp_path: Path) -> None:
+    error = refused(Task.RETRIEVAL, Files(beir / "corpus.jsonl"))
+    assert isinstance(error, UsageError)
+    assert error.message == "the queries are missing"
+    assert error.hint == "--queries FILE, or a folder with them"
+    files = Files(None, beir / "queries.jsonl", beir / "qrels/test.tsv")
+    assert refused(Task.RETRIEVAL, files).message == "the corpus is missing"
+    error = refused(Task.SIMILARITY, Files(beir))
+    assert isinstance(error, NotFoundError)
+    assert error.message == f"no pairs in the folder {beir}"
+    assert refused(Task.CLUSTERING, Files(None)).message == "for clustering, name the data"
+
+
+def test_judgements_of_other_queries_are_refused(beir: Path, tmp_path: Path) -> None:
+    qrels = tmp_path / "qrels.tsv"
+    qrels.write_text("z\ta\t1\n")
+    message = refused(Task.RETRIEVAL, Files(beir, qrels=qrels)).message
+    assert message == f"{qrels} judges no query of {beir}/queries.jsonl"
+
+
+def test_two_files_of_one_name_are_refused(beir: Path) -> None:
+    (beir / "queries.tsv").write_text("q1\tfirst\n")
+    message = refused(Task.RETRIEVAL, Files(beir)).message
+    assert message == f"{beir} has queries.jsonl and queries.tsv"
+
+
+def test_a_label_that_nothing_teaches_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"text": "a", "label": "x"}\n')
+    (tmp_path / "test.jsonl").write_text('{"text": "a", "label": "y"}\n')
+    message = refused(Task.CLASSIFICATION, Files(tmp_path)).message
+    assert message == f"{tmp_path}: no text to train on has the label 'y'"

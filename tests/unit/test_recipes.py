@@ -1,0 +1,227 @@
+"""Recipes, examples, and which of them are trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
+from taskembed.examples import Form, read_examples
+from taskembed.space import Task
+from taskembed.training.draws import draw_examples
+from taskembed.training.recipes import parse_recipe, read_recipe
+
+RECIPE = """\
+task = "sts"
+model = "minilm"
+seed = 7
+exclude = ["judged/*"]
+[[data]]
+path = "pairs.jsonl"
+dev = 2
+[lora]
+rank = 4
+strength = 0.5
+[training]
+learning_rate = 1
+matryoshka = [128]
+"""
+
+
+def test_what_a_recipe_says_and_leaves_out() -> None:
+    text = RECIPE.replace("learning_rate = 1", "learning_rate = 1e-3")
+    recipe = parse_recipe(text)
+    assert recipe.task is Task.SIMILARITY
+    assert (recipe.seed, recipe.exclude) == (7, ("judged/*",))
+    assert (recipe.data[0].path, recipe.data[0].dev, recipe.data[0].limit) == ("pairs.jsonl", 2, 0)
+    assert (recipe.lora.rank, recipe.lora.alpha, recipe.lora.strength) == (4, 32, 0.5)
+    assert recipe.training.matryoshka == (128,)
+    assert (recipe.training.batch, recipe.training.learning_rate) == (64, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('task = "sts"', "", 'it has no "task"'),
+        ('task = "sts"', 'task = "chess"', "'chess' is not a task"),
+        ('task = "sts"', "task = 1", '"task" is not a text'),
+        ("[[data]]", "[data]", '"data" is not a list of tables: write [[data]]'),
+        ('path = "pairs.jsonl"', "", 'data 1: no key "path"'),
+        ("dev = 2", 'dev = "2"', "data 1: \"dev\" is not a int: '2'"),
+        ("dev = 2", "", '"data: dev" makes no sense: some examples must be held back'),
+        ("rank = 4", "rang = 4", 'lora: unknown key "rang"; there are rank, alpha, dropout'),
+        ("rank = 4", "rank = 0", '"lora: rank" makes no sense'),
+        ("rank = 4", "rank = true", 'lora: "rank" is not a int: True'),
+        ("strength = 0.5", "strength = 0", '"lora: strength" makes no sense'),
+        ("learning_rate = 1", "learning_rate = 2", '"training: learning_rate" makes no sense'),
+        ("[128]", '["128"]', "training: \"matryoshka\" is not a tuple[int, ...]: ['128']"),
+        ("[128]", "[128]\nprecision = 'fp8'", '"training: precision" makes no sense'),
+        ("seed = 7", "seed = = 7", "Invalid value"),
+    ],
+)
+def test_what_is_no_recipe_is_refused_by_its_key(
+    tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    path = tmp_path / "recipe.toml"
+    right = RECIPE.replace("learning_rate = 1", "learning_rate = 0.1")
+    old = "learning_rate = 0.1" if old == "learning_rate = 1" else old
+    path.write_text(right.replace(old, new))
+    with pytest.raises(UsageError) as refusal:
+        read_recipe(path)
+    assert refusal.value.message.startswith(f"{path}: {reason}")
+
+
+def test_the_recipes_of_the_bundled_adapters_are_recipes() -> None:
+    paths = sorted((Path(__file__).parents[2] / "docs" / "recipes").glob("minilm-*.toml"))
+    assert [read_recipe(path).task.value for path in paths] == [
+        *("classification", "clustering", "code", "retrieval", "similarity")
+    ]
+
+
+def write(path: Path, *records: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_what_a_file_holds_is_told_by_its_fields(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    cases: list[tuple[dict[str, Any], Form]] = [
+        ({"anchor": "a", "positive": "b", "negative": "c"}, Form.PAIRS),
+        ({"sentence1": "a", "sentence2": "b", "score": 0.5}, Form.SCORED),
+        ({"text": "a", "label": 3}, Form.LABELLED),
+        ({"query": "a", "documents": ["b", "c"], "ratings": [1, -1.5]}, Form.RATED),
+    ]
+    read = {form: read_examples(write(path, record)) for record, form in cases}
+    assert {form: found for form, (found, _) in read.items()} == {form: form for form in Form}
+    assert read[Form.PAIRS][1][0].texts == read[Form.RATED][1][0].texts == ("a", "b", "c")
+    assert read[Form.SCORED][1][0].score == 0.5
+    assert read[Form.LABELLED][1][0].label == "3"
+    assert read[Form.RATED][1][0].ratings == (1.0, -1.5)
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "pairs": {"anchor": "a", "positive": "b"},
+    "scored": {"sentence1": "a", "sentence2": "b", "score": 1},
+    "labelled": {"text": "a", "label": "x"},
+    "rated": {"query": "a", "documents": ["b", "c"], "ratings": [1, 0]},
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "changes", "reason"),
+    [
+        ("pairs", {"positive": ""}, 'the field "positive" is not a text, or empty'),
+        ("pairs", {"anchor": None}, 'the field "anchor" is not a text, or empty'),
+        ("pairs", {"negative": "c"}, "it has 3 texts, and those before have 2"),
+        ("scored", {"score": "high"}, "the field \"score\" is not a number: 'high'"),
+        ("scored", {"score": True}, 'the field "score" is not a number: True'),
+        ("labelled", {"label": None}, 'the field "label" is not a text, or empty: None'),
+        ("rated", {"ratings": [1]}, "it has 2 documents and 1 ratings"),
+        ("rated", {"ratings": [1, "2"]}, 'the field "ratings" has what is no number'),
+        ("rated", {"documents": ["b", ""]}, 'the field "documents" has what is no text, or empty'),
+        ("rated", {"documents": "b"}, 'the fields "documents" and "ratings" are not lists'),
+    ],
+)
+def test_a_bad_example_is_refused_by_its_line(
+    tmp_path: Path, form: str, changes: dict[str, Any], reason: str
+) -> None:
+    good = GOOD[form]
+    path = write(tmp_path / "a.jsonl", good, {**good, **changes})
+    with pytest.raises(BadInputError) as refusal:
+        read_examples(path)
+    assert refusal.value.message == f"{path}:2: {reason}"
+
+
+def test_what_is_no_example_at_all(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"id": "a", "text": "b"})
+    with pytest.raises(BadInputError) as refusal:
+        read_examples(path)
+    assert refusal.value.message == (
+        f"{path}:1: it has not the fields of an example: anchor, positive; or sentence1, "
+        "sentence2, score; or text, label; or query, documents, ratings"
+    )
+    with pytest.raises(BadInputError, match=r"of an example: text, label$"):
+        read_examples(path, Form.LABELLED)
+    with pytest.raises(BadInputError, match=r"empty\.jsonl: it has no examples"):
+        read_examples(write(tmp_path / "empty.jsonl"))
+    with pytest.raises(NotFoundError):
+        read_examples(tmp_path / "none.jsonl")
+
+
+def recipe_of(*lines: str) -> str:
+    return "\n".join(['task = "retrieval"', *lines])
+
+
+def test_examples_are_drawn_by_the_seed_and_held_back(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", *({"anchor": f"q{n}", "positive": f"d{n}"} for n in range(50)))
+    text = recipe_of("[[data]]", 'path = "a.jsonl"', "dev = 5", "limit = 20")
+    first, again = (draw_examples(parse_recipe(text), tmp_path)[0] for _ in range(2))
+    assert first == again
+    assert (len(first.train), len(first.dev), first.read, first.excluded) == (20, 5, 50, 0)
+    assert not {item.texts for item in first.train} & {item.texts for item in first.dev}
+    other = draw_examples(parse_recipe("seed = 1\n" + text), tmp_path)[0]
+    assert other.train != first.train
+
+
+def test_no_text_that_is_held_back_is_trained_on(tmp_path: Path) -> None:
+    write(
+        tmp_path / "a.jsonl",
+        *({"anchor": f"question {n}", "positive": f"Answer {n % 5}!"} for n in range(40)),
+        {"anchor": "question 1", "positive": "ANSWER 2"},
+    )
+    text = recipe_of("[[data]]", 'path = "a.jsonl"', "dev = 2")
+    drawn = draw_examples(parse_recipe(text), tmp_path)[0]
+    held_back = {item.texts[1].casefold().strip("!") for item in drawn.dev}
+    assert len(drawn.dev) == 2
+    assert not {item.texts[1].casefold().strip("!") for item in drawn.train} & held_back
+
+
+def test_what_is_judged_on_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "judged" / "sts" / "pairs.jsonl", GOOD["scored"] | {"sentence1": "The end."})
+    ranking = tmp_path / "judged" / "beir"
+    write(
+        ranking / "corpus.jsonl",
+        {"id": "1", "text": "An answer that is long enough to be known again"},
+        {"id": "2", "text": "a distractor"},
+    )
+    write(ranking / "queries.jsonl", {"id": "q", "text": "Which question?"})
+    (ranking / "qrels.tsv").write_text("q\t1\t1\nq\t2\t0\n")
+    write(
+        tmp_path / "a.jsonl",
+        {"anchor": "the END", "positive": "x1"},
+        {"anchor": "x2", "positive": "which question"},
+        {"anchor": "x3", "positive": "An answer that is long enough to be known again and"},
+        {"anchor": "x4", "positive": "a distractor"},
+        {"anchor": "x5", "positive": "x6"},
+    )
+    text = recipe_of('exclude = ["judged/*"]', "[[data]]", 'path = "a.jsonl"', "dev = 1")
+    drawn = draw_examples(parse_recipe(text), tmp_path)[0]
+    assert drawn.excluded == 3
+    anchors = {item.texts[0] for item in (*drawn.train, *drawn.dev)}
+    assert anchors == {"x4", "x5"}  # a document that answers nothing is no judged text
+
+
+@pytest.mark.parametrize(
+    ("records", "lines", "message"),
+    [
+        ([GOOD["pairs"]], [], "a.jsonl: none of 1 examples is left to train on: 1 are held back"),
+        (
+            [{"text": str(n), "label": "x"} for n in range(3)],
+            [],
+            "a.jsonl: its examples have one label, so nothing tells them apart",
+        ),
+        ([GOOD["pairs"]], ['exclude = ["no/*"]'], "no folder of the name "),
+    ],
+)
+def test_too_little_to_train_on_is_refused(
+    tmp_path: Path, records: list[object], lines: list[str], message: str
+) -> None:
+    write(tmp_path / "a.jsonl", *records)
+    text = recipe_of(*lines, "[[data]]", 'path = "a.jsonl"', "dev = 1")
+    with pytest.raises(TaskembedError) as refusal:
+        draw_examples(parse_recipe(text), tmp_path)
+    assert refusal.value.message.startswith(message)
