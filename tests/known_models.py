@@ -48,11 +48,11 @@ MERGED = [  # the pre-merged siblings of Jina v5: each has the task of its name,
 
 # family, task, prompt of the query, prompt of the document
 PROMPTS = [
-    ("minilm", "retrieval", "", ""),
-    ("minilm", "similarity", "", ""),
-    ("minilm", "classification", "", ""),
-    ("minilm", "clustering", "", ""),
-    ("minilm", "code", "", ""),
+    ("all-minilm", "retrieval", "", ""),
+    ("all-minilm", "similarity", "", ""),
+    ("all-minilm", "classification", "", ""),
+    ("all-minilm", "clustering", "", ""),
+    ("all-minilm", "code", "", ""),
     ("e5", "retrieval", "query: ", "passage: "),
     ("e5", "similarity", "query: ", "query: "),
     ("e5", "classification", "query: ", "query: "),
@@ -174,6 +174,10 @@ PROMPTS = [
 
 # family, task, prompts as above, adapter of the query, adapter of the document
 ADAPTERS = [
+    *(
+        ("minilm", task, "", "", task, task)
+        for task in ("retrieval", "similarity", "classification", "clustering", "code")
+    ),
     ("jina-v5-small", "retrieval", "Query: ", "Document: ", "retrieval", "retrieval"),
     ("jina-v5-small", "similarity", "Document: ", "Document: ", "text-matching", "text-matching"),
     (
@@ -233,7 +237,7 @@ VALUES = [
 # id, family, dimensions
 MODELS = [
     ("minilm", "minilm", 384),
-    ("sentence-transformers/all-MiniLM-L6-v2", "minilm", 384),
+    ("sentence-transformers/all-MiniLM-L6-v2", "all-minilm", 384),
     ("intfloat/e5-small-v2", "e5", 384),
     ("intfloat/e5-base-v2", "e5", 768),
     ("intfloat/e5-large-v2", "e5", 1024),
@@ -310,6 +314,7 @@ MODELS = [
 # family, licence, tokens, truncation, the sizes that it allows
 FACTS: list[tuple[str, str, int, str, tuple[int, ...]]] = [
     ("minilm", "Apache-2.0", 256, "none", ()),
+    ("all-minilm", "Apache-2.0", 256, "none", ()),
     ("e5", "MIT", 512, "none", ()),
     ("e5-v1", "MIT", 512, "none", ()),
     ("multilingual-e5", "MIT", 512, "none", ()),

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from peft import PeftModel
+from sentence_transformers import SentenceTransformer
 
+import taskembed
 from taskembed.encoder import load_encoder
+from taskembed.modelfiles import find_folder
+from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
 from tests import tiny_models
@@ -119,20 +125,25 @@ def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
     assert worst < TOLERANCE
 
 
-def test_the_bundled_model_has_the_vectors_of_sentence_transformers(cache: Path) -> None:
-    from sentence_transformers import SentenceTransformer
-
-    from taskembed.modelfiles import find_folder
-
+@pytest.mark.parametrize("adapted", [False, True], ids=["no-adapter", "adapter"])
+def test_the_bundled_model_has_the_vectors_of_sentence_transformers(
+    *, adapted: bool, cache: Path
+) -> None:
+    """Its adapters beside it, as PEFT runs them, against ours, merged."""
     folder, _ = find_folder("minilm")
-    reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    expected = reference.encode(TEXTS, normalize_embeddings=True, convert_to_numpy=True)
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
+    stated = Stated() if adapted else Stated(adapter="")
     for task in Task:
-        vectors, _ = load_encoder("minilm", task, settings=settings).encode(
-            TEXTS, PromptType.DOCUMENT
-        )
+        reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        if adapted:
+            first: Any = reference[0]
+            adapter = Path(taskembed.__file__).parent / "minilm" / task.value
+            first.auto_model = PeftModel.from_pretrained(first.auto_model, str(adapter))
+        expected = reference.encode(TEXTS, normalize_embeddings=True, convert_to_numpy=True)
+        encoder = load_encoder("minilm", task, stated=stated, settings=settings)
+        vectors, _ = encoder.encode(TEXTS, PromptType.DOCUMENT)
         assert float(np.abs(vectors - expected).max()) < TOLERANCE
+        assert encoder.space.document_adapter == (task.value if adapted else "")
 
 
 def test_bf16_keeps_the_direction_of_every_vector(cache: Path) -> None:

@@ -1,0 +1,119 @@
+"""What the adapters of minilm are worth: every task's sets with every adapter, and with none.
+
+    python benchmarks/adapters.py DATA [--adapters DIR] [--out FILE] [--tasks retrieval,code]
+
+DATA has a folder a task, and in it a folder a set, as `taskembed evaluate` takes them. Figures are
+appended to FILE as they are made; what it has already is not made again. The tables at the end are
+of all that is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from taskembed.encoder import load_encoder
+from taskembed.evaluation.evaluate import evaluate
+from taskembed.evaluation.judged import Files, read_judged
+from taskembed.evaluation.measured import Measured, paired_difference
+from taskembed.models import Stated
+from taskembed.runtime import EngineSettings
+from taskembed.space import Task
+
+SETS = {
+    Task.RETRIEVAL: ("scifact", "cranfield", "wikiqa", "cacm", "time", "squad_sentences"),
+    Task.SIMILARITY: ("stsb", "sick", "mrpc"),
+    Task.CLASSIFICATION: ("banking77", "trec", "sst2", "tweeteval_emotion"),
+    Task.CLUSTERING: (
+        *("20newsgroups/titles.jsonl.gz", "agnews8k", "searchsnippets"),
+        "stackoverflow_titles",
+    ),
+    Task.CODE: ("cosqa", "conala", "nl2bash", "pydocstring"),
+}
+FIRST = {"nl2bash": 1000, "pydocstring": 1000, "squad_sentences": 1000}  # judged queries
+NONE = "none"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--adapters", type=Path, help="their folders; none: those that ship")
+    parser.add_argument("--out", type=Path, default=Path("adapters.jsonl"))
+    parser.add_argument("--tasks", default=",".join(task.value for task in Task))
+    parser.add_argument("--ways", default=",".join([NONE, *(task.value for task in Task)]))
+    options = parser.parse_args()
+    done = read(options.out)
+    tasks = [Task.parse(name) for name in options.tasks.split(",")]
+    for task in tasks:
+        for name in SETS[task]:
+            for way in options.ways.split(","):
+                if (task, name, way) not in done:
+                    measure(options, task, name, way)
+    report(read(options.out))
+
+
+def measure(options: argparse.Namespace, task: Task, name: str, way: str) -> None:
+    started = time.perf_counter()
+    data = read_judged(task, Files(options.data / task.value / name, limit=FIRST.get(name, 0)))
+    adapter = "" if way == NONE else str(options.adapters / way) if options.adapters else way
+    settings = EngineSettings(offline=True, notify=print)
+    encoder = load_encoder("minilm", task, stated=Stated(adapter=adapter), settings=settings)
+    measured = evaluate(encoder, data)
+    value = {
+        "task": task.value,
+        "set": name,
+        "way": way,
+        "main": measured.main,
+        "values": dict(measured.values),
+        "units": measured.units.tolist(),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    with options.out.open("a") as stream:
+        stream.write(json.dumps(value) + "\n")
+    print(
+        f"{task.value:14} {name:30} {way:14} {measured.value:.4f} {value['seconds']} s", flush=True
+    )
+
+
+def read(path: Path) -> dict[tuple[Task, str, str], Measured]:
+    found = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        row = json.loads(line)
+        units = np.asarray(row["units"])
+        measured = Measured(row["main"], row["values"], [""] * len(units), units, {})
+        found[Task.parse(row["task"]), row["set"], row["way"]] = measured
+    return found
+
+
+def report(done: dict[tuple[Task, str, str], Measured]) -> None:
+    print("\n| task | set | units | no adapter | its adapter | difference | 95 % |")
+    print("|---|---|---|---|---|---|---|")
+    for (task, name, way), right in done.items():
+        if way != task.value or (task, name, NONE) not in done:
+            continue
+        base = done[task, name, NONE]
+        gain = paired_difference(base, right)
+        print(
+            f"| {task.value} | {name} | {len(base.units):,} | {base.value:.4f} | "
+            f"{right.value:.4f} | {gain.value:+.4f} | {gain.low:+.4f} .. {gain.high:+.4f} |"
+        )
+    ways = [NONE, *(task.value for task in Task)]
+    means: dict[tuple[Task, str], list[float]] = defaultdict(list)
+    for (task, _, way), measured in done.items():
+        means[task, way].append(measured.value)
+    print("\nmean of the main figure over a task's sets, with each adapter\n")
+    print("| sets of | " + " | ".join(ways) + " |")
+    print("|---" * (len(ways) + 1) + "|")
+    for task in Task:
+        cells = [means.get((task, way)) for way in ways]
+        shown = (f"{np.mean(cell):.4f}" if cell else "" for cell in cells)
+        print(f"| {task.value} | " + " | ".join(shown) + " |")
+
+
+if __name__ == "__main__":
+    main()

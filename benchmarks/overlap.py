@@ -1,0 +1,44 @@
+"""Is anything trained on that is also judged on? Every text of every recipe, against every set.
+
+    python benchmarks/overlap.py DATA docs/recipes/*.toml
+
+Columns: examples drawn (trained on and held back); those that were left out, since a text of theirs is
+judged; of the drawn examples' texts, those that are judged (exactly, nearly: both must be 0); and
+those that are a document that some set searches in, but that answers none of its queries.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from taskembed.training.draws import draw_examples
+from taskembed.training.overlap import KnownTexts, Match, corpus_texts, judged_texts
+from taskembed.training.recipes import read_recipe
+
+
+def main() -> None:
+    data = Path(sys.argv[1])
+    recipes = {path.stem: read_recipe(Path(path)) for path in map(Path, sys.argv[2:])}
+    patterns = sorted({pattern for recipe in recipes.values() for pattern in recipe.exclude})
+    judged = KnownTexts(judged_texts(data, patterns))
+    searched = KnownTexts(corpus_texts(data, patterns))
+    print(f"{len(judged):,} texts are judged, {len(searched):,} documents are searched in\n")
+    print("| recipe | file | drawn | left out | judged, exactly | nearly | only searched in |")
+    print("|---|---|---|---|---|---|---|")
+    for name, recipe in recipes.items():
+        for item in draw_examples(recipe, data):
+            drawn = [*item.train, *item.dev]
+            texts = [text for example in drawn for text in example.texts]
+            found = Counter(judged.match(text) for text in texts)
+            only = sum(searched.match(text) is not None for text in texts)
+            print(
+                f"| {name} | {item.source.path} | {len(drawn):,} | {item.excluded:,} | "
+                f"{found[Match.EXACT]:,} | {found[Match.NEAR]:,} | {only:,} of {len(texts):,} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
