@@ -18,6 +18,7 @@ from common import machine, read, write_jsonl
 
 from taskembed.encoder import load_encoder
 from taskembed.modelfiles import find_folder
+from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
 
@@ -36,7 +37,9 @@ def main() -> None:
     from sentence_transformers import SentenceTransformer
 
     reference = SentenceTransformer(str(find_folder("minilm")[0]), device="cpu")
-    encoder = load_encoder("minilm", Task.RETRIEVAL, settings=EngineSettings(device="cpu"))
+    stated = Stated(adapter="")  # sentence-transformers has none either
+    settings = EngineSettings(device="cpu")
+    encoder = load_encoder("minilm", Task.RETRIEVAL, stated=stated, settings=settings)
     encoder.encode(texts[:32], PromptType.DOCUMENT)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.jsonl"
@@ -67,7 +70,16 @@ def one_round(reference, encoder, texts, corpus, index) -> dict[str, float]:
     vectors, _ = encoder.encode(texts, PromptType.DOCUMENT)
     times["encoder"] = time.perf_counter() - started
 
-    command = [sys.executable, "-m", "taskembed", "index", corpus, "--task", "retrieval"]
+    command = [
+        sys.executable,
+        "-m",
+        "taskembed",
+        "index",
+        corpus,
+        "--task",
+        "retrieval",
+        "--no-adapter",
+    ]
     started = time.perf_counter()
     subprocess.run([*command, "--index", index, "--device", "cpu", "--quiet"], check=True)
     times["taskembed index"] = time.perf_counter() - started

@@ -2,9 +2,9 @@
 
     python benchmarks/overlap.py DATA docs/recipes/*.toml
 
-Columns: examples drawn (trained on and held back); those that were left out, since a text of theirs is
-judged; of the drawn examples' texts, those that are judged (exactly, nearly: both must be 0); and
-those that are a document that some set searches in, but that answers none of its queries.
+Columns: examples drawn (trained on and held back); those that were left out, since a text of theirs
+is judged; of the drawn examples' texts, those that are judged (exactly, nearly: both must be 0);
+and those that are a document that some set searches in, but that answers none of its queries.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def test_compiled_models_are_listed_and_cleared(run: Run, corpus: Path, tmp_path
     assert [entry["made_from"]["kind"] for entry in listed] == ["reranker", "encoder"]
     lines = run("cache", "list", "--cache", cache).out.splitlines()
     assert lines[1].startswith(listed[1]["made_from"]["digest"][:12])
-    assert lines[1].endswith(f" minilm (encoder, {listed[1]['made_from']['engine']})")
+    assert lines[1].endswith(f" minilm + retrieval (encoder, {listed[1]['made_from']['engine']})")
     done = run("cache", "clear", "nobody/nothing", "--cache", cache)
     assert done.code == 66
     assert done.err.splitlines()[0] == (
@@ -170,3 +170,53 @@ def test_a_damaged_compiled_model_is_listed_as_such(run: Run, tmp_path: Path) ->
     assert "cannot be read, and will be made again" in done.out
     assert run("cache", "clear", "--cache", tmp_path).code == 0
     assert list(folder.iterdir()) == []
+
+
+def test_the_bundled_model_has_its_task_s_adapter(run: Run, corpus: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    words = ("index", corpus, "--index", index)
+    assert run(*words, "--task", "similarity").code == 0
+    space = space_of(run, index)
+    assert (space["query_adapter"], space["document_adapter"]) == ("similarity", "similarity")
+    assert len(space["adapter_digest"]) == 64
+    done = run(*words, "--no-adapter")
+    assert done.code == 78
+    assert "  query_adapter: the index has 'similarity', not ''" in done.err
+    assert "similarity" in run("explain", "fox", "--task", "similarity").out
+    assert "adapter" not in run("explain", "fox", "--task", "similarity", "--no-adapter").out
+
+
+def test_without_an_adapter_an_index_stays_without(run: Run, corpus: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    words = ("index", corpus, "--index", index)
+    assert run(*words, "--task", "code", "--no-adapter").code == 0
+    space = space_of(run, index)
+    assert (space["query_adapter"], space["adapter_digest"]) == ("", "")
+    assert run(*words).code == 0  # as an index that was made before there were adapters
+    assert run("search", "fox", "--index", index).code == 0
+    assert space_of(run, index)["adapter_digest"] == ""
+
+
+def test_an_adapter_and_none_exclude_each_other(run: Run, corpus: Path, tmp_path: Path) -> None:
+    done = run("index", corpus, "--task", "code", "--adapter", tmp_path, "--no-adapter")
+    assert done.code == 2
+    assert "--adapter and --no-adapter exclude each other" in done.err
+
+
+def test_the_bundled_adapters_are_of_the_bundled_model() -> None:
+    """What the card says of data and base is what the files say."""
+    import taskembed
+    from taskembed.modelfiles import find_model
+
+    folder = Path(taskembed.__file__).parent / "minilm"
+    base = find_model("minilm", cache=folder.parent / "nowhere")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("classification", "clustering", "code", "retrieval", "similarity")
+    ]
+    for place in folder.iterdir():
+        card = (place / "README.md").read_text()
+        assert "base_model: minilm\n" in card
+        assert f"`{base.digest}`" in card
+        recipe = Path(__file__).parent.parent / "docs" / "recipes" / f"minilm-{place.name}.toml"
+        assert (place / "recipe.toml").read_text() == recipe.read_text()
+        assert (place / "adapter_model.safetensors").stat().st_size < 1.5 * 2**20

@@ -119,21 +119,25 @@ def _draws(labels: Sequence[str]) -> list[list[int]]:
     return draws
 
 
-def cluster_quality(vectors: FloatRows, labels: Sequence[str]) -> dict[str, list[float]]:
-    """Return the V-measure of mini-batch k-means in each of `DRAWS` draws.
+def cluster_quality(
+    vectors: FloatRows, labels: Sequence[str], *, texts: int = CLUSTERED_TEXTS, draws: int = DRAWS
+) -> dict[str, list[float]]:
+    """Return the V-measure of mini-batch k-means in each draw.
 
-    A draw takes 16,384 texts with replacement; there are as many clusters as there are labels.
+    There are as many clusters as there are labels.
 
     Args:
         vectors: float32[n, dim].
         labels: of row i.
+        texts: that a draw takes, with replacement.
+        draws: how many.
     """
     cluster = needed("sklearn.cluster", EXTRA)
     score = needed("sklearn.metrics", EXTRA)
     generator = random.Random(SEED)  # noqa: S311  # draws, not secrets
     values = []
-    for _ in range(DRAWS):
-        rows = generator.choices(range(len(labels)), k=CLUSTERED_TEXTS)
+    for _ in range(draws):
+        rows = generator.choices(range(len(labels)), k=texts)
         drawn = [labels[row] for row in rows]
         kmeans = cluster.MiniBatchKMeans(
             n_clusters=len(set(labels)), batch_size=KMEANS_BATCH, n_init=1, random_state=SEED

@@ -38,7 +38,7 @@ def card(
 ---
 base_model: {recipe.model}
 library_name: peft
-licence: {recipe.licence or "not stated"}
+license: {recipe.licence or "other"}
 tags: [lora, {recipe.task.value}]
 made-from: {made_from}
 ---
@@ -59,18 +59,20 @@ made-from: {made_from}
 |---|---|---|---|---|---|---|
 {rows}
 
-Left out are examples with a text that is judged in an evaluation set, or nearly so:
-{", ".join(recipe.exclude) or "none was looked at"}.
+Left out are examples with a text that an evaluation set judges, or nearly that text. These sets:
+{", ".join(recipe.exclude) or "none was named"}.
 
 ## Recipe
 
-Task {recipe.task.value}, seed {recipe.seed}; {how}. Only {recipe.lora.strength:.0%} of what was
-learnt is saved.
+Task {recipe.task.value}, seed {recipe.seed}; {how}.
+Of what was learnt, {recipe.lora.strength:.0%} is saved.
 
 ## Figures
 
-Dev score (mean over what was held back: nDCG@10 of pairs, Spearman of scores, of labels V-measure
-for clustering and otherwise accuracy of the nearest neighbour): base {trained.base_score:.4f},
-adapter {trained.score:.4f}, at step {trained.step} of {trained.steps}. {trained.parameters:,}
-numbers were trained, in {trained.seconds:,.0f} s. Made by taskembed {__version__}.
+Dev score: base {trained.base_score:.4f}, adapter {trained.score:.4f}, at step {trained.step}
+of {trained.steps}. It is the mean over the files, on what was held back: of pairs nDCG@10, of
+scores Spearman, of labels V-measure for clustering and otherwise accuracy of the nearest neighbour,
+of ratings Spearman.
+
+{trained.parameters:,} numbers were trained in {trained.seconds:,.0f} s, by taskembed {__version__}.
 """

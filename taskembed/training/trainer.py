@@ -208,6 +208,7 @@ def save_adapter(model: SentenceTransformer, folder: Path, *, halved: bool = Fal
     if halved:
         named = {name: value.half() for name, value in named.items()}
     save_file(named, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # the library makes it the user's alone
     # last: it makes the folder an adapter
     first.auto_model.peft_config[_ADAPTER].save_pretrained(str(folder))
 

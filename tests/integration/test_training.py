@@ -185,9 +185,9 @@ def test_what_is_saved_is_what_was_scored(folder: Path, cache: Path) -> None:
         expected = spearmanr([item.score for item in dev], cosines).statistic
         assert score == pytest.approx(expected, abs=0.02)  # fp16 may swap two that are equal
     card = (job.folder / "README.md").read_text()
-    assert f"base {job.trained.base_score:.4f},\nadapter {job.trained.score:.4f}" in card
+    assert f"base {job.trained.base_score:.4f}, adapter {job.trained.score:.4f}, at step" in card
     assert "| data.jsonl | scored | 60 | 50 | 10 | 0 | CC0-1.0 |" in card
-    assert "licence: MIT" in card
+    assert "license: MIT\n" in card
     assert "strength 0.5" in card
 
 
