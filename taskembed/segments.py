@@ -37,6 +37,10 @@ CREATE TABLE documents (
   truncated INTEGER NOT NULL
 ) STRICT
 """
+_FOREIGN = """
+SELECT sql FROM sqlite_schema
+WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1
+"""
 _SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 
 
@@ -244,7 +248,19 @@ class Segment:
             if not path.exists():
                 raise FileNotFoundError(2, "no such file", str(path))
             raise damaged(self._folder, damage)
+        self._require_own_schema(database)
         return database
+
+    def _require_own_schema(self, database: sqlite3.Connection) -> None:
+        """Refuse what runs when it is read: a view called documents may have no end."""
+        try:
+            with self._translated():
+                foreign = database.execute(_FOREIGN).fetchone()
+                if foreign:
+                    raise self._damaged(self.info.documents_file, f"it has {foreign[0]!r} in it")
+        except BaseException:
+            database.close()
+            raise
 
     def _read_deletions(self) -> Flags:
         if not self.info.deletions:

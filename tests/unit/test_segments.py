@@ -336,6 +336,15 @@ def test_documents_that_cannot_be_are_damage_behind_a_right_checksum(
         segment.documents([0])
 
 
+def test_a_view_without_an_end_is_not_read(tmp_path: Path) -> None:
+    view = (
+        "CREATE VIEW documents AS WITH RECURSIVE n(row) AS (SELECT 0 UNION ALL SELECT 0 FROM n) "
+        "SELECT row, 'd0' AS doc_id, 't' AS text, '{}' AS metadata, 0 AS truncated FROM n"
+    )
+    with pytest.raises(IndexDamagedError, match=r"\.db: it has 'CREATE VIEW documents AS WITH"):
+        opened(tmp_path, built() | {f"{NAME}.db": database(view)})
+
+
 @pytest.mark.parametrize(
     "row", ["NULL", "99", "-99", "-1", "'x'", "1.5", "x'00'"], ids=lambda value: f"row {value}"
 )
