@@ -248,19 +248,16 @@ class Segment:
             if not path.exists():
                 raise FileNotFoundError(2, "no such file", str(path))
             raise damaged(self._folder, damage)
-        self._require_own_schema(database)
-        return database
-
-    def _require_own_schema(self, database: sqlite3.Connection) -> None:
-        """Refuse what runs when it is read: a view called documents may have no end."""
         try:
             with self._translated():
                 foreign = database.execute(_FOREIGN).fetchone()
-                if foreign:
-                    raise self._damaged(self.info.documents_file, f"it has {foreign[0]!r} in it")
         except BaseException:
             database.close()
             raise
+        if foreign:  # a view called documents may have no end
+            database.close()
+            raise self._damaged(file.name, f"it has more than tables in it: {foreign[0]}")
+        return database
 
     def _read_deletions(self) -> Flags:
         if not self.info.deletions:
