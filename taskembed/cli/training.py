@@ -100,8 +100,8 @@ def train(
             f"{job.folder}: dev score {done.base_score:.4f} -> {done.score:.4f} at step "
             f"{done.step:,} of {done.steps:,}, {done.seconds:,.0f} s\n"
         )
-    if done and done.step == 0:
-        message("note: no checkpoint scored better than the base: the adapter changes nothing")
+    if done and not done.score > done.base_score:
+        message("note: on what was held back, the adapter is no better than the base")
     return ExitCode.OK
 
 

@@ -178,16 +178,21 @@ def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:
 
 
 def _documents(place: Path | None) -> list[Document]:
-    if place is None:
+    path = _in_folder(place, "corpus") if place is not None and place.is_dir() else place
+    if path is None:
         raise UsageError("the corpus is missing", hint="name it, or give --index")
-    return list(
-        read_corpus(
-            find_inputs([str(place)]),
-            RecordFields(),
-            on_bad=_stop,
-            max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        )
+    stream = read_corpus(
+        find_inputs([str(path)]),
+        RecordFields(),
+        on_bad=_stop,
+        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
     )
+    documents: dict[str, Document] = {}
+    for document in stream:
+        if document.doc_id in documents:
+            raise BadRecordError(document.source, f"the id {document.doc_id!r} stands twice")
+        documents[document.doc_id] = document
+    return list(documents.values())
 
 
 def read_judgements(path: Path) -> dict[str, dict[str, int]]:

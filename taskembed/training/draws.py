@@ -65,7 +65,9 @@ def _drawn(
     for example in order:
         if source.limit and len(train) == source.limit:
             break
-        plain = {normalised(text) for text in example.texts}
+        # the documents of a rated query are others' candidates too
+        own = example.texts[:1] if example.ratings else example.texts
+        plain = {normalised(text) for text in own}
         if plain & held_back:
             continue
         if known and any(known.match(text) for text in example.texts):

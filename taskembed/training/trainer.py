@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from datasets import Dataset, DatasetDict
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import (
     SentenceTransformer,
@@ -40,7 +41,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from taskembed.adapters import WEIGHTS
-from taskembed.errors import UsageError
+from taskembed.errors import StorageError, UsageError
 from taskembed.examples import Form
 from taskembed.loader import load_sentence_transformer, quiet
 from taskembed.modelfiles import ModelFiles
@@ -207,7 +208,10 @@ def save_adapter(model: SentenceTransformer, folder: Path, *, halved: bool = Fal
     named = {_PREFIX + name: value.detach().cpu().contiguous() for name, value in weights.items()}
     if halved:
         named = {name: value.half() for name, value in named.items()}
-    save_file(named, folder / WEIGHTS)
+    try:
+        save_file(named, folder / WEIGHTS)
+    except SafetensorError as error:  # what the library says of a full disk
+        raise StorageError(f"{folder / WEIGHTS}: {error}") from error
     (folder / WEIGHTS).chmod(0o644)  # the library makes it the user's alone
     # last: it makes the folder an adapter
     first.auto_model.peft_config[_ADAPTER].save_pretrained(str(folder))
@@ -359,6 +363,7 @@ def _arguments(
     recipe: Recipe, spec: ModelSpec, work: Path, device: str
 ) -> SentenceTransformerTrainingArguments:
     how = recipe.training
+    every = min(how.eval_steps, how.steps)
     numbers = range(1, MINED_FROM + 1)
     numbered = [f"{name}_{number}" for number in numbers for name in ("negative", "document")]
     prompts = {
@@ -380,8 +385,8 @@ def _arguments(
         batch_sampler=_sampler,
         eval_strategy="steps",
         eval_on_start=True,  # the base's score
-        eval_steps=how.eval_steps,
-        save_steps=how.eval_steps,
+        eval_steps=every,
+        save_steps=every,
         save_total_limit=CHECKPOINTS_KEPT,
         load_best_model_at_end=True,  # keeps the best checkpoint from being removed
         metric_for_best_model=DEV_SCORE,

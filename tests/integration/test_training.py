@@ -28,7 +28,7 @@ from tests import tiny_models
 from tests.conftest import Run
 from tests.fakes import SPACE, HashEncoder
 
-WORDS = tiny_models.WORDS[2].split()
+WORDS = list(dict.fromkeys(tiny_models.WORDS[2].split()))
 SETTINGS = """
 [lora]
 rank = 4
@@ -78,13 +78,15 @@ def write(folder: Path, records: Sequence[object]) -> Path:
     return path
 
 
-def pairs() -> list[dict[str, object]]:
+def pairs(*, turned: bool = False) -> list[dict[str, object]]:
+    """Each word's answer is the next word of the list; `turned`, the same words backwards."""
     generator = random.Random(0)
     made: dict[str, dict[str, object]] = {}
     while len(made) < 60:
         words = generator.sample(WORDS, 3)
-        anchor = " ".join(words)
-        made[anchor] = {"anchor": anchor, "positive": " ".join(reversed(words))}
+        answer = [WORDS[(WORDS.index(word) + 1) % len(WORDS)] for word in words]
+        anchor, positive = " ".join(words), " ".join(words[::-1] if turned else answer)
+        made[anchor] = {"anchor": anchor, "positive": positive}
     return list(made.values())
 
 
@@ -120,20 +122,27 @@ def settings(cache: Path, said: list[str] | None = None) -> EngineSettings:
     return EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache, notify=notify)
 
 
+def apart(one: Path, other: Path) -> float:
+    """Return the largest difference between two adapters."""
+    ours, theirs = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    assert ours.keys() == theirs.keys()
+    return max(float(np.abs(ours[name] - theirs[name]).max()) for name in ours)
+
+
 Make = Callable[[], list[dict[str, object]]]
 
 
 @pytest.mark.parametrize(
     ("task", "make", "data"),
     [
-        ("retrieval", pairs, ""),
         ("code", pairs, "negatives = 2\n"),
+        ("retrieval", pairs, ""),
         ("similarity", scored, ""),
         ("classification", labelled, ""),
         ("clustering", labelled, ""),
         ("retrieval", rated, ""),
     ],
-    ids=["pairs", "mined", "scored", "labelled", "clusters", "rated"],
+    ids=["mined", "pairs", "scored", "labelled", "clusters", "rated"],
 )
 def test_every_form_is_learnt_from(
     run: Run, folder: Path, cache: Path, task: str, make: Make, data: str
@@ -159,6 +168,20 @@ def test_every_form_is_learnt_from(
     (folder / "corpus.jsonl").write_text('{"id": "a", "text": "fox"}\n')
     done = run("index", folder / "corpus.jsonl", "--task", task, *words, *prompts)
     assert done.code == 0, done.err
+
+
+@pytest.mark.slow
+def test_large_batches_in_parts_and_shorter_vectors_too(folder: Path, cache: Path) -> None:
+    write(folder, pairs())
+    parts = SETTINGS.replace("mini_batch = 8", "mini_batch = 4\nmatryoshka = [8, 16]")
+    path = recipe(folder, settings=parts)
+    shorter = train(path, data=folder, output=folder / "out", settings=settings(cache))
+    path = recipe(folder, settings=SETTINGS.replace("mini_batch = 8", "mini_batch = 4"))
+    cached = train(path, data=folder, output=folder / "cached", settings=settings(cache))
+    path = recipe(folder)
+    plain = train(path, data=folder, output=folder / "plain", settings=settings(cache))
+    assert apart(cached.folder, plain.folder) < 5e-3  # the same gradients, in another order
+    assert apart(shorter.folder, cached.folder) > 5e-2  # other gradients
 
 
 def test_what_is_saved_is_what_was_scored(folder: Path, cache: Path) -> None:
@@ -222,9 +245,7 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(folder: Path, ca
     assert whole.trained is not None
     assert halves.trained is not None
     assert halves.trained.base_score == whole.trained.base_score
-    one, other = (load_file(job.folder / "adapter_model.safetensors") for job in (whole, halves))
-    assert one.keys() == other.keys()
-    assert max(float(np.abs(one[name] - other[name]).max()) for name in one) < 1e-3
+    assert apart(whole.folder, halves.folder) < 1e-3
 
 
 def test_the_same_command_again_does_nothing_and_another_is_refused(run: Run, folder: Path) -> None:
@@ -248,6 +269,15 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(run: Run, fo
     assert done.code == 2
     assert f"error: {adapter} holds an adapter that was made from something else" in done.err
     assert "hint: remove it, or give another --output" in done.err
+
+
+def test_an_adapter_that_is_no_better_is_said_to_be_so(run: Run, folder: Path) -> None:
+    write(folder, pairs())
+    settings = SETTINGS.replace("steps = 24", "steps = 2").replace("2e-2", "1e-9")
+    path = recipe(folder, settings=settings)  # two steps, fewer than between dev scores
+    done = run("train", path, "--data", folder, "--output", folder / "out")
+    assert done.code == 0, done.err
+    assert "note: on what was held back, the adapter is no better than the base" in done.err
 
 
 def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path, cache: Path) -> None:
@@ -313,7 +343,7 @@ class WordJudge:
 
 
 def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
-    path = write(folder, pairs())
+    path = write(folder, pairs(turned=True))
     output = folder / "rated.jsonl"
     encoder = HashEncoder(SPACE)
     judge = WordJudge()
@@ -321,7 +351,7 @@ def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
     assert (done.queries, done.before, done.agreed) == (60, 0, 1.0)
     form, examples = read_examples(output)
     assert form.name == "RATED"
-    for example, pair in zip(examples, pairs(), strict=True):
+    for example, pair in zip(examples, pairs(turned=True), strict=True):
         assert example.texts[:2] == (pair["anchor"], pair["positive"])
         assert len(set(example.texts[1:])) == 4
         assert sum(example.ratings) == pytest.approx(0, abs=1e-4)
@@ -337,7 +367,7 @@ def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
 
 
 def test_ratings_of_other_pairs_are_kept(run: Run, folder: Path) -> None:
-    path = write(folder, pairs())
+    path = write(folder, pairs(turned=True))
     output = folder / "rated.jsonl"
     distill(path, HashEncoder(SPACE), [WordJudge()], output, candidates=4)
     before = output.read_bytes()

@@ -138,6 +138,13 @@ def test_two_files_of_one_name_are_refused(beir: Path) -> None:
     assert message == f"{beir} has queries.jsonl and queries.tsv"
 
 
+def test_an_id_that_stands_twice_is_refused(beir: Path) -> None:
+    with (beir / "corpus.jsonl").open("a") as stream:
+        stream.write('{"_id": "a", "text": "again"}\n')
+    message = refused(Task.RETRIEVAL, Files(beir)).message
+    assert message == f"{beir}/corpus.jsonl:3: the id 'a' stands twice"
+
+
 def test_a_label_that_nothing_teaches_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"text": "a", "label": "x"}\n')
     (tmp_path / "test.jsonl").write_text('{"text": "a", "label": "y"}\n')
