@@ -12,6 +12,7 @@ from pathlib import Path
 
 COMMANDS = [
     *("", "index", "search", "delete", "info", "verify", "models", "explain"),
+    *("evaluate", "ablate", "compare", "train", "distill"),
     *("cache", "cache list", "cache clear"),
 ]
 PAGE = Path(__file__).with_name("cli.md")

@@ -32,6 +32,18 @@ def test_the_reference_of_commands_is_what_help_says() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == text, "run python docs/generate_cli.py"
 
 
+def test_the_reference_has_every_command() -> None:
+    from taskembed.cli.main import app
+
+    names = {
+        item.name or getattr(item.callback, "__name__", "") for item in app.registered_commands
+    }
+    titles = re.findall(
+        r"^## taskembed (\w+)$", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE
+    )
+    assert names | {"cache"} == set(titles)
+
+
 def test_every_exit_code_is_documented() -> None:
     text = (ROOT / "docs" / "exit-codes.md").read_text()
     documented = {
@@ -64,7 +76,13 @@ def test_every_option_has_an_environment_variable() -> None:
     assert without == set()
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/exit-codes.md", "docs/input.md"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("README.md", "docs/exit-codes.md", "docs/input.md", "docs/models.md"),
+        *("docs/adapters.md", "docs/evaluation.md", "docs/training.md"),
+    ],
+)
 def test_the_commands_and_options_that_documents_name_exist(path: str) -> None:
     text = (ROOT / path).read_text()
     known = set(re.findall(r"--[\w-]+", (ROOT / "docs" / "cli.md").read_text()))

@@ -42,7 +42,7 @@ def train(
         typer.Option(
             "--output",
             "-o",
-            envvar="TASKEMBED_OUTPUT",
+            envvar="TASKEMBED_ADAPTERS",
             metavar="DIR",
             help="The adapter gets a folder of its name in it.",
         ),
@@ -139,7 +139,7 @@ def distill(
         typer.Option(
             "--output",
             "-o",
-            envvar="TASKEMBED_OUTPUT",
+            envvar="TASKEMBED_RATED",
             metavar="FILE",
             help="The ratings, as JSONL; what it has already is kept.",
         ),
@@ -160,7 +160,7 @@ def distill(
         int,
         typer.Option(
             "--limit",
-            envvar="TASKEMBED_LIMIT",
+            envvar="TASKEMBED_DISTILL_LIMIT",
             min=0,
             metavar="N",
             help="Only the first N queries; 0 for all.",
