@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -76,8 +77,9 @@ class Answers(BaseHTTPRequestHandler):
         self.send_header("retry-after-ms", "1")
         if status in {301, 307}:
             self.send_header("location", "http://127.0.0.1:1/elsewhere")
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # the client has gone, with its first refusal
+            self.end_headers()
+            self.wfile.write(content)
 
     def vectors(self, body: Any) -> Any:  # noqa: ANN401  # JSON
         if "requests" in body:  # Gemini
