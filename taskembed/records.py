@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
 
@@ -236,7 +236,7 @@ def _parquet_records(item: Input) -> Iterator[tuple[str, Record, bytes | None]]:
         source = io.BytesIO(sys.stdin.buffer.read()) if item.path is None else item.path
         with pq.ParquetFile(source) as file:
             for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                for record in batch.to_pylist():
+                for record in _in_microseconds(batch).to_pylist():
                     number += 1
                     yield f"{item.name}:row {number}", _plain(record), None
     except OSError as error:
@@ -248,6 +248,23 @@ def _parquet_records(item: Input) -> Iterator[tuple[str, Record, bytes | None]]:
     except (pa.ArrowException, ValueError, OverflowError) as error:
         # the last two: a moment that datetime cannot hold (nanoseconds, the year 30000)
         raise _damaged(item, number, error) from error
+
+
+def _in_microseconds(batch: Any) -> Any:  # noqa: ANN401  # pyarrow publishes no types
+    """Return a batch whose moments datetime can hold, whether or not pandas is installed.
+
+    With pandas, pyarrow would make its own moments of nanoseconds; without, an error. A moment
+    that is not in whole microseconds is an error here in either case.
+    """
+    import pyarrow as pa
+
+    fields = [
+        field.with_type(pa.timestamp("us", field.type.tz))
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
+        else field
+        for field in batch.schema
+    ]
+    return batch.cast(pa.schema(fields))
 
 
 def _plain(record: dict[str, object]) -> Record:
