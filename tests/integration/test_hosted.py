@@ -441,7 +441,7 @@ def test_a_real_server_with_openai_s_interface(
         try:
             wait_for(port, server)
             remote, local = tmp_path / "remote", tmp_path / "local"
-            words = ("index", corpus, "--task", "retrieval", "--model", "minilm")
+            words = ("index", corpus, "--task", "retrieval", "--model", "minilm", "--no-adapter")
             done = run(*words, "--index", remote, "--api-base", url)
             assert done.code == 0, done.err
             assert run(*words, "--index", local, "--precision", "fp32").code == 0
