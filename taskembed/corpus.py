@@ -25,6 +25,7 @@ from taskembed.records import (
     find_inputs,
     read_lines,
     read_records,
+    stop_at_first,
 )
 from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of
 
@@ -184,7 +185,7 @@ def read_queries(argument: str) -> Iterator[Query]:
         yield from _tsv_queries(item)
         return
     fields = RecordFields(template=Template("{text}"))
-    for source, record, raw in read_records(item, _stop, DEFAULT_MAX_RECORD_BYTES):
+    for source, record, raw in read_records(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
         try:
             document = _document(record, fields, source, QUERY_ID_FIELDS)
         except ValueError as error:
@@ -206,7 +207,7 @@ def _query_input(argument: str) -> Input:
 
 
 def _tsv_queries(item: Input) -> Iterator[Query]:
-    for source, line in read_lines(item, _stop, DEFAULT_MAX_RECORD_BYTES):
+    for source, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
         query_id, tab, text = _decoded(line, source).partition("\t")
         if not tab or not query_id.strip():
             raise BadRecordError(source, "it is not an id, a tab and a text", raw=as_text(line))
@@ -221,10 +222,6 @@ def _query(query_id: str, text: str, source: str) -> Query:
     if not text:
         raise BadRecordError(source, "the query is empty")
     return Query(query_id, text)
-
-
-def _stop(error: BadRecordError) -> None:
-    raise error
 
 
 def _document(

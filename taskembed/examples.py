@@ -19,7 +19,13 @@ from enum import Enum
 from pathlib import Path
 
 from taskembed.errors import BadInputError, BadRecordError
-from taskembed.records import DEFAULT_MAX_RECORD_BYTES, Record, find_inputs, read_records
+from taskembed.records import (
+    DEFAULT_MAX_RECORD_BYTES,
+    Record,
+    find_inputs,
+    read_records,
+    stop_at_first,
+)
 
 FEWEST_RATED = 2  # documents that can be compared
 
@@ -82,11 +88,8 @@ def read_examples(path: Path, only: Form | None = None) -> tuple[Form, Sequence[
 
 
 def _records(path: Path) -> Iterator[tuple[str, Record]]:
-    def stop(error: BadRecordError) -> None:
-        raise error
-
     for item in find_inputs([str(path)]):
-        for position, record, _ in read_records(item, stop, DEFAULT_MAX_RECORD_BYTES):
+        for position, record, _ in read_records(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
             yield position, record
 
 

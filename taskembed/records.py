@@ -65,6 +65,11 @@ class Input:
         return "stdin" if self.path is None else str(self.path)
 
 
+def stop_at_first(error: BadRecordError) -> None:
+    """Raise: what `on_bad` is where every record must be good."""
+    raise error
+
+
 def find_inputs(arguments: Sequence[str], *, format_name: str | None = None) -> list[Input]:
     """Return the inputs that are meant: files, the corpus files of folders, "-" for stdin.
 

@@ -133,7 +133,9 @@ def evaluate(
     if index_folder is not None:
         measured, hits = _of_index(index_folder, files, task, model, stated, settings)
     else:
-        measured, hits = _of_model(files, _task(task), model, revision, stated, settings)
+        measured, hits = _of_model(
+            files, opt.required_task(task), model, revision, stated, settings
+        )
     if run is not None:
         if hits is None:
             raise UsageError("--run is for retrieval and code")
@@ -142,12 +144,6 @@ def evaluate(
         _write_units(measured, per_unit)
     _print_measured(measured, as_json=as_json)
     return ExitCode.OK
-
-
-def _task(task: Task | None) -> Task:
-    if task is None:
-        raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
-    return task
 
 
 def _of_model(
@@ -298,7 +294,7 @@ def ablate(
         quiet=quiet,
     )
     stated = stated_words(query_prompt, document_prompt, instruction, adapter, family, prompts)
-    task = _task(task)
+    task = opt.required_task(task)
     if chart is not None:
         require_chart_name(chart)
     judged = _judged(Files(data, queries, qrels, limit), task, settings)

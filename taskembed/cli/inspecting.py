@@ -12,8 +12,8 @@ import typer
 from taskembed.cli import options as opt
 from taskembed.cli.output import escaped, json_text, write
 from taskembed.cli.settings import stated_words
-from taskembed.errors import IndexDamagedError, NotFoundError, UsageError
-from taskembed.space import PromptType, Task
+from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.space import PromptType
 
 if TYPE_CHECKING:
     from taskembed.explain import Side
@@ -135,11 +135,9 @@ def explain(
     if index_folder is not None:
         explained = explain_index(index_folder, text)
     else:
-        if task is None:
-            raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
         explained = explain_model(
             model or "minilm",
-            task,
+            opt.required_task(task),
             text,
             revision=revision,
             stated=stated_words(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from taskembed.errors import UsageError
 from taskembed.space import Task
 
 
@@ -24,6 +25,17 @@ def parse_task(name: str | Task) -> Task:
 def complete_task(incomplete: str) -> list[str]:
     """Return the tasks that begin so, for the shell."""
     return [task.value for task in Task if task.value.startswith(incomplete)]
+
+
+def required_task(task: Task | None) -> Task:
+    """Return the task that was named.
+
+    Raises:
+        UsageError: none was.
+    """
+    if task is None:
+        raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
+    return task
 
 
 class Device(Enum):

@@ -18,7 +18,13 @@ from taskembed.corpus import Document, Query, RecordFields, read_corpus, read_qu
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
 from taskembed.evaluation.metrics import Judgements
 from taskembed.examples import Example, Form, read_examples
-from taskembed.records import DEFAULT_MAX_RECORD_BYTES, Input, find_inputs, read_lines
+from taskembed.records import (
+    DEFAULT_MAX_RECORD_BYTES,
+    Input,
+    find_inputs,
+    read_lines,
+    stop_at_first,
+)
 from taskembed.space import Task
 
 _TREC_CELLS = 4  # query, nothing, document, relevance
@@ -184,7 +190,7 @@ def _documents(place: Path | None) -> list[Document]:
     stream = read_corpus(
         find_inputs([str(path)]),
         RecordFields(),
-        on_bad=_stop,
+        on_bad=stop_at_first,
         max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
     )
     documents: dict[str, Document] = {}
@@ -225,13 +231,9 @@ def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
     item = Input(path, "tsv", "gzip" if path.suffix == ".gz" else None)
     if not path.is_file():
         raise NotFoundError(f"no such file: {path}", hint="check the path")
-    for position, line in read_lines(item, _stop, DEFAULT_MAX_RECORD_BYTES):
+    for position, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             raise BadRecordError(position, f"not UTF-8 at byte {error.start + 1}") from error
         yield position, text.split("\t") if "\t" in text else text.split()
-
-
-def _stop(error: BadRecordError) -> None:
-    raise error

@@ -149,7 +149,9 @@ def _made_from(recipe: Path, examples: Sequence[Examples], files: ModelFiles) ->
     digest.update(files.digest.encode())
     for item in examples:
         for example in (*item.train, *item.dev):
-            digest.update(repr((example.texts, example.score, example.label)).encode())
+            digest.update(
+                repr((example.texts, example.score, example.label, *example.ratings)).encode()
+            )
     return digest.hexdigest()
 
 
