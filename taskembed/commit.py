@@ -108,8 +108,10 @@ class StoreWriter:
 
     def collect_garbage(self) -> None:
         """Delete what no kept generation names: older manifests first, then their files."""
-        with self._translated("removing old generations"):
-            for name in self._garbage():
+        with self._translated("."):
+            names = self._garbage()
+        for name in names:
+            with self._translated(name):
                 self.fs.unlink(self.folder / name)
 
     def _garbage(self) -> list[str]:

@@ -171,11 +171,11 @@ def test_recreate_replaces_the_index(run: Run, corpus: Path, indexed: Path) -> N
 def test_recreate_takes_what_is_not_said_from_the_index(
     run: Run, corpus: Path, folder: Path
 ) -> None:
-    run("index", corpus, "--task", "code", "--template", "{text}", "--index", folder)
+    run("index", corpus, "--task", "clustering", "--template", "{text}", "--index", folder)
     done = run("index", corpus, "--index", folder, "--recreate")
     assert (done.code, summary(done.out).split(",")[0]) == (0, "4 added")
     told = run("info", "--index", folder).out
-    assert "task: code" in told
+    assert "task: clustering" in told
     assert "template: {text}" in told
 
 
@@ -322,6 +322,15 @@ def test_options_that_do_not_fit_together_are_refused(run: Run, corpus: Path) ->
     )
     done = run("index", corpus, "--text-field", "a", "--template", "{a}")
     assert done.code == 2
+    before = corpus.read_bytes()
+    link = corpus.with_name("link.jsonl")
+    link.symlink_to(corpus)
+    done = run("index", corpus, "--task", "retrieval", "--skip-bad", "--rejects", link)
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        f"taskembed: error: --rejects would overwrite the input {link}",
+    )
+    assert corpus.read_bytes() == before
 
 
 def test_environment_variables_are_defaults_and_flags_win(

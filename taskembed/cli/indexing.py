@@ -302,6 +302,8 @@ def index(
     from taskembed.template import DEFAULT_TEMPLATE, Template
 
     found = find_inputs(inputs, format_name=format_name.value if format_name else None)
+    if rejects and rejects.exists() and any(i.path and rejects.samefile(i.path) for i in found):
+        raise UsageError(f"--rejects would overwrite the input {rejects}", hint="another file")
     stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
     space = existing_space(index_folder, over_damage=recreate)
     if stated is None:

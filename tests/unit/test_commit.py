@@ -141,6 +141,22 @@ def test_garbage_goes_after_the_commit_and_manifests_before_their_files(tmp_path
     ]
 
 
+def test_garbage_that_cannot_go_is_named(tmp_path: Path) -> None:
+    class KeepingFs(Fs):
+        def unlink(self, path: Path) -> None:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    folder = tmp_path / "index"
+    with open_writer(folder) as store:
+        commit_alone(store)
+        commit_alone(store)
+        store.fs = KeepingFs()
+        with pytest.raises(AccessDeniedError) as refusal:
+            commit_alone(store)
+    assert refusal.value.message == f"{folder / 'manifest-00000000.json'}: Permission denied"
+    assert read_newest(folder).generation == 2  # it was committed before
+
+
 def test_short_writes_are_completed(tmp_path: Path) -> None:
     text = b"more than seven bytes, by far"
     with open_writer(tmp_path / "index", fs=ShortWritesFs()) as store:
@@ -580,8 +596,9 @@ def test_a_folder_that_may_only_be_read_is_read_but_not_written(tmp_path: Path, 
         (folder / "LOCK").unlink()
     for path in [*folder.iterdir(), folder]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        path.chmod(path.stat().st_mode | 0o055)
+    for path in (tmp_path, *tmp_path.parents):
+        if (mode := path.stat().st_mode) | 0o055 != mode:
+            path.chmod(mode | 0o055)
     before = names(folder)
     answer = subprocess.run(
         [sys.executable, "-c", WRITE_AS_NOBODY, folder],
