@@ -30,8 +30,10 @@ from taskembed.models import Stated
 from taskembed.reranker import load_reranker
 from taskembed.runtime import EngineSettings
 from taskembed.space import Task
+from taskembed.training.overlap import KnownTexts, judged_texts
 
 PAIRS = "training/squad_sentences/pairs.jsonl.gz"
+JUDGED_SET = "retrieval/squad_sentences"
 TEACHER_STEPS = 500
 RATED = 2500  # queries
 CANDIDATES = 8
@@ -56,6 +58,8 @@ def main() -> None:
     data, work = Path(sys.argv[1]), Path(sys.argv[2])
     work.mkdir(exist_ok=True)
     _, examples = read_examples(data / PAIRS)
+    judged = KnownTexts(judged_texts(data, [JUDGED_SET]))
+    examples = [item for item in examples if not any(map(judged.match, item.texts))]
     half = len(examples) // 2
     teacher = work / "teacher"
     if not teacher.exists():
@@ -137,7 +141,7 @@ def command(*words: object) -> None:
 
 
 def judge(data: Path, work: Path) -> None:
-    judged = read_judged(Task.RETRIEVAL, Files(data / "retrieval/squad_sentences", limit=JUDGED))
+    judged = read_judged(Task.RETRIEVAL, Files(data / JUDGED_SET, limit=JUDGED))
     settings = EngineSettings(offline=True)
     found = {}
     for name in ("base", "labelled", "rated"):

@@ -26,6 +26,7 @@ from taskembed.space import PromptType
 from taskembed.training.ratings import fit_ratings, preferences
 
 FEWEST = 2  # documents that can be compared
+_LINE_START = b'{"query": '  # of every line of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +103,28 @@ def _done(output: Path, queries: Sequence[str]) -> int:
         return 0
     try:
         content = output.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            with output.open("r+b") as stream:
-                stream.truncate(len(whole))
     except OSError as error:
         raise from_os_error(error, str(output)) from error
+    whole = content[: content.rfind(b"\n") + 1]
+    cut = content[len(whole) :]
+    if not _LINE_START.startswith(cut[: len(_LINE_START)]):
+        raise _not_ours(output)
     for number, line in enumerate(_lines(whole)):
         if number >= len(queries) or line != queries[number]:
-            raise UsageError(
-                f"{output} has ratings of other pairs", hint="remove it, or give another --output"
-            )
+            raise _not_ours(output)
+    if cut:
+        try:
+            with output.open("r+b") as stream:
+                stream.truncate(len(whole))
+        except OSError as error:
+            raise from_os_error(error, str(output)) from error
     return whole.count(b"\n")
+
+
+def _not_ours(output: Path) -> UsageError:
+    return UsageError(
+        f"{output} has ratings of other pairs", hint="remove it, or give another --output"
+    )
 
 
 def _lines(content: bytes) -> Iterator[str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,15 @@ class Examples:
     excluded: int
 
 
-def draw_examples(recipe: Recipe, folder: Path) -> list[Examples]:
+def draw_examples(
+    recipe: Recipe, folder: Path, notify: Callable[[str], None] = lambda _: None
+) -> list[Examples]:
     """Read the examples of a recipe.
 
     Args:
         recipe: which files, how many of each, what to leave out, and the seed.
         folder: that the files' paths are relative to.
+        notify: told, once, what takes long.
 
     Raises:
         NotFoundError: a file does not exist.
@@ -48,7 +51,11 @@ def draw_examples(recipe: Recipe, folder: Path) -> list[Examples]:
         BadInputError: a file has too few examples.
     """
     files = [(source, *read_examples(folder / source.path)) for source in recipe.data]
-    known = KnownTexts(judged_texts(folder, recipe.exclude)) if recipe.exclude else None
+    known = None
+    if recipe.exclude:
+        read = sum(len(examples) for _, _, examples in files)
+        notify(f"looking among {read:,} examples for texts of {', '.join(recipe.exclude)}")
+        known = KnownTexts(judged_texts(folder, recipe.exclude))
     return [_drawn(source, form, examples, known, recipe.seed) for source, form, examples in files]
 
 

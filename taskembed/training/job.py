@@ -76,7 +76,8 @@ def train(
         ModelUnavailableError: the base cannot be loaded or trained, or a library is missing.
     """
     recipe = read_recipe(recipe_path)
-    examples = draw_examples(recipe, data)
+    _refuse_hosted(recipe)
+    examples = draw_examples(recipe, data, settings.notify)
     files, spec = _base(recipe, settings)
     name = recipe.name or recipe.task.value
     folder, work = output / name, output / f".{name}-work"
@@ -114,13 +115,16 @@ def train(
     return Job(recipe, folder, trained)
 
 
-def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSpec]:
+def _refuse_hosted(recipe: Recipe) -> None:
     family = find_family(recipe.model)
     if family and family.hosted:
         raise ModelUnavailableError(
             f"{recipe.model} is behind a server: only a model with weights can be trained",
             hint="another model in the recipe",
         )
+
+
+def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSpec]:
     files = find_model(
         recipe.model,
         cache=settings.cache_folder,

@@ -204,7 +204,8 @@ def save_adapter(model: SentenceTransformer, folder: Path, *, halved: bool = Fal
     """Save the adapter of a model as PEFT does; in fp16, where the space counts, when `halved`."""
     folder.mkdir(parents=True, exist_ok=True)
     first: Any = model[0]
-    weights = get_peft_model_state_dict(first.auto_model)
+    # no layer of embeddings was trained; PEFT would ask the hub about the base's
+    weights = get_peft_model_state_dict(first.auto_model, save_embedding_layers=False)
     named = {_PREFIX + name: value.detach().cpu().contiguous() for name, value in weights.items()}
     if halved:
         named = {name: value.half() for name, value in named.items()}

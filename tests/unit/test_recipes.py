@@ -199,7 +199,9 @@ def test_what_is_judged_on_is_left_out(tmp_path: Path) -> None:
         {"anchor": "x5", "positive": "x6"},
     )
     text = recipe_of('exclude = ["judged/*"]', "[[data]]", 'path = "a.jsonl"', "dev = 1")
-    drawn = draw_examples(parse_recipe(text), tmp_path)[0]
+    said: list[str] = []
+    drawn = draw_examples(parse_recipe(text), tmp_path, said.append)[0]
+    assert said == ["looking among 5 examples for texts of judged/*"]
     assert drawn.excluded == 3
     anchors = {item.texts[0] for item in (*drawn.train, *drawn.dev)}
     assert anchors == {"x4", "x5"}  # a document that answers nothing is no judged text
