@@ -5,10 +5,17 @@ python docs/generate_cli.py
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
-import sys
 from pathlib import Path
+
+# rich reads the width and typer its own when they are imported; no default is from here
+os.environ.update(COLUMNS="88", TERMINAL_WIDTH="88")
+for _name in [name for name in os.environ if name.startswith("TASKEMBED_")]:
+    del os.environ[_name]
+
+from taskembed.cli.main import main  # noqa: E402  # see above
 
 COMMANDS = [
     *("", "index", "search", "delete", "info", "verify", "models", "explain"),
@@ -25,17 +32,12 @@ def reference() -> str:
         "variables, which win over\ndefaults.\n"
     ]
     for command in COMMANDS:
-        words = [*command.split(), "--help"]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TASKEMBED_")}
-        done = subprocess.run(  # noqa: S603  # our own command
-            [sys.executable, "-m", "taskembed", *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**environment, "COLUMNS": "88", "TERMINAL_WIDTH": "88"},
-        )
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with contextlib.redirect_stdout(out):
+            main([*command.split(), "--help"])
+        out.seek(0)
         title = " ".join(["taskembed", command]).strip()
-        text = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+        text = "\n".join(line.rstrip() for line in out.read().strip().splitlines())
         parts.append(f"## {title}\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
 

@@ -16,6 +16,8 @@ from taskembed.cli.main import main
 
 # before anything imports the hub's library, which reads it once
 os.environ["HF_HUB_OFFLINE"] = "1"
+# a tiny model's sums take longer to share among threads than to do
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,14 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for compiled models: compiling takes seconds, and each model needs it once."""
-    return tmp_path_factory.mktemp("cache")
+    """One folder for compiled models: compiling takes seconds, and each model needs it once.
+
+    The processes that the tests are shared among have it in common, as users' processes do.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

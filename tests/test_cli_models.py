@@ -139,27 +139,30 @@ def test_compiled_models_are_listed_and_cleared(run: Run, corpus: Path, tmp_path
     assert run("cache", "list", "--cache", cache).out == (
         f"0 compiled models, 0.0 MiB, in {cache}\n"
     )
-    model = tiny_families.save_cross_encoder(tmp_path / "reranker", "bert")
+    model = tiny_models.save_bert(tmp_path / "model", pooling="mean")
+    reranker = tiny_families.save_cross_encoder(tmp_path / "reranker", "bert")
     words = ("--index", tmp_path / "index", "--cache", cache)
-    assert run("index", corpus, "--task", "retrieval", *words).code == 0
-    assert run("search", "fox", *words, "--rerank", model).code == 0
+    prompts = ("--query-prompt", "", "--document-prompt", "")
+    done = run("index", corpus, "--task", "retrieval", "--model", model, *prompts, *words)
+    assert done.code == 0, done.err
+    assert run("search", "fox", *words, "--rerank", reranker).code == 0
     listed: Any = run("cache", "list", "--cache", cache, "--json").json
-    assert [entry["made_from"]["model"] for entry in listed] == [str(model), "minilm"]
+    assert [entry["made_from"]["model"] for entry in listed] == [str(reranker), str(model)]
     assert [entry["made_from"]["kind"] for entry in listed] == ["reranker", "encoder"]
     lines = run("cache", "list", "--cache", cache).out.splitlines()
     assert lines[1].startswith(listed[1]["made_from"]["digest"][:12])
-    assert lines[1].endswith(f" minilm + retrieval (encoder, {listed[1]['made_from']['engine']})")
+    assert lines[1].endswith(f" {model} (encoder, {listed[1]['made_from']['engine']})")
     done = run("cache", "clear", "nobody/nothing", "--cache", cache)
     assert done.code == 66
     assert done.err.splitlines()[0] == (
         "taskembed: error: there is no compiled model of 'nobody/nothing'"
     )
-    done = run("cache", "clear", "minilm", "--cache", cache)
+    done = run("cache", "clear", model, "--cache", cache)
     assert done.out.startswith("1 compiled models deleted, ")
     assert len(run("cache", "list", "--cache", cache, "--json").json) == 1  # type: ignore[arg-type]
     done = run("cache", "clear", "--cache", cache, "--json")
     assert json.loads(done.out)["deleted"] == 1
-    assert "compiling the model minilm" in run("search", "fox", *words).err
+    assert f"compiling the model {model}" in run("search", "fox", *words).err
 
 
 def test_a_damaged_compiled_model_is_listed_as_such(run: Run, tmp_path: Path) -> None:
@@ -175,15 +178,17 @@ def test_a_damaged_compiled_model_is_listed_as_such(run: Run, tmp_path: Path) ->
 def test_the_bundled_model_has_its_task_s_adapter(run: Run, corpus: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     words = ("index", corpus, "--index", index)
-    assert run(*words, "--task", "similarity").code == 0
+    assert run(*words, "--task", "clustering").code == 0
     space = space_of(run, index)
-    assert (space["query_adapter"], space["document_adapter"]) == ("similarity", "similarity")
+    assert (space["query_adapter"], space["document_adapter"]) == ("clustering", "clustering")
     assert len(space["adapter_digest"]) == 64
+    assert " minilm + clustering (encoder, " in run("cache", "list").out
     done = run(*words, "--no-adapter")
     assert done.code == 78
-    assert "  query_adapter: the index has 'similarity', not ''" in done.err
-    assert "similarity" in run("explain", "fox", "--task", "similarity").out
-    assert "adapter" not in run("explain", "fox", "--task", "similarity", "--no-adapter").out
+    assert "  query_adapter: the index has 'clustering', not ''" in done.err
+    told = run("explain", "fox", "--task", "clustering").out
+    assert "adapter: clustering" in told
+    assert "adapter" not in run("explain", "fox", "--task", "clustering", "--no-adapter").out
 
 
 def test_without_an_adapter_an_index_stays_without(run: Run, corpus: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ tokenizer, prompts, pooling and conversion as the real model of their family.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,29 @@ WORDS = [
 ]
 
 
+def written_words() -> tuple[list[str], list[str]]:
+    """Return the words of WORDS and their characters, in order.
+
+    Vocabularies are made of them by hand: what trainers make of so few words differs from run to
+    run, and so would every vector of a random model.
+    """
+    words = sorted({*re.findall(r"\w+", " ".join(WORDS))})
+    return words, sorted({*"".join(WORDS)} - {*" \n"})
+
+
 def wordpiece() -> PreTrainedTokenizerFast:
     """Return a tokenizer as BERT's."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    words, characters = (
+        [normalizer.normalize_str(one) for one in some] for some in written_words()
+    )
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=specials)
-    tokenizer.train_from_iterator(WORDS, trainer)
+    inside = [f"##{character}" for character in characters]
+    pieces = dict.fromkeys([*specials, *characters, *inside, *words])
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -85,13 +101,17 @@ def save_bert(folder: Path, *, pooling: str) -> Path:
 
 def sentencepiece() -> PreTrainedTokenizerFast:
     """Return a tokenizer as XLM-RoBERTa's."""
-    tokenizer = Tokenizer(models.Unigram())
+    words, characters = written_words()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    pieces = [*characters, "\u2581", *(f"\u2581{word}" for word in words)]
+    scored = [
+        *((name, 0.0) for name in specials),
+        *((piece, -len(piece) - 2.0) for piece in pieces),
+    ]
+    tokenizer = Tokenizer(models.Unigram(scored, unk_id=specials.index("<unk>")))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=250, special_tokens=specials, unk_token="<unk>")
-    tokenizer.train_from_iterator(WORDS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",

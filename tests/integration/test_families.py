@@ -122,12 +122,10 @@ MODELS_MADE: dict[str, Published] = {
     },
     "jinaai/jina-embeddings-v3-hf": Published(tiny_families.save_jina_v3, references.by_jina_v3),
 }
-# what the default run has: one of each way to load, pool and tell the sides apart
-QUICK = {  # a prompt, an instruction at the last token, an exclusion, LoRA
+# what the default run has
+QUICK = {  # a prompt, an instruction at the last token; test_adapters.py has LoRA
     "intfloat/e5-small-v2",
     "Qwen/Qwen3-Embedding-0.6B",
-    "hkunlp/instructor-base",
-    "jinaai/jina-embeddings-v5-text-nano",
 }
 
 
