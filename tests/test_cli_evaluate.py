@@ -233,9 +233,97 @@ def test_runs_are_compared(run: Run, beir: Path, tmp_path: Path) -> None:
 
 
 def test_an_id_that_no_run_can_hold(run: Run, e5: str, beir: Path, tmp_path: Path) -> None:
-    write(beir / "corpus.jsonl", [{"id": "a b", "text": "fox"}])
+    write(beir / "corpus.jsonl", [{"id": "a b", "text": "fox"}, {"id": "dog", "text": "dog"}])
     words = ("evaluate", beir, "--task", "retrieval", "--model", e5, "--run", tmp_path / "a.run")
     done = run(*words)
     assert done.code == 65
     assert "'a b' has white space, which a TREC run cannot hold" in done.err
     assert not (tmp_path / "a.run").exists()
+    assert done.out.startswith("nDCG@10  ")  # what was computed is not lost
+
+
+def test_files_that_must_not_be_written_are_refused_first(
+    run: Run, beir: Path, tmp_path: Path
+) -> None:
+    qrels = (beir / "qrels.tsv").read_bytes()
+    words = ("--task", "retrieval", "--model", "none/none", "--offline")
+    for command, option in (
+        *(("evaluate", "--run"), ("evaluate", "--per-query")),
+        *(("evaluate", "--run"), ("ablate", "--chart")),
+    ):
+        name = "chart.png" if option == "--chart" else "qrels.tsv"
+        (beir / "chart.png").unlink(missing_ok=True)
+        (beir / "chart.png").symlink_to(beir / "qrels.tsv")
+        done = run(command, beir, *words, option, beir / name)
+        assert (done.code, done.err.splitlines()[0]) == (
+            2,
+            f"taskembed: error: {option} would overwrite the input {beir / name}",
+        )
+    assert (beir / "qrels.tsv").read_bytes() == qrels
+    done = run("evaluate", beir, *words, "--run", "-")
+    assert (done.code, done.err) == (
+        2,
+        "taskembed: error: --run needs a file: other results go to stdout\n",
+    )
+    done = run("evaluate", beir, *words, "--run", tmp_path / "none" / "a.run")
+    assert done.code == 66
+    assert f"{tmp_path}/none/a.run: No such file or directory" in done.err
+    same = tmp_path / "a.txt"
+    same.write_text("")
+    done = run("evaluate", beir, *words, "--run", same, "--per-query", same)
+    assert (done.code, "--run and --per-query name one file" in done.err) == (2, True)
+    done = run("evaluate", beir, "--task", "sts", "--run", same)
+    assert (done.code, "--run is for retrieval and code" in done.err) == (2, True)
+    done = run("evaluate", "--index", beir, "--revision", "main")
+    assert (done.code, "an index has its own --revision" in done.err) == (2, True)
+
+
+def test_a_link_and_a_device_stay_what_they_are(
+    run: Run, e5: str, beir: Path, tmp_path: Path
+) -> None:
+    link, target = tmp_path / "link.run", tmp_path / "target.run"
+    link.symlink_to(target)
+    words = ("evaluate", beir, "--task", "retrieval", "--model", e5)
+    done = run(*words, "--run", link, "--per-query", "/dev/null")
+    assert done.code == 0, done.err
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 12
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_figure_that_does_not_exist_is_null(run: Run, e5: str, tmp_path: Path) -> None:
+    pairs: list[dict[str, object]] = [
+        {"sentence1": text, "sentence2": text, "score": 1} for text in TEXTS.values()
+    ]
+    path = write(tmp_path / "pairs.jsonl", pairs)
+    for words in (("evaluate", path), ("evaluate", path, "--limit", "1")):
+        done = run(*words, "--task", "sts", "--model", e5, "--json")
+        assert done.code == 0, done.err
+        found: Any = done.json
+        assert found["values"] == {"spearman": None, "pearson": None}
+    done = run("ablate", path, "--task", "sts", "--model", e5, "--json")
+    assert done.code == 0, done.err
+    ways: Any = done.json
+    assert {way["values"]["spearman"] for way in ways["ways"]} == {None}
+
+
+def test_one_query_is_compared_without_a_test(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "qrels.tsv").write_text("q1\tfox\t1\n")
+    (tmp_path / "good.run").write_text("q1 Q0 fox 1 1.0 a\n")
+    (tmp_path / "bad.run").write_text("q1 Q0 dog 1 1.0 a\n")
+    files = (tmp_path / "qrels.tsv", tmp_path / "good.run", tmp_path / "bad.run")
+    done = run("compare", *files, "--json")
+    assert done.code == 0, done.err
+    rows: Any = done.json
+    assert (rows[1]["difference"], rows[1]["interval"], rows[1]["p"]) == (-1, [None, None], None)
+    assert run("compare", *files).out.splitlines()[2].split()[-1] == "-1.0000"
+    done = run("compare", tmp_path / "qrels.tsv", tmp_path / "bad.run")
+    assert "note: no relevant document is among the hits: are the ids the same?" in done.err
+    (tmp_path / "bad.run").write_text("q1 Q0 dog 1 nan a\n")
+    done = run("compare", *files)
+    assert done.code == 65
+    assert f"{tmp_path}/bad.run:1: the score is not a number: 'nan'" in done.err
+    (tmp_path / "bad.run").write_text("q1 Q0 dog 1 2 a\nq1 Q0 dog 2 1 a\n")
+    done = run("compare", *files)
+    assert done.code == 65
+    assert f"{tmp_path}/bad.run:2: 'dog' is a hit of 'q1' twice" in done.err

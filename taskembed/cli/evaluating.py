@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import escaped, json_text, message, results, tsv_cell, write
+from taskembed.cli.output import (
+    escaped,
+    json_text,
+    message,
+    require_output,
+    results,
+    same_file_as,
+    tsv_cell,
+    write,
+)
 from taskembed.cli.searching import asserted_encoder
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.errors import BadInputError, ExitCode, UsageError
@@ -23,6 +33,8 @@ if TYPE_CHECKING:
     from taskembed.evaluation.metrics import Run
     from taskembed.models import Stated
     from taskembed.runtime import EngineSettings
+
+RANKED = {Task.RETRIEVAL, Task.CODE}
 
 Data = Annotated[
     Path | None,
@@ -129,20 +141,25 @@ def evaluate(
         query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
     )
     files = Files(data, queries, qrels, limit)
+    require_output("--run", run, files.has)
+    require_output("--per-query", per_unit, files.has)
+    if run is not None and per_unit is not None and same_file_as([run])(per_unit):
+        raise UsageError("--run and --per-query name one file")
     hits: Run | None
     if index_folder is not None:
+        if revision is not None:
+            raise UsageError("an index has its own --revision", hint="leave it out")
         measured, hits = _of_index(index_folder, files, task, model, stated, settings)
     else:
-        measured, hits = _of_model(
-            files, opt.required_task(task), model, revision, stated, settings
-        )
-    if run is not None:
-        if hits is None:
+        task = opt.required_task(task)
+        if run is not None and task not in RANKED:
             raise UsageError("--run is for retrieval and code")
+        measured, hits = _of_model(files, task, model, revision, stated, settings)
+    _print_measured(measured, as_json=as_json)
+    if run is not None and hits is not None:
         _write_run(hits, run)
     if per_unit is not None:
         _write_units(measured, per_unit)
-    _print_measured(measured, as_json=as_json)
     return ExitCode.OK
 
 
@@ -195,7 +212,7 @@ def _of_index(
         raise UsageError("an index has its own prompts and adapter", hint="leave them out")
     require_libraries()
     with Index.open(folder) as index:
-        if index.space.task not in {Task.RETRIEVAL, Task.CODE}:
+        if index.space.task not in RANKED:
             raise UsageError(
                 f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
                 hint="taskembed evaluate DATA --task TASK",
@@ -229,13 +246,15 @@ def _write_units(measured: Measured, path: Path) -> None:
 
 
 def _print_measured(measured: Measured, *, as_json: bool) -> None:
+    if measured.main == "nDCG@10":
+        _say_nothing_found([measured])
     if as_json:
         value = {
             "main": measured.main,
             "values": {name: round(value, 6) for name, value in measured.values.items()},
             "units": len(measured.names),
         }
-        write(json_text(value) + "\n")
+        write(json_text(_without_nan(value)) + "\n")
         return
     width = max(map(len, measured.values))
     for name, number in measured.values.items():
@@ -295,12 +314,12 @@ def ablate(
     )
     stated = stated_words(query_prompt, document_prompt, instruction, adapter, family, prompts)
     task = opt.required_task(task)
+    files = Files(data, queries, qrels, limit)
     if chart is not None:
         require_chart_name(chart)
-    judged = _judged(Files(data, queries, qrels, limit), task, settings)
+        require_output("--chart", chart, files.has)
+    judged = _judged(files, task, settings)
     rows = list(run(model, task, judged, revision=revision, stated=stated, settings=settings))
-    if chart is not None:
-        save_chart(rows, f"{rows[0].space.model}: {task.value}", chart)
     if as_json:
         value = {
             "model": rows[0].space.model,
@@ -309,11 +328,13 @@ def ablate(
             "units": len(rows[0].measured.names),
             "ways": listed(rows),
         }
-        write(json_text(value) + "\n")
+        write(json_text(_without_nan(value)) + "\n")
     else:
         _table(*_ablation_cells(rows))
         if all(row.difference is None or row.same_as for row in rows):
             message(f"note: {rows[0].space.model} knows no prompts and has no adapters")
+    if chart is not None:
+        save_chart(rows, f"{rows[0].space.model}: {task.value}", chart)
     return ExitCode.OK
 
 
@@ -352,8 +373,9 @@ def compare(
     from taskembed.evaluation.judged import read_judgements
 
     rows = test(read_judgements(qrels), [(str(path), read_run(path)) for path in runs])
+    _say_nothing_found([row.measured for row in rows])
     if as_json:
-        write(json_text([_compared_json(row) for row in rows]) + "\n")
+        write(json_text([_without_nan(_compared_json(row)) for row in rows]) + "\n")
         return ExitCode.OK
     header = ["run", *rows[0].measured.values, "difference", "95 %", "p"]
     cells = [
@@ -379,10 +401,26 @@ def _compared_json(row: Compared) -> Mapping[str, object]:
     }
 
 
+def _say_nothing_found(measured: Sequence[Measured]) -> None:
+    """Say what it means when no relevant document is a hit: other ids, more often than not."""
+    if not any(value for item in measured for value in item.values.values()):
+        message("note: no relevant document is among the hits: are the ids the same?")
+
+
+def _without_nan(value: object) -> object:
+    """Return what JSON can hold: a number that does not exist is null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _difference_cells(difference: Difference | None) -> list[str]:
     if difference is None:
         return ["", ""]
-    return [f"{difference.value:+.4f}", f"{difference.low:+.4f} .. {difference.high:+.4f}"]
+    ends = f"{difference.low:+.4f} .. {difference.high:+.4f}"
+    return [f"{difference.value:+.4f}", "" if math.isnan(difference.low) else ends]
 
 
 def _table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

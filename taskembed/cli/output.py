@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from taskembed.errors import ExitCode, TaskembedError, from_os_error
+from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error
 
 
 class ClosedPipeError(TaskembedError):
@@ -109,11 +110,60 @@ def write(text: str, stream: TextIO | None = None) -> None:
         raise from_os_error(error, str(name)) from error
 
 
+def require_output(option: str, path: Path | None, is_read: Callable[[Path], bool]) -> None:
+    """Refuse, before any work, a file that results cannot or must not go to.
+
+    Args:
+        option: that names it, such as "--run".
+        path: None when it was not given.
+        is_read: whether a file is one that the command reads.
+
+    Raises:
+        UsageError: it is stdout, where other results go, or a file that is read.
+        NotFoundError: its folder does not exist.
+        AccessDeniedError: its folder may not be written to.
+    """
+    if path is None:
+        return
+    if str(path) == "-":
+        raise UsageError(f"{option} needs a file: other results go to stdout")
+    if is_read(path):
+        raise UsageError(f"{option} would overwrite the input {path}", hint="another file")
+    if not path.parent.is_dir():
+        raise from_os_error(FileNotFoundError(errno.ENOENT, ""), str(path))
+    if not (os.access(path.parent, os.W_OK) or (path.exists() and os.access(path, os.W_OK))):
+        raise from_os_error(PermissionError(errno.EACCES, ""), str(path))
+
+
+def same_file_as(paths: Iterable[Path | None]) -> Callable[[Path], bool]:
+    """Return whether a file is one of those."""
+    known = [path for path in paths if path is not None and path.exists()]
+    return lambda path: path.exists() and any(path.samefile(other) for other in known)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    try:
+        stream = path.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise from_os_error(error, str(path)) from error
+    try:
+        with stream:
+            yield stream
+    except OSError as error:  # when it is closed
+        raise from_os_error(error, str(path)) from error
+
+
 @contextlib.contextmanager
 def results(output: Path | None) -> Iterator[TextIO]:
     """Yield where results go: stdout, or a file that appears only when it is whole."""
     if output is None or str(output) == "-":
         yield sys.stdout
+        return
+    output = output.resolve()  # what a link leads to is written, and the link stays
+    if output.exists() and not output.is_file():  # a pipe, a device: nothing to replace
+        with _opened(output) as stream:
+            yield stream
         return
     try:
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")

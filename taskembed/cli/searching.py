@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import escaped, json_text, results, tsv_cell, write
+from taskembed.cli.output import (
+    escaped,
+    json_text,
+    require_output,
+    results,
+    same_file_as,
+    tsv_cell,
+    write,
+)
 from taskembed.cli.settings import engine_settings
 from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageError, from_os_error
 
@@ -187,6 +195,8 @@ def search(
         )
     if rerank_instruction is not None and rerank is None:
         raise UsageError("--rerank-instruction goes with --rerank")
+    if str(output) != "-":
+        require_output("--output", output, same_file_as([Path(queries or "-"), query_file]))
     format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
     from taskembed.index import Index
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel(f"{rows[0].measured.main}; lines: 95 % of the difference from the right way")
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     try:
-        figure.savefig(path, dpi=150)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a letter that the font does not have
+            figure.savefig(path, dpi=150)
     except OSError as error:
         raise from_os_error(error, str(path)) from error
     finally:

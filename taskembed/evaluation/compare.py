@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from taskembed.evaluation.metrics import EXTRA, SEED, Judgements, Run, rank_qual
 from taskembed.extras import needed
 
 PERMUTATIONS = 10_000
+_AT_ONCE = 100  # permutations in memory
 _RUN_CELLS = 6  # query, Q0, document, rank, score, tag
 
 
@@ -25,7 +27,8 @@ class Compared(NamedTuple):
         name: of its file.
         measured: it.
         difference: of its nDCG@10 from the first's; None for the first.
-        p: how often chance alone gives a difference at least as large; None for the first.
+        p: how often chance alone gives a difference at least as large; None for the first, and
+            when there is one query only.
     """
 
     name: str
@@ -63,8 +66,10 @@ def measure_run(judgements: Judgements, run: Run) -> Measured:
     )
 
 
-def _p(first: Measured, second: Measured) -> float:
+def _p(first: Measured, second: Measured) -> float | None:
     ours, theirs = first.units[:, 0], second.units[:, 0]
+    if len(ours) < 2:  # noqa: PLR2004  # nothing to test
+        return None
     if np.array_equal(ours, theirs):
         return 1.0
     found = needed("scipy.stats", EXTRA).permutation_test(
@@ -72,6 +77,7 @@ def _p(first: Measured, second: Measured) -> float:
         lambda a, b, axis: (a - b).mean(axis=axis),
         permutation_type="samples",
         n_resamples=PERMUTATIONS,
+        batch=_AT_ONCE,
         vectorized=True,
         rng=np.random.default_rng(SEED),
     )
@@ -91,9 +97,14 @@ def read_run(path: Path) -> Run:
             raise BadRecordError(position, "it has not the six columns of a TREC run")
         query, _, document, _, score, _ = cells
         try:
-            run.setdefault(query, {})[document] = float(score)
-        except ValueError as error:
-            raise BadRecordError(position, f"the score is not a number: {score!r}") from error
+            number = float(score)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise BadRecordError(position, f"the score is not a number: {score!r}")
+        if document in run.setdefault(query, {}):
+            raise BadRecordError(position, f"{document!r} is a hit of {query!r} twice")
+        run[query][document] = number
     if not run:
         raise BadInputError(f"{path}: it has no hits")
     return run

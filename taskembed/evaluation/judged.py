@@ -29,6 +29,8 @@ from taskembed.space import Task
 
 _TREC_CELLS = 4  # query, nothing, document, relevance
 _TSV_CELLS = 3
+_STEMS = ("corpus", "queries", "qrels", "pairs", "train", "test", "texts")  # in a folder of data
+_LARGEST = 2**31 - 1  # a relevance for TREC's program
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,17 @@ class Files:
     qrels: Path | None = None
     limit: int = 0
 
+    def has(self, path: Path) -> bool:
+        """Whether the data may be read from a file: nothing must be written there."""
+        if not path.exists():
+            return False
+        given = [place for place in (self.data, self.queries, self.qrels) if place is not None]
+        if any(place.exists() and place.samefile(path) for place in given):
+            return True
+        folders = [place / inner for place in given for inner in ("", "qrels", "queries")]
+        read = [folder.glob(f"{stem}.*") for folder in folders for stem in _STEMS]
+        return any(found.samefile(path) for files in read for found in files)
+
 
 def read_judged(
     task: Task,
@@ -115,8 +128,17 @@ def read_judged(
     if task is Task.SIMILARITY:
         return Pairs(_first(_examples(files.data, "pairs", Form.SCORED), files.limit))
     if task is Task.CLUSTERING:
-        return Clusters(_first(_examples(files.data, "texts", Form.LABELLED), files.limit))
+        texts = _first(_examples(files.data, "texts", Form.LABELLED), files.limit)
+        _require_labels(files.data, texts)
+        return Clusters(texts)
+    if not files.data.is_dir():
+        raise UsageError(
+            f"{files.data} is not a folder: classification is trained on one file, and judged on "
+            "another",
+            hint="a folder with train.jsonl and test.jsonl",
+        )
     train = _examples(files.data, "train", Form.LABELLED)
+    _require_labels(files.data, train)
     test = _first(_examples(files.data, "test", Form.LABELLED), files.limit)
     if unknown := {item.label for item in test} - {item.label for item in train}:
         raise BadInputError(f"{files.data}: no text to train on has the label {min(unknown)!r}")
@@ -132,6 +154,16 @@ def read_ranking(folder: Path) -> Ranking:
         BadInputError: a file cannot be used.
     """
     return _ranking(Files(folder), with_corpus=True, notify=lambda _: None)
+
+
+def is_ranking(folder: Path) -> bool:
+    """Whether a folder has judgements of queries."""
+    return any(_in_folder(folder, place) for place in ("qrels", "qrels/test"))
+
+
+def _require_labels(place: Path, examples: Sequence[Example]) -> None:
+    if len({example.label for example in examples}) < 2:  # noqa: PLR2004  # nothing to tell apart
+        raise BadInputError(f"{place}: all texts have one label")
 
 
 def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:
@@ -159,7 +191,15 @@ def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) 
     qrels = _ranking_file("qrels", files.qrels, files.data)
     judgements = read_judgements(qrels)
     documents = _documents(files.data) if with_corpus else None
-    judged = [query for query in read_queries(str(queries)) if query.query_id in judgements]
+    if documents is not None:
+        _require_judged(documents, judgements, qrels, notify)
+    judged: list[Query] = []
+    known: set[str] = set()
+    for query in read_queries(str(queries)):
+        if query.query_id in known:
+            raise BadInputError(f"{queries}: the id {query.query_id!r} stands twice")
+        known.add(query.query_id)
+        judged += [query] if query.query_id in judgements else []
     if not judged:
         raise BadInputError(
             f"{qrels} judges no query of {queries}", hint="the ids must be the same"
@@ -170,6 +210,22 @@ def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) 
     return Ranking(
         documents, judged, {query.query_id: judgements[query.query_id] for query in judged}
     )
+
+
+def _require_judged(
+    documents: Sequence[Document],
+    judgements: Judgements,
+    qrels: Path,
+    notify: Callable[[str], None],
+) -> None:
+    judged = {name for found in judgements.values() for name in found}
+    lost = judged - {document.doc_id for document in documents}
+    if lost == judged:
+        raise BadInputError(
+            f"{qrels} judges no document of the corpus", hint="the ids must be the same"
+        )
+    if lost:
+        notify(f"note: {len(lost):,} judged documents are not in the corpus")
 
 
 def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:
@@ -215,12 +271,17 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
             raise BadRecordError(position, "it is not a query, a document and a relevance")
         query, document, relevance = cells
         try:
-            judgements.setdefault(query, {})[document] = int(float(relevance))
+            number = float(relevance)
         except ValueError as error:
             if position.endswith(":1"):  # the header
                 continue
             reason = f"the relevance is not a number: {relevance!r}"
             raise BadRecordError(position, reason) from error
+        if not (number.is_integer() and abs(number) <= _LARGEST):
+            raise BadRecordError(position, f"the relevance is not a whole number: {relevance!r}")
+        known = judgements.setdefault(query, {})
+        if known.setdefault(document, int(number)) != int(number):
+            raise BadRecordError(position, f"{query!r} and {document!r} are judged twice")
     if not judgements:
         raise BadInputError(f"{path}: it has no judgements")
     return judgements
@@ -229,7 +290,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
 def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield the position and the cells of each line of a file with columns: tabs, or any space."""
     item = Input(path, "tsv", "gzip" if path.suffix == ".gz" else None)
-    if not path.is_file():
+    if not path.exists():
         raise NotFoundError(f"no such file: {path}", hint="check the path")
     for position, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -62,20 +63,24 @@ def paired_difference(ours: Measured, theirs: Measured) -> Difference:
     """Return `theirs` minus `ours`, with its confidence interval.
 
     The units are drawn again 1,000 times with replacement, the same for both: the percentile
-    bootstrap of scipy (Efron & Tibshirani 1993, chapter 13), by the seed 42.
+    bootstrap of scipy (Efron & Tibshirani 1993, chapter 13), by the seed 42. A sample that has no
+    value (a correlation of units without spread) does not count; without any, the ends are NaN.
     """
     stats = needed("scipy.stats", EXTRA)
     rows = np.arange(len(ours.units))
     value = theirs.value_of(rows) - ours.value_of(rows)
     if len(rows) < 2:  # noqa: PLR2004  # one unit cannot be drawn differently
         return Difference(value, np.nan, np.nan)
-    interval = stats.bootstrap(
-        (rows,),
-        lambda drawn: theirs.value_of(drawn) - ours.value_of(drawn),
-        vectorized=False,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return Difference(value, float(interval.low), float(interval.high))
+    ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of no spread: NaN says it
+        samples = stats.bootstrap(
+            (rows,),
+            lambda drawn: theirs.value_of(drawn) - ours.value_of(drawn),
+            vectorized=False,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            rng=np.random.default_rng(SEED),
+        ).bootstrap_distribution
+        low, high = np.nanquantile(samples, ends)
+    return Difference(value, float(low), float(high))

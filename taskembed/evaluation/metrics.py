@@ -44,15 +44,20 @@ def require_libraries() -> None:
 def rank_quality(judgements: Judgements, run: Run) -> dict[str, dict[str, float]]:
     """Return measure -> query -> value in 0..1, for every judged query; one without hits is 0.
 
-    nDCG@10, Recall@100, MRR@10 and MAP by ir-measures, which runs TREC's own program.
+    nDCG@10, Recall@100, MRR@10 and MAP by ir-measures, which runs TREC's own program. That has no
+    RR@10: it is RR, where the first relevant document is among the first ten. (ir-measures has an
+    RR@10 of another program, which ranks documents of equal scores the other way round.)
     """
     library = needed("ir_measures", EXTRA)
-    measures = {str(measure): measure for measure in map(library.parse_measure, RANK_MEASURES)}
-    values = {name: dict.fromkeys(judgements, 0.0) for name in measures}
+    computed = [library.parse_measure(name.replace("RR@10", "RR")) for name in RANK_MEASURES]
+    names = dict(zip(map(str, computed), RANK_MEASURES, strict=True))
+    values = {name: dict.fromkeys(judgements, 0.0) for name in RANK_MEASURES}
     judged = {query: dict(documents) for query, documents in judgements.items()}
     found = {query: dict(hits) for query, hits in run.items() if hits and query in judged}
-    for metric in library.iter_calc(list(measures.values()), judged, found):
-        values[str(metric.measure)][metric.query_id] = float(metric.value)
+    for metric in library.iter_calc(computed, judged, found):
+        name, value = names[str(metric.measure)], float(metric.value)
+        beyond = name == "RR@10" and value < 1 / 10
+        values[name][metric.query_id] = 0.0 if beyond else value
     return values
 
 
@@ -62,6 +67,8 @@ def correlations(expected: Sequence[float], predicted: Sequence[float]) -> dict[
     Without any spread in one of them there is no correlation: NaN.
     """
     stats = needed("scipy.stats", EXTRA)
+    if len(expected) < 2:  # noqa: PLR2004  # one number has no spread
+        return {"spearman": float("nan"), "pearson": float("nan")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of no spread: NaN says it
         spearman = stats.spearmanr(expected, predicted).statistic

@@ -67,7 +67,7 @@ def test_files_in_other_places(beir: Path, tmp_path: Path) -> None:
 
 def test_pairs_classes_and_clusters(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text('{"sentence1": "a", "sentence2": "b", "score": "2.5"}\n')
-    labelled = '{"text": "a", "label": 1}\n{"text": "b", "label": 1}\n'
+    labelled = '{"text": "a", "label": 1}\n{"text": "b", "label": 2}\n'
     for name in ("train", "test", "texts"):
         (tmp_path / f"{name}.jsonl").write_text(labelled)
     pairs = read_judged(Task.SIMILARITY, Files(tmp_path))
@@ -78,7 +78,7 @@ def test_pairs_classes_and_clusters(tmp_path: Path) -> None:
     assert (len(classes.train), len(classes.test)) == (2, 1)
     clusters = read_judged(Task.CLUSTERING, Files(tmp_path / "texts.jsonl"))
     assert isinstance(clusters, Clusters)
-    assert [item.label for item in clusters.examples] == ["1", "1"]
+    assert [item.label for item in clusters.examples] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,10 @@ def test_pairs_classes_and_clusters(tmp_path: Path) -> None:
         ("q1\ta", "it is not a query, a document and a relevance"),
         ("q1 0 a 1 more", "it is not a query, a document and a relevance"),
         ("q1\ta\tyes", "the relevance is not a number: 'yes'"),
+        ("q1\tb\t0.5", "the relevance is not a whole number: '0.5'"),
+        ("q1\tb\tinf", "the relevance is not a whole number: 'inf'"),
+        ("q1\tb\t9999999999", "the relevance is not a whole number: '9999999999'"),
+        ("q1\ta\t0", "'q1' and 'a' are judged twice"),
     ],
 )
 def test_what_is_no_judgement_is_refused_by_its_line(
@@ -146,7 +150,58 @@ def test_an_id_that_stands_twice_is_refused(beir: Path) -> None:
 
 
 def test_a_label_that_nothing_teaches_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text('{"text": "a", "label": "x"}\n')
+    (tmp_path / "train.jsonl").write_text(
+        '{"text": "a", "label": "x"}\n{"text": "b", "label": "z"}\n'
+    )
     (tmp_path / "test.jsonl").write_text('{"text": "a", "label": "y"}\n')
     message = refused(Task.CLASSIFICATION, Files(tmp_path)).message
     assert message == f"{tmp_path}: no text to train on has the label 'y'"
+
+
+def test_one_label_is_nothing_to_tell_apart(tmp_path: Path) -> None:
+    for name in ("train", "test", "texts"):
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "a", "label": "x"}\n')
+    for task in (Task.CLASSIFICATION, Task.CLUSTERING):
+        assert refused(task, Files(tmp_path)).message == f"{tmp_path}: all texts have one label"
+
+
+def test_classification_is_not_judged_on_what_it_was_trained_on(tmp_path: Path) -> None:
+    path = tmp_path / "both.jsonl"
+    path.write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
+    error = refused(Task.CLASSIFICATION, Files(path))
+    assert error.message == (
+        f"{path} is not a folder: classification is trained on one file, and judged on another"
+    )
+    assert error.hint == "a folder with train.jsonl and test.jsonl"
+
+
+def test_judgements_of_other_documents_are_refused(beir: Path, tmp_path: Path) -> None:
+    qrels = tmp_path / "qrels.tsv"
+    qrels.write_text("q1\tx\t1\nq1\ty\t0\n")
+    error = refused(Task.RETRIEVAL, Files(beir, qrels=qrels))
+    assert error.message == f"{qrels} judges no document of the corpus"
+    assert error.hint == "the ids must be the same"
+    qrels.write_text("q1\tx\t1\nq1\ta\t0\n")
+    said: list[str] = []
+    read_judged(Task.RETRIEVAL, Files(beir, qrels=qrels), notify=said.append)
+    assert said == ["note: 1 judged documents are not in the corpus"]
+
+
+def test_a_query_that_stands_twice_is_refused(beir: Path) -> None:
+    with (beir / "queries.jsonl").open("a") as stream:
+        stream.write('{"_id": "q1", "text": "again"}\n')
+    message = refused(Task.RETRIEVAL, Files(beir)).message
+    assert message == f"{beir}/queries.jsonl: the id 'q1' stands twice"
+
+
+def test_what_is_read_is_known(beir: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "link.tsv"
+    elsewhere.symlink_to(beir / "qrels" / "test.tsv")
+    files = Files(beir)
+    assert files.has(elsewhere)
+    assert files.has(beir / "corpus.jsonl")
+    assert files.has(beir / "queries.jsonl")
+    (beir / "ours.run").write_text("")
+    assert not files.has(beir / "ours.run")  # another's, or of the last time
+    assert not files.has(beir / "new.run")
+    assert Files(None, queries=beir / "queries.jsonl").has(beir / "queries.jsonl")

@@ -47,6 +47,16 @@ def test_a_correlation_is_taken_again_of_each_sample() -> None:
     assert paired_difference(right, wrong) == pytest.approx((-2, -2, -2))
 
 
+def test_a_sample_without_spread_does_not_count() -> None:
+    """Of four pairs with scores of 0 and 1, many samples have one score only."""
+    expected, cosines = np.array([0.0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.9])
+    ours = Measured("spearman", {}, [], np.stack([expected, cosines], axis=1), {})
+    theirs = Measured("spearman", {}, [], np.stack([expected, -cosines], axis=1), {})
+    found = paired_difference(ours, theirs)
+    assert found.value < 0
+    assert -2 <= found.low <= found.high < 0
+
+
 JUDGEMENTS = {"q1": {"a": 1}, "q2": {"a": 1}, "q3": {"a": 1}}
 
 

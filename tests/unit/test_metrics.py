@@ -37,6 +37,16 @@ def test_the_measures_are_cut_at_their_rank() -> None:
     assert found["R@100"]["q"] == 0.5  # a is at rank 100, b at 101
 
 
+def test_documents_of_equal_scores_have_one_order_in_all_measures() -> None:
+    run = {"q": {f"d{number:02}": 0.5 for number in range(20)}}
+    found = rank_quality({"q": {"d00": 1}}, run)
+    # TREC's program puts the last name first: d00 is at rank 20
+    assert (found["nDCG@10"]["q"], found["RR@10"]["q"]) == (0.0, 0.0)
+    assert found["AP"]["q"] == pytest.approx(1 / 20)
+    found = rank_quality({"q": {"d10": 1}}, run)
+    assert found["RR@10"]["q"] == pytest.approx(1 / 10) == found["AP"]["q"]
+
+
 def test_correlations_by_hand() -> None:
     # ranks 1 2 3 4 against 1 2 4 3: 1 - 6 * (1 + 1) / (4 * 15) = 0.8
     found = correlations([1, 2, 3, 4], [0.1, 0.2, 0.9, 0.3])
@@ -49,6 +59,7 @@ def test_correlations_by_hand() -> None:
 
 def test_without_any_spread_there_is_no_correlation() -> None:
     assert math.isnan(correlations([1, 2, 3], [0.5, 0.5, 0.5])["spearman"])
+    assert math.isnan(correlations([1], [0.5])["pearson"])
 
 
 def test_classes_that_are_apart_are_told_apart() -> None:
