@@ -48,7 +48,14 @@ def train(
         ),
     ] = Path("adapters"),
     device: opt.DeviceOption = opt.Device.AUTO,
-    trust_remote_code: opt.TrustRemoteCode = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            envvar="TASKEMBED_TRUST_REMOTE_CODE",
+            help="Run the Python code of a base that needs it, at the recipe's revision: a commit.",
+        ),
+    ] = False,
     offline: opt.Offline = False,
     cache: opt.Cache = None,
     quiet: opt.Quiet = False,
@@ -190,7 +197,7 @@ def distill(
         done = run(
             pairs,
             load_encoder(model, task or Task.RETRIEVAL, settings=settings),
-            [load_reranker(name, settings=settings) for name in teacher],
+            {name: load_reranker(name, settings=settings) for name in teacher},
             output,
             candidates=candidates,
             limit=limit,

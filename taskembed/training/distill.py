@@ -2,7 +2,8 @@
 
     pairs (anchor, positive) -> each query's candidates: its positive, and the nearest others
     candidates -> the judges' scores -> preferences -> ratings (see ratings.py)
-    -> JSONL: {"query": ..., "documents": [...], "ratings": [...], "relevant": 0}
+    -> JSONL: {"query": ..., "documents": [...], "ratings": [...], "relevant": 0,
+       "teachers": [...]}
 
 `taskembed train` takes that file: cosines are trained to give each query's documents the shares
 that the ratings give them (softmax of both; Luce 1959), by KL divergence.
@@ -11,14 +12,14 @@ that the ratings give them (softmax of both; Luce 1959), by KL divergence.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from taskembed.errors import BadInputError, UsageError, from_os_error
+from taskembed.errors import BadInputError, BadVectorError, UsageError, from_os_error
 from taskembed.examples import Form, read_examples
 from taskembed.flat import from_vectors
 from taskembed.pipeline import Encoder, Scorer
@@ -26,6 +27,7 @@ from taskembed.space import PromptType
 from taskembed.training.ratings import fit_ratings, preferences
 
 FEWEST = 2  # documents that can be compared
+_OTHER = "remove it, or give another --output"
 _LINE_START = b'{"query": '  # of every line of ours
 
 
@@ -47,7 +49,7 @@ class Distilled:
 def distill(  # noqa: PLR0913  # each is one thing that it needs
     pairs: Path,
     encoder: Encoder,
-    judges: Sequence[Scorer],
+    judges: Mapping[str, Scorer],
     output: Path,
     *,
     candidates: int,
@@ -59,7 +61,7 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
     Args:
         pairs: a file of anchors and positives.
         encoder: finds the candidates, among all positives.
-        judges: rerankers; their preferences are averaged.
+        judges: rerankers by their names; their preferences are averaged.
         output: JSONL; a run that was stopped goes on where it ends.
         candidates: documents of a query, its positive among them.
         limit: the first so many queries; 0 for all.
@@ -67,72 +69,81 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
 
     Raises:
         BadInputError: an example cannot be used, or there are too few.
-        UsageError: the file is of other pairs.
+        UsageError: the file is of other pairs, candidates or judges.
+        BadVectorError: a judge gives no number.
     """
-    examples = read_examples(pairs, Form.PAIRS)[1]
-    examples = examples[:limit] if limit else examples
+    everything = read_examples(pairs, Form.PAIRS)[1]
+    examples = everything[:limit] if limit else everything
     documents = list(dict.fromkeys(example.texts[1] for example in examples))
     if candidates < FEWEST or len(documents) < candidates:
         raise BadInputError(
             f"{pairs}: {candidates} candidates of {len(documents):,} documents cannot be compared"
         )
     queries = [example.texts[0] for example in examples]
-    before = _done(output, queries)
+    known = _done(output, [example.texts[0] for example in everything], candidates, list(judges))
+    before, best = len(known), sum(line["ratings"][0] == max(line["ratings"]) for line in known)
+    if before >= len(queries):
+        return Distilled(before, before, best / before)
     vectors = encoder.encode(documents, PromptType.DOCUMENT).vectors
     asked = encoder.encode(queries, PromptType.QUERY).vectors
     _, nearest = from_vectors(vectors).search(asked, candidates)
-    best = 0
     rows = {document: row for row, document in enumerate(documents)}
     with _appended(output) as stream:
         for number in range(before, len(examples)):
             positive = rows[examples[number].texts[1]]
             others = [int(row) for row in nearest[number] if row != positive]
             texts = [documents[row] for row in (positive, *others[: candidates - 1])]
-            scores = np.asarray([judge.scores(queries[number], texts) for judge in judges])
+            scores = np.asarray([judge.scores(queries[number], texts) for judge in judges.values()])
+            if not np.isfinite(scores).all():
+                raise BadVectorError(f"a teacher gave no number for {queries[number]!r}")
             ratings = fit_ratings(preferences(scores.astype(np.float64)))
             best += int(ratings.argmax() == 0)
-            _write(stream, output, queries[number], texts, ratings.tolist())
+            value = {
+                "query": queries[number],
+                "documents": texts,
+                "ratings": [round(rating, 6) for rating in ratings.tolist()],
+                "relevant": 0,
+                "teachers": list(judges),
+            }
+            _write(stream, output, value)
             on_progress(number + 1)
-    rated = len(examples) - before
-    return Distilled(len(examples), before, best / rated if rated else 1.0)
+    return Distilled(len(examples), before, best / len(examples))
 
 
-def _done(output: Path, queries: Sequence[str]) -> int:
-    """Return how many queries the file has, and cut off a line that was not finished."""
-    if not output.exists():
-        return 0
+def _done(
+    output: Path, queries: Sequence[str], candidates: int, judges: Sequence[str]
+) -> list[Any]:
+    """Return the lines of the file, and cut off one that was not finished."""
     try:
-        content = output.read_bytes()
+        content = output.read_bytes() if output.exists() else b""
     except OSError as error:
         raise from_os_error(error, str(output)) from error
     whole = content[: content.rfind(b"\n") + 1]
     cut = content[len(whole) :]
-    if not _LINE_START.startswith(cut[: len(_LINE_START)]):
-        raise _not_ours(output)
-    for number, line in enumerate(_lines(whole)):
-        if number >= len(queries) or line != queries[number]:
-            raise _not_ours(output)
+    lines = [_line(text) for text in whole.splitlines()]
+    asked = [line.get("query") for line in lines]
+    if asked != queries[: len(lines)] or not _LINE_START.startswith(cut[: len(_LINE_START)]):
+        raise UsageError(f"{output} has ratings of other pairs", hint=_OTHER)
+    for line in lines:
+        count, others = len(line["documents"]), line.get("teachers", ["others"])
+        if (count, others) != (candidates, judges):
+            by = ", ".join(map(str, others))
+            raise UsageError(f"{output} has ratings of {count} candidates by {by}", hint=_OTHER)
     if cut:
         try:
             with output.open("r+b") as stream:
                 stream.truncate(len(whole))
         except OSError as error:
             raise from_os_error(error, str(output)) from error
-    return whole.count(b"\n")
+    return lines
 
 
-def _not_ours(output: Path) -> UsageError:
-    return UsageError(
-        f"{output} has ratings of other pairs", hint="remove it, or give another --output"
-    )
-
-
-def _lines(content: bytes) -> Iterator[str | None]:
-    for line in content.splitlines():
-        try:
-            yield json.loads(line).get("query")
-        except (ValueError, AttributeError):
-            yield None
+def _line(text: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+        return line if line["documents"] and line["ratings"] else {}
+    except (ValueError, TypeError, KeyError):
+        return {}
 
 
 def _appended(output: Path) -> BinaryIO:
@@ -142,15 +153,7 @@ def _appended(output: Path) -> BinaryIO:
         raise from_os_error(error, str(output)) from error
 
 
-def _write(
-    stream: BinaryIO, output: Path, query: str, texts: Sequence[str], ratings: Sequence[float]
-) -> None:
-    value = {
-        "query": query,
-        "documents": list(texts),
-        "ratings": [round(rating, 6) for rating in ratings],
-        "relevant": 0,
-    }
+def _write(stream: BinaryIO, output: Path, value: Mapping[str, object]) -> None:
     try:
         stream.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
         stream.flush()

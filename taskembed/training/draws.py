@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskembed.errors import BadInputError
+from taskembed.errors import BadInputError, UsageError
 from taskembed.examples import Example, Form, read_examples
 from taskembed.training.overlap import KnownTexts, judged_texts, normalised
 from taskembed.training.recipes import Recipe, Source
@@ -21,7 +22,7 @@ class Examples:
         source: what the recipe says of them.
         form: what they are.
         train: to train on.
-        dev: held back; no text of theirs is in `train`.
+        dev: held back; no text of theirs is in `train`, of this file or another.
         read: how many the file has.
         excluded: how many of those that were drawn were left out, since a text of theirs is one to
             be judged on.
@@ -49,6 +50,7 @@ def draw_examples(
         NotFoundError: a file does not exist.
         BadRecordError: an example cannot be used; the message names the file and the line.
         BadInputError: a file has too few examples.
+        UsageError: a batch cannot be made of labels.
     """
     files = [(source, *read_examples(folder / source.path)) for source in recipe.data]
     known = None
@@ -56,41 +58,81 @@ def draw_examples(
         read = sum(len(examples) for _, _, examples in files)
         notify(f"looking among {read:,} examples for texts of {', '.join(recipe.exclude)}")
         known = KnownTexts(judged_texts(folder, recipe.exclude))
-    return [_drawn(source, form, examples, known, recipe.seed) for source, form, examples in files]
+    draws = [_Draw(source, form, examples, known, recipe) for source, form, examples in files]
+    held_back: set[str] = set()  # by any file, for all of them
+    for draw in draws:
+        draw.hold_back(held_back)
+    return [draw.take(held_back) for draw in draws]
 
 
-def _drawn(
-    source: Source, form: Form, examples: Sequence[Example], known: KnownTexts | None, seed: int
-) -> Examples:
-    generator = random.Random(f"{seed} {source.path}")  # noqa: S311  # draws, not secrets
-    order = list(examples)
-    generator.shuffle(order)
-    dev: list[Example] = []
-    train: list[Example] = []
-    held_back: set[str] = set()
-    excluded = 0
-    for example in order:
-        if source.limit and len(train) == source.limit:
-            break
-        # the documents of a rated query are others' candidates too
-        own = example.texts[:1] if example.ratings else example.texts
-        plain = {normalised(text) for text in own}
-        if plain & held_back:
-            continue
-        if known and any(known.match(text) for text in example.texts):
-            excluded += 1
-        elif len(dev) < source.dev:
-            dev.append(example)
-            held_back |= plain
-        else:
+class _Draw:
+    """The examples of one file, in the order that the seed drew: first some are held back."""
+
+    def __init__(
+        self,
+        source: Source,
+        form: Form,
+        examples: Sequence[Example],
+        known: KnownTexts | None,
+        recipe: Recipe,
+    ) -> None:
+        generator = random.Random(f"{recipe.seed} {source.path}")  # noqa: S311  # draws, not secrets
+        order = list(examples)
+        generator.shuffle(order)
+        self._source = source
+        self._form = form
+        self._read = len(order)
+        self._left = iter(order)
+        self._known = known
+        self._batch = recipe.training.batch
+        self._dev: list[Example] = []
+        self._excluded = 0
+
+    def hold_back(self, held_back: set[str]) -> None:
+        """Draw the examples to score on, and add their texts to those that are held back."""
+        while len(self._dev) < self._source.dev and (example := self._next(held_back)):
+            self._dev.append(example)
+            held_back |= _own_texts(example)
+
+    def take(self, held_back: set[str]) -> Examples:
+        """Draw the examples to train on."""
+        train: list[Example] = []
+        limit = self._source.limit or self._read
+        while len(train) < limit and (example := self._next(held_back)):
             train.append(example)
-    if not train:
-        raise BadInputError(
-            f"{source.path}: none of {len(order):,} examples is left to train on: {len(dev):,} are "
-            f"held back, {excluded:,} are among what is to be judged on"
-        )
-    if form is Form.LABELLED and len({example.label for example in train}) < 2:  # noqa: PLR2004
-        raise BadInputError(
-            f"{source.path}: its examples have one label, so nothing tells them apart"
-        )
-    return Examples(source, form, train, dev, len(order), excluded)
+        if not train:
+            raise BadInputError(
+                f"{self._source.path}: none of {self._read:,} examples is left to train on: "
+                f"{len(self._dev):,} are held back, {self._excluded:,} are among what is to be "
+                "judged on"
+            )
+        if self._form is Form.LABELLED:
+            self._require_labels(train)
+        return Examples(self._source, self._form, train, self._dev, self._read, self._excluded)
+
+    def _next(self, held_back: set[str]) -> Example | None:
+        for example in self._left:
+            if _own_texts(example) & held_back:
+                continue
+            if not self._known or not any(map(self._known.match, example.texts)):
+                return example
+            self._excluded += 1
+        return None
+
+    def _require_labels(self, train: Sequence[Example]) -> None:
+        counts = Counter(example.label for example in train)
+        if sum(count > 1 for count in counts.values()) < 2:  # noqa: PLR2004
+            raise BadInputError(
+                f"{self._source.path}: its examples have not two labels with two texts each, so "
+                "nothing tells them apart"
+            )
+        if self._batch < 4 or self._batch % 2:  # noqa: PLR2004  # two labels, two texts each
+            raise UsageError(
+                f'"training: batch" of {self._batch} makes no sense: labels go in twos'
+            )
+
+
+def _own_texts(example: Example) -> set[str]:
+    # the documents of a rated query are others' candidates too
+    own = example.texts[:1] if example.ratings else example.texts
+    return {normalised(text) for text in own}

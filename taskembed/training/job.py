@@ -82,33 +82,34 @@ def train(
     name = recipe.name or recipe.task.value
     folder, work = output / name, output / f".{name}-work"
     made_from = _made_from(recipe_path, examples, files)
-    if (folder / CONFIG).is_file():
-        if _stamp(folder / CARD) == made_from:
-            return Job(recipe, folder, None)
-        raise UsageError(
-            f"{folder} holds an adapter that was made from something else",
-            hint="remove it, or give another --output",
-        )
+    if (folder / CONFIG).is_file() and _stamp(folder / CARD) == made_from:
+        return Job(recipe, folder, None)
+    if _holds_something(folder):
+        adapter = (folder / CONFIG).is_file()
+        what = "an adapter that was made from something else" if adapter else "something else"
+        raise UsageError(f"{folder} holds {what}", hint="remove it, or give another --output")
     _begin(work, made_from, settings)
     needed("datasets", EXTRA)
     needed("accelerate", EXTRA)
     from taskembed.training.trainer import train_adapter  # seconds
 
+    made = work / "adapter"
     trained = train_adapter(
         recipe,
         examples,
         files,
         spec,
         work=work,
-        output=folder,
+        output=made,
         device=device_of(settings),
         trust_remote_code=settings.trust_remote_code,
         on_progress=on_progress,
     )
     try:
-        shutil.copyfile(recipe_path, folder / RECIPE)
+        shutil.copyfile(recipe_path, made / RECIPE)
         text = card(recipe, examples, files, trained, made_from)
-        (folder / CARD).write_text(text, encoding="utf-8")
+        (made / CARD).write_text(text, encoding="utf-8")
+        made.rename(folder)  # whole, or not there
     except OSError as error:
         raise from_os_error(error, str(folder)) from error
     shutil.rmtree(work, ignore_errors=True)
@@ -128,7 +129,9 @@ def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSp
     files = find_model(
         recipe.model,
         cache=settings.cache_folder,
+        revision=recipe.revision,
         offline=settings.offline,
+        with_code=settings.trust_remote_code,
         notify=settings.notify,
     )
     stated = Stated(
@@ -162,16 +165,29 @@ def _made_from(recipe: Path, examples: Sequence[Examples], files: ModelFiles) ->
 def _begin(work: Path, made_from: str, settings: EngineSettings) -> None:
     """Make the folder of checkpoints; those of another training are removed."""
     stamp = work / _STAMP
+    if _holds_something(work) and not stamp.is_file():
+        raise UsageError(
+            f"{work} holds something else than checkpoints", hint="give another --output"
+        )
     try:
-        if work.is_dir() and (not stamp.is_file() or stamp.read_text() != made_from):
+        if stamp.is_file() and stamp.read_text() != made_from:
             settings.notify(f"the recipe, its data or its base has changed: {work} begins anew")
             shutil.rmtree(work)
-        elif work.is_dir():
+        elif stamp.is_file():
             settings.notify(f"going on from the last checkpoint in {work}")
         work.mkdir(parents=True, exist_ok=True)
         stamp.write_text(made_from)
     except OSError as error:
         raise from_os_error(error, str(work)) from error
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise from_os_error(error, str(folder)) from error
 
 
 def _stamp(path: Path) -> str:

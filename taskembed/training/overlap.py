@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
-from taskembed.errors import NotFoundError
-from taskembed.evaluation.judged import read_ranking
+from taskembed.errors import BadInputError, NotFoundError
+from taskembed.evaluation.judged import is_ranking, read_ranking
 from taskembed.examples import read_examples
 from taskembed.extras import needed
 
@@ -96,10 +96,10 @@ def judged_texts(folder: Path, patterns: Iterable[str]) -> Iterator[str]:
 
     Raises:
         NotFoundError: a pattern names no folder.
-        BadInputError: a file cannot be read.
+        BadInputError: a file cannot be read, or a folder has none of evaluation data.
     """
     for place in _folders(folder, patterns):
-        if not any(place.glob("qrels.*")):
+        if not is_ranking(place):
             yield from _labelled_texts(place)
             continue
         data = read_ranking(place)
@@ -116,7 +116,7 @@ def judged_texts(folder: Path, patterns: Iterable[str]) -> Iterator[str]:
 def corpus_texts(folder: Path, patterns: Iterable[str]) -> Iterator[str]:
     """Yield the texts of every document that evaluation sets search in; as `judged_texts`."""
     for place in _folders(folder, patterns):
-        if any(place.glob("qrels.*")):
+        if is_ranking(place):
             yield from (item.text for item in read_ranking(place).documents or ())
 
 
@@ -129,7 +129,9 @@ def _folders(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
 
 
 def _labelled_texts(place: Path) -> Iterator[str]:
-    for stem in _JUDGED_FILES:
-        for path in sorted(place.glob(f"{stem}.*")):
-            for example in read_examples(path)[1]:
-                yield from example.texts
+    paths = [path for stem in _JUDGED_FILES for path in sorted(place.glob(f"{stem}.*"))]
+    if not paths:
+        raise BadInputError(f"{place} has no data to be judged on", hint="see the recipe's exclude")
+    for path in paths:
+        for example in read_examples(path)[1]:
+            yield from example.texts

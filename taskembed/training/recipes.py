@@ -10,14 +10,25 @@ What a recipe leaves out has the default of the class below that it belongs to.
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from taskembed.errors import UsageError, from_os_error
 from taskembed.space import Task
+
+MINED_FROM = 50  # the nearest documents of a query: hard negatives are among them
+_NAME = re.compile(r"(\w[\w.-]*)?")  # of a folder in the folder of adapters
+_WHY = {
+    "name": "it is the name of a folder",
+    "exclude": "it has folders in the folder of data, such as retrieval/*",
+    "data: dev": "some examples must be held back to score on, and one alone says nothing",
+    "data: negatives": f"they are mined among the nearest {MINED_FROM}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,7 @@ class Recipe:
         task: what the adapter is for: its prompts are the space's.
         data: the files of examples.
         model: the base.
+        revision: of the base, when it is of the hub: a branch, tag or commit.
         family: the known family that a folder's model is of.
         query_prompt: instead of the known one.
         document_prompt: instead of the known one.
@@ -119,6 +131,7 @@ class Recipe:
     task: Task
     data: tuple[Source, ...]
     model: str = "minilm"
+    revision: str | None = None
     family: str | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
@@ -207,6 +220,9 @@ def _converted(value: object, type_name: str, where: str) -> object:
 def _check(recipe: Recipe) -> None:
     lora, training = recipe.lora, recipe.training
     wrong = {
+        "name": not _NAME.fullmatch(recipe.name),
+        "seed": not 0 <= recipe.seed < 2**32,
+        "exclude": not all(map(_is_inside, recipe.exclude)),
         "lora: rank": lora.rank < 1,
         "lora: alpha": lora.alpha < 1,
         "lora: dropout": not 0 <= lora.dropout < 1,
@@ -217,15 +233,26 @@ def _check(recipe: Recipe) -> None:
         "training: learning_rate": not 0 < training.learning_rate < 1,
         "training: warmup": not 0 <= training.warmup <= 1,
         "training: max_length": training.max_length < 4,  # noqa: PLR2004  # two are special
-        "training: scale": training.scale <= 0,
+        "training: scale": not 0 < training.scale < math.inf,
+        "training: margin": not 0 < training.margin < math.inf,
         "training: dropout": not 0 <= training.dropout < 1,
         "training: eval_steps": training.eval_steps < 1,
         "training: patience": training.patience < 1,
         "training: precision": training.precision not in {"bf16", "fp32"},
         "training: matryoshka": any(dim < 1 for dim in training.matryoshka),
-        "data: dev": not any(source.dev for source in recipe.data),
+        "data: limit": any(source.limit < 0 for source in recipe.data),
+        "data: negatives": any(not 0 <= source.negatives <= MINED_FROM for source in recipe.data),
+        "data: dev": any(source.dev < 0 or source.dev == 1 for source in recipe.data)
+        or not any(source.dev for source in recipe.data),
     }
     for key, is_wrong in wrong.items():
         if is_wrong:
-            more = ": some examples must be held back to score on" if key == "data: dev" else ""
+            more = f": {_WHY[key]}" if key in _WHY else ""
             raise ValueError(f'"{key}" makes no sense{more}')
+
+
+def _is_inside(pattern: str) -> bool:
+    """Whether a pattern names folders below another."""
+    path = PurePath(pattern)
+    whole = all(part == "**" or "**" not in part for part in path.parts)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and whole

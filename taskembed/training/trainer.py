@@ -12,8 +12,10 @@ Importing this module imports torch.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,18 +43,17 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from taskembed.adapters import WEIGHTS
-from taskembed.errors import StorageError, UsageError
+from taskembed.errors import BadInputError, StorageError, UsageError
 from taskembed.examples import Form
 from taskembed.loader import load_sentence_transformer, quiet
 from taskembed.modelfiles import ModelFiles
 from taskembed.models import ModelSpec
 from taskembed.training.devscore import DEV_SCORE, DevScore
 from taskembed.training.draws import Examples
-from taskembed.training.recipes import Recipe
+from taskembed.training.recipes import MINED_FROM, Recipe
 
 CHECKPOINTS_KEPT = 2  # the best and the last
 LOG_STEPS = 10
-MINED_FROM = 50  # the nearest documents of a query
 MINED_MARGIN = 0.05  # of its positive's score: one that is nearer is likely a positive itself
 _ADAPTER = "default"  # PEFT's name of the only one
 _STATE = "trainer_state.json"  # is written last into a checkpoint
@@ -126,6 +127,8 @@ def train_adapter(  # noqa: PLR0913  # each is one thing that a training needs
     Raises:
         ModelUnavailableError: the base cannot be loaded.
         UsageError: the recipe does not fit the base.
+        BadInputError: nothing can be mined, or the dev score is no number.
+        StorageError: a checkpoint cannot be written.
     """
     started = time.monotonic()
     model = load_sentence_transformer(files, trust_remote_code=trust_remote_code)
@@ -151,10 +154,15 @@ def train_adapter(  # noqa: PLR0913  # each is one thing that a training needs
     )
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(work)
-    with quiet():
+    with quiet(), _torch_writes(work):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     state = trainer.state
-    best = Path(str(state.best_model_checkpoint))
+    if state.best_model_checkpoint is None:
+        raise BadInputError(
+            "the dev score is not a number: what is held back has no spread",
+            hint="a larger dev in the recipe",
+        )
+    best = Path(state.best_model_checkpoint)
     trainer.load_adapter(best)
     _weaken(backbone, recipe.lora.strength)
     with quiet():
@@ -169,6 +177,20 @@ def train_adapter(  # noqa: PLR0913  # each is one thing that a training needs
         seconds=time.monotonic() - started,
         parameters=sum(p.numel() for p in backbone.parameters() if p.requires_grad),
     )
+
+
+@contextlib.contextmanager
+def _torch_writes(work: Path) -> Iterator[None]:
+    """Say of a full disk what it is: torch says it as a bug of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
+            raise
+        raise StorageError(
+            f"{work}: a checkpoint cannot be written",
+            hint="free some space and run the same command again",
+        ) from error
 
 
 def last_checkpoint(work: Path) -> Path | None:
@@ -234,6 +256,12 @@ def _prepare(model: SentenceTransformer, recipe: Recipe, spec: ModelSpec) -> Non
     if spec.suffix:
         raise UsageError(
             f"{spec.model} ends every text with {spec.suffix!r}, which the trainer cannot put there"
+        )
+    dim = int(model.get_embedding_dimension() or 0)
+    if too_long := [size for size in recipe.training.matryoshka if size > dim]:
+        raise UsageError(
+            f'"training: matryoshka" of {max(too_long)} makes no sense: {recipe.model} has {dim:,} '
+            "dimensions"
         )
     model.max_seq_length = min(recipe.training.max_length, model.max_seq_length or 10**9)
     _set_dropout(model, recipe.training.dropout)
@@ -309,8 +337,9 @@ def _mined(
     pairs: Dataset, count: int, model: SentenceTransformer, recipe: Recipe, spec: ModelSpec
 ) -> Dataset:
     """Add the documents that the base takes for an anchor's, but not those too near its own."""
-    with quiet():
-        return mine_hard_negatives(
+    # the library's progress bars cannot be turned off
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+        mined = mine_hard_negatives(
             pairs,
             model,
             anchor_column_name="anchor",
@@ -324,6 +353,12 @@ def _mined(
             batch_size=recipe.training.batch,
             verbose=False,
         )
+    if not len(mined):
+        raise BadInputError(
+            f"no pair has {count} documents near its anchor that are not too near",
+            hint="fewer negatives in the recipe",
+        )
+    return mined
 
 
 def _loss(model: SentenceTransformer, form: Form, recipe: Recipe) -> nn.Module:

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from taskembed.encoder import load_encoder
-from taskembed.errors import StoppedError
+from taskembed.errors import BadInputError, StoppedError, UsageError
 from taskembed.examples import read_examples
 from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
@@ -281,10 +281,50 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path, cach
     work = folder / "out" / ".retrieval-work"
     (work / "checkpoint-8").mkdir(parents=True)
     (work / "checkpoint-8" / "trainer_state.json").write_text("{}")
+    (work / "made-from").write_text("other things")
     said: list[str] = []
     path = recipe(folder, settings=SETTINGS.replace("24", "8"))
     train(path, data=folder, output=folder / "out", settings=settings(cache, said))
     assert said == [f"the recipe, its data or its base has changed: {work} begins anew"]
+
+
+def test_what_is_not_ours_is_neither_removed_nor_written_to(run: Run, folder: Path) -> None:
+    write(folder, pairs())
+    words = ("train", recipe(folder), "--data", folder, "--output", folder / "out")
+    for place, what in {
+        "retrieval": "something else",
+        ".retrieval-work": "something else than checkpoints",
+    }.items():
+        mine = folder / "out" / place / "thesis.txt"
+        mine.parent.mkdir(parents=True)
+        mine.write_text("mine")
+        done = run(*words)
+        assert done.code == 2
+        assert f"error: {mine.parent} holds {what}\n" in done.err
+        assert mine.read_text() == "mine"
+        mine.unlink()
+        mine.parent.rmdir()
+
+
+def test_a_run_that_was_killed_before_its_card_was_written_goes_on(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, pairs())
+    path = recipe(folder, settings=SETTINGS.replace("24", "8"))
+
+    def killed(*_: object) -> str:
+        raise StoppedError("stopped by SIGTERM", signal_number=15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("taskembed.training.job.card", killed)
+        with pytest.raises(StoppedError):
+            train(path, data=folder, output=folder / "out", settings=settings(cache))
+    assert not (folder / "out" / "retrieval").exists()
+    job = train(path, data=folder, output=folder / "out", settings=settings(cache))
+    assert job.trained is not None
+    assert (job.folder / "README.md").is_file()
+    again = train(path, data=folder, output=folder / "out", settings=settings(cache))
+    assert again.trained is None
 
 
 @pytest.mark.parametrize(
@@ -293,6 +333,12 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path, cach
         (("licence", "license"), 2, 'unknown key "license"'),
         (("data.jsonl", "none.jsonl"), 66, "no such file or folder: "),
         (("rank = 4", 'targets = ["nothing"]'), 2, "the recipe does not fit "),
+        (
+            ("max_length = 32", "max_length = 32\nmatryoshka = [16, 64]"),
+            2,
+            'error: "training: matryoshka" of 64 makes no sense: ',
+        ),
+        (("dev = 10", "dev = 40\nnegatives = 40"), 65, "error: no pair has 40 documents near"),
         (('model = "', 'model = "/none'), 69, "there is no model '/none"),
     ],
 )
@@ -343,7 +389,7 @@ def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
     output = folder / "rated.jsonl"
     encoder = HashEncoder(SPACE)
     judge = WordJudge()
-    done = distill(path, encoder, [judge, WordJudge(0.5)], output, candidates=4)
+    done = distill(path, encoder, {"one": judge, "other": WordJudge(0.5)}, output, candidates=4)
     assert (done.queries, done.before, done.agreed) == (60, 0, 1.0)
     form, examples = read_examples(output)
     assert form.name == "RATED"
@@ -356,7 +402,7 @@ def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
     output.write_bytes(whole[: len(whole) // 2])  # as a killed run leaves it: within a line
     left = whole[: len(whole) // 2].count(b"\n")
     judge = WordJudge()
-    done = distill(path, encoder, [judge, WordJudge(0.5)], output, candidates=4)
+    done = distill(path, encoder, {"one": judge, "other": WordJudge(0.5)}, output, candidates=4)
     assert (done.queries, done.before) == (60, left)
     assert len(judge.asked) == 60 - left
     assert output.read_bytes() == whole
@@ -365,23 +411,35 @@ def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
 def test_ratings_of_other_pairs_are_kept(run: Run, folder: Path) -> None:
     path = write(folder, pairs(turned=True))
     output = folder / "rated.jsonl"
-    distill(path, HashEncoder(SPACE), [WordJudge()], output, candidates=4)
+    encoder = HashEncoder(SPACE)
+    distill(path, encoder, {"one": WordJudge()}, output, candidates=4)
+    with pytest.raises(UsageError, match=r"has ratings of 4 candidates by one$"):
+        distill(path, encoder, {"other": WordJudge()}, output, candidates=4)
+    with pytest.raises(UsageError, match=r"has ratings of 4 candidates by one$"):
+        distill(path, encoder, {"one": WordJudge()}, output, candidates=5)
+    again = distill(path, encoder, {"one": WordJudge(-0.1)}, output, candidates=4, limit=9)
+    assert (again.queries, again.before, again.agreed) == (60, 60, 1.0)  # nothing was left to rate
     before = output.read_bytes()
     write(folder, list(reversed(pairs())))
     words = ("distill", path, "--teacher", "none/none", "--offline", "--output", output)
     done = run(*words)
     assert done.code == 69  # there is no such reranker; nothing was touched
     assert output.read_bytes() == before
-    from taskembed.errors import UsageError
-
     with pytest.raises(UsageError, match="has ratings of other pairs"):
-        distill(path, HashEncoder(SPACE), [WordJudge()], output, candidates=4)
+        distill(path, HashEncoder(SPACE), {"one": WordJudge()}, output, candidates=4)
     assert output.read_bytes() == before
     for others in (path.read_bytes()[:-1], b"my notes"):  # no line end to cut them off at
         output.write_bytes(others)
         with pytest.raises(UsageError, match="has ratings of other pairs"):
-            distill(path, HashEncoder(SPACE), [WordJudge()], output, candidates=4)
+            distill(path, HashEncoder(SPACE), {"one": WordJudge()}, output, candidates=4)
         assert output.read_bytes() == others
+
+
+def test_a_teacher_without_a_number_is_refused(folder: Path) -> None:
+    path = write(folder, pairs())
+    judges = {"one": WordJudge(float("nan"))}
+    with pytest.raises(BadInputError, match="a teacher gave no number for "):
+        distill(path, HashEncoder(SPACE), judges, folder / "rated.jsonl", candidates=4)
 
 
 def test_too_few_documents_cannot_be_compared(folder: Path) -> None:
@@ -389,4 +447,6 @@ def test_too_few_documents_cannot_be_compared(folder: Path) -> None:
 
     path = write(folder, pairs()[:3])
     with pytest.raises(BadInputError, match="4 candidates of 3 documents cannot be compared"):
-        distill(path, HashEncoder(SPACE), [WordJudge()], folder / "rated.jsonl", candidates=4)
+        distill(
+            path, HashEncoder(SPACE), {"one": WordJudge()}, folder / "rated.jsonl", candidates=4
+        )

@@ -52,6 +52,17 @@ def test_what_a_recipe_says_and_leaves_out() -> None:
         ('path = "pairs.jsonl"', "", 'data 1: no key "path"'),
         ("dev = 2", 'dev = "2"', "data 1: \"dev\" is not a int: '2'"),
         ("dev = 2", "", '"data: dev" makes no sense: some examples must be held back'),
+        ("dev = 2", "dev = 1", '"data: dev" makes no sense: some examples must be held back'),
+        ("dev = 2", "dev = 2\nlimit = -3", '"data: limit" makes no sense'),
+        ("dev = 2", "dev = 2\nnegatives = 51", '"data: negatives" makes no sense: they are mined'),
+        ("seed = 7", "seed = -1", '"seed" makes no sense'),
+        ("seed = 7", 'name = "../x"', '"name" makes no sense: it is the name of a folder'),
+        ("seed = 7", 'name = ".x"', '"name" makes no sense: it is the name of a folder'),
+        ('"judged/*"', '"/judged/*"', '"exclude" makes no sense: it has folders in the folder of'),
+        ('"judged/*"', '"../judged"', '"exclude" makes no sense: it has folders in the folder of'),
+        ('"judged/*"', '"judged/**b"', '"exclude" makes no sense: it has folders in the folder'),
+        ('"judged/*"', '""', '"exclude" makes no sense: it has folders in the folder of data'),
+        ("[128]", "[128]\nscale = nan", '"training: scale" makes no sense'),
         ("rank = 4", "rang = 4", 'lora: unknown key "rang"; there are rank, alpha, dropout'),
         ("rank = 4", "rank = 0", '"lora: rank" makes no sense'),
         ("rank = 4", "rank = true", 'lora: "rank" is not a int: True'),
@@ -180,7 +191,8 @@ def test_no_text_that_is_held_back_is_trained_on(tmp_path: Path) -> None:
     assert not {item.texts[1].casefold().strip("!") for item in drawn.train} & held_back
 
 
-def test_what_is_judged_on_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("qrels", ["qrels.tsv", "qrels/test.tsv"])
+def test_what_is_judged_on_is_left_out(tmp_path: Path, qrels: str) -> None:
     write(tmp_path / "judged" / "sts" / "pairs.jsonl", GOOD["scored"] | {"sentence1": "The end."})
     ranking = tmp_path / "judged" / "beir"
     write(
@@ -189,7 +201,8 @@ def test_what_is_judged_on_is_left_out(tmp_path: Path) -> None:
         {"id": "2", "text": "a distractor"},
     )
     write(ranking / "queries.jsonl", {"id": "q", "text": "Which question?"})
-    (ranking / "qrels.tsv").write_text("q\t1\t1\nq\t2\t0\n")
+    (ranking / qrels).parent.mkdir(exist_ok=True)
+    (ranking / qrels).write_text("q\t1\t1\nq\t2\t0\n")
     write(
         tmp_path / "a.jsonl",
         {"anchor": "the END", "positive": "x1"},
@@ -197,14 +210,15 @@ def test_what_is_judged_on_is_left_out(tmp_path: Path) -> None:
         {"anchor": "x3", "positive": "An answer that is long enough to be known again and"},
         {"anchor": "x4", "positive": "a distractor"},
         {"anchor": "x5", "positive": "x6"},
+        {"anchor": "x7", "positive": "x8"},
     )
-    text = recipe_of('exclude = ["judged/*"]', "[[data]]", 'path = "a.jsonl"', "dev = 1")
+    text = recipe_of('exclude = ["judged/*"]', "[[data]]", 'path = "a.jsonl"', "dev = 2")
     said: list[str] = []
     drawn = draw_examples(parse_recipe(text), tmp_path, said.append)[0]
-    assert said == ["looking among 5 examples for texts of judged/*"]
+    assert said == ["looking among 6 examples for texts of judged/*"]
     assert drawn.excluded == 3
     anchors = {item.texts[0] for item in (*drawn.train, *drawn.dev)}
-    assert anchors == {"x4", "x5"}  # a document that answers nothing is no judged text
+    assert anchors == {"x4", "x5", "x7"}  # a document that answers nothing is no judged text
 
 
 @pytest.mark.parametrize(
@@ -212,9 +226,14 @@ def test_what_is_judged_on_is_left_out(tmp_path: Path) -> None:
     [
         ([GOOD["pairs"]], [], "a.jsonl: none of 1 examples is left to train on: 1 are held back"),
         (
-            [{"text": str(n), "label": "x"} for n in range(3)],
+            [{"text": str(n), "label": "x"} for n in range(5)],
             [],
-            "a.jsonl: its examples have one label, so nothing tells them apart",
+            "a.jsonl: its examples have not two labels with two texts each, so nothing tells them",
+        ),
+        (
+            [{"text": str(n), "label": "xy"[n % 2]} for n in range(9)],
+            ["[training]", "batch = 5"],
+            '"training: batch" of 5 makes no sense: labels go in twos',
         ),
         ([GOOD["pairs"]], ['exclude = ["no/*"]'], "no folder of the name "),
     ],
@@ -223,7 +242,30 @@ def test_too_little_to_train_on_is_refused(
     tmp_path: Path, records: list[object], lines: list[str], message: str
 ) -> None:
     write(tmp_path / "a.jsonl", *records)
-    text = recipe_of(*lines, "[[data]]", 'path = "a.jsonl"', "dev = 1")
+    data = ["[[data]]", 'path = "a.jsonl"', "dev = 2"]
+    tables = [line for line in lines if line.startswith(("[", "batch"))]
+    text = recipe_of(*(line for line in lines if line not in tables), *data, *tables)
     with pytest.raises(TaskembedError) as refusal:
         draw_examples(parse_recipe(text), tmp_path)
     assert refusal.value.message.startswith(message)
+
+
+def test_what_one_file_holds_back_no_other_trains_on(tmp_path: Path) -> None:
+    records = [{"anchor": f"q{n}", "positive": f"d{n}"} for n in range(20)]
+    write(tmp_path / "a.jsonl", *records)
+    write(tmp_path / "b.jsonl", *records)
+    data = ["[[data]]", 'path = "b.jsonl"', "[[data]]", 'path = "a.jsonl"', "dev = 5"]
+    other, first = draw_examples(parse_recipe(recipe_of(*data)), tmp_path)
+    held_back = {item.texts for item in first.dev}
+    assert len(held_back) == 5
+    assert len(other.train) == len(first.train) == 15
+    assert not {item.texts for item in other.train} & held_back
+
+
+def test_a_folder_that_has_nothing_to_leave_out_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", *({"anchor": f"q{n}", "positive": f"d{n}"} for n in range(9)))
+    write(tmp_path / "judged" / "other" / "notes.jsonl", {"a": 1})
+    text = recipe_of('exclude = ["judged/*"]', "[[data]]", 'path = "a.jsonl"', "dev = 2")
+    with pytest.raises(BadInputError) as refusal:
+        draw_examples(parse_recipe(text), tmp_path)
+    assert refusal.value.message == f"{tmp_path}/judged/other has no data to be judged on"
