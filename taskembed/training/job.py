@@ -126,14 +126,18 @@ def _refuse_hosted(recipe: Recipe) -> None:
 
 
 def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSpec]:
-    files = find_model(
-        recipe.model,
-        cache=settings.cache_folder,
-        revision=recipe.revision,
-        offline=settings.offline,
-        with_code=settings.trust_remote_code,
-        notify=settings.notify,
-    )
+    try:
+        files = find_model(
+            recipe.model,
+            cache=settings.cache_folder,
+            revision=recipe.revision,
+            offline=settings.offline,
+            with_code=settings.trust_remote_code,
+            notify=settings.notify,
+        )
+    except UsageError as error:  # code at no commit
+        hint = 'revision = "COMMIT" in the recipe, the 40 letters of the commit'
+        raise UsageError(error.message, hint=hint) from error
     stated = Stated(
         query_prompt=recipe.query_prompt,
         document_prompt=recipe.document_prompt,

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from taskembed.encoder import load_encoder
-from taskembed.errors import BadInputError, StoppedError, UsageError
+from taskembed.errors import BadInputError, StoppedError, StorageError, UsageError
 from taskembed.examples import read_examples
 from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
@@ -352,6 +352,40 @@ def test_what_cannot_be_trained_is_refused(
     assert done.code == code, done.err
     assert message in done.err
     assert not (folder / "out" / "retrieval").exists()
+
+
+def test_a_dev_score_that_is_no_number_is_refused(run: Run, folder: Path) -> None:
+    write(folder, [{**record, "score": 1} for record in scored()])
+    settings = SETTINGS.replace("24", "8")
+    path = recipe(folder, task="similarity", settings=settings)
+    done = run("train", path, "--data", folder, "--output", folder / "out")
+    assert done.code == 65, done.err
+    assert "the dev score is not a number: what is held back has no spread\n" in done.err
+    assert "hint: a larger dev in the recipe" in done.err
+
+
+def test_a_full_disk_below_torch_is_said_to_be_one(tmp_path: Path) -> None:
+    from taskembed.training.trainer import _torch_writes
+
+    said = "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"  # by torch 2.13
+    with pytest.raises(StorageError) as refusal, _torch_writes(tmp_path):
+        raise RuntimeError(said)
+    assert refusal.value.message == f"{tmp_path}: a checkpoint cannot be written"
+    assert refusal.value.hint == "free some space and run the same command again"
+    with pytest.raises(RuntimeError, match="shapes"), _torch_writes(tmp_path):
+        raise RuntimeError("shapes differ")
+
+
+def test_code_of_a_base_is_run_at_a_commit_only(run: Run, folder: Path, hub: Path) -> None:
+    write(folder, pairs())
+    tiny_models.publish(folder / "model", hub, "intfloat/e5-small-v2")
+    path = recipe(folder)
+    path.write_text(path.read_text().replace(str(folder / "model"), "intfloat/e5-small-v2"))
+    words = ("train", path, "--data", folder, "--output", folder / "out")
+    done = run(*words, "--trust-remote-code")
+    assert done.code == 2
+    assert "--trust-remote-code runs the code of intfloat/e5-small-v2: say which" in done.err
+    assert 'hint: revision = "COMMIT" in the recipe, the 40 letters of the commit' in done.err
 
 
 def test_a_bad_example_is_named_by_file_and_line(run: Run, folder: Path) -> None:
