@@ -87,6 +87,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in this process."""
     monkeypatch.setenv("TASKEMBED_CACHE", str(cache))
+    monkeypatch.setenv("TASKEMBED_THREADS", "1")  # the processes of the tests share the cores
 
     def run(*arguments: str | Path) -> Result:
         capfd.readouterr()

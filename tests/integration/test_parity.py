@@ -143,13 +143,8 @@ def test_the_bundled_model_has_the_vectors_of_sentence_transformers(cache: Path)
     assert name == ""
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        task if task is Task.CLUSTERING else pytest.param(task, marks=pytest.mark.slow)
-        for task in Task
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", Task)
 def test_merged_adapters_have_the_vectors_of_adapters_beside_the_model(
     task: Task, cache: Path
 ) -> None:
