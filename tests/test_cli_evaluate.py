@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,12 @@ def test_a_link_and_a_device_stay_what_they_are(
     assert link.is_symlink()
     assert len(target.read_text().splitlines()) == 12
     assert Path("/dev/null").is_char_device()
+    read, written = os.pipe()  # as `--run >(gzip > a.run.gz)` gives
+    done = run(*words, "--run", f"/dev/fd/{written}")
+    os.close(written)
+    assert done.code == 0, done.err
+    with os.fdopen(read) as stream:
+        assert stream.read() == target.read_text()
 
 
 def test_a_figure_that_does_not_exist_is_null(run: Run, e5: str, tmp_path: Path) -> None:

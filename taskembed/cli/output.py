@@ -160,11 +160,11 @@ def results(output: Path | None) -> Iterator[TextIO]:
     if output is None or str(output) == "-":
         yield sys.stdout
         return
-    output = output.resolve()  # what a link leads to is written, and the link stays
     if output.exists() and not output.is_file():  # a pipe, a device: nothing to replace
         with _opened(output) as stream:
             yield stream
         return
+    output = output.resolve()  # what a link leads to is written, and the link stays
     try:
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
     except OSError as error:
