@@ -11,7 +11,6 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.output import (
-    escaped,
     json_text,
     message,
     require_output,
@@ -22,6 +21,7 @@ from taskembed.cli.output import (
 )
 from taskembed.cli.searching import asserted_encoder
 from taskembed.cli.settings import engine_settings, stated_words
+from taskembed.cli.table import print_table
 from taskembed.errors import BadInputError, ExitCode, UsageError
 from taskembed.space import Task
 
@@ -330,7 +330,7 @@ def ablate(
         }
         write(json_text(_without_nan(value)) + "\n")
     else:
-        _table(*_ablation_cells(rows))
+        print_table(*_ablation_cells(rows))
         if all(row.difference is None or row.same_as for row in rows):
             message(f"note: {rows[0].space.model} knows no prompts and has no adapters")
     if chart is not None:
@@ -387,7 +387,7 @@ def compare(
         ]
         for row in rows
     ]
-    _table(header, cells)
+    print_table(header, cells)
     return ExitCode.OK
 
 
@@ -421,22 +421,3 @@ def _difference_cells(difference: Difference | None) -> list[str]:
         return ["", ""]
     ends = f"{difference.low:+.4f} .. {difference.high:+.4f}"
     return [f"{difference.value:+.4f}", "" if math.isnan(difference.low) else ends]
-
-
-def _table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print columns; what is wide is folded on a terminal, and never elsewhere."""
-    from rich.console import Console  # 0.06 s
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header:
-        table.add_column(Text(escaped(name)), overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(escaped(cell)) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000
-    with console.capture() as captured:
-        console.print(table)
-    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))

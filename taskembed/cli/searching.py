@@ -23,6 +23,7 @@ from taskembed.cli.output import (
     write,
 )
 from taskembed.cli.settings import engine_settings
+from taskembed.cli.table import print_table
 from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageError, from_os_error
 
 if TYPE_CHECKING:
@@ -391,33 +392,21 @@ def _hit_json(hit: Hit, shown: Shown) -> dict[str, object]:
 
 
 def _print_table(hits: Sequence[Hit], shown: Shown, stream: TextIO) -> None:
-    from rich.console import Console  # 0.06 s
-    from rich.table import Table
-    from rich.text import Text
-
     if not hits:
         write("no hits\n", stream)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
     reranked = hits[0].rerank_score is not None
-    for name in ("rank", "score", *(["rerank_score"] if reranked else [])):
-        table.add_column(name, justify="right")
-    table.add_column("doc_id", overflow="fold")
-    for name in shown.fields or ():
-        table.add_column(Text(escaped(name)), overflow="fold")
-    if shown.with_text:
-        table.add_column("text", overflow="fold")
+    numbers = ["rank", "score", *(["rerank_score"] if reranked else [])]
+    rows = []
     for hit in hits:
         cells = [str(hit.rank), f"{hit.score:.4f}"]
         cells += [f"{hit.rerank_score:.4f}"] if reranked else []
-        cells += [escaped(hit.doc_id)]
-        cells += [escaped(_text_of(hit.metadata.get(name))) for name in shown.fields or ()]
-        cells += [escaped(_snippet(hit.text))] if shown.with_text else []
-        table.add_row(*map(Text, cells))  # Text: what looks like markup in a document stays text
-    console = Console(file=stream, highlight=False)
-    with console.capture() as captured:
-        console.print(table)
-    write(captured.get(), stream)
+        cells += [hit.doc_id]
+        cells += [_text_of(hit.metadata.get(name)) for name in shown.fields or ()]
+        cells += [_snippet(hit.text)] if shown.with_text else []
+        rows.append(cells)
+    header = [*numbers, "doc_id", *(shown.fields or ()), *(["text"] if shown.with_text else [])]
+    print_table(header, rows, numbers=len(numbers), stream=stream)
 
 
 def _snippet(text: str) -> str:
