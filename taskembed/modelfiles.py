@@ -71,7 +71,7 @@ def find_model(
         ModelUnavailableError: there is no such model, or it brings no safetensors.
         UsageError: code is trusted that may be another tomorrow.
     """
-    if with_code and not Path(name).is_dir() and not _is_commit(revision):
+    if with_code and name != BUNDLED and not Path(name).is_dir() and not _is_commit(revision):
         raise UsageError(
             f"--trust-remote-code runs the code of {name}: say which, so that it stays what you "
             "read",

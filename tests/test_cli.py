@@ -328,9 +328,16 @@ def test_options_that_do_not_fit_together_are_refused(run: Run, corpus: Path) ->
     done = run("index", corpus, "--task", "retrieval", "--skip-bad", "--rejects", link)
     assert (done.code, done.err.splitlines()[0]) == (
         2,
-        f"taskembed: error: --rejects would overwrite the input {link}",
+        f"taskembed: error: --rejects would write into the input: {link}",
     )
     assert corpus.read_bytes() == before
+    inside = corpus.parent / "some-index"
+    words = ("--index", inside, "--skip-bad", "--rejects", inside / "seg-00000001.db")
+    inside.mkdir()
+    done = run("index", corpus, "--task", "retrieval", *words)
+    assert (done.code, list(inside.iterdir())) == (2, [])
+    done = run("search", "moon", "--index", inside, "--output", inside / "hits.txt")
+    assert (done.code, "--output would write into the input: " in done.err) == (2, True)
 
 
 def test_environment_variables_are_defaults_and_flags_win(
@@ -774,3 +781,19 @@ def start(
 
 def test_the_command_is_installed() -> None:
     assert shutil.which("taskembed", path=str(Path(sys.executable).parent))
+
+
+def test_stdout_by_its_name_is_stdout(indexed: Path, cache: Path, tmp_path: Path) -> None:
+    """A file behind it is neither emptied nor replaced."""
+    words = ["search", "moon", "--index", str(indexed), "--format", "ids", "-k", "1"]
+    words += ["--cache", str(cache)]
+    log = tmp_path / "log"
+    for name in ("/dev/stdout", "-", "/dev/fd/3"):
+        log.write_text("before\n")
+        with log.open("a") as stream:
+            command = [sys.executable, "-m", "taskembed", *words, "--output", name]
+            subprocess.run(
+                ["sh", "-c", 'exec "$@" 3>&1', "sh", *command], stdout=stream, check=True
+            )
+        lines = log.read_text().splitlines()
+        assert (lines[0], len(lines)) == ("before", 2), name

@@ -258,9 +258,25 @@ def test_files_that_must_not_be_written_are_refused_first(
         done = run(command, beir, *words, option, beir / name)
         assert (done.code, done.err.splitlines()[0]) == (
             2,
-            f"taskembed: error: {option} would overwrite the input {beir / name}",
+            f"taskembed: error: {option} would write into the input: {beir / name}",
         )
     assert (beir / "qrels.tsv").read_bytes() == qrels
+
+
+def test_files_that_cannot_be_written_are_refused_first(
+    run: Run, beir: Path, tmp_path: Path
+) -> None:
+    words = ("--task", "retrieval", "--model", "none/none", "--offline")
+    for inside in ("seg-00000001.db", "new.run"):
+        done = run("evaluate", "--index", tmp_path, "--run", tmp_path / inside)
+        assert done.code == 2
+        assert f"--run would write into the input: {tmp_path / inside}" in done.err
+    (tmp_path / "p.toml").write_text("")
+    words_of_prompts = ("--prompts", tmp_path / "p.toml", "--run", tmp_path / "p.toml")
+    done = run("evaluate", beir, "--task", "retrieval", *words_of_prompts)
+    assert "--run would write into the input: " in done.err
+    done = run("evaluate", beir, *words, "--run", tmp_path)
+    assert (done.code, f"{tmp_path}: Is a directory" in done.err) == (74, True)
     done = run("evaluate", beir, *words, "--run", "-")
     assert (done.code, done.err) == (
         2,
@@ -276,7 +292,9 @@ def test_files_that_must_not_be_written_are_refused_first(
     done = run("evaluate", beir, "--task", "sts", "--run", same)
     assert (done.code, "--run is for retrieval and code" in done.err) == (2, True)
     done = run("evaluate", "--index", beir, "--revision", "main")
-    assert (done.code, "an index has its own --revision" in done.err) == (2, True)
+    assert done.code == 2
+    assert "error: an index has its own --revision\n" in done.err
+    assert "hint: leave it out, or unset TASKEMBED_REVISION" in done.err
 
 
 def test_a_link_and_a_device_stay_what_they_are(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +13,9 @@ from taskembed.cli import options as opt
 from taskembed.cli.output import (
     json_text,
     message,
+    one_of,
     require_output,
     results,
-    same_file_as,
     tsv_cell,
     write,
 )
@@ -141,14 +141,17 @@ def evaluate(
         query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
     )
     files = Files(data, queries, qrels, limit)
-    require_output("--run", run, files.has)
-    require_output("--per-query", per_unit, files.has)
-    if run is not None and per_unit is not None and same_file_as([run])(per_unit):
+    is_read = _reads(files, index_folder, adapter, prompts)
+    require_output("--run", run, is_read)
+    require_output("--per-query", per_unit, is_read)
+    if run is not None and per_unit is not None and one_of([run])(per_unit):
         raise UsageError("--run and --per-query name one file")
     hits: Run | None
     if index_folder is not None:
         if revision is not None:
-            raise UsageError("an index has its own --revision", hint="leave it out")
+            raise UsageError(
+                "an index has its own --revision", hint="leave it out, or unset TASKEMBED_REVISION"
+            )
         measured, hits = _of_index(index_folder, files, task, model, stated, settings)
     else:
         task = opt.required_task(task)
@@ -161,6 +164,12 @@ def evaluate(
     if per_unit is not None:
         _write_units(measured, per_unit)
     return ExitCode.OK
+
+
+def _reads(files: Files, *places: Path | str | None) -> Callable[[Path], bool]:
+    """Return whether a file is one of the data, or in one of those places."""
+    other = one_of(places)
+    return lambda path: files.has(path) or other(path)
 
 
 def _of_model(
@@ -317,7 +326,7 @@ def ablate(
     files = Files(data, queries, qrels, limit)
     if chart is not None:
         require_chart_name(chart)
-        require_output("--chart", chart, files.has)
+        require_output("--chart", chart, _reads(files, adapter, prompts), in_place=True)
     judged = _judged(files, task, settings)
     rows = list(run(model, task, judged, revision=revision, stated=stated, settings=settings))
     if as_json:

@@ -14,6 +14,9 @@ from typing import TextIO
 
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error
 
+STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+STDERR = {"/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"}
+
 
 class ClosedPipeError(TaskembedError):
     """Whoever read our output has read enough: `taskembed search ... | head -1`."""
@@ -110,41 +113,56 @@ def write(text: str, stream: TextIO | None = None) -> None:
         raise from_os_error(error, str(name)) from error
 
 
-def require_output(option: str, path: Path | None, is_read: Callable[[Path], bool]) -> None:
+def require_output(
+    option: str, path: Path | None, is_read: Callable[[Path], bool], *, in_place: bool = False
+) -> None:
     """Refuse, before any work, a file that results cannot or must not go to.
 
     Args:
         option: that names it, such as "--run".
         path: None when it was not given.
         is_read: whether a file is one that the command reads.
+        in_place: a file that is there is written over, rather than replaced by a new one.
 
     Raises:
         UsageError: it is stdout, where other results go, or a file that is read.
         NotFoundError: its folder does not exist.
-        AccessDeniedError: its folder may not be written to.
+        AccessDeniedError: it, or its folder, may not be written to.
+        StorageError: it is a folder.
     """
     if path is None:
         return
-    if str(path) == "-":
+    if str(path) in STDOUT:
         raise UsageError(f"{option} needs a file: other results go to stdout")
     if is_read(path):
-        raise UsageError(f"{option} would overwrite the input {path}", hint="another file")
+        raise UsageError(f"{option} would write into the input: {path}", hint="another file")
     if not path.parent.is_dir():
         raise from_os_error(FileNotFoundError(errno.ENOENT, ""), str(path))
-    if not (os.access(path.parent, os.W_OK) or (path.exists() and os.access(path, os.W_OK))):
+    if path.is_dir():
+        raise from_os_error(IsADirectoryError(errno.EISDIR, ""), str(path))
+    written = path if path.exists() and (in_place or not path.is_file()) else path.resolve().parent
+    if not os.access(written, os.W_OK):
         raise from_os_error(PermissionError(errno.EACCES, ""), str(path))
 
 
-def same_file_as(paths: Iterable[Path | None]) -> Callable[[Path], bool]:
-    """Return whether a file is one of those."""
-    known = [path for path in paths if path is not None and path.exists()]
-    return lambda path: path.exists() and any(path.samefile(other) for other in known)
+def one_of(places: Iterable[Path | str | None]) -> Callable[[Path], bool]:
+    """Return whether a file is one of those, or in a folder that is."""
+    known = [Path(place) for place in places if place is not None and Path(place).exists()]
+
+    def found(path: Path) -> bool:
+        inner = (path.resolve(), *path.resolve().parents)
+        return any(place.resolve() in inner for place in known) or (
+            path.exists() and any(path.samefile(place) for place in known)
+        )
+
+    return found
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     try:
-        stream = path.open("w", encoding="utf-8", newline="\n")
+        # "a": a file that a shell has open there is not emptied
+        stream = path.open("a", encoding="utf-8", newline="\n")
     except OSError as error:
         raise from_os_error(error, str(path)) from error
     try:
@@ -157,10 +175,14 @@ def _opened(path: Path) -> Iterator[TextIO]:
 @contextlib.contextmanager
 def results(output: Path | None) -> Iterator[TextIO]:
     """Yield where results go: stdout, or a file that appears only when it is whole."""
-    if output is None or str(output) == "-":
+    if output is None or str(output) in STDOUT:
         yield sys.stdout
         return
-    if output.exists() and not output.is_file():  # a pipe, a device: nothing to replace
+    if str(output) in STDERR:
+        yield sys.stderr
+        return
+    stream_of_ours = output.parts[:2] in {("/", "dev"), ("/", "proc")}
+    if stream_of_ours or (output.exists() and not output.is_file()):  # nothing to replace
         with _opened(output) as stream:
             yield stream
         return

@@ -14,11 +14,12 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.output import (
+    STDOUT,
     escaped,
     json_text,
+    one_of,
     require_output,
     results,
-    same_file_as,
     tsv_cell,
     write,
 )
@@ -196,8 +197,8 @@ def search(
         )
     if rerank_instruction is not None and rerank is None:
         raise UsageError("--rerank-instruction goes with --rerank")
-    if str(output) != "-":
-        require_output("--output", output, same_file_as([Path(queries or "-"), query_file]))
+    if str(output) not in STDOUT:
+        require_output("--output", output, one_of([index_folder, queries, query_file]))
     format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
     from taskembed.index import Index
 

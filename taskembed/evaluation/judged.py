@@ -30,6 +30,7 @@ from taskembed.space import Task
 _TREC_CELLS = 4  # query, nothing, document, relevance
 _TSV_CELLS = 3
 _STEMS = ("corpus", "queries", "qrels", "pairs", "train", "test", "texts")  # in a folder of data
+_RESULTS = {".run", ".png", ".svg", ".pdf"}  # what may stand beside the data, and is none
 _LARGEST = 2**31 - 1  # a relevance for TREC's program
 
 
@@ -97,7 +98,7 @@ class Files:
         if any(place.exists() and place.samefile(path) for place in given):
             return True
         folders = [place / inner for place in given for inner in ("", "qrels", "queries")]
-        read = [folder.glob(f"{stem}.*") for folder in folders for stem in _STEMS]
+        read = [_named(folder, stem) for folder in folders for stem in _STEMS]
         return any(found.samefile(path) for files in read for found in files)
 
 
@@ -128,9 +129,11 @@ def read_judged(
     if task is Task.SIMILARITY:
         return Pairs(_first(_examples(files.data, "pairs", Form.SCORED), files.limit))
     if task is Task.CLUSTERING:
-        texts = _first(_examples(files.data, "texts", Form.LABELLED), files.limit)
+        texts = _examples(files.data, "texts", Form.LABELLED)
         _require_labels(files.data, texts)
-        return Clusters(texts)
+        if files.limit:
+            _require_labels(f"{files.data}, the first {files.limit:,}", texts[: files.limit])
+        return Clusters(_first(texts, files.limit))
     if not files.data.is_dir():
         raise UsageError(
             f"{files.data} is not a folder: classification is trained on one file, and judged on "
@@ -161,7 +164,7 @@ def is_ranking(folder: Path) -> bool:
     return any(_in_folder(folder, place) for place in ("qrels", "qrels/test"))
 
 
-def _require_labels(place: Path, examples: Sequence[Example]) -> None:
+def _require_labels(place: Path | str, examples: Sequence[Example]) -> None:
     if len({example.label for example in examples}) < 2:  # noqa: PLR2004  # nothing to tell apart
         raise BadInputError(f"{place}: all texts have one label")
 
@@ -180,10 +183,15 @@ def _examples(place: Path, stem: str, form: Form) -> Sequence[Example]:
 def _in_folder(folder: Path, stem: str) -> Path | None:
     """Return the file of that name in a folder; None when there is none."""
     inner = folder / stem
-    found = sorted(path for path in inner.parent.glob(f"{inner.name}.*") if path.is_file())
+    found = _named(inner.parent, inner.name)
     if len(found) > 1:
         raise UsageError(f"{folder} has {found[0].name} and {found[1].name}", hint="remove one")
     return found[0] if found else None
+
+
+def _named(folder: Path, stem: str) -> list[Path]:
+    found = (path for path in folder.glob(f"{stem}.*") if path.suffix not in _RESULTS)
+    return sorted(path for path in found if path.is_file())
 
 
 def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) -> Ranking:

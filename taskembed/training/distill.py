@@ -125,9 +125,9 @@ def _done(
     if asked != queries[: len(lines)] or not _LINE_START.startswith(cut[: len(_LINE_START)]):
         raise UsageError(f"{output} has ratings of other pairs", hint=_OTHER)
     for line in lines:
-        count, others = len(line["documents"]), line.get("teachers", ["others"])
+        count, others = len(line["documents"]), line.get("teachers")
         if (count, others) != (candidates, judges):
-            by = ", ".join(map(str, others))
+            by = ", ".join(map(str, others)) if isinstance(others, list) else "nobody knows whom"
             raise UsageError(f"{output} has ratings of {count} candidates by {by}", hint=_OTHER)
     if cut:
         try:
@@ -141,9 +141,11 @@ def _done(
 def _line(text: bytes) -> dict[str, Any]:
     try:
         line = json.loads(text)
-        return line if line["documents"] and line["ratings"] else {}
+        kinds = [type(line[key]) for key in ("documents", "ratings")]
+        numbers = all(type(rating) in {int, float} for rating in line["ratings"])
     except (ValueError, TypeError, KeyError):
         return {}
+    return line if kinds == [list, list] and line["ratings"] and numbers else {}
 
 
 def _appended(output: Path) -> BinaryIO:

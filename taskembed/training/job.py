@@ -12,6 +12,7 @@ OUTPUT/.retrieval-work/                      checkpoints, until it is done
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ EXTRA = "train"
 RECIPE = "recipe.toml"
 CARD = "README.md"
 _STAMP = "made-from"
+_OURS = re.compile(r"checkpoint-\d+|adapter")  # without the stamp, when it was being removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ def train(
     examples = draw_examples(recipe, data, settings.notify)
     files, spec = _base(recipe, settings)
     name = recipe.name or recipe.task.value
-    folder, work = output / name, output / f".{name}-work"
+    folder = output / name
+    folder = folder.resolve() if folder.is_symlink() else folder
+    work = folder.parent / f".{folder.name}-work"
     made_from = _made_from(recipe_path, examples, files)
     if (folder / CONFIG).is_file() and _stamp(folder / CARD) == made_from:
         return Job(recipe, folder, None)
@@ -169,15 +173,17 @@ def _made_from(recipe: Path, examples: Sequence[Examples], files: ModelFiles) ->
 def _begin(work: Path, made_from: str, settings: EngineSettings) -> None:
     """Make the folder of checkpoints; those of another training are removed."""
     stamp = work / _STAMP
-    if _holds_something(work) and not stamp.is_file():
+    found = {path.name for path in work.iterdir()} if work.is_dir() else set()
+    if _STAMP not in found and not all(map(_OURS.fullmatch, found)):
         raise UsageError(
-            f"{work} holds something else than checkpoints", hint="give another --output"
+            f"{work} holds something else than checkpoints",
+            hint="remove it, or give another --output",
         )
     try:
-        if stamp.is_file() and stamp.read_text() != made_from:
+        if found and not (stamp.is_file() and stamp.read_text() == made_from):
             settings.notify(f"the recipe, its data or its base has changed: {work} begins anew")
             shutil.rmtree(work)
-        elif stamp.is_file():
+        elif found:
             settings.notify(f"going on from the last checkpoint in {work}")
         work.mkdir(parents=True, exist_ok=True)
         stamp.write_text(made_from)

@@ -22,9 +22,9 @@ from taskembed.errors import UsageError, from_os_error
 from taskembed.space import Task
 
 MINED_FROM = 50  # the nearest documents of a query: hard negatives are among them
-_NAME = re.compile(r"(\w[\w.-]*)?")  # of a folder in the folder of adapters
+_NAME = re.compile(r"([^./\x00-\x1f][^/\x00-\x1f]*)?")  # of a folder among the adapters
 _WHY = {
-    "name": "it is the name of a folder",
+    "name": "it is to be the name of a folder, without a dot before it",
     "exclude": "it has folders in the folder of data, such as retrieval/*",
     "data: dev": "some examples must be held back to score on, and one alone says nothing",
     "data: negatives": f"they are mined among the nearest {MINED_FROM}",

@@ -306,6 +306,26 @@ def test_what_is_not_ours_is_neither_removed_nor_written_to(run: Run, folder: Pa
         mine.parent.rmdir()
 
 
+def test_a_link_to_a_folder_and_the_rest_of_checkpoints_are_no_hindrance(
+    folder: Path, cache: Path
+) -> None:
+    write(folder, pairs())
+    real = folder / "elsewhere" / "real"
+    real.mkdir(parents=True)
+    (folder / "out").mkdir()
+    (folder / "out" / "retrieval").symlink_to(real)
+    rest = folder / "elsewhere" / ".real-work" / "checkpoint-8"  # as a kill while removing leaves
+    rest.mkdir(parents=True)
+    path = recipe(folder, settings=SETTINGS.replace("24", "8"))
+    said: list[str] = []
+    train(path, data=folder, output=folder / "out", settings=settings(cache, said))
+    assert said == [
+        f"the recipe, its data or its base has changed: {rest.parent} begins anew",
+    ]
+    assert (real / "README.md").is_file()
+    assert not rest.parent.exists()
+
+
 def test_a_run_that_was_killed_before_its_card_was_written_goes_on(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,7 +482,12 @@ def test_ratings_of_other_pairs_are_kept(run: Run, folder: Path) -> None:
     with pytest.raises(UsageError, match="has ratings of other pairs"):
         distill(path, HashEncoder(SPACE), {"one": WordJudge()}, output, candidates=4)
     assert output.read_bytes() == before
-    for others in (path.read_bytes()[:-1], b"my notes"):  # no line end to cut them off at
+    first = json.dumps(pairs()[-1]["anchor"])
+    broken = [
+        f'{{"query": {first}, "documents": {documents}, "ratings": {ratings}}}\n'.encode()
+        for documents, ratings in (("5", "[1]"), ('["a"]', "5"), ('["a"]', '["b", 1]'))
+    ]
+    for others in (path.read_bytes()[:-1], b"my notes", *broken):
         output.write_bytes(others)
         with pytest.raises(UsageError, match="has ratings of other pairs"):
             distill(path, HashEncoder(SPACE), {"one": WordJudge()}, output, candidates=4)

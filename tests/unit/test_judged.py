@@ -163,6 +163,10 @@ def test_one_label_is_nothing_to_tell_apart(tmp_path: Path) -> None:
         (tmp_path / f"{name}.jsonl").write_text('{"text": "a", "label": "x"}\n')
     for task in (Task.CLASSIFICATION, Task.CLUSTERING):
         assert refused(task, Files(tmp_path)).message == f"{tmp_path}: all texts have one label"
+    with (tmp_path / "texts.jsonl").open("a") as stream:
+        stream.write('{"text": "b", "label": "y"}\n')
+    message = refused(Task.CLUSTERING, Files(tmp_path, limit=1)).message
+    assert message == f"{tmp_path}, the first 1: all texts have one label"
 
 
 def test_classification_is_not_judged_on_what_it_was_trained_on(tmp_path: Path) -> None:
@@ -202,6 +206,9 @@ def test_what_is_read_is_known(beir: Path, tmp_path: Path) -> None:
     assert files.has(beir / "corpus.jsonl")
     assert files.has(beir / "queries.jsonl")
     (beir / "ours.run").write_text("")
+    (beir / "corpus.run").write_text("")
     assert not files.has(beir / "ours.run")  # another's, or of the last time
+    assert not files.has(beir / "corpus.run")
+    read_judged(Task.RETRIEVAL, files)  # nor does it stand in the way
     assert not files.has(beir / "new.run")
     assert Files(None, queries=beir / "queries.jsonl").has(beir / "queries.jsonl")
