@@ -134,7 +134,12 @@ def _labelled(record: Record) -> Example:
     return Example((_text(record, "text"),), label=str(label))
 
 
-def _rated(record: Record) -> Example:
+def rated_example(record: Record) -> Example:
+    """Return a query, its documents and their ratings.
+
+    Raises:
+        ValueError: the record has not all of them, or they cannot be used.
+    """
     documents, ratings = record.get("documents"), record.get("ratings")
     if not isinstance(documents, list) or not isinstance(ratings, list):
         raise ValueError('the fields "documents" and "ratings" are not lists')
@@ -151,5 +156,5 @@ _READERS: Mapping[Form, Callable[[Record], Example]] = {
     Form.PAIRS: _pair,
     Form.SCORED: _scored,
     Form.LABELLED: _labelled,
-    Form.RATED: _rated,
+    Form.RATED: rated_example,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +11,9 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.output import (
+    is_one_of,
     json_text,
     message,
-    one_of,
     require_output,
     results,
     tsv_cell,
@@ -23,7 +23,7 @@ from taskembed.cli.searching import asserted_encoder
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.table import print_table
 from taskembed.errors import BadInputError, ExitCode, UsageError
-from taskembed.space import Task
+from taskembed.space import SYMMETRIC_TASKS, Task
 
 if TYPE_CHECKING:
     from taskembed.evaluation.ablate import Ablated
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from taskembed.evaluation.metrics import Run
     from taskembed.models import Stated
     from taskembed.runtime import EngineSettings
-
-RANKED = {Task.RETRIEVAL, Task.CODE}
 
 Data = Annotated[
     Path | None,
@@ -141,10 +139,10 @@ def evaluate(
         query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
     )
     files = Files(data, queries, qrels, limit)
-    is_read = _reads(files, index_folder, adapter, prompts)
-    require_output("--run", run, is_read)
-    require_output("--per-query", per_unit, is_read)
-    if run is not None and per_unit is not None and one_of([run])(per_unit):
+    read = [*files.paths(), index_folder, adapter, prompts]
+    require_output("--run", run, read)
+    require_output("--per-query", per_unit, read)
+    if run is not None and per_unit is not None and is_one_of(per_unit, [run]):
         raise UsageError("--run and --per-query name one file")
     hits: Run | None
     if index_folder is not None:
@@ -155,7 +153,7 @@ def evaluate(
         measured, hits = _of_index(index_folder, files, task, model, stated, settings)
     else:
         task = opt.required_task(task)
-        if run is not None and task not in RANKED:
+        if run is not None and task in SYMMETRIC_TASKS:
             raise UsageError("--run is for retrieval and code")
         measured, hits = _of_model(files, task, model, revision, stated, settings)
     _print_measured(measured, as_json=as_json)
@@ -164,12 +162,6 @@ def evaluate(
     if per_unit is not None:
         _write_units(measured, per_unit)
     return ExitCode.OK
-
-
-def _reads(files: Files, *places: Path | str | None) -> Callable[[Path], bool]:
-    """Return whether a file is one of the data, or in one of those places."""
-    other = one_of(places)
-    return lambda path: files.has(path) or other(path)
 
 
 def _of_model(
@@ -221,7 +213,7 @@ def _of_index(
         raise UsageError("an index has its own prompts and adapter", hint="leave them out")
     require_libraries()
     with Index.open(folder) as index:
-        if index.space.task not in RANKED:
+        if index.space.task in SYMMETRIC_TASKS:
             raise UsageError(
                 f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
                 hint="taskembed evaluate DATA --task TASK",
@@ -326,7 +318,7 @@ def ablate(
     files = Files(data, queries, qrels, limit)
     if chart is not None:
         require_chart_name(chart)
-        require_output("--chart", chart, _reads(files, adapter, prompts), in_place=True)
+        require_output("--chart", chart, [*files.paths(), adapter, prompts], in_place=True)
     judged = _judged(files, task, settings)
     rows = list(run(model, task, judged, revision=revision, stated=stated, settings=settings))
     if as_json:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import json_text, message, one_of, require_output, write
+from taskembed.cli.output import json_text, message, require_output, write
 from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stopping import Stopper
@@ -302,7 +302,7 @@ def index(
     from taskembed.template import DEFAULT_TEMPLATE, Template
 
     found = find_inputs(inputs, format_name=format_name.value if format_name else None)
-    read = one_of([index_folder, *(item.path for item in found)])
+    read = [index_folder, *(item.path for item in found)]
     require_output("--rejects", rejects, read, in_place=True)
     stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
     space = existing_space(index_folder, over_damage=recreate)

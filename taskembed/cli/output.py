@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -114,14 +114,18 @@ def write(text: str, stream: TextIO | None = None) -> None:
 
 
 def require_output(
-    option: str, path: Path | None, is_read: Callable[[Path], bool], *, in_place: bool = False
+    option: str,
+    path: Path | None,
+    read: Iterable[Path | str | None],
+    *,
+    in_place: bool = False,
 ) -> None:
     """Refuse, before any work, a file that results cannot or must not go to.
 
     Args:
         option: that names it, such as "--run".
         path: None when it was not given.
-        is_read: whether a file is one that the command reads.
+        read: the files and folders that the command reads.
         in_place: a file that is there is written over, rather than replaced by a new one.
 
     Raises:
@@ -134,28 +138,30 @@ def require_output(
         return
     if str(path) in STDOUT:
         raise UsageError(f"{option} needs a file: other results go to stdout")
-    if is_read(path):
+    if is_one_of(path, read):
         raise UsageError(f"{option} would write into the input: {path}", hint="another file")
     if not path.parent.is_dir():
         raise from_os_error(FileNotFoundError(errno.ENOENT, ""), str(path))
     if path.is_dir():
         raise from_os_error(IsADirectoryError(errno.EISDIR, ""), str(path))
-    written = path if path.exists() and (in_place or not path.is_file()) else path.resolve().parent
+    over = path.exists() and (in_place or _is_stream(path))
+    written = path if over else path.resolve().parent
     if not os.access(written, os.W_OK):
         raise from_os_error(PermissionError(errno.EACCES, ""), str(path))
 
 
-def one_of(places: Iterable[Path | str | None]) -> Callable[[Path], bool]:
-    """Return whether a file is one of those, or in a folder that is."""
-    known = [Path(place) for place in places if place is not None and Path(place).exists()]
+def is_one_of(path: Path, places: Iterable[Path | str | None]) -> bool:
+    """Whether a file is one of those, or in a folder that is."""
+    known = [Path(place) for place in places if place is not None]
+    if any(path.resolve().is_relative_to(place.resolve()) for place in known):
+        return True
+    return path.exists() and any(place.exists() and place.samefile(path) for place in known)
 
-    def found(path: Path) -> bool:
-        inner = (path.resolve(), *path.resolve().parents)
-        return any(place.resolve() in inner for place in known) or (
-            path.exists() and any(path.samefile(place) for place in known)
-        )
 
-    return found
+def _is_stream(path: Path) -> bool:
+    """Whether a path leads to a pipe, a device, or a file that is open: nothing to replace."""
+    special = path.exists() and not path.is_file()
+    return special or path.parts[:2] in {("/", "dev"), ("/", "proc")}
 
 
 @contextlib.contextmanager
@@ -181,8 +187,7 @@ def results(output: Path | None) -> Iterator[TextIO]:
     if str(output) in STDERR:
         yield sys.stderr
         return
-    stream_of_ours = output.parts[:2] in {("/", "dev"), ("/", "proc")}
-    if stream_of_ours or (output.exists() and not output.is_file()):  # nothing to replace
+    if _is_stream(output):
         with _opened(output) as stream:
             yield stream
         return

@@ -17,7 +17,6 @@ from taskembed.cli.output import (
     STDOUT,
     escaped,
     json_text,
-    one_of,
     require_output,
     results,
     tsv_cell,
@@ -198,7 +197,7 @@ def search(
     if rerank_instruction is not None and rerank is None:
         raise UsageError("--rerank-instruction goes with --rerank")
     if str(output) not in STDOUT:
-        require_output("--output", output, one_of([index_folder, queries, query_file]))
+        require_output("--output", output, [index_folder, queries, query_file])
     format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
     from taskembed.index import Index
 

@@ -25,7 +25,7 @@ from taskembed.records import (
     read_lines,
     stop_at_first,
 )
-from taskembed.space import Task
+from taskembed.space import SYMMETRIC_TASKS, Task
 
 _TREC_CELLS = 4  # query, nothing, document, relevance
 _TSV_CELLS = 3
@@ -90,16 +90,12 @@ class Files:
     qrels: Path | None = None
     limit: int = 0
 
-    def has(self, path: Path) -> bool:
-        """Whether the data may be read from a file: nothing must be written there."""
-        if not path.exists():
-            return False
+    def paths(self) -> list[Path]:
+        """Return the files that the data may be read from: nothing must be written there."""
         given = [place for place in (self.data, self.queries, self.qrels) if place is not None]
-        if any(place.exists() and place.samefile(path) for place in given):
-            return True
         folders = [place / inner for place in given for inner in ("", "qrels", "queries")]
-        read = [_named(folder, stem) for folder in folders for stem in _STEMS]
-        return any(found.samefile(path) for files in read for found in files)
+        inside = [found for place in folders for stem in _STEMS for found in named(place, stem)]
+        return [place for place in given if not place.is_dir()] + inside
 
 
 def read_judged(
@@ -122,7 +118,7 @@ def read_judged(
         UsageError: a file is needed that was not named.
         BadInputError: a file cannot be used; the message names it, and the line.
     """
-    if task in {Task.RETRIEVAL, Task.CODE}:
+    if task not in SYMMETRIC_TASKS:
         return _ranking(files, with_corpus=with_corpus, notify=notify)
     if files.data is None:
         raise UsageError(f"for {task.value}, name the data", hint="taskembed evaluate DATA")
@@ -161,7 +157,7 @@ def read_ranking(folder: Path) -> Ranking:
 
 def is_ranking(folder: Path) -> bool:
     """Whether a folder has judgements of queries."""
-    return any(_in_folder(folder, place) for place in ("qrels", "qrels/test"))
+    return _ranking_in(folder, "qrels") is not None
 
 
 def _require_labels(place: Path | str, examples: Sequence[Example]) -> None:
@@ -183,13 +179,14 @@ def _examples(place: Path, stem: str, form: Form) -> Sequence[Example]:
 def _in_folder(folder: Path, stem: str) -> Path | None:
     """Return the file of that name in a folder; None when there is none."""
     inner = folder / stem
-    found = _named(inner.parent, inner.name)
+    found = named(inner.parent, inner.name)
     if len(found) > 1:
         raise UsageError(f"{folder} has {found[0].name} and {found[1].name}", hint="remove one")
     return found[0] if found else None
 
 
-def _named(folder: Path, stem: str) -> list[Path]:
+def named(folder: Path, stem: str) -> list[Path]:
+    """Return the files of data of that name in a folder, sorted."""
     found = (path for path in folder.glob(f"{stem}.*") if path.suffix not in _RESULTS)
     return sorted(path for path in found if path.is_file())
 
@@ -201,13 +198,12 @@ def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) 
     documents = _documents(files.data) if with_corpus else None
     if documents is not None:
         _require_judged(documents, judgements, qrels, notify)
-    judged: list[Query] = []
-    known: set[str] = set()
+    asked: dict[str, Query] = {}
     for query in read_queries(str(queries)):
-        if query.query_id in known:
+        if query.query_id in asked:
             raise BadInputError(f"{queries}: the id {query.query_id!r} stands twice")
-        known.add(query.query_id)
-        judged += [query] if query.query_id in judgements else []
+        asked[query.query_id] = query
+    judged = [query for name, query in asked.items() if name in judgements]
     if not judged:
         raise BadInputError(
             f"{qrels} judges no query of {queries}", hint="the ids must be the same"
@@ -239,12 +235,15 @@ def _require_judged(
 def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:
     if given is not None:
         return given
-    if folder is not None and folder.is_dir():
-        found = (_in_folder(folder, place) for place in (what, f"{what}/test"))  # or as BEIR does
-        for path in found:
-            if path is not None:
-                return path
+    found = _ranking_in(folder, what) if folder is not None and folder.is_dir() else None
+    if found is not None:
+        return found
     raise UsageError(f"the {what} are missing", hint=f"--{what} FILE, or a folder with them")
+
+
+def _ranking_in(folder: Path, what: str) -> Path | None:
+    """Return the queries or judgements of a folder; None when there are none."""
+    return _in_folder(folder, what) or _in_folder(folder, f"{what}/test")  # the latter as BEIR
 
 
 def _documents(place: Path | None) -> list[Document]:

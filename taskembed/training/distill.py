@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from taskembed.errors import BadInputError, BadVectorError, UsageError, from_os_error
-from taskembed.examples import Form, read_examples
+from taskembed.examples import Form, rated_example, read_examples
 from taskembed.flat import from_vectors
 from taskembed.pipeline import Encoder, Scorer
 from taskembed.space import PromptType
@@ -141,11 +141,10 @@ def _done(
 def _line(text: bytes) -> dict[str, Any]:
     try:
         line = json.loads(text)
-        kinds = [type(line[key]) for key in ("documents", "ratings")]
-        numbers = all(type(rating) in {int, float} for rating in line["ratings"])
-    except (ValueError, TypeError, KeyError):
+        rated_example(line)
+    except (ValueError, AttributeError):  # no JSON, no object, or no ratings
         return {}
-    return line if kinds == [list, list] and line["ratings"] and numbers else {}
+    return dict(line)
 
 
 def _appended(output: Path) -> BinaryIO:

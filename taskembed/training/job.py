@@ -86,10 +86,11 @@ def train(
     folder = folder.resolve() if folder.is_symlink() else folder
     work = folder.parent / f".{folder.name}-work"
     made_from = _made_from(recipe_path, examples, files)
-    if (folder / CONFIG).is_file() and _stamp(folder / CARD) == made_from:
+    found = _names(folder)
+    if CONFIG in found and _stamp(folder / CARD) == made_from:
         return Job(recipe, folder, None)
-    if _holds_something(folder):
-        adapter = (folder / CONFIG).is_file()
+    if found:
+        adapter = CONFIG in found
         what = "an adapter that was made from something else" if adapter else "something else"
         raise UsageError(f"{folder} holds {what}", hint="remove it, or give another --output")
     _begin(work, made_from, settings)
@@ -173,14 +174,14 @@ def _made_from(recipe: Path, examples: Sequence[Examples], files: ModelFiles) ->
 def _begin(work: Path, made_from: str, settings: EngineSettings) -> None:
     """Make the folder of checkpoints; those of another training are removed."""
     stamp = work / _STAMP
-    found = {path.name for path in work.iterdir()} if work.is_dir() else set()
+    found = _names(work)
     if _STAMP not in found and not all(map(_OURS.fullmatch, found)):
         raise UsageError(
             f"{work} holds something else than checkpoints",
             hint="remove it, or give another --output",
         )
     try:
-        if found and not (stamp.is_file() and stamp.read_text() == made_from):
+        if found and not (_STAMP in found and stamp.read_text() == made_from):
             settings.notify(f"the recipe, its data or its base has changed: {work} begins anew")
             shutil.rmtree(work)
         elif found:
@@ -191,11 +192,11 @@ def _begin(work: Path, made_from: str, settings: EngineSettings) -> None:
         raise from_os_error(error, str(work)) from error
 
 
-def _holds_something(folder: Path) -> bool:
+def _names(folder: Path) -> set[str]:
     try:
-        return any(folder.iterdir())
+        return {path.name for path in folder.iterdir()}
     except FileNotFoundError:
-        return False
+        return set()
     except OSError as error:
         raise from_os_error(error, str(folder)) from error
 

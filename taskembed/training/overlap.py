@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from taskembed.errors import BadInputError, NotFoundError
-from taskembed.evaluation.judged import is_ranking, read_ranking
+from taskembed.evaluation.judged import is_ranking, named, read_ranking
 from taskembed.examples import read_examples
 from taskembed.extras import needed
 
@@ -129,7 +129,7 @@ def _folders(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
 
 
 def _labelled_texts(place: Path) -> Iterator[str]:
-    paths = [path for stem in _JUDGED_FILES for path in sorted(place.glob(f"{stem}.*"))]
+    paths = [path for stem in _JUDGED_FILES for path in named(place, stem)]
     if not paths:
         raise BadInputError(f"{place} has no data to be judged on", hint="see the recipe's exclude")
     for path in paths:

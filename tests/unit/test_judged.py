@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from taskembed.cli.output import is_one_of
 from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
 from taskembed.evaluation.judged import (
     Classes,
@@ -202,13 +203,14 @@ def test_what_is_read_is_known(beir: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "link.tsv"
     elsewhere.symlink_to(beir / "qrels" / "test.tsv")
     files = Files(beir)
-    assert files.has(elsewhere)
-    assert files.has(beir / "corpus.jsonl")
-    assert files.has(beir / "queries.jsonl")
+    assert is_one_of(elsewhere, files.paths())
+    assert is_one_of(beir / "corpus.jsonl", files.paths())
+    assert is_one_of(beir / "queries.jsonl", files.paths())
     (beir / "ours.run").write_text("")
     (beir / "corpus.run").write_text("")
-    assert not files.has(beir / "ours.run")  # another's, or of the last time
-    assert not files.has(beir / "corpus.run")
+    assert not is_one_of(beir / "ours.run", files.paths())  # another's, or of the last time
+    assert not is_one_of(beir / "corpus.run", files.paths())
     read_judged(Task.RETRIEVAL, files)  # nor does it stand in the way
-    assert not files.has(beir / "new.run")
-    assert Files(None, queries=beir / "queries.jsonl").has(beir / "queries.jsonl")
+    assert not is_one_of(beir / "new.run", files.paths())
+    queries = beir / "queries.jsonl"
+    assert is_one_of(queries, Files(None, queries=queries).paths())
