@@ -29,7 +29,7 @@ from taskembed.shortening import choose_truncation, shorten
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE
 from taskembed.tokens import PromptTokenizer, Tokens, batches, load_tokenizer
-from taskembed.vectors import Encoded, Flags
+from taskembed.vectors import Encoded, Flags, FloatRows, Rows, gathered
 
 if TYPE_CHECKING:
     from taskembed.hosted import HostedEncoder
@@ -40,8 +40,6 @@ TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokeni
 
 class TextEncoder:
     """The encoder of one space. Its engine starts at the first text."""
-
-    window = None
 
     def __init__(self, space: EmbeddingSpace, parts: _Parts) -> None:
         self._space = space
@@ -63,19 +61,30 @@ class TextEncoder:
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Return unit vectors, float32[n, dim], and which texts were cut; row i is of texts[i]."""
-        runtime, space = self._parts.runtime(prompt_type), self._space
-        vectors = np.empty((len(texts), runtime.compiled.facts.dim), dtype=np.float32)
+        return gathered(self.encode_slices(texts, prompt_type), len(texts), self._space.dim)
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Yield each batch of the engine as it is done: its texts' numbers, and what they became.
+
+        The longest texts come first. A batch is a few texts, so that little is lost between two.
+        """
         truncated = np.zeros(len(texts), dtype=np.bool_)
         items = _tokenized_ahead(texts, self.tokenizer(prompt_type), truncated)
-        engine = runtime.engine
-        for batch, rows in engine.run(batches(items, engine.token_budget)):
-            vectors[batch.rows] = rows
+        engine = self._parts.runtime(prompt_type).engine
+        for batch, vectors in engine.run(batches(items, engine.token_budget)):
+            yield batch.rows, Encoded(self._finished(vectors), truncated[batch.rows])
+
+    def _finished(self, vectors: FloatRows) -> FloatRows:
+        """Return the model's own vectors as the space has them: their size, their length."""
+        space = self._space
         if space.truncation != "none":
             vectors = shorten(vectors, space.dim, space.truncation, self._parts.files.folder)
         # The reference computes in fp32: a model's own normalisation may have been in bf16.
         with np.errstate(invalid="ignore"):  # a vector without length becomes NaN: see guard.py
-            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return Encoded(vectors, truncated)
+            unit: FloatRows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
     def tokenizer(self, prompt_type: PromptType) -> PromptTokenizer:
         """Return the tokenizer of a side, with its prompt."""

@@ -9,7 +9,8 @@ here, before it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from taskembed.servers import AT_ONCE, OWN, SERVERS, Ask, Wire, portions
 from taskembed.shortening import choose_truncation, shorten
 from taskembed.space import HOSTED, EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE
-from taskembed.vectors import Encoded
+from taskembed.vectors import Encoded, FloatRows, Rows, gathered
 
 
 class HostedEncoder:
@@ -41,38 +42,50 @@ class HostedEncoder:
         self.space = space
         self.made_by = {"engine": self._wire.host, "precision": "", "taskembed": __version__}
 
-    @property
-    def window(self) -> int:
-        """Texts to encode at once: what was paid for and is lost, when a request fails."""
-        return AT_ONCE * self._wire.server.texts
-
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Return unit vectors, float32[n, dim]; no text is known to be cut: servers do not say.
 
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
         """
+        return gathered(self.encode_slices(texts, prompt_type), len(texts), self.space.dim)
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Yield the answers to a few requests at a time: what fails later was not paid for in vain.
+
+        Raises:
+            ModelUnavailableError: as `encode`.
+        """
+        prompt = self.space.prompt(prompt_type)
+        asks = (
+            self._asked(some, prompt_type)
+            for some in portions([prompt + text for text in texts], self._wire.server)
+        )
+        first = 0
+        while group := list(islice(asks, AT_ONCE)):
+            vectors = self._finished(np.concatenate(self._wire.send(group)))
+            rows = np.arange(first, first + len(vectors), dtype=np.int64)
+            yield rows, Encoded(vectors, np.zeros(len(vectors), dtype=np.bool_))
+            first += len(vectors)
+
+    def _asked(self, texts: Sequence[str], prompt_type: PromptType) -> Ask:
         space = self.space
         is_query = prompt_type is PromptType.QUERY
         told = space.query_adapter if is_query else space.document_adapter
         field, _, value = told.partition("=")
-        asks = [
-            Ask(
-                self._model,
-                some,
-                {field: value} if value else {},
-                space.dim if space.truncation == "server" else None,
-            )
-            for some in portions(
-                [space.prompt(prompt_type) + text for text in texts], self._wire.server
-            )
-        ]
-        vectors = np.concatenate(self._wire.send(asks)) if asks else np.empty((0, space.dim))
+        dim = space.dim if space.truncation == "server" else None
+        return Ask(self._model, texts, {field: value} if value else {}, dim)
+
+    def _finished(self, vectors: FloatRows) -> FloatRows:
+        """Return a server's vectors as the space has them: their size, their length."""
+        space = self.space
         if space.truncation not in {"none", "server"}:
             vectors = shorten(vectors.astype(np.float32), space.dim, space.truncation, Path())
         with np.errstate(invalid="ignore", divide="ignore"):  # the guard finds what is not finite
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return Encoded(vectors.astype(np.float32), np.zeros(len(texts), dtype=np.bool_))
+        return vectors.astype(np.float32)
 
 
 def load_hosted(  # noqa: PLR0913  # as `load_encoder`

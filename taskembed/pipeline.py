@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -28,15 +27,16 @@ from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index import Contents, Hit, Index
 from taskembed.segments import StoredDocument, metadata_json
 from taskembed.space import EmbeddingSpace, PromptType
-from taskembed.vectors import Encoded, Flags, FloatRows, Floats
+from taskembed.vectors import Encoded, Floats, Rows
 from taskembed.writer import Found, IndexWriter, Outcome, open_index_writer
 
 COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
 COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
+FIRST_COMMIT_SECONDS = 2.0  # the first is soon: a run that is killed after 20 seconds got on
 COMMIT_BYTES = 256 * 2**20  # of texts and vectors, which wait in memory
 LOOK_UP = 1_000  # documents whose ids are looked up at once
-WINDOW_DOCUMENTS = 4_096  # are sorted by length and encoded at once
-WINDOW_CHARACTERS = 16 * 2**20
+WINDOW_DOCUMENTS = 4_096  # are sorted by length, and encoded slice by slice
+WINDOW_BYTES = 32 * 2**20  # of texts and metadata
 
 
 class Encoder(Protocol):
@@ -50,12 +50,16 @@ class Encoder(Protocol):
     def made_by(self) -> Mapping[str, str]:
         """The engine, its precision, the version: for people."""
 
-    @property
-    def window(self) -> int | None:
-        """Texts to encode at once, where it must be few: they are lost together. None for many."""
-
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode texts, with the prompt of their side."""
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Encode a few texts at a time, in any order: their numbers, and what they became.
+
+        What was yielded is safe from whatever stops the rest: a slice is a second of work or less.
+        """
 
 
 class Scorer(Protocol):
@@ -78,7 +82,7 @@ class IndexOptions:
     """How to index.
 
     Attributes:
-        commit_every: documents between two commits; a minute of work is never exceeded.
+        commit_every: documents between two commits; what is lost at most, with a minute of work.
         on_duplicate: which of two documents with one id stays.
         prune: delete the documents that this run's input does not have.
         recreate: build a new index in place of the one that is there.
@@ -168,7 +172,8 @@ def index_corpus(
             return run.finish()
         except TaskembedError as error:
             if not writer.has_failed:
-                run.commit()
+                with suppress(BadRecordError):  # of a document that is too long: one error is said
+                    run.commit()
             error.safe_documents = writer.committed_documents
             raise
 
@@ -252,19 +257,56 @@ SEARCH_HINT = (
 class _Pending:
     """A document that will be put, and what it takes the place of."""
 
-    document: Document
-    metadata: str
+    doc_id: str
+    text: str
+    metadata: str  # JSON
+    source: str
     found: Found | None
 
     @property
     def needs_encoding(self) -> bool:
-        return self.found is None or self.found.document.text != self.document.text
+        return self.found is None or self.found.document.text != self.text
 
     @property
     def outcome(self) -> Outcome:
         if self.found is None or self.found.outcome is Outcome.ADDED:
             return Outcome.ADDED
         return Outcome.UPDATED
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory it takes, whatever the width of its characters."""
+        return sys.getsizeof(self.text) + sys.getsizeof(self.metadata)
+
+    def __str__(self) -> str:
+        return f"{self.source}: document {self.doc_id!r}"
+
+
+class _Window:
+    """Documents that are encoded together; those that are ready can be put at any moment."""
+
+    def __init__(self, items: Sequence[_Pending], dim: int) -> None:
+        self.items = list(items)
+        self.to_encode = np.array(
+            [row for row, item in enumerate(items) if item.needs_encoding], dtype=np.int64
+        )
+        self.vectors = np.empty((len(items), dim), dtype=np.float32)
+        self.truncated = np.zeros(len(items), dtype=np.bool_)
+        self.ready = np.zeros(len(items), dtype=np.bool_)  # and not put yet
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.items[row].text for row in self.to_encode]
+
+    def fill(self, rows: Rows, encoded: Encoded) -> None:
+        self.vectors[rows], self.truncated[rows] = encoded
+        self.ready[rows] = True
+
+    def take_ready(self) -> Rows:
+        """Return the rows that are ready, in the order of the input, once."""
+        rows = np.flatnonzero(self.ready)
+        self.ready[:] = False
+        return rows
 
 
 class _Run:
@@ -278,20 +320,22 @@ class _Run:
         self._options = options
         self._watch = watch
         self._pending: dict[str, _Pending] = {}
-        self._pending_characters = 0
+        self._pending_bytes = 0
+        self._window = _Window([], writer.space.dim)
+        self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
         self._summary = IndexSummary()
         self._read = 0
-        self._committed_at = watch.clock()
-        self._window = min(WINDOW_DOCUMENTS, options.commit_every, encoder.window or sys.maxsize)
+        self._began: float | None = None  # to encode
+        self._committed_at = 0.0
 
     def read(self, documents: Iterable[Document]) -> None:
         """Bring every document into the index, or find that it is there."""
-        for batch in _batches(documents, min(LOOK_UP, self._window)):
-            found = self._writer.find([document.doc_id for document in batch])
-            for document in batch:
-                self._take(document, found)
+        for batch in _batches(documents, min(LOOK_UP, self._window_size)):
+            found = self._writer.find([item.document.doc_id for item in batch])
+            for item in batch:
+                self._take(item, found)
             self._read += len(batch)
-            if len(self._pending) >= self._window or self._pending_characters >= WINDOW_CHARACTERS:
+            if len(self._pending) >= self._window_size or self._pending_bytes >= WINDOW_BYTES:
                 self._encode_pending()
             self._watch.on_progress(self._read)
         self._encode_pending()
@@ -312,13 +356,15 @@ class _Run:
         return summary
 
     def commit(self) -> None:
-        """Commit what was put; nothing that was encoded is lost."""
+        """Commit what is ready; nothing that was encoded is lost."""
         with self._watch.uninterrupted():
+            too_long = self._put_ready()
             self._writer.commit(self._encoder.made_by)
             self._committed_at = self._watch.clock()
+        self._reject_truncated(too_long)
 
-    def _take(self, document: Document, found: dict[str, Found]) -> None:
-        doc_id = document.doc_id
+    def _take(self, item: _Read, found: dict[str, Found]) -> None:
+        document, doc_id = item.document, item.document.doc_id
         stored = found.get(doc_id)
         if doc_id in self._pending or (stored and stored.outcome is not Outcome.UNSEEN):
             self._summary.duplicates += 1
@@ -330,90 +376,97 @@ class _Run:
             self._forget(doc_id)
         self._summary.empty += not document.text
         self._summary.without_id += document.id_is_made
-        metadata = metadata_json(document.metadata)
-        if stored and (stored.document.text, stored.document.metadata) == (document.text, metadata):
-            self._leave(document, stored, found)
+        new = _Pending(doc_id, document.text, item.metadata, document.source, stored)
+        if stored and (stored.document.text, stored.document.metadata) == (new.text, new.metadata):
+            self._leave(new, stored, found)
         else:
-            self._pending[doc_id] = _Pending(document, metadata, stored)
-            self._pending_characters += len(document.text)
+            self._pending[doc_id] = new
+            self._pending_bytes += new.size_bytes
 
-    def _leave(self, document: Document, stored: Found, found: dict[str, Found]) -> None:
+    def _leave(self, item: _Pending, stored: Found, found: dict[str, Found]) -> None:
         """Find that the index has the document as it is."""
         if stored.document.truncated and self._options.fail_on_truncate:
-            self._reject_truncated(document)
+            self._reject_truncated([item])
             return
         if stored.outcome is Outcome.UNSEEN:
             self._summary.truncated += stored.document.truncated
             self._writer.mark(stored, Outcome.UNCHANGED)
-            found[document.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
+            found[item.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
 
     def _forget(self, doc_id: str) -> None:
         """Take back a document that waits, since another with its id came."""
         pending = self._pending.pop(doc_id, None)
         if pending:
-            self._pending_characters -= len(pending.document.text)
+            self._pending_bytes -= pending.size_bytes
 
     def _encode_pending(self) -> None:
-        pending = list(self._pending.values())
+        window = self._window = _Window(list(self._pending.values()), self._writer.space.dim)
         self._pending = {}
-        self._pending_characters = 0
-        if not pending:
-            return
-        vectors = np.empty((len(pending), self._writer.space.dim), dtype=np.float32)
-        truncated = np.zeros(len(pending), dtype=np.bool_)
-        new = [row for row, item in enumerate(pending) if item.needs_encoding]
-        if new:
-            encoded = self._encoder.encode(
-                [pending[row].document.text for row in new], PromptType.DOCUMENT
-            )
-            sources = [_named(pending[row].document) for row in new]
-            require_good_vectors(encoded.vectors, self._writer.space, sources)
-            vectors[new], truncated[new] = encoded
-            self._summary.encoded += len(new)
-        for row, item in enumerate(pending):
-            if item.found and not item.needs_encoding:
-                vectors[row] = self._writer.vector(item.found)
-                truncated[row] = item.found.document.truncated
-        self._put(pending, vectors, truncated)
-
-    def _put(self, pending: list[_Pending], vectors: FloatRows, truncated: Flags) -> None:
-        keep = list(range(len(pending)))
-        if self._options.fail_on_truncate:
-            for row in np.flatnonzero(truncated):
-                self._reject_truncated(pending[row].document)
-            keep = [int(row) for row in np.flatnonzero(~truncated)]
-        self._count_truncated(pending, truncated, keep)
-        documents = [
-            StoredDocument(
-                0,
-                pending[row].document.doc_id,
-                pending[row].document.text,
-                pending[row].metadata,
-                bool(truncated[row]),
-            )
-            for row in keep
-        ]
+        self._pending_bytes = 0
+        if self._began is None:
+            self._began = self._committed_at = self._watch.clock()
+        self._keep_vectors(window)
+        texts = window.texts
+        if texts:
+            for some, encoded in self._encoder.encode_slices(texts, PromptType.DOCUMENT):
+                rows = window.to_encode[some]
+                sources = [str(window.items[row]) for row in rows]
+                require_good_vectors(encoded.vectors, self._writer.space, sources)
+                with self._watch.uninterrupted():
+                    window.fill(rows, encoded)
+                    self._summary.encoded += len(rows)
+                if self._is_time_to_commit():
+                    self.commit()
         with self._watch.uninterrupted():
-            self._writer.put(
-                documents,
-                vectors[keep],
-                replaced=[pending[row].found for row in keep],
-                outcomes=[pending[row].outcome for row in keep],
-            )
+            too_long = self._put_ready()
+        self._reject_truncated(too_long)
         if self._is_time_to_commit():
             self.commit()
 
-    def _count_truncated(self, pending: list[_Pending], truncated: Flags, keep: list[int]) -> None:
-        for row in keep:
-            found = pending[row].found
-            counted = found and found.outcome is not Outcome.UNSEEN and found.document.truncated
-            self._summary.truncated += int(truncated[row]) - bool(counted)
+    def _keep_vectors(self, window: _Window) -> None:
+        """Take over the vectors of documents of which only the metadata changed."""
+        for row, item in enumerate(window.items):
+            if item.found and not item.needs_encoding:
+                truncated = np.array([item.found.document.truncated])
+                kept = Encoded(self._writer.vector(item.found), truncated)
+                window.fill(np.array([row], dtype=np.int64), kept)
+
+    def _put_ready(self) -> list[_Pending]:
+        """Put what is encoded; return what is not put, since the model cannot read it whole."""
+        window = self._window
+        rows = window.take_ready()
+        refused: list[_Pending] = []
+        if self._options.fail_on_truncate:
+            refused = [window.items[row] for row in rows[window.truncated[rows]]]
+            rows = rows[~window.truncated[rows]]
+        items = [window.items[row] for row in rows]
+        # Subtle: a commit moves documents, and there may have been one since they were looked up.
+        known = self._writer.find([item.doc_id for item in items if item.found])
+        for row, item in zip(rows, items, strict=True):
+            old = known.get(item.doc_id)
+            counted = old and old.outcome is not Outcome.UNSEEN and old.document.truncated
+            self._summary.truncated += int(window.truncated[row]) - bool(counted)
+        self._writer.put(
+            [
+                StoredDocument(0, item.doc_id, item.text, item.metadata, bool(truncated))
+                for item, truncated in zip(items, window.truncated[rows], strict=True)
+            ],
+            window.vectors[rows],
+            replaced=[known.get(item.doc_id) for item in items],
+            outcomes=[item.outcome for item in items],
+        )
+        return refused
 
     def _is_time_to_commit(self) -> bool:
-        return (
-            self._writer.unwritten_documents >= self._options.commit_every
+        """Whether as much would be lost as may be; often at first, then once a minute."""
+        waiting = self._writer.unwritten_documents + int(self._window.ready.sum())
+        now = self._watch.clock()
+        so_far = now - (now if self._began is None else self._began)
+        may_be_lost = min(COMMIT_SECONDS, max(FIRST_COMMIT_SECONDS, so_far / 2))
+        return waiting > 0 and (
+            waiting >= self._options.commit_every
             or self._writer.unwritten_bytes >= COMMIT_BYTES
-            or self._watch.clock() - self._committed_at >= COMMIT_SECONDS
+            or now - self._committed_at >= may_be_lost
         )
 
     def _prune(self) -> bool:
@@ -428,19 +481,34 @@ class _Run:
         self._summary.deleted = self._writer.prune()
         return True
 
-    def _reject(self, document: Document, reason: str) -> None:
+    def _reject(self, document: Document | _Pending, reason: str) -> None:
         self._watch.bad(BadRecordError(document.source, reason, raw=document.text))
 
-    def _reject_truncated(self, document: Document) -> None:
+    def _reject_truncated(self, items: Sequence[_Pending]) -> None:
         limit = self._writer.space.max_length
-        self._reject(document, f"the model reads {limit:,} tokens, and the text has more")
+        for item in items:
+            self._reject(item, f"the model reads {limit:,} tokens, and the text has more")
 
 
-def _named(document: Document) -> str:
-    return f"{document.source}: document {document.doc_id!r}"
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A document that was read, with its metadata as it will be stored."""
+
+    document: Document
+    metadata: str
 
 
-def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    iterator = iter(documents)
-    while batch := list(islice(iterator, size)):
+def _batches(documents: Iterable[Document], size: int) -> Iterator[list[_Read]]:
+    """Yield documents, so many at once, or fewer large ones."""
+    batch: list[_Read] = []
+    size_bytes = 0
+    for document in documents:
+        metadata = metadata_json(document.metadata)
+        # what it was made from takes several times the memory
+        batch.append(_Read(replace(document, metadata={}), metadata))
+        size_bytes += sys.getsizeof(document.text) + sys.getsizeof(metadata)
+        if len(batch) == size or size_bytes >= WINDOW_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
         yield batch

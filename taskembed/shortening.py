@@ -6,6 +6,7 @@ slice has unit length: the caller normalises after it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,7 @@ def shorten(vectors: FloatRows, dim: int, method: str, folder: Path) -> FloatRow
     return vectors[:, :dim]
 
 
+@lru_cache(maxsize=1)  # every batch of a run asks for the same
 def _matrices(folder: Path) -> dict[int, FloatRows]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from taskembed.fs import Fs
 from taskembed.space import EmbeddingSpace, PromptType, Task
-from taskembed.vectors import Encoded
+from taskembed.vectors import Encoded, Rows
 
 SPACE = EmbeddingSpace(
     model="hash",
@@ -36,6 +36,8 @@ SPACE = EmbeddingSpace(
     template="{title?} {text}",
 )
 
+SLICE = 8  # texts that the fake encodes at once
+
 
 class HashEncoder:
     """Encodes a text as the sum of one random vector a word: texts that share words are near.
@@ -47,8 +49,6 @@ class HashEncoder:
         self.space = replace(space, **changes)  # type: ignore[arg-type]  # fields of the space
         self.prompted: list[str] = []
         self._words: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = {}
-
-    window = None
 
     @property
     def made_by(self) -> Mapping[str, str]:
@@ -63,6 +63,15 @@ class HashEncoder:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         truncated = np.array([len(text.split()) > self.space.max_length for text in texts])
         return Encoded(vectors, truncated.astype(np.bool_))
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Encode the longest texts first, a few at a time, as the real one does."""
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
+        for start in range(0, len(order), SLICE):
+            rows = order[start : start + SLICE]
+            yield np.array(rows, np.int64), self.encode([texts[row] for row in rows], prompt_type)
 
     def _word(self, word: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         if word not in self._words:

@@ -64,14 +64,18 @@ class OpenVinoEngine:
         count = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         idle = [self._model.create_infer_request() for _ in range(count)]
         running: deque[tuple[Batch, Any]] = deque()
-        for batch in batches:
-            if not idle:
+        try:
+            for batch in batches:
+                if not idle:
+                    yield self._finished(running, idle)
+                request = idle.pop()
+                request.start_async([batch.input_ids, batch.attention_mask, batch.marks])
+                running.append((batch, request))
+            while running:
                 yield self._finished(running, idle)
-            request = idle.pop()
-            request.start_async([batch.input_ids, batch.attention_mask, batch.marks])
-            running.append((batch, request))
-        while running:
-            yield self._finished(running, idle)
+        finally:
+            for _, request in running:  # the caller went away: a request is not left while it runs
+                request.wait()
 
     @staticmethod
     def _finished(

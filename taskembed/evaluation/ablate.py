@@ -21,7 +21,7 @@ from taskembed.models import Stated
 from taskembed.pipeline import Encoder
 from taskembed.runtime import EngineSettings
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
-from taskembed.vectors import Encoded
+from taskembed.vectors import Encoded, Rows
 
 RIGHT = "right"
 _OTHER_SIDE = {PromptType.QUERY: PromptType.DOCUMENT, PromptType.DOCUMENT: PromptType.QUERY}
@@ -112,8 +112,6 @@ def _ways(
 class _Swapped:
     """An encoder that takes queries for documents, and documents for queries."""
 
-    window = None
-
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
 
@@ -137,6 +135,12 @@ class _Swapped:
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode texts as those of the other side."""
         return self._encoder.encode(texts, _OTHER_SIDE[prompt_type])
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Encode texts as those of the other side, some at a time."""
+        return self._encoder.encode_slices(texts, _OTHER_SIDE[prompt_type])
 
 
 def _key(encoder: Encoder) -> object:

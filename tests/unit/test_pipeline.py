@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from taskembed.corpus import Document
-from taskembed.errors import BadRecordError
+from taskembed.errors import BadRecordError, NotFoundError, StoppedError
 from taskembed.index import Index
 from taskembed.pipeline import (
+    WINDOW_BYTES,
     IndexOptions,
     OnDuplicate,
     Watch,
@@ -18,8 +19,8 @@ from taskembed.pipeline import (
     search_index,
 )
 from taskembed.space import PromptType
-from taskembed.vectors import Encoded
-from tests.fakes import HashEncoder
+from taskembed.vectors import Encoded, Rows
+from tests.fakes import SLICE, HashEncoder
 
 
 def documents(*texts: str, first: int = 0) -> list[Document]:
@@ -147,24 +148,142 @@ def test_truncated_documents_are_counted_once_each(tmp_path: Path) -> None:
         assert (summary.truncated, summary.duplicates) == (1, 1)
 
 
-def test_work_is_committed_after_a_minute_however_slow_the_model_is(tmp_path: Path) -> None:
-    now = [0.0]
+class Clock:
+    """Says what it is set to."""
 
-    class SlowEncoder(HashEncoder):
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class SlowEncoder(HashEncoder):
+    """Takes so many seconds of a clock for each slice, and stops at one when it is told to."""
+
+    def __init__(self, clock: Clock, seconds: float, stop_at: int | None = None) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = seconds
+        self._slices_left = stop_at
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        if self._slices_left == 0:
+            raise StoppedError("stopped by SIGTERM", signal_number=15)
+        if self._slices_left is not None:
+            self._slices_left -= 1
+        self._clock.now += self._seconds
+        return super().encode(texts, prompt_type)
+
+
+def committed(folder: Path) -> int:
+    try:
+        with Index.open(folder) as index:
+            return len(index)
+    except NotFoundError:
+        return 0
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1, 10, 50])
+def test_a_minute_of_work_is_never_lost_however_slow_the_model_is(
+    tmp_path: Path, seconds: float
+) -> None:
+    clock = Clock()
+    lost: list[float] = []
+
+    class WatchedEncoder(SlowEncoder):
         def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-            now[0] += 61
+            done = len(self.prompted) - committed(tmp_path / "i")  # before this slice
+            lost.append(done / SLICE * seconds)
             return super().encode(texts, prompt_type)
 
-    generations = []
+    texts = [f"text {number}" for number in range(SLICE * 40)]
+    watch = Watch(clock=clock)
+    index_corpus(documents(*texts), WatchedEncoder(clock, seconds), tmp_path / "i", watch=watch)
+    assert len(lost) == 40
+    assert max(lost) < 60
+    # at the beginning less: nobody kills a run after four seconds for ever
+    assert max(lost[: int(4 // seconds) + 1]) <= 2 + seconds
+    assert committed(tmp_path / "i") == len(texts)
 
-    def endless() -> Iterator[Document]:
-        for number in range(9000):
-            yield Document(f"d{number}", f"text {number}", {})
-            if number == 8500:
-                generations.append(len(list((tmp_path / "i").glob("seg-*.db"))))
 
-    index_corpus(endless(), SlowEncoder(), tmp_path / "i", watch=Watch(clock=lambda: now[0]))
-    assert generations == [1]  # the first window was committed while the rest was being read
+def test_a_stopped_run_keeps_every_slice_that_was_done(tmp_path: Path) -> None:
+    texts = [f"text {number}" * (number % 5 + 1) for number in range(SLICE * 5)]
+    for stopped in range(1, 5):
+        encoder = SlowEncoder(Clock(), 0.1, stop_at=1)
+        with pytest.raises(StoppedError) as caught:
+            index_corpus(documents(*texts), encoder, tmp_path / "i")
+        assert caught.value.safe_documents == SLICE * stopped
+        assert committed(tmp_path / "i") == SLICE * stopped
+    summary = index_corpus(documents(*texts), HashEncoder(), tmp_path / "i")
+    assert (summary.encoded, summary.documents) == (SLICE, SLICE * 5)
+    with Index.open(tmp_path / "i") as index:
+        for hit in index.nearest(HashEncoder().encode(texts[:1], PromptType.DOCUMENT).vectors, 50):
+            assert {item.doc_id: item.text for item in hit} == {
+                f"d{number}": text for number, text in enumerate(texts)
+            }
+
+
+def test_changes_are_right_when_a_commit_falls_between_two_slices(tmp_path: Path) -> None:
+    old = [f"old {number}" for number in range(SLICE * 6)]
+    index_corpus(documents(*old), HashEncoder(), tmp_path / "i")
+    new = [f"new {number}" for number in range(SLICE * 6)]
+    clock = Clock()
+    # each document twice: the first of them is not committed yet, or was, when the second comes
+    twice = [*documents(*new), *documents(*reversed(new))]
+    summary = index_corpus(
+        twice,
+        SlowEncoder(clock, 7),
+        tmp_path / "i",
+        options=IndexOptions(commit_every=SLICE * 4),
+        watch=Watch(clock=clock),
+    )
+    assert (summary.updated, summary.added, summary.documents) == (SLICE * 6, 0, SLICE * 6)
+    with Index.open(tmp_path / "i") as index:
+        query = HashEncoder().encode(["x"], PromptType.QUERY).vectors
+        hits = index.nearest(query, 100)[0]
+    assert {hit.doc_id: hit.text for hit in hits} == {
+        f"d{number}": text for number, text in enumerate(reversed(new))
+    }
+
+
+def test_no_more_than_commit_every_documents_are_lost(tmp_path: Path) -> None:
+    most: list[int] = []
+
+    class WatchedEncoder(HashEncoder):
+        def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+            most.append(len(self.prompted) - committed(tmp_path / "i"))
+            return super().encode(texts, prompt_type)
+
+    texts = [f"text {number}" for number in range(200)]
+    options = IndexOptions(commit_every=20)
+    index_corpus(documents(*texts), WatchedEncoder(), tmp_path / "i", options=options)
+    assert max(most) <= 20
+
+
+def test_metadata_counts_in_what_waits(tmp_path: Path) -> None:
+    at_once: list[int] = []
+
+    class CountingEncoder(HashEncoder):
+        def encode_slices(
+            self, texts: Sequence[str], prompt_type: PromptType
+        ) -> Iterator[tuple[Rows, Encoded]]:
+            at_once.append(len(texts))
+            return super().encode_slices(texts, prompt_type)
+
+    note = "x" * (WINDOW_BYTES // 4)
+    many = [Document(f"d{number}", "word", {"note": note}) for number in range(12)]
+    index_corpus(many, CountingEncoder(), tmp_path / "i")
+    assert at_once == [4, 4, 4]
+
+
+def test_a_document_that_is_too_long_takes_no_other_with_it(tmp_path: Path) -> None:
+    some = [Document("short", "one", {}, "f:1"), Document("long", "w " * 40, {}, "f:2")]
+    with pytest.raises(BadRecordError, match=r"^f:2: the model reads 32 tokens") as caught:
+        index_corpus(
+            some, HashEncoder(), tmp_path / "i", options=IndexOptions(fail_on_truncate=True)
+        )
+    assert caught.value.safe_documents == 1
 
 
 def test_an_error_keeps_what_was_encoded_and_says_how_much(tmp_path: Path) -> None:
