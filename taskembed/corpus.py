@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +28,14 @@ from taskembed.records import (
     read_records,
     stop_at_first,
 )
-from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of
+from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of, no_field
 
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
 MAX_DEPTH = 200  # levels of metadata: orjson reads 1,024 of them, but writes only 254
 
 ID_FIELDS = ("id", "_id", "doc_id")
+# what others call the text, the likeliest first
+TEXT_NAMES = ("text", "body", "content", "contents", "passage", "document", "abstract", "sentence")
 QUERY_ID_FIELDS = ("id", "_id", "query_id")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -158,20 +161,48 @@ def read_corpus(
         BadInputError: a file is not what its name says, or is damaged.
         StorageError: a file cannot be read.
     """
+    named = _named_fields(fields)
+    is_one_good = False
+    fieldless: BadRecordError | None = None
     for item in inputs:
         for source, record, raw in read_records(item, on_bad, max_record_bytes):
             try:
                 document = _document(record, fields, source, ID_FIELDS)
             except ValueError as error:
-                on_bad(
-                    BadRecordError(
-                        source,
-                        str(error),
-                        raw=as_text(raw) if raw is not None else json.dumps(record, default=repr),
-                    )
+                bad = BadRecordError(
+                    source,
+                    str(error),
+                    raw=as_text(raw) if raw is not None else json.dumps(record, default=repr),
+                    hint=_field_hint(record, fields),
                 )
+                if fieldless is None and not named <= record.keys():
+                    fieldless = bad
+                on_bad(bad)
             else:
+                is_one_good = True
                 yield document
+    if fieldless and not is_one_good:
+        raise BadInputError(f"no record can be used: {fieldless.message}", hint=fieldless.hint)
+
+
+def _named_fields(fields: RecordFields) -> set[str]:
+    """Return the fields that somebody named, and every record must have."""
+    named = set() if fields.template == DEFAULT_TEMPLATE else set(fields.template.required)
+    return named | ({fields.id_field} if fields.id_field else set())
+
+
+def _field_hint(record: Record, fields: RecordFields) -> str | None:
+    """Return which field is the text, most likely, when there is not the one that was expected."""
+    if fields.template != DEFAULT_TEMPLATE or "text" in record:
+        return None
+    texts = {name: value for name, value in record.items() if isinstance(value, str)}
+    others = [name for name in texts if name not in {*ID_FIELDS, "title", "url"}]
+    lowered = {name.lower(): name for name in others}
+    known = next((lowered[name] for name in TEXT_NAMES if name in lowered), None)
+    best = known or max(others, key=lambda name: len(texts[name]), default=None)
+    if best is None or not best.isprintable():
+        return None
+    return f"--text-field {shlex.quote(best)}"
 
 
 def read_queries(argument: str) -> Iterator[Query]:
@@ -235,6 +266,11 @@ def _document(
     text = fields.template.render(record)
     _check_text(record, fields)
     id_field = fields.id_field or next((name for name in id_fields if name in record), "id")
+    if fields.id_field and record.get(id_field) is None:
+        is_null = id_field in record
+        raise ValueError(
+            f'the field "{id_field}" is null' if is_null else no_field(id_field, record)
+        )
     doc_id = _id(record.get(id_field), id_field)
     metadata = {
         name: value for name, value in record.items() if name not in (id_field, fields.text_field)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
 from taskembed.errors import IndexDamagedError
+from taskembed.reading import Reading
 from taskembed.segments import Segment, SegmentInfo, StoredDocument, segment_infos
 from taskembed.space import EmbeddingSpace
-from taskembed.store import Damage, Snapshot, damaged, manifest_name, open_newest
+from taskembed.store import Body, Damage, Snapshot, damaged, manifest_name, open_newest
 from taskembed.vectors import FloatRows
 
 
@@ -48,11 +49,23 @@ class Part:
         segments: oldest first.
         made_by: what made the vectors, for people: the engine, its precision, the version. Two
             engines differ in the last digits only, so this is no part of the space.
+        reading: how the input is read; None when that was never said.
     """
 
     space: EmbeddingSpace
     segments: tuple[SegmentInfo, ...] = ()
     made_by: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it never had a document: its space binds nobody."""
+        return not self.segments and not self.made_by
+
+    @property
+    def documents(self) -> int:
+        """How many documents it has."""
+        return sum(info.live_rows for info in self.segments)
 
     @property
     def files(self) -> list[str]:
@@ -90,11 +103,15 @@ class Contents:
 
     def to_json(self) -> dict[str, object]:
         """Return the contents as what JSON can hold."""
-        building = self.building.to_json() if self.building else None
+        parts = {"live": self.live, "building": self.building}
+        reading = {
+            name: part.reading.to_json() for name, part in parts.items() if part and part.reading
+        }
         return {
-            "live": self.live.to_json(),
-            "building": building,
+            **{name: part.to_json() if part else None for name, part in parts.items()},
             "committed_at": self.committed_at,
+            # beside the parts, whose fields are fixed: a version that does not know it reads on
+            **({"reading": reading} if reading else {}),
         }
 
     @classmethod
@@ -108,13 +125,28 @@ class Contents:
         try:
             building = body["building"]
             return cls(
-                Part.from_json(body["live"]),
-                None if building is None else Part.from_json(building),
+                _part(body, "live"),
+                None if building is None else _part(body, "building"),
                 str(body["committed_at"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             name = manifest_name(snapshot.generation)
             raise damaged(folder, Damage(name, str(error))) from error
+
+
+def _part(body: Body, name: str) -> Part:
+    """Read a part, and how its input is read.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    part = Part.from_json(body[name])
+    readings = body.get("reading", {})
+    if not isinstance(readings, dict):
+        raise ValueError("how its input is read is not an object")
+    if name not in readings:
+        return part
+    return replace(part, reading=Reading.from_json(readings[name]))
 
 
 class Index:

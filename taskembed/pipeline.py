@@ -25,6 +25,7 @@ from taskembed.errors import (
 from taskembed.fs import Fs
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index import Contents, Hit, Index
+from taskembed.reading import Reading
 from taskembed.segments import StoredDocument, metadata_json
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, Floats, Rows
@@ -88,6 +89,7 @@ class IndexOptions:
         recreate: build a new index in place of the one that is there.
         fail_on_truncate: a document that the model cannot read whole is a bad record.
         wait_seconds: how long to wait for another writer.
+        reading: how the input is read, for the index to remember; None to leave that as it is.
     """
 
     commit_every: int = COMMIT_EVERY
@@ -96,6 +98,7 @@ class IndexOptions:
     recreate: bool = False
     fail_on_truncate: bool = False
     wait_seconds: float = 0
+    reading: Reading | None = None
 
 
 @dataclass
@@ -163,6 +166,7 @@ def index_corpus(
         Path(folder),
         encoder.space,
         recreate=options.recreate,
+        reading=options.reading,
         wait_seconds=options.wait_seconds,
         fs=watch.fs,
     ) as writer:
@@ -332,6 +336,8 @@ class _Run:
         """Bring every document into the index, or find that it is there."""
         for batch in _batches(documents, min(LOOK_UP, self._window_size)):
             found = self._writer.find([item.document.doc_id for item in batch])
+            if not self._read:
+                self._require_ids(batch, found)
             for item in batch:
                 self._take(item, found)
             self._read += len(batch)
@@ -362,6 +368,22 @@ class _Run:
             self._writer.commit(self._encoder.made_by)
             self._committed_at = self._watch.clock()
         self._reject_truncated(too_long)
+
+    def _require_ids(self, batch: Sequence[_Read], found: Mapping[str, Found]) -> None:
+        """Refuse records without any id where those of the index had one: other fields, surely.
+
+        Raises:
+            BadInputError: every document would be in the index twice.
+        """
+        ids_are_made = all(item.document.id_is_made for item in batch)
+        if not ids_are_made or found or not len(self._writer) or self._writer.has_made_ids():
+            return
+        first = batch[0].document.source
+        raise BadInputError(
+            f"{first}: the records have no id, and the documents of the index have: "
+            "each would be there twice",
+            hint="--id-field NAME; or give another --index; nothing was changed",
+        )
 
     def _take(self, item: _Read, found: dict[str, Found]) -> None:
         document, doc_id = item.document, item.document.doc_id

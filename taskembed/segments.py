@@ -41,6 +41,9 @@ _FOREIGN = """
 SELECT sql FROM sqlite_schema
 WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1
 """
+_MADE_IDS = """
+SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
+"""
 _SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 
 
@@ -177,6 +180,14 @@ class Segment:
                 for document in _select(self._database, "doc_id", some):
                     if not self._is_dead(document):
                         yield document
+
+    def has_made_ids(self) -> bool:
+        """Say whether a document that is not deleted is named by a sha256."""
+        with self._translated():
+            for (row,) in self._database.execute(_MADE_IDS):
+                if 0 <= row < self.info.rows and not self.dead[row]:
+                    return True
+        return False
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
         """Return the documents of those rows, by row."""

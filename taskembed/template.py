@@ -56,6 +56,11 @@ class Template:
         """The names of its fields, in their order."""
         return [name for _, name, _ in self._parts]
 
+    @property
+    def required(self) -> list[str]:
+        """The names of the fields that must be there."""
+        return [name for _, name, optional in self._parts if not optional]
+
     def render(self, record: Mapping[str, object]) -> str:
         """Return the text of a record: {"title": "A", "text": "b"} gives "A b".
 
@@ -88,12 +93,17 @@ def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
             return ""
         if name in record:
             raise ValueError(f'the field "{name}" is null')
-        raise ValueError(f'there is no field "{name}"; the fields are: {_names(record)}')
+        raise ValueError(no_field(name, record))
     if isinstance(value, bool):
         return "true" if value else "false"  # as JSON and CSV spell it
     if isinstance(value, int | float):
         return str(value)
     raise ValueError(f'the field "{name}" is not a text but {kind_of(value)}')
+
+
+def no_field(name: str, record: Mapping[str, object]) -> str:
+    """Return what is said of a record without a field that was named."""
+    return f'there is no field "{name}"; the fields are: {_names(record)}'
 
 
 def _names(record: Mapping[str, object]) -> str:

@@ -22,6 +22,7 @@ from taskembed.errors import IndexDamagedError
 from taskembed.fs import Fs
 from taskembed.guard import require_same_space
 from taskembed.index import Contents, Part
+from taskembed.reading import Reading, require_same_ids
 from taskembed.segments import (
     Segment,
     SegmentBuilder,
@@ -89,8 +90,16 @@ class _Unwritten:
 class IndexWriter:
     """The changes of one run. Nothing exists until `commit`; `finish` ends the run."""
 
-    def __init__(self, store: StoreWriter, contents: Contents, *, rebuilding: bool) -> None:
+    def __init__(
+        self,
+        store: StoreWriter,
+        contents: Contents,
+        *,
+        rebuilding: bool,
+        reading: Reading | None = None,
+    ) -> None:
         self._store = store
+        self._reading = reading
         self._contents = contents
         self._rebuilding = rebuilding
         self._segments = [_untouched(info) for info in self._part.segments]
@@ -228,6 +237,7 @@ class IndexWriter:
         if not self._changed:
             return False
         self.has_failed = True  # until it has not
+        self._make()
         self._add_unwritten()
         self._write(made_by)
         while group := _to_merge(self._segments, self._size):
@@ -238,12 +248,30 @@ class IndexWriter:
 
     def finish(self, made_by: Mapping[str, str]) -> None:
         """Commit, and let a part that was built beside the live one take its place."""
+        self._changed = self._changed or self._said != self._part.reading
         self.commit(made_by)
+        self._make()
         if self._rebuilding:
             self.has_failed = True
             self._commit_contents(Contents(self._part))
             self._rebuilding = False
             self.has_failed = False
+
+    def has_made_ids(self) -> bool:
+        """Say whether a document of the index is named by a sha256: its record had no id."""
+        return any(item.opened.has_made_ids() for item in self._segments)
+
+    @property
+    def _said(self) -> Reading | None:
+        return self._part.reading if self._reading is None else self._reading
+
+    def _make(self) -> None:
+        """Make the index, when there is none: from then on, no manifest means damage.
+
+        Not before the first document is there: a run that failed has nothing in the next one's way.
+        """
+        if self._store.snapshot is None or not self._store.snapshot.body:
+            self._commit_contents(replace(self._contents, live=Part(self.space)))
 
     def close(self) -> None:
         """Close the files."""
@@ -297,7 +325,7 @@ class IndexWriter:
         for item in self._segments:
             item.info = self._with_deletions(item)
         infos = sorted((item.info for item in self._segments), key=lambda info: info.name)
-        part = Part(self.space, tuple(infos), dict(made_by) or self._part.made_by)
+        part = Part(self.space, tuple(infos), dict(made_by) or self._part.made_by, self._said)
         if self._rebuilding:
             self._commit_contents(replace(self._contents, building=part))
         else:
@@ -340,55 +368,63 @@ def open_index_writer(
     space: EmbeddingSpace,
     *,
     recreate: bool = False,
+    reading: Reading | None = None,
     wait_seconds: float = 0,
     fs: Fs | None = None,
 ) -> Iterator[IndexWriter]:
-    """Hold the lock of an index and yield its writer; make the index if there is none.
+    """Hold the lock of an index and yield its writer, which makes the index if there is none.
 
     Args:
         folder: where the index is.
         space: where the documents will live.
         recreate: build a new index beside the live one, which it replaces when it is finished; one
             that an earlier run began in the same space is continued.
+        reading: how the input is read, to be remembered.
         wait_seconds: how long to wait for another writer.
         fs: where to write.
 
     Raises:
         SpaceMismatchError: the index is of another space; nothing was changed.
+        UsageError: its documents are named by another field.
         IndexBusyError: another process is writing.
     """
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
-        contents, rebuilding = _begin(store, space, recreate=recreate)
+        contents, rebuilding = _begin(store, space, reading, recreate=recreate)
         try:
-            writer = IndexWriter(store, contents, rebuilding=rebuilding)
+            writer = IndexWriter(store, contents, rebuilding=rebuilding, reading=reading)
         except IndexDamagedError:
             if not rebuilding:
                 raise
             # what an earlier run began is damaged: begin again
             contents = replace(contents, building=Part(space))
-            writer = IndexWriter(store, contents, rebuilding=True)
+            writer = IndexWriter(store, contents, rebuilding=True, reading=reading)
         try:
             yield writer
         finally:
             writer.close()
 
 
-def _begin(store: StoreWriter, space: EmbeddingSpace, *, recreate: bool) -> tuple[Contents, bool]:
+def _begin(
+    store: StoreWriter, space: EmbeddingSpace, reading: Reading | None, *, recreate: bool
+) -> tuple[Contents, bool]:
     if store.snapshot is None or not store.snapshot.body:
-        # An empty generation first: from now on, no manifest means damage rather than no index.
-        contents = Contents(
-            Part(space), committed_at=datetime.now(UTC).isoformat(timespec="seconds")
-        )
-        store.commit(contents.to_json(), [])
-        return contents, False
+        return Contents(Part(space)), False
     contents = Contents.of(store.folder, store.snapshot)
     if not recreate:
+        if contents.live.is_new:
+            return replace(contents, live=Part(space)), False
         require_same_space(contents.live.space, space, hint=_WAYS_ON)
+        if reading and contents.live.documents:
+            require_same_ids(contents.live.reading, reading)
         return contents, False
     begun = contents.building
-    if begun is None or begun.space.differences(space):
+    if begun is None or begun.space.differences(space) or _other_ids(begun, reading):
         contents = replace(contents, building=Part(space))
     return contents, True
+
+
+def _other_ids(part: Part, reading: Reading | None) -> bool:
+    return bool(reading and part.reading and reading.id_field != part.reading.id_field)
 
 
 _WAYS_ON = (

@@ -20,8 +20,10 @@ from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageEr
 from taskembed.space import Task
 
 if TYPE_CHECKING:
+    from taskembed.index import Part
     from taskembed.models import Stated
     from taskembed.pipeline import Encoder, IndexSummary
+    from taskembed.reading import Reading
     from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace
 
@@ -56,8 +58,8 @@ class Wanted:
     template: str
 
 
-def existing_space(folder: Path, *, over_damage: bool) -> EmbeddingSpace | None:
-    """Return the space of the index in a folder; None when there is no index.
+def existing_part(folder: Path, *, over_damage: bool) -> Part | None:
+    """Return what the index in a folder holds; None when there is none, or it never held anything.
 
     Raises:
         IndexDamagedError: it cannot be read, and it is not `over_damage` that it is made again.
@@ -66,13 +68,30 @@ def existing_space(folder: Path, *, over_damage: bool) -> EmbeddingSpace | None:
     from taskembed.store import read_newest
 
     try:
-        return Contents.of(folder, read_newest(folder)).live.space
+        live = Contents.of(folder, read_newest(folder)).live
     except NotFoundError:
         return None
     except IndexDamagedError:
         if over_damage:
             return None
         raise
+    return None if live.is_new else live
+
+
+def _reading_of(live: Part | None, said: Reading, *, recreate: bool) -> Reading:
+    """Return how the input is read: as was said, and for the rest as the index remembers.
+
+    Raises:
+        UsageError: the documents of the index are named by another field.
+    """
+    from taskembed.reading import require_same_ids
+
+    if live is None:
+        return said
+    reading = said.over(live.reading)
+    if live.documents and not recreate:
+        require_same_ids(live.reading, reading)
+    return reading
 
 
 def choose_encoder(
@@ -210,13 +229,13 @@ def index(
         ),
     ] = 20_000,
     on_duplicate: Annotated[
-        Duplicates,
+        Duplicates | None,
         typer.Option(
             "--on-duplicate",
             envvar="TASKEMBED_ON_DUPLICATE",
-            help="Which of two documents with one id stays.",
+            help="Which of two documents with one id stays.  [default: last]",
         ),
-    ] = Duplicates.LAST,
+    ] = None,
     prune: Annotated[
         bool,
         typer.Option(
@@ -298,14 +317,23 @@ def index(
     if text_field and template:
         raise UsageError("--text-field and --template exclude each other")
     from taskembed.corpus import RecordFields, RejectFile, read_corpus
+    from taskembed.reading import Reading
     from taskembed.records import find_inputs
     from taskembed.template import DEFAULT_TEMPLATE, Template
 
-    found = find_inputs(inputs, format_name=format_name.value if format_name else None)
+    stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
+    live = existing_part(index_folder, over_damage=recreate)
+    space = live.space if live else None
+    said = Reading(
+        id_field=id_field,
+        text_field=text_field,
+        format=format_name.value if format_name else None,
+        on_duplicate=on_duplicate.value if on_duplicate else None,
+    )
+    reading = _reading_of(live, said, recreate=recreate)
+    found = find_inputs(inputs, format_name=reading.format)
     read = [index_folder, *(item.path for item in found)]
     require_output("--rejects", rejects, read, in_place=True)
-    stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
-    space = existing_space(index_folder, over_damage=recreate)
     if stated is None:
         stated = Template(space.template) if space else DEFAULT_TEMPLATE
     settings = engine_settings(
@@ -331,7 +359,9 @@ def index(
         say_licence(encoder.space.model, family)
     from taskembed.pipeline import IndexOptions, OnDuplicate, Watch, index_corpus
 
-    fields = RecordFields(id_field=id_field, text_field=text_field or "text", template=stated)
+    fields = RecordFields(
+        id_field=reading.id_field, text_field=reading.text_field or "text", template=stated
+    )
     started = time.monotonic()
     with (
         RejectFile(rejects, stop=not skip_bad, max_bad=max_bad) as bad,
@@ -344,7 +374,8 @@ def index(
             index_folder,
             options=IndexOptions(
                 commit_every=commit_every,
-                on_duplicate=OnDuplicate(on_duplicate.value),
+                on_duplicate=OnDuplicate(reading.on_duplicate or "last"),
+                reading=reading,
                 prune=prune,
                 recreate=recreate,
                 fail_on_truncate=fail_on_truncate,

@@ -202,6 +202,7 @@ def test_search_is_brute_force_after_any_changes(
                 for doc_id in doc_ids:
                     vectors.pop(doc_id, None)
         assert len(writer) == len(vectors)
+        writer.finish(MADE_BY)
     for query, ids in zip(pool[:3], ids_of(folder, pool[:3], k), strict=True):
         assert ids == brute_force(vectors, query, k)
     shutil.rmtree(folder)

@@ -12,15 +12,18 @@ from taskembed.corpus import Document
 from taskembed.errors import (
     IndexBusyError,
     IndexDamagedError,
+    NotFoundError,
     SpaceMismatchError,
     StorageError,
     TaskembedError,
+    UsageError,
 )
-from taskembed.index import Index
+from taskembed.index import Contents, Index
 from taskembed.pipeline import IndexOptions, IndexSummary, Watch, index_corpus, search_index
+from taskembed.reading import Reading
 from taskembed.segments import StoredDocument
 from taskembed.space import PromptType, Task
-from taskembed.store import manifest_name, read_newest, verify
+from taskembed.store import manifest_name, read_manifest, read_newest, verify
 from taskembed.vectors import FloatRows
 from taskembed.writer import MERGE_FACTOR, IndexWriter, Outcome, open_index_writer
 from tests.fakes import SPACE, HashEncoder, StepFs, fail_at
@@ -83,11 +86,54 @@ def rows_of(folder: Path) -> list[tuple[int, int]]:
 # --- put, find, delete ---------------------------------------------------------------------------
 
 
-def test_an_index_is_made_with_an_empty_generation_first(tmp_path: Path) -> None:
+def test_an_index_is_made_with_its_first_documents_and_an_empty_generation_before_them(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "i"
     with open_index_writer(folder, SPACE) as writer:
-        assert (len(writer), writer.space, read_newest(folder).generation) == (0, SPACE, 0)
-        assert ids(folder) == []
+        assert (len(writer), writer.space) == (0, SPACE)
+        with pytest.raises(NotFoundError):
+            read_newest(folder)
+        add(writer, ["a"])
+        writer.commit(MADE_BY)
+        assert read_newest(folder).generation == 1
+        assert read_manifest(folder, 0).files == {}
+
+
+def test_an_index_that_never_had_a_document_takes_the_next_space(tmp_path: Path) -> None:
+    folder = tmp_path / "i"
+    with open_index_writer(folder, SPACE) as writer:
+        writer.finish({})
+    assert ids(folder) == []
+    other = replace(SPACE, template="{body}")
+    with open_index_writer(folder, other) as writer:
+        add(writer, ["a"])
+        writer.finish(MADE_BY)
+    with Index.open(folder) as index:
+        assert index.space == other
+
+
+def test_how_the_input_is_read_is_remembered_of_each_part(tmp_path: Path) -> None:
+    folder = tmp_path / "i"
+    by_url, by_key = Reading(id_field="url"), Reading(id_field="key", on_duplicate="first")
+    with open_index_writer(folder, SPACE, reading=by_url) as writer:
+        add(writer, ["a"])
+        writer.finish(MADE_BY)
+    with open_index_writer(folder, SPACE, recreate=True, reading=by_key) as writer:
+        add(writer, ["b"])
+        writer.commit(MADE_BY)
+    contents = Contents.of(folder, read_newest(folder))
+    assert contents.building
+    assert (contents.live.reading, contents.building.reading) == (by_url, by_key)
+    with open_index_writer(folder, SPACE, recreate=True, reading=by_key) as writer:
+        writer.finish(MADE_BY)
+    contents = Contents.of(folder, read_newest(folder))
+    assert (contents.live.reading, contents.building) == (by_key, None)
+    with (
+        pytest.raises(UsageError, match=r"^--id-field url: the documents of this index are named"),
+        open_index_writer(folder, SPACE, reading=by_url),
+    ):
+        pass
 
 
 def test_what_was_put_is_found_before_and_after_its_commit(tmp_path: Path) -> None:
@@ -109,7 +155,8 @@ def test_nothing_is_in_the_index_until_it_is_committed(tmp_path: Path) -> None:
         assert (writer.unwritten_documents, writer.committed_documents) == (1, 0)
         # a text of nine characters, metadata of two, a vector of sixteen numbers
         assert writer.unwritten_bytes == 9 + 2 + 64
-        assert ids(folder) == []
+        with pytest.raises(NotFoundError):
+            ids(folder)
         assert writer.commit(MADE_BY) is True
         assert (writer.unwritten_documents, writer.committed_documents) == (0, 1)
         assert ids(folder) == ["a"]

@@ -1,0 +1,61 @@
+"""What an index remembers of how its input is read, so that later runs need not be told again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from taskembed.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was said of the input; None is what was not said.
+
+    Attributes:
+        id_field: the field with the id.
+        text_field: the field with the text.
+        format: what the inputs are, whatever their names: "jsonl", "parquet", "csv", "tsv".
+        on_duplicate: which of two documents with one id stays: "last", "first", "error".
+    """
+
+    id_field: str | None = None
+    text_field: str | None = None
+    format: str | None = None
+    on_duplicate: str | None = None
+
+    def over(self, remembered: Reading | None) -> Reading:
+        """Return what is said here, and for the rest what was said before."""
+        return Reading(**{**(remembered or Reading()).to_json(), **self.to_json()})
+
+    def to_json(self) -> dict[str, str]:
+        """Return what was said as what JSON can hold."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, values: object) -> Reading:
+        """Read what `to_json` gave; what a newer version added is left out.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+            raise ValueError("how its input is read is not spelled as it should be")
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+
+def require_same_ids(remembered: Reading | None, said: Reading) -> None:
+    """Return when documents are named as those of the index are.
+
+    Raises:
+        UsageError: another field names them, so that each would be in the index twice.
+    """
+    if remembered is None or said.id_field == remembered.id_field:
+        return
+    was = f"the field {remembered.id_field!r}" if remembered.id_field else "id, _id or doc_id"
+    raise UsageError(
+        f"--id-field {said.id_field}: the documents of this index are named by {was}: "
+        "each would be there twice",
+        hint="leave it out; or build the index anew with --recreate; or another one with "
+        "--index OTHER",
+    )

@@ -1,0 +1,131 @@
+"""Runs of `taskembed index` one after another: what is remembered, refused, and left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from taskembed.corpus import Document
+from taskembed.index import Index
+from taskembed.pipeline import index_corpus
+from tests.conftest import Run
+from tests.fakes import HashEncoder
+
+PAGES = [{"url": f"u{n}", "body": f"page {n} of the book"} for n in range(4)]
+
+
+def write(path: Path, *records: Mapping[str, object]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def stored_ids(folder: Path) -> list[str]:
+    with Index.open(folder) as index:
+        return sorted(item.doc_id for part in index._segments for item in part.live_documents())
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    return write(tmp_path / "pages.jsonl", *PAGES)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def made(run: Run, pages: Path, folder: Path) -> Path:
+    words = ("--task", "retrieval", "--id-field", "url", "--text-field", "body")
+    done = run("index", pages, *words, "--index", folder)
+    assert done.code == 0, done.err
+    return folder
+
+
+def test_the_second_run_needs_no_options(run: Run, pages: Path, made: Path) -> None:
+    again = run("index", pages, "--index", made, "--json")
+    assert again.code == 0, again.err
+    assert isinstance(again.json, dict)
+    assert (again.json["unchanged"], again.json["documents"]) == (4, 4)
+    assert stored_ids(made) == ["u0", "u1", "u2", "u3"]
+
+
+def test_another_id_field_is_refused_but_not_for_a_new_index(
+    run: Run, tmp_path: Path, made: Path
+) -> None:
+    keyed = write(tmp_path / "k.jsonl", *({**page, "key": page["url"] + "k"} for page in PAGES))
+    refused = run("index", keyed, "--id-field", "key", "--index", made)
+    assert refused.code == 2
+    assert refused.err.startswith(
+        "taskembed: error: --id-field key: the documents of this index are named by the field "
+        "'url': each would be there twice\n"
+    )
+    assert stored_ids(made) == ["u0", "u1", "u2", "u3"]
+    anew = run("index", keyed, "--id-field", "key", "--index", made, "--recreate")
+    assert anew.code == 0, anew.err
+    assert stored_ids(made) == ["u0k", "u1k", "u2k", "u3k"]
+    assert run("index", keyed, "--index", made).out.startswith("0 added")
+
+
+@pytest.mark.parametrize("skip", [[], ["--skip-bad"]])
+def test_a_field_that_no_record_has_is_named(
+    run: Run, pages: Path, folder: Path, skip: list[str]
+) -> None:
+    words = ("--task", "retrieval", "--text-field", "body", "--index", folder, *skip)
+    done = run("index", pages, "--id-field", "ulr", *words)
+    assert done.code == 65
+    assert f'{pages}:1: there is no field "ulr"; the fields are: url, body\n' in done.err
+    done = run(
+        "index", pages, "--task", "retrieval", "--template", "{bdoy}", "--index", folder, *skip
+    )
+    assert done.code == 65
+    assert f'{pages}:1: there is no field "bdoy"; the fields are: url, body\n' in done.err
+    assert [path.name for path in folder.iterdir()] == ["LOCK"]
+
+
+def test_a_record_without_the_named_id_is_a_bad_one(run: Run, tmp_path: Path, made: Path) -> None:
+    more = write(tmp_path / "more.jsonl", {"url": "u9", "body": "x"}, {"url": None, "body": "y"})
+    done = run("index", more, "--index", made)
+    assert done.code == 65
+    assert f'{more}:2: the field "url" is null\n' in done.err
+    assert run("index", more, "--index", made, "--skip-bad").code == 1
+    assert stored_ids(made) == ["u0", "u1", "u2", "u3", "u9"]
+
+
+def test_records_without_ids_are_refused_where_the_others_have_some(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    named = write(tmp_path / "named.jsonl", *({"id": f"d{n}", "text": f"t {n}"} for n in range(3)))
+    assert run("index", named, "--task", "retrieval", "--index", folder).code == 0
+    nameless = write(tmp_path / "nameless.jsonl", *({"text": f"t {n}"} for n in range(3)))
+    done = run("index", nameless, "--index", folder)
+    assert done.code == 65
+    assert "the records have no id, and the documents of the index have" in done.err
+    assert stored_ids(folder) == ["d0", "d1", "d2"]
+    # an index of records without ids takes more of them
+    other = folder.with_name("other")
+    assert run("index", nameless, "--task", "retrieval", "--index", other).code == 0
+    more = write(tmp_path / "more.jsonl", {"text": "more"})
+    assert run("index", more, "--index", other).code == 0
+    assert len(stored_ids(other)) == 4
+
+
+def test_a_first_run_that_fails_leaves_nothing_in_the_way_and_says_which_field_to_take(
+    run: Run, pages: Path, folder: Path
+) -> None:
+    done = run("index", pages, "--task", "retrieval", "--index", folder)
+    assert done.code == 65
+    assert "taskembed: hint: --text-field body\n" in done.err
+    words = ("--text-field", "body", "--id-field", "url", "--index", folder)
+    assert run("index", pages, "--task", "similarity", *words).code == 0
+    assert stored_ids(folder) == ["u0", "u1", "u2", "u3"]
+
+
+def test_an_index_that_does_not_say_how_it_was_read_is_taken_as_before(tmp_path: Path) -> None:
+    index_corpus([Document("a", "one", {})], HashEncoder(), tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        assert index.contents.live.reading is None
+        assert set(index.contents.to_json()) == {"live", "building", "committed_at"}
