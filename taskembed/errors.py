@@ -139,6 +139,14 @@ class StoppedError(TaskembedError):
 
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
+_FREE_SPACE = "free some space and run the same command again"
+_STORAGE_HINTS = {
+    errno.ENOSPC: _FREE_SPACE,
+    errno.EDQUOT: _FREE_SPACE,
+    errno.EMFILE: "let the process open more files: ulimit -n 4096",
+    errno.ENFILE: "the machine has too many files open: close some programs and try again",
+    errno.ENOMEM: "free some memory and run the same command again",
+}
 
 
 def from_os_error(error: OSError, what: str) -> TaskembedError:
@@ -149,6 +157,4 @@ def from_os_error(error: OSError, what: str) -> TaskembedError:
         return AccessDeniedError(message, hint="run as a user who may, or choose another place")
     if error.errno in _ABSENT:
         return NotFoundError(message, hint="check the path")
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StorageError(message, hint="free some space and run the same command again")
-    return StorageError(message)
+    return StorageError(message, hint=_STORAGE_HINTS.get(error.errno or 0))

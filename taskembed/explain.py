@@ -10,11 +10,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.index import Contents
+from taskembed.index import read_index
 from taskembed.modelfiles import find_folder, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.space import EmbeddingSpace, PromptType, Task
-from taskembed.store import read_newest
 from taskembed.tokens import PromptTokenizer
 
 DEFAULT_MAX_LENGTH = 512
@@ -97,7 +96,7 @@ def explain_index(index_folder: Path, text: str) -> Explanation:
     Raises:
         NotFoundError: there is no index.
     """
-    space: EmbeddingSpace = Contents.of(index_folder, read_newest(index_folder)).live.space
+    space: EmbeddingSpace = read_index(index_folder)[1].live.space
     spec = replace(
         resolve(
             space.model,

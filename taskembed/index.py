@@ -13,10 +13,32 @@ import numpy as np
 
 from taskembed.errors import IndexDamagedError
 from taskembed.reading import Reading
-from taskembed.segments import Segment, SegmentInfo, StoredDocument, segment_infos
+from taskembed.segments import (
+    Segment,
+    SegmentInfo,
+    StoredDocument,
+    check_documents,
+    check_vectors,
+    read_deletions,
+    require_listed,
+    segment_infos,
+)
 from taskembed.space import EmbeddingSpace
-from taskembed.store import Body, Damage, Snapshot, damaged, manifest_name, open_newest
+from taskembed.store import (
+    Body,
+    Check,
+    Damage,
+    Snapshot,
+    allow_handles,
+    damaged,
+    manifest_name,
+    open_file,
+    open_newest,
+    verify,
+)
 from taskembed.vectors import FloatRows
+
+HANDLES_PER_SEGMENT = 4  # vectors, deletions, documents, and SQLite's own of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +112,15 @@ class Part:
         if not isinstance(values, dict) or values.keys() != {"space", "segments", "made_by"}:
             raise ValueError("a part without its exact fields")
         space = EmbeddingSpace.from_json(values["space"])
-        return cls(space, tuple(segment_infos(values["segments"])), values["made_by"])
+        if space.dim < 1 or space.max_length < 0:
+            raise ValueError("a space of a size that cannot be")
+        segments = tuple(segment_infos(values["segments"]))
+        if len({info.name for info in segments}) != len(segments):
+            raise ValueError("a segment stands in it twice")
+        made_by = values["made_by"]
+        if not isinstance(made_by, dict) or {str} < {str, *map(type, made_by.values())}:
+            raise ValueError("made_by is not texts by name")
+        return cls(space, segments, made_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +154,7 @@ class Contents:
         body = snapshot.body
         try:
             building = body["building"]
-            return cls(
+            contents = cls(
                 _part(body, "live"),
                 None if building is None else _part(body, "building"),
                 str(body["committed_at"]),
@@ -132,6 +162,15 @@ class Contents:
         except (KeyError, TypeError, ValueError) as error:
             name = manifest_name(snapshot.generation)
             raise damaged(folder, Damage(name, str(error))) from error
+        for part in contents.parts:
+            for info in part.segments:
+                require_listed(folder, snapshot, info, part.space.dim)
+        return contents
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts that there are."""
+        return [self.live, *([self.building] if self.building else [])]
 
 
 def _part(body: Body, name: str) -> Part:
@@ -184,7 +223,19 @@ class Index:
             segments = open_segments(path, snapshot, contents.live)
             return cls(path, snapshot, contents, segments)
 
-        return open_newest(path, opened)
+        index = open_newest(path, opened)
+        index.check()  # when all is open: a slow disk gives a writer no time in between
+        return index
+
+    def check(self) -> None:
+        """Check every file that is open but the vectors; `open` has done it."""
+        try:
+            for segment in self._segments:
+                if not segment.is_checked:
+                    segment.check()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -237,8 +288,62 @@ class Index:
         return [_best(found, k) for found in candidates]
 
 
+def read_index(folder: str | Path) -> tuple[Snapshot, Contents]:
+    """Return the newest generation and what is in it; its files are there, with their sizes.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexDamagedError: a file is missing or has another size, or the manifest is damaged.
+        NewerFormatError: it was written by a newer taskembed.
+    """
+    path = Path(folder)
+
+    def read(snapshot: Snapshot) -> tuple[Snapshot, Contents]:
+        contents = Contents.of(path, snapshot)
+        for file in snapshot.files.values():
+            open_file(path, file).close()
+        return snapshot, contents
+
+    return open_newest(path, read)
+
+
+def verify_index(folder: str | Path) -> tuple[Snapshot, list[Damage]]:
+    """Read every byte of the newest generation back, and look into every file as a search does.
+
+    Returns:
+        The generation, and what of it is damaged.
+    """
+    path = Path(folder)
+
+    def checks_of(snapshot: Snapshot) -> dict[str, Check]:
+        checks: dict[str, Check] = {}
+        for part in Contents.of(path, snapshot).parts:
+            for info in part.segments:
+                checks |= _checks(info, part.space.dim)
+        return checks
+
+    return verify(path, checks_of)
+
+
+def _checks(info: SegmentInfo, dim: int) -> dict[str, Check]:
+    """Return what looks into each file of a segment; its deletions are looked at first."""
+    dead = np.zeros(info.rows, dtype=np.bool_)
+
+    def check_deletions(data: bytearray) -> None:
+        dead[:] = read_deletions(data, info)
+
+    return {
+        **({info.deletions: check_deletions} if info.deletions else {}),
+        info.documents_file: lambda data: check_documents(data, info, dead),
+        info.vectors_file: lambda data: check_vectors(data, info, dim),
+    }
+
+
 def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:
-    """Open the segments of a part; the caller closes them.
+    """Open the segments of a part; the caller checks them, where they are not yet, and closes them.
+
+    Where the process may open too few files, each segment is checked and loaded at once, which
+    leaves one open file a segment.
 
     Raises:
         FileNotFoundError: a file is not there (any more): a newer generation may be.
@@ -246,10 +351,14 @@ def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]
     """
     with ExitStack() as stack:
         segments = []
+        is_roomy = allow_handles(HANDLES_PER_SEGMENT * len(part.segments))
         for info in part.segments:
             segment = Segment(folder, snapshot, info, part.space.dim)
             stack.callback(segment.close)
             segments.append(segment)
+            if not is_roomy:
+                segment.check()
+                segment.vectors()
         stack.pop_all()
     return segments
 

@@ -11,6 +11,10 @@ the bytes of a segment, and the files of a segment into documents and scores.
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,11 +29,19 @@ import numpy.typing as npt
 import orjson
 
 from taskembed import flat
-from taskembed.store import Damage, Snapshot, StoredFile, damaged, file_damage, open_file, read_file
+from taskembed.errors import StorageError, from_os_error
+from taskembed.store import (
+    Damage,
+    Snapshot,
+    StoredFile,
+    damaged,
+    open_file,
+    read_file,
+    stream_damage,
+)
 from taskembed.vectors import Flags, FloatRows
 
-_SCHEMA = """
-CREATE TABLE documents (
+_TABLE = """CREATE TABLE documents (
   row INTEGER PRIMARY KEY,
   doc_id TEXT NOT NULL,
   text TEXT NOT NULL,
@@ -37,14 +49,31 @@ CREATE TABLE documents (
   truncated INTEGER NOT NULL
 ) STRICT
 """
-_FOREIGN = """
-SELECT sql FROM sqlite_schema
-WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1
-"""
+_INDEX = "CREATE UNIQUE INDEX documents_doc_id ON documents (doc_id)"
+# what a file says of itself must be this, byte for byte: a hostile one could have views, triggers,
+# or columns that are computed, and so take any memory and time
+_SCHEMA = [
+    ("index", "documents_doc_id", "documents", _INDEX),
+    ("table", "documents", "documents", _TABLE),
+]
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 64 * 2**10,  # our longest: 900 variables
+    sqlite3.SQLITE_LIMIT_COLUMN: 8,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 16,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 1,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 100_000,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 64,
+}
 _MADE_IDS = """
 SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
 """
 _SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
+_BYTES_PER_NUMBER = 4  # float32
+_ROWS_AT_ONCE = 65_536
+_NAME = re.compile(r"seg-\d{8}")
+_DELETIONS = re.compile(r"(del-\d{8}-\d{8}\.bin)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +126,7 @@ class SegmentBuilder:
         self.size_bytes = 0  # of texts, metadata and vectors: what the memory is spent on
         self._vectors: list[FloatRows] = []
         self._database = sqlite3.connect(":memory:", isolation_level=None)
-        self._database.execute(_SCHEMA)
+        self._database.execute(_TABLE)
         self._database.execute("BEGIN")
 
     def add(self, documents: Sequence[StoredDocument], vectors: FloatRows) -> None:
@@ -138,13 +167,16 @@ class SegmentBuilder:
         self._database.executemany(
             "DELETE FROM documents WHERE row = ?", [(int(row),) for row in np.flatnonzero(dead)]
         )
-        self._database.execute("CREATE UNIQUE INDEX documents_doc_id ON documents (doc_id)")
+        self._database.execute(_INDEX)
         self._database.execute("COMMIT")
         yield "db", self._database.serialize()
 
 
 class Segment:
     """The open files of a segment; a writer that removes them does not disturb it.
+
+    Its sizes are checked when it is opened, and all else by `check`, which comes before anything is
+    asked: a reader opens every segment first, so that a slow disk gives a writer no time between.
 
     Raises:
         FileNotFoundError: a file is not there (any more).
@@ -153,31 +185,55 @@ class Segment:
 
     def __init__(self, folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> None:
         self.info = info
+        self.dead: Flags = np.zeros(0, dtype=np.bool_)  # until `check`
         self._folder = folder
         self._dim = dim
         self._files = {name: _listed(folder, snapshot, name) for name in info.files}
         self._vectors: flat.Flat | None = None
         self._reading = threading.Lock()
-        self._vectors_stream: BinaryIO | None = open_file(folder, self._files[info.vectors_file])
+        self._closed = False
+        self.is_checked = False
         with ExitStack() as stack:
-            stack.callback(self._vectors_stream.close)
-            self._database = self._open_database()
+            self._streams = {
+                name: stack.enter_context(open_file(folder, file))
+                for name, file in self._files.items()
+            }
+            self._database = self._connect(self._streams[info.documents_file])
             stack.callback(self._database.close)
-            self.dead = self._read_deletions()
             stack.pop_all()
+
+    def check(self, *, vectors: bool = False) -> None:
+        """Check the documents and the deletions; and the vectors, which `vectors()` does else.
+
+        Raises:
+            IndexDamagedError: a file is not what was written; the segment is closed.
+        """
+        try:
+            self._check_database()
+            self.dead = self._read_deletions()
+            if vectors:
+                self._check_whole(self.info.vectors_file)
+            self.is_checked = True
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the files."""
+        self._closed = True
         self._database.close()
-        if self._vectors_stream:
-            self._vectors_stream.close()
+        for stream in self._streams.values():
+            stream.close()
+        self._streams = {}
 
     def find(self, doc_ids: Sequence[str]) -> Iterator[StoredDocument]:
         """Yield the documents of those ids that are stored here and not deleted."""
         with self._translated():
             for start in range(0, len(doc_ids), _SQL_VARIABLES):
                 some = doc_ids[start : start + _SQL_VARIABLES]
-                for document in _select(self._database, "doc_id", some):
+                for count, document in enumerate(_select(self._database, "doc_id", some), 1):
+                    if count > len(some):
+                        raise ValueError("it has an id twice")
                     if not self._is_dead(document):
                         yield document
 
@@ -204,8 +260,7 @@ class Segment:
     def live_documents(self) -> Iterator[StoredDocument]:
         """Yield every document that was not deleted, by row."""
         with self._translated():
-            for row in self._database.execute("SELECT * FROM documents ORDER BY row"):
-                document = _document(row)
+            for document in _ordered(self._database):
                 if not self._is_dead(document):
                     yield document
 
@@ -217,12 +272,12 @@ class Segment:
     def _read_vectors(self) -> flat.Flat:
         if self._vectors is None:
             file = self._files[self.info.vectors_file]
-            stream = self._vectors_stream
-            if stream is None:
+            if self._closed:
                 raise ValueError("the segment is closed")
-            data = read_file(self._folder, file, stream)
-            stream.close()
-            self._vectors_stream = None
+            # one that was checked whole is opened again: by the writer, for whom it stays
+            stream = self._streams.pop(file.name, None) or self._reopened(file)
+            with stream:
+                data = read_file(self._folder, file, stream)
             try:
                 self._vectors = flat.from_bytes(data, rows=self.info.rows, dim=self._dim)
             except ValueError as error:
@@ -239,59 +294,170 @@ class Segment:
             raise ValueError(f"there is no row {document.row}")
         return bool(self.dead[document.row])
 
-    def _open_database(self) -> sqlite3.Connection:
-        file = self._files[self.info.documents_file]
-        path = self._folder / file.name
-        open_file(self._folder, file).close()  # what is no file is damage: SQLite would wait for it
-        # Subtle: the connection opens the file here, before it is checked, so what is checked is
-        # what is read, also when a writer removes the name meanwhile. No name is ever used again.
+    def _reopened(self, file: StoredFile) -> BinaryIO:
         try:
-            uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+            return open_file(self._folder, file)
+        except FileNotFoundError:
+            raise self._damaged(file.name, "it is missing") from None
+
+    def _connect(self, stream: BinaryIO) -> sqlite3.Connection:
+        """Let SQLite open the file that `stream` has open."""
+        path = self._folder / self.info.documents_file
+        # Subtle: the connection opens the file here, before it is checked, so what is checked is
+        # what is read, also when a writer removes the name meanwhile. No name is ever used again;
+        # and that the folder is still the same one is compared.
+        uri = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
+        try:
             # any thread may search: SQLite serialises the calls on a connection by itself
             database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        except sqlite3.OperationalError:
-            if not path.exists():
-                raise FileNotFoundError(2, "no such file", str(path)) from None
-            raise self._damaged(file.name, "it cannot be opened") from None
-        damage = file_damage(self._folder, file)
-        if damage:
-            database.close()
-            if not path.exists():
-                raise FileNotFoundError(2, "no such file", str(path))
-            raise damaged(self._folder, damage)
+        except sqlite3.OperationalError as error:
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            except FileNotFoundError:
+                raise
+            except OSError as reason:
+                raise from_os_error(reason, str(path)) from reason
+            raise StorageError(f"{path}: SQLite cannot open it: {error}") from error
         try:
-            with self._translated():
-                foreign = database.execute(_FOREIGN).fetchone()
+            opened = os.fstat(stream.fileno())
+            _require_same(path, opened)
+            for limit, value in {**_LIMITS, sqlite3.SQLITE_LIMIT_LENGTH: _longest(opened)}.items():
+                database.setlimit(limit, value)
         except BaseException:
             database.close()
             raise
-        if foreign:  # a view called documents may have no end
-            database.close()
-            raise self._damaged(file.name, f"it has more than tables in it: {foreign[0]}")
         return database
+
+    def _check_database(self) -> None:
+        self._check_whole(self.info.documents_file)
+        with self._translated():
+            require_schema(self._database)
+
+    def _check_whole(self, name: str) -> None:
+        """Read a file that is open back, and close it."""
+        with self._streams.pop(name) as stream:
+            damage = stream_damage(self._folder, self._files[name], stream)
+        if damage:
+            raise damaged(self._folder, damage)
 
     def _read_deletions(self) -> Flags:
         if not self.info.deletions:
             return np.zeros(self.info.rows, dtype=np.bool_)
         file = self._files[self.info.deletions]
-        with open_file(self._folder, file) as stream:
+        with self._streams.pop(file.name) as stream:
             data = read_file(self._folder, file, stream)
-        bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-        flags = bits[: self.info.rows].astype(np.bool_)
-        if len(flags) != self.info.rows or int(flags.sum()) != self.info.deleted_rows:
-            raise self._damaged(file.name, "it does not fit its segment")
-        return flags
+        try:
+            return read_deletions(data, self.info)
+        except ValueError as error:
+            raise self._damaged(file.name, str(error)) from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Damage behind a valid checksum is a hostile file: SQLite says so without crashing."""
         try:
             yield
+        except (
+            UnicodeEncodeError
+        ):  # what was asked for cannot be in any index: no fault of the file
+            raise
         except (sqlite3.Error, ValueError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+                path = self._folder / self.info.documents_file
+                raise from_os_error(OSError(errno.EIO, ""), str(path)) from error
             raise self._damaged(self.info.documents_file, str(error)) from error
 
     def _damaged(self, name: str, reason: str) -> Exception:
         return damaged(self._folder, Damage(name, reason))
+
+
+def read_deletions(data: bytes | bytearray, info: SegmentInfo) -> Flags:
+    """Read what `deletions_bytes` gave.
+
+    Raises:
+        ValueError: it is not that, or not of that segment.
+    """
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    flags = bits[: info.rows].astype(np.bool_)
+    if len(flags) != info.rows or int(flags.sum()) != info.deleted_rows:
+        raise ValueError("it does not fit its segment")
+    return flags
+
+
+def check_vectors(data: bytearray, info: SegmentInfo, dim: int) -> None:
+    """Check that the bytes of a vectors file are vectors that can be searched.
+
+    Raises:
+        ValueError: they are not.
+    """
+    vectors = flat.from_bytes(data, rows=info.rows, dim=dim)
+    for start in range(0, info.rows, _ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + _ROWS_AT_ONCE, info.rows), dtype=np.int64)
+        if not np.isfinite(vectors.rows(rows)).all():
+            raise ValueError("a vector has a number that is not finite")
+
+
+def check_documents(data: bytearray, info: SegmentInfo, dead: Flags) -> None:
+    """Check that the bytes of a documents file answer whatever a search or a writer may ask.
+
+    Raises:
+        ValueError: they do not.
+    """
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for limit, value in _LIMITS.items():
+            database.setlimit(limit, value)
+        database.deserialize(bytes(data))
+        require_schema(database)
+        (answer,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+        if answer != "ok":
+            raise ValueError(answer)
+        alive = ~dead
+        for document in _ordered(database):
+            if document.row >= info.rows:
+                raise ValueError(f"there is no row {document.row}")
+            if not isinstance(json.loads(document.metadata), dict):
+                raise ValueError(f"the metadata of {document.doc_id!r} is no object")
+            alive[document.row] = False
+        if alive.any():
+            raise ValueError("a document of a vector is missing")
+    except (sqlite3.Error, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    finally:
+        database.close()
+
+
+def require_schema(database: sqlite3.Connection) -> None:
+    """Check that a database is what `SegmentBuilder` makes, and nothing more.
+
+    Raises:
+        ValueError: it is not.
+        sqlite3.Error: it is no database.
+    """
+    rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT 3")
+    if sorted(rows.fetchall(), key=str) != _SCHEMA:
+        raise ValueError("its tables are not those of an index")
+
+
+def _ordered(database: sqlite3.Connection) -> Iterator[StoredDocument]:
+    """Yield every document by row: each row once, or a hostile tree of pages has no end."""
+    last = -1
+    for row in database.execute("SELECT * FROM documents ORDER BY row"):
+        document = _document(row)
+        if document.row <= last:
+            raise ValueError(f"the row {document.row} is not where it belongs")
+        last = document.row
+        yield document
+
+
+def _require_same(path: Path, opened: os.stat_result) -> None:
+    here = path.stat()
+    if (here.st_dev, here.st_ino) != (opened.st_dev, opened.st_ino):
+        raise FileNotFoundError(errno.ENOENT, "another file is there now", str(path))
+
+
+def _longest(opened: os.stat_result) -> int:
+    """Return how long a text in a file can be: no longer than the file."""
+    return min(max(opened.st_size, 2**16), 2**30)
 
 
 def deletions_bytes(dead: Flags) -> bytes:
@@ -315,6 +481,8 @@ def _segment_info(value: object) -> SegmentInfo:
     if not isinstance(value, dict) or {key: type(item) for key, item in value.items()} != fields:
         raise ValueError("a segment without its exact fields")
     info = SegmentInfo(**value)
+    if not _NAME.fullmatch(info.name) or not _DELETIONS.fullmatch(info.deletions):
+        raise ValueError(f"{info.name!r} is not the name of a segment")
     if not 0 <= info.deleted_rows <= info.rows or bool(info.deletions) != bool(info.deleted_rows):
         raise ValueError(f"the segment {info.name} cannot have these numbers of rows")
     return info
@@ -323,6 +491,19 @@ def _segment_info(value: object) -> SegmentInfo:
 def metadata_json(metadata: Mapping[str, object]) -> str:
     """Return metadata as it is stored: the same fields and values always give the same text."""
     return orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def require_listed(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> None:
+    """Check that a manifest lists the files of a segment, with sizes that can be.
+
+    Raises:
+        IndexDamagedError: one is not listed, or the vectors cannot be in a file of that size.
+    """
+    files = {name: _listed(folder, snapshot, name) for name in info.files}
+    size = files[info.vectors_file].size
+    if info.rows * dim * _BYTES_PER_NUMBER > size:  # before memory is taken for so many rows
+        reason = f"{size:,} bytes cannot hold {info.rows:,} vectors of {dim:,} numbers"
+        raise damaged(folder, Damage(info.vectors_file, reason))
 
 
 def _listed(folder: Path, snapshot: Snapshot, name: str) -> StoredFile:

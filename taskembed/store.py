@@ -11,22 +11,26 @@ It knows names and bytes, not vectors.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
+import resource
 import stat
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from taskembed.errors import (
+    IndexBusyError,
     IndexDamagedError,
     NewerFormatError,
     NotFoundError,
-    TaskembedError,
     from_os_error,
 )
 from taskembed.fs import Fs
@@ -34,9 +38,14 @@ from taskembed.fs import Fs
 FORMAT_VERSION = 1
 KNOWN_FEATURES: frozenset[str] = frozenset()
 CHUNK_BYTES = 4 * 2**20
-OPEN_ATTEMPTS = 10  # a writer would have to commit twice within each of ten attempts to open
+OPEN_SECONDS = 60.0  # how long a reader begins again while a writer removes what it opens
+PAUSE_SECONDS = 0.002  # before a reader begins again the first time; then twice as long, and so on
+LONGEST_PAUSE_SECONDS = 0.25
+TIMES_STANDING = 5  # a manifest that is listed so often, and never there, is a link to nowhere
+LAST_GENERATION = 99_999_999  # of eight digits; at one a second it is reached after three years
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
+_FILE = re.compile(r"(seg|del)-\d{8}(-\d{8})?\.(faiss|db|bin)")
 OURS = re.compile(r"LOCK|manifest-\d{8}\.json(\.tmp)?|(seg|del)-\d{8}(-\d{8})?\.(faiss|db|bin)")
 _TRAILER = re.compile(rb"#crc32 ([0-9a-f]{8})\n")
 
@@ -71,7 +80,7 @@ class Damage:
 
 
 def read_newest(folder: Path) -> Snapshot:
-    """Return the newest generation of the index in `folder`.
+    """Return the newest generation of the index in `folder`, also while a writer removes old ones.
 
     Raises:
         NotFoundError: there is no index.
@@ -79,6 +88,11 @@ def read_newest(folder: Path) -> Snapshot:
             files that were.
         NewerFormatError: it was written by a newer taskembed.
     """
+    return open_newest(folder, lambda snapshot: snapshot)
+
+
+def _newest(folder: Path) -> int:
+    """Return the highest generation that has a manifest."""
     names = names_in(folder)
     generations = generations_of(names)
     if not generations:
@@ -90,7 +104,7 @@ def read_newest(folder: Path) -> Snapshot:
         raise NotFoundError(
             f"no index at {folder}", hint="create one: taskembed index CORPUS --task retrieval"
         )
-    return read_manifest(folder, generations[-1])
+    return generations[-1]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -166,11 +180,29 @@ def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
         )
     if manifest["generation"] != generation:
         raise ValueError(f"it is the manifest of generation {manifest['generation']}")
+    if generation >= LAST_GENERATION:
+        raise ValueError("no index has so many generations")
     files = [StoredFile(item["name"], item["size"], item["crc32"]) for item in manifest["files"]]
     for file in files:
-        if (type(file.name), type(file.size), type(file.crc32)) != (str, int, int):
-            raise TypeError(file)
-    return Snapshot(generation, {file.name: file for file in files}, manifest["body"])
+        _require_possible(file)
+    by_name = {file.name: file for file in files}
+    if len(by_name) != len(files):
+        raise ValueError("it names a file twice")
+    return Snapshot(generation, by_name, manifest["body"])
+
+
+def _require_possible(file: StoredFile) -> None:
+    """Refuse, behind a valid checksum, what no writer of ours ever wrote: a path, a size of 10^30.
+
+    Raises:
+        ValueError: it is that.
+    """
+    if (type(file.name), type(file.size), type(file.crc32)) != (str, int, int):
+        raise ValueError("a file without its exact fields")
+    if not _FILE.fullmatch(file.name):
+        raise ValueError(f"{file.name!r} is not the name of a file of an index")
+    if not (0 <= file.size < 2**63 and 0 <= file.crc32 < 2**32):
+        raise ValueError(f"{file.name} cannot have this size or checksum")
 
 
 def manifest_bytes(snapshot: Snapshot) -> bytes:
@@ -190,17 +222,30 @@ def manifest_bytes(snapshot: Snapshot) -> bytes:
 
 
 def file_damage(folder: Path, file: StoredFile) -> Damage | None:
-    """Read a whole file back; return how it differs from what was written, or None."""
-    checksum = size = 0
+    """Read a whole file back; return how it differs from what was written, or None.
+
+    Raises:
+        TaskembedError: the operating system does not let it be read; that is no damage.
+    """
     try:
         with _opened(folder, file.name) as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                checksum = zlib.crc32(chunk, checksum)
-                size += len(chunk)
-    except OSError as error:
-        return Damage(file.name, os.strerror(error.errno or 0))
-    except TaskembedError as error:
+            return stream_damage(folder, file, stream)
+    except FileNotFoundError:
+        return Damage(file.name, "it is missing")
+    except IndexDamagedError as error:
         return Damage(file.name, error.message.rpartition(": ")[2])
+
+
+def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | None:
+    """Read an open file as `file_damage` does."""
+    checksum = size = 0
+    try:
+        stream.seek(0)
+        while chunk := stream.read(CHUNK_BYTES):
+            checksum = zlib.crc32(chunk, checksum)
+            size += len(chunk)
+    except OSError as error:
+        raise from_os_error(error, str(folder / file.name)) from error
     if size != file.size:
         return Damage(file.name, f"it has {size:,} bytes, {file.size:,} were written")
     if checksum != file.crc32:
@@ -226,18 +271,30 @@ def open_file(folder: Path, file: StoredFile) -> BinaryIO:
     return stream
 
 
+_NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR}
+
+
 def _opened(folder: Path, name: str) -> BinaryIO:
-    """Open a file of an index, unbuffered; what is no file (any more) is damage."""
+    """Open a file of an index, unbuffered; what is no file (any more) is damage.
+
+    Raises:
+        FileNotFoundError: it is not there (any more).
+        IndexDamagedError: it is a folder, a pipe, a circle of links.
+        TaskembedError: what the operating system says otherwise.
+    """
     path = folder / name
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        # a pipe is opened without waiting for its other end
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
             raise damaged(folder, Damage(name, "it is not a file"))
-        return path.open("rb", buffering=0)
+        return os.fdopen(descriptor, "rb", buffering=0)
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise damaged(folder, Damage(name, os.strerror(errno.ELOOP))) from error
+        if error.errno in _NO_FILE:
+            raise damaged(folder, Damage(name, os.strerror(error.errno))) from error
         raise from_os_error(error, str(path)) from error
 
 
@@ -255,33 +312,55 @@ def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
         while count := stream.readinto(view[position:]):  # type: ignore[attr-defined]  # unbuffered
             position += count
     except OSError as error:
-        raise damaged(folder, Damage(file.name, os.strerror(error.errno or 0))) from error
+        raise from_os_error(error, str(folder / file.name)) from error
     if position != file.size or zlib.crc32(data) != file.crc32:
         raise damaged(folder, Damage(file.name, "its checksum does not match"))
     return data
 
 
-def open_newest(folder: Path, opened: Callable[[Snapshot], T]) -> T:
-    """Return `opened(newest generation)`, again when a writer removed its files meanwhile.
+def open_newest(
+    folder: Path, opened: Callable[[Snapshot], T], *, seconds: float = OPEN_SECONDS
+) -> T:
+    """Return `opened(newest generation)`, again for as long as a writer removes its files.
+
+    Every reader opens an index through this. `opened` opens all that it needs and lets
+    FileNotFoundError pass.
 
     Raises:
-        IndexDamagedError: a file is missing and there is no newer generation.
+        IndexDamagedError: a file is missing, and its generation is still the newest.
+        IndexBusyError: after so many seconds, generations still came faster than they are opened.
     """
-    tried = -1
-    missing = "its files"
-    for _ in range(OPEN_ATTEMPTS):
+    deadline = time.monotonic() + seconds
+    pause = PAUSE_SECONDS
+    tried, times = -1, 0
+    while True:
+        newest = _newest(folder)
+        tried, times = newest, times + 1 if newest == tried else 1
         try:
-            snapshot = read_newest(folder)
-        except FileNotFoundError:
-            continue
-        if snapshot.generation == tried:
-            break
-        tried = snapshot.generation
-        try:
-            return opened(snapshot)
+            return opened(read_manifest(folder, newest))
         except FileNotFoundError as error:
-            missing = Path(error.filename or "").name
-    raise damaged(folder, Damage(missing, "it is missing"))
+            missing = Path(os.fsdecode(error.filename or "its files")).name
+            if times >= TIMES_STANDING or is_standing(folder, newest):
+                raise damaged(folder, Damage(missing, "it is missing")) from error
+        if time.monotonic() >= deadline:
+            raise IndexBusyError(
+                f"{folder}: another process commits faster than the index can be opened here",
+                hint="run the same command again when it has finished",
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def is_standing(folder: Path, generation: int) -> bool:
+    """Return whether a generation is the newest, so that all of its files must be there.
+
+    Subtle: the manifest is looked for after the list was read. A writer removes a manifest before
+    the files that it names, so a file that is missing beside its manifest was not removed by one.
+    """
+    return (
+        generations_of(names_in(folder))[-1:] == [generation]
+        and (folder / manifest_name(generation)).exists()
+    )
 
 
 def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
@@ -293,8 +372,82 @@ def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
     )
 
 
-def verify(folder: Path) -> tuple[Snapshot, list[Damage]]:
-    """Read every byte of the newest generation back; return it and what is damaged."""
-    snapshot = read_newest(folder)
-    damages = [file_damage(folder, file) for file in snapshot.files.values()]
-    return snapshot, [damage for damage in damages if damage]
+Check = Callable[[bytearray], None]
+
+
+def verify(
+    folder: Path, checks_of: Callable[[Snapshot], Mapping[str, Check]] = lambda _: {}
+) -> tuple[Snapshot, list[Damage]]:
+    """Read every byte of the newest generation back; return it and what is damaged.
+
+    Its files are all opened first, so a writer that removes them meanwhile does not matter.
+
+    Args:
+        folder: of the index.
+        checks_of: gives what looks into a file by its name, and raises ValueError, beyond size and
+            checksum; IndexDamagedError says that it is the manifest itself that is damaged.
+    """
+    with ExitStack() as stack:
+        snapshot, streams = open_newest(folder, lambda found: _hold(folder, found, stack))
+        damages = []
+        try:
+            checks = checks_of(snapshot)
+        except IndexDamagedError as error:
+            checks = {}
+            reason = error.message.rpartition(".json: ")[2]
+            damages.append(Damage(manifest_name(snapshot.generation), reason))
+        for name, file in sorted(snapshot.files.items()):
+            found = _damage_of(folder, file, streams[name], checks.get(name))
+            damages += [found] if found else []
+        return snapshot, damages
+
+
+def _hold(
+    folder: Path, snapshot: Snapshot, stack: ExitStack
+) -> tuple[Snapshot, dict[str, BinaryIO | Damage]]:
+    """Open every file of a generation, or say what is wrong with it."""
+    stack.close()  # what an earlier attempt opened
+    held: dict[str, BinaryIO | Damage] = {}
+    allow_handles(len(snapshot.files))
+    for name in snapshot.files:
+        try:
+            held[name] = stack.enter_context(_opened(folder, name))
+        except FileNotFoundError:
+            if not is_standing(folder, snapshot.generation):
+                raise
+            held[name] = Damage(name, "it is missing")
+        except IndexDamagedError as error:
+            held[name] = Damage(name, error.message.rpartition(": ")[2])
+    return snapshot, held
+
+
+def _damage_of(
+    folder: Path, file: StoredFile, held: BinaryIO | Damage, check: Check | None
+) -> Damage | None:
+    if isinstance(held, Damage):
+        return held
+    found = stream_damage(folder, file, held)
+    if found or check is None:
+        return found
+    try:
+        check(read_file(folder, file, held))
+    except ValueError as error:
+        return Damage(file.name, str(error))
+    return None
+
+
+SPARE_HANDLES = 64  # for everything else that a process opens: libraries, models, pipes
+
+
+def allow_handles(count: int) -> bool:
+    """Let this process open so many files more, and return whether it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + SPARE_HANDLES
+    unlimited = resource.RLIM_INFINITY
+    if soft == unlimited or soft >= needed:
+        return True
+    raised = needed if hard == unlimited else min(needed, hard)
+    if raised > soft:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= needed

@@ -31,6 +31,7 @@ from taskembed.segments import (
     deletions_bytes,
 )
 from taskembed.space import EmbeddingSpace
+from taskembed.store import Damage, Snapshot, allow_handles, damaged
 from taskembed.vectors import Flags, FloatRows
 
 MERGE_FACTOR = 8  # so many segments of about a size become one: a search opens few files
@@ -353,9 +354,19 @@ class IndexWriter:
     def _open(self) -> None:
         for item in self._segments:
             if item.segment is None and self._store.snapshot:
-                folder, snapshot = self._store.folder, self._store.snapshot
-                item.segment = Segment(folder, snapshot, item.info, self.space.dim)
+                item.segment = self._opened(self._store.snapshot, item.info)
                 item.dead = item.segment.dead.copy()
+
+    def _opened(self, snapshot: Snapshot, info: SegmentInfo) -> Segment:
+        """Open a segment with every byte of it checked: damage is found before any work is done."""
+        folder = self._store.folder
+        allow_handles(len(self._segments))
+        try:
+            segment = Segment(folder, snapshot, info, self.space.dim)
+        except FileNotFoundError as error:  # nobody else removes files while this one has the lock
+            raise damaged(folder, Damage(Path(error.filename).name, "it is missing")) from error
+        segment.check(vectors=True)
+        return segment
 
     def _size(self, item: OpenSegment) -> int:
         files = self._store.snapshot.files if self._store.snapshot else {}

@@ -697,7 +697,7 @@ def test_a_bug_is_one_line_and_never_a_traceback(run: Run, monkeypatch: pytest.M
     def broken(_: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("taskembed.store.read_newest", broken)
+    monkeypatch.setattr("taskembed.index.read_index", broken)
     done = run("info")
     assert done.code == 70
     assert done.err == (

@@ -64,11 +64,10 @@ def existing_part(folder: Path, *, over_damage: bool) -> Part | None:
     Raises:
         IndexDamagedError: it cannot be read, and it is not `over_damage` that it is made again.
     """
-    from taskembed.index import Contents
-    from taskembed.store import read_newest
+    from taskembed.index import read_index
 
     try:
-        live = Contents.of(folder, read_newest(folder)).live
+        live = read_index(folder)[1].live
     except NotFoundError:
         return None
     except IndexDamagedError:

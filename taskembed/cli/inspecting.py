@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
     """Show what an index is: its space, its documents, its generations, its size."""
-    from taskembed.index import Contents
-    from taskembed.store import generations_of, names_in, read_newest
+    from taskembed.index import read_index
+    from taskembed.store import generations_of, names_in
 
-    snapshot = read_newest(index_folder)
-    contents = Contents.of(index_folder, snapshot)
+    snapshot, contents = read_index(index_folder)
     live, building = contents.live, contents.building
     value = {
         "index": str(index_folder),
@@ -50,9 +49,9 @@ def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson 
 
 def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
     """Read every byte of an index back and list what is not as it was written."""
-    from taskembed.store import verify as verify_store
+    from taskembed.index import verify_index
 
-    snapshot, damages = verify_store(index_folder)
+    snapshot, damages = verify_index(index_folder)
     count = len(snapshot.files)
     if as_json:
         bad = [{"file": damage.name, "reason": damage.reason} for damage in damages]

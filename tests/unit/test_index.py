@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import zlib
@@ -16,11 +17,11 @@ from hypothesis import strategies as st
 
 from taskembed.corpus import Document
 from taskembed.errors import IndexDamagedError, NotFoundError
-from taskembed.index import Contents, Hit, Index, Part
+from taskembed.index import Contents, Hit, Index, Part, read_index, verify_index
 from taskembed.pipeline import IndexOptions, delete_documents, index_corpus
 from taskembed.segments import SegmentInfo, StoredDocument
 from taskembed.space import PromptType
-from taskembed.store import Snapshot, manifest_name, read_newest
+from taskembed.store import Snapshot, StoredFile, manifest_name, read_newest
 from taskembed.vectors import FloatRows
 from taskembed.writer import IndexWriter, Outcome, open_index_writer
 from tests.fakes import SPACE, HashEncoder
@@ -322,8 +323,11 @@ def test_a_flipped_byte_is_found_before_anything_is_answered(copied: Path, kind:
             "the metadata of document 'd0'",
         ),
         ("DELETE FROM documents WHERE row = 0", "a document of a vector is missing"),
-        ("DROP TABLE documents", "no such table: documents"),
-        ("ALTER TABLE documents RENAME COLUMN row TO column", "no such column: row"),
+        ("DROP TABLE documents", "its tables are not those of an index"),
+        (
+            "ALTER TABLE documents RENAME COLUMN row TO column",
+            "its tables are not those of an index",
+        ),
     ],
     ids=["no JSON", "a list", "a number", "deep", "no row", "no table", "no column"],
 )
@@ -337,6 +341,74 @@ def test_hostile_documents_behind_a_right_checksum_are_damage(
     resign(copied, path.name, path.read_bytes())
     with pytest.raises(IndexDamagedError, match=said):
         hits_of(copied, encoded("one"), 5)
+    assert [damage.name for damage in verify_index(copied)[1]] == [path.name]
+
+
+def test_verify_looks_into_vectors_behind_a_right_checksum(copied: Path) -> None:
+    (path,) = copied.glob("*.faiss")
+    data = path.read_bytes()
+    for hostile in (data[:-4] + b"\0\0\xc0\x7f", b"junk" + data[4:], b"\0" * len(data)):
+        resign(copied, path.name, hostile)
+        assert [damage.name for damage in verify_index(copied)[1]] == [path.name]
+    resign(copied, path.name, data)
+    assert verify_index(copied)[1] == []
+
+
+@pytest.mark.parametrize("hostile", [{"live": 7}, {"committed_at": "x"}, {}], ids=str)
+def test_verify_reads_the_body_of_a_manifest(copied: Path, hostile: dict[str, object]) -> None:
+    path = copied / manifest_name(read_newest(copied).generation)
+    manifest = json.loads(path.read_bytes()[:-16])
+    sign(path, manifest | {"body": hostile})
+    assert [damage.name for damage in verify_index(copied)[1]] == [path.name]
+
+
+@pytest.mark.parametrize("kind", ["faiss", "db", "bin"])
+def test_a_missing_file_is_damage_to_a_writer_and_to_info(copied: Path, kind: str) -> None:
+    (path,) = copied.glob(f"*.{kind}")
+    path.unlink()
+    for use in (
+        lambda: read_index(copied),
+        lambda: delete_documents(copied, ["d0"]),
+        lambda: index_corpus(documents(["one"]), HashEncoder(), copied),
+    ):
+        with pytest.raises(IndexDamagedError) as caught:
+            use()
+        assert caught.value.message == f"the index is damaged: {path}: it is missing"
+
+
+@pytest.mark.parametrize("kind", ["faiss", "db", "bin"])
+def test_a_writer_does_not_go_on_over_a_flipped_bit(copied: Path, kind: str) -> None:
+    (path,) = copied.glob(f"*.{kind}")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    for use in (
+        lambda: delete_documents(copied, ["absent"]),
+        lambda: index_corpus(documents(["one"]), HashEncoder(), copied),
+    ):
+        with pytest.raises(IndexDamagedError, match="its checksum does not match"):
+            use()
+
+
+def test_an_index_is_opened_with_few_file_handles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_index_writer(tmp_path / "i", SPACE) as writer:
+        for number in range(5):
+            put(writer, [f"d{number}"], unit_rows(1, number))
+    monkeypatch.setattr("taskembed.index.allow_handles", lambda _: False)
+    with Index.open(tmp_path / "i") as index:
+        links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        mine = [path for path in links if tmp_path / "i" in path.parents]
+        assert len(mine) == len(index.contents.live.segments)
+        assert len(index.nearest(unit_rows(1), 10)[0]) == 5
+
+
+def test_a_folder_whose_name_is_no_utf8_is_an_index(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"i%\xff?#")
+    index_corpus(documents(["one"]), HashEncoder(), folder)
+    assert ids_of(folder, encoded("one"), 1) == [["d0"]]
+    assert verify_index(folder)[1] == []
 
 
 def test_a_hostile_view_cannot_give_what_is_no_text(copied: Path) -> None:
@@ -423,4 +495,5 @@ def test_contents_survive_the_way_through_json(tmp_path: Path) -> None:
     live = Part(SPACE, segments, {"engine": "test"})
     contents = Contents(live, replace(live, segments=()), "2026-01-01T00:00:00+00:00")
     body = json.loads(json.dumps(contents.to_json()))
-    assert Contents.of(tmp_path, Snapshot(1, {}, body)) == contents
+    files = {name: StoredFile(name, 10_000, 0) for name in live.files}
+    assert Contents.of(tmp_path, Snapshot(1, files, body)) == contents

@@ -19,6 +19,7 @@ from taskembed.segments import (
     SegmentBuilder,
     SegmentInfo,
     StoredDocument,
+    check_documents,
     deletions_bytes,
     metadata_json,
     segment_infos,
@@ -66,7 +67,13 @@ def flags(count: int, set_rows: Sequence[int]) -> Flags:
 
 def opened(folder: Path, files: dict[str, bytes] | None = None, dead: int = 0) -> Segment:
     info = SegmentInfo(NAME, 4, DELETIONS if dead else "", dead)
-    return Segment(folder, put(folder, files or built()), info, 4)
+    return checked(folder, put(folder, files or built()), info, 4)
+
+
+def checked(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> Segment:
+    segment = Segment(folder, snapshot, info, dim)
+    segment.check()
+    return segment
 
 
 def database(*statements: str) -> bytes:
@@ -93,7 +100,7 @@ def test_any_text_comes_back(tmp_path: Path, text: str) -> None:
     builder = SegmentBuilder(4)
     builder.add([StoredDocument(0, f"id {text}", text, metadata_json({"t": text}), False)], axes(0))  # noqa: FBT003  # a field
     files = {f"{NAME}.{kind}": bytes(data) for kind, data in builder.files(flags(1, []))}
-    with closing(Segment(tmp_path, put(tmp_path, files), SegmentInfo(NAME, 1), 4)) as segment:
+    with closing(checked(tmp_path, put(tmp_path, files), SegmentInfo(NAME, 1), 4)) as segment:
         (found,) = segment.find([f"id {text}"])
         assert (found.text, found.metadata) == (text, metadata_json({"t": text}))
 
@@ -104,7 +111,7 @@ def test_vectors_come_back_bit_for_bit(tmp_path: Path) -> None:
     builder.add([document(row) for row in range(5)], rows)
     assert builder.vector(3).tobytes() == rows[3:4].tobytes()
     files = {f"{NAME}.{kind}": bytes(data) for kind, data in builder.files(flags(5, []))}
-    with closing(Segment(tmp_path, put(tmp_path, files), SegmentInfo(NAME, 5), 4)) as segment:
+    with closing(checked(tmp_path, put(tmp_path, files), SegmentInfo(NAME, 5), 4)) as segment:
         got = segment.vectors().rows(np.array([4, 0], dtype=np.int64))
         assert got.tobytes() == rows[[4, 0]].tobytes()
 
@@ -136,7 +143,7 @@ def test_an_id_may_be_buried_and_put_again_in_one_segment(tmp_path: Path) -> Non
     files = {f"{NAME}.{kind}": bytes(data) for kind, data in builder.files(flags(2, [0]))}
     files[DELETIONS] = deletions_bytes(flags(2, [0]))
     info = SegmentInfo(NAME, 2, DELETIONS, 1)
-    with closing(Segment(tmp_path, put(tmp_path, files), info, 4)) as segment:
+    with closing(checked(tmp_path, put(tmp_path, files), info, 4)) as segment:
         assert [(item.row, item.text) for item in segment.find(["d0"])] == [(1, "again")]
 
 
@@ -166,7 +173,7 @@ def test_more_ids_than_sql_has_variables_are_found(tmp_path: Path) -> None:
     builder = SegmentBuilder(4)
     builder.add([document(row) for row in range(count)], np.repeat(axes(0), count, axis=0))
     files = {f"{NAME}.{kind}": bytes(data) for kind, data in builder.files(flags(count, []))}
-    with closing(Segment(tmp_path, put(tmp_path, files), SegmentInfo(NAME, count), 4)) as segment:
+    with closing(checked(tmp_path, put(tmp_path, files), SegmentInfo(NAME, count), 4)) as segment:
         found = segment.find([f"d{row}" for row in range(count + 50)])
         assert sorted(item.row for item in found) == list(range(count))
         assert sorted(segment.documents(range(count))) == list(range(count))
@@ -336,22 +343,57 @@ def test_documents_that_cannot_be_are_damage_behind_a_right_checksum(
         segment.documents([0])
 
 
-def test_a_view_without_an_end_is_not_read(tmp_path: Path) -> None:
-    view = (
-        "CREATE VIEW documents AS WITH RECURSIVE n(row) AS (SELECT 0 UNION ALL SELECT 0 FROM n) "
-        "SELECT row, 'd0' AS doc_id, 't' AS text, '{}' AS metadata, 0 AS truncated FROM n"
-    )
-    with pytest.raises(
-        IndexDamagedError, match=r"\.db: it has more than tables in it: CREATE VIEW"
-    ):
-        opened(tmp_path, built() | {f"{NAME}.db": database(view)})
+GOOD_TABLE = (
+    "CREATE TABLE documents (\n  row INTEGER PRIMARY KEY,\n  doc_id TEXT NOT NULL,\n"
+    "  text TEXT NOT NULL,\n  metadata TEXT NOT NULL,\n  truncated INTEGER NOT NULL\n) STRICT\n"
+)
+GOOD_INDEX = "CREATE UNIQUE INDEX documents_doc_id ON documents (doc_id)"
+VIEW = (
+    "CREATE VIEW documents AS WITH RECURSIVE n(row) AS (SELECT 0 UNION ALL SELECT 0 FROM n) "
+    "SELECT row, 'd0' AS doc_id, 't' AS text, '{}' AS metadata, 0 AS truncated FROM n"
+)
+COMPUTED = GOOD_TABLE.replace(
+    "text TEXT NOT NULL", "text TEXT AS (printf('%.*c', 1000000000, 'x'))"
+)
 
 
 @pytest.mark.parametrize(
-    "row", ["NULL", "99", "-99", "-1", "'x'", "1.5", "x'00'"], ids=lambda value: f"row {value}"
+    "statements",
+    [
+        (VIEW,),
+        (COMPUTED, GOOD_INDEX),
+        (GOOD_TABLE,),
+        (GOOD_TABLE.replace("  ", " "), GOOD_INDEX),
+        (GOOD_TABLE, GOOD_INDEX, "CREATE TABLE more (a)"),
+        (GOOD_TABLE, GOOD_INDEX, "CREATE VIEW more AS SELECT 1"),
+        (GOOD_TABLE, GOOD_INDEX, "CREATE/**/VIRTUAL TABLE more USING fts5(a)"),
+        (GOOD_TABLE, "CREATE UNIQUE INDEX documents_doc_id ON documents (doc_id) WHERE row > 0"),
+        (
+            GOOD_TABLE,
+            GOOD_INDEX,
+            "CREATE TRIGGER t AFTER DELETE ON documents BEGIN DELETE FROM documents; END",
+        ),
+    ],
+    ids=range(9),
 )
-def test_a_row_that_cannot_be_is_damage(tmp_path: Path, row: str) -> None:
-    data = database(TABLE, f"INSERT INTO documents VALUES ({row}, 'd0', 't', '{{}}', 0)")  # noqa: S608  # a literal of this test
+def test_a_database_of_any_other_schema_is_not_read(
+    tmp_path: Path, statements: tuple[str, ...]
+) -> None:
+    data = database(*statements)
+    with pytest.raises(IndexDamagedError, match=rf"{NAME}\.db: "):
+        opened(tmp_path, built() | {f"{NAME}.db": data})
+    with pytest.raises(ValueError, match=r"tables|too|limit|columns"):
+        check_documents(bytearray(data), SegmentInfo(NAME, 0), flags(0, []))
+
+
+def test_the_schema_that_is_required_is_that_which_is_written(tmp_path: Path) -> None:
+    opened(tmp_path, built() | {f"{NAME}.db": database(GOOD_TABLE, GOOD_INDEX)}).close()
+
+
+@pytest.mark.parametrize("row", [99, -99, -1])
+def test_a_row_that_cannot_be_is_damage(tmp_path: Path, row: int) -> None:
+    put_row = f"INSERT INTO documents VALUES ({row}, 'd0', 't', '{{}}', 0)"  # noqa: S608  # of this test
+    data = database(GOOD_TABLE, GOOD_INDEX, put_row)
     damaged = f"the index is damaged: {tmp_path / NAME}.db: "
     with closing(opened(tmp_path, built() | {f"{NAME}.db": data})) as segment:
         with pytest.raises(IndexDamagedError, match=damaged):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zlib
@@ -10,13 +11,14 @@ import pytest
 
 from taskembed.errors import (
     AccessDeniedError,
+    IndexBusyError,
     IndexDamagedError,
     NewerFormatError,
     NotFoundError,
     StorageError,
+    TaskembedError,
 )
 from taskembed.store import (
-    OPEN_ATTEMPTS,
     Damage,
     Snapshot,
     StoredFile,
@@ -262,7 +264,7 @@ def test_damage_is_named_by_what_differs(tmp_path: Path) -> None:
     path.write_bytes(b"y" + b"x" * 1233)
     assert file_damage(tmp_path, file) == Damage(file.name, "its checksum does not match")
     path.unlink()
-    assert file_damage(tmp_path, file) == Damage(file.name, "No such file or directory")
+    assert file_damage(tmp_path, file) == Damage(file.name, "it is missing")
     path.mkdir()
     assert file_damage(tmp_path, file) == Damage(file.name, "it is not a file")
 
@@ -281,7 +283,7 @@ def test_verify_lists_every_bad_file_of_the_newest_generation(tmp_path: Path) ->
     assert snapshot.generation == 9
     assert damages == [
         Damage("seg-00000002.db", "it has 2 bytes, 4 were written"),
-        Damage("seg-00000003.db", "No such file or directory"),
+        Damage("seg-00000003.db", "it is missing"),
         Damage("seg-00000004.db", "its checksum does not match"),
     ]
 
@@ -368,9 +370,108 @@ def test_opening_ends_however_fast_a_writer_is(tmp_path: Path) -> None:
         put_manifest(tmp_path, snapshot.generation + 1)
         raise FileNotFoundError(2, "gone", str(tmp_path / "seg-00000001.db"))
 
-    with pytest.raises(IndexDamagedError, match="it is missing"):
-        open_newest(tmp_path, opened)
-    assert tried == list(range(OPEN_ATTEMPTS))
+    with pytest.raises(IndexBusyError) as caught:
+        open_newest(tmp_path, opened, seconds=0.2)
+    assert caught.value.message == (
+        f"{tmp_path}: another process commits faster than the index can be opened here"
+    )
+    assert tried == list(range(len(tried)))
+    assert len(tried) > 3
+
+
+def test_opening_goes_on_beyond_any_count_of_commits(tmp_path: Path) -> None:
+    put_manifest(tmp_path, 0)
+
+    def opened(snapshot: Snapshot) -> int:
+        if snapshot.generation < 12:
+            put_manifest(tmp_path, snapshot.generation + 1)
+            raise FileNotFoundError(2, "gone", "seg-00000001.db")
+        return snapshot.generation
+
+    assert open_newest(tmp_path, opened) == 12
+
+
+def test_a_manifest_that_goes_after_it_was_listed_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_manifest(tmp_path, 1)
+    listed = iter([["manifest-00000000.json"]])
+    monkeypatch.setattr(
+        "taskembed.store.names_in", lambda _: next(listed, ["manifest-00000001.json"])
+    )
+    assert read_newest(tmp_path).generation == 1
+    assert verify(tmp_path)[1] == []
+
+
+def test_verify_reads_what_a_writer_removes_meanwhile(tmp_path: Path) -> None:
+    file = put_file(tmp_path, "seg-00000001.db")
+    put_manifest(tmp_path, 1, file)
+
+    def remove(_: Snapshot) -> dict[str, Callable[[bytearray], None]]:
+        (tmp_path / file.name).unlink()
+        return {}
+
+    assert verify(tmp_path, remove)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.EMFILE, StorageError),
+        (errno.ENFILE, StorageError),
+        (errno.EIO, StorageError),
+        (errno.ENOMEM, StorageError),
+        (errno.EACCES, AccessDeniedError),
+    ],
+)
+def test_what_the_system_does_not_give_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[TaskembedError]
+) -> None:
+    file = put_file(tmp_path, "seg-00000001.db")
+    put_manifest(tmp_path, 1, file)
+    real = os.open
+
+    def refuse(path: str | Path, *arguments: int) -> int:
+        if Path(path).name == file.name:
+            raise OSError(code, os.strerror(code))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
+    for read in (lambda: verify(tmp_path), lambda: open_file(tmp_path, file)):
+        with pytest.raises(kind) as caught:
+            read()
+        assert caught.value.message == f"{tmp_path / file.name}: {os.strerror(code)}"
+        assert "--recreate" not in (caught.value.hint or "")
+        if code == errno.EMFILE:
+            assert "ulimit -n" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"name": "../seg-00000001.db", "size": 4, "crc32": 0},
+        {"name": "/etc/passwd", "size": 4, "crc32": 0},
+        {"name": "seg-00000001.db\0", "size": 4, "crc32": 0},
+        {"name": "LOCK", "size": 4, "crc32": 0},
+        {"name": "seg-00000001.db", "size": 10**30, "crc32": 0},
+        {"name": "seg-00000001.db", "size": -1, "crc32": 0},
+        {"name": "seg-00000001.db", "size": 4, "crc32": 2**40},
+    ],
+    ids=lambda file: repr(file["name"]) + str(file["size"]),
+)
+def test_a_signed_manifest_that_names_what_cannot_be_is_damage(
+    tmp_path: Path, file: dict[str, object]
+) -> None:
+    manifest = {"format": 1, "features": [], "generation": 0, "files": [file], "body": {}}
+    (tmp_path / manifest_name(0)).write_bytes(signed(json.dumps(manifest)))
+    with pytest.raises(IndexDamagedError, match=r"manifest-00000000\.json: "):
+        read_newest(tmp_path)
+
+
+def test_the_last_generation_that_has_eight_digits_is_damage(tmp_path: Path) -> None:
+    put_manifest(tmp_path, 99_999_999)
+    with pytest.raises(IndexDamagedError, match="no index has so many generations"):
+        read_newest(tmp_path)
 
 
 def link_to_itself(path: Path) -> None:
@@ -412,10 +513,10 @@ def test_what_the_operating_system_refuses_is_said_with_the_path(
 ) -> None:
     put_manifest(tmp_path, 0)
 
-    def refuse(*_: object, **__: object) -> bytes:
+    def refuse(*_: object, **__: object) -> int:
         raise OSError(code, reason)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(kind) as caught:
         read_newest(tmp_path)
     assert str(caught.value) == f"{tmp_path}/manifest-00000000.json: {reason}"
