@@ -33,6 +33,8 @@ from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of, no_field
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
 MAX_DEPTH = 200  # levels of metadata: orjson reads 1,024 of them, but writes only 254
 
+SHOWN_BAD = 5  # bad records that are said, when no file takes them
+
 ID_FIELDS = ("id", "_id", "doc_id")
 # what others call the text, the likeliest first
 TEXT_NAMES = ("text", "body", "content", "contents", "passage", "document", "abstract", "sentence")
@@ -95,6 +97,7 @@ class RejectFile:
         self, path: Path | None = None, *, stop: bool = True, max_bad: int | None = None
     ) -> None:
         self.count = 0
+        self.first: list[BadRecordError] = []  # a few, for people
         self._path = path
         self._stop = stop
         self._max_bad = max_bad
@@ -128,6 +131,8 @@ class RejectFile:
         if self._stop:
             raise error
         self.count += 1
+        if len(self.first) < SHOWN_BAD:
+            self.first.append(error)
         if self._stream:
             value = {"source": error.source, "reason": error.reason, "record": error.raw}
             try:

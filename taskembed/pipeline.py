@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
+from math import ceil
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,7 @@ COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest 
 COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
 FIRST_COMMIT_SECONDS = 2.0  # the first is soon: a run that is killed after 20 seconds got on
 COMMIT_BYTES = 256 * 2**20  # of texts and vectors, which wait in memory
+PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
 LOOK_UP = 1_000  # documents whose ids are looked up at once
 WINDOW_DOCUMENTS = 4_096  # are sorted by length, and encoded slice by slice
 WINDOW_BYTES = 32 * 2**20  # of texts and metadata
@@ -86,6 +88,7 @@ class IndexOptions:
         commit_every: documents between two commits; what is lost at most, with a minute of work.
         on_duplicate: which of two documents with one id stays.
         prune: delete the documents that this run's input does not have.
+        prune_limit: per cent of the documents that may be deleted by that; more is an error.
         recreate: build a new index in place of the one that is there.
         fail_on_truncate: a document that the model cannot read whole is a bad record.
         wait_seconds: how long to wait for another writer.
@@ -95,6 +98,7 @@ class IndexOptions:
     commit_every: int = COMMIT_EVERY
     on_duplicate: OnDuplicate = OnDuplicate.LAST
     prune: bool = False
+    prune_limit: float = PRUNE_LIMIT
     recreate: bool = False
     fail_on_truncate: bool = False
     wait_seconds: float = 0
@@ -180,6 +184,28 @@ def index_corpus(
                     run.commit()
             error.safe_documents = writer.committed_documents
             raise
+
+
+def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
+    """Return when so many documents may be deleted, since the input does not have them.
+
+    Args:
+        tally: how many documents the run has seen, and how many not.
+        limit: per cent of those that the index had before.
+
+    Raises:
+        BadInputError: it is more: the input may have been cut short.
+    """
+    unseen = tally[Outcome.UNSEEN]
+    before = unseen + tally[Outcome.UNCHANGED] + tally[Outcome.UPDATED]
+    if unseen * 100 <= limit * before:
+        return
+    share = ceil(unseen * 100 / before)
+    raise BadInputError(
+        f"--prune would delete {unseen:,} of {before:,} documents, {share} %: "
+        f"more than --prune-limit {limit:g}",
+        hint=f"nothing was deleted; if the input is whole: --prune-limit {share}, or --yes",
+    )
 
 
 def delete_documents(
@@ -500,6 +526,9 @@ class _Run:
             )
         if self._watch.bad.count and not self._options.recreate:
             return False  # a record that is bad tonight may be one of them
+        if not self._options.recreate:
+            self.commit()
+            require_prune_limit(self._writer.tally(), self._options.prune_limit)
         self._summary.deleted = self._writer.prune()
         return True
 

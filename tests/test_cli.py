@@ -105,7 +105,7 @@ def test_a_changed_corpus_is_an_update(
     changed[1]["year"] = 1700
     changed[3] = {"id": "rice", "text": "Rice grows in water."}
     write_jsonl(corpus, changed)
-    done = run("index", corpus, "--index", indexed, "--prune", "--json")
+    done = run("index", corpus, "--index", indexed, "--prune", "--prune-limit", "25", "--json")
     assert done.code == 0
     assert isinstance(done.json, dict)
     counts = {key: done.json[key] for key in ("added", "updated", "deleted", "unchanged")}

@@ -129,3 +129,91 @@ def test_an_index_that_does_not_say_how_it_was_read_is_taken_as_before(tmp_path:
     with Index.open(tmp_path / "i") as index:
         assert index.contents.live.reading is None
         assert set(index.contents.to_json()) == {"live", "building", "committed_at"}
+
+
+def test_prune_stops_where_an_input_was_cut_short(run: Run, pages: Path, made: Path) -> None:
+    write(pages, *PAGES[:1])
+    done = run("index", pages, "--index", made, "--prune")
+    assert done.code == 65
+    assert "error: --prune would delete 3 of 4 documents, 75 %: more than --prune-limit 20\n" in (
+        done.err
+    )
+    assert "hint: nothing was deleted; if the input is whole: --prune-limit 75, or --yes\n" in (
+        done.err
+    )
+    assert len(stored_ids(made)) == 4
+    assert run("index", pages, "--index", made, "--prune", "--dry-run").code == 65
+    assert run("index", pages, "--index", made, "--prune", "--prune-limit", "74").code == 65
+    assert run("index", pages, "--index", made, "--prune", "--yes").code == 0
+    assert stored_ids(made) == ["u0"]
+
+
+def test_a_dry_run_says_what_the_run_does_and_writes_nothing(
+    run: Run, tmp_path: Path, pages: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed: list[dict[str, object]] = [
+        {**PAGES[0], "n": 1},
+        {**PAGES[1], "body": "other"},
+        {"url": "new", "body": "x"},
+    ]
+    write(pages, *changed, changed[2], PAGES[2])
+    words = ("index", pages, "--index", made, "--prune", "--prune-limit", "25", "--json")
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    (made / "LOCK").chmod(0o444)
+    with monkeypatch.context() as patch:
+        patch.setattr("taskembed.encoder.load_encoder", None)
+        patch.setattr("taskembed.encoder.load_encoder_of", None)
+        planned = run(*words, "--dry-run")
+        new = run("index", pages, "--task", "code", "--index", tmp_path / "no", "--dry-run")
+        gone = run("delete", "u0", "x", "u0", "--index", made, "--dry-run")
+    assert (planned.code, new.code, gone.code) == (0, 65, 1), new.err
+    assert gone.out == "1 would be deleted\n"
+    assert not (tmp_path / "no").exists()
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+    done = run(*words)
+    assert isinstance(planned.json, dict)
+    assert isinstance(done.json, dict)
+    assert {**planned.json, "seconds": 0} == {**done.json, "seconds": 0}
+    counts = ("added", "updated", "unchanged", "deleted", "duplicates", "encoded", "documents")
+    assert [done.json[name] for name in counts] == [1, 2, 1, 1, 1, 2, 4]
+
+
+def test_a_dry_run_is_refused_as_the_run_is(run: Run, pages: Path, made: Path) -> None:
+    assert run("index", pages, "--index", made, "--task", "code", "--dry-run").code == 78
+    new = made.with_name("new")
+    assert run("index", pages, "--index", new, "--dry-run").code == 2
+    words = ("--skip-bad", "--rejects", made.with_name("r"), "--dry-run")
+    assert run("index", pages, "--index", made, *words).code == 2
+
+
+def test_skip_bad_says_the_first_reasons(run: Run, tmp_path: Path, made: Path) -> None:
+    many = write(tmp_path / "many.jsonl", PAGES[0], *({"url": f"b{n}"} for n in range(8)))
+    done = run("index", many, "--index", made, "--skip-bad")
+    assert done.code == 1
+    said = [line for line in done.err.splitlines() if "rejected: " in line]
+    reason = 'there is no field "body"; the fields are: url'
+    assert said == [
+        *(f"taskembed: rejected: {many}:{line}: {reason}" for line in range(2, 7)),
+        "taskembed: rejected: 3 more; --rejects FILE keeps them all, with the reasons",
+    ]
+
+
+def test_a_recreation_that_was_stopped_is_mentioned(
+    run: Run, tmp_path: Path, pages: Path, made: Path
+) -> None:
+    broken = write(tmp_path / "broken.jsonl", PAGES[0], {"url": "bad"})
+    assert run("index", broken, "--index", made, "--recreate", "--commit-every", "1").code == 65
+    done = run("index", pages, "--index", made)
+    assert done.code == 0
+    assert "note: a --recreate was stopped after 1 documents: the same command with" in done.err
+    assert "recreate" in run("info", "--index", made).out
+    assert run("index", pages, "--index", made, "--recreate").code == 0
+    assert "note: a --recreate" not in run("index", pages, "--index", made).err
+
+
+def test_an_unchanged_run_finds_a_file_of_another_size(run: Run, pages: Path, made: Path) -> None:
+    (vectors,) = made.glob("seg-*.faiss")
+    vectors.write_bytes(vectors.read_bytes()[:-1])
+    done = run("index", pages, "--index", made)
+    assert done.code == 76
+    assert f"{vectors}: it has" in done.err

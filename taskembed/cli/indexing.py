@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -20,9 +22,10 @@ from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageEr
 from taskembed.space import Task
 
 if TYPE_CHECKING:
+    from taskembed.corpus import Document, RejectFile
     from taskembed.index import Part
     from taskembed.models import Stated
-    from taskembed.pipeline import Encoder, IndexSummary
+    from taskembed.pipeline import Encoder, IndexOptions, IndexSummary
     from taskembed.reading import Reading
     from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace
@@ -43,6 +46,16 @@ class Duplicates(Enum):
     LAST = "last"
     FIRST = "first"
     ERROR = "error"
+
+
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        envvar="TASKEMBED_DRY_RUN",
+        help="Say what would be done: nothing is written, no model loaded.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +80,19 @@ def existing_part(folder: Path, *, over_damage: bool) -> Part | None:
     from taskembed.index import read_index
 
     try:
-        live = read_index(folder)[1].live
+        contents = read_index(folder)[1]
     except NotFoundError:
         return None
     except IndexDamagedError:
         if over_damage:
             return None
         raise
-    return None if live.is_new else live
+    if contents.building and not over_damage:
+        message(
+            f"note: a --recreate was stopped after {contents.building.documents:,} documents: "
+            "the same command with --recreate goes on from there; until then its files stay"
+        )
+    return None if contents.live.is_new else contents.live
 
 
 def _reading_of(live: Part | None, said: Reading, *, recreate: bool) -> Reading:
@@ -143,7 +161,7 @@ def say_licence(model: str, family: str | None) -> None:
         message(f"note: {model} is not for commercial use: its licence is {known.licence}")
 
 
-def index(
+def index(  # noqa: PLR0915  # words become values one after another
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -243,6 +261,24 @@ def index(
             help="Delete documents that the input does not have any more.",
         ),
     ] = False,
+    prune_limit: Annotated[
+        float,
+        typer.Option(
+            "--prune-limit",
+            envvar="TASKEMBED_PRUNE_LIMIT",
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="With --prune, stop when more of the documents would be deleted.",
+        ),
+    ] = 20,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", envvar="TASKEMBED_YES", help="With --prune, delete however many they are."
+        ),
+    ] = False,
+    dry_run: DryRun = False,
     recreate: Annotated[
         bool,
         typer.Option(
@@ -311,16 +347,12 @@ def index(
     consists of. Later runs need no options: they take the index's own, and encode only what is new
     or has changed.
     """
-    if (rejects or max_bad is not None) and not skip_bad:
-        raise UsageError("--rejects and --max-bad go with --skip-bad")
-    if text_field and template:
-        raise UsageError("--text-field and --template exclude each other")
+    _check_words(rejects, max_bad, text_field, template, skip_bad=skip_bad, dry_run=dry_run)
     from taskembed.corpus import RecordFields, RejectFile, read_corpus
     from taskembed.reading import Reading
     from taskembed.records import find_inputs
     from taskembed.template import DEFAULT_TEMPLATE, Template
 
-    stated = Template.parse(template or f"{{{text_field}}}") if template or text_field else None
     live = existing_part(index_folder, over_damage=recreate)
     space = live.space if live else None
     said = Reading(
@@ -333,57 +365,139 @@ def index(
     found = find_inputs(inputs, format_name=reading.format)
     read = [index_folder, *(item.path for item in found)]
     require_output("--rejects", rejects, read, in_place=True)
-    if stated is None:
-        stated = Template(space.template) if space else DEFAULT_TEMPLATE
-    settings = engine_settings(
-        device,
-        precision,
-        threads,
-        offline=offline,
-        cache=cache,
-        trust_remote_code=trust_remote_code,
-        api_base=api_base,
-        quiet=quiet,
-    )
-    stated_of_model = stated_words(
-        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
-    )
-    encoder = choose_encoder(
-        space,
-        Wanted(model, revision, task, stated_of_model, dim, force_dim, str(stated)),
-        settings,
-        keep_prompts=not recreate,
-    )
-    if space is None and not quiet:
-        say_licence(encoder.space.model, family)
-    from taskembed.pipeline import IndexOptions, OnDuplicate, Watch, index_corpus
+    stated = Template(space.template) if space else DEFAULT_TEMPLATE
+    if template or text_field:
+        stated = Template.parse(template or f"{{{text_field}}}")
 
+    def loaded() -> Encoder:
+        settings = engine_settings(
+            device,
+            precision,
+            threads,
+            offline=offline,
+            cache=cache,
+            trust_remote_code=trust_remote_code,
+            api_base=api_base,
+            quiet=quiet,
+        )
+        words = stated_words(
+            query_prompt,
+            document_prompt,
+            instruction,
+            adapter,
+            family,
+            prompts,
+            no_adapter=no_adapter,
+        )
+        wanted = Wanted(model, revision, task, words, dim, force_dim, str(stated))
+        encoder = choose_encoder(space, wanted, settings, keep_prompts=not recreate)
+        if space is None and not quiet:
+            say_licence(encoder.space.model, family)
+        return encoder
+
+    if dry_run:
+        _require_space(space, task, str(stated), recreate=recreate)
+    encoder = None if dry_run else loaded()
+    from taskembed.pipeline import IndexOptions, OnDuplicate
+
+    options = IndexOptions(
+        commit_every=commit_every,
+        on_duplicate=OnDuplicate(reading.on_duplicate or "last"),
+        prune=prune,
+        prune_limit=100 if yes else prune_limit,
+        recreate=recreate,
+        fail_on_truncate=fail_on_truncate,
+        wait_seconds=wait,
+        reading=reading,
+    )
     fields = RecordFields(
         id_field=reading.id_field, text_field=reading.text_field or "text", template=stated
     )
     started = time.monotonic()
-    with (
-        RejectFile(rejects, stop=not skip_bad, max_bad=max_bad) as bad,
-        progress(quiet=quiet) as update,
-        Stopper() as stopper,
-    ):
-        summary = index_corpus(
-            read_corpus(found, fields, on_bad=bad, max_record_bytes=max_record_bytes),
-            encoder,
-            index_folder,
-            options=IndexOptions(
-                commit_every=commit_every,
-                on_duplicate=OnDuplicate(reading.on_duplicate or "last"),
-                reading=reading,
-                prune=prune,
-                recreate=recreate,
-                fail_on_truncate=fail_on_truncate,
-                wait_seconds=wait,
-            ),
-            watch=Watch(bad=bad, on_progress=update, uninterrupted=stopper.uninterrupted),
-        )
+    with RejectFile(rejects, stop=not skip_bad, max_bad=max_bad) as bad, _said_after(bad, rejects):
+        documents = read_corpus(found, fields, on_bad=bad, max_record_bytes=max_record_bytes)
+        if encoder:
+            summary = _indexed(documents, encoder, index_folder, options, bad, quiet=quiet)
+        else:
+            summary = _planned(documents, index_folder if live else None, options, bad)
     _print_summary(summary, time.monotonic() - started, as_json=as_json, quiet=quiet)
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
+
+
+def _check_words(
+    rejects: Path | None,
+    max_bad: int | None,
+    text_field: str | None,
+    template: str | None,
+    *,
+    skip_bad: bool,
+    dry_run: bool,
+) -> None:
+    if (rejects or max_bad is not None) and not skip_bad:
+        raise UsageError("--rejects and --max-bad go with --skip-bad")
+    if rejects and dry_run:
+        raise UsageError("--dry-run writes nothing, so there are no --rejects")
+    if text_field and template:
+        raise UsageError("--text-field and --template exclude each other")
+
+
+def _indexed(
+    documents: Iterable[Document],
+    encoder: Encoder,
+    folder: Path,
+    options: IndexOptions,
+    bad: RejectFile,
+    *,
+    quiet: bool,
+) -> IndexSummary:
+    from taskembed.pipeline import Watch, index_corpus
+
+    with progress(quiet=quiet) as update, Stopper() as stopper:
+        watch = Watch(bad=bad, on_progress=update, uninterrupted=stopper.uninterrupted)
+        return index_corpus(documents, encoder, folder, options=options, watch=watch)
+
+
+def _planned(
+    documents: Iterable[Document], folder: Path | None, options: IndexOptions, bad: RejectFile
+) -> IndexSummary:
+    from taskembed.pipeline import Watch
+    from taskembed.plan import plan_index
+
+    with Stopper():
+        summary = plan_index(documents, folder, options=options, watch=Watch(bad=bad))
+    message("note: nothing was written; this is what the run would do")
+    return summary
+
+
+def _require_space(
+    space: EmbeddingSpace | None, task: Task | None, template: str, *, recreate: bool
+) -> None:
+    """Refuse what can be seen to be of another space without a model.
+
+    Raises:
+        SpaceMismatchError: the task or the template is another.
+        UsageError: there is no index yet, and no task was named.
+    """
+    from taskembed.guard import require_same_space
+
+    if space is None:
+        opt.required_task(task)
+    elif not recreate:
+        said = replace(space, task=task or space.task, template=template)
+        require_same_space(space, said, hint="leave out what differs. Nothing was changed")
+
+
+@contextmanager
+def _said_after(bad: RejectFile, rejects: Path | None) -> Iterator[None]:
+    """Say at the end, however it comes, which records were bad, when no file has them."""
+    try:
+        yield
+    finally:
+        if not rejects:
+            for error in bad.first:
+                message(f"rejected: {error.message}")
+            if more := bad.count - len(bad.first):
+                message(f"rejected: {more:,} more; --rejects FILE keeps them all, with the reasons")
 
 
 def delete(
@@ -392,6 +506,7 @@ def delete(
         typer.Argument(metavar="ID...", help="Document ids; - reads them from stdin."),
     ],
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    dry_run: DryRun = False,
     wait: opt.Wait = 0,
     quiet: opt.Quiet = False,
     as_json: opt.AsJson = False,
@@ -404,12 +519,17 @@ def delete(
 
     if doc_ids == ["-"]:
         doc_ids = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
-    with Stopper() as stopper, stopper.uninterrupted():
-        deleted, missing = delete_documents(index_folder, doc_ids, wait_seconds=wait)
+    if dry_run:
+        from taskembed.plan import plan_delete
+
+        deleted, missing = plan_delete(index_folder, doc_ids)
+    else:
+        with Stopper() as stopper, stopper.uninterrupted():
+            deleted, missing = delete_documents(index_folder, doc_ids, wait_seconds=wait)
     if as_json:
         write(json_text({"deleted": deleted, "missing": missing}) + "\n")
     elif not quiet:
-        write(f"{deleted:,} deleted\n")
+        write(f"{deleted:,} {'would be ' if dry_run else ''}deleted\n")
     if missing and not as_json:
         more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""  # noqa: PLR2004  # a line
         message(f"not in the index: {', '.join(map(repr, missing[:5]))}{more}")

@@ -76,7 +76,10 @@ def test_changed_text_replaces_the_document(tmp_path: Path) -> None:
 def test_prune_deletes_what_the_input_no_longer_has(tmp_path: Path) -> None:
     index_corpus(documents("one", "two", "three"), HashEncoder(), tmp_path / "i")
     summary = index_corpus(
-        documents("two", first=1), HashEncoder(), tmp_path / "i", options=IndexOptions(prune=True)
+        documents("two", first=1),
+        HashEncoder(),
+        tmp_path / "i",
+        options=IndexOptions(prune=True, prune_limit=67),
     )
     assert (summary.deleted, summary.unchanged, summary.documents) == (2, 1, 1)
     assert ids(tmp_path / "i") == ["d1"]
