@@ -133,7 +133,7 @@ class Watch:
 
     Attributes:
         bad: takes the bad records, those of the reader too: stops at the first, or goes on.
-        on_progress: called with the number of documents read so far.
+        on_progress: called with the number of documents that are encoded, or were there, so far.
         uninterrupted: gives a context in which no signal may raise.
         clock: seconds; only differences count.
         fs: where to write.
@@ -355,6 +355,7 @@ class _Run:
         self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
         self._summary = IndexSummary()
         self._read = 0
+        self._done = 0  # encoded, or found to be there
         self._began: float | None = None  # to encode
         self._committed_at = 0.0
 
@@ -369,7 +370,7 @@ class _Run:
             self._read += len(batch)
             if len(self._pending) >= self._window_size or self._pending_bytes >= WINDOW_BYTES:
                 self._encode_pending()
-            self._watch.on_progress(self._read)
+            self._watch.on_progress(self._done)
         self._encode_pending()
 
     def finish(self) -> IndexSummary:
@@ -438,6 +439,7 @@ class _Run:
             return
         if stored.outcome is Outcome.UNSEEN:
             self._summary.truncated += stored.document.truncated
+            self._done += 1
             self._writer.mark(stored, Outcome.UNCHANGED)
             found[item.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
 
@@ -463,6 +465,8 @@ class _Run:
                 with self._watch.uninterrupted():
                     window.fill(rows, encoded)
                     self._summary.encoded += len(rows)
+                    self._done += len(rows)
+                self._watch.on_progress(self._done)
                 if self._is_time_to_commit():
                     self.commit()
         with self._watch.uninterrupted():
@@ -478,6 +482,7 @@ class _Run:
                 truncated = np.array([item.found.document.truncated])
                 kept = Encoded(self._writer.vector(item.found), truncated)
                 window.fill(np.array([row], dtype=np.int64), kept)
+                self._done += 1
 
     def _put_ready(self) -> list[_Pending]:
         """Put what is encoded; return what is not put, since the model cannot read it whole."""

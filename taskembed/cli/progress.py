@@ -40,6 +40,7 @@ def _lines(unit: str) -> Callable[[int], None]:
         now = time.monotonic()
         if now - last >= LINE_EVERY_SECONDS:
             last = now
-            message(f"{count:,} {unit}, {count / (now - started):,.0f} a second")
+            rate = count / (now - started)
+            message(f"{time.strftime('%H:%M:%S')} {count:,} {unit}, {rate:,.1f} a second")
 
     return update

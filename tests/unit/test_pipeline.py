@@ -250,6 +250,20 @@ def test_changes_are_right_when_a_commit_falls_between_two_slices(tmp_path: Path
     }
 
 
+def test_progress_is_what_was_encoded_or_was_there(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(SLICE * 3)]
+    seen: list[int] = []
+    index_corpus(
+        documents(*texts), HashEncoder(), tmp_path / "i", watch=Watch(on_progress=seen.append)
+    )
+    assert seen == [0, SLICE, SLICE * 2, SLICE * 3]  # read; then slice by slice
+    del seen[:]
+    index_corpus(
+        documents(*texts), HashEncoder(), tmp_path / "i", watch=Watch(on_progress=seen.append)
+    )
+    assert seen == [SLICE * 3]
+
+
 def test_no_more_than_commit_every_documents_are_lost(tmp_path: Path) -> None:
     most: list[int] = []
 
