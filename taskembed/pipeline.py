@@ -22,6 +22,7 @@ from taskembed.errors import (
     BadVectorError,
     NotFoundError,
     TaskembedError,
+    UsageError,
 )
 from taskembed.fs import Fs
 from taskembed.guard import require_good_vectors, require_same_space
@@ -209,14 +210,22 @@ def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
 
 
 def delete_documents(
-    folder: str | Path, doc_ids: Sequence[str], *, wait_seconds: float = 0
+    folder: str | Path,
+    doc_ids: Sequence[str],
+    *,
+    wait_seconds: float = 0,
+    uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[int, list[str]]:
     """Delete documents by id; return how many were deleted, and the ids that are not there.
 
     Raises:
         NotFoundError: there is no index.
+        UsageError: an id is no text that an index can hold.
     """
     path = Path(folder)
+    for doc_id in doc_ids:
+        if any("\ud800" <= character <= "\udfff" for character in doc_id):
+            raise UsageError(f"the id {doc_id!r} is not UTF-8, so no index has it")
     if not path.exists():
         raise NotFoundError(f"no index at {path}", hint="check --index")
     with open_writer(path, wait_seconds=wait_seconds) as store:
@@ -224,8 +233,9 @@ def delete_documents(
             raise NotFoundError(f"no index at {path}", hint="check --index")
         writer = IndexWriter(store, Contents.of(path, store.snapshot), rebuilding=False)
         try:
-            deleted = writer.delete(doc_ids)
-            writer.commit({})
+            with uninterrupted():
+                deleted = writer.delete(doc_ids)
+                writer.commit({})
         finally:
             writer.close()
     there = set(deleted)

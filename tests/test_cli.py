@@ -380,6 +380,24 @@ def test_a_model_that_is_not_here_is_refused_offline(run: Run, corpus: Path, fol
 # delete
 
 
+def test_an_id_that_is_not_utf8_is_a_usage_error(run: Run, indexed: Path) -> None:
+    done = run("delete", "\udcff", "--index", indexed)
+    assert done.code == 2
+    assert "the id '\\udcff' is not UTF-8, so no index has it" in done.err
+
+
+def test_waiting_for_the_lock_can_be_stopped(indexed: Path) -> None:
+    from taskembed.commit import open_writer
+
+    with (
+        open_writer(indexed),
+        start("delete", "moon", "--index", indexed, "--wait", "60", cache=indexed) as process,
+    ):
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+
+
 def test_documents_are_deleted_by_id(run: Run, indexed: Path) -> None:
     done = run("delete", "moon", "sun", "--index", indexed)
     assert (done.code, done.out) == (1, "1 deleted\n")

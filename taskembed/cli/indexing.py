@@ -524,8 +524,10 @@ def delete(
 
         deleted, missing = plan_delete(index_folder, doc_ids)
     else:
-        with Stopper() as stopper, stopper.uninterrupted():
-            deleted, missing = delete_documents(index_folder, doc_ids, wait_seconds=wait)
+        with Stopper() as stopper:
+            deleted, missing = delete_documents(
+                index_folder, doc_ids, wait_seconds=wait, uninterrupted=stopper.uninterrupted
+            )
     if as_json:
         write(json_text({"deleted": deleted, "missing": missing}) + "\n")
     elif not quiet:
