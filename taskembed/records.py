@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_RECORD_BYTES = 64 * 2**20
 ZSTD_READ_BYTES = 2048  # may become 32,000 times as many, which are in memory at once
-PARQUET_ROWS = 1024  # are in memory at once
+PARQUET_ROWS = 64  # are in memory at once
 SHOWN_CHARACTERS = 200  # of a record that is too large
 
 _FORMATS = {
@@ -45,6 +46,7 @@ _FORMATS = {
     ".tsv": "tsv",
 }
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")  # may be more than 64 bits
 _BOM = b"\xef\xbb\xbf"
 
 Record = Mapping[str, object]
@@ -145,10 +147,13 @@ def read_records(
         BadInputError: the file is not what its name says, or is damaged.
         StorageError: it cannot be read.
     """
+    max_record_bytes = min(max_record_bytes, sys.maxsize - 8)  # what readline takes
     if item.format == "jsonl":
         yield from _jsonl_records(item, on_bad, max_record_bytes)
     elif item.format == "parquet":
-        yield from _parquet_records(item)
+        yield from _parquet_records(item, on_bad, max_record_bytes)
+    elif item.format == "tsv":
+        yield from _tsv_records(item, on_bad, max_record_bytes)
     else:
         yield from _csv_records(item, on_bad, max_record_bytes)
 
@@ -162,10 +167,30 @@ def _jsonl_records(
         except orjson.JSONDecodeError as error:
             on_bad(BadRecordError(source, _json_reason(error, line), raw=as_text(line)))
             continue
-        if isinstance(record, dict):
+        if _LONG_NUMBER.search(line) and (reason := _wide_integer(line)):
+            on_bad(BadRecordError(source, reason, raw=as_text(line)))
+        elif isinstance(record, dict):
             yield source, record, line
         else:
             on_bad(BadRecordError(source, "it is not a JSON object", raw=as_text(line)))
+
+
+def _wide_integer(line: bytes) -> str | None:
+    """Return what is wrong with a line that has a whole number which orjson makes a float of."""
+    import json
+
+    def exact(digits: str) -> int:
+        if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:  # noqa: PLR2004  # of 2**64
+            raise ValueError(f"the number {digits[:40]} has more than 64 bits; write it as text")
+        return int(digits)
+
+    try:
+        json.loads(line, parse_int=exact)
+    except RecursionError:
+        return "it has a long number, and is nested too deep to read it exactly"
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _json_reason(error: orjson.JSONDecodeError, line: bytes) -> str:
@@ -206,17 +231,13 @@ def _csv_records(
 ) -> Iterator[tuple[str, Record, bytes | None]]:
     # The standard library rather than pyarrow: that guesses types, and "007" would become 7.
     csv.field_size_limit(min(max_record_bytes, sys.maxsize))
-    delimiter = "\t" if item.format == "tsv" else ","
     line_number = 0
     with _opened(item) as stream, _reading(item, lambda: line_number):
-        text = io.TextIOWrapper(cast("io.BufferedReader", stream), "utf-8-sig", newline="")
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
-        header = next(rows, None)
-        if header is None:
-            return
-        if len(set(header)) < len(header):
-            raise BadInputError(f"{item.name}:1: a column stands twice in the header")
+        lines = _CsvLines(item.name, stream, max_record_bytes)
+        rows = csv.reader(lines, strict=True)
+        header: list[str] | None = None
         while True:
+            lines.left = max_record_bytes
             try:
                 row = next(rows, None)
             except csv.Error as error:
@@ -225,14 +246,90 @@ def _csv_records(
             if row is None:
                 break
             source = f"{item.name}:{line_number}"
-            if len(row) == len(header):
+            if header is None:
+                header = _header(row, source)
+            elif len(row) == len(header):
                 yield source, dict(zip(header, row, strict=True)), None
             elif row:
-                reason = f"it has {len(row)} cells, and the header has {len(header)}"
-                on_bad(BadRecordError(source, reason, raw=delimiter.join(row)))
+                on_bad(_other_width(row, header, source, ","))
 
 
-def _parquet_records(item: Input) -> Iterator[tuple[str, Record, bytes | None]]:
+def _tsv_records(
+    item: Input, on_bad: OnBad, max_record_bytes: int
+) -> Iterator[tuple[str, Record, bytes | None]]:
+    """Yield the rows of a file where a tab parts cells and a quote is a character as any other."""
+    header: list[str] | None = None
+    for source, line in read_lines(item, on_bad, max_record_bytes):
+        try:
+            row = line.decode().split("\t")
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8 at byte {error.start + 1}"
+            on_bad(BadRecordError(source, reason, raw=as_text(line)))
+            continue
+        if header is None:
+            header = _header(row, source)
+        elif len(row) == len(header):
+            yield source, dict(zip(header, row, strict=True)), line
+        else:
+            on_bad(_other_width(row, header, source, "\t"))
+
+
+def _header(row: list[str], source: str) -> list[str]:
+    if len(set(row)) < len(row):
+        raise BadInputError(f"{source}: a column stands twice in the header")
+    return row
+
+
+def _other_width(row: list[str], header: list[str], source: str, delimiter: str) -> BadRecordError:
+    reason = f"it has {len(row)} cells, and the header has {len(header)}"
+    return BadRecordError(source, reason, raw=delimiter.join(row))
+
+
+class _CsvLines:
+    """Lines for csv.reader; no more than `left` bytes until it is set anew, once a record."""
+
+    def __init__(self, name: str, stream: BinaryIO, limit: int) -> None:
+        self.left = self._limit = limit
+        self._name = name
+        self._stream = stream
+        self._number = 0
+        self._pieces: list[str] = []  # of one line, last first
+
+    def __iter__(self) -> _CsvLines:
+        return self
+
+    def __next__(self) -> str:
+        if not self._pieces:
+            self._read()
+        piece = self._pieces.pop()
+        self.left -= len(piece.encode())
+        if self.left < -2:  # noqa: PLR2004  # the line's end
+            self._refuse()
+        return piece
+
+    def _read(self) -> None:
+        line = self._stream.readline(self._limit + 3)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        if len(line) > self._limit + 2:
+            self._refuse()
+        text = line.decode("utf-8-sig" if self._number == 1 else "utf-8")
+        # a lone carriage return ends a row too, as in files of old spreadsheets
+        pieces = re.split(r"(?<=\r)(?!\n)", text)
+        self._pieces = [piece for piece in reversed(pieces) if piece] or [""]
+
+    def _refuse(self) -> None:
+        raise BadInputError(
+            f"{self._name}:{self._number}: the record is larger than {self._limit:,} bytes "
+            "(--max-record-bytes)",
+            hint="look for a quote that is never closed",
+        )
+
+
+def _parquet_records(
+    item: Input, on_bad: OnBad, max_record_bytes: int
+) -> Iterator[tuple[str, Record, bytes | None]]:
     import pyarrow as pa  # 0.1 s
     import pyarrow.parquet as pq
 
@@ -241,9 +338,18 @@ def _parquet_records(item: Input) -> Iterator[tuple[str, Record, bytes | None]]:
         source = io.BytesIO(sys.stdin.buffer.read()) if item.path is None else item.path
         with pq.ParquetFile(source) as file:
             for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                for record in _in_microseconds(batch).to_pylist():
+                moments = _in_microseconds(batch)
+                for row in range(moments.num_rows):
+                    one = moments.slice(row, 1)
+                    # measured in Arrow's buffers: as Python's objects it takes many times as much
+                    if one.nbytes > max_record_bytes:
+                        number += 1
+                        reason = f"the record is larger than {max_record_bytes:,} bytes"
+                        on_bad(BadRecordError(f"{item.name}:row {number}", reason, raw=""))
+                        continue
+                    record = _plain(one.to_pylist()[0])
                     number += 1
-                    yield f"{item.name}:row {number}", _plain(record), None
+                    yield f"{item.name}:row {number}", record, None
     except OSError as error:
         if error.errno:
             raise from_os_error(error, item.name) from error

@@ -233,8 +233,8 @@ def test_a_row_of_another_width_is_a_bad_record(tmp_path: Path) -> None:
         (b'id,text\na,"b\n', ":2: unexpected end of data"),
         (
             b"id,text\na,\xff\n",
-            ": it cannot be read after record 0: 'utf-8' codec can't decode byte 0xff"
-            " in position 10: invalid start byte",
+            ": it cannot be read after record 1: 'utf-8' codec can't decode byte 0xff"
+            " in position 2: invalid start byte",
         ),
     ],
 )
