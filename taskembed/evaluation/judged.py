@@ -296,7 +296,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
 
 def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield the position and the cells of each line of a file with columns: tabs, or any space."""
-    item = Input(path, "tsv", "gzip" if path.suffix == ".gz" else None)
+    item = Input(path, "tsv", {".gz": "gzip", ".zst": "zstd"}.get(path.suffix))
     if not path.exists():
         raise NotFoundError(f"no such file: {path}", hint="check the path")
     for position, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
