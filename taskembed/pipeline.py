@@ -255,7 +255,13 @@ def search_index(
     Raises:
         SpaceMismatchError: the encoder's vectors live in another space than the index's.
         BadVectorError: a query's vector cannot be compared.
+        TypeError: queries is one string, whose characters would each be a query.
+        ValueError: k is below 1.
     """
+    if isinstance(queries, str):
+        raise TypeError(f"queries is a list of texts: [{queries!r}] for one query")
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be at least 1")
     require_same_space(index.space, encoder.space, hint=SEARCH_HINT)
     if not queries:
         return []

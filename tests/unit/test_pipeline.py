@@ -342,3 +342,16 @@ def test_scores_are_the_cosines(tmp_path: Path) -> None:
         hits = search_index(["apple"], encoder, index)[0]
     assert {hit.doc_id: hit.score for hit in hits} == pytest.approx(expected, abs=1e-6)
     assert [hit.rank for hit in hits] == [1, 2, 3]
+
+
+def test_one_string_is_no_list_of_queries(tmp_path: Path) -> None:
+    index_corpus(documents("one"), HashEncoder(), tmp_path / "ix")
+    with Index.open(tmp_path / "ix") as index, pytest.raises(TypeError, match="list of texts"):
+        search_index("hello", HashEncoder(), index)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_fewer_than_one_hit_cannot_be_asked_for(tmp_path: Path, k: int) -> None:
+    index_corpus(documents("one"), HashEncoder(), tmp_path / "ix")
+    with Index.open(tmp_path / "ix") as index, pytest.raises(ValueError, match="at least 1"):
+        search_index(["hello"], HashEncoder(), index, k=k)
