@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--unseen", action="store_true", help="also among unseen documents")
     options = parser.parse_args()
     done = read(options.out)
-    tasks = [Task.parse(name) for name in options.tasks.split(",")]
+    tasks = [Task(name) for name in options.tasks.split(",")]
     for task in tasks:
         names = SETS[task]
         seen = (name + UNSEEN for name in names if name in SEEN)
@@ -108,7 +108,7 @@ def read(path: Path) -> dict[tuple[Task, str, str], Measured]:
         row = json.loads(line)
         units = np.asarray(row["units"])
         measured = Measured(row["main"], row["values"], [""] * len(units), units, {})
-        found[Task.parse(row["task"]), row["set"], row["way"]] = measured
+        found[Task(row["task"]), row["set"], row["way"]] = measured
     return found
 
 

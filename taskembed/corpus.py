@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from taskembed.arguments import require_text
 from taskembed.errors import BadInputError, BadRecordError, UsageError, from_os_error
 from taskembed.records import (
     DEFAULT_MAX_RECORD_BYTES,
@@ -44,21 +46,58 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is embedded and stored.
+    """What is embedded and stored: Document("moon", "The Moon orbits the Earth.").
 
     Attributes:
         doc_id: its name in the index; no two documents of an index have the same.
         text: what is embedded.
-        metadata: its other fields, which come back with the hits.
+        metadata: its other fields, which come back with the hits: what JSON can hold. Dates, UUIDs
+            and enums come back as texts, numbers of numpy as Python's, NaN as None.
         source: where it stood: "corpus.jsonl:17".
         id_is_made: whether the record had no id, so that `doc_id` is the sha256 of the text.
+
+    Raises:
+        TypeError: the id or the text is no text, or the metadata no mapping.
     """
 
     doc_id: str
     text: str
-    metadata: Mapping[str, object]
+    metadata: Mapping[str, object] = field(default_factory=dict)
     source: str = field(default="", compare=False)
     id_is_made: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Subtle: what a text holds is checked by `require_storable`, where it enters an index. An
+        # index may have been made by somebody else, and its documents can still be looked at.
+        doc_id: object = self.doc_id
+        text: object = self.text
+        metadata: object = self.metadata
+        if not isinstance(doc_id, str):
+            shown = reprlib.repr(doc_id)
+            raise TypeError(f"the id of a document is {shown}; it must be a text: {str(doc_id)!r}")
+        if not isinstance(text, str):
+            raise TypeError(f"the text of document {doc_id!r} is no text but {type(text).__name__}")
+        if not isinstance(metadata, Mapping):
+            kind = type(metadata).__name__
+            raise TypeError(f"the metadata of document {doc_id!r} is no mapping but {kind}")
+
+    @property
+    def where(self) -> str:
+        """What a message calls it: by its place, if it has one."""
+        return self.source or f"document {self.doc_id!r}"
+
+
+def require_storable(document: object) -> None:
+    """Return when an index can hold a document.
+
+    Raises:
+        TypeError: it is no `Document`.
+        ValueError: its id or its text cannot be stored.
+    """
+    if not isinstance(document, Document):
+        raise TypeError(f"documents are taskembed.Document, not {type(document).__name__}")
+    require_text(document.text, "the text")
+    check_id(document.doc_id, "the id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +287,7 @@ def _tsv_queries(item: Input) -> Iterator[Query]:
         if not tab or not query_id.strip():
             raise BadRecordError(source, "it is not an id, a tab and a text", raw=as_text(line))
         try:
-            _check_id(query_id.strip(), "the id")
+            check_id(query_id.strip(), "the id")
         except ValueError as error:
             raise BadRecordError(source, str(error), raw=as_text(line)) from error
         yield _query(query_id.strip(), text.strip(), source)
@@ -316,11 +355,17 @@ def _id(value: object, name: str) -> str | None:
         return str(value)
     if not isinstance(value, str):
         raise ValueError(f'the id in "{name}" is neither a text nor a whole number')
-    _check_id(value, f'the id in "{name}"')
+    check_id(value, f'the id in "{name}"')
     return value
 
 
-def _check_id(value: str, what: str) -> None:
+def check_id(value: str, what: str) -> None:
+    """Return when a text can be an id, of a document or a query.
+
+    Raises:
+        ValueError: it cannot; the message begins with `what`.
+    """
+    require_text(value, what)
     if not value:
         raise ValueError(f"{what} is empty")
     if _CONTROL.search(value):

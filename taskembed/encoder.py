@@ -13,12 +13,14 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taskembed import __version__
 from taskembed.adapters import AdapterFiles, find_adapter
+from taskembed.arguments import require_positive, require_texts
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.layout import brings_own_model, is_understood
@@ -27,7 +29,7 @@ from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import Engine, EngineSettings, ModelSource, Runtime
 from taskembed.shortening import choose_truncation, shorten
 from taskembed.space import EmbeddingSpace, PromptType, Task
-from taskembed.template import DEFAULT_TEMPLATE
+from taskembed.template import DEFAULT_TEMPLATE, Template
 from taskembed.tokens import PromptTokenizer, Tokens, batches, load_tokenizer
 from taskembed.vectors import Encoded, Flags, FloatRows, Rows, gathered
 
@@ -59,17 +61,28 @@ class TextEncoder:
             return {}
         return {"engine": engine.name, "precision": engine.precision, "taskembed": __version__}
 
-    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Return unit vectors, float32[n, dim], and which texts were cut; row i is of texts[i]."""
+    def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
+        """Return unit vectors, float32[n, dim], and which texts were cut; row i is of texts[i].
+
+        Args:
+            texts: without prompts: that of their side is put before them.
+            prompt_type: the side: "query" or "document".
+
+        Raises:
+            TypeError: texts is one text, or one of them is none.
+            ValueError: a text is not UTF-8, or there is no such side.
+        """
+        texts = require_texts(texts, "texts")
         return gathered(self.encode_slices(texts, prompt_type), len(texts), self._space.dim)
 
     def encode_slices(
-        self, texts: Sequence[str], prompt_type: PromptType
+        self, texts: Sequence[str], prompt_type: PromptType | str
     ) -> Iterator[tuple[Rows, Encoded]]:
         """Yield each batch of the engine as it is done: its texts' numbers, and what they became.
 
         The longest texts come first. A batch is a few texts, so that little is lost between two.
         """
+        texts, prompt_type = require_texts(texts, "texts"), PromptType(prompt_type)
         truncated = np.zeros(len(texts), dtype=np.bool_)
         items = _tokenized_ahead(texts, self.tokenizer(prompt_type), truncated)
         engine = self._parts.runtime(prompt_type).engine
@@ -86,8 +99,9 @@ class TextEncoder:
             unit: FloatRows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return unit
 
-    def tokenizer(self, prompt_type: PromptType) -> PromptTokenizer:
+    def tokenizer(self, prompt_type: PromptType | str) -> PromptTokenizer:
         """Return the tokenizer of a side, with its prompt."""
+        prompt_type = PromptType(prompt_type)
         if prompt_type not in self._tokenizers:
             self._tokenizers[prompt_type] = PromptTokenizer(
                 load_tokenizer(self._parts.runtime(prompt_type).compiled.tokenizer_json),
@@ -121,8 +135,8 @@ def _tokenized_ahead(
 
 
 def load_encoder(  # noqa: PLR0913  # all but the first two are optional and named
-    model: str | None = None,
-    task: Task = Task.RETRIEVAL,
+    model: str | Path | None = None,
+    task: Task | str = Task.RETRIEVAL,
     *,
     revision: str | None = None,
     stated: Stated | None = None,
@@ -136,7 +150,7 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     Args:
         model: "minilm", a folder, a Hugging Face id, or a hosted model's; None for the base of the
             stated adapter, or "minilm".
-        task: what the vectors are for.
+        task: what the vectors are for; a name will do: "retrieval".
         revision: a branch, tag or commit of a Hugging Face repository.
         stated: prompts, an instruction, an adapter, a family, instead of the known ones.
         dim: numbers in a vector, when they are to be fewer than the model's own.
@@ -146,8 +160,13 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
 
     Raises:
         ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
-        UsageError: what is stated does not fit the model.
+        UsageError: what is stated does not fit the model, or the template has no field.
+        ValueError: there is no such task, or `dim` is below 1.
     """
+    task = Task(task)
+    model = str(model) if model is not None else None
+    dim = require_positive(dim, "dim") if dim is not None else None
+    template = str(Template.parse(template))
     settings = settings or EngineSettings()
     family = find_family(model) if model else None
     if settings.api_base is not None or (family and family.hosted):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from taskembed import __version__
+from taskembed.arguments import require_texts
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import EngineSettings
@@ -42,22 +43,26 @@ class HostedEncoder:
         self.space = space
         self.made_by = {"engine": self._wire.host, "precision": "", "taskembed": __version__}
 
-    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+    def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
         """Return unit vectors, float32[n, dim]; no text is known to be cut: servers do not say.
 
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
+            TypeError: texts is one text, or one of them is none.
+            ValueError: a text is not UTF-8, or there is no such side.
         """
+        texts = require_texts(texts, "texts")
         return gathered(self.encode_slices(texts, prompt_type), len(texts), self.space.dim)
 
     def encode_slices(
-        self, texts: Sequence[str], prompt_type: PromptType
+        self, texts: Sequence[str], prompt_type: PromptType | str
     ) -> Iterator[tuple[Rows, Encoded]]:
         """Yield the answers to a few requests at a time: what fails later was not paid for in vain.
 
         Raises:
             ModelUnavailableError: as `encode`.
         """
+        texts, prompt_type = require_texts(texts, "texts"), PromptType(prompt_type)
         prompt = self.space.prompt(prompt_type)
         asks = (
             self._asked(some, prompt_type)

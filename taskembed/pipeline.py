@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from math import ceil
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from taskembed.arguments import is_utf8, require_positive, require_text, require_texts
 from taskembed.commit import open_writer
-from taskembed.corpus import Document, RejectFile
+from taskembed.corpus import Document, RejectFile, require_storable
 from taskembed.errors import (
     BadInputError,
     BadRecordError,
@@ -28,6 +29,7 @@ from taskembed.fs import Fs
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index import Contents, Hit, Index
 from taskembed.reading import Reading
+from taskembed.records import OnBad
 from taskembed.segments import StoredDocument, metadata_json
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, Floats, Rows
@@ -73,8 +75,8 @@ class Scorer(Protocol):
         """Return float32[n], 0 to 1: how well each text answers the query."""
 
 
-class OnDuplicate(Enum):
-    """What to do when one run has an id twice."""
+class OnDuplicate(StrEnum):
+    """What to do when one run has an id twice: the last stays, the first stays, it is an error."""
 
     LAST = "last"
     FIRST = "first"
@@ -94,6 +96,10 @@ class IndexOptions:
         fail_on_truncate: a document that the model cannot read whole is a bad record.
         wait_seconds: how long to wait for another writer.
         reading: how the input is read, for the index to remember; None to leave that as it is.
+
+    Raises:
+        ValueError: a number is out of its bounds, or `on_duplicate` is none of the three.
+        TypeError: `commit_every` is no whole number.
     """
 
     commit_every: int = COMMIT_EVERY
@@ -104,6 +110,15 @@ class IndexOptions:
     fail_on_truncate: bool = False
     wait_seconds: float = 0
     reading: Reading | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self.commit_every, "commit_every")
+        if not 0 <= self.prune_limit <= 100:  # noqa: PLR2004  # per cent
+            raise ValueError(f"prune_limit is {self.prune_limit}; it is per cent, 0 to 100")
+        if not self.wait_seconds >= 0:
+            raise ValueError(f"wait_seconds is {self.wait_seconds}; it must be at least 0")
+        # a name will do: "first"
+        object.__setattr__(self, "on_duplicate", OnDuplicate(self.on_duplicate))
 
 
 @dataclass
@@ -209,23 +224,44 @@ def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
     )
 
 
+def require_ids(doc_ids: Iterable[object]) -> list[str]:
+    """Return ids that an index may have.
+
+    Raises:
+        TypeError: it is one text, whose characters would each be an id; or an id is no text.
+        UsageError: an id is not UTF-8.
+    """
+    if not isinstance(doc_ids, str | bytes):
+        doc_ids = list(doc_ids)
+        for doc_id in doc_ids:
+            if isinstance(doc_id, str) and not is_utf8(doc_id):
+                raise UsageError(f"the id {doc_id!r} is not UTF-8, so no index has it")
+    return require_texts(doc_ids, "doc_ids")
+
+
 def delete_documents(
     folder: str | Path,
-    doc_ids: Sequence[str],
+    doc_ids: Iterable[str],
     *,
     wait_seconds: float = 0,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[int, list[str]]:
     """Delete documents by id; return how many were deleted, and the ids that are not there.
 
+    Args:
+        folder: the index.
+        doc_ids: which; one that is given twice is deleted once.
+        wait_seconds: how long to wait for another writer.
+        uninterrupted: gives a context in which no signal may raise.
+
     Raises:
         NotFoundError: there is no index.
-        UsageError: an id is no text that an index can hold.
+        UsageError: an id is not UTF-8.
+        IndexBusyError: another process is writing.
+        TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
     """
     path = Path(folder)
-    for doc_id in doc_ids:
-        if any("\ud800" <= character <= "\udfff" for character in doc_id):
-            raise UsageError(f"the id {doc_id!r} is not UTF-8, so no index has it")
+    doc_ids = require_ids(doc_ids)
     if not path.exists():
         raise NotFoundError(f"no index at {path}", hint="check --index")
     with open_writer(path, wait_seconds=wait_seconds) as store:
@@ -243,7 +279,7 @@ def delete_documents(
 
 
 def search_index(
-    queries: Sequence[str],
+    queries: Iterable[str],
     encoder: Encoder,
     index: Index,
     *,
@@ -252,16 +288,25 @@ def search_index(
 ) -> list[list[Hit]]:
     """Return the k best documents of each query, best first; equal scores by document id.
 
+    Args:
+        queries: texts, without a prompt.
+        encoder: of the index's space.
+        index: an open one.
+        k: how many documents; fewer when the index holds fewer.
+        min_score: only documents with at least that score; None for all.
+
+    Returns:
+        A list of hits for each query, in the order of the queries.
+
     Raises:
         SpaceMismatchError: the encoder's vectors live in another space than the index's.
         BadVectorError: a query's vector cannot be compared.
-        TypeError: queries is one string, whose characters would each be a query.
-        ValueError: k is below 1.
+        TypeError: queries is one text, whose characters would each be a query; or a query is no
+            text, or k no whole number.
+        ValueError: k is below 1, a query is not UTF-8, or the index is closed.
     """
-    if isinstance(queries, str):
-        raise TypeError(f"queries is a list of texts: [{queries!r}] for one query")
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1")
+    queries = require_texts(queries, "queries")
+    k = require_positive(k, "k")
     require_same_space(index.space, encoder.space, hint=SEARCH_HINT)
     if not queries:
         return []
@@ -277,9 +322,21 @@ def search_index(
 def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) -> list[Hit]:
     """Return the k best of the hits by a reranker's score; equal scores in the order of the hits.
 
+    Args:
+        query: the text, without a prompt.
+        hits: of that query; more of them than k.
+        reranker: what `load_reranker` gives, for example.
+        k: how many; fewer when there are fewer hits.
+
     Raises:
         BadVectorError: a score is not a number.
+        TypeError: the query is no text, or k no whole number.
+        ValueError: k is below 1.
     """
+    query = require_text(query, "query")
+    k = require_positive(k, "k")
+    if not hits:
+        return []
     scores = reranker.scores(query, [hit.text for hit in hits])
     if not np.isfinite(scores).all():
         raise BadVectorError(
@@ -303,11 +360,17 @@ SEARCH_HINT = (
 class _Pending:
     """A document that will be put, and what it takes the place of."""
 
-    doc_id: str
-    text: str
+    document: Document
     metadata: str  # JSON
-    source: str
     found: Found | None
+
+    @property
+    def doc_id(self) -> str:
+        return self.document.doc_id
+
+    @property
+    def text(self) -> str:
+        return self.document.text
 
     @property
     def needs_encoding(self) -> bool:
@@ -325,7 +388,8 @@ class _Pending:
         return sys.getsizeof(self.text) + sys.getsizeof(self.metadata)
 
     def __str__(self) -> str:
-        return f"{self.source}: document {self.doc_id!r}"
+        source = f"{self.document.source}: " if self.document.source else ""
+        return f"{source}document {self.doc_id!r}"
 
 
 class _Window:
@@ -377,7 +441,8 @@ class _Run:
 
     def read(self, documents: Iterable[Document]) -> None:
         """Bring every document into the index, or find that it is there."""
-        for batch in _batches(documents, min(LOOK_UP, self._window_size)):
+        readable = storable(documents, self._watch.bad)
+        for batch in _batches(readable, min(LOOK_UP, self._window_size)):
             found = self._writer.find([item.document.doc_id for item in batch])
             if not self._read:
                 self._require_ids(batch, found)
@@ -412,7 +477,7 @@ class _Run:
             self._committed_at = self._watch.clock()
         self._reject_truncated(too_long)
 
-    def _require_ids(self, batch: Sequence[_Read], found: Mapping[str, Found]) -> None:
+    def _require_ids(self, batch: Sequence[Storable], found: Mapping[str, Found]) -> None:
         """Refuse records without any id where those of the index had one: other fields, surely.
 
         Raises:
@@ -421,14 +486,14 @@ class _Run:
         ids_are_made = all(item.document.id_is_made for item in batch)
         if not ids_are_made or found or not len(self._writer) or self._writer.has_made_ids():
             return
-        first = batch[0].document.source
+        first = batch[0].document.where
         raise BadInputError(
             f"{first}: the records have no id, and the documents of the index have: "
             "each would be there twice",
             hint="--id-field NAME; or give another --index; nothing was changed",
         )
 
-    def _take(self, item: _Read, found: dict[str, Found]) -> None:
+    def _take(self, item: Storable, found: dict[str, Found]) -> None:
         document, doc_id = item.document, item.document.doc_id
         stored = found.get(doc_id)
         if doc_id in self._pending or (stored and stored.outcome is not Outcome.UNSEEN):
@@ -441,7 +506,7 @@ class _Run:
             self._forget(doc_id)
         self._summary.empty += not document.text
         self._summary.without_id += document.id_is_made
-        new = _Pending(doc_id, document.text, item.metadata, document.source, stored)
+        new = _Pending(document, item.metadata, stored)
         if stored and (stored.document.text, stored.document.metadata) == (new.text, new.metadata):
             self._leave(new, stored, found)
         else:
@@ -553,32 +618,46 @@ class _Run:
         self._summary.deleted = self._writer.prune()
         return True
 
-    def _reject(self, document: Document | _Pending, reason: str) -> None:
-        self._watch.bad(BadRecordError(document.source, reason, raw=document.text))
+    def _reject(self, document: Document, reason: str) -> None:
+        self._watch.bad(BadRecordError(document.where, reason, raw=document.text))
 
     def _reject_truncated(self, items: Sequence[_Pending]) -> None:
         limit = self._writer.space.max_length
         for item in items:
-            self._reject(item, f"the model reads {limit:,} tokens, and the text has more")
+            self._reject(item.document, f"the model reads {limit:,} tokens, and the text has more")
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """A document that was read, with its metadata as it will be stored."""
+class Storable:
+    """A document that an index can hold, with its metadata as it is stored."""
 
-    document: Document
-    metadata: str
+    document: Document  # without metadata: as objects they take several times the memory
+    metadata: str  # JSON
 
 
-def _batches(documents: Iterable[Document], size: int) -> Iterator[list[_Read]]:
-    """Yield documents, so many at once, or fewer large ones."""
-    batch: list[_Read] = []
-    size_bytes = 0
+def storable(documents: Iterable[Document], on_bad: OnBad) -> Iterator[Storable]:
+    """Yield the documents that an index can hold.
+
+    Raises:
+        TypeError: one is no `Document`.
+    """
     for document in documents:
-        metadata = metadata_json(document.metadata)
-        # what it was made from takes several times the memory
-        batch.append(_Read(replace(document, metadata={}), metadata))
-        size_bytes += sys.getsizeof(document.text) + sys.getsizeof(metadata)
+        try:
+            require_storable(document)
+            metadata = metadata_json(document.metadata)
+        except ValueError as error:
+            on_bad(BadRecordError(document.where, str(error), raw=document.text))
+        else:
+            yield Storable(replace(document, metadata={}), metadata)
+
+
+def _batches(documents: Iterable[Storable], size: int) -> Iterator[list[Storable]]:
+    """Yield documents, so many at once, or fewer large ones."""
+    batch: list[Storable] = []
+    size_bytes = 0
+    for item in documents:
+        batch.append(item)
+        size_bytes += sys.getsizeof(item.document.text) + sys.getsizeof(item.metadata)
         if len(batch) == size or size_bytes >= WINDOW_BYTES:
             yield batch
             batch, size_bytes = [], 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,12 @@ from taskembed.pipeline import (
     IndexOptions,
     IndexSummary,
     OnDuplicate,
+    Storable,
     Watch,
+    require_ids,
     require_prune_limit,
+    storable,
 )
-from taskembed.segments import metadata_json
 from taskembed.store import Snapshot, open_newest
 from taskembed.writer import Found, IndexWriter, Outcome
 
@@ -52,12 +54,14 @@ def plan_index(
         return plan.summed_up(documents, writer)
 
 
-def plan_delete(folder: Path, doc_ids: Sequence[str]) -> tuple[int, list[str]]:
+def plan_delete(folder: Path, doc_ids: Iterable[str]) -> tuple[int, list[str]]:
     """Return how many documents would be deleted, and the ids that are not there.
 
     Raises:
         NotFoundError: there is no index.
+        UsageError: an id is not UTF-8.
     """
+    doc_ids = require_ids(doc_ids)
     with _read_only(folder) as writer:
         there = set(writer.find(list(dict.fromkeys(doc_ids))))
     return len(there), [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in there]
@@ -74,11 +78,11 @@ class _Plan:
 
     def summed_up(self, documents: Iterable[Document], writer: IndexWriter | None) -> IndexSummary:
         summary, options = self._summary, self.options
-        iterator = iter(documents)
-        while batch := list(islice(iterator, LOOK_UP)):
-            found = writer.find([document.doc_id for document in batch]) if writer else {}
-            for document in batch:
-                self._take(document, found.get(document.doc_id), writer)
+        readable = storable(documents, self._watch.bad)
+        while batch := list(islice(readable, LOOK_UP)):
+            found = writer.find([item.document.doc_id for item in batch]) if writer else {}
+            for item in batch:
+                self._take(item, found.get(item.document.doc_id), writer)
         summary.added = len(self._new)
         summary.rejected = self._watch.bad.count
         if writer:
@@ -93,15 +97,16 @@ class _Plan:
             summary.documents = summary.added
         return summary
 
-    def _take(self, document: Document, stored: Found | None, writer: IndexWriter | None) -> None:
-        doc_id, summary = document.doc_id, self._summary
+    def _take(self, item: Storable, stored: Found | None, writer: IndexWriter | None) -> None:
+        document, summary = item.document, self._summary
+        doc_id = document.doc_id
         if doc_id in self._new or (stored and _outcome(stored) is not Outcome.UNSEEN):
             summary.duplicates += 1
             if self.options.on_duplicate is OnDuplicate.FIRST:
                 return
             if self.options.on_duplicate is OnDuplicate.ERROR:
                 reason = f"the id {doc_id!r} stands twice in the input"
-                self._watch.bad(BadRecordError(document.source, reason, raw=document.text))
+                self._watch.bad(BadRecordError(document.where, reason, raw=document.text))
                 return
         summary.empty += not document.text
         summary.without_id += document.id_is_made
@@ -109,9 +114,8 @@ class _Plan:
             summary.encoded += doc_id not in self._new
             self._new.add(doc_id)
             return
-        metadata = metadata_json(document.metadata)
         is_text_same = stored.document.text == document.text
-        is_same = is_text_same and stored.document.metadata == metadata
+        is_same = is_text_same and stored.document.metadata == item.metadata
         summary.encoded += not is_text_same
         summary.truncated += is_same and stored.document.truncated
         writer.mark(stored, Outcome.UNCHANGED if is_same else Outcome.UPDATED)

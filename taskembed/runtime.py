@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from platformdirs import user_cache_path
 
 from taskembed.adapters import AdapterFiles
+from taskembed.arguments import require_positive
 from taskembed.compiled import CompiledModel, MadeFrom, entry_path, read_entry, write_entry
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.modelfiles import ModelFiles
@@ -26,6 +27,10 @@ from taskembed.vectors import FloatRows
 
 if TYPE_CHECKING:
     from taskembed.loader import Loaded
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 class Engine(Protocol):
@@ -55,6 +60,9 @@ class EngineSettings:
             model, in place of its own server's.
         cache: the folder for compiled models; None for the user's.
         notify: told, once, what takes long and what is slower than it could be.
+
+    Raises:
+        ValueError: there is no such device or precision, or no thread.
     """
 
     device: str = "auto"
@@ -67,10 +75,20 @@ class EngineSettings:
     cache: Path | None = None
     notify: Callable[[str], None] = lambda _: None
 
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("device", self.device, DEVICES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+        if self.threads is not None:
+            require_positive(self.threads, "threads")
+
     @property
     def cache_folder(self) -> Path:
         """The folder for compiled models."""
-        return self.cache or user_cache_path("taskembed")
+        return Path(self.cache) if self.cache else user_cache_path("taskembed")
 
 
 class Kind(Enum):

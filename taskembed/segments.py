@@ -69,6 +69,7 @@ _LIMITS = {
 _MADE_IDS = """
 SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
 """
+_AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 _BYTES_PER_NUMBER = 4  # float32
 _ROWS_AT_ONCE = 65_536
@@ -489,8 +490,24 @@ def _segment_info(value: object) -> SegmentInfo:
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str:
-    """Return metadata as it is stored: the same fields and values always give the same text."""
-    return orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode()
+    """Return metadata as it is stored: the same fields and values always give the same text.
+
+    Raises:
+        ValueError: JSON cannot hold it; the message names the field.
+    """
+    try:
+        return orjson.dumps(dict(metadata), option=_AS_STORED).decode()
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"the metadata{_bad_field(metadata)} cannot be JSON: {error}") from error
+
+
+def _bad_field(metadata: Mapping[str, object]) -> str:
+    for name, value in metadata.items():
+        try:
+            orjson.dumps({name: value}, option=_AS_STORED)
+        except orjson.JSONEncodeError:
+            return f" field {name!r}"
+    return ""
 
 
 def require_listed(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> None:

@@ -7,11 +7,15 @@ every query must prove that it lives there.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from enum import Enum
+from enum import StrEnum
 
 
-class Task(Enum):
-    """What the vectors are for. The value is the name that is written and typed."""
+class Task(StrEnum):
+    """What the vectors are for; a name in the words of the field will do: Task("sts").
+
+    Raises:
+        ValueError: no task has that name.
+    """
 
     RETRIEVAL = "retrieval"
     SIMILARITY = "similarity"
@@ -20,17 +24,12 @@ class Task(Enum):
     CODE = "code"
 
     @classmethod
-    def parse(cls, name: str) -> Task:
-        """Return the task of that name in the words of the field: "sts" is Task.SIMILARITY.
-
-        Raises:
-            ValueError: no task has that name.
-        """
-        try:
-            return cls(_ALIASES.get(name.lower(), name.lower()))
-        except ValueError:
-            known = ", ".join(task.value for task in cls)
-            raise ValueError(f"{name!r} is not a task; the tasks are {known}") from None
+    def _missing_(cls, value: object) -> Task:
+        name = str(value).lower()
+        for task in cls:
+            if task.value == _ALIASES.get(name, name):
+                return task
+        raise ValueError(f"{value!r} is not a task; the tasks are {', '.join(cls)}")
 
 
 # whose two sides are alike
@@ -39,11 +38,19 @@ HOSTED = "hosted:"  # begins what stands for the digest of weights that nobody h
 _ALIASES = {"sts": "similarity", "text-matching": "similarity", "separation": "clustering"}
 
 
-class PromptType(Enum):
-    """Which side of a task a text stands on (MTEB's words)."""
+class PromptType(StrEnum):
+    """Which side of a task a text stands on (MTEB's words); "query" will do for PromptType.QUERY.
+
+    Raises:
+        ValueError: there is no such side.
+    """
 
     QUERY = "query"
     DOCUMENT = "document"
+
+    @classmethod
+    def _missing_(cls, value: object) -> PromptType:
+        raise ValueError(f"{value!r} is not a side of a task; the sides are {', '.join(cls)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +103,10 @@ class EmbeddingSpace:
         """Whether its model is behind a server."""
         return self.weights_digest.startswith(HOSTED)
 
-    def prompt(self, prompt_type: PromptType) -> str:
+    def prompt(self, prompt_type: PromptType | str) -> str:
         """Return what is put before a text of that side."""
-        return self.query_prompt if prompt_type is PromptType.QUERY else self.document_prompt
+        is_query = PromptType(prompt_type) is PromptType.QUERY
+        return self.query_prompt if is_query else self.document_prompt
 
     def differences(self, other: EmbeddingSpace) -> list[Difference]:
         """Return every field in which `other` is another space, in the order of the fields.
@@ -137,7 +145,7 @@ class EmbeddingSpace:
             expected = {"str": str, "Task": str, "int": int, "bool": bool}[type_name]
             if type(values[name]) is not expected:
                 raise ValueError(f"{name} of an embedding space is not a {type_name}")
-        return cls(**{**values, "task": Task.parse(values["task"])})
+        return cls(**{**values, "task": Task(values["task"])})
 
 
 _NAMES = frozenset({"model", "revision"})

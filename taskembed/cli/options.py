@@ -17,7 +17,7 @@ def parse_task(name: str | Task) -> Task:
     if isinstance(name, Task):
         return name
     try:
-        return Task.parse(name)
+        return Task(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -177,7 +177,7 @@ def parse_recipe(text: str) -> Recipe:
     )
     if not isinstance(table["task"], str):
         raise ValueError('"task" is not a text')
-    table["task"] = Task.parse(table["task"])
+    table["task"] = Task(table["task"])
     for key, kind in {"lora": Lora, "training": Training}.items():
         if key in table:
             table[key] = _filled(kind, table[key], key)

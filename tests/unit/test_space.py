@@ -23,12 +23,12 @@ from tests.fakes import SPACE
     ],
 )
 def test_a_task_has_the_names_that_the_field_has_for_it(name: str, task: Task) -> None:
-    assert Task.parse(name) is task
+    assert Task(name) is task
 
 
 def test_another_name_is_no_task() -> None:
     with pytest.raises(ValueError, match=r"^'search' is not a task; the tasks are retrieval, "):
-        Task.parse("search")
+        Task("search")
 
 
 def test_a_space_has_a_prompt_for_either_side() -> None:
