@@ -31,10 +31,20 @@ def require_text(text: object, what: str) -> str:
         TypeError: it is no text.
         ValueError: it is not UTF-8: it has half of a surrogate pair.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"{what} is {reprlib.repr(text)}; it must be a text")
+    text = require_string(text, what)
     if not is_utf8(text):
         raise ValueError(f"{what} is not UTF-8: {reprlib.repr(text)}")
+    return text
+
+
+def require_string(text: object, what: str) -> str:
+    """Return a text, whatever is in it.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is {reprlib.repr(text)}; it must be a text")
     return text
 
 

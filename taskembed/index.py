@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from taskembed.arguments import is_utf8, require_string
+from taskembed.corpus import Document
 from taskembed.errors import IndexDamagedError
 from taskembed.reading import Reading
 from taskembed.segments import (
@@ -197,6 +201,9 @@ class Index:
     Example:
         with Index.open("taskembed-index") as index:
             print(len(index), index.space.task)
+            print("moon" in index, index.get("moon"))
+            for document in index:
+                print(document.doc_id, document.text)
     """
 
     def __init__(
@@ -206,6 +213,7 @@ class Index:
         self.snapshot = snapshot
         self.contents = contents
         self._segments = segments
+        self._closed = False
 
     @classmethod
     def open(cls, folder: str | Path) -> Index:
@@ -248,9 +256,46 @@ class Index:
         return self.snapshot.generation
 
     def __len__(self) -> int:
+        """Return how many documents it has."""
         return sum(info.live_rows for info in self.contents.live.segments)
 
+    def __contains__(self, doc_id: str) -> bool:
+        """Say whether there is a document of that id; otherwise as `get`."""
+        return self.get(doc_id) is not None
+
+    def get(self, doc_id: str) -> Document | None:
+        """Return the document of an id; None when there is none.
+
+        Raises:
+            TypeError: the id is no text.
+            ValueError: the index is closed.
+            IndexDamagedError: what is stored cannot be read.
+        """
+        self._require_open()
+        if not is_utf8(require_string(doc_id, "doc_id")):
+            return None
+        for segment in reversed(self._segments):
+            for stored in segment.find([doc_id]):
+                return _as_document(stored)
+        return None
+
+    def __iter__(self) -> Iterator[Document]:
+        """Yield every document, in the order of their ids; a few are in memory at a time.
+
+        Raises:
+            ValueError: the index is closed, also in between.
+            IndexDamagedError: what is stored cannot be read.
+        """
+        self._require_open()
+        segments = [segment.documents_by_id() for segment in self._segments]
+        return map(_as_document, heapq.merge(*segments, key=attrgetter("doc_id")))
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"the index {self.folder} is closed")
+
     def __enter__(self) -> Index:
+        self._require_open()
         return self
 
     def __exit__(
@@ -262,12 +307,19 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; whatever is asked from then on is a ValueError."""
+        self._closed = True
         for segment in self._segments:
             segment.close()
 
     def load(self) -> None:
-        """Read and check all vectors now rather than at the first search."""
+        """Read and check all vectors now rather than at the first search.
+
+        Raises:
+            ValueError: the index is closed.
+            IndexDamagedError: a file is not what was written.
+        """
+        self._require_open()
         for segment in self._segments:
             segment.vectors()
 
@@ -280,6 +332,13 @@ class Index:
         Args:
             queries: float32[n, dim], unit length.
             k: how many; fewer when the index holds fewer.
+
+        Returns:
+            A list of hits for each query.
+
+        Raises:
+            ValueError: the index is closed.
+            IndexDamagedError: a file is not what was written.
         """
         self.load()
         candidates: list[list[tuple[float, StoredDocument]]] = [[] for _ in queries]
@@ -392,6 +451,10 @@ def _best(found: list[tuple[float, StoredDocument]], k: int) -> list[Hit]:
         Hit(rank, document.doc_id, score, document.text, _metadata(document))
         for rank, (score, document) in enumerate(ordered, start=1)
     ]
+
+
+def _as_document(stored: StoredDocument) -> Document:
+    return Document(stored.doc_id, stored.text, _metadata(stored))
 
 
 def _metadata(document: StoredDocument) -> Mapping[str, object]:

@@ -66,6 +66,8 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 64,
 }
+# without the index SQLite might sort all documents first, in memory
+_BY_ID = "SELECT * FROM documents INDEXED BY documents_doc_id ORDER BY doc_id"
 _MADE_IDS = """
 SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
 """
@@ -265,6 +267,24 @@ class Segment:
                 if not self._is_dead(document):
                     yield document
 
+    def documents_by_id(self) -> Iterator[StoredDocument]:
+        """Yield every document that was not deleted, in the order of their ids.
+
+        One is in memory at a time, however many there are.
+        """
+        count, last = 0, None
+        with self._translated():
+            for row in self._database.execute(_BY_ID):
+                document = _document(row)
+                if last is not None and document.doc_id <= last:
+                    raise ValueError(f"the id {document.doc_id!r} is not where it belongs")
+                last = document.doc_id
+                if not self._is_dead(document):
+                    count += 1
+                    yield document
+            if count != self.info.live_rows:
+                raise ValueError("a document of a vector is missing")
+
     def vectors(self) -> flat.Flat:
         """Return the vectors, read and checked at the first call, whichever thread makes it."""
         with self._reading:
@@ -273,8 +293,7 @@ class Segment:
     def _read_vectors(self) -> flat.Flat:
         if self._vectors is None:
             file = self._files[self.info.vectors_file]
-            if self._closed:
-                raise ValueError("the segment is closed")
+            self._require_open()
             # one that was checked whole is opened again: by the writer, for whom it stays
             stream = self._streams.pop(file.name, None) or self._reopened(file)
             with stream:
@@ -355,6 +374,7 @@ class Segment:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Damage behind a valid checksum is a hostile file: SQLite says so without crashing."""
+        self._require_open()
         try:
             yield
         except (
@@ -362,10 +382,15 @@ class Segment:
         ):  # what was asked for cannot be in any index: no fault of the file
             raise
         except (sqlite3.Error, ValueError) as error:
+            self._require_open()  # another thread may have closed it meanwhile
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
                 path = self._folder / self.info.documents_file
                 raise from_os_error(OSError(errno.EIO, ""), str(path)) from error
             raise self._damaged(self.info.documents_file, str(error)) from error
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"the index {self._folder} is closed")
 
     def _damaged(self, name: str, reason: str) -> Exception:
         return damaged(self._folder, Damage(name, reason))

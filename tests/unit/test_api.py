@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import sqlite3
+import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 
 from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
 from taskembed.encoder import load_encoder
-from taskembed.errors import BadRecordError, UsageError
+from taskembed.errors import BadRecordError, IndexDamagedError, UsageError
 from taskembed.index import Hit, Index
 from taskembed.pipeline import (
     IndexOptions,
@@ -271,11 +274,121 @@ def test_an_encoder_is_asked_for_in_words_that_are_known(
 
 def test_the_bundled_model_by_names(cache: Path) -> None:
     settings = EngineSettings(cache=cache, device="cpu", threads=1)
-    encoder = load_encoder("minilm", "sts", settings=settings)
-    assert encoder.space.task is Task.SIMILARITY
+    encoder = load_encoder("minilm", "retrieval", settings=settings)
+    assert encoder.space.task is Task.RETRIEVAL
     by_name = encoder.encode(["one", "two"], "query").vectors
     assert (by_name == encoder.encode(["one", "two"], PromptType.QUERY).vectors).all()
     with pytest.raises(TypeError, match="texts is a list of texts"):
         encoder.encode("one", PromptType.QUERY)
     with pytest.raises(ValueError, match="not a side of a task"):
         encoder.encode(["one"], "passage")
+
+
+# --- an index as a collection of documents -------------------------------------------------------
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """An index of several segments, with documents that were changed and deleted since."""
+    some = [Document(f"d{n * 7 % 40:02d}", f"text {n * 7 % 40}", {"n": n}) for n in range(40)]
+    options = IndexOptions(commit_every=10)
+    index_corpus(some, HashEncoder(), tmp_path / "i", options=options)
+    index_corpus(
+        [Document("d05", "changed"), Document("\u00e4", "x")], HashEncoder(), tmp_path / "i"
+    )
+    delete_documents(tmp_path / "i", ["d00", "d17", "d39"])
+    return tmp_path / "i"
+
+
+def test_the_documents_of_an_index_come_in_the_order_of_their_ids(several: Path) -> None:
+    names = [f"d{n:02d}" for n in range(40) if n not in {0, 17, 39}]
+    with Index.open(several) as index:
+        assert len(index.contents.live.segments) > 2
+        documents = list(index)
+        assert [document.doc_id for document in documents] == [*names, "\u00e4"]
+        assert len(index) == len(documents) == 38
+        by_id = {document.doc_id: document for document in index}
+    assert by_id["d05"] == Document("d05", "changed", {})
+    assert by_id["d06"] == Document("d06", "text 6", {"n": 18})  # 18 * 7 = 126 = 3 * 40 + 6
+    # what was read can be indexed again, and nothing changes
+    summary = index_corpus(documents, HashEncoder(), several)
+    assert (summary.unchanged, summary.documents) == (38, 38)
+
+
+def test_a_document_is_found_by_its_id(several: Path) -> None:
+    with Index.open(several) as index:
+        assert index.get("d05") == Document("d05", "changed", {})
+        assert index.get("d06") == Document("d06", "text 6", {"n": 18})
+        for absent in ("d00", "d17", "D05", "", "d05\0", "\udcff"):
+            assert index.get(absent) is None
+            assert absent not in index
+        assert "d05" in index
+        number: Any = 5
+        with pytest.raises(TypeError, match=r"^doc_id is 5; it must be a text$"):
+            index.get(number)
+        with pytest.raises(TypeError, match=r"^doc_id is 5; it must be a text$"):
+            _ = number in index
+
+
+def test_documents_are_read_one_after_another(tmp_path: Path) -> None:
+    index_corpus(
+        (Document(f"d{n}", f"{n} " + "x" * 100_000) for n in range(100)),
+        HashEncoder(),
+        tmp_path / "i",
+    )
+    with Index.open(tmp_path / "i") as index:
+        tracemalloc.start()
+        count = sum(len(document.text) > 100_000 for document in index)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert count == 100
+    assert most < 2_000_000
+
+
+def test_two_may_read_at_once(several: Path) -> None:
+    with Index.open(several) as index:
+        pairs = zip(index, index, strict=True)
+        assert all(one == other and one == index.get(one.doc_id) for one, other in pairs)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: [document.doc_id for document in index], range(8)))
+        assert found == [found[0]] * 8
+
+
+def test_a_closed_index_says_that_it_is_closed(several: Path) -> None:
+    query = HashEncoder().encode(["x"], PromptType.QUERY).vectors
+    asked: list[Callable[[Index], object]] = [
+        lambda index: index.get("d05"),
+        lambda index: "d05" in index,
+        list,
+        lambda index: index.load(),
+        lambda index: index.nearest(query, 3),
+        lambda index: search_index(["x"], HashEncoder(), index),
+        lambda index: index.__enter__(),
+    ]
+    for loaded in (True, False):
+        index = Index.open(several)
+        if loaded:
+            index.nearest(query, 3)
+        reading = iter(index)
+        next(reading)
+        index.close()
+        index.close()  # does nothing
+        with pytest.raises(ValueError, match=r"^the index .+ is closed$"):
+            next(reading)
+        for ask in asked:
+            with pytest.raises(ValueError, match=r"^the index .+ is closed$"):
+                ask(index)
+        assert len(index) == 38  # that is known without a file
+
+
+def test_a_hostile_order_of_ids_is_damage(several: Path) -> None:
+    with Index.open(several) as index:
+        segment = index._segments[0]
+        segment._database = sqlite3.connect(":memory:")
+        segment._database.executescript(
+            "CREATE TABLE documents (row, doc_id TEXT, text, metadata, truncated);"
+            "CREATE INDEX documents_doc_id ON documents (doc_id);"
+            "INSERT INTO documents VALUES (0, 'a', '', '{}', 0), (1, 'a', '', '{}', 0)"
+        )
+        with pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"):
+            list(index)
