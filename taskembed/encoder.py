@@ -1,4 +1,4 @@
-"""Texts to unit vectors of one space: the model's files, its prompts, an engine.
+"""Texts to vectors of one space: the model's files, its prompts, an engine.
 
     encoder = load_encoder("minilm", Task.RETRIEVAL)
     vectors, truncated = encoder.encode(["what is a comet?"], PromptType.QUERY)
@@ -13,8 +13,9 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from taskembed.arguments import require_positive, require_texts
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.layout import brings_own_model, is_understood
+from taskembed.metric import metric_of, require_metric
 from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import Engine, EngineSettings, ModelSource, Runtime
 from taskembed.shortening import choose_truncation, shorten
-from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.space import COSINE, EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE, Template
 from taskembed.tokens import PromptTokenizer, Tokens, batches, load_tokenizer
 from taskembed.vectors import Encoded, Flags, FloatRows, Rows, gathered
@@ -62,7 +64,9 @@ class TextEncoder:
         return {"engine": engine.name, "precision": engine.precision, "taskembed": __version__}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
-        """Return unit vectors, float32[n, dim], and which texts were cut; row i is of texts[i].
+        """Return float32[n, dim], and which texts were cut; row i is of texts[i].
+
+        The vectors have unit length, unless the space's metric is the inner product.
 
         Args:
             texts: without prompts: that of their side is put before them.
@@ -94,6 +98,8 @@ class TextEncoder:
         space = self._space
         if space.truncation != "none":
             vectors = shorten(vectors, space.dim, space.truncation, self._parts.files.folder)
+        if not space.normalize:
+            return np.ascontiguousarray(vectors, dtype=np.float32)
         # The reference computes in fp32: a model's own normalisation may have been in bf16.
         with np.errstate(invalid="ignore"):  # a vector without length becomes NaN: see guard.py
             unit: FloatRows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -184,10 +190,14 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         )
     model = model or _base(stated, settings)
     files, spec = _files_and_spec(model, task, revision, stated, settings)
+    metric = partial(metric_of, files.folder, known=spec.metric)
+    require_metric(files.name, metric(cut=False))  # before anything is compiled
     parts = _Parts(files, spec, settings, remote_code=settings.trust_remote_code)
     _require_end_token(spec, parts)
     facts = parts.facts
     shortened, method = choose_truncation(spec, files.folder, facts.dim, dim, force=force_dim)
+    compared = metric(cut=method != "none")
+    require_metric(files.name, compared)
     pooled = facts.prompt_in_pooling and spec.prompt_in_pooling
     space = EmbeddingSpace(
         model=files.name,
@@ -204,8 +214,8 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         max_length=facts.max_length,
         dim=shortened,
         truncation=method,
-        normalize=True,
-        metric="cosine",
+        normalize=compared == COSINE,
+        metric=compared,
         template=template,
     )
     return TextEncoder(space, parts)
@@ -240,6 +250,7 @@ def load_encoder_of(
         revision=files.revision,
         weights_digest=files.digest,
         adapter_digest=parts.adapter_digest,
+        **_metric_now(space, files),
     )
     if now == space:  # otherwise the guard refuses it: nothing need be compiled for that
         facts = parts.facts
@@ -251,6 +262,19 @@ def load_encoder_of(
             dim=facts.dim if space.truncation == "none" else space.dim,
         )
     return TextEncoder(now, parts)
+
+
+def _metric_now(space: EmbeddingSpace, files: ModelFiles) -> dict[str, Any]:
+    """Return the fields of the metric that a model has: an index may have been made without it.
+
+    That an index has the inner product may be its user's word, which the model cannot contradict.
+    """
+    family = find_family(space.model)
+    known = family.metric if family else ""
+    metric = metric_of(files.folder, known=known, cut=space.truncation != "none")
+    if metric == COSINE or space.metric != COSINE:
+        return {}
+    return {"normalize": False, "metric": metric}
 
 
 class _Parts:

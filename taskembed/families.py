@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from taskembed.errors import UsageError, from_os_error
-from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
+from taskembed.space import DOT, SYMMETRIC_TASKS, PromptType, Task
 
 INSTRUCTION = "{instruction}"  # its place in a template
 TRUNCATIONS = ("none", "slice", "layer-norm", "projection")
@@ -83,6 +83,7 @@ class Family:
     server: str = ""
     hosted_parameter: str = ""
     end_token: str = ""
+    metric: str = ""
     template: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
@@ -119,7 +120,10 @@ _REQUIRED: dict[str, type] = {
     "max_length": int,
     **dict.fromkeys(("models", "tasks"), dict),
 }
-_TEXTS = ("suffix", "truncation", "server", "hosted_parameter", "template", "end_token", "note")
+_TEXTS = (
+    *("suffix", "truncation", "server", "hosted_parameter", "template", "end_token"),
+    *("metric", "note"),
+)
 _OPTIONAL: dict[str, type] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(("commercial", "prompt_in_pooling", "remote_code"), bool),
@@ -211,7 +215,10 @@ def _reranker(raw: object, position: int) -> RerankerFamily:
     return RerankerFamily(**{**table, **lists})
 
 
-_OWN = ("suffix", "truncation", "truncated_dims", "prompt_in_pooling", "end_token", "template")
+_OWN = (
+    *("suffix", "truncation", "truncated_dims", "prompt_in_pooling", "end_token", "template"),
+    "metric",
+)
 
 
 def read_prompts_file(path: Path) -> PromptsFile:
@@ -265,6 +272,7 @@ def _make_sense(table: _Table, where: str) -> None:
         "truncation": table.get("truncation", "none") in TRUNCATIONS,
         "truncated_dims": all(type(dim) is int and dim > 0 for dim in dims) and (cut or not dims),
         "template": INSTRUCTION in table.get("template", INSTRUCTION),
+        "metric": table.get("metric", DOT) == DOT,
     }.items():
         if not right:
             raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')

@@ -1,4 +1,4 @@
-"""Exact search over unit vectors with FAISS: the one module that knows FAISS.
+"""Exact search by inner product with FAISS: the one module that knows FAISS.
 
 FAISS is used on bytes that we wrote, synced and checked ourselves: its own `write_index` returns
 normally with a truncated file when the disk is full (64 of 399 sizes measured), and its reader

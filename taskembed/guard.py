@@ -22,7 +22,8 @@ def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint:
     differences = stored.differences(offered)
     if not differences:
         return
-    lines = [f"  {_said(item)}" for item in differences]
+    # whether vectors have unit length follows from the metric
+    lines = [f"  {_said(item)}" for item in differences if item.field != "normalize"]
     why = "vectors of different spaces cannot be compared: their scores would mean nothing"
     raise SpaceMismatchError(
         "\n".join(["this is another embedding space than that of the index", *lines, f"  {why}"]),
@@ -42,6 +43,11 @@ def _said(difference: Difference) -> str:
         return (
             f"{what}: they differ from those that built this index "
             f"(sha256 {str(ours)[:12] or 'none'}, now {str(theirs)[:12] or 'none'})"
+        )
+    if name == "metric":
+        return (
+            f"metric: the index was made for {ours!r}, and the vectors of this model are compared "
+            f"by {theirs!r}: build it again with --recreate"
         )
     return f"{name}: the index has {ours!r}, not {theirs!r}"
 
@@ -64,7 +70,8 @@ def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Seq
         bad |= ~(np.abs(norms - 1) < NORM_TOLERANCE)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
+        right = "not 1" if space.normalize else "which is no number"
         raise BadVectorError(
-            f"{sources[row]}: the model gave a vector of length {norms[row]:.3g}, not 1",
+            f"{sources[row]}: the model gave a vector of length {norms[row]:.3g}, {right}",
             hint="try --precision fp32; nothing of this batch was indexed",
         )

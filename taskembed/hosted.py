@@ -18,11 +18,12 @@ import numpy as np
 from taskembed import __version__
 from taskembed.arguments import require_texts
 from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.guard import NORM_TOLERANCE
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import EngineSettings
 from taskembed.servers import AT_ONCE, OWN, SERVERS, Ask, Wire, portions
 from taskembed.shortening import choose_truncation, shorten
-from taskembed.space import HOSTED, EmbeddingSpace, PromptType, Task
+from taskembed.space import COSINE, HOSTED, EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE
 from taskembed.vectors import Encoded, FloatRows, Rows, gathered
 
@@ -44,7 +45,9 @@ class HostedEncoder:
         self.made_by = {"engine": self._wire.host, "precision": "", "taskembed": __version__}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
-        """Return unit vectors, float32[n, dim]; no text is known to be cut: servers do not say.
+        """Return float32[n, dim], as `TextEncoder` does.
+
+        No text is known to be cut: servers do not say.
 
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
@@ -71,6 +74,8 @@ class HostedEncoder:
         first = 0
         while group := list(islice(asks, AT_ONCE)):
             vectors = self._finished(np.concatenate(self._wire.send(group)))
+            if prompt_type is PromptType.DOCUMENT and not self.space.normalize:
+                self._require_lengths(vectors)
             rows = np.arange(first, first + len(vectors), dtype=np.int64)
             yield rows, Encoded(vectors, np.zeros(len(vectors), dtype=np.bool_))
             first += len(vectors)
@@ -88,9 +93,27 @@ class HostedEncoder:
         space = self.space
         if space.truncation not in {"none", "server"}:
             vectors = shorten(vectors.astype(np.float32), space.dim, space.truncation, Path())
+        if not space.normalize:
+            return np.ascontiguousarray(vectors, dtype=np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):  # the guard finds what is not finite
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors.astype(np.float32)
+
+    def _require_lengths(self, vectors: FloatRows) -> None:
+        """Refuse documents whose lengths a server has taken, which the scores need.
+
+        One vector alone may have unit length by chance.
+
+        Raises:
+            ModelUnavailableError: it has.
+        """
+        lengths = np.linalg.norm(vectors, axis=1)
+        if len(vectors) > 1 and bool((np.abs(lengths - 1) < NORM_TOLERANCE).all()):
+            raise ModelUnavailableError(
+                f"{self._wire.host} normalises the vectors of {self._model}, which are compared by "
+                "inner product at their own lengths",
+                hint="turn that off at the server, or leave out --api-base",
+            )
 
 
 def load_hosted(  # noqa: PLR0913  # as `load_encoder`
@@ -127,6 +150,7 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
     if full is None:
         full = wire.send([Ask(spec.model, ["how many numbers has a vector?"])])[0].shape[1]
     size, method = _size(spec, full, dim, force=force_dim)
+    metric = spec.metric or COSINE
     space = EmbeddingSpace(
         model=spec.model,
         revision="",
@@ -142,8 +166,8 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
         max_length=family.max_length if family else 0,
         dim=size,
         truncation=method,
-        normalize=True,
-        metric="cosine",
+        normalize=metric == COSINE,
+        metric=metric,
         template=template,
     )
     return HostedEncoder(space, settings.api_base)

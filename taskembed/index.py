@@ -52,7 +52,8 @@ class Hit:
     Attributes:
         rank: 1 for the best.
         doc_id: the document's id.
-        score: inner product of the unit vectors: the cosine, -1 to 1.
+        score: inner product of the two vectors: the cosine, -1 to 1, where the space's metric is
+            that; of any size where it is "dot".
         text: what was embedded, without the prompt.
         metadata: the document's other fields.
         rerank_score: the reranker's, 0 to 1, which then is what `rank` goes by; None without one.
@@ -330,7 +331,7 @@ class Index:
         lives in the space.
 
         Args:
-            queries: float32[n, dim], unit length.
+            queries: float32[n, dim], as the space has them.
             k: how many; fewer when the index holds fewer.
 
         Returns:

@@ -38,6 +38,11 @@ def is_understood(folder: Path) -> bool:
     return bool(_changed_files(folder))
 
 
+def module_types(folder: Path) -> list[str]:
+    """Return the classes that modules.json names, in their order."""
+    return [str(module.get("type", "")) for module in _modules(folder)]
+
+
 @contextlib.contextmanager
 def stock_view(folder: Path) -> Iterator[Path]:
     """Give a folder that loads without code of its own: the model's own when it already does."""

@@ -79,6 +79,7 @@ class ModelSpec:
         truncated_dims: to these sizes; any when empty.
         prompt_in_pooling: whether the prompt's tokens are pooled.
         end_token: the token that its tokenizer must put at the end; "" when any will do.
+        metric: "dot" when its vectors are compared as they are; "" when its files say how.
         licence: of the weights; "" when unknown.
         commercial: False when they are known not to be for commercial use.
         remote_code: whether it loads only with Python code of its own.
@@ -99,6 +100,7 @@ class ModelSpec:
     truncated_dims: tuple[int, ...]
     prompt_in_pooling: bool
     end_token: str
+    metric: str
     licence: str
     commercial: bool
     remote_code: bool
@@ -272,6 +274,7 @@ def _spec(
         truncated_dims=family.truncated_dims,
         prompt_in_pooling=family.prompt_in_pooling,
         end_token=family.end_token,
+        metric=family.metric,
         licence=family.licence,
         commercial=family.commercial,
         remote_code=family.remote_code,

@@ -1,7 +1,7 @@
 """Shorter vectors: which sizes a model was trained for, and how it is done.
 
 A slice of a vector means something only in a model that was trained for it (Matryoshka), and no
-slice has unit length: the caller normalises after it.
+slice has unit length: the caller normalises after it, where the space has vectors of unit length.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ class Task(StrEnum):
 
 # whose two sides are alike
 SYMMETRIC_TASKS = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
+COSINE, DOT = "cosine", "dot"  # of vectors of unit length; of vectors as the model makes them
 HOSTED = "hosted:"  # begins what stands for the digest of weights that nobody here can see
 _ALIASES = {"sts": "similarity", "text-matching": "similarity", "separation": "clustering"}
 
@@ -75,8 +76,8 @@ class EmbeddingSpace:
         max_length: tokens that the model reads of a text, special tokens included.
         dim: numbers in a vector.
         truncation: how the model's vector was cut to `dim`: "none", "slice", ...
-        normalize: whether vectors have unit length.
-        metric: "cosine".
+        normalize: whether vectors have unit length; they do where the metric is the cosine.
+        metric: "cosine", or "dot": the inner product of the model's vectors as they are.
         template: how a document's fields become its text: "{title?} {text}".
     """
 
@@ -145,6 +146,8 @@ class EmbeddingSpace:
             expected = {"str": str, "Task": str, "int": int, "bool": bool}[type_name]
             if type(values[name]) is not expected:
                 raise ValueError(f"{name} of an embedding space is not a {type_name}")
+        if (values["metric"], values["normalize"]) not in {(COSINE, True), (DOT, False)}:
+            raise ValueError(f"metric of an embedding space is not known: {values['metric']!r}")
         return cls(**{**values, "task": Task(values["task"])})
 
 

@@ -60,7 +60,8 @@ class HashEncoder:
         for row, text in enumerate(texts):
             words = text.lower().split()[: self.space.max_length]
             vectors[row] = sum((self._word(word) for word in words), start=self._word("") * 0.01)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        if self.space.normalize:
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         truncated = np.array([len(text.split()) > self.space.max_length for text in texts])
         return Encoded(vectors, truncated.astype(np.bool_))
 

@@ -16,6 +16,8 @@ from torch import nn
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertModel,
     EuroBertConfig,
     EuroBertModel,
     Gemma3TextConfig,
@@ -25,6 +27,8 @@ from transformers import (
     ModernBertConfig,
     ModernBertForSequenceClassification,
     ModernBertModel,
+    MPNetConfig,
+    MPNetModel,
     NomicBertConfig,
     NomicBertModel,
     PreTrainedTokenizerFast,
@@ -32,6 +36,8 @@ from transformers import (
     Qwen2Model,
     Qwen3ForCausalLM,
     Qwen3Model,
+    RobertaConfig,
+    RobertaModel,
     T5Config,
     T5EncoderModel,
     XLMRobertaConfig,
@@ -68,6 +74,48 @@ def save_modernbert(folder: Path, *, normalize: bool) -> Path:
         **SIZES,
     )
     return save(folder, ModernBertModel(config), fast, pooling="cls", normalize=normalize)
+
+
+def save_distilbert(folder: Path, *, pooling: str, normalize: bool = True) -> Path:
+    """Save a model as multi-qa-distilbert-* and TAS-B are."""
+    torch.manual_seed(14)
+    fast = tiny_models.wordpiece()
+    config = DistilBertConfig(
+        vocab_size=len(fast),
+        dim=HIDDEN,
+        n_layers=2,
+        n_heads=4,
+        hidden_dim=64,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+    )
+    model = DistilBertModel(config)
+    return save(folder, model, fast, pooling=pooling, max_length=64, normalize=normalize)
+
+
+def save_mpnet(folder: Path, *, pooling: str, normalize: bool = True) -> Path:
+    """Save a model as all-mpnet-base-v2 and multi-qa-mpnet-* are."""
+    torch.manual_seed(15)
+    fast = tiny_models.wordpiece()
+    config = MPNetConfig(vocab_size=len(fast), max_position_embeddings=66, pad_token_id=0, **SIZES)
+    model = MPNetModel(config)
+    return save(folder, model, fast, pooling=pooling, max_length=64, normalize=normalize)
+
+
+def save_roberta(folder: Path, *, pooling: str, normalize: bool = True) -> Path:
+    """Save a model as all-distilroberta-v1 is."""
+    torch.manual_seed(16)
+    fast = tiny_models.sentencepiece()
+    config = RobertaConfig(
+        vocab_size=len(fast),
+        max_position_embeddings=64,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        **SIZES,
+    )
+    model = RobertaModel(config)
+    return save(folder, model, fast, pooling=pooling, max_length=62, normalize=normalize)
 
 
 def save_t5(folder: Path) -> Path:

@@ -83,7 +83,7 @@ def wordpiece() -> PreTrainedTokenizerFast:
     )
 
 
-def save_bert(folder: Path, *, pooling: str) -> Path:
+def save_bert(folder: Path, *, pooling: str, normalize: bool = True) -> Path:
     """Save a model as E5 v2 (mean) or BGE v1.5 (cls) is published."""
     torch.manual_seed(1)
     fast = wordpiece()
@@ -96,7 +96,8 @@ def save_bert(folder: Path, *, pooling: str) -> Path:
         max_position_embeddings=64,
         initializer_range=0.4,
     )
-    return save(folder, BertModel(config), fast, pooling=pooling, max_length=64)
+    model = BertModel(config)
+    return save(folder, model, fast, pooling=pooling, max_length=64, normalize=normalize)
 
 
 def sentencepiece() -> PreTrainedTokenizerFast:

@@ -13,7 +13,7 @@ from taskembed.cli import options as opt
 from taskembed.cli.output import escaped, json_text, write
 from taskembed.cli.settings import stated_words
 from taskembed.errors import IndexDamagedError, NotFoundError
-from taskembed.space import PromptType
+from taskembed.space import COSINE, PromptType
 
 if TYPE_CHECKING:
     from taskembed.explain import Side
@@ -189,6 +189,7 @@ def _family_json(family: Family) -> dict[str, object]:
         "commercial_use": family.commercial,
         "needs": _needs(family),
         "max_length": family.max_length,
+        "metric": family.metric or COSINE,
         "truncation": family.truncation,
         "truncated_dims": list(family.truncated_dims),
         "suffix": family.suffix,

@@ -130,7 +130,7 @@ def search(
             "--min-score",
             envvar="TASKEMBED_MIN_SCORE",
             metavar="SCORE",
-            help="Leave out hits below that cosine.",
+            help="Leave out hits below that score: a cosine, unless the index has `metric: dot`.",
         ),
     ] = None,
     rerank: Annotated[

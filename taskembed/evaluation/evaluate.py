@@ -52,7 +52,7 @@ def evaluate(encoder: Encoder, data: Judged) -> Measured:
 
 
 def rank(encoder: Encoder, data: Ranking) -> Run:
-    """Return the best documents of each query, by exact search: query -> document -> cosine."""
+    """Return the best documents of each query, by exact search: query -> document -> score."""
     documents = data.documents or []
     index = from_vectors(_encode(encoder, [document.text for document in documents]))
     queries = _encode(encoder, [query.text for query in data.queries], PromptType.QUERY)
@@ -81,14 +81,14 @@ def rank_index(index: Index, encoder: Encoder, data: Ranking) -> Run:
 
 def _similarity(encoder: Encoder, examples: Sequence[Example]) -> Measured:
     first, second = (_encode(encoder, _texts(examples, side)) for side in (0, 1))
-    cosines = (first * second).sum(axis=1).tolist()
+    scores = (first * second).sum(axis=1).tolist()
     expected = [example.score for example in examples]
     return Measured(
         main="spearman",
-        values=correlations(expected, cosines),
+        values=correlations(expected, scores),
         names=[str(number) for number in range(1, len(examples) + 1)],
-        units=np.asarray([expected, cosines], dtype=np.float64).T,
-        per_unit={"expected": expected, "cosine": cosines},
+        units=np.asarray([expected, scores], dtype=np.float64).T,
+        per_unit={"expected": expected, encoder.space.metric: scores},
     )
 
 

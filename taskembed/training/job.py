@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING
 from taskembed.adapters import CONFIG
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
 from taskembed.extras import needed
+from taskembed.metric import metric_of
 from taskembed.modelfiles import ModelFiles, find_model, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import EngineSettings, device_of
+from taskembed.space import COSINE
 from taskembed.training.card import card
 from taskembed.training.draws import Examples, draw_examples
 from taskembed.training.recipes import Recipe, read_recipe
@@ -156,6 +158,12 @@ def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSp
         saved_prompts=saved_prompts(files.folder),
         saved_suffix=saved_suffix(files.folder),
     )
+    if metric_of(files.folder, known=spec.metric, cut=False) != COSINE:
+        raise ModelUnavailableError(
+            f"{recipe.model} cannot be trained: its vectors are not compared by their cosine, and "
+            "the losses are of the cosine",
+            hint="another model in the recipe",
+        )
     return files, spec
 
 

@@ -49,6 +49,7 @@ class Vendor(ThreadingHTTPServer):
         self.troubles: list[tuple[int, str]] = []  # status and body, each answered once, first
         self.refused_text = ""
         self.dim = 24
+        self.normalises = False
 
     @property
     def url(self) -> str:
@@ -98,6 +99,8 @@ class Answers(BaseHTTPRequestHandler):
         told = body.get("input_type", body.get("task", ""))
         dim = body.get("dimensions", body.get("output_dimension", self.server.dim))
         rows = [vector_of(text, told, dim) for text in body.get("input", body.get("texts"))]
+        if self.server.normalises:
+            rows = [list(np.asarray(row) / np.linalg.norm(row)) for row in rows]
         if "texts" in body:  # Cohere
             return {"id": "x", "embeddings": {"float": rows}, "texts": body["texts"]}
         if self.path.endswith("/models/embed"):  # ZeroEntropy
@@ -424,6 +427,33 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelUnavailableError) as refusal:
         Wire("own", "m", "http://127.0.0.1:1/v1").send([Ask("m", ["x"])])
     assert refusal.value.message.startswith("127.0.0.1 cannot be reached: ")
+
+
+def test_inner_products_need_vectors_at_their_own_lengths(
+    run: Run, vendor: Vendor, corpus: Path, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "mine.toml"
+    prompts.write_text('metric = "dot"\n[tasks]\nretrieval = { query = "q: ", document = "" }\n')
+    words = ("index", corpus, "--task", "retrieval", "--model", "me/mine", "--prompts", prompts)
+    server = ("--api-base", vendor.url)
+    assert run(*words, *server, "--index", tmp_path / "index").code == 0
+    found = run("search", "fox", "-k", "300", "--index", tmp_path / "index", *server).lines
+
+    query = np.asarray(vector_of("q: fox", "", 24))
+    expected = {
+        str(row): float(query @ np.asarray(vector_of(text or " ", "", 24)))
+        for row, text in enumerate(TEXTS)
+    }
+    assert {hit["doc_id"]: hit["score"] for hit in found} == pytest.approx(expected, abs=1e-4)
+    assert max(expected.values()) > 1
+
+    vendor.normalises = True
+    refused = run(*words, *server, "--index", tmp_path / "other")
+    assert refused.code == 69
+    assert (
+        "error: 127.0.0.1 normalises the vectors of me/mine, which are compared by inner product "
+        "at their own lengths\n"
+    ) in refused.err
 
 
 @pytest.mark.slow

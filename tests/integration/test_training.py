@@ -424,6 +424,19 @@ def test_a_hosted_model_cannot_be_trained(run: Run, folder: Path) -> None:
     assert "text-embedding-3-small is behind a server" in done.err
 
 
+def test_a_model_of_inner_products_cannot_be_trained(run: Run, folder: Path) -> None:
+    write(folder, pairs())
+    path = folder / "model" / "config_sentence_transformers.json"
+    path.write_text(json.dumps({"similarity_fn_name": "dot"}))
+    (folder / "model" / "modules.json").unlink()
+    done = run("train", recipe(folder), "--data", folder, "--output", folder / "out")
+    assert done.code == 69
+    assert (
+        "cannot be trained: its vectors are not compared by their cosine, and the losses are of "
+        "the cosine"
+    ) in done.err
+
+
 class WordJudge:
     """Thinks that a document is relevant as far as it shares words with the query."""
 

@@ -57,6 +57,56 @@ def test_a_bad_vector_is_refused_by_the_name_of_its_document(number: float, leng
     assert caught.value.message == f"a.jsonl:2: the model gave a vector of length {length}, not 1"
 
 
+DOT = replace(SPACE, normalize=False, metric="dot")
+
+
+def test_vectors_of_any_length_pass_where_the_metric_is_the_inner_product() -> None:
+    require_good_vectors(unit_rows(2) * 300, DOT, ["a", "b"])
+    require_good_vectors(unit_rows(2) * 0, DOT, ["a", "b"])
+
+
+@pytest.mark.parametrize(("number", "length"), [(np.nan, "nan"), (np.inf, "inf")])
+def test_what_is_no_number_is_refused_there_too(number: float, length: str) -> None:
+    vectors = unit_rows(2) * 300
+    vectors[1, 1] = number
+    with pytest.raises(BadVectorError) as caught:
+        require_good_vectors(vectors, DOT, ["a.jsonl:1", "a.jsonl:2"])
+    assert caught.value.message == (
+        f"a.jsonl:2: the model gave a vector of length {length}, which is no number"
+    )
+
+
+def test_another_metric_is_told_in_one_line() -> None:
+    with pytest.raises(SpaceMismatchError) as caught:
+        require_same_space(SPACE, DOT, hint="do this")
+    assert caught.value.message == (
+        "this is another embedding space than that of the index\n"
+        "  metric: the index was made for 'cosine', and the vectors of this model are compared by "
+        "'dot': build it again with --recreate\n"
+        "  vectors of different spaces cannot be compared: their scores would mean nothing"
+    )
+
+
+def test_inner_products_are_searched_as_they_are(tmp_path: Path) -> None:
+    encoder = HashEncoder(DOT)
+    texts = ["fox", "fox fox fox", "dog", "fox", "fox dog cat bird fish"]
+    documents = [Document(f"d{row}", text, {}) for row, text in enumerate(texts)]
+    index_corpus(documents[:3], encoder, tmp_path / "ix")
+    index_corpus(documents[3:], encoder, tmp_path / "ix")  # another segment
+    with Index.open(tmp_path / "ix") as index:
+        assert index.space == DOT
+        vectors = encoder.encode(texts, PromptType.DOCUMENT).vectors
+        query = encoder.encode(["fox"], PromptType.QUERY).vectors[0]
+        scores = (vectors @ query).tolist()
+        hits = search_index(["fox"], encoder, index, k=5)[0]
+        assert [hit.doc_id for hit in hits[:3]] == ["d1", "d0", "d3"]  # equal ones by their ids
+        assert [hit.score for hit in hits] == pytest.approx(sorted(scores, reverse=True), rel=1e-5)
+        assert hits[0].score > 1
+        few = search_index(["fox"], encoder, index, k=5, min_score=scores[0] * 0.99)[0]
+        assert {hit.doc_id for hit in few} >= {"d0", "d1", "d3"}
+        assert all(hit.score >= scores[0] * 0.99 for hit in few)
+
+
 def test_a_wrong_shape_or_type_is_refused() -> None:
     with pytest.raises(BadVectorError, match=r"gave float32\[2, 16\] for a, not float32\[1, 16\]"):
         require_good_vectors(unit_rows(2), SPACE, ["a"])

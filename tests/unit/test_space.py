@@ -88,6 +88,8 @@ def test_a_space_comes_back_from_json() -> None:
         ({"dim": "16"}, "dim of an embedding space is not a int"),
         ({"normalize": 1}, "normalize of an embedding space is not a bool"),
         ({"task": "search"}, "'search' is not a task"),
+        ({"metric": "manhattan"}, "metric of an embedding space is not known: 'manhattan'"),
+        ({"metric": "dot"}, "metric of an embedding space is not known: 'dot'"),
         ({"extra": 1}, "an embedding space without its exact fields: extra"),
     ],
 )
