@@ -8,6 +8,7 @@
         hits = search_index(["why is the sky blue?"], encoder, index, k=3)[0]
 
 Every name below is imported when it is first used: `import taskembed` costs nothing.
+docs/python.md describes them.
 """
 
 from __future__ import annotations
@@ -16,33 +17,119 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from taskembed.corpus import Document
-    from taskembed.encoder import load_encoder
+    from taskembed.corpus import Document, RejectFile
+    from taskembed.encoder import load_encoder, load_encoder_of
+    from taskembed.errors import (
+        AccessDeniedError,
+        BadInputError,
+        BadRecordError,
+        BadVectorError,
+        ExitCode,
+        IndexBusyError,
+        IndexDamagedError,
+        ModelUnavailableError,
+        NewerFormatError,
+        NotFoundError,
+        SpaceMismatchError,
+        StoppedError,
+        StorageError,
+        TaskembedError,
+        UsageError,
+    )
     from taskembed.index import Hit, Index
-    from taskembed.pipeline import index_corpus, search_index
-    from taskembed.space import EmbeddingSpace, Task
+    from taskembed.models import Stated
+    from taskembed.pipeline import (
+        Encoder,
+        IndexOptions,
+        IndexSummary,
+        OnDuplicate,
+        Watch,
+        delete_documents,
+        index_corpus,
+        rerank_hits,
+        search_index,
+    )
+    from taskembed.reranker import load_reranker
+    from taskembed.runtime import EngineSettings
+    from taskembed.space import EmbeddingSpace, PromptType, Task
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessDeniedError",
+    "BadInputError",
+    "BadRecordError",
+    "BadVectorError",
     "Document",
     "EmbeddingSpace",
+    "Encoder",
+    "EngineSettings",
+    "ExitCode",
     "Hit",
     "Index",
+    "IndexBusyError",
+    "IndexDamagedError",
+    "IndexOptions",
+    "IndexSummary",
+    "ModelUnavailableError",
+    "NewerFormatError",
+    "NotFoundError",
+    "OnDuplicate",
+    "PromptType",
+    "RejectFile",
+    "SpaceMismatchError",
+    "Stated",
+    "StoppedError",
+    "StorageError",
     "Task",
+    "TaskembedError",
+    "UsageError",
+    "Watch",
+    "delete_documents",
     "index_corpus",
     "load_encoder",
+    "load_encoder_of",
+    "load_reranker",
+    "rerank_hits",
     "search_index",
 ]
 
 _HOMES = {
+    "AccessDeniedError": "errors",
+    "BadInputError": "errors",
+    "BadRecordError": "errors",
+    "BadVectorError": "errors",
     "Document": "corpus",
     "EmbeddingSpace": "space",
+    "Encoder": "pipeline",
+    "EngineSettings": "runtime",
+    "ExitCode": "errors",
     "Hit": "index",
     "Index": "index",
+    "IndexBusyError": "errors",
+    "IndexDamagedError": "errors",
+    "IndexOptions": "pipeline",
+    "IndexSummary": "pipeline",
+    "ModelUnavailableError": "errors",
+    "NewerFormatError": "errors",
+    "NotFoundError": "errors",
+    "OnDuplicate": "pipeline",
+    "PromptType": "space",
+    "RejectFile": "corpus",
+    "SpaceMismatchError": "errors",
+    "Stated": "models",
+    "StoppedError": "errors",
+    "StorageError": "errors",
     "Task": "space",
+    "TaskembedError": "errors",
+    "UsageError": "errors",
+    "Watch": "pipeline",
+    "delete_documents": "pipeline",
     "index_corpus": "pipeline",
     "load_encoder": "encoder",
+    "load_encoder_of": "encoder",
+    "load_reranker": "reranker",
+    "rerank_hits": "pipeline",
     "search_index": "pipeline",
 }
 
@@ -53,3 +140,7 @@ def __getattr__(name: str) -> object:
     except KeyError:
         raise AttributeError(f"module 'taskembed' has no attribute {name!r}") from None
     return getattr(import_module(f"taskembed.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -229,6 +229,10 @@ def load_encoder_of(
     The space of the encoder is that of the model as it is now: when its weights have changed, it
     differs, and the guard refuses it.
 
+    Args:
+        space: `Index.space`.
+        settings: where and how the model runs.
+
     Raises:
         ModelUnavailableError: the model cannot be loaded.
         UsageError: a server is named for a model that ran on this machine.

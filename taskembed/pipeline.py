@@ -175,8 +175,17 @@ def index_corpus(
     Running it again is the resume, and the update. Documents are read only after the space of the
     encoder was found to be that of the index.
 
+    Args:
+        documents: any iterable; it is read once, and a few thousand are in memory at a time.
+        encoder: for the task of the index.
+        folder: where the index is, or will be.
+        options: how to index.
+        watch: how the run is watched, and what happens to bad records.
+
     Raises:
+        TypeError: one of them is no `Document`.
         SpaceMismatchError: the index is of another space; nothing was read or changed.
+        IndexBusyError: another process is writing.
         BadRecordError: a record is bad, and `watch.bad` stops there. What was encoded before it
             is committed.
         TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.

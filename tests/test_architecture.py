@@ -98,21 +98,41 @@ def loaded_by(arguments: list[str]) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
+PUBLIC = """
+AccessDeniedError BadInputError BadRecordError BadVectorError Document EmbeddingSpace Encoder
+EngineSettings ExitCode Hit Index IndexBusyError IndexDamagedError IndexOptions IndexSummary
+ModelUnavailableError NewerFormatError NotFoundError OnDuplicate PromptType RejectFile
+SpaceMismatchError Stated StoppedError StorageError Task TaskembedError UsageError Watch
+delete_documents index_corpus load_encoder load_encoder_of load_reranker rerank_hits search_index
+"""
+
+
 def test_the_public_names_are_these() -> None:
-    assert taskembed.__all__ == [
-        "Document",
-        "EmbeddingSpace",
-        "Hit",
-        "Index",
-        "Task",
-        "index_corpus",
-        "load_encoder",
-        "search_index",
-    ]
+    assert taskembed.__all__ == PUBLIC.split()
     for name in taskembed.__all__:
         assert getattr(taskembed, name).__name__ == name
+    assert set(taskembed.__all__) <= set(dir(taskembed))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = taskembed.nothing
+
+
+def test_every_error_is_public() -> None:
+    from taskembed import errors
+
+    ours = {name for name, value in vars(errors).items() if name.endswith("Error") and value}
+    assert ours <= set(taskembed.__all__)
+
+
+def test_a_type_checker_finds_public_names_where_a_program_does() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    typed = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == {name: getattr(taskembed, name).__module__ for name in taskembed.__all__}
 
 
 def test_no_code_trusts_remote_code_or_reads_a_pickle() -> None:

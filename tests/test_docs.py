@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -80,7 +82,7 @@ def test_every_option_has_an_environment_variable() -> None:
     "path",
     [
         *("README.md", "docs/exit-codes.md", "docs/input.md", "docs/models.md"),
-        *("docs/adapters.md", "docs/evaluation.md", "docs/training.md"),
+        *("docs/adapters.md", "docs/evaluation.md", "docs/training.md", "docs/python.md"),
     ],
 )
 def test_the_commands_and_options_that_documents_name_exist(path: str) -> None:
@@ -98,6 +100,51 @@ def test_the_first_example_of_readme_gives_the_hits_that_it_shows(run: Run, tmp_
     assert shown
     done = run("search", shown[1], "-k", "1", "--index", tmp_path / "i", "--no-text")
     assert done.lines[0]["doc_id"] in shown[2]
+
+
+def test_the_example_in_python_prints_what_it_shows(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs" / "python.md").read_text()
+    example = re.search(r"<!-- run -->\n```python\n(.+?)```.+?```text\n(.+?)```", text, re.DOTALL)
+    assert example
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "taskembed").symlink_to(cache)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example[1], "python.md", "exec"), {})  # noqa: S102  # our own example
+    assert capsys.readouterr().out == example[2]
+
+
+def test_every_public_name_is_described_with_its_parameters() -> None:
+    text = (ROOT / "docs" / "python.md").read_text()
+    shown = {
+        name: re.findall(r"(?:^|,)\s*(\w+)", re.sub(r'"[^"]*"', "", arguments))
+        for name, arguments in re.findall(r"^(\w+)\(([^()]*)\)$", text, re.MULTILINE)
+    }
+    for name in taskembed.__all__:
+        assert f"`{name}" in text or name in shown, name
+        value = getattr(taskembed, name)
+        if name in shown:
+            assert shown[name] == list(inspect.signature(value).parameters), name
+        else:
+            assert isinstance(value, type), name
+            assert issubclass(value, Exception | Enum) or name in UNSHOWN, name
+
+
+UNSHOWN = {"EmbeddingSpace", "Encoder", "Index"}  # are not made by calling them
+
+
+def test_public_functions_say_what_they_take_and_raise() -> None:
+    functions = [
+        value for name in taskembed.__all__ if inspect.isfunction(value := getattr(taskembed, name))
+    ]
+    assert len(functions) > 5
+    for function in functions:
+        documentation = inspect.getdoc(function) or ""
+        assert "Raises:" in documentation, function
+        for parameter in inspect.signature(function).parameters:
+            assert f"  {parameter}: " in documentation, (function, parameter)
 
 
 def _readme() -> str:
