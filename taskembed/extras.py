@@ -22,5 +22,10 @@ def needed(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's modul
         return import_module(module)
     except ModuleNotFoundError as error:
         raise ModelUnavailableError(
-            f"the library {error.name} is not installed", hint=f'pip install "taskembed[{extra}]"'
+            f"the library {error.name} is not installed", hint=install_hint(extra)
         ) from error
+
+
+def install_hint(extra: str) -> str:
+    """Return what to type to install an extra, from a checkout or from the package index."""
+    return f'in a checkout: pip install ".[{extra}]"; elsewhere: pip install "taskembed[{extra}]"'

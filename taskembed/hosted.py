@@ -17,15 +17,17 @@ import numpy as np
 
 from taskembed import __version__
 from taskembed.arguments import require_texts
-from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.guard import NORM_TOLERANCE
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import EngineSettings
-from taskembed.servers import AT_ONCE, OWN, SERVERS, Ask, Wire, portions
+from taskembed.secrets import without_userinfo
+from taskembed.servers import OWN, SERVERS, Ask, portions
 from taskembed.shortening import choose_truncation, shorten
 from taskembed.space import COSINE, HOSTED, EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE
 from taskembed.vectors import Encoded, FloatRows, Rows, gathered
+from taskembed.wire import AT_ONCE, Wire
 
 
 class HostedEncoder:
@@ -42,6 +44,8 @@ class HostedEncoder:
             )
         self._wire = Wire(name, self._model, api_base)
         self.space = space
+        cut_here = space.truncation not in {"none", "server"}
+        self._numbers = _full_size(space.model) if cut_here else space.dim
         self.made_by = {"engine": self._wire.host, "precision": "", "taskembed": __version__}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
@@ -51,6 +55,7 @@ class HostedEncoder:
 
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
+            BadVectorError: a vector has a number that is not finite, or another size than before.
             TypeError: texts is one text, or one of them is none.
             ValueError: a text is not UTF-8, or there is no such side.
         """
@@ -73,7 +78,7 @@ class HostedEncoder:
         )
         first = 0
         while group := list(islice(asks, AT_ONCE)):
-            vectors = self._finished(np.concatenate(self._wire.send(group)))
+            vectors = self._finished(self._wire.joined(self._wire.send(group)))
             if prompt_type is PromptType.DOCUMENT and not self.space.normalize:
                 self._require_lengths(vectors)
             rows = np.arange(first, first + len(vectors), dtype=np.int64)
@@ -86,12 +91,17 @@ class HostedEncoder:
         told = space.query_adapter if is_query else space.document_adapter
         field, _, value = told.partition("=")
         dim = space.dim if space.truncation == "server" else None
-        return Ask(self._model, texts, {field: value} if value else {}, dim)
+        return Ask(self._model, texts, {field: value} if value else {}, dim, self._numbers)
 
     def _finished(self, vectors: FloatRows) -> FloatRows:
         """Return a server's vectors as the space has them: their size, their length."""
         space = self.space
         if space.truncation not in {"none", "server"}:
+            if self._numbers not in {None, vectors.shape[1]}:  # the cut would hide it
+                raise BadVectorError(
+                    f"{self._wire.host} gave vectors of {vectors.shape[1]} numbers, "
+                    f"and those of {space.model} have {self._numbers}"
+                )
             vectors = shorten(vectors.astype(np.float32), space.dim, space.truncation, Path())
         if not space.normalize:
             return np.ascontiguousarray(vectors, dtype=np.float32)
@@ -135,7 +145,7 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
     """
     if model is None:
         raise UsageError("--api-base needs the name of a model there", hint="--model NAME")
-    spec = resolve(model, task, stated)
+    spec = resolve(without_userinfo(model), task, stated)  # the name is stored
     if revision:
         raise UsageError(f"{spec.model} is behind a server, which takes no --revision")
     if spec.server and stated and stated.adapter_for(task):
@@ -146,7 +156,7 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
     wire = Wire(server, spec.model, settings.api_base)
     settings.notify(f"note: the texts are sent to {wire.host}")
     family = find_family(spec.model)
-    full = family.models.get(spec.model) if family else None
+    full = _full_size(spec.model)
     if full is None:
         full = wire.send([Ask(spec.model, ["how many numbers has a vector?"])])[0].shape[1]
     size, method = _size(spec, full, dim, force=force_dim)
@@ -163,7 +173,8 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
         document_prompt=spec.document_prompt,
         suffix="",
         pooling="server",
-        max_length=family.max_length if family else 0,
+        # of one's own server nobody here knows where it cuts, whatever the model is called there
+        max_length=family.max_length if family and spec.server else 0,
         dim=size,
         truncation=method,
         normalize=metric == COSINE,
@@ -181,6 +192,12 @@ def load_hosted_of(space: EmbeddingSpace, settings: EngineSettings) -> HostedEnc
     """
     _require_online(space.model, settings)
     return HostedEncoder(space, settings.api_base)
+
+
+def _full_size(model: str) -> int | None:
+    """Return how many numbers a vector of a model has, when nobody cuts it; None if unknown."""
+    family = find_family(model)
+    return family.models.get(model) if family else None
 
 
 def _require_online(model: str, settings: EngineSettings) -> None:
@@ -219,9 +236,11 @@ def _size(spec: ModelSpec, full: int, wanted: int | None, *, force: bool) -> tup
         return choose_truncation(spec, None, full, wanted, force=force)
     if wanted is None or wanted == full:
         return full, "none"
+    if wanted > full:
+        raise UsageError(f"--dim {wanted}: the vectors of {spec.model} have {full} numbers")
     if wanted in spec.truncated_dims or force:
         return wanted, "server"
-    sizes = ", ".join(map(str, sorted([*spec.truncated_dims, full])))
+    sizes = ", ".join(map(str, [*(dim for dim in sorted(spec.truncated_dims) if dim < full), full]))
     raise UsageError(
         f"--dim {wanted}: {spec.model} offers {sizes}",
         hint="--force-dim asks its server for that size anyway",

@@ -356,7 +356,7 @@ FACTS: list[tuple[str, str, int, str, tuple[int, ...]]] = [
     ("cohere-v4", "proprietary", 128000, "none", (256, 512, 1024)),
     ("voyage", "proprietary", 32000, "none", (256, 512, 2048)),
     ("voyage-code", "proprietary", 32000, "none", (256, 512, 2048)),
-    ("openai", "proprietary", 8192, "none", ()),
+    ("openai", "proprietary", 8192, "none", (256, 512, 1024, 1536)),
     ("gemini", "proprietary", 2048, "none", (768, 1536)),
     ("jina-api-v5", "proprietary", 32768, "none", (32, 64, 128, 256, 512)),
     ("zeroentropy", "proprietary", 32768, "none", (40, 80, 160, 320, 640, 1280)),

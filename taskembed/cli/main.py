@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -89,11 +90,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: BaseException, arguments: Sequence[str]) -> int:
+    from taskembed.secrets import redacted, secrets_of
+
+    secrets = secrets_of(arguments, os.environ)
     if os.environ.get("TASKEMBED_DEBUG") == "1":
         import traceback
 
-        traceback.print_exception(error)
+        trace = "".join(traceback.format_exception(error))
+        with contextlib.suppress(OSError, ValueError):  # nobody listens
+            sys.stderr.write(redacted(trace, secrets))
     known = _known(error)
+    known.message = redacted(known.message, secrets)
+    known.hint = redacted(known.hint, secrets) if known.hint else None
     if known.exit_code is not ExitCode.CLOSED_PIPE:
         report(known, as_json="--json" in arguments or bool(os.environ.get("TASKEMBED_JSON")))
     return int(known.exit_code)

@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 
 from taskembed.encoder import load_encoder
-from taskembed.errors import ModelUnavailableError, TaskembedError, UsageError
+from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
 from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
-from taskembed.servers import SERVERS, Ask, Wire, portions
+from taskembed.servers import SERVERS, Ask, portions
 from taskembed.space import PromptType, Task
+from taskembed.wire import Wire
 from tests.conftest import Run
 
 pytest.importorskip("openai")
@@ -139,6 +140,8 @@ FAMILIES = [
     ("voyage-4", "retrieval", "/embeddings", ("query", "document"), 256),
     ("voyage-code-3", "code", "/embeddings", ("query", "document"), 512),
     ("text-embedding-3-small", "retrieval", "/embeddings", ("", ""), None),
+    ("text-embedding-3-small", "retrieval", "/embeddings", ("", ""), 512),
+    ("text-embedding-3-large", "similarity", "/embeddings", ("", ""), 256),
     (
         *("gemini-embedding-001", "code", "/models/gemini-embedding-001:batchEmbedContents"),
         *(("CODE_RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT"), 768),
@@ -242,6 +245,32 @@ def test_a_model_that_nobody_knows_is_asked_for_its_size(vendor: Vendor, tmp_pat
     raw = np.array(vector_of("q: x", "", 24))
     assert vectors[0] == pytest.approx(raw / np.linalg.norm(raw), abs=1e-6)
     assert encoder.encode([], PromptType.QUERY).vectors.shape == (0, 24)
+
+
+@pytest.mark.parametrize("model", ["intfloat/e5-small-v2", "served-as-this"])
+def test_where_a_server_of_one_s_own_cuts_is_unknown_under_any_name(
+    model: str, vendor: Vendor
+) -> None:
+    vendor.dim = 384
+    settings = EngineSettings(api_base=vendor.url)
+    stated = Stated(family="e5")
+    assert load_encoder(model, stated=stated, settings=settings).space.max_length == 0
+    assert load_encoder("embed-v4.0", settings=settings).space.max_length == 128_000
+
+
+def test_a_cut_vector_of_another_model_is_refused(vendor: Vendor) -> None:
+    encoder = load_encoder(
+        "mixedbread-ai/mxbai-embed-large-v1",
+        dim=512,
+        settings=EngineSettings(api_base=vendor.url),
+    )
+    vendor.dim = 768
+    with pytest.raises(BadVectorError) as refusal:
+        encoder.encode(["x"], PromptType.QUERY)
+    assert refusal.value.message == (
+        "127.0.0.1 gave vectors of 768 numbers, and those of mixedbread-ai/mxbai-embed-large-v1 "
+        "have 1024"
+    )
 
 
 @pytest.mark.parametrize(
@@ -352,7 +381,7 @@ def test_a_request_is_not_sent_again_when_there_is_none(status: int, vendor: Ven
 def test_what_was_encoded_before_a_server_gave_up_is_kept(
     vendor: Vendor, corpus: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.servers.RETRIES", 1)
+    monkeypatch.setattr("taskembed.wire.RETRIES", 1)
     vendor.dim = 384
     words = ("--api-base", vendor.url, "--index", tmp_path / "index")
     make = ("index", corpus, "--task", "similarity", "--model", "BAAI/bge-small-en-v1.5", *words)
@@ -393,7 +422,6 @@ def test_a_text_that_a_server_refuses_is_named(vendor: Vendor) -> None:
         ("[]", "answered with something that is no list of vectors"),
         ('"hello"', "answered with something that is no list of vectors"),
         ('{"data": [{"embedding": [1, "x"]}]}', "answered with something that is no list"),
-        ('{"data": [{"embedding": [1, 2]}, {"embedding": [1]}]}', "answered with something"),
         ('{"data": []}', "answered 1 texts with 0 vectors"),
         ('{"data": [{"embedding": [1]}, {"embedding": [2]}]}', "answered 1 texts with 2 vectors"),
     ],
@@ -423,7 +451,7 @@ def test_a_redirection_is_not_followed(vendor: Vendor) -> None:
 
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.servers.RETRIES", 0)
+    monkeypatch.setattr("taskembed.wire.RETRIES", 0)
     with pytest.raises(ModelUnavailableError) as refusal:
         Wire("own", "m", "http://127.0.0.1:1/v1").send([Ask("m", ["x"])])
     assert refusal.value.message.startswith("127.0.0.1 cannot be reached: ")
@@ -534,6 +562,18 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
             "--dim 100: embed-v4.0 offers 256, 512, 1024, 1536",
         ),
         (
+            "text-embedding-3-small",
+            {"dim": 100},
+            UsageError,
+            "--dim 100: text-embedding-3-small offers 256, 512, 1024, 1536",
+        ),
+        (
+            "text-embedding-3-small",
+            {"dim": 3072},
+            UsageError,
+            "--dim 3072: the vectors of text-embedding-3-small have 1536 numbers",
+        ),
+        (
             "zeroentropy/zembed-1-embedding",
             {},
             ModelUnavailableError,
@@ -615,7 +655,9 @@ def test_without_the_library_it_is_said_what_to_install(
     assert refusal.value.message == (
         "hosted models need the openai library, which is not installed"
     )
-    assert refusal.value.hint == 'pip install "taskembed[hosted]"'
+    assert refusal.value.hint == (
+        'in a checkout: pip install ".[hosted]"; elsewhere: pip install "taskembed[hosted]"'
+    )
 
 
 def test_a_request_holds_no_more_texts_and_characters_than_it_may() -> None:

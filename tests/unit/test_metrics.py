@@ -104,4 +104,6 @@ def test_a_library_that_is_not_installed_is_named() -> None:
     with pytest.raises(ModelUnavailableError) as refusal:
         needed("no_such_library", "evaluate")
     assert refusal.value.message == "the library no_such_library is not installed"
-    assert refusal.value.hint == 'pip install "taskembed[evaluate]"'
+    assert refusal.value.hint == (
+        'in a checkout: pip install ".[evaluate]"; elsewhere: pip install "taskembed[evaluate]"'
+    )
