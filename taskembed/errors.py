@@ -147,11 +147,14 @@ _STORAGE_HINTS = {
     errno.ENFILE: "the machine has too many files open: close some programs and try again",
     errno.ENOMEM: "free some memory and run the same command again",
 }
+_REASONS = {errno.EBADF: "it is closed"}  # a stream that was, when the process began
 
 
 def from_os_error(error: OSError, what: str) -> TaskembedError:
     """Return the error of ours that says what the operating system said about `what`."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    reason = _REASONS.get(error.errno or 0) or (
+        os.strerror(error.errno) if error.errno else str(error)
+    )
     message = f"{what}: {reason}"
     if error.errno in _DENIED:
         return AccessDeniedError(message, hint="run as a user who may, or choose another place")

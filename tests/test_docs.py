@@ -35,7 +35,7 @@ def test_the_reference_of_commands_is_what_help_says() -> None:
 
 
 def test_the_reference_has_every_command() -> None:
-    from taskembed.cli.main import app
+    from taskembed.cli.app import app
 
     names = {
         item.name or getattr(item.callback, "__name__", "") for item in app.registered_commands

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
+from taskembed.cli.command import Command
 from taskembed.cli.output import escaped, json_text, write
 from taskembed.errors import NotFoundError, from_os_error
 
@@ -22,7 +23,7 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
     """List the compiled models, newest first, each with the digest of what it was made from."""
     entries = _entries(cache)
@@ -42,7 +43,7 @@ def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
     return 0
 
 
-@app.command()
+@app.command(cls=Command)
 def clear(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="Only those of that model.")

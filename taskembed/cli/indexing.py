@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from taskembed.cli import options as opt
 from taskembed.cli.output import json_text, message, require_output, write
 from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings, stated_words
+from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
 from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
 from taskembed.space import Task
@@ -518,7 +518,8 @@ def delete(
     from taskembed.pipeline import delete_documents
 
     if doc_ids == ["-"]:
-        doc_ids = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        lines = read_stdin("the ids are").split("\n")
+        doc_ids = [line.rstrip("\r") for line in lines if line.strip()]
     if dry_run:
         from taskembed.plan import plan_delete
 

@@ -1,126 +1,63 @@
-"""The entry: one application, one error boundary."""
+"""The entry of the process: its streams and Ctrl-C, before anything that takes time is imported."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
 
-import typer
-from typer.exceptions import TyperException
+from taskembed.cli.interrupt import Interrupt
 
-from taskembed import __version__
-from taskembed.cli import caching, evaluating, indexing, inspecting, searching, training
-from taskembed.cli.output import report, write
-from taskembed.errors import (
-    ExitCode,
-    StoppedError,
-    StorageError,
-    TaskembedError,
-    UsageError,
-    from_os_error,
-)
-
-app = typer.Typer(
-    name="taskembed",
-    invoke_without_command=True,
-    rich_markup_mode=None,  # rich costs 0.06 s at start-up
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(indexing.index)
-app.command()(searching.search)
-app.command()(indexing.delete)
-app.command()(inspecting.info)
-app.command()(inspecting.verify)
-app.command()(inspecting.models)
-app.command()(inspecting.explain)
-app.command()(evaluating.evaluate)
-app.command()(evaluating.ablate)
-app.command()(evaluating.compare)
-app.command()(training.train)
-app.command()(training.distill)
-app.add_typer(caching.app, name="cache")
-
-
-def _print_version(value: bool) -> None:  # typer's signature
-    if value:
-        write(f"taskembed {__version__}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    context: typer.Context,
-    _version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Batch indexing and search with task-aware embeddings.
-
-    An index holds vectors of one embedding space: a model, a task, its prompts. The space is saved
-    with it, and a query from any other space is refused.
-
-    Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or
-    index; 69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index
-    damaged; 77 not permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe.
-    """
-    if context.invoked_subcommand is None:
-        write(context.get_help() + "\n")
-        raise typer.Exit(ExitCode.USAGE)
+TYPE_CHECKING = False  # importing typing takes longer than this whole module
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. No exception passes: this is the boundary."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        # also where the locale says ASCII; a file name that is no UTF-8 is printed as an escape
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        code = app(arguments, prog_name="taskembed", standalone_mode=False)
-        write("")  # so that a full disk behind stdout is noticed here
-        return int(code or 0)
-    except SystemExit as done:  # how typer ends after printing a completion
-        return done.code if isinstance(done.code, int) else 0
-    except BaseException as error:  # noqa: BLE001  # the one place where everything is caught
-        return _failed(error, arguments)
+    """Run a command and return its exit code; no exception passes.
+
+    Args:
+        arguments: of the command. Without them they are those of the process, which this then is
+            the whole of: its streams are completed, and Ctrl-C never shows a traceback.
+    """
+    if arguments is not None:
+        from taskembed.cli.app import run
+
+        return run(list(arguments))
+    interrupt = Interrupt()
+    interrupt.leave_from_now()
+    complete_streams()
+    from taskembed.cli.app import run
+
+    code = run(sys.argv[1:], interrupt=interrupt)
+    release_streams()
+    if interrupt.came:
+        os._exit(code)  # Python would kill itself, if the signal came within `exec`
+    return code
 
 
-def _failed(error: BaseException, arguments: Sequence[str]) -> int:
-    from taskembed.secrets import redacted, secrets_of
+def complete_streams() -> None:
+    """Make a stream that was closed at the start one that cannot be used, and keep its number.
 
-    secrets = secrets_of(arguments, os.environ)
-    if os.environ.get("TASKEMBED_DEBUG") == "1":
-        import traceback
+    Otherwise the next file that is opened, an index's perhaps, would get the number of stdout.
+    Reading and writing then fail as if it were closed; but messages to a closed stderr vanish.
+    """
+    for number, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest number that is free: this one
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # a number
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
-        trace = "".join(traceback.format_exception(error))
-        with contextlib.suppress(OSError, ValueError):  # nobody listens
-            sys.stderr.write(redacted(trace, secrets))
-    known = _known(error)
-    known.message = redacted(known.message, secrets)
-    known.hint = redacted(known.hint, secrets) if known.hint else None
-    if known.exit_code is not ExitCode.CLOSED_PIPE:
-        report(known, as_json="--json" in arguments or bool(os.environ.get("TASKEMBED_JSON")))
-    return int(known.exit_code)
 
-
-def _known(error: BaseException) -> TaskembedError:
-    """Return the error of ours that stands for any exception."""
-    match error:
-        case TaskembedError():
-            return error
-        case TyperException():
-            return UsageError(error.format_message(), hint="--help shows what there is")
-        case KeyboardInterrupt() | typer.Abort():
-            return StoppedError("stopped by SIGINT", signal_number=2)
-        case OSError():
-            return from_os_error(error, str(error.filename or "input or output"))
-        case MemoryError():
-            return StorageError("out of memory", hint="what was committed is safe; try again")
-    return TaskembedError(
-        f"this is a bug: {type(error).__name__}: {error}",
-        hint="TASKEMBED_DEBUG=1 shows where; please report it. What was committed is safe",
-    )
+def release_streams() -> None:
+    """Leave nothing for Python to write when it ends: it would exit with a code of its own, 120."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)

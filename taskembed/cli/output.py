@@ -108,9 +108,9 @@ def write(text: str, stream: TextIO | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ClosedPipeError("the output was closed") from None
     except OSError as error:
-        name = getattr(target, "name", "output")
+        name = "stdout" if target is sys.stdout else str(getattr(target, "name", "output"))
         os.dup2(os.open(os.devnull, os.O_WRONLY), target.fileno())
-        raise from_os_error(error, str(name)) from error
+        raise from_os_error(error, name) from error
 
 
 def require_output(
@@ -198,7 +198,10 @@ def results(output: Path | None) -> Iterator[TextIO]:
         raise from_os_error(error, str(output)) from error
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+        # by an opener: so messages name the file, and neither its descriptor nor a temporary one
+        with open(  # Path.open has no opener
+            output, "w", encoding="utf-8", newline="\n", opener=lambda *_: descriptor
+        ) as stream:
             yield stream
             stream.flush()
             os.fsync(descriptor)

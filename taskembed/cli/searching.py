@@ -23,6 +23,7 @@ from taskembed.cli.output import (
     write,
 )
 from taskembed.cli.settings import engine_settings
+from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import print_table
 from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageError, from_os_error
 
@@ -82,7 +83,7 @@ def search(
             "--query-file",
             envvar="TASKEMBED_QUERY_FILE",
             metavar="FILE",
-            help="Read the one query from a file.",
+            help="Read the one query from a file; - is stdin.",
         ),
     ] = None,
     queries: Annotated[
@@ -295,20 +296,24 @@ def _format(wanted: Format | None, *, as_json: bool, many: bool, to_file: bool) 
 
 
 def _one_query(query: str | None, query_file: Path | None) -> str:
-    try:
-        if query_file is not None:
-            text = query_file.read_bytes().decode("utf-8-sig")
-        elif query == "-":
-            text = sys.stdin.buffer.read().decode("utf-8-sig")
-        else:
-            text = query or ""
-    except OSError as error:
-        raise from_os_error(error, str(query_file)) from error
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"the query is not UTF-8: {query_file or 'stdin'}") from error
+    if "-" in {query, str(query_file)}:
+        text = read_stdin("the query is")
+    elif query_file is not None:
+        text = _text_in(query_file)
+    else:
+        text = query or ""
     if not text.strip():
         raise BadInputError("the query is empty")
     return text.strip()
+
+
+def _text_in(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise from_os_error(error, str(path)) from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path}: the query is not UTF-8") from error
 
 
 def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:

@@ -1,0 +1,148 @@
+"""One application, one error boundary."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from taskembed import __version__
+from taskembed.cli import caching, evaluating, indexing, inspecting, searching, training
+from taskembed.cli.command import Command, Said
+from taskembed.cli.interrupt import Interrupt
+from taskembed.cli.output import ClosedPipeError, report, write
+from taskembed.errors import (
+    ExitCode,
+    StoppedError,
+    StorageError,
+    TaskembedError,
+    UsageError,
+    from_os_error,
+)
+
+app = typer.Typer(
+    name="taskembed",
+    invoke_without_command=True,
+    rich_markup_mode=None,  # rich costs 0.06 s at start-up
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(cls=Command)(indexing.index)
+app.command(cls=Command)(searching.search)
+app.command(cls=Command)(indexing.delete)
+app.command(cls=Command)(inspecting.info)
+app.command(cls=Command)(inspecting.verify)
+app.command(cls=Command)(inspecting.models)
+app.command(cls=Command)(inspecting.explain)
+app.command(cls=Command)(evaluating.evaluate)
+app.command(cls=Command)(evaluating.ablate)
+app.command(cls=Command)(evaluating.compare)
+app.command(cls=Command)(training.train)
+app.command(cls=Command)(training.distill)
+app.add_typer(caching.app, name="cache")
+
+
+def _print_version(value: bool) -> None:  # typer's signature
+    if value:
+        write(f"taskembed {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Batch indexing and search with task-aware embeddings.
+
+    An index holds vectors of one embedding space: a model, a task, its prompts. The space is saved
+    with it, and a query from any other space is refused.
+
+    Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or
+    index; 69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index
+    damaged; 77 not permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe.
+    """
+    if context.invoked_subcommand is None:
+        write(context.get_help() + "\n")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
+    """Run a command and return its exit code. No exception passes: this is the boundary.
+
+    Args:
+        arguments: of the command.
+        interrupt: what Ctrl-C does, when the process is the command's own.
+    """
+    said = Said()
+    interrupt = interrupt or Interrupt()
+    try:
+        interrupt.raise_from_now()
+        for stream in (sys.stdout, sys.stderr):
+            # also where the locale says ASCII; a file name that is no UTF-8 is printed as an escape
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+        code = app(arguments, prog_name="taskembed", standalone_mode=False, obj=said)
+        write("")  # so that a full disk behind stdout is noticed here
+        return int(code or 0)
+    except SystemExit as done:  # how typer ends after printing a completion, or into a closed pipe
+        if isinstance(done.__context__, OSError):
+            return int(ExitCode.CLOSED_PIPE)
+        return done.code if isinstance(done.code, int) else 0
+    except BaseException as error:  # noqa: BLE001  # the one place where everything is caught
+        # what is raised for it may come out of an import, for example, as another error
+        known = KeyboardInterrupt() if interrupt.came else error
+        return _failed(known, arguments, as_json=said.as_json(arguments))
+    finally:
+        interrupt.ignore_from_now()
+
+
+def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> int:
+    from taskembed.secrets import redacted, secrets_of
+
+    secrets = secrets_of(arguments, os.environ)
+    if os.environ.get("TASKEMBED_DEBUG") == "1":
+        import traceback
+
+        trace = "".join(traceback.format_exception(error))
+        with contextlib.suppress(OSError, ValueError):  # nobody listens
+            sys.stderr.write(redacted(trace, secrets))
+    known = _known(error)
+    known.message = redacted(known.message, secrets)
+    known.hint = redacted(known.hint, secrets) if known.hint else None
+    if known.exit_code is not ExitCode.CLOSED_PIPE:
+        report(known, as_json=as_json)
+    return int(known.exit_code)
+
+
+def _known(error: BaseException) -> TaskembedError:
+    """Return the error of ours that stands for any exception."""
+    match error:
+        case TaskembedError():
+            return error
+        case TyperException():
+            return UsageError(error.format_message(), hint="--help shows what there is")
+        case KeyboardInterrupt() | typer.Abort():
+            return StoppedError("stopped by SIGINT", signal_number=2)
+        case OSError():
+            return _of_system(error)
+        case MemoryError():
+            return StorageError("out of memory", hint="what was committed is safe; try again")
+    return TaskembedError(
+        f"this is a bug: {type(error).__name__}: {error}",
+        hint="TASKEMBED_DEBUG=1 shows where; please report it. What was committed is safe",
+    )
+
+
+def _of_system(error: OSError) -> TaskembedError:
+    if isinstance(error, BrokenPipeError):
+        return ClosedPipeError("the output was closed")
+    # a file's name rather than the number of one that is open
+    return from_os_error(error, error.filename if isinstance(error.filename, str) else "the output")

@@ -1,0 +1,61 @@
+"""What every command does before its function is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from typer.core import TyperCommand
+
+from taskembed.errors import UsageError
+
+# names of files may be any bytes; an id is refused by what looks for it
+ANY_BYTES = {"inputs", "queries", "doc_ids"}
+TRUE = {"1", "true", "t", "yes", "y", "on"}  # what typer takes for it in a variable
+
+
+@dataclass
+class Said:
+    """What of a command's words is needed when it has failed.
+
+    Attributes:
+        json: whether JSON was asked for; None as long as the words are not understood.
+    """
+
+    json: bool | None = None
+
+    def as_json(self, arguments: Sequence[str]) -> bool:
+        """Whether errors are to be JSON, also errors in the words themselves."""
+        if self.json is not None:
+            return self.json
+        options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        return "--json" in options or os.environ.get("TASKEMBED_JSON", "").lower() in TRUE
+
+
+class Command(TyperCommand):
+    """A command whose words are text, and whose errors look as they were asked to."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # typer's own Context has no public name
+        """Call the function.
+
+        Raises:
+            UsageError: a word is not UTF-8.
+        """
+        said = ctx.find_object(Said)
+        if said is not None:
+            said.json = bool(ctx.params.get("as_json"))
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            if parameter.name not in ANY_BYTES and isinstance(value, str) and not _is_text(value):
+                name = parameter.opts[0] if parameter.opts[0].startswith("-") else "the argument"
+                raise UsageError(
+                    f"{name} is not UTF-8: {value!r}", hint="check the encoding of the script"
+                )
+        return super().invoke(ctx)
+
+
+def _is_text(value: str) -> bool:
+    """Whether there is no byte in it that Python could not decode."""
+    return not any("\udc80" <= character <= "\udcff" for character in value)
