@@ -23,10 +23,12 @@ _PIECE_BYTES = 2**16  # that are unpacked at once
 _GZIP_OR_ZLIB = 47  # zlib's number for: whichever it is
 
 
-def bounding(limit_bytes: int, seconds: float) -> Callable[[httpx2.Response], Awaitable[None]]:
+def bounding(
+    limit_bytes: Callable[[], int], seconds: float
+) -> Callable[[httpx2.Response], Awaitable[None]]:
     """Return what bounds a response before its body is read.
 
-    Reading more than `limit_bytes` of it raises an AnswerError, and longer than `seconds` a
+    Reading more than `limit_bytes()` of it raises an AnswerError, and longer than `seconds` a
     timeout; of an error's body, only the beginning is read.
     """
 
@@ -35,7 +37,7 @@ def bounding(limit_bytes: int, seconds: float) -> Callable[[httpx2.Response], Aw
         response.stream = _Bounded(
             response,
             unpack=_unpacker(encoding),
-            limit_bytes=limit_bytes if response.is_success else ERROR_BYTES,
+            limit_bytes=limit_bytes() if response.is_success else ERROR_BYTES,
             seconds=seconds,
         )
 

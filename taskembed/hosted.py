@@ -10,7 +10,6 @@ here, before it is sent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from taskembed.shortening import choose_truncation, shorten
 from taskembed.space import COSINE, HOSTED, EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE
 from taskembed.vectors import Encoded, FloatRows, Rows, gathered
-from taskembed.wire import AT_ONCE, Wire
+from taskembed.wire import Wire
 
 
 class HostedEncoder:
@@ -77,8 +76,8 @@ class HostedEncoder:
             for some in portions([prompt + text for text in texts], self._wire.server)
         )
         first = 0
-        while group := list(islice(asks, AT_ONCE)):
-            vectors = self._finished(self._wire.joined(self._wire.send(group)))
+        for parts in self._wire.answers(asks):
+            vectors = self._finished(self._wire.joined(parts))
             if prompt_type is PromptType.DOCUMENT and not self.space.normalize:
                 self._require_lengths(vectors)
             rows = np.arange(first, first + len(vectors), dtype=np.int64)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -70,10 +71,17 @@ class Wire:
         if not (self._key.isascii() and self._key.isprintable()):
             raise UsageError(f"{self._key_name} holds what no key can: it is not printable ASCII")
         self._status = 0  # of the last answer
+        self._limit_bytes = 0  # of one of the answers that are waited for
         _require_library()
 
-    def send(self, asks: Sequence[Ask]) -> list[FloatRows]:
-        """Return float32[n, dim] for each of the asks; a few are under way at once.
+    def send(self, asks: Iterable[Ask]) -> list[FloatRows]:
+        """Return float32[n, dim] for each of the asks; it raises what `answers` does."""
+        return [rows for group in self.answers(asks) for rows in group]
+
+    def answers(self, asks: Iterable[Ask]) -> Iterator[list[FloatRows]]:
+        """Yield float32[n, dim] for each of a few asks, which are under way at once.
+
+        One client sends them all, so that connections are made once.
 
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense, or
@@ -82,36 +90,42 @@ class Wire:
         """
         import asyncio  # 0.05 s
 
-        return asyncio.run(self._send(asks))
+        left = iter(asks)
+        with asyncio.Runner() as runner:
+            client = self._client()
+            try:
+                while group := list(islice(left, AT_ONCE)):
+                    yield runner.run(self._send(client, group))
+            finally:
+                runner.run(client.close())
 
-    async def _send(self, asks: Sequence[Ask]) -> list[FloatRows]:
+    async def _send(self, client: openai.AsyncOpenAI, asks: Sequence[Ask]) -> list[FloatRows]:
         import asyncio
 
         import openai  # 0.7 s
 
-        slots = asyncio.Semaphore(AT_ONCE)
-        async with self._client(asks) as client:
+        self._limit_bytes = max(limit_bytes(ask.texts, ask.numbers) for ask in asks)
 
-            async def one(ask: Ask) -> FloatRows:
-                async with slots, asyncio.timeout(TOTAL_SECONDS):
-                    return await self._ask(client, ask)
+        async def one(ask: Ask) -> FloatRows:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                return await self._ask(client, ask)
 
-            # "from None": the library's errors hold what was sent, and what came back
-            try:
-                return await asyncio.gather(*map(one, asks))
-            except openai.APIStatusError as error:
-                raise self._refused(error) from None
-            except TimeoutError:
-                last = f"; its last one was {self._status}" if self._status else ""
-                raise self._error(
-                    f"has given no whole answer within {TOTAL_SECONDS:g} s{last}"
-                ) from None
-            except openai.APIConnectionError as error:
-                raise self._error(f"cannot be reached: {error.__cause__ or error}") from None
-            except openai.OpenAIError as error:
-                raise self._error(f"cannot be asked: {error}") from None
+        # "from None": the library's errors hold what was sent, and what came back
+        try:
+            return await asyncio.gather(*map(one, asks))
+        except openai.APIStatusError as error:
+            raise self._refused(error) from None
+        except TimeoutError:
+            last = f"; its last one was {self._status}" if self._status else ""
+            raise self._error(
+                f"has given no whole answer within {TOTAL_SECONDS:g} s{last}"
+            ) from None
+        except openai.APIConnectionError as error:
+            raise self._error(f"cannot be reached: {error.__cause__ or error}") from None
+        except openai.OpenAIError as error:
+            raise self._error(f"cannot be asked: {error}") from None
 
-    def _client(self, asks: Sequence[Ask]) -> openai.AsyncOpenAI:
+    def _client(self) -> openai.AsyncOpenAI:
         import httpx2
         import openai
 
@@ -120,7 +134,6 @@ class Wire:
         async def remember(response: httpx2.Response) -> None:
             self._status = response.status_code
 
-        limit = max(limit_bytes(ask.texts, ask.numbers) for ask in asks)
         try:
             url = httpx2.URL(self._url)
         except httpx2.InvalidURL as error:
@@ -134,7 +147,9 @@ class Wire:
             http_client=openai.DefaultAsyncHttpxClient(
                 # neither texts nor keys follow a redirection to another server
                 follow_redirects=False,
-                event_hooks={"response": [remember, bounding(limit, ANSWER_SECONDS)]},
+                event_hooks={
+                    "response": [remember, bounding(lambda: self._limit_bytes, ANSWER_SECONDS)]
+                },
             ),
         )
 

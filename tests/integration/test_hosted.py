@@ -405,6 +405,28 @@ def test_what_was_encoded_before_a_server_gave_up_is_kept(
     assert sent == len(TEXTS) - 128  # 4 requests of 32 texts are one window
 
 
+def test_all_requests_of_a_run_share_a_few_connections(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: set[int] = set()
+    answer = Answers.do_POST
+
+    def counted(self: Answers) -> None:
+        connections.add(self.client_address[1])
+        answer(self)
+
+    monkeypatch.setattr(Answers, "protocol_version", "HTTP/1.1")  # connections are kept
+    monkeypatch.setattr(Answers, "do_POST", counted)
+    settings = EngineSettings(api_base=vendor.url)
+    prompts = Stated(query_prompt="", document_prompt="")
+    encoder = load_encoder("mine", Task.RETRIEVAL, stated=prompts, settings=settings)
+    connections.clear()
+    texts = [f"text {number}" for number in range(32 * 4 * 5)]
+    slices = list(encoder.encode_slices(texts, PromptType.DOCUMENT))
+    assert [len(rows) for rows, _ in slices] == [32 * 4] * 5
+    assert 1 <= len(connections) <= 4  # as many as requests are under way at once
+
+
 def test_a_text_that_a_server_refuses_is_named(vendor: Vendor) -> None:
     vendor.refused_text = "text 17"
     asks = [Ask("m", [f"text {number}" for number in range(20)])]
