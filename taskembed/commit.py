@@ -1,22 +1,30 @@
 """The commit protocol: how a generation comes to be, with one writer and no moment of doubt.
 
 To commit generation N+1: write and sync the new files, write and sync the manifest under a
-temporary name, sync the folder, rename the manifest (the commit point), sync the folder. A crash
-before the rename leaves N untouched, because nothing that N names is ever changed; after it,
-everything that N+1 names was on the disk first. What no kept generation names is deleted after.
+temporary name, sync the folder, give the manifest its name (the commit point), sync the folder, and
+note the number in LOCK. A crash before the commit point leaves N untouched, because nothing that N
+names is ever changed; after it, everything that N+1 names was on the disk first. What no kept
+generation names is deleted after.
 
-Assumed: fsync is honest, rename is atomic, the file system is local. See docs/index-format.md and
+People delete LOCK, or the whole index, under a running writer, and start another. The first one
+then commits nothing more, and touches nothing of the other's:
+
+- It works in the folder that it has opened, not in the one that has its path by now.
+- It asks before each step whether LOCK is still its own. Between asking and the step, another may
+  begin, but that one removes temporary manifests first, and then looks what is there: so either
+  what the first one commits is seen by the other, or it has nothing left to give a name to.
+- Whoever finds a LOCK that says nothing, beside files of an index, takes numbers higher than any
+  that a former writer may still use.
+
+Assumed: fsync is honest, the file system is local. See docs/index-format.md and
 docs/adr/0003-commit-protocol.md.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import socket
 import sys
-import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +32,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskembed.errors import (
-    IndexBusyError,
     IndexDamagedError,
     NotFoundError,
     StorageError,
@@ -32,13 +39,21 @@ from taskembed.errors import (
     UsageError,
     from_os_error,
 )
+from taskembed.files import CHUNK_BYTES, StoredFile
 from taskembed.fs import Fs
+from taskembed.lock import (
+    LAST_GENERATION,
+    LOCK,
+    UNKNOWN,
+    Lock,
+    acknowledged,
+    acknowledgement,
+    take_lock,
+)
 from taskembed.store import (
-    CHUNK_BYTES,
     OURS,
     Body,
     Snapshot,
-    StoredFile,
     generations_of,
     manifest_bytes,
     manifest_name,
@@ -48,13 +63,17 @@ from taskembed.store import (
 )
 
 KEPT_GENERATIONS = 2  # the newest, and one for readers that are opening the one before it
-LOCK_POLL_SECONDS = 0.1
 
 
 def _generation_of(name: str) -> int:
     """Return the generation that a file was written for; a temporary one belongs to none."""
+    number = _number_in(name)
+    return sys.maxsize if number < 0 or name.endswith(".tmp") else number
+
+
+def _number_in(name: str) -> int:
     number = re.search(r"-(\d{8})", name)
-    return sys.maxsize if number is None or name.endswith(".tmp") else int(number[1])
+    return int(number[1]) if number else -1
 
 
 @dataclass
@@ -63,19 +82,48 @@ class StoreWriter:
 
     folder: Path
     fs: Fs
-    snapshot: Snapshot | None  # None: nothing was ever committed here
+    held: Lock | None = None  # None: to look only
+    snapshot: Snapshot | None = None  # None: nothing was ever committed here
+    _above: int = -1  # the next commit has a higher number than this
     _written: dict[str, StoredFile] = field(default_factory=dict)
 
     @property
     def next_generation(self) -> int:
         """The number that the next commit will have."""
-        return 0 if self.snapshot is None else self.snapshot.generation + 1
+        return max(self._above, self.snapshot.generation if self.snapshot else -1) + 1
+
+    @property
+    def lock(self) -> Lock:
+        """The lock."""
+        if self.held is None:
+            raise RuntimeError("nothing is written without the lock")
+        return self.held
+
+    def begin(self, *, over_damage: bool) -> None:
+        """Remove what was never committed, and find the newest generation."""
+        with self._translated("."):
+            names = [name for name in self._names() if name != LOCK]
+        if names and acknowledged(self.folder) == UNKNOWN:
+            numbers = [number for number in map(_number_in, names) if number < LAST_GENERATION - 2]
+            self._above = max(numbers, default=-1) + 1
+        self._remove([name for name in names if name.endswith(".tmp")])
+        if over_damage:  # no writer of ours gives such a number; nothing could come after it
+            impossible = [number for number in generations_of(names) if number >= LAST_GENERATION]
+            self._remove(map(manifest_name, impossible))
+        self.snapshot = _newest_or_none(self.folder, over_damage=over_damage)
+        if self.next_generation >= LAST_GENERATION:
+            raise StorageError(
+                f"{self.folder}: there are no numbers left for more generations",
+                hint="build another index with --index OTHER",
+            )
+        self.collect_garbage()
 
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Write a new file of the next generation; it exists only once that is committed."""
         if not OURS.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a file of an index")
         with self._translated(name):
+            self.lock.require_ours()
             self._written[name] = self._write_synced(name, data)
 
     def commit(self, body: Body, names: Iterable[str]) -> Snapshot:
@@ -90,19 +138,23 @@ class StoreWriter:
         snapshot = Snapshot(self.next_generation, files, body)
         name = manifest_name(snapshot.generation)
         with self._translated(name):
+            self.lock.require_ours()
             self._write_synced(f"{name}.tmp", manifest_bytes(snapshot))
-            self.fs.sync_folder(self.folder)
-            self.fs.rename(self.folder / f"{name}.tmp", self.folder / name)
+            self.fs.sync_folder(self.lock.folder)
+            self.lock.require_ours()  # after it has its temporary name: see above
+            self.fs.rename(self.lock.folder, f"{name}.tmp", name)
         self.snapshot = snapshot
         self._written = {}
         try:
-            self.fs.sync_folder(self.folder)
+            self.fs.sync_folder(self.lock.folder)
+            self.fs.overwrite(self.lock.descriptor, acknowledgement(snapshot.generation))
         except OSError as error:
             raise StorageError(
                 f"generation {snapshot.generation} was written but is not confirmed: "
                 f"{self.folder}: {os.strerror(error.errno or 0)}",
                 hint="run the same command again: it continues from what is there",
             ) from error
+        self.lock.require_ours()  # nothing is acknowledged in a folder that was deleted
         self.collect_garbage()
         return snapshot
 
@@ -110,12 +162,15 @@ class StoreWriter:
         """Delete what no kept generation names: older manifests first, then their files."""
         with self._translated("."):
             names = self._garbage()
-        for name in names:
-            with self._translated(name):
-                self.fs.unlink(self.folder / name)
+        self._remove(names)
+
+    def require_lock(self) -> None:
+        """Return when nobody else can be writing: see `Lock.require_ours`."""
+        if self.held:
+            self.held.require_ours()
 
     def _garbage(self) -> list[str]:
-        names = [name for name in self.fs.names(self.folder) if OURS.fullmatch(name)]
+        names = self._names()
         generations = generations_of(names)
         kept, dropped = generations[-KEPT_GENERATIONS:], generations[:-KEPT_GENERATIONS]
         try:
@@ -125,12 +180,21 @@ class StoreWriter:
             named = {name for name in names if _generation_of(name) < self.next_generation}
             dropped = []
         old_manifests = [manifest_name(number) for number in dropped]
-        safe = named | {"LOCK"} | {manifest_name(number) for number in generations}
+        safe = named | {LOCK} | {manifest_name(number) for number in generations}
         return old_manifests + [name for name in names if name not in safe]
+
+    def _names(self) -> list[str]:
+        return [name for name in self.fs.names(self.lock.folder) if OURS.fullmatch(name)]
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with self._translated(name):
+                self.lock.require_ours()
+                self.fs.unlink(self.lock.folder, name)
 
     def _write_synced(self, name: str, data: bytes | memoryview) -> StoredFile:
         view = memoryview(data).cast("B")
-        descriptor = self.fs.open_new(self.folder / name)
+        descriptor = self.fs.open_new(self.lock.folder, name)
         try:
             position = 0
             while position < len(view):
@@ -146,6 +210,8 @@ class StoreWriter:
         try:
             yield
         except OSError as error:
+            if isinstance(error, FileNotFoundError | FileExistsError):
+                self.require_lock()  # or it says what happened
             raise from_os_error(error, str(self.folder / name)) from error
 
 
@@ -167,23 +233,20 @@ def open_writer(
         IndexBusyError: another process holds the lock, also after `wait_seconds`.
         UsageError: the folder holds other things than an index.
     """
-    fs = fs or Fs()
-    try:
-        new = [folder, *folder.parents]
-        for path in reversed([path for path in new if not path.exists()]):
-            fs.make_folder(path)
-            fs.sync_folder(path.parent)
-        foreign = [name for name in fs.names(folder) if not OURS.fullmatch(name)]
-    except OSError as error:
-        raise from_os_error(error, str(folder)) from error
-    if foreign and "LOCK" not in fs.names(folder):
+    names = names_in(folder)
+    foreign = [name for name in names if not OURS.fullmatch(name)]
+    if foreign and LOCK not in names:
         raise UsageError(
             f"{folder} is not an index: it holds {foreign[0]!r}", hint="choose another --index"
         )
-    with _lock(folder, wait_seconds):
-        writer = StoreWriter(folder, fs, _newest_or_none(folder, over_damage=over_damage))
-        writer.collect_garbage()
+    fs = fs or Fs()
+    lock = take_lock(folder, fs, wait_seconds)
+    try:
+        writer = StoreWriter(folder, fs, lock)
+        writer.begin(over_damage=over_damage)
         yield writer
+    finally:
+        lock.release()
 
 
 def _newest_or_none(folder: Path, *, over_damage: bool) -> Snapshot | None:
@@ -194,49 +257,5 @@ def _newest_or_none(folder: Path, *, over_damage: bool) -> Snapshot | None:
     except IndexDamagedError:
         if not over_damage:
             raise
-        generations = generations_of(names_in(folder))
-        return Snapshot(generations[-1], {}, {}) if generations else None
-
-
-@contextmanager
-def _lock(folder: Path, wait_seconds: float) -> Iterator[None]:
-    path = folder / "LOCK"
-    try:
-        # a link is not followed: what it leads to is not ours to write to
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o644)
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
-    try:
-        _take_lock(descriptor, path, time.monotonic() + wait_seconds)
-        try:
-            os.ftruncate(descriptor, 0)
-            # For people only: who holds it. The lock itself is the kernel's.
-            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
-        except OSError as error:
-            raise from_os_error(error, str(path)) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _take_lock(descriptor: int, path: Path, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(LOCK_POLL_SECONDS)
-                continue
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").split()
-            who = f" (process {holder[0]} on {holder[1]})" if len(holder) == 2 else ""  # noqa: PLR2004
-            raise IndexBusyError(
-                f"another taskembed is writing to {path.parent}{who}",
-                hint="wait for it, or give --wait SECONDS",
-            ) from None
-        except OSError as error:
-            raise StorageError(
-                f"{path}: {os.strerror(error.errno or 0)}: locks are not supported here",
-                hint="put the index on a local file system",
-            ) from error
-        return
+        newest = max([acknowledged(folder), *generations_of(names_in(folder))])
+        return Snapshot(newest, {}, {}) if newest >= 0 else None

@@ -1,13 +1,35 @@
 """The file system calls that a commit is made of: the seam where tests inject faults.
 
-`store.py` makes every change to an index through one of these methods, one system call each, so a
+`commit.py` makes every change to an index through one of these methods, one system call each, so a
 test can kill, fail or record at each of them with a subclass.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """An open folder: it stays the one that was opened, whatever its path leads to later."""
+
+    path: Path
+    descriptor: int
+
+
+@contextmanager
+def opened_folder(path: Path) -> Iterator[Folder]:
+    """Open a folder for as long as the context lasts."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Folder(path, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Fs:
@@ -17,9 +39,10 @@ class Fs:
         """Create a folder whose parent exists; it may be there already."""
         path.mkdir(exist_ok=True)
 
-    def open_new(self, path: Path) -> int:
+    def open_new(self, folder: Folder, name: str) -> int:
         """Create a file that must not exist yet and return its descriptor."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return os.open(name, flags, 0o644, dir_fd=folder.descriptor)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write some of `data` and return how many bytes: it can be fewer than asked for."""
@@ -33,22 +56,38 @@ class Fs:
         """Close a descriptor."""
         os.close(descriptor)
 
-    def rename(self, source: Path, target: Path) -> None:
-        """Give `source` the name `target`, atomically."""
-        source.rename(target)
+    def rename(self, folder: Folder, source: str, target: str) -> None:
+        """Give `source` the name `target`, which nothing may have yet, atomically.
 
-    def sync_folder(self, path: Path) -> None:
-        """Return when the names in a folder are on the disk."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        Raises:
+            FileExistsError: something has it.
+        """
+        within = folder.descriptor
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            os.link(source, target, src_dir_fd=within, dst_dir_fd=within)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError:
+            # FAT and some network drives have no links: there, only the lock keeps others out
+            if target in self.names(folder):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+            os.rename(source, target, src_dir_fd=within, dst_dir_fd=within)
+        else:
+            with suppress(OSError):  # it is done; the next writer removes what is left
+                os.unlink(source, dir_fd=within)
 
-    def unlink(self, path: Path) -> None:
+    def overwrite(self, descriptor: int, data: bytes) -> None:
+        """Write a line at the beginning of a file, in the place of one of the same length."""
+        os.pwrite(descriptor, data, 0)
+
+    def sync_folder(self, folder: Folder) -> None:
+        """Return when the names in a folder are on the disk."""
+        os.fsync(folder.descriptor)
+
+    def unlink(self, folder: Folder, name: str) -> None:
         """Remove a file."""
-        path.unlink()
+        os.unlink(name, dir_fd=folder.descriptor)
 
-    def names(self, path: Path) -> list[str]:
+    def names(self, folder: Folder) -> list[str]:
         """Return the names in a folder, sorted."""
-        return sorted(os.listdir(path))  # noqa: PTH208  # names are wanted, not paths
+        return sorted(os.listdir(folder.descriptor))  # noqa: PTH208  # of a descriptor

@@ -16,6 +16,7 @@ import numpy as np
 from taskembed.arguments import is_utf8, require_string
 from taskembed.corpus import Document
 from taskembed.errors import IndexDamagedError
+from taskembed.files import Damage, allow_handles, damaged, open_file
 from taskembed.reading import Reading
 from taskembed.segments import (
     Segment,
@@ -28,18 +29,7 @@ from taskembed.segments import (
     segment_infos,
 )
 from taskembed.space import EmbeddingSpace
-from taskembed.store import (
-    Body,
-    Check,
-    Damage,
-    Snapshot,
-    allow_handles,
-    damaged,
-    manifest_name,
-    open_file,
-    open_newest,
-    verify,
-)
+from taskembed.store import Body, Check, Snapshot, manifest_name, open_newest, verify
 from taskembed.vectors import FloatRows
 
 HANDLES_PER_SEGMENT = 4  # vectors, deletions, documents, and SQLite's own of these

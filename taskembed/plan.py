@@ -134,7 +134,7 @@ def _read_only(folder: Path) -> Iterator[IndexWriter]:
 
     def opened(snapshot: Snapshot) -> IndexWriter:
         contents = Contents.of(folder, snapshot)
-        return IndexWriter(StoreWriter(folder, Fs(), snapshot), contents, rebuilding=False)
+        return IndexWriter(StoreWriter(folder, Fs(), snapshot=snapshot), contents, rebuilding=False)
 
     writer = open_newest(folder, opened)
     try:

@@ -30,15 +30,15 @@ import orjson
 
 from taskembed import flat
 from taskembed.errors import StorageError, from_os_error
-from taskembed.store import (
+from taskembed.files import (
     Damage,
-    Snapshot,
     StoredFile,
     damaged,
     open_file,
     read_file,
     stream_damage,
 )
+from taskembed.store import Snapshot
 from taskembed.vectors import Flags, FloatRows
 
 _TABLE = """CREATE TABLE documents (

@@ -1,23 +1,20 @@
 """Generations: immutable files, and the numbered manifests that list them.
 
-    INDEX/ LOCK                    held by the one writer; never deleted
+    INDEX/ LOCK                    held by the one writer; never deleted; see `lock.py`
            manifest-00000042.json  generation 42: its files with size and crc32, and a body
            seg-..., del-...        immutable files; a name belongs to one generation for ever
 
-The truth is the manifest with the highest number, and nothing else is consulted. Readers take no
-lock: they open the files of one manifest and keep them open. This module reads; `commit.py` writes.
-It knows names and bytes, not vectors.
+The truth is the manifest with the highest number; LOCK only says how high that must be. Readers
+take no lock: they open the files of one manifest and keep them open. This module reads; `commit.py`
+writes. It knows names and bytes, not vectors.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import re
-import resource
-import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -31,18 +28,26 @@ from taskembed.errors import (
     IndexDamagedError,
     NewerFormatError,
     NotFoundError,
+    TaskembedError,
     from_os_error,
 )
-from taskembed.fs import Fs
+from taskembed.files import (
+    Damage,
+    StoredFile,
+    allow_handles,
+    damaged,
+    open_regular,
+    read_file,
+    stream_damage,
+)
+from taskembed.lock import LAST_GENERATION, LOCK, acknowledged
 
 FORMAT_VERSION = 1
 KNOWN_FEATURES: frozenset[str] = frozenset()
-CHUNK_BYTES = 4 * 2**20
 OPEN_SECONDS = 60.0  # how long a reader begins again while a writer removes what it opens
 PAUSE_SECONDS = 0.002  # before a reader begins again the first time; then twice as long, and so on
 LONGEST_PAUSE_SECONDS = 0.25
 TIMES_STANDING = 5  # a manifest that is listed so often, and never there, is a link to nowhere
-LAST_GENERATION = 99_999_999  # of eight digits; at one a second it is reached after three years
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
 _FILE = re.compile(r"(seg|del)-\d{8}(-\d{8})?\.(faiss|db|bin)")
@@ -54,29 +59,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file that a manifest names."""
-
-    name: str
-    size: int  # bytes
-    crc32: int
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One generation: what its manifest says. It never changes."""
 
     generation: int
     files: Mapping[str, StoredFile]
     body: Body
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A file that is not what was written."""
-
-    name: str
-    reason: str
 
 
 def read_newest(folder: Path) -> Snapshot:
@@ -92,25 +80,49 @@ def read_newest(folder: Path) -> Snapshot:
 
 
 def _newest(folder: Path) -> int:
-    """Return the highest generation that has a manifest."""
+    """Return the highest generation that has a manifest.
+
+    Raises:
+        FileNotFoundError: the list was made while a writer changed the folder.
+    """
+    promised = acknowledged(folder)
     names = names_in(folder)
-    generations = generations_of(names)
-    if not generations:
-        if any(name.startswith(("seg-", "del-")) for name in names):
-            raise IndexDamagedError(
-                f"the index is damaged: {folder}: no manifest beside its files",
-                hint="restore the folder from a copy, or delete it and index again",
-            )
-        raise NotFoundError(
-            f"no index at {folder}", hint="create one: taskembed index CORPUS --task retrieval"
+    newest = max(generations_of(names), default=-1)
+    # Subtle: LOCK names a later generation before the manifest of this one is removed, so if it is
+    # read again and has not changed, the manifest was there, or should have been, all the time.
+    if newest < promised and acknowledged(folder) != promised:
+        raise FileNotFoundError(errno.ENOENT, "it is not there yet", manifest_name(promised))
+    if 0 <= newest < promised:
+        raise _lost(folder, promised, newest)
+    if newest < 0:
+        raise _without_manifest(folder, names, promised)
+    return newest
+
+
+def _lost(folder: Path, promised: int, newest: int) -> IndexDamagedError:
+    return IndexDamagedError(
+        f"the index is damaged: {folder / manifest_name(promised)}: it is missing, and it was "
+        f"committed after generation {newest}",
+        hint=f"restore it from a copy; or index again with --recreate; or go on with generation "
+        f"{newest}: delete {folder / LOCK}",
+    )
+
+
+def _without_manifest(folder: Path, names: Iterable[str], promised: int) -> TaskembedError:
+    if promised >= 0 or any(_FILE.fullmatch(name) for name in names):
+        return IndexDamagedError(
+            f"the index is damaged: {folder}: no manifest beside its files",
+            hint="restore the folder from a copy, or delete it and index again",
         )
-    return generations[-1]
+    return NotFoundError(
+        f"no index at {folder}", hint="create one: taskembed index CORPUS --task retrieval"
+    )
 
 
 def names_in(folder: Path) -> list[str]:
     """Return the names in a folder, sorted; none when it does not exist."""
     try:
-        return Fs().names(folder)
+        return sorted(os.listdir(folder))  # noqa: PTH208  # names are wanted, not paths
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -137,7 +149,7 @@ def read_manifest(folder: Path, generation: int) -> Snapshot:
     """
     path = folder / manifest_name(generation)
     try:
-        with _opened(folder, path.name) as stream:
+        with open_regular(folder, path.name) as stream:
             data = stream.read()
     except FileNotFoundError:
         raise
@@ -221,103 +233,6 @@ def manifest_bytes(snapshot: Snapshot) -> bytes:
     return text + b"#crc32 %08x\n" % zlib.crc32(text)
 
 
-def file_damage(folder: Path, file: StoredFile) -> Damage | None:
-    """Read a whole file back; return how it differs from what was written, or None.
-
-    Raises:
-        TaskembedError: the operating system does not let it be read; that is no damage.
-    """
-    try:
-        with _opened(folder, file.name) as stream:
-            return stream_damage(folder, file, stream)
-    except FileNotFoundError:
-        return Damage(file.name, "it is missing")
-    except IndexDamagedError as error:
-        return Damage(file.name, error.message.rpartition(": ")[2])
-
-
-def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | None:
-    """Read an open file as `file_damage` does."""
-    checksum = size = 0
-    try:
-        stream.seek(0)
-        while chunk := stream.read(CHUNK_BYTES):
-            checksum = zlib.crc32(chunk, checksum)
-            size += len(chunk)
-    except OSError as error:
-        raise from_os_error(error, str(folder / file.name)) from error
-    if size != file.size:
-        return Damage(file.name, f"it has {size:,} bytes, {file.size:,} were written")
-    if checksum != file.crc32:
-        return Damage(file.name, "its checksum does not match")
-    return None
-
-
-def open_file(folder: Path, file: StoredFile) -> BinaryIO:
-    """Open a file of a generation, checking its size; `read_file` checks the rest.
-
-    Whoever holds it open can read it for as long as it likes: a writer may unlink, never change it.
-
-    Raises:
-        FileNotFoundError: it is not there (any more): a newer generation may be.
-        IndexDamagedError: it is not what was written.
-    """
-    stream = _opened(folder, file.name)
-    size = os.fstat(stream.fileno()).st_size
-    if size != file.size:
-        stream.close()
-        reason = f"it has {size:,} bytes, {file.size:,} were written"
-        raise damaged(folder, Damage(file.name, reason))
-    return stream
-
-
-_NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR}
-
-
-def _opened(folder: Path, name: str) -> BinaryIO:
-    """Open a file of an index, unbuffered; what is no file (any more) is damage.
-
-    Raises:
-        FileNotFoundError: it is not there (any more).
-        IndexDamagedError: it is a folder, a pipe, a circle of links.
-        TaskembedError: what the operating system says otherwise.
-    """
-    path = folder / name
-    try:
-        # a pipe is opened without waiting for its other end
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise damaged(folder, Damage(name, "it is not a file"))
-        return os.fdopen(descriptor, "rb", buffering=0)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno in _NO_FILE:
-            raise damaged(folder, Damage(name, os.strerror(error.errno))) from error
-        raise from_os_error(error, str(path)) from error
-
-
-def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
-    """Return the bytes of an open file, their checksum checked.
-
-    Raises:
-        IndexDamagedError: they are not what was written.
-    """
-    data = bytearray(file.size)
-    view = memoryview(data)
-    position = 0
-    try:
-        stream.seek(0)
-        while count := stream.readinto(view[position:]):  # type: ignore[attr-defined]  # unbuffered
-            position += count
-    except OSError as error:
-        raise from_os_error(error, str(folder / file.name)) from error
-    if position != file.size or zlib.crc32(data) != file.crc32:
-        raise damaged(folder, Damage(file.name, "its checksum does not match"))
-    return data
-
-
 def open_newest(
     folder: Path, opened: Callable[[Snapshot], T], *, seconds: float = OPEN_SECONDS
 ) -> T:
@@ -334,13 +249,14 @@ def open_newest(
     pause = PAUSE_SECONDS
     tried, times = -1, 0
     while True:
-        newest = _newest(folder)
-        tried, times = newest, times + 1 if newest == tried else 1
+        newest = -1
         try:
+            newest = _newest(folder)
+            tried, times = newest, times + 1 if newest == tried else 1
             return opened(read_manifest(folder, newest))
         except FileNotFoundError as error:
             missing = Path(os.fsdecode(error.filename or "its files")).name
-            if times >= TIMES_STANDING or is_standing(folder, newest):
+            if newest >= 0 and (times >= TIMES_STANDING or is_standing(folder, newest)):
                 raise damaged(folder, Damage(missing, "it is missing")) from error
         if time.monotonic() >= deadline:
             raise IndexBusyError(
@@ -360,15 +276,6 @@ def is_standing(folder: Path, generation: int) -> bool:
     return (
         generations_of(names_in(folder))[-1:] == [generation]
         and (folder / manifest_name(generation)).exists()
-    )
-
-
-def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
-    """Return the error for a damaged file of the index in `folder`."""
-    return IndexDamagedError(
-        f"the index is damaged: {folder / damage.name}: {damage.reason}",
-        hint="`taskembed verify` lists what is damaged; restore the folder from a copy, "
-        "or index again with --recreate",
     )
 
 
@@ -411,7 +318,7 @@ def _hold(
     allow_handles(len(snapshot.files))
     for name in snapshot.files:
         try:
-            held[name] = stack.enter_context(_opened(folder, name))
+            held[name] = stack.enter_context(open_regular(folder, name))
         except FileNotFoundError:
             if not is_standing(folder, snapshot.generation):
                 raise
@@ -434,20 +341,3 @@ def _damage_of(
     except ValueError as error:
         return Damage(file.name, str(error))
     return None
-
-
-SPARE_HANDLES = 64  # for everything else that a process opens: libraries, models, pipes
-
-
-def allow_handles(count: int) -> bool:
-    """Let this process open so many files more, and return whether it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = count + SPARE_HANDLES
-    unlimited = resource.RLIM_INFINITY
-    if soft == unlimited or soft >= needed:
-        return True
-    raised = needed if hard == unlimited else min(needed, hard)
-    if raised > soft:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= needed

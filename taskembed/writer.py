@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from taskembed.commit import StoreWriter, open_writer
 from taskembed.errors import IndexDamagedError
+from taskembed.files import Damage, allow_handles, damaged
 from taskembed.fs import Fs
 from taskembed.guard import require_same_space
 from taskembed.index import Contents, Part
@@ -31,7 +32,7 @@ from taskembed.segments import (
     deletions_bytes,
 )
 from taskembed.space import EmbeddingSpace
-from taskembed.store import Damage, Snapshot, allow_handles, damaged
+from taskembed.store import Snapshot
 from taskembed.vectors import Flags, FloatRows
 
 MERGE_FACTOR = 8  # so many segments of about a size become one: a search opens few files
@@ -363,9 +364,12 @@ class IndexWriter:
         allow_handles(len(self._segments))
         try:
             segment = Segment(folder, snapshot, info, self.space.dim)
-        except FileNotFoundError as error:  # nobody else removes files while this one has the lock
+            segment.check(vectors=True)
+        except (FileNotFoundError, IndexDamagedError) as error:
+            self._store.require_lock()  # or it is another folder by now
+            if isinstance(error, IndexDamagedError):
+                raise
             raise damaged(folder, Damage(Path(error.filename).name, "it is missing")) from error
-        segment.check(vectors=True)
         return segment
 
     def _size(self, item: OpenSegment) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from taskembed.fs import Fs
+from taskembed.fs import Folder, Fs
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
 
@@ -97,9 +97,9 @@ class StepFs(Fs):
         self._next("make_folder")
         super().make_folder(path)
 
-    def open_new(self, path: Path) -> int:
+    def open_new(self, folder: Folder, name: str) -> int:
         self._next("open_new")
-        return super().open_new(path)
+        return super().open_new(folder, name)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         self._next("write")
@@ -113,17 +113,21 @@ class StepFs(Fs):
         super().close(descriptor)
         self._next("close")
 
-    def rename(self, source: Path, target: Path) -> None:
+    def rename(self, folder: Folder, source: str, target: str) -> None:
         self._next("rename")
-        super().rename(source, target)
+        super().rename(folder, source, target)
 
-    def sync_folder(self, path: Path) -> None:
+    def overwrite(self, descriptor: int, data: bytes) -> None:
+        self._next("overwrite")
+        super().overwrite(descriptor, data)
+
+    def sync_folder(self, folder: Folder) -> None:
         self._next("sync_folder")
-        super().sync_folder(path)
+        super().sync_folder(folder)
 
-    def unlink(self, path: Path) -> None:
+    def unlink(self, folder: Folder, name: str) -> None:
         self._next("unlink")
-        super().unlink(path)
+        super().unlink(folder, name)
 
 
 def fail_at(number: int, code: int = errno.EIO) -> Callable[[int, str], None]:

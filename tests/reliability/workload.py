@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taskembed.corpus import Document
+from taskembed.fs import Folder
 from taskembed.index import Contents, Index
 from taskembed.pipeline import IndexOptions, Watch, index_corpus, search_index
 from taskembed.store import read_newest
@@ -52,8 +53,8 @@ class AcknowledgingFs(StepFs):
         super().__init__(step)
         self._folder = folder
 
-    def sync_folder(self, path: Path) -> None:
-        super().sync_folder(path)
+    def sync_folder(self, folder: Folder) -> None:
+        super().sync_folder(folder)
         if self.steps[-2:] == ["rename", "sync_folder"]:
             snapshot = read_newest(self._folder)
             live = Contents.of(self._folder, snapshot).live

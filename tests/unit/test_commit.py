@@ -23,8 +23,9 @@ from taskembed.errors import (
     TaskembedError,
     UsageError,
 )
-from taskembed.fs import Fs
-from taskembed.store import file_damage, manifest_name, read_newest, verify
+from taskembed.files import file_damage
+from taskembed.fs import Folder, Fs
+from taskembed.store import manifest_name, read_newest, verify
 from tests.fakes import ShortWritesFs, StepFs, fail_at
 
 DENIED_HINT = "run as a user who may, or choose another place"
@@ -43,10 +44,10 @@ class NamedStepFs(StepFs):
         self.lines.append(f"make_folder {path.name}")
         super().make_folder(path)
 
-    def open_new(self, path: Path) -> int:
-        self.lines.append(f"open_new {path.name}")
-        descriptor = super().open_new(path)
-        self._open[descriptor] = path.name
+    def open_new(self, folder: Folder, name: str) -> int:
+        self.lines.append(f"open_new {name}")
+        descriptor = super().open_new(folder, name)
+        self._open[descriptor] = name
         return descriptor
 
     def write(self, descriptor: int, data: memoryview) -> int:
@@ -61,17 +62,21 @@ class NamedStepFs(StepFs):
         self.lines.append(f"close {self._open[descriptor]}")
         super().close(descriptor)
 
-    def rename(self, source: Path, target: Path) -> None:
-        self.lines.append(f"rename {source.name} {target.name}")
-        super().rename(source, target)
+    def rename(self, folder: Folder, source: str, target: str) -> None:
+        self.lines.append(f"rename {source} {target}")
+        super().rename(folder, source, target)
 
-    def sync_folder(self, path: Path) -> None:
-        self.lines.append(f"sync_folder {path.name}")
-        super().sync_folder(path)
+    def overwrite(self, descriptor: int, data: bytes) -> None:
+        self.lines.append(f"overwrite {data.decode().split()[1]}")
+        super().overwrite(descriptor, data)
 
-    def unlink(self, path: Path) -> None:
-        self.lines.append(f"unlink {path.name}")
-        super().unlink(path)
+    def sync_folder(self, folder: Folder) -> None:
+        self.lines.append(f"sync_folder {folder.path.name}")
+        super().sync_folder(folder)
+
+    def unlink(self, folder: Folder, name: str) -> None:
+        self.lines.append(f"unlink {name}")
+        super().unlink(folder, name)
 
 
 def commit_one(store: StoreWriter) -> None:
@@ -123,6 +128,7 @@ def test_a_commit_makes_every_call_in_the_one_right_order(tmp_path: Path) -> Non
         "sync_folder index",
         "rename manifest-00000000.json.tmp manifest-00000000.json",
         "sync_folder index",
+        "overwrite 00000000",
     ]
 
 
@@ -133,9 +139,10 @@ def test_garbage_goes_after_the_commit_and_manifests_before_their_files(tmp_path
         commit_alone(store)
         store.fs = fs
         commit_alone(store)
-    assert fs.lines[-4:] == [
+    assert fs.lines[-5:] == [
         "rename manifest-00000002.json.tmp manifest-00000002.json",
         "sync_folder index",
+        "overwrite 00000002",
         "unlink manifest-00000000.json",
         "unlink seg-00000000.db",
     ]
@@ -143,7 +150,7 @@ def test_garbage_goes_after_the_commit_and_manifests_before_their_files(tmp_path
 
 def test_garbage_that_cannot_go_is_named(tmp_path: Path) -> None:
     class KeepingFs(Fs):
-        def unlink(self, path: Path) -> None:
+        def unlink(self, folder: Folder, name: str) -> None:
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
     folder = tmp_path / "index"
@@ -219,7 +226,7 @@ def steps_of_one_commit(folder: Path) -> list[str]:
     return fs.steps
 
 
-def test_one_commit_of_one_file_is_eleven_calls(tmp_path: Path) -> None:
+def test_one_commit_of_one_file_is_twelve_calls(tmp_path: Path) -> None:
     assert steps_of_one_commit(tmp_path / "index") == [
         "open_new",
         "write",
@@ -232,6 +239,7 @@ def test_one_commit_of_one_file_is_eleven_calls(tmp_path: Path) -> None:
         "sync_folder",
         "rename",
         "sync_folder",
+        "overwrite",
     ]
 
 
@@ -275,11 +283,14 @@ def test_an_error_before_the_commit_point_leaves_the_former_generation(
     ]
 
 
-def test_an_error_after_the_commit_point_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [11, 12])
+def test_an_error_after_the_commit_point_says_that_it_is_not_confirmed(
+    tmp_path: Path, number: int
+) -> None:
     folder = tmp_path / "index"
     make_index(folder)
     with open_writer(folder) as store:
-        store.fs = StepFs(fail_at(11, errno.EIO))
+        store.fs = StepFs(fail_at(number, errno.EIO))
         with pytest.raises(StorageError) as caught:
             commit_one(store)
     assert caught.value.message == (
@@ -304,7 +315,7 @@ def test_an_error_while_the_folder_is_made_names_it(tmp_path: Path, number: int)
     assert read_newest(tmp_path / "index").generation == 0
 
 
-@pytest.mark.parametrize("number", [12, 13])
+@pytest.mark.parametrize("number", [13, 14])
 def test_an_error_while_garbage_goes_loses_nothing(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "index"
     with open_writer(folder) as store:
@@ -417,7 +428,7 @@ def test_a_writer_can_begin_again_when_every_manifest_is_gone(tmp_path: Path) ->
         path.unlink()
     with open_writer(folder, over_damage=True) as store:
         commit_alone(store)
-    assert names(folder) == ["LOCK", "manifest-00000000.json", "seg-00000000.db"]
+    assert names(folder) == ["LOCK", "manifest-00000002.json", "seg-00000002.db"]
 
 
 def test_not_even_over_damage_is_a_newer_format_replaced(tmp_path: Path) -> None:
@@ -474,7 +485,9 @@ def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
             f"another taskembed is writing to {folder} (process {os.getpid()} on "
             f"{os.uname().nodename})"
         )
-        assert caught.value.hint == "wait for it, or give --wait SECONDS"
+        assert caught.value.hint == (
+            "wait for it, or give --wait SECONDS; deleting LOCK does not help"
+        )
     with open_writer(folder):
         pass
 

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from taskembed.corpus import Document
 from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.files import StoredFile
 from taskembed.index import Contents, Hit, Index, Part, read_index, verify_index
 from taskembed.pipeline import IndexOptions, delete_documents, index_corpus
 from taskembed.segments import SegmentInfo, StoredDocument
 from taskembed.space import PromptType
-from taskembed.store import Snapshot, StoredFile, manifest_name, read_newest
+from taskembed.store import Snapshot, manifest_name, read_newest
 from taskembed.vectors import FloatRows
 from taskembed.writer import IndexWriter, Outcome, open_index_writer
 from tests.fakes import SPACE, HashEncoder

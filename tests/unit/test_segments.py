@@ -14,6 +14,7 @@ import pytest
 
 from taskembed import flat
 from taskembed.errors import IndexDamagedError
+from taskembed.files import StoredFile
 from taskembed.segments import (
     Segment,
     SegmentBuilder,
@@ -24,7 +25,7 @@ from taskembed.segments import (
     metadata_json,
     segment_infos,
 )
-from taskembed.store import Snapshot, StoredFile
+from taskembed.store import Snapshot
 from taskembed.vectors import Flags, FloatRows
 
 NAME = "seg-00000001"

@@ -18,17 +18,13 @@ from taskembed.errors import (
     StorageError,
     TaskembedError,
 )
+from taskembed.files import Damage, StoredFile, file_damage, open_file, read_file
 from taskembed.store import (
-    Damage,
     Snapshot,
-    StoredFile,
-    file_damage,
     generations_of,
     manifest_bytes,
     manifest_name,
-    open_file,
     open_newest,
-    read_file,
     read_manifest,
     read_newest,
     verify,
