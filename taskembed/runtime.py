@@ -19,9 +19,18 @@ from platformdirs import user_cache_path
 
 from taskembed.adapters import AdapterFiles
 from taskembed.arguments import require_positive
-from taskembed.compiled import CompiledModel, MadeFrom, entry_path, read_entry, write_entry
+from taskembed.cachefiles import write_atomically
+from taskembed.compiled import (
+    CompiledModel,
+    MadeFrom,
+    checked_path,
+    entry_path,
+    read_entry,
+    write_entry,
+)
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.modelfiles import ModelFiles
+from taskembed.space import PromptType
 from taskembed.tokens import Batch
 from taskembed.vectors import FloatRows
 
@@ -108,6 +117,7 @@ class ModelSource:
         adapter: merged into its weights; None for none.
         remote_code: whether its own Python code is run.
         answers: of a reranker that answers with a token: which tokens mean yes and no.
+        side: whose branch it is, where queries and documents have models of their own.
     """
 
     files: ModelFiles
@@ -115,18 +125,22 @@ class ModelSource:
     adapter: AdapterFiles | None = None
     remote_code: bool = False
     answers: tuple[str, ...] = ()
+    side: PromptType | None = None
 
     @property
     def digest(self) -> str:
         """Sha256 of all that the compiled model depends on, but for the engine."""
         adapter = self.adapter.digest if self.adapter else ""
-        parts = (self.kind.value, self.files.digest, adapter, str(self.remote_code), *self.answers)
+        side = self.side.value if self.side else ""
+        code = str(self.remote_code)
+        parts = (self.kind.value, self.files.digest, adapter, code, side, *self.answers)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"{self.files.name} + {self.adapter.name}" if self.adapter else self.files.name
+        name = f"{self.files.name} + {self.adapter.name}" if self.adapter else self.files.name
+        return f"{name} for a {self.side.value}" if self.side else name
 
 
 class Runtime:
@@ -142,7 +156,9 @@ class Runtime:
         self._settings = settings
         self._device = device_of(settings)
         self._engine: Engine | None = None
-        self.compiled = _compiled(source, self._device, settings)
+        self._loaded: Loaded | None = None
+        self._version = _engine_version(self._device)
+        self.compiled = self._from_cache() or self._compile()
 
     @property
     def engine(self) -> Engine:
@@ -155,6 +171,74 @@ class Runtime:
     def started(self) -> Engine | None:
         """The engine, if it was started."""
         return self._engine
+
+    def check(self, path_of_texts: str, compare: Callable[[Loaded, Engine], None]) -> None:
+        """Compare the model with its reference, in fp32, unless that was done before.
+
+        Args:
+            path_of_texts: everything else between a text and its vector: prompt, limit, size.
+            compare: raises when the two differ.
+        """
+        source, folder = self._source, self._settings.cache_folder
+        done = checked_path(folder, source.digest, self._version, path_of_texts)
+        if self._loaded is None and done.is_file():
+            return
+        if self._loaded is None:
+            self._settings.notify(f"comparing {source.name} with sentence-transformers, once")
+            self._loaded = _load(source, self._settings)
+        compare(self._loaded, self._exact(self._loaded))
+        write_atomically(done, [])
+
+    def forget(self) -> None:
+        """Free what was loaded to compile or to compare."""
+        self._loaded = None
+
+    def _exact(self, loaded: Loaded) -> Engine:
+        """Return an engine in fp32, on the CPU."""
+        if self._device == "cpu" and not self.compiled.facts.fallback:
+            from taskembed.engines.openvino import OpenVinoEngine
+
+            threads = self._settings.threads or _cores()
+            blob = self.compiled.blob
+            return OpenVinoEngine(blob, precision="fp32", threads=threads, one_query=True)
+        from taskembed.engines.torch import TorchEngine
+
+        return TorchEngine(loaded.model, device="cpu", precision="fp32", threads=None)
+
+    def _from_cache(self) -> CompiledModel | None:
+        digest = self._source.digest
+        path = entry_path(self._settings.cache_folder, digest, self._version)
+        return read_entry(path, digest)
+
+    def _compile(self) -> CompiledModel:
+        """Compile the model, and put it in the cache."""
+        source, settings = self._source, self._settings
+        settings.notify(f"compiling the model {source.name} for this machine; this happens once")
+        loaded = _load(source, settings)
+        compiled = _compile(loaded, self._device)
+        made_from = MadeFrom(
+            model=source.files.name,
+            revision=source.files.revision,
+            adapter=source.adapter.name if source.adapter else "",
+            kind=source.kind.value,
+            digest=source.digest,
+            engine=self._version,
+        )
+        path = entry_path(settings.cache_folder, source.digest, self._version)
+        if not write_entry(path, compiled, made_from):
+            settings.notify(f"{path.parent} cannot be written: the next command compiles again")
+        if loaded.reference is not None:
+            self._loaded = loaded
+        return compiled
+
+
+def _engine_version(device: str) -> str:
+    """Return what a compiled model depends on beside its source."""
+    if device != "cpu":
+        return "torch"
+    from taskembed.engines.openvino import engine_version  # 0.07 s
+
+    return engine_version()
 
 
 def device_of(settings: EngineSettings) -> str:
@@ -183,32 +267,6 @@ def _may_accelerate() -> bool:
     return sys.platform == "darwin" or Path("/dev/nvidiactl").exists()
 
 
-def _compiled(source: ModelSource, device: str, settings: EngineSettings) -> CompiledModel:
-    """Return the compiled model from the cache, or compile it and put it there."""
-    if device == "cpu":
-        from taskembed.engines.openvino import engine_version  # 0.07 s
-
-        engine = engine_version()
-    else:
-        engine = "torch"
-    path = entry_path(settings.cache_folder, source.digest, engine)
-    compiled = read_entry(path, source.digest)
-    if compiled is None:
-        settings.notify(f"compiling the model {source.name} for this machine; this happens once")
-        compiled = _compile(source, device, settings)
-        made_from = MadeFrom(
-            model=source.files.name,
-            revision=source.files.revision,
-            adapter=source.adapter.name if source.adapter else "",
-            kind=source.kind.value,
-            digest=source.digest,
-            engine=engine,
-        )
-        if not write_entry(path, compiled, made_from):
-            settings.notify(f"{path.parent} cannot be written: the next command compiles again")
-    return compiled
-
-
 def _load(source: ModelSource, settings: EngineSettings) -> Loaded:
     """Load a model with torch, on the CPU and in fp32."""
     if source.remote_code and not settings.trust_remote_code:
@@ -227,11 +285,15 @@ def _load(source: ModelSource, settings: EngineSettings) -> Loaded:
         )
     from taskembed.loader import load_encoder_model  # seconds
 
-    return load_encoder_model(source.files, source.adapter, trust_remote_code=source.remote_code)
+    return load_encoder_model(
+        source.files,
+        source.adapter,
+        trust_remote_code=source.remote_code,
+        side=source.side or PromptType.DOCUMENT,
+    )
 
 
-def _compile(source: ModelSource, device: str, settings: EngineSettings) -> CompiledModel:
-    loaded = _load(source, settings)
+def _compile(loaded: Loaded, device: str) -> CompiledModel:
     if device != "cpu":
         return CompiledModel(loaded.facts, loaded.tokenizer_json, memoryview(b""))
     from taskembed.loader import to_openvino

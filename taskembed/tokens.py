@@ -48,7 +48,7 @@ class Batch:
 class PromptTokenizer:
     """The tokenizer of one side of a space. Safe to use from several threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all but the first are named, most are optional
         self,
         tokenizer: Tokenizer,
         *,
@@ -57,21 +57,24 @@ class PromptTokenizer:
         max_length: int,
         prompt_in_pooling: bool = True,
         special_tokens: bool = True,
+        cut_left: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
         self._prompt = prompt
-        self._begin, self._end = _special_tokens(tokenizer) if special_tokens else ([], [])
-        self._end = [*self._ids([suffix])[0], *self._end] if suffix else self._end
-        self._room = max_length - len(self._begin) - len(self._end)
+        self._begin, specials = _special_tokens(tokenizer) if special_tokens else ([], [])
+        self._end = [*self._ids([suffix])[0], *specials] if suffix else specials
+        self._room = max(max_length - len(self._begin) - len(self._end), 0)
+        self._cut_left = cut_left
         self._prompt_length = 0
         if prompt and not prompt_in_pooling:
-            self._prompt_length = len(self._begin) + len(self._ids([prompt])[0])
+            alone = [*self._begin, *self._cut(self._ids([prompt])[0])]
+            self._prompt_length = len(alone) + _surplus(alone, specials, tokenizer)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Return the tokens of each text."""
         return [
             Tokens(
-                [*self._begin, *ids[: self._room], *self._end],
+                [*self._begin, *self._cut(ids), *self._end],
                 self._prompt_length,
                 len(ids) > self._room,
             )
@@ -82,6 +85,10 @@ class PromptTokenizer:
         """Return the tokens of a text as the vocabulary spells them."""
         ids = self.tokenize([text])[0].ids
         return [self._tokenizer.id_to_token(token) or f"[{token}]" for token in ids]
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        """Return what is read of a text: its beginning, or its end where the model cuts there."""
+        return ids[max(len(ids) - self._room, 0) :] if self._cut_left else ids[: self._room]
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
@@ -133,7 +140,7 @@ def batches(items: Iterable[tuple[int, Tokens]], budget: int) -> Iterator[Batch]
 
 
 def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
-    shape = (len(group), length)
+    shape = (len(group), max(length, 1))  # a model without special tokens has none for ""
     input_ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     for position, (_, tokens) in enumerate(group):
         input_ids[position, : len(tokens.ids)] = tokens.ids
@@ -147,6 +154,17 @@ def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
                 marks[position] = 0
                 marks[position, : len(tokens.types)] = tokens.types
     return Batch(np.array([row for row, _ in group], np.int64), input_ids, mask, marks)
+
+
+def _surplus(prompt: list[int], specials: list[int], tokenizer: Tokenizer) -> int:
+    """Return by how many tokens more, or fewer, sentence-transformers leaves out for a prompt.
+
+    It tokenises the prompt alone, special tokens included, and takes one off when the last is one.
+    """
+    if specials:
+        return len(specials) - 1
+    last = tokenizer.get_added_tokens_decoder().get(prompt[-1]) if prompt else None
+    return -1 if last is not None and last.special else 0
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

@@ -1,0 +1,110 @@
+"""The modules of a SentenceTransformer that one side's texts go through, as one torch module.
+
+Imports torch and sentence-transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router
+from sentence_transformers.sentence_transformer.modules import Pooling
+from torch import Tensor, nn
+
+from taskembed.space import PromptType
+
+WEIGHTED_MEAN = "weightedmean"
+
+
+class PooledModel(nn.Module):
+    """Token ids in, one vector a text out: the modules of a SentenceTransformer, one after another.
+
+    The mask for pooling is an input of its own, since a prompt may be read but not pooled.
+
+    Args:
+        modules: of one side, a transformer first.
+        dim: numbers of a vector that are kept, where the model's own configuration cuts it.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], dim: int | None = None) -> None:
+        super().__init__()
+        self.transformer, *rest = modules
+        self.rest = nn.ModuleList(_for_right_padding(module) for module in rest)
+        self.dim = dim
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pooling_mask: Tensor) -> Tensor:
+        """Return float[n, dim] for three int64[n, length]."""
+        features = self.transformer({"input_ids": input_ids, "attention_mask": attention_mask})
+        features["attention_mask"] = pooling_mask
+        for module in self.rest:
+            features = module(features)
+        vectors = cast("Tensor", features["sentence_embedding"])
+        return vectors if self.dim is None else vectors[:, : self.dim]
+
+
+def side_modules(model: SentenceTransformer, side: PromptType) -> list[Any]:
+    """Return the modules that a text of a side goes through, with the side's branch of a router.
+
+    Raises:
+        ValueError: a router has no branch for the side.
+    """
+    return list(_flat(model, side))
+
+
+def _flat(modules: Iterable[nn.Module], side: PromptType) -> Iterator[nn.Module]:
+    for module in modules:
+        if isinstance(module, Router):
+            route = module._resolve_route(task=side.value, modality="text")  # noqa: SLF001  # its only way to say
+            branch: Any = module.sub_modules[str(route)]
+            yield from _flat(branch, side)
+        else:
+            yield module
+
+
+def _for_right_padding(module: nn.Module) -> nn.Module:
+    modes = pooling_modes(module)
+    return _PositionPooling(modes) if WEIGHTED_MEAN in modes else module
+
+
+def pooling_modes(module: nn.Module) -> tuple[str, ...]:
+    """Return how a module pools: () when it is no pooling."""
+    mode: Any = getattr(module, "pooling_mode", ())
+    return (mode,) if isinstance(mode, str) else tuple(mode)
+
+
+class _PositionPooling(nn.Module):
+    """The mean weighted by position, alone or beside other modes.
+
+    The library finds a text's first position by its mask. Where a prompt is not pooled, our mask
+    begins after it; the library's weights count the prompt nevertheless. Padded on the right, a
+    position is simply its number.
+    """
+
+    def __init__(self, modes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.modes = modes
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add float[n, modes * dim] to the features."""
+        parts = [
+            self._weighted(features) if mode == WEIGHTED_MEAN else _pooled(features, mode)
+            for mode in self.modes
+        ]
+        features["sentence_embedding"] = torch.cat(parts, dim=-1)
+        return features
+
+    @staticmethod
+    def _weighted(features: dict[str, Tensor]) -> Tensor:
+        tokens = features["token_embeddings"]
+        positions = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+        weights = (features["attention_mask"] * positions).unsqueeze(-1).to(tokens.dtype)
+        return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
+
+
+def _pooled(features: dict[str, Tensor], mode: str) -> Tensor:
+    width = features["token_embeddings"].shape[-1]
+    pooling = Pooling(width, pooling_mode=cast("Any", mode))
+    return cast("Tensor", pooling(dict(features))["sentence_embedding"])

@@ -1,0 +1,229 @@
+"""The whole way of a text, compared with sentence-transformers: from the string to the vector.
+
+    compare(model, side, name="me/mine", prompt="query: ", ours=encode, ...)
+
+What we would compute otherwise is refused when a model is compiled, whatever in its files is the
+cause. Imports torch and sentence-transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from taskembed.errors import ModelUnavailableError
+from taskembed.loader import KNOWN_MODULES, quiet
+from taskembed.pooled import side_modules
+from taskembed.space import PromptType
+from taskembed.vectors import FloatRows
+
+TOLERANCE = 1e-3  # of any number of any vector, in fp32
+COMPARED_LENGTH = 600  # tokens: of a model that reads more, a cut text's tokens are compared
+MOST_TOKENS = 40_000  # of a text that is to be cut
+_WORDS = 400  # of the vocabulary, of which a long text is made
+_TEXTS = (
+    "fox",
+    "the quick brown fox jumps over the lazy dog",
+    "  White Space\n\nand LINES \t within ",
+    "ZWÖLF BOXKÄMPFER ÉTAIENT À ÇA, \u0130stanbul Stra\u00dfe e\u0301 \ufb01n",
+    "",
+    "彗星とは何ですか。什么是彗星",
+    "12,345.67 x² — “quoted” don't 🙂 naïve@example.com",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What taskembed does with a text of a side, for the comparison.
+
+    Attributes:
+        name: of the model, for people.
+        side: whose texts they are.
+        prompt: put before them.
+        suffix: put after them, which the library does not know.
+        prompt_in_pooling: whether the prompt's tokens are pooled.
+        limit: tokens that are read of a text.
+        tokens: a text's token ids.
+        vectors: texts to float32[n, dim].
+        finish: the library's vectors to ours: their size and length.
+    """
+
+    name: str
+    side: PromptType
+    prompt: str
+    suffix: str
+    prompt_in_pooling: bool
+    limit: int
+    tokens: Callable[[str], list[int]]
+    vectors: Callable[[Sequence[str]], FloatRows]
+    finish: Callable[[FloatRows], FloatRows]
+
+
+def compare(model: SentenceTransformer, way: Way) -> None:
+    """Compare the vectors of a handful of texts, and the tokens of one that is too long.
+
+    The suffix stands behind the text for the library, which is the same as long as nothing is cut.
+
+    Raises:
+        ModelUnavailableError: they differ, or the library makes no vector of a text.
+    """
+    first: Any = side_modules(model, way.side)[0]
+    texts = [*_TEXTS, *(f"fox {token} dog" for token in _special_tokens(first))]
+    batches = [texts]
+    words = _vocabulary(first)
+    if way.suffix or way.limit > COMPARED_LENGTH:
+        batches.append([_long(words, min(COMPARED_LENGTH // 2, way.limit // 4))])
+    if not way.suffix:
+        cut = _long(words, min(way.limit, MOST_TOKENS) + 10)
+        if way.limit <= COMPARED_LENGTH:
+            batches.append([cut, "fox"])
+        else:
+            _compare_tokens(model, way, cut)
+    pooled = _set_pooling(model, way.prompt_in_pooling)
+    try:
+        for batch in batches:
+            _compare_vectors(model, way, batch)
+    finally:
+        for pooling in pooled:
+            pooling.include_prompt = True
+
+
+def _compare_vectors(model: SentenceTransformer, way: Way, texts: list[str]) -> None:
+    encode = model.encode_query if way.side is PromptType.QUERY else model.encode_document
+    ended = [text + way.suffix for text in texts]
+    try:
+        with quiet():
+            theirs = way.finish(
+                encode(ended, prompt=way.prompt, convert_to_numpy=True, show_progress_bar=False)
+            )
+    except Exception as error:  # whatever a model's files make the library raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise _refused(model, way, f"sentence-transformers makes no vector ({reason})") from error
+    try:
+        ours = way.vectors(texts)
+    except Exception as error:
+        raise _refused(model, way, f"no vector can be computed ({type(error).__name__})") from error
+    if ours.shape != theirs.shape:
+        raise _refused(
+            model, way, f"{ours.shape[1]} numbers are computed, and {theirs.shape[1]} are right"
+        )
+    worst = _differences(ours, theirs)
+    row = int(worst.argmax())
+    if worst[row] > TOLERANCE:
+        shown = repr(texts[row][:40])
+        raise _refused(
+            model,
+            way,
+            f"the vector of {shown} would differ by {worst[row]:.2g} from sentence-transformers'",
+        )
+
+
+def _differences(ours: FloatRows, theirs: FloatRows) -> FloatRows:
+    """Return the largest difference of each row, relative to numbers over 1.
+
+    A text without a vector (NaN, or no length at all) must have none on either side.
+    """
+    dead, dead_too = _dead(ours), _dead(theirs)
+    live = ~(dead | dead_too)
+    worst = np.where(dead != dead_too, np.inf, 0.0).astype(np.float32)
+    size = max(1.0, float(np.abs(theirs[live]).max(initial=0)))
+    worst[live] = np.abs(ours[live] - theirs[live]).max(axis=1, initial=0) / size
+    return worst
+
+
+def _dead(vectors: FloatRows) -> Any:  # noqa: ANN401  # bool[n]
+    with np.errstate(invalid="ignore"):
+        return ~np.isfinite(vectors).all(axis=1) | (np.abs(vectors).max(axis=1) < 1e-12)  # noqa: PLR2004  # the library's
+
+
+def _compare_tokens(model: SentenceTransformer, way: Way, text: str) -> None:
+    """Compare the tokens that are left of a text which is too long to be encoded for this."""
+    try:
+        with quiet():
+            features = model.preprocess([text], prompt=way.prompt, task=way.side.value)
+        ids = features["input_ids"][0][features["attention_mask"][0] == 1].tolist()
+    except Exception as error:  # as above
+        raise _refused(model, way, f"a long text has no tokens ({type(error).__name__})") from error
+    ours = way.tokens(text)
+    if ids != ours:
+        raise _refused(
+            model,
+            way,
+            f"{len(ours)} tokens of a long text would be read, of which sentence-transformers "
+            f"reads {len(ids)}, or others",
+        )
+
+
+def _set_pooling(model: SentenceTransformer, include: bool) -> list[Any]:  # noqa: FBT001  # private
+    """Leave the prompt out of the library's pooling too; return the modules that were changed."""
+    if include:
+        return []
+    changed: list[Any] = [
+        module for module in model.modules() if getattr(module, "include_prompt", False) is True
+    ]
+    for module in changed:
+        module.include_prompt = False
+    return changed
+
+
+def _special_tokens(first: Any) -> list[str]:  # noqa: ANN401  # of sentence-transformers
+    tokens = dict.fromkeys([*first.tokenizer.all_special_tokens, "[CLS]", "</s>", "<|im_end|>"])
+    return [str(token) for token in tokens][:8]
+
+
+def _vocabulary(first: Any) -> list[str]:  # noqa: ANN401  # of sentence-transformers
+    """Return words that the model knows: unknown ones are all alike, whatever is cut."""
+    stripped = (token.strip("\u0120\u2581#") for token in sorted(first.tokenizer.get_vocab()))
+    words = [word for word in dict.fromkeys(stripped) if word.isalpha()] or ["fox", "dog"]
+    step = max(len(words) // _WORDS, 1)
+    return words[::step]
+
+
+def _long(words: list[str], count: int) -> str:
+    return " ".join(
+        words[(7 * number + number // len(words)) % len(words)] for number in range(count)
+    )
+
+
+def _refused(model: SentenceTransformer, way: Way, why: str) -> ModelUnavailableError:
+    causes = _suspects(model, way.side)
+    told = f"; its files say: {', '.join(causes)}" if causes else ""
+    return ModelUnavailableError(
+        f"the model {way.name!r} is not computed rightly here, as a {way.side.value}: {why}{told}",
+        hint="name another model with --model",
+    )
+
+
+def _suspects(model: SentenceTransformer, side: PromptType) -> list[str]:
+    """Return what in a model's files is out of the ordinary, each with its file."""
+    first, *rest = side_modules(model, side)
+    tokenizer = first.tokenizer
+    given = getattr(first, "processing_kwargs", None) or {}
+    found = [f"processing_kwargs {given} (sentence_bert_config.json)"] if given else []
+    if first.do_lower_case:
+        found.append("do_lower_case (sentence_bert_config.json)")
+    found += [
+        f"{key} (sentence_bert_config.json)"
+        for key in ("query_length", "document_length", "unpad_inputs")
+        if getattr(first, key, None) is not None
+    ]
+    found += [
+        f"{key} 'left' (tokenizer_config.json)"
+        for key in ("padding_side", "truncation_side")
+        if getattr(tokenizer, key, "right") != "right"
+    ]
+    positions = getattr(first.config, "max_position_embeddings", None)
+    if isinstance(positions, int) and 0 < positions < (first.max_seq_length or 0):
+        found.append(
+            f"max_seq_length {first.max_seq_length} (sentence_bert_config.json) of a model with "
+            f"{positions} positions"
+        )
+    kinds = [type(module).__name__ for module in rest]
+    found += [f"a module {kind} (modules.json)" for kind in kinds if kind not in KNOWN_MODULES]
+    if not any(hasattr(module, "pooling_mode") for module in rest):
+        found.append("no Pooling (modules.json)")
+    return found
