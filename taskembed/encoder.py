@@ -146,6 +146,12 @@ class TextEncoder:
                 self._checked.add(side)
         runtime.forget()
 
+    def _is_encoded_whole(self, side: PromptType) -> bool:
+        """Tell whether a cut text of a side is encoded: once for a model and a length."""
+        runtime = self._parts.runtime(side)
+        first, length = self._parts.sides_of(runtime)[0], runtime.compiled.facts.length
+        return side is first or length(side) != length(first)
+
     def _compare(self, side: PromptType, loaded: Loaded, engine: Engine) -> None:
         from taskembed.reference import Way, compare  # seconds
 
@@ -164,6 +170,7 @@ class TextEncoder:
             suffix=self._space.suffix,
             prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
             limit=loaded.facts.length(side),
+            whole=self._is_encoded_whole(side),
             tokens=lambda text: self.tokenizer(side).tokenize([text])[0].ids,
             vectors=vectors,
             finish=self._finished,

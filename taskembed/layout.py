@@ -17,6 +17,7 @@ from typing import Any
 
 from taskembed.cachefiles import read_json
 from taskembed.errors import ModelUnavailableError
+from taskembed.modelfiles import saved_modules
 
 _HERE = "sentence_transformers.models"
 _TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer"}
@@ -42,7 +43,7 @@ def is_understood(folder: Path) -> bool:
 
 def module_types(folder: Path) -> list[str]:
     """Return the classes that modules.json names, in their order."""
-    return [str(module.get("type", "")) for module in _modules(folder)]
+    return [str(module.get("type", "")) for module in saved_modules(folder)]
 
 
 def refuse_other_kinds(name: str, folder: Path) -> None:
@@ -54,7 +55,7 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
     """
     config = read_json(folder / "config.json") or {}
     saved = read_json(folder / "config_sentence_transformers.json") or {}
-    classes = [str(module.get("type", "")) for module in _modules(folder)]
+    classes = [str(module.get("type", "")) for module in saved_modules(folder)]
     listed = config.get("architectures")
     architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
     kind = str(saved.get("model_type", ""))
@@ -99,7 +100,7 @@ def _any_starts(names: list[str], begin: str) -> bool:
 
 def has_sides(folder: Path) -> bool:
     """Tell whether queries and documents go through modules of their own (Router, Asym)."""
-    kinds = {str(module.get("type", "")).rpartition(".")[2] for module in _modules(folder)}
+    kinds = {str(module.get("type", "")).rpartition(".")[2] for module in saved_modules(folder)}
     return bool(kinds & {"Router", "Asym"})
 
 
@@ -129,20 +130,11 @@ def _changed_files(folder: Path) -> dict[str, str]:
     config = read_json(folder / "config.json") or {}
     if config.get("model_type") == _JINA_V5:
         return _jina_v5(config, folder)
-    modules = _modules(folder)
+    modules = saved_modules(folder)
     if modules and modules[0].get("type") == _ZEMBED:
         # its class only puts the suffix after a text, which we do; projections are ours too
         return {"modules.json": json.dumps([{**modules[0], **_TRANSFORMER}, *modules[1:]])}
     return {}
-
-
-def _modules(folder: Path) -> list[dict[str, Any]]:
-    try:
-        modules = json.loads((folder / "modules.json").read_bytes())
-    except (OSError, ValueError):
-        return []
-    ok = isinstance(modules, list) and all(isinstance(module, dict) for module in modules)
-    return modules if ok else []
 
 
 def _jina_v5(config: dict[str, Any], folder: Path) -> dict[str, str]:

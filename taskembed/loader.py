@@ -313,8 +313,7 @@ def _facts(model: SentenceTransformer, side: PromptType) -> Facts:
         query_length=lengths[PromptType.QUERY],
         document_length=lengths[PromptType.DOCUMENT],
         special_tokens=bool(_tokenizing(first).get("add_special_tokens", True)),
-        cut_left=_tokenizing(first).get("truncation_side", first.tokenizer.truncation_side)
-        == "left",
+        cut_left=first.tokenizer.truncation_side == "left",
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from taskembed.cachefiles import read_json, write_atomically
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
@@ -125,6 +126,16 @@ def saved_prompts(folder: Path) -> Mapping[str, str]:
     prompts = _saved(folder).get("prompts", {})
     items = prompts.items() if isinstance(prompts, dict) else ()
     return {key: text for key, text in items if isinstance(text, str)}
+
+
+def saved_modules(folder: Path) -> list[dict[str, Any]]:
+    """Return what modules.json lists; nothing when there is none that can be read."""
+    try:
+        modules = json.loads((folder / "modules.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    ok = isinstance(modules, list) and all(isinstance(module, dict) for module in modules)
+    return modules if ok else []
 
 
 def saved_suffix(folder: Path) -> str:
@@ -248,7 +259,9 @@ def _require_safetensors(name: str, folder: Path) -> None:
 
 def module_folders(folder: Path) -> list[Path]:
     """Return the folders of a model's modules, its own first, a router's branches too."""
-    own = {folder, *folder.glob("[0-9]*_*")}
+    listed = {str(module.get("path", "")) for module in saved_modules(folder)}
+    inside = {path for path in listed if not {"..", "/"} & set(Path(path).parts)}
+    own = {folder, *folder.glob("[0-9]*_*"), *(folder / path for path in inside)}
     routers = {path.parent for path in folder.glob("**/router_config.json")}
     branches = {path for router in routers for path in router.iterdir()}
     found = sorted(path for path in own | routers | branches if path.is_dir())

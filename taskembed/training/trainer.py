@@ -257,6 +257,11 @@ def _prepare(model: SentenceTransformer, recipe: Recipe, spec: ModelSpec) -> Non
         raise UsageError(
             f"{spec.model} ends every text with {spec.suffix!r}, which the trainer cannot put there"
         )
+    if not hasattr(model[0], "auto_model"):
+        raise UsageError(
+            f"{recipe.model} has a model for queries and one for documents: it cannot be trained",
+            hint="name another base in the recipe",
+        )
     dim = int(model.get_embedding_dimension() or 0)
     if too_long := [size for size in recipe.training.matryoshka if size > dim]:
         raise UsageError(

@@ -1,0 +1,165 @@
+"""Whatever a layout says: the vectors are sentence-transformers', or the model is refused."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from taskembed.encoder import load_encoder
+from taskembed.errors import ModelUnavailableError
+from taskembed.loader import quiet
+from taskembed.models import Stated
+from taskembed.runtime import EngineSettings
+from taskembed.space import PromptType, Task
+from tests import layouts
+from tests.layouts import Layout
+
+TEXTS = [
+    "fox",
+    "The Quick Brown FOX jumps über den Deich",
+    "long " * 120 + "the lazy dog",
+    "wizards brew " * 40 + "text",
+    "def add(left, right): return left + right",
+]
+PROMPTS = {PromptType.QUERY: "query: ", PromptType.DOCUMENT: "passage"}
+RIGHT, REFUSED = "right", "refused"
+
+
+def outcome(folder: Path, cache: Path, prompts: dict[PromptType, str] = PROMPTS) -> str:
+    """Return whether a folder's vectors are right or it is refused; anything else fails."""
+    settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache, threads=1)
+    stated = Stated(
+        query_prompt=prompts[PromptType.QUERY], document_prompt=prompts[PromptType.DOCUMENT]
+    )
+    try:
+        encoder = load_encoder(str(folder), Task.RETRIEVAL, stated=stated, settings=settings)
+        ours = {side: encoder.encode(TEXTS, side) for side in PromptType}
+    except ModelUnavailableError as error:  # exit code 69
+        return f"{REFUSED}: {error.message}"
+    with quiet(), warnings.catch_warnings():
+        reference = SentenceTransformer(
+            str(folder),
+            device="cpu",
+            local_files_only=True,
+            model_kwargs={"dtype": torch.float32},
+        )
+        for module in reference.modules():
+            # RoBERTa's 64 positions hold 62 tokens; where the files do not say so, the library
+            # raises an IndexError for every long text
+            if getattr(getattr(module, "config", None), "model_type", "") == "xlm-roberta":
+                limited: Any = module
+                if hasattr(limited, "max_seq_length"):
+                    limited.max_seq_length = min(limited.max_seq_length, 62)
+        for side, encode in (
+            (PromptType.QUERY, reference.encode_query),
+            (PromptType.DOCUMENT, reference.encode_document),
+        ):
+            expected: Any = encode(TEXTS, prompt=prompts[side], normalize_embeddings=True)
+            assert ours[side].vectors.shape == expected.shape
+            assert np.abs(ours[side].vectors - expected).max() < 1e-4
+    return RIGHT
+
+
+SUPPORTED = {
+    "a branch a side": Layout(router="heads"),
+    "a model a side": Layout(router="models", backbone="xlm-roberta"),
+    "a limit a side": Layout(bert={"document_length": 9, "query_length": 30}),
+    "a limit of the call": Layout(bert={"processing_kwargs": {"text": {"max_length": 10}}}),
+    "no special tokens": Layout(
+        bert={"processing_kwargs": {"text": {"add_special_tokens": False}}}
+    ),
+    "the beginning is cut": Layout(tokenizer={"truncation_side": "left"}),
+    "position weights": Layout(pooling="weightedmean", include_prompt=False),
+    "position weights and more": Layout(pooling=("max", "weightedmean"), include_prompt=False),
+    "a saved size": Layout(st={"truncate_dim": 16}),
+    "lower case": Layout(bert={"do_lower_case": True}),
+    "modules in other folders": Layout(heads=("layer-norm", "tanh-dense"), quirk="other-paths"),
+    "two end tokens": Layout(quirk="two-end-tokens", include_prompt=False),
+}
+NOT_SUPPORTED = {
+    "LSTM": (Layout(quirk="lstm"), "a module that is not supported, LSTM in modules.json"),
+    "no pooling": (Layout(quirk="no-pooling", heads=()), "no Pooling (modules.json)"),
+    "token ids": (
+        Layout(quirk="id-beyond-the-table"),
+        "in its tokenizer.json, and vectors for only",
+    ),
+    "chat template": (
+        Layout(
+            bert={
+                "modality_config": {
+                    "text": layouts.TEXT_FORWARD,
+                    "message": layouts.TEXT_FORWARD,
+                }
+            }
+        ),
+        '"message" in the modality_config of sentence_bert_config.json',
+    ),
+    "expansion": (
+        Layout(
+            bert={
+                "query_expansion": {
+                    "strategy": "fixed",
+                    "length": 24,
+                    "token": None,
+                    "attend": True,
+                }
+            }
+        ),
+        "query_expansion in sentence_bert_config.json",
+    ),
+    "too long": (
+        Layout(bert={"max_seq_length": 1000}),
+        "max_seq_length 1000 (sentence_bert_config.json) of a model with 64 positions",
+    ),
+    "padding on the left": (
+        Layout(tokenizer={"padding_side": "left"}),
+        "padding_side 'left' (tokenizer_config.json)",
+    ),
+}
+QUICK = {"a branch a side", "the beginning is cut", "LSTM", "token ids"}
+
+
+def cases(names: Any) -> list[Any]:  # noqa: ANN401  # of either table
+    return [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in names]
+
+
+@pytest.mark.parametrize("name", cases(SUPPORTED))
+def test_what_is_supported_is_right(name: str, tmp_path: Path, cache: Path) -> None:
+    folder = layouts.save_layout(tmp_path / "model", SUPPORTED[name])
+    assert outcome(folder, cache) == RIGHT
+
+
+@pytest.mark.parametrize("name", cases(NOT_SUPPORTED))
+def test_what_is_not_supported_is_refused_by_its_name(
+    name: str, tmp_path: Path, cache: Path
+) -> None:
+    layout, why = NOT_SUPPORTED[name]
+    folder = layouts.save_layout(tmp_path / "model", layout)
+    found = outcome(folder, cache)
+    assert found.startswith(REFUSED)
+    assert why in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+def test_a_layout_drawn_at_random_is_right_or_refused(
+    seed: int, tmp_path: Path, cache: Path
+) -> None:
+    layout = layouts.drawn(seed)
+    folder = layouts.save_layout(tmp_path / "model", layout)
+    print(layout, outcome(folder, cache))
+
+
+def test_a_text_cut_at_its_beginning_is_counted(tmp_path: Path, cache: Path) -> None:
+    folder = layouts.save_layout(tmp_path / "model", SUPPORTED["the beginning is cut"])
+    settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
+    stated = Stated(query_prompt="", document_prompt="")
+    encoder = load_encoder(str(folder), Task.RETRIEVAL, stated=stated, settings=settings)
+    truncated = encoder.encode(TEXTS, PromptType.DOCUMENT).truncated
+    assert truncated.tolist() == [False, False, True, True, False]
