@@ -59,6 +59,16 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def require_kind(value: object, kind: type, way: str) -> None:
+    """Return when a value is of a class; `way` says how to come by one.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} is no {kind.__name__}: {way} is one")
+
+
 def require_positive(number: SupportsIndex, what: str) -> int:
     """Return a whole number of at least 1, numpy's too.
 

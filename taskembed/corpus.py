@@ -62,7 +62,7 @@ class Document:
 
     doc_id: str
     text: str
-    metadata: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
     source: str = field(default="", compare=False)
     id_is_made: bool = field(default=False, compare=False)
 

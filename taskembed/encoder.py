@@ -21,7 +21,7 @@ import numpy as np
 
 from taskembed import __version__
 from taskembed.adapters import AdapterFiles, find_adapter
-from taskembed.arguments import require_positive, require_texts
+from taskembed.arguments import require_kind, require_positive, require_texts
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.layout import brings_own_model, has_sides, is_understood, refuse_other_kinds
@@ -297,7 +297,9 @@ def load_encoder_of(
     Raises:
         ModelUnavailableError: the model cannot be loaded.
         UsageError: a server is named for a model that ran on this machine.
+        TypeError: `space` is no embedding space.
     """
+    require_kind(space, EmbeddingSpace, "index.space")
     settings = settings or EngineSettings()
     if space.hosted:
         from taskembed.hosted import load_hosted_of

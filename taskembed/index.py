@@ -53,7 +53,7 @@ class Hit:
     doc_id: str
     score: float
     text: str
-    metadata: Mapping[str, object]
+    metadata: Mapping[str, object] = field(hash=False)
     rerank_score: float | None = None
 
 
@@ -245,6 +245,10 @@ class Index:
     def generation(self) -> int:
         """The number of the generation that answers."""
         return self.snapshot.generation
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"generation {self.generation}"
+        return f"<Index {self.folder}: {len(self):,} documents for {self.space.task}, {state}>"
 
     def __len__(self) -> int:
         """Return how many documents it has."""

@@ -10,11 +10,17 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from math import ceil
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from taskembed.arguments import is_utf8, require_positive, require_text, require_texts
+from taskembed.arguments import (
+    is_utf8,
+    require_kind,
+    require_positive,
+    require_text,
+    require_texts,
+)
 from taskembed.commit import open_writer
 from taskembed.corpus import Document, RejectFile, require_storable
 from taskembed.errors import (
@@ -43,6 +49,9 @@ PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
 LOOK_UP = 1_000  # documents whose ids are looked up at once
 WINDOW_DOCUMENTS = 4_096  # are sorted by length, and encoded slice by slice
 WINDOW_BYTES = 32 * 2**20  # of texts and metadata
+
+
+_T = TypeVar("_T")
 
 
 class Encoder(Protocol):
@@ -183,13 +192,14 @@ def index_corpus(
         watch: how the run is watched, and what happens to bad records.
 
     Raises:
-        TypeError: one of them is no `Document`.
+        TypeError: one of them is no `Document`, or the encoder none.
         SpaceMismatchError: the index is of another space; nothing was read or changed.
         IndexBusyError: another process is writing.
         BadRecordError: a record is bad, and `watch.bad` stops there. What was encoded before it
-            is committed.
+            is committed; likewise before an error of `documents` itself, which comes through.
         TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
     """
+    require_encoder(encoder)
     options, watch = options or IndexOptions(), watch or Watch()
     with open_index_writer(
         Path(folder),
@@ -203,12 +213,25 @@ def index_corpus(
         try:
             run.read(documents)
             return run.finish()
-        except TaskembedError as error:
-            if not writer.has_failed:
+        except Exception as error:
+            is_whole = isinstance(error, TaskembedError) or run.is_outside
+            if is_whole and not writer.has_failed:
                 with suppress(BadRecordError):  # of a document that is too long: one error is said
                     run.commit()
-            error.safe_documents = writer.committed_documents
+            if isinstance(error, TaskembedError):
+                error.safe_documents = writer.committed_documents
             raise
+
+
+def require_encoder(encoder: object) -> None:
+    """Return when it is an encoder, and not a model's name.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(getattr(encoder, "space", None), EmbeddingSpace):
+        given = type(encoder).__name__
+        raise TypeError(f"{given} is no encoder: what load_encoder(MODEL, TASK) gives is one")
 
 
 def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
@@ -309,12 +332,15 @@ def search_index(
 
     Raises:
         SpaceMismatchError: the encoder's vectors live in another space than the index's.
+        BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
         TypeError: queries is one text, whose characters would each be a query; or a query is no
-            text, or k no whole number.
-        ValueError: k is below 1, a query is not UTF-8, or the index is closed.
+            text, k no whole number, the index no `Index`.
+        ValueError: k is below 1, or the index is closed.
     """
-    queries = require_texts(queries, "queries")
+    require_encoder(encoder)
+    require_kind(index, Index, "what Index.open(FOLDER) gives")
+    queries = _read_queries(queries)
     k = require_positive(k, "k")
     require_same_space(index.space, encoder.space, hint=SEARCH_HINT)
     if not queries:
@@ -326,6 +352,17 @@ def search_index(
     if min_score is None:
         return found
     return [[hit for hit in hits if hit.score >= min_score] for hits in found]
+
+
+def _read_queries(queries: Iterable[object]) -> list[str]:
+    try:
+        texts = require_texts(queries, "queries")
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+    for position, text in enumerate(texts):
+        if not text.strip():
+            raise BadInputError(f"queries[{position}] is empty")
+    return texts
 
 
 def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) -> list[Hit]:
@@ -447,10 +484,11 @@ class _Run:
         self._done = 0  # encoded, or found to be there
         self._began: float | None = None  # to encode
         self._committed_at = 0.0
+        self.is_outside = False  # in code of others, whose errors leave this run whole
 
     def read(self, documents: Iterable[Document]) -> None:
         """Bring every document into the index, or find that it is there."""
-        readable = storable(documents, self._watch.bad)
+        readable = storable(self._from_outside(documents), self._watch.bad)
         for batch in _batches(readable, min(LOOK_UP, self._window_size)):
             found = self._writer.find([item.document.doc_id for item in batch])
             if not self._read:
@@ -485,6 +523,15 @@ class _Run:
             self._writer.commit(self._encoder.made_by)
             self._committed_at = self._watch.clock()
         self._reject_truncated(too_long)
+
+    def _from_outside(self, items: Iterable[_T]) -> Iterator[_T]:
+        """Yield what code of others gives."""
+        self.is_outside = True
+        for item in items:
+            self.is_outside = False
+            yield item
+            self.is_outside = True
+        self.is_outside = False
 
     def _require_ids(self, batch: Sequence[Storable], found: Mapping[str, Found]) -> None:
         """Refuse records without any id where those of the index had one: other fields, surely.
@@ -548,7 +595,8 @@ class _Run:
         self._keep_vectors(window)
         texts = window.texts
         if texts:
-            for some, encoded in self._encoder.encode_slices(texts, PromptType.DOCUMENT):
+            slices = self._encoder.encode_slices(texts, PromptType.DOCUMENT)
+            for some, encoded in self._from_outside(slices):
                 rows = window.to_encode[some]
                 sources = [str(window.items[row]) for row in rows]
                 require_good_vectors(encoded.vectors, self._writer.space, sources)

@@ -7,7 +7,7 @@ import datetime
 import json
 import sqlite3
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
-from taskembed.encoder import load_encoder
-from taskembed.errors import BadRecordError, IndexDamagedError, UsageError
+from taskembed.encoder import load_encoder, load_encoder_of
+from taskembed.errors import BadInputError, BadRecordError, IndexDamagedError, UsageError
 from taskembed.index import Hit, Index
 from taskembed.pipeline import (
     IndexOptions,
@@ -32,7 +32,8 @@ from taskembed.plan import plan_index
 from taskembed.records import find_inputs
 from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
-from tests.fakes import SPACE, HashEncoder
+from taskembed.vectors import Encoded
+from tests.fakes import SLICE, SPACE, HashEncoder
 
 ANY: Any = None  # what a program without types may pass
 WIDE: Any = np.int64(3)
@@ -146,7 +147,9 @@ def test_errors_name_a_document_without_a_place_by_its_id(tmp_path: Path) -> Non
         (b"hello", TypeError, r"^queries is a list of texts: \[b'hello'\] for one$"),
         (["a", 7], TypeError, r"^queries\[1\] is 7; it must be a text$"),
         (["a", None], TypeError, r"^queries\[1\] is None; it must be a text$"),
-        (["\udcff"], ValueError, r"^queries\[0\] is not UTF-8: '\\udcff'$"),
+        (["\udcff"], BadInputError, r"^queries\[0\] is not UTF-8: '\\udcff'$"),
+        (["a", ""], BadInputError, r"^queries\[1\] is empty$"),
+        ([" \n"], BadInputError, r"^queries\[0\] is empty$"),
     ],
     ids=ascii,
 )
@@ -284,6 +287,59 @@ def test_the_bundled_model_by_names(cache: Path) -> None:
         encoder.encode(["one"], "passage")
 
 
+def test_a_name_is_no_encoder_and_a_folder_no_index(tmp_path: Path) -> None:
+    name: Any = "minilm"
+    folder: Any = tmp_path / "i"
+    with pytest.raises(TypeError, match=r"^str is no encoder: what load_encoder\("):
+        index_corpus([Document("a", "one")], name, folder)
+    index_corpus([Document("a", "one")], HashEncoder(), folder)
+    with pytest.raises(TypeError, match=r"^PosixPath is no Index: what Index\.open\("):
+        search_index(["a"], HashEncoder(), folder)
+    with Index.open(folder) as index:
+        with pytest.raises(TypeError, match=r"^str is no encoder"):
+            search_index(["a"], name, index)
+        wrong: Any = index
+        with pytest.raises(TypeError, match=r"^Index is no EmbeddingSpace: index\.space is one$"):
+            load_encoder_of(wrong)
+
+
+# --- errors of other code ------------------------------------------------------------------------
+
+
+class BrokenEncoder(HashEncoder):
+    """Breaks after so many slices, as an accelerator does that is out of memory."""
+
+    def __init__(self, slices: int) -> None:
+        super().__init__()
+        self._left = slices
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        if not self._left:
+            raise RuntimeError("out of memory")
+        self._left -= 1
+        return super().encode(texts, prompt_type)
+
+
+def test_what_was_encoded_is_kept_when_other_code_breaks(tmp_path: Path) -> None:
+    def breaking() -> Iterator[Document]:
+        yield from (Document(f"d{n}", f"text {n}") for n in range(50))
+        raise KeyError("a row without a text")
+
+    options = IndexOptions(commit_every=20)
+    with pytest.raises(KeyError, match="a row without a text"):
+        index_corpus(breaking(), HashEncoder(), tmp_path / "i", options=options)
+    with Index.open(tmp_path / "i") as index:
+        assert len(index) == 40  # two windows; the third was not full
+    some = [Document(f"d{n}", f"text {n}") for n in range(50)]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        index_corpus(some, BrokenEncoder(1), tmp_path / "i")
+    with Index.open(tmp_path / "i") as index:
+        assert len(index) == 40 + SLICE
+        assert sorted(document.text for document in index) == sorted(
+            f"text {document.doc_id[1:]}" for document in index
+        )
+
+
 # --- an index as a collection of documents -------------------------------------------------------
 
 
@@ -392,3 +448,14 @@ def test_a_hostile_order_of_ids_is_damage(several: Path) -> None:
         )
         with pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"):
             list(index)
+
+
+def test_documents_hits_and_an_index_can_be_printed_and_put_into_sets(several: Path) -> None:
+    with Index.open(several) as index:
+        assert len(set(index)) == 38
+        assert len(set(search_index(["x"], HashEncoder(), index)[0])) == 10
+        folder, generation = index.folder, index.generation
+        assert repr(index) == (
+            f"<Index {folder}: 38 documents for retrieval, generation {generation}>"
+        )
+    assert repr(index) == f"<Index {folder}: 38 documents for retrieval, closed>"
