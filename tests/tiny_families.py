@@ -57,7 +57,7 @@ SIZES: dict[str, Any] = {
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def save_modernbert(folder: Path, *, normalize: bool) -> Path:
+def save_modernbert(folder: Path, *, pooling: str = "cls", normalize: bool = True) -> Path:
     """Save a model as gte-modernbert-base and Granite R2 are: the first token."""
     torch.manual_seed(4)
     fast = tiny_models.wordpiece()
@@ -73,7 +73,7 @@ def save_modernbert(folder: Path, *, normalize: bool) -> Path:
         local_attention=16,
         **SIZES,
     )
-    return save(folder, ModernBertModel(config), fast, pooling="cls", normalize=normalize)
+    return save(folder, ModernBertModel(config), fast, pooling=pooling, normalize=normalize)
 
 
 def save_distilbert(folder: Path, *, pooling: str, normalize: bool = True) -> Path:
@@ -166,14 +166,15 @@ def save_gemma(folder: Path) -> Path:
     return folder
 
 
-def save_nomic(folder: Path) -> Path:
+def save_nomic(folder: Path, *, pooling: str = "mean", normalize: bool = True) -> Path:
     """Save a model as nomic-embed-text-v1.5 is."""
     torch.manual_seed(7)
     fast = tiny_models.wordpiece()
     config = NomicBertConfig(
         vocab_size=len(fast), max_position_embeddings=64, pad_token_id=0, **SIZES
     )
-    return save(folder, NomicBertModel(config), fast, pooling="mean", max_length=64)
+    model = NomicBertModel(config)
+    return save(folder, model, fast, pooling=pooling, max_length=64, normalize=normalize)
 
 
 def save_with_code(folder: Path, *, pooling: str = "mean", **config: object) -> Path:

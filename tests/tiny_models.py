@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -131,7 +132,7 @@ def sentencepiece() -> PreTrainedTokenizerFast:
     )
 
 
-def save_xlm_roberta(folder: Path, *, pooling: str = "mean") -> Path:
+def save_xlm_roberta(folder: Path, *, pooling: str = "mean", normalize: bool = True) -> Path:
     """Save a model as multilingual-e5-base (mean) or BGE-M3 (cls) is published."""
     torch.manual_seed(2)
     fast = sentencepiece()
@@ -147,7 +148,26 @@ def save_xlm_roberta(folder: Path, *, pooling: str = "mean") -> Path:
         bos_token_id=0,
         eos_token_id=2,
     )
-    return save(folder, XLMRobertaModel(config), fast, pooling=pooling, max_length=62)
+    model = XLMRobertaModel(config)
+    return save(folder, model, fast, pooling=pooling, max_length=62, normalize=normalize)
+
+
+def save_multilingual_bert(folder: Path, *, pooling: str, normalize: bool = True) -> Path:
+    """Save a model as paraphrase-multilingual-MiniLM-L12-v2 is: BERT with XLM-R's tokenizer."""
+    torch.manual_seed(17)
+    fast = sentencepiece()
+    config = BertConfig(
+        vocab_size=len(fast),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.4,
+        pad_token_id=1,
+    )
+    model = BertModel(config)
+    return save(folder, model, fast, pooling=pooling, max_length=62, normalize=normalize)
 
 
 def byte_pairs(*, end_token: bool = True) -> PreTrainedTokenizerFast:
@@ -203,6 +223,16 @@ def save_qwen3(folder: Path) -> Path:
         "document": "",
     }
     return save(folder, Qwen3Model(config), fast, pooling="lasttoken", prompts=prompts)
+
+
+def vary_lengths(folder: Path) -> None:
+    """Train a model's last norms, so to say: at first they make every vector equally long."""
+    torch.manual_seed(0)
+    tensors = load_file(folder / "model.safetensors")
+    for name, tensor in tensors.items():
+        if name.lower().replace("_", "").endswith("norm.weight"):
+            tensors[name] = torch.randn_like(tensor)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def publish(folder: Path, hub: Path, name: str) -> None:

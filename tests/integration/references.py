@@ -23,18 +23,18 @@ from transformers import (
 )
 
 from taskembed.vectors import FloatRows
-from tests.tiny_families import load_jina_v5_base, tokenizer_of
+from tests.tiny_families import load_jina_v5_base, save_stock_view, tokenizer_of
 
 
 def by_sentence_transformers(
-    folder: Path, prompt: str, texts: Sequence[str], *, trust: bool = False
+    folder: Path, prompt: str, texts: Sequence[str], *, trust: bool = False, normalize: bool = True
 ) -> FloatRows:
     """Encode with the prompt stated, as the library's documentation says."""
     model = SentenceTransformer(
         str(folder), device="cpu", local_files_only=True, trust_remote_code=trust
     )
     vectors: FloatRows = model.encode(
-        list(texts), prompt=prompt, normalize_embeddings=True, convert_to_numpy=True
+        list(texts), prompt=prompt, normalize_embeddings=normalize, convert_to_numpy=True
     )
     return vectors
 
@@ -88,9 +88,15 @@ def by_gte_qwen2(folder: Path, prompt: str, texts: Sequence[str]) -> FloatRows:
 
 
 def by_jina_v5(
-    folder: Path, prompt: str, texts: Sequence[str], *, base: Path, adapter: str
+    folder: Path, prompt: str, texts: Sequence[str], *, size: str, adapter: str
 ) -> FloatRows:
-    """Run the adapter beside its backbone, unmerged; `base` has the stock configuration."""
+    """Run the adapter beside its backbone, unmerged.
+
+    The backbone is loaded by the stock configuration, which the published repository has not.
+    """
+    base = folder.with_name(f"{folder.name}-base")
+    if not base.exists():
+        save_stock_view(folder, base, size)
     tokenizer = tokenizer_of(folder)
     model: Any = PeftModel.from_pretrained(
         load_jina_v5_base(base), str(folder / "adapters" / adapter)

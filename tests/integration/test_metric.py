@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from taskembed import encoder, metric
@@ -40,20 +38,10 @@ mpnet = partial(tiny_families.save_mpnet, pooling="cls", normalize=False)
 
 def save(folder: Path, model: Save, similarity: str, **config: object) -> Path:
     model(folder)
-    _vary_lengths(folder / "model.safetensors")
+    tiny_models.vary_lengths(folder)
     path = folder / "config_sentence_transformers.json"
     tiny_families.change_json(path, similarity_fn_name=similarity, **config)
     return folder
-
-
-def _vary_lengths(path: Path) -> None:
-    """Train the norms of a layer, so to say: at first they make every vector equally long."""
-    torch.manual_seed(0)
-    tensors = load_file(path)
-    for name, tensor in tensors.items():
-        if name.lower().replace("_", "").endswith("layernorm.weight"):
-            tensors[name] = torch.randn_like(tensor)
-    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def write(path: Path, texts: list[str]) -> Path:
