@@ -10,7 +10,8 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.command import Command
-from taskembed.cli.output import escaped, json_text, write
+from taskembed.cli.escaping import escaped, json_text
+from taskembed.cli.output import write
 from taskembed.errors import NotFoundError, from_os_error
 
 if TYPE_CHECKING:

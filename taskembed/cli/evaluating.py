@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import (
-    is_one_of,
-    json_text,
-    message,
-    require_output,
-    results,
-    tsv_cell,
-    write,
-)
+from taskembed.cli.escaping import json_text, trec_line, tsv_cell
+from taskembed.cli.output import is_one_of, message, require_output, results, write
 from taskembed.cli.searching import asserted_encoder
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.table import print_table
-from taskembed.errors import BadInputError, ExitCode, UsageError
+from taskembed.errors import ExitCode, UsageError
 from taskembed.space import SYMMETRIC_TASKS, Task
 
 if TYPE_CHECKING:
@@ -229,12 +222,7 @@ def _write_run(hits: Run, path: Path) -> None:
     with results(path) as stream:
         for query, found in hits.items():
             for rank, (document, score) in enumerate(found.items(), 1):
-                for name in (query, document):
-                    if name.split() != [name]:
-                        raise BadInputError(
-                            f"{name!r} has white space, which a TREC run cannot hold"
-                        )
-                write(f"{query} Q0 {document} {rank} {score:.6f} taskembed\n", stream)
+                write(trec_line(query, document, rank, score, "taskembed"), stream)
 
 
 def _write_units(measured: Measured, path: Path) -> None:

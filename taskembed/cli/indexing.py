@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import json_text, message, require_output, write
+from taskembed.cli.escaping import id_of_line, json_text
+from taskembed.cli.output import message, require_output, write
 from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stdin import read_stdin
@@ -503,7 +504,10 @@ def _said_after(bad: RejectFile, rejects: Path | None) -> Iterator[None]:
 def delete(
     doc_ids: Annotated[
         list[str],
-        typer.Argument(metavar="ID...", help="Document ids; - reads them from stdin."),
+        typer.Argument(
+            metavar="ID...",
+            help="Document ids; - reads them from stdin, as search --format ids prints them.",
+        ),
     ],
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     dry_run: DryRun = False,
@@ -518,8 +522,8 @@ def delete(
     from taskembed.pipeline import delete_documents
 
     if doc_ids == ["-"]:
-        lines = read_stdin("the ids are").split("\n")
-        doc_ids = [line.rstrip("\r") for line in lines if line.strip()]
+        lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces
+        doc_ids = [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]
     if dry_run:
         from taskembed.plan import plan_delete
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import escaped, json_text, write
+from taskembed.cli.escaping import escaped, json_text
+from taskembed.cli.output import write
 from taskembed.cli.settings import stated_words
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.space import COSINE, PromptType

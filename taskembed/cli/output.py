@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from taskembed.cli.escaping import escaped, json_text
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error
 
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -22,46 +22,6 @@ class ClosedPipeError(TaskembedError):
     """Whoever read our output has read enough: `taskembed search ... | head -1`."""
 
     exit_code = ExitCode.CLOSED_PIPE
-
-
-def escaped(text: str, *, keep: str = "") -> str:
-    r"""Return text that does nothing to a terminal: escapes are escaped, as \x1b or \u202e.
-
-    Everything that Unicode calls not printable goes, but for what is in `keep`.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character in keep else _escape(character)
-        for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    simple = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
-    if simple:
-        return simple
-    number = ord(character)
-    if number > 0xFFFF:  # noqa: PLR2004  # the largest number of four hexadecimal digits
-        return f"\\U{number:08x}"
-    return f"\\u{number:04x}" if number > 0xFF else f"\\x{number:02x}"  # noqa: PLR2004  # of two
-
-
-def json_text(value: object) -> str:
-    r"""Return one line of JSON in which everything that is not printable is a \u escape."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
-    )
-
-
-def tsv_cell(text: str) -> str:
-    r"""Return text as a cell: a backslash is \\, a tab \t, a newline \n, and so on."""
-    cell = escaped(text.replace("\\", "\\\\"))
-    # a spreadsheet runs what begins like this (CWE-1236)
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def message(text: str) -> None:

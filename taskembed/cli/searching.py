@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from pathlib import Path
@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import (
-    STDOUT,
-    escaped,
-    json_text,
-    require_output,
-    results,
-    tsv_cell,
-    write,
-)
+from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
+from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import print_table
@@ -36,7 +29,8 @@ if TYPE_CHECKING:
     from taskembed.space import Task
 
 QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
-SNIPPET_CHARACTERS = 200
+SNIPPET_CHARACTERS = 200  # in the table; a data format never cuts
+SHOWN_FIELDS = 10
 
 
 class Format(Enum):
@@ -52,12 +46,34 @@ class Format(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a hit is printed."""
+    """What of a hit is printed.
+
+    Attributes:
+        format: of the lines.
+        fields: of the metadata; None for all.
+        with_text: the text too.
+        tag: of a TREC run.
+        header: TSV begins with the names of its columns.
+        met: the fields that the hits have, as far as they are printed.
+    """
 
     format: Format
-    fields: Sequence[str] | None  # None: all
+    fields: Sequence[str] | None
     with_text: bool
     tag: str
+    header: bool = False
+    met: dict[str, None] = field(default_factory=dict)
+
+    def first_line(self, *, many: bool, reranked: bool) -> str:
+        """Return the names of the columns of TSV, if they are wanted; new ones come last."""
+        if not self.header:
+            return ""
+        names = ["query_id"] if many else []
+        names += ["rank", "doc_id", "score"]
+        names += ["text"] if self.with_text else []
+        names += self.fields or ()
+        names += ["rerank_score"] if reranked else []
+        return "\t".join(map(tsv_cell, names)) + "\n"
 
 
 def search(
@@ -122,6 +138,12 @@ def search(
             help="Metadata to print, separated by commas.  [default: all in JSON, none elsewhere]",
         ),
     ] = None,
+    header: Annotated[
+        bool,
+        typer.Option(
+            "--header", envvar="TASKEMBED_HEADER", help="Begin TSV with the names of its columns."
+        ),
+    ] = False,
     no_text: Annotated[
         bool, typer.Option("--no-text", envvar="TASKEMBED_NO_TEXT", help="Leave the texts out.")
     ] = False,
@@ -197,12 +219,14 @@ def search(
         )
     if rerank_instruction is not None and rerank is None:
         raise UsageError("--rerank-instruction goes with --rerank")
+    format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
+    if header and format_ is not Format.TSV:
+        raise UsageError("--header goes with --format tsv")
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, queries, query_file])
-    format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
     from taskembed.index import Index
 
-    shown = Shown(format_, fields.split(",") if fields is not None else None, not no_text, tag)
+    shown = Shown(format_, _names(fields), not no_text, tag, header=header)
     settings = engine_settings(
         device,
         precision,
@@ -223,10 +247,13 @@ def search(
             reranker = load_reranker(rerank, instruction=rerank_instruction, settings=settings)
         how = _How(index, encoder, reranker, k, max(k, rerank_depth), min_score)
         with results(output) as stream:
+            write(shown.first_line(many=many, reranked=reranker is not None), stream)
             if queries is not None:
                 _search_many(how, queries, shown, stream)
             else:
                 _search_one(how, _one_query(query, query_file), shown, stream)
+    if not quiet:
+        _say_unknown_fields(shown)
     return ExitCode.OK
 
 
@@ -281,6 +308,12 @@ def asserted_encoder(
     return load_encoder_of(space, settings)
 
 
+def _names(fields: str | None) -> list[str] | None:
+    if fields is None:
+        return None
+    return [name for name in map(str.strip, fields.split(",")) if name]
+
+
 def _format(wanted: Format | None, *, as_json: bool, many: bool, to_file: bool) -> Format:
     if as_json and wanted not in {None, Format.JSON, Format.JSONL}:
         raise UsageError("--json and --format say different things")
@@ -318,6 +351,8 @@ def _text_in(path: Path) -> str:
 
 def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
     hits, index = how.hits([text])[0], how.index
+    if shown.format in {Format.TABLE, Format.JSON}:
+        shown.met.update(dict.fromkeys(name for hit in hits for name in hit.metadata))
     if shown.format is Format.TABLE:
         _print_table(hits, shown, stream)
     elif shown.format is Format.JSON:
@@ -355,23 +390,28 @@ def _blocks(queries: Iterable[Query]) -> Iterator[list[Query]]:
 
 def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
     if shown.format is Format.IDS:
-        return escaped(hit.doc_id) + "\n"
+        return id_line(hit.doc_id) + "\n"
     if shown.format is Format.TREC and query:
-        names = (query.query_id, hit.doc_id, shown.tag)
-        if bad := next((name for name in names if not name or name.split() != [name]), None):
-            raise BadInputError(
-                f"{bad!r} has white space, which a TREC run cannot hold", hint="--format jsonl"
-            )
-        return f"{names[0]} Q0 {names[1]} {hit.rank} {_best_score(hit):.6f} {names[2]}\n"
+        return trec_line(query.query_id, hit.doc_id, hit.rank, _best_score(hit), shown.tag)
+    shown.met.update(dict.fromkeys(hit.metadata))
     if shown.format is Format.TSV:
-        cells = [tsv_cell(query.query_id)] if query else []
-        cells += [str(hit.rank), tsv_cell(hit.doc_id), f"{hit.score:.6f}"]
+        cells = [query.query_id] if query else []
+        cells += [str(hit.rank), hit.doc_id, f"{hit.score:.6f}"]
+        cells += [hit.text] if shown.with_text else []
+        cells += [_text_of(hit.metadata.get(name)) for name in shown.fields or ()]
         cells += [f"{hit.rerank_score:.6f}"] if hit.rerank_score is not None else []
-        cells += [tsv_cell(_snippet(hit.text))] if shown.with_text else []
-        cells += [tsv_cell(_text_of(hit.metadata.get(name))) for name in shown.fields or ()]
-        return "\t".join(cells) + "\n"
+        return "\t".join(map(tsv_cell, cells)) + "\n"
     named = {"query_id": query.query_id} if query else {}
     return json_text({**named, **_hit_json(hit, shown)}) + "\n"
+
+
+def _say_unknown_fields(shown: Shown) -> None:
+    """Say which of the fields that were asked for no hit has, and which there are."""
+    unknown = [name for name in shown.fields or () if name not in shown.met]
+    if unknown and shown.met:
+        there = ", ".join(list(shown.met)[:SHOWN_FIELDS])
+        more = ", ..." if len(shown.met) > SHOWN_FIELDS else ""
+        message(f"note: no hit has the field {', '.join(unknown)}; there are: {there}{more}")
 
 
 def _best_score(hit: Hit) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from taskembed.cli.output import escaped, write
+from taskembed.cli.escaping import escaped
+from taskembed.cli.output import write
 
 WIDE = 10_000  # characters; where no terminal folds lines, nothing does
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.output import json_text, message, write
+from taskembed.cli.escaping import json_text
+from taskembed.cli.output import message, write
 from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stopping import Stopper

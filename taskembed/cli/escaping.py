@@ -1,0 +1,114 @@
+r"""Text that does nothing to a terminal, a spreadsheet or a line of a file.
+
+    escaped("a\x1b[31m")          # 'a\\x1b[31m'
+    escaped("می‌خواهم")            # as it is: Persian needs its joiners
+    id_line("a\u202eb")           # 'a\\u202eb', and id_of_line gives 'a\u202eb' again
+
+What a letter, an emoji or a space is made of passes; controls, also those of the direction of text,
+and what is invisible do not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+
+from taskembed.errors import BadInputError
+
+_JOINERS = "\u200c\u200d"  # Persian, Hindi, Malayalam, and emoji of several people
+_BEFORE_NUMBERS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2"  # visible
+# the flag of Scotland is a black one and invisible letters; alone, these could hide a message
+_PIECE = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{1,6}\U000e007f|.", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u((?!d[89a-f])[0-9a-f]{4})|U(000[0-9a-f]{5}|0010[0-9a-f]{4}))")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# what a spreadsheet takes for a formula (CWE-1236), also in quotes that it takes away
+_FORMULA = re.compile(r"[\s\"']*[=+\-@＝＋－＠]")  # noqa: RUF001  # they are taken for the narrow ones
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+
+
+def is_harmless(character: str) -> bool:
+    """Whether a character is seen as what it is: a letter, a sign, a space, a part of one."""
+    return (
+        character.isprintable()
+        or character in _JOINERS
+        or character in _BEFORE_NUMBERS
+        or "\U0001f000" <= character <= "\U0001faff"  # emoji that this Python does not know yet
+        or unicodedata.category(character) == "Zs"
+    )
+
+
+def escaped(text: str, *, keep: str = "") -> str:
+    r"""Return text in which what is not harmless is an escape, \x1b or \u202e, but for `keep`."""
+    return _replaced(text, lambda one: one if one in keep else _SHORT.get(one) or _escape(one))
+
+
+def json_text(value: object) -> str:
+    r"""Return one line of JSON in which everything that is not harmless is a \u escape."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _replaced(text, lambda one: json.dumps(one)[1:-1])
+
+
+def tsv_cell(text: str) -> str:
+    r"""Return text as a cell: a backslash is \\, a tab \t, a newline \n, and so on.
+
+    What a spreadsheet would run begins with an apostrophe.
+    """
+    cell = escaped(text.replace("\\", "\\\\"))
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def id_line(doc_id: str) -> str:
+    r"""Return an id as a line of a list of ids.
+
+    What is not harmless is \u and four digits, or \U and eight; a backslash that would be read as
+    the beginning of such is \u005c, and any other is itself.
+    """
+    masked = _ESCAPE.sub(lambda found: "\\u005c" + found[0][1:], doc_id)
+    return _replaced(masked, _long_escape)
+
+
+def id_of_line(line: str) -> str:
+    """Return the id that `id_line` made a line of."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), line)
+
+
+def trec_line(query_id: str, doc_id: str, rank: int, score: float, tag: str) -> str:
+    """Return a line of a TREC run, whose columns are separated by spaces.
+
+    Raises:
+        BadInputError: a name has what a column cannot hold, or a terminal should not get.
+    """
+    for name in (query_id, doc_id, tag):
+        if not name or name.split() != [name]:
+            raise BadInputError(
+                f"{name!r} has white space, which a TREC run cannot hold", hint="--format jsonl"
+            )
+        if escaped(name) != name:
+            raise BadInputError(
+                f"{escaped(name)!r} has a control character, which a TREC run should not hold",
+                hint="--format jsonl",
+            )
+    return f"{query_id} Q0 {doc_id} {rank} {score:.6f} {tag}\n"
+
+
+def _replaced(text: str, replace: Callable[[str], str]) -> str:
+    if text.isprintable():
+        return text
+
+    def shown(found: re.Match[str]) -> str:
+        piece = found[0]
+        return piece if len(piece) > 1 or is_harmless(piece) else replace(piece)
+
+    return _PIECE.sub(shown, text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number <= 0xFF else _long_escape(character)  # noqa: PLR2004  # two
+
+
+def _long_escape(character: str) -> str:
+    number = ord(character)
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"  # noqa: PLR2004  # four
