@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from taskembed.reranker import load_reranker
     from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace, PromptType, Task
+    from taskembed.vectors import Encoded
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ __all__ = [
     "BadVectorError",
     "Document",
     "EmbeddingSpace",
+    "Encoded",
     "Encoder",
     "EngineSettings",
     "ExitCode",
@@ -99,6 +101,7 @@ _HOMES = {
     "BadVectorError": "errors",
     "Document": "corpus",
     "EmbeddingSpace": "space",
+    "Encoded": "vectors",
     "Encoder": "pipeline",
     "EngineSettings": "runtime",
     "ExitCode": "errors",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from taskembed.errors import BadVectorError, SpaceMismatchError
 from taskembed.space import HOSTED, Difference, EmbeddingSpace, Task
-from taskembed.vectors import FloatRows
+from taskembed.vectors import Encoded, FloatRows, Rows
 
 NORM_TOLERANCE = 1e-3  # of unit length; float32 rows that were normalised are within 1e-6
 
@@ -50,6 +50,32 @@ def _said(difference: Difference) -> str:
             f"by {theirs!r}: build it again with --recreate"
         )
     return f"{name}: the index has {ours!r}, not {theirs!r}"
+
+
+def each_once(
+    slices: Iterable[tuple[Rows, Encoded]], sources: Sequence[str]
+) -> Iterator[tuple[Rows, Encoded]]:
+    """Yield what an encoder gives slice by slice, as long as it gives each text once.
+
+    Args:
+        slices: as of `Encoder.encode_slices`: row i of a slice belongs to sources[rows[i]].
+        sources: what was encoded, in a message.
+
+    Raises:
+        BadVectorError: a text comes twice or not at all, or it is none of them.
+    """
+    left = np.ones(len(sources), dtype=np.bool_)
+    for some, encoded in slices:
+        rows = np.asarray(some, dtype=np.int64)
+        for row in rows:
+            if not 0 <= row < len(sources):
+                raise BadVectorError(f"the encoder gave a vector for text {row}; there is none")
+            if not left[row]:
+                raise BadVectorError(f"{sources[row]}: the encoder gave two vectors")
+            left[row] = False
+        yield rows, encoded
+    if left.any():
+        raise BadVectorError(f"{sources[int(left.argmax())]}: the encoder gave no vector")
 
 
 def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Sequence[str]) -> None:

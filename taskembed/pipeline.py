@@ -32,7 +32,7 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.fs import Fs
-from taskembed.guard import require_good_vectors, require_same_space
+from taskembed.guard import each_once, require_good_vectors, require_same_space
 from taskembed.index import Contents, Hit, Index
 from taskembed.reading import Reading
 from taskembed.records import OnBad
@@ -66,14 +66,20 @@ class Encoder(Protocol):
         """The engine, its precision, the version: for people."""
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Encode texts, with the prompt of their side."""
+        """Encode texts, with the prompt of their side put before each.
+
+        Returns:
+            vectors, float32[n, dim], C-contiguous, of unit length when `space.normalize`, row i of
+            texts[i]; and truncated, bool[n]: whether the model did not read all of the text.
+        """
 
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
         """Encode a few texts at a time, in any order: their numbers, and what they became.
 
-        What was yielded is safe from whatever stops the rest: a slice is a second of work or less.
+        Each text comes once: int64[m] of positions in `texts`, and m rows as of `encode`. What was
+        yielded is safe from whatever stops the rest: a slice is a second of work or less.
         """
 
 
@@ -595,11 +601,12 @@ class _Run:
         self._keep_vectors(window)
         texts = window.texts
         if texts:
+            sources = [str(window.items[row]) for row in window.to_encode]
             slices = self._encoder.encode_slices(texts, PromptType.DOCUMENT)
-            for some, encoded in self._from_outside(slices):
+            for some, encoded in each_once(self._from_outside(slices), sources):
                 rows = window.to_encode[some]
-                sources = [str(window.items[row]) for row in rows]
-                require_good_vectors(encoded.vectors, self._writer.space, sources)
+                names = [sources[row] for row in some]
+                require_good_vectors(encoded.vectors, self._writer.space, names)
                 with self._watch.uninterrupted():
                     window.fill(rows, encoded)
                     self._summary.encoded += len(rows)

@@ -29,10 +29,11 @@ def gathered(slices: Iterable[tuple[Rows, Encoded]], count: int, dim: int) -> En
         count: how many texts there are.
         dim: numbers in a vector.
     """
-    vectors = np.empty((count, dim), dtype=np.float32)
+    # a row that no slice has stays without a number, which the guard refuses
+    vectors = np.full((count, dim), np.nan, dtype=np.float32)
     truncated = np.zeros(count, dtype=np.bool_)
     for number, (rows, encoded) in enumerate(slices):
         if not number and encoded.vectors.shape[1] != dim:  # for the guard to refuse
-            vectors = np.empty((count, encoded.vectors.shape[1]), dtype=np.float32)
+            vectors = np.full((count, encoded.vectors.shape[1]), np.nan, dtype=np.float32)
         vectors[rows], truncated[rows] = encoded
     return Encoded(vectors, truncated)

@@ -10,14 +10,20 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
 from taskembed.encoder import load_encoder, load_encoder_of
-from taskembed.errors import BadInputError, BadRecordError, IndexDamagedError, UsageError
+from taskembed.errors import (
+    BadInputError,
+    BadRecordError,
+    BadVectorError,
+    IndexDamagedError,
+    UsageError,
+)
 from taskembed.index import Hit, Index
 from taskembed.pipeline import (
     IndexOptions,
@@ -32,7 +38,7 @@ from taskembed.plan import plan_index
 from taskembed.records import find_inputs
 from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
-from taskembed.vectors import Encoded
+from taskembed.vectors import Encoded, Rows
 from tests.fakes import SLICE, SPACE, HashEncoder
 
 ANY: Any = None  # what a program without types may pass
@@ -338,6 +344,46 @@ def test_what_was_encoded_is_kept_when_other_code_breaks(tmp_path: Path) -> None
         assert sorted(document.text for document in index) == sorted(
             f"text {document.doc_id[1:]}" for document in index
         )
+
+
+class OwnEncoder:
+    """What a program may bring: the rows of its only slice are `rows`."""
+
+    made_by: ClassVar[dict[str, str]] = {"engine": "own"}
+
+    def __init__(self, rows: list[int]) -> None:
+        self.space = SPACE
+        self._rows = np.array(rows, np.int64)
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        return HashEncoder().encode(texts, prompt_type)
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        yield self._rows, self.encode([texts[row % 3] for row in self._rows], prompt_type)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([0, 2], r"^document 'b': the encoder gave no vector$"),
+        ([0, 1, 1], r"^document 'b': the encoder gave two vectors$"),
+        ([0, 1, 3], r"^the encoder gave a vector for text 3; there is none$"),
+        ([0, -1, 1], r"^the encoder gave a vector for text -1; there is none$"),
+        ([], r"^document 'a': the encoder gave no vector$"),
+    ],
+    ids=str,
+)
+def test_an_encoder_gives_each_text_once(tmp_path: Path, rows: list[int], said: str) -> None:
+    some = [Document(name, f"text {name}") for name in "abc"]
+    with pytest.raises(BadVectorError, match=said):
+        index_corpus(some, OwnEncoder(rows), tmp_path / "i")
+    summary = index_corpus(some, OwnEncoder([2, 0, 1]), tmp_path / "i2")
+    assert (summary.added, summary.documents) == (3, 3)
+    with Index.open(tmp_path / "i2") as index:
+        hits = search_index(["text b"], OwnEncoder([]), index, k=1)[0]
+    assert hits[0].doc_id == "b"
 
 
 # --- an index as a collection of documents -------------------------------------------------------
