@@ -18,18 +18,11 @@ from types import TracebackType
 from typing import BinaryIO
 
 from taskembed.arguments import require_text
+from taskembed.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.errors import BadInputError, BadRecordError, UsageError, from_os_error
-from taskembed.records import (
-    DEFAULT_MAX_RECORD_BYTES,
-    Input,
-    OnBad,
-    Record,
-    as_text,
-    find_inputs,
-    read_lines,
-    read_records,
-    stop_at_first,
-)
+from taskembed.jsonl import WideRecord
+from taskembed.records import Record, find_inputs, read_records
+from taskembed.streams import Input, OnBad, as_text, read_lines, stop_at_first
 from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of, no_field
 
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
@@ -212,6 +205,8 @@ def read_corpus(
         for source, record, raw in read_records(item, on_bad, max_record_bytes):
             try:
                 document = _document(record, fields, source, ID_FIELDS)
+                if isinstance(record, WideRecord):
+                    _require_narrow(document.metadata)
             except ValueError as error:
                 bad = BadRecordError(
                     source,
@@ -326,6 +321,15 @@ def _document(
         made = hashlib.sha256(text.encode()).hexdigest()
         return Document(made, text, metadata, source, id_is_made=True)
     return Document(doc_id, text, metadata, source)
+
+
+def _require_narrow(value: object) -> None:
+    """Refuse a whole number of more than 64 bits, which cannot be stored as it is."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _require_narrow(item)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError(f"the number {value} has more than 64 bits; write it as text")
 
 
 def _check_text(record: Record, fields: RecordFields) -> None:

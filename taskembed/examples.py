@@ -18,14 +18,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from taskembed.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.errors import BadInputError, BadRecordError
-from taskembed.records import (
-    DEFAULT_MAX_RECORD_BYTES,
-    Record,
-    find_inputs,
-    read_records,
-    stop_at_first,
-)
+from taskembed.records import Record, find_inputs, read_records
+from taskembed.streams import stop_at_first
 
 FEWEST_RATED = 2  # documents that can be compared
 

@@ -35,9 +35,9 @@ from taskembed.fs import Fs
 from taskembed.guard import each_once, require_good_vectors, require_same_space
 from taskembed.index import Contents, Hit, Index
 from taskembed.reading import Reading
-from taskembed.records import OnBad
 from taskembed.segments import StoredDocument, metadata_json
 from taskembed.space import EmbeddingSpace, PromptType
+from taskembed.streams import OnBad
 from taskembed.vectors import Encoded, Floats, Rows
 from taskembed.writer import Found, IndexWriter, Outcome, open_index_writer
 

@@ -6,36 +6,25 @@ Parquet). docs/input.md has a table of what is accepted.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
+import os
 import re
 import sys
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
-
-import orjson
+from urllib.parse import unquote
 
 from taskembed.errors import (
     BadInputError,
     BadRecordError,
     NotFoundError,
-    TaskembedError,
     UsageError,
     from_os_error,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-DEFAULT_MAX_RECORD_BYTES = 64 * 2**20
-ZSTD_READ_BYTES = 2048  # may become 32,000 times as many, which are in memory at once
-PARQUET_ROWS = 64  # are in memory at once
-SHOWN_CHARACTERS = 200  # of a record that is too large
+from taskembed.jsonl import first_line_hint, json_records
+from taskembed.parquet import parquet_records
+from taskembed.streams import Input, OnBad, Shape, opened, read_lines, translated
+from taskembed.tables import Columns, CsvRows, tsv_record
 
 _FORMATS = {
     ".jsonl": "jsonl",
@@ -46,74 +35,97 @@ _FORMATS = {
     ".tsv": "tsv",
 }
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")  # may be more than 64 bits
-_BOM = b"\xef\xbb\xbf"
+_SAVED_DATASETS = ("dataset_dict.json", "state.json")  # with arrow files beside or below them
+_MANIFEST = re.compile(r"manifest-\d{8}\.json")  # of an index, which is no corpus
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive writes null
 
-Record = Mapping[str, object]
-OnBad = Callable[[BadRecordError], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A file, or stdin, and what it is."""
-
-    path: Path | None  # None: stdin
-    format: str  # "jsonl", "parquet", "csv", "tsv"
-    compression: str | None  # "gzip", "zstd"
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return "stdin" if self.path is None else str(self.path)
+Record = dict[str, object]
+Row = tuple[str, Record, bytes | None]
 
 
-def stop_at_first(error: BadRecordError) -> None:
-    """Raise: what `on_bad` is where every record must be good."""
-    raise error
-
-
-def find_inputs(arguments: Sequence[str], *, format_name: str | None = None) -> list[Input]:
+def find_inputs(
+    arguments: Sequence[str], *, format_name: str | None = None, shape: Shape | None = None
+) -> list[Input]:
     """Return the inputs that are meant: files, the corpus files of folders, "-" for stdin.
 
     A folder stands for its files called corpus.*, or, when there is none, for every file below it
-    with a known name, sorted.
+    with a known name, sorted; what is hidden, and what an index keeps, is left out.
+
+    Args:
+        arguments: paths, or "-".
+        format_name: what all of them are, whatever their names.
+        shape: of those that are CSV or TSV.
 
     Raises:
         NotFoundError: there is no such file or folder, or nothing to read in a folder.
+        BadInputError: a folder is an index, or of a kind that is not read.
         UsageError: the name does not say what a file is.
     """
     if arguments.count("-") > 1:
         raise UsageError("stdin can be read only once")
+    shape = shape or Shape()
     inputs: list[Input] = []
     for argument in arguments:
         path = Path(argument)
         if argument == "-":
-            inputs.append(Input(None, format_name or "jsonl", None))
+            inputs.append(Input(None, format_name or "jsonl", None, shape))
         elif path.is_dir():
-            inputs += _folder_inputs(path, format_name)
+            inputs += [_file_input(found, format_name, shape) for found in _in_folder(path)]
         elif not path.exists():
             raise NotFoundError(f"no such file or folder: {argument}", hint="check the path")
         else:
-            inputs.append(_file_input(path, format_name))
+            inputs.append(_file_input(path, format_name, shape))
     return inputs
 
 
-def _folder_inputs(folder: Path, format_name: str | None) -> list[Input]:
-    def known(path: Path) -> bool:
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        return path.is_file() and not hidden and _split_name(path)[0] is not None
-
-    paths = sorted(path for path in folder.glob("corpus.*") if known(path))
-    paths = paths or sorted(path for path in folder.rglob("*") if known(path))
-    if not paths:
+def _in_folder(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.glob("corpus.*") if _is_known(path))
+    found = found or sorted(_below(folder))
+    if not found:
         raise NotFoundError(
             f"no corpus in the folder {folder}", hint=f"known names end in {' '.join(_FORMATS)}"
         )
-    return [_file_input(path, format_name) for path in paths]
+    return found
 
 
-def _file_input(path: Path, format_name: str | None) -> Input:
-    known, compression = _split_name(path)
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder with a known name, but none that is hidden or of an index."""
+
+    def stop(error: OSError) -> None:
+        raise from_os_error(error, str(error.filename)) from error
+
+    for name, folders, files in os.walk(folder, onerror=stop):
+        place = Path(name)
+        if any(map(_MANIFEST.fullmatch, files)):
+            if place == folder:
+                raise BadInputError(
+                    f"{folder} is an index, not a corpus", hint="name the files that it was made of"
+                )
+            folders.clear()
+            continue
+        _require_no_dataset(place, files)
+        folders[:] = [inner for inner in folders if not inner.startswith(".")]
+        yield from (path for path in map(place.joinpath, files) if _is_known(path))
+
+
+def _require_no_dataset(folder: Path, files: Sequence[str]) -> None:
+    is_saved = any(name in files for name in _SAVED_DATASETS)
+    if "dataset_dict.json" in files or (
+        is_saved and any(name.endswith(".arrow") for name in files)
+    ):
+        raise BadInputError(
+            f"{folder} is what `save_to_disk` of Hugging Face's datasets wrote, which is not read",
+            hint="write Parquet: datasets.load_from_disk(FOLDER).to_parquet('corpus.parquet')",
+        )
+
+
+def _is_known(path: Path) -> bool:
+    is_hidden = path.name.startswith(".")
+    return not is_hidden and split_name(path)[0] is not None and path.is_file()
+
+
+def _file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
+    known, compression = split_name(path)
     chosen = format_name or known
     if chosen is None:
         raise UsageError(
@@ -122,10 +134,11 @@ def _file_input(path: Path, format_name: str | None) -> Input:
         )
     if chosen == "parquet" and compression:
         raise UsageError(f"{path}: Parquet is compressed inside", hint="decompress the file")
-    return Input(path, chosen, compression)
+    return Input(path, chosen, compression, shape, tuple(_partitions(path)))
 
 
-def _split_name(path: Path) -> tuple[str | None, str | None]:
+def split_name(path: Path) -> tuple[str | None, str | None]:
+    """Return the format and the compression that a name tells; None for what it does not."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
     if compression:
@@ -133,9 +146,15 @@ def _split_name(path: Path) -> tuple[str | None, str | None]:
     return (_FORMATS.get(suffixes[-1]) if suffixes else None), compression
 
 
-def read_records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
+def _partitions(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield the columns that the folders of a path are named by, as Hive names them: year=2024."""
+    for part in path.parent.parts:
+        name, equals, value = part.partition("=")
+        if name and equals:
+            yield unquote(name), None if value == _NO_PARTITION else unquote(value)
+
+
+def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
     """Yield the position, the fields and, where there is one, the line of each record.
 
     Args:
@@ -148,331 +167,73 @@ def read_records(
         StorageError: it cannot be read.
     """
     max_record_bytes = min(max_record_bytes, sys.maxsize - 8)  # what readline takes
-    if item.format == "jsonl":
-        yield from _jsonl_records(item, on_bad, max_record_bytes)
-    elif item.format == "parquet":
-        yield from _parquet_records(item, on_bad, max_record_bytes)
-    elif item.format == "tsv":
-        yield from _tsv_records(item, on_bad, max_record_bytes)
-    else:
-        yield from _csv_records(item, on_bad, max_record_bytes)
-
-
-def _jsonl_records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
-    for source, line in read_lines(item, on_bad, max_record_bytes):
-        try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            on_bad(BadRecordError(source, _json_reason(error, line), raw=as_text(line)))
-            continue
-        if _LONG_NUMBER.search(line) and (reason := _wide_integer(line)):
-            on_bad(BadRecordError(source, reason, raw=as_text(line)))
-        elif isinstance(record, dict):
+    readers = {"jsonl": _jsonl_records, "tsv": _tsv_records, "csv": _csv_records}
+    read = readers.get(item.format, _parquet_records)
+    for source, record, line in read(item, on_bad, max_record_bytes):
+        if not item.partitions:
             yield source, record, line
-        else:
-            on_bad(BadRecordError(source, "it is not a JSON object", raw=as_text(line)))
-
-
-def _wide_integer(line: bytes) -> str | None:
-    """Return what is wrong with a line that has a whole number which orjson makes a float of."""
-    import json
-
-    def exact(digits: str) -> int:
-        if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:  # noqa: PLR2004  # of 2**64
-            raise ValueError(f"the number {digits[:40]} has more than 64 bits; write it as text")
-        return int(digits)
-
-    try:
-        json.loads(line, parse_int=exact)
-    except RecursionError:
-        return "it has a long number, and is nested too deep to read it exactly"
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _json_reason(error: orjson.JSONDecodeError, line: bytes) -> str:
-    if line[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\0" in line[:4]:
-        return "it looks like UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"
-    try:
-        line.decode()
-    except UnicodeDecodeError as failure:
-        return f"not UTF-8 at byte {failure.start + 1}"
-    return f"not JSON at column {error.colno}: {error.msg}"
-
-
-def read_lines(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the position and the bytes of each line that is not blank; only a newline ends one."""
-    name = item.name
-    number = 0
-    with _opened(item) as stream, _reading(item, lambda: number):
-        while line := stream.readline(max_record_bytes + 2):
-            number += 1
-            if number == 1 and line.startswith(_BOM):
-                line = line[len(_BOM) :]
-            if len(line) > max_record_bytes and line[max_record_bytes:].strip(b"\r\n"):
-                start = line[:SHOWN_CHARACTERS]
-                while line and not line.endswith(b"\n"):
-                    line = stream.readline(max_record_bytes)
-                reason = (
-                    f"the record is larger than {max_record_bytes:,} bytes (--max-record-bytes)"
-                )
-                on_bad(BadRecordError(f"{name}:{number}", reason, raw=as_text(start)))
-                continue
-            line = line.rstrip(b"\r\n")
-            if line and not line.isspace():
-                yield f"{name}:{number}", line
-
-
-def _csv_records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
-    # The standard library rather than pyarrow: that guesses types, and "007" would become 7.
-    csv.field_size_limit(min(max_record_bytes, sys.maxsize))
-    line_number = 0
-    with _opened(item) as stream, _reading(item, lambda: line_number):
-        lines = _CsvLines(item.name, stream, max_record_bytes)
-        rows = csv.reader(lines, strict=True)
-        header: list[str] | None = None
-        while True:
-            lines.left = max_record_bytes
-            try:
-                row = next(rows, None)
-            except csv.Error as error:
-                raise BadInputError(f"{item.name}:{rows.line_num}: {error}") from error
-            line_number = rows.line_num
-            if row is None:
-                break
-            source = f"{item.name}:{line_number}"
-            if header is None:
-                header = _header(row, source)
-            elif len(row) == len(header):
-                yield source, dict(zip(header, row, strict=True)), None
-            elif row:
-                on_bad(_other_width(row, header, source, ","))
-
-
-def _tsv_records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
-    """Yield the rows of a file where a tab parts cells and a quote is a character as any other."""
-    header: list[str] | None = None
-    for source, line in read_lines(item, on_bad, max_record_bytes):
-        try:
-            row = line.decode().split("\t")
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8 at byte {error.start + 1}"
-            on_bad(BadRecordError(source, reason, raw=as_text(line)))
             continue
-        if header is None:
-            header = _header(row, source)
-        elif len(row) == len(header):
-            yield source, dict(zip(header, row, strict=True)), line
+        try:
+            whole = _with_partitions(record, item.partitions)
+        except ValueError as error:
+            on_bad(BadRecordError(source, str(error), raw=repr(record)))
         else:
-            on_bad(_other_width(row, header, source, "\t"))
+            yield source, whole, line
 
 
-def _header(row: list[str], source: str) -> list[str]:
-    if len(set(row)) < len(row):
-        raise BadInputError(f"{source}: a column stands twice in the header")
-    return row
+def _with_partitions(
+    record: dict[str, object], partitions: Sequence[tuple[str, str | None]]
+) -> Record:
+    whole = copy(record)
+    for name, value in partitions:
+        if name not in record:
+            whole[name] = value
+        elif not _is_same(record[name], value):
+            raise ValueError(
+                f'the field "{name}" is {record[name]!r}, and the folder says {name}={value}'
+            )
+    return whole
 
 
-def _other_width(row: list[str], header: list[str], source: str, delimiter: str) -> BadRecordError:
-    reason = f"it has {len(row)} cells, and the header has {len(header)}"
-    return BadRecordError(source, reason, raw=delimiter.join(row))
-
-
-class _CsvLines:
-    """Lines for csv.reader; no more than `left` bytes until it is set anew, once a record."""
-
-    def __init__(self, name: str, stream: BinaryIO, limit: int) -> None:
-        self.left = self._limit = limit
-        self._name = name
-        self._stream = stream
-        self._number = 0
-        self._pieces: list[str] = []  # of one line, last first
-
-    def __iter__(self) -> _CsvLines:
-        return self
-
-    def __next__(self) -> str:
-        if not self._pieces:
-            self._read()
-        piece = self._pieces.pop()
-        self.left -= len(piece.encode())
-        if self.left < -2:  # noqa: PLR2004  # the line's end
-            self._refuse()
-        return piece
-
-    def _read(self) -> None:
-        line = self._stream.readline(self._limit + 3)
-        if not line:
-            raise StopIteration
-        self._number += 1
-        if len(line) > self._limit + 2:
-            self._refuse()
-        text = line.decode("utf-8-sig" if self._number == 1 else "utf-8")
-        # a lone carriage return ends a row too, as in files of old spreadsheets
-        pieces = re.split(r"(?<=\r)(?!\n)", text)
-        self._pieces = [piece for piece in reversed(pieces) if piece] or [""]
-
-    def _refuse(self) -> None:
-        raise BadInputError(
-            f"{self._name}:{self._number}: the record is larger than {self._limit:,} bytes "
-            "(--max-record-bytes)",
-            hint="look for a quote that is never closed",
-        )
-
-
-def _parquet_records(
-    item: Input, on_bad: OnBad, max_record_bytes: int
-) -> Iterator[tuple[str, Record, bytes | None]]:
-    import pyarrow as pa  # 0.1 s
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        source = io.BytesIO(sys.stdin.buffer.read()) if item.path is None else item.path
-        with pq.ParquetFile(source) as file:
-            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                moments = _in_microseconds(batch)
-                for row in range(moments.num_rows):
-                    one = moments.slice(row, 1)
-                    # measured in Arrow's buffers: as Python's objects it takes many times as much
-                    if one.nbytes > max_record_bytes:
-                        number += 1
-                        reason = f"the record is larger than {max_record_bytes:,} bytes"
-                        on_bad(BadRecordError(f"{item.name}:row {number}", reason, raw=""))
-                        continue
-                    record = _plain(one.to_pylist()[0])
-                    number += 1
-                    yield f"{item.name}:row {number}", record, None
-    except OSError as error:
-        if error.errno:
-            raise from_os_error(error, item.name) from error
-        raise _damaged(item, number, error) from error
-    except TaskembedError:
-        raise
-    except (pa.ArrowException, ValueError, OverflowError) as error:
-        # the last two: a moment that datetime cannot hold (nanoseconds, the year 30000)
-        raise _damaged(item, number, error) from error
-
-
-def _in_microseconds(batch: Any) -> Any:  # noqa: ANN401  # pyarrow publishes no types
-    """Return a batch whose moments datetime can hold, whether or not pandas is installed.
-
-    With pandas, pyarrow would make its own moments of nanoseconds; without, an error. A moment
-    that is not in whole microseconds is an error here in either case.
-    """
-    import pyarrow as pa
-
-    fields = [
-        field.with_type(pa.timestamp("us", field.type.tz))
-        if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
-        else field
-        for field in batch.schema
-    ]
-    return batch.cast(pa.schema(fields))
-
-
-def _plain(record: dict[str, object]) -> Record:
-    """Return a row with what JSON can hold: dates and decimals as text, NaN as null."""
-    return cast("Record", orjson.loads(orjson.dumps(record, default=_as_text)))
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
-    return str(value)
-
-
-@contextmanager
-def _opened(item: Input) -> Iterator[BinaryIO]:
-    try:
-        raw = sys.stdin.buffer if item.path is None else item.path.open("rb")
-    except OSError as error:
-        raise from_os_error(error, item.name) from error
-    with raw:
-        if item.compression == "gzip":
-            with gzip.open(raw) as stream:
-                yield cast("BinaryIO", stream)
-        elif item.compression == "zstd":
-            yield cast("BinaryIO", io.BufferedReader(_ZstdFrames(raw)))
-        else:
-            yield cast("BinaryIO", raw)
-
-
-class _ZstdFrames(io.RawIOBase):
-    """The content of zstd frames, one after another.
-
-    Subtle: zstandard's own stream_reader takes the end of a file within a frame for the end of the
-    data, so that a cut file reads as a shorter one. A frame's `eof` tells them apart.
-    """
-
-    def __init__(self, raw: BinaryIO) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._new_frame = zstandard.ZstdDecompressor().decompressobj
-        self._frame = self._new_frame()
-        self._is_begun = False  # the frame has been given bytes
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        while not self._ready and self._fill():
-            pass
-        target = memoryview(buffer).cast("B")
-        count = min(len(target), len(self._ready))
-        target[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-    def _fill(self) -> bool:
-        """Decompress some more; return False at the end."""
-        left = self._frame.unused_data if self._frame.eof else b""
-        if self._frame.eof:
-            self._frame, self._is_begun = self._new_frame(), False
-        packed = left or self._raw.read(ZSTD_READ_BYTES)
-        if not packed:
-            if self._is_begun:
-                raise EOFError("the last zstd frame is not whole")
+def _is_same(value: object, partition: str | None) -> bool:
+    if value is None or partition is None:
+        return value is partition
+    if isinstance(value, bool):
+        return str(value).lower() == partition.lower()
+    if isinstance(value, int | float):
+        try:
+            return float(partition) == value
+        except ValueError:
             return False
-        self._is_begun = True
-        self._ready = memoryview(self._frame.decompress(packed))
-        return True
+    return str(value) == partition
 
 
-@contextmanager
-def _reading(item: Input, last_line: Callable[[], int]) -> Iterator[None]:
-    """Translate what reading a file can raise; `last_line` is the last one that was whole."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise _damaged(item, last_line(), error) from error
-    except TaskembedError:
-        raise
-    except OSError as error:
-        raise from_os_error(error, item.name) from error
-    except Exception as error:
-        if type(error).__name__ == "ZstdError":  # known only when zstandard was imported
-            raise _damaged(item, last_line(), error) from error
-        raise
+def _jsonl_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    def said(error: BadRecordError) -> None:
+        if error.source == f"{item.name}:1" and error.hint is None:  # a line that is too large
+            error.hint = first_line_hint(error.source, error.raw[:1].encode())
+        on_bad(error)
+
+    yield from json_records(read_lines(item, said, max_record_bytes), on_bad)
 
 
-def _damaged(item: Input, position: int, error: Exception) -> BadInputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return BadInputError(
-        f"{item.name}: it cannot be read after record {position:,}: {reason}",
-        hint="the file is damaged, cut short, or not what its name says",
-    )
+def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    columns = Columns(on_bad, item.shape.delimiter or "\t", item.shape.columns)
+    lines = read_lines(item, columns.reject, max_record_bytes, keep_space=True)
+    for source, line in lines:
+        record = tsv_record(columns, source, line)
+        if record is not None:
+            yield source, record, line
 
 
-def as_text(raw: bytes) -> str:
-    """Return bytes of a bad record as text that JSON can hold."""
-    return raw.decode(errors="backslashreplace")
+def _csv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    columns = Columns(on_bad, item.shape.delimiter or ",", item.shape.columns)
+    with opened(item) as stream:
+        rows = CsvRows(item.name, stream, columns, max_record_bytes)
+        with translated(item, lambda: rows.number):
+            yield from rows.records()
+
+
+def _parquet_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    for number, record in parquet_records(item.path, item.name, on_bad, max_record_bytes):
+        yield f"{item.name}:row {number}", record, None

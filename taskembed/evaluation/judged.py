@@ -14,18 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskembed.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.corpus import Document, Query, RecordFields, read_corpus, read_queries
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
 from taskembed.evaluation.metrics import Judgements
 from taskembed.examples import Example, Form, read_examples
-from taskembed.records import (
-    DEFAULT_MAX_RECORD_BYTES,
-    Input,
-    find_inputs,
-    read_lines,
-    stop_at_first,
-)
+from taskembed.records import find_inputs, split_name
 from taskembed.space import SYMMETRIC_TASKS, Task
+from taskembed.streams import Input, read_lines, stop_at_first
 
 _TREC_CELLS = 4  # query, nothing, document, relevance
 _TSV_CELLS = 3
@@ -296,7 +292,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
 
 def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield the position and the cells of each line of a file with columns: tabs, or any space."""
-    item = Input(path, "tsv", {".gz": "gzip", ".zst": "zstd"}.get(path.suffix))
+    item = Input(path, "tsv", split_name(path)[1])
     if not path.exists():
         raise NotFoundError(f"no such file: {path}", hint="check the path")
     for position, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):

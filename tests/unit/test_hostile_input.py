@@ -145,7 +145,12 @@ def test_a_number_that_no_float_holds_is_refused(path: Path, number: bytes) -> N
 def test_an_integer_of_more_than_64_bits_is_refused_and_never_a_float(path: Path) -> None:
     reason = "1: the number 18446744073709551616 has more than 64 bits; write it as text"
     assert outcome(path, b'{"id": "a", "text": "x", "n": 18446744073709551616}\n') == [reason]
-    assert outcome(path, b'{"id": 18446744073709551616, "text": "x"}\n') == [reason]
+    assert outcome(path, b'{"id": "a", "text": "x", "n": [{"m": 18446744073709551616}]}\n') == [
+        reason
+    ]
+    assert outcome(path, b'{"id": 18446744073709551616, "text": "x"}\n') == [
+        "18446744073709551616=x"
+    ]
     assert outcome(path, b'{"id": 18446744073709551615, "text": "x"}\n') == [
         "18446744073709551615=x"
     ]
@@ -266,7 +271,7 @@ def test_a_mutated_line_is_a_document_or_a_bad_record_as_an_oracle_says(
     assert (not said[0].startswith("1: ")) == oracle(line), said
 
 
-def oracle(line: bytes) -> bool:  # noqa: C901, PLR0911  # the rules, one after another
+def oracle(line: bytes) -> bool:  # noqa: C901  # the rules, one after another
     """Say independently, with the standard library, whether a line is a document."""
 
     def no_constant(name: str) -> None:
@@ -290,8 +295,6 @@ def oracle(line: bytes) -> bool:  # noqa: C901, PLR0911  # the rules, one after 
         return False
     names = [name for name in ("id", "_id", "doc_id") if name in record]
     doc_id = record[names[0]] if names else None
-    if isinstance(doc_id, int) and not -(2**63) <= doc_id < 2**64:
-        return False  # known difference: the parser makes a float of it
     if doc_id is None or (isinstance(doc_id, int) and not isinstance(doc_id, bool)):
         return True
     if not isinstance(doc_id, str) or not doc_id:

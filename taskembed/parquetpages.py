@@ -1,0 +1,234 @@
+"""What the pages of a Parquet file hold, told by their headers before anything is decoded.
+
+A few hundred bytes of a page can become gigabytes, and the file's own footer need not say so. The
+headers are Thrift's compact protocol: https://parquet.apache.org/docs/file-format/data-pages/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_HEADER_BYTES = 2**20
+_FIRST_READ_BYTES = 512  # has nearly every header whole
+_MAX_DEPTH = 8
+_DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3  # types of pages
+_BIT_PACKED = 4  # an encoding of levels that nobody writes any more
+DELTA_LENGTH, DELTA = 6, 7  # encodings of texts: by their lengths; by what differs from the last
+_VARINT_BITS = 64
+_PACKED_AT_ONCE = 2**17  # groups of eight levels
+
+Fields = dict[int, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page's header.
+
+    Attributes:
+        is_dictionary: it has the values that other pages point at.
+        encoding: of its values, as numbered in the format.
+        values: how many it has, with those that are null.
+        size: bytes, once unpacked.
+        packed_at: where its bytes begin in the file.
+        packed_size: how many there are.
+        levels: of version 2: bytes of repetition levels, which are not packed; None of version 1.
+    """
+
+    is_dictionary: bool
+    encoding: int
+    values: int
+    size: int
+    packed_at: int
+    packed_size: int
+    levels: int | None
+
+
+def pages(stream: BinaryIO, start: int, end: int) -> Iterator[Page]:
+    """Yield the pages between two places of a file.
+
+    Raises:
+        ValueError: there is no page where one should be.
+    """
+    while start < end:
+        fields, size = _header(stream, start, end)
+        kind, unpacked, packed = (_number(fields, key) for key in (1, 2, 3))
+        at = start + size
+        start = at + packed
+        if start > end:
+            raise ValueError("a page is longer than its column")
+        inner = {_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}.get(kind)
+        if inner is None:
+            continue
+        of_kind = fields.get(inner)
+        if not isinstance(of_kind, dict):
+            raise ValueError("the header of a page is not whole")
+        encoding = _number(of_kind, 4 if kind == _DATA_V2 else 2)
+        levels = _number(of_kind, 6) if kind == _DATA_V2 else None
+        if kind == _DATA and of_kind.get(4) == _BIT_PACKED:
+            levels = -1
+        values = _number(of_kind, 1)
+        yield Page(kind == _DICTIONARY, encoding, values, unpacked, at, packed, levels)
+
+
+def longest_row(
+    found: Iterator[tuple[Page, bytes]], max_level: int, unpack: Callable[[bytes, int], bytes]
+) -> tuple[int, int]:
+    """Return the most values, and the most bytes of pages, that one row of a nested column has.
+
+    Args:
+        found: the data pages, with their packed bytes.
+        max_level: the deepest repetition level.
+        unpack: bytes and their size, unpacked.
+
+    Raises:
+        ValueError: the levels are not what they should be.
+    """
+    most_values = values = most_bytes = row_bytes = 0
+    for page, packed in found:
+        row_bytes += page.size
+        most_bytes = max(most_bytes, row_bytes)
+        for run, length in _runs(_level_bytes(page, packed, unpack), max_level, page.values):
+            # a row begins where the level is 0
+            starts = np.flatnonzero(run == 0) if isinstance(run, np.ndarray) else None
+            if starts is None and run:
+                values += length
+            elif starts is None:
+                most_values, values, row_bytes = max(most_values, values), 1, page.size
+            elif len(starts):
+                gaps = np.diff(starts)
+                inner = int(gaps.max()) if len(gaps) else 0
+                most_values = max(most_values, values + int(starts[0]), inner)
+                values = length - int(starts[-1])
+                row_bytes = page.size
+            else:
+                values += length
+    return max(most_values, values), most_bytes
+
+
+def longest_entry(data: bytes) -> int:
+    """Return the bytes of the longest text in a dictionary page, unpacked.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    longest = at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "little")
+        at += 4 + size
+        longest = max(longest, size)
+    if at > len(data):
+        raise ValueError("a dictionary is not whole")
+    return longest
+
+
+def _level_bytes(page: Page, packed: bytes, unpack: Callable[[bytes, int], bytes]) -> bytes:
+    if page.levels is None:
+        content = unpack(packed, page.size)
+        return content[4 : 4 + int.from_bytes(content[:4], "little")]
+    if page.levels < 0:
+        raise ValueError("its repetition levels are of a kind that is not read")
+    return packed[: page.levels]
+
+
+def _runs(
+    data: bytes, max_level: int, count: int
+) -> Iterator[tuple[int | npt.NDArray[np.uint8], int]]:
+    """Yield runs of levels: one level and how often it comes; or the levels, and how many."""
+    width = max_level.bit_length()
+    at = 0
+    while count > 0 and at < len(data):
+        header, at = _varint(data, at)
+        if header & 1:
+            size = (header >> 1) * width
+            if at + size > len(data):
+                raise ValueError("its levels are cut short")
+            for start in range(at, at + size, _PACKED_AT_ONCE * width):
+                packed = data[start : min(start + _PACKED_AT_ONCE * width, at + size)]
+                bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")
+                length = min(count, len(bits) // width)
+                # only whether a level is 0 matters
+                yield bits[: length * width].reshape(length, width).max(axis=1), length
+                count -= length
+            at += size
+        else:
+            length = min(count, header >> 1)
+            level = int.from_bytes(data[at : at + (width + 7) // 8], "little")
+            at += (width + 7) // 8
+            yield level, length
+            count -= length
+
+
+def _header(stream: BinaryIO, start: int, end: int) -> tuple[Fields, int]:
+    size = _FIRST_READ_BYTES
+    while True:
+        stream.seek(start)
+        data = stream.read(min(size, end - start))
+        try:
+            return _struct(data, 0, 0)
+        except IndexError:
+            if size >= min(MAX_HEADER_BYTES, end - start):
+                raise ValueError("the header of a page is not whole") from None
+            size *= 16
+
+
+def _number(fields: Fields, key: int) -> int:
+    value = fields.get(key)
+    if not isinstance(value, int) or value < 0:
+        raise ValueError("the header of a page is not whole")
+    return value
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while shift < _VARINT_BITS:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:  # noqa: PLR2004  # the mark of the last byte
+            return value, at
+        shift += 7
+    raise ValueError("a number in the header of a page is too long")
+
+
+def _struct(data: bytes, at: int, depth: int) -> tuple[Fields, int]:
+    if depth > _MAX_DEPTH:
+        raise ValueError("the header of a page is nested too deep")
+    fields: Fields = {}
+    key = 0
+    while head := data[at]:
+        at += 1
+        delta, kind = head >> 4, head & 0x0F
+        if delta:
+            key += delta
+        else:
+            zigzag, at = _varint(data, at)
+            key = (zigzag >> 1) ^ -(zigzag & 1)
+        fields[key], at = _value(data, at, kind, depth)
+    return fields, at + 1
+
+
+def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[object, int]:
+    match kind:
+        case 1 | 2:  # true, false
+            return kind == 1, at
+        case 3:  # a byte
+            return data[at], at + 1
+        case 4 | 5 | 6:  # whole numbers
+            zigzag, at = _varint(data, at)
+            return (zigzag >> 1) ^ -(zigzag & 1), at
+        case 7:  # a float
+            return None, at + 8
+        case 8:  # bytes
+            size, at = _varint(data, at)
+            if at + size > len(data):
+                raise IndexError
+            return None, at + size
+        case 12:
+            return _struct(data, at, depth + 1)
+        case _:
+            raise ValueError("the header of a page has a field of an unknown kind")

@@ -1,0 +1,285 @@
+"""CSV and TSV: rows become records by the names of the columns; every value stays text.
+
+Python's csv rather than pyarrow's: that one guesses types, and "007" would become 7.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+from taskembed.bounds import BLANK_BYTES, MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
+from taskembed.errors import BadInputError, BadRecordError
+
+_BOM = b"\xef\xbb\xbf"
+_BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
+_LONE_RETURN = re.compile(rb"(?<=\r)(?!\n)")  # ends a row too, as in files of old spreadsheets
+_CHUNK_BYTES = 2**20
+_LINE_END_BYTES = 2
+_DAMAGED = "the file is damaged, or not what its name says"
+_QUOTE_HINT = "look for a quote that is never closed"
+
+OnBad = Callable[[BadRecordError], None]
+Row = tuple[str, dict[str, object], bytes | None]
+
+
+class Columns:
+    """The names of the columns: said, or taken from the first row; and what a row has to be."""
+
+    def __init__(self, on_bad: OnBad, delimiter: str, names: Sequence[str] | None) -> None:
+        self.names = None if names is None else list(names)
+        self.delimiter = delimiter
+        self._on_bad = on_bad
+
+    def reject(self, error: BadRecordError) -> None:
+        """Take a bad row.
+
+        Raises:
+            BadInputError: it is the header, without which no row can be read.
+        """
+        if self.names is None:
+            raise BadInputError(f"{error.message}, in the row of the names", hint=error.hint)
+        self._on_bad(error)
+
+    def record(self, row: list[str], source: str) -> dict[str, object] | None:
+        """Return the fields of a row; None when it is the header, or bad.
+
+        Raises:
+            BadInputError: it is the header, and has a name twice.
+        """
+        if self.names is None:
+            if len(set(row)) < len(row):
+                raise BadInputError(
+                    f"{source}: a column stands twice in the header", hint=no_header_hint(row)
+                )
+            self.names = row
+            return None
+        if len(row) != len(self.names):
+            self.reject(self.other_width(len(row), source, self.delimiter.join(row)))
+            return None
+        return dict(zip(self.names, row, strict=True))
+
+    def other_width(self, cells: int, source: str, raw: str) -> BadRecordError:
+        """Return what is said of a row with another number of cells."""
+        reason = f"it has {cells:,} cells, and the header has {len(self.names or ()):,}"
+        return BadRecordError(source, reason, raw=raw)
+
+
+def no_header_hint(header: Sequence[str]) -> str | None:
+    """Return what to type when a header looks like data; None when it looks like names."""
+    if not any(_is_data(name) for name in header):
+        return None
+    names = {1: "text", 2: "id,text", 3: "id,title,text"}.get(len(header), "NAME,NAME,...")
+    return f"if the first row is data: --no-header --columns {names}"
+
+
+def _is_data(cell: str) -> bool:
+    """Say whether a cell is hardly the name of a column: a number, or a sentence."""
+    words = cell.split()
+    return not words or len(words) > 4 or cell.strip().lstrip("-").replace(".", "").isdigit()  # noqa: PLR2004  # words
+
+
+def tsv_record(columns: Columns, source: str, line: bytes) -> dict[str, object] | None:
+    """Return the fields of a line where a tab parts cells and a quote is a character as any other.
+
+    Raises:
+        BadInputError: it is the header, and none.
+    """
+    cells = line.count(columns.delimiter.encode()) + 1  # before they are made
+    if cells > MAX_VALUES:
+        reason = f"the record has more than {MAX_VALUES:,} cells"
+        columns.reject(BadRecordError(source, reason, raw=_as_text(line[:SHOWN_BYTES])))
+        return None
+    try:
+        return columns.record(line.decode().split(columns.delimiter), source)
+    except UnicodeDecodeError as error:
+        columns.reject(_not_utf_8(error, line, source))
+        return None
+
+
+def _not_utf_8(error: UnicodeDecodeError, line: bytes, source: str) -> BadRecordError:
+    """Return what is said of a row that is not UTF-8."""
+    if line.startswith(_BOMS_16):
+        reason, known = "it looks like UTF-16, not UTF-8", "utf-16"
+    else:
+        reason, known = f"not UTF-8 at byte {error.start + 1}", "cp1252 (of Windows) or latin-1"
+    return BadRecordError(source, reason, raw=_as_text(line), hint=f"--encoding {known}")
+
+
+def _as_text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")
+
+
+class _TooLargeError(Exception):
+    """The record that is being read is larger than the limit."""
+
+
+class CsvRows:
+    """The records of a CSV file; `number` is the line that was read last."""
+
+    def __init__(self, name: str, stream: BinaryIO, columns: Columns, limit: int) -> None:
+        self.number = 0
+        self._name = name
+        self._stream = stream
+        self._columns = columns
+        self._limit = limit
+        self._pieces: list[bytes] = []  # of one line, last first
+        self._held = b""  # a line whose end was not read yet
+        self._piece = b""  # what was read and not given to csv.reader
+        self._record: list[bytes] = []  # the lines of this record
+        self._left = limit  # bytes of this record
+        self._cells = 0
+
+    def records(self) -> Iterator[Row]:
+        """Yield the position, the fields and no line of each record.
+
+        Raises:
+            BadInputError: the file is no CSV: a record has no end, or the header is none.
+        """
+        csv.field_size_limit(sys.maxsize)  # a record is measured here, in bytes
+        blank = 0
+        rows = self._reader()
+        while True:
+            self._record, self._left, self._cells = [], self._limit, 0
+            source = f"{self._name}:{self.number + 1}"
+            try:
+                row = next(rows, None)
+            except _TooLargeError as error:
+                self._reject_large(source, str(error))
+                rows = self._reader()
+                continue
+            except csv.Error as error:
+                raise BadInputError(f"{source}: {error}", hint=_csv_hint(error)) from error
+            if row is None:
+                return
+            if self._is_blank(row):
+                blank += sum(map(len, self._record))
+                if blank > BLANK_BYTES:
+                    raise BadInputError(
+                        f"{source}: more than {BLANK_BYTES:,} bytes of blank lines", hint=_DAMAGED
+                    )
+                continue
+            blank = 0
+            record = self._checked(row, source)
+            if record is not None:
+                yield source, record, None
+
+    def _reader(self) -> Iterator[list[str]]:
+        return csv.reader(self, strict=True, delimiter=self._columns.delimiter)
+
+    def _is_blank(self, row: list[str]) -> bool:
+        is_one_column = self._columns.names is not None and len(self._columns.names) == 1
+        return not row or (len(row) == 1 and not is_one_column and not row[0].strip())
+
+    def _checked(self, row: list[str], source: str) -> dict[str, object] | None:
+        for line in self._record:
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                self._columns.reject(_not_utf_8(error, line, source))
+                return None
+        return self._columns.record(row, source)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        """Return a line of this record to csv.reader, which asks for more within quotes."""
+        self._piece = self._pieces.pop() if self._pieces else self._read()
+        if not self._piece:
+            raise StopIteration
+        self.number += 1
+        self._left -= len(self._piece)
+        self._cells += self._piece.count(self._columns.delimiter.encode())
+        if self._left < -_LINE_END_BYTES:
+            raise _TooLargeError(
+                f"the record is larger than {self._limit:,} bytes (--max-record-bytes)"
+            )
+        if self._cells > MAX_VALUES:
+            raise _TooLargeError(f"the record has more than {MAX_VALUES:,} cells")
+        self._record.append(self._piece)
+        return self._piece.decode(errors="surrogateescape")
+
+    def _read(self) -> bytes:
+        """Return the next line, or the beginning of one that is too large; b"" at the end."""
+        wanted = self._limit + _LINE_END_BYTES + 1 - len(self._held)
+        line = self._held + self._stream.readline(max(wanted, 1))
+        self._held = b""
+        if self.number == 0:
+            line = line.removeprefix(_BOM)
+        if -1 < line.find(b"\r") < len(line) - _LINE_END_BYTES:
+            pieces = _LONE_RETURN.split(line)
+            if len(pieces) > 1 and len(line) > self._limit + _LINE_END_BYTES:
+                self._held = pieces.pop()
+            self._pieces = [piece for piece in reversed(pieces) if piece]
+            return self._pieces.pop()
+        return line
+
+    def _reject_large(self, source: str, reason: str) -> None:
+        """Say that a record is too large, and pass over the rest of it."""
+        is_open = bool(self._record)  # another line is asked for within quotes only
+        start = b"".join(self._record)[:SHOWN_BYTES] or self._piece[:SHOWN_BYTES]
+        hint = _QUOTE_HINT if is_open else None
+        self._columns.reject(BadRecordError(source, reason, raw=_as_text(start), hint=hint))
+        self._record = []
+        self._pass_over(source, is_open=is_open)
+
+    def _pass_over(self, source: str, *, is_open: bool) -> None:
+        piece, passed = self._piece, 0
+        prefix = '"' if is_open else ""
+        while True:
+            text = prefix + piece.decode(errors="surrogateescape")
+            is_open = self._is_open(text, source)
+            is_end = not piece or piece.endswith((b"\n", b"\r"))
+            if is_end and not is_open:
+                return
+            passed += len(piece)
+            if not piece or passed > SKIP_BYTES:
+                reason = "a quote is not closed" if is_open else "the record has no end"
+                raise BadInputError(
+                    f"{source}: {reason}, within {passed:,} bytes",
+                    hint=_QUOTE_HINT if is_open else _DAMAGED,
+                )
+            # what goes on within a quote, or within a cell, must not look like a new one
+            inner = "" if text.endswith(self._columns.delimiter) else "x"
+            prefix = '"' if is_open else inner
+            piece = self._next_piece()
+
+    def _next_piece(self) -> bytes:
+        """Return some more of a record, never cut between two quotes; b"" at the end."""
+        if not self._pieces:
+            piece = b""
+            while not piece and (more := self._stream.readline(_CHUNK_BYTES)):
+                piece = (self._held + more).rstrip(b'"')
+                quotes = len(self._held) + len(more) - len(piece)
+                # of many quotes, only whether they are even matters
+                self._held = b'"' * (2 - quotes % 2) if quotes else b""
+            piece, self._held = piece or self._held, self._held if piece else b""
+            self._pieces = [some for some in reversed(_LONE_RETURN.split(piece)) if some]
+        piece = self._pieces.pop() if self._pieces else b""
+        self.number += piece.endswith((b"\n", b"\r"))
+        return piece
+
+    def _is_open(self, text: str, source: str) -> bool:
+        """Say whether a quote is open at the end of a text that begins as a field does."""
+        asked = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal asked
+            asked = 1
+            yield text
+            asked = 2
+
+        try:
+            next(csv.reader(lines(), strict=True, delimiter=self._columns.delimiter), None)
+        except csv.Error as error:
+            if asked == 1:
+                raise BadInputError(f"{source}: {error}", hint=_QUOTE_HINT) from error
+        return asked == 2  # noqa: PLR2004  # it asked for a second line
+
+
+def _csv_hint(error: csv.Error) -> str:
+    return _QUOTE_HINT if "end of data" in str(error) else _DAMAGED
