@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from transformers import (
     Gemma3TextModel,
     JinaEmbeddingsV3Config,
     JinaEmbeddingsV3Model,
+    MistralConfig,
+    MistralModel,
     ModernBertConfig,
     ModernBertForSequenceClassification,
     ModernBertModel,
@@ -194,6 +196,41 @@ def save_with_code(folder: Path, *, pooling: str = "mean", **config: object) -> 
     return folder
 
 
+def save_qwen2(folder: Path, *, pooling: str, end_token: bool = False) -> Path:
+    """Save a model as KaLM (mean) and Jina's code models (last token) are: stock Qwen2."""
+    torch.manual_seed(18)
+    fast = tiny_models.byte_pairs(end_token=end_token)
+    config = Qwen2Config(
+        vocab_size=len(fast), num_key_value_heads=2, max_position_embeddings=96, **SIZES
+    )
+    return save(folder, Qwen2Model(config), fast, pooling=pooling)
+
+
+def save_mistral(folder: Path) -> Path:
+    """Save a model as e5-mistral is: its tokenizer begins a text, and has lost its end token.
+
+    It says that it adds one, which transformers 5 does not act on any more.
+    """
+    torch.manual_seed(19)
+    fast = tiny_models.sentencepiece()
+    fast.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
+    fast.model_max_length = 96
+    config = MistralConfig(
+        vocab_size=len(fast),
+        num_key_value_heads=2,
+        max_position_embeddings=96,
+        bos_token_id=0,
+        eos_token_id=2,
+        pad_token_id=1,
+        **SIZES,
+    )
+    save(folder, MistralModel(config), fast, pooling="lasttoken")
+    change_json(folder / "tokenizer_config.json", add_bos_token=True, add_eos_token=True)
+    return folder
+
+
 def save_gte_qwen2(folder: Path) -> Path:
     """Save a model as gte-Qwen2-instruct is: code of its own looks in both directions.
 
@@ -356,18 +393,32 @@ def save_adapter(
     return folder
 
 
-def save_dense(folder: Path, width: int, out: int) -> None:
-    """Save a Dense module without bias or activation."""
+def save_dense(folder: Path, width: int, out: int, *, tanh: bool = False) -> None:
+    """Save a Dense module: without bias or activation, or with both."""
+    kind = "activation.Tanh" if tanh else "linear.Identity"
     write_json(
         folder / "config.json",
         {
             "in_features": width,
             "out_features": out,
-            "bias": False,
-            "activation_function": "torch.nn.modules.linear.Identity",
+            "bias": tanh,
+            "activation_function": f"torch.nn.modules.{kind}",
         },
     )
-    save_file({"linear.weight": torch.randn(out, width) / width**0.5}, folder / "model.safetensors")
+    tensors = {"linear.weight": torch.randn(out, width) / width**0.5}
+    tensors |= {"linear.bias": torch.randn(out) / 4} if tanh else {}
+    save_file(tensors, folder / "model.safetensors")
+
+
+def save_with_dense(
+    folder: Path, *, save: Callable[..., Path], pooling: str, normalize: bool = True
+) -> Path:
+    """Save a model as LaBSE is: a Dense after the pooling, from 32 numbers to 24."""
+    save(folder, pooling=pooling)
+    save_dense(folder / "2_Dense", HIDDEN, 24, tanh=True)
+    names = ["Transformer", "1_Pooling", "2_Dense", *(["3_Normalize"] if normalize else [])]
+    write_modules(folder, *names)
+    return folder
 
 
 def write_modules(folder: Path, *names: str) -> None:

@@ -39,16 +39,22 @@ class Layout:
 
 LAYOUTS: Mapping[str, Layout] = {
     "bert": Layout(tiny_models.save_bert),
+    "bert-dense": Layout(partial(tiny_families.save_with_dense, save=tiny_models.save_bert)),
+    "distilbert-dense": Layout(
+        partial(tiny_families.save_with_dense, save=tiny_families.save_distilbert)
+    ),
     "distilbert": Layout(tiny_families.save_distilbert),
     "gemma3": Layout(tiny_families.save_gemma),
     "gte-qwen2": Layout(tiny_families.save_gte_qwen2, references.by_gte_qwen2, TRUST),
     "jina-v3": Layout(tiny_families.save_jina_v3, references.by_jina_v3),
+    "mistral": Layout(tiny_families.save_mistral, references.by_mistral),
     "modernbert": Layout(tiny_families.save_modernbert),
     "mpnet": Layout(tiny_families.save_mpnet),
     "multilingual-bert": Layout(tiny_models.save_multilingual_bert),
     "nomic-bert": Layout(tiny_families.save_nomic),
     # loads only with Python code of its own, which computes otherwise than the stock class
     "own-code": Layout(tiny_families.save_with_code, partial(by_st, trust=True), TRUST),
+    "qwen2": Layout(tiny_families.save_qwen2),
     "qwen3": Layout(tiny_models.save_qwen3),
     "roberta": Layout(tiny_families.save_roberta),
     "t5": Layout(tiny_families.save_t5, references.by_instructor),

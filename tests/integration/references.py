@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from transformers import (
     JinaEmbeddingsV3Model,
+    MistralModel,
     Qwen2Config,
     Qwen2Model,
     Qwen3Model,
@@ -84,6 +85,17 @@ def by_gte_qwen2(folder: Path, prompt: str, texts: Sequence[str]) -> FloatRows:
     for text in texts:
         ids = tokenizer(prompt + text, add_special_tokens=False)["input_ids"][:95]
         rows.append(_unit(_last_token(model, [*ids, end])))
+    return np.stack(rows)
+
+
+def by_mistral(folder: Path, prompt: str, texts: Sequence[str]) -> FloatRows:
+    """Put the end token at the end, as its authors' transformers did."""
+    tokenizer, model = tokenizer_of(folder), _loaded(MistralModel, folder)
+    begin, end = tokenizer.convert_tokens_to_ids(["<s>", "</s>"])
+    rows = []
+    for text in texts:
+        ids = tokenizer(prompt + text, add_special_tokens=False)["input_ids"][:94]
+        rows.append(_unit(_last_token(model, [begin, *ids, end])))
     return np.stack(rows)
 
 
