@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from taskembed.adapters import CONFIG
 from taskembed.errors import ModelUnavailableError
 from taskembed.index import read_index
-from taskembed.modelfiles import find_folder, saved_prompts, saved_suffix
+from taskembed.modelfiles import find_folder, own_adapters, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.tokens import PromptTokenizer
@@ -87,7 +88,30 @@ def explain_model(  # all but the first three are optional and named
         saved_suffix=saved_suffix(folder) if folder else "",
     )
     limit = _max_length(folder) if folder else None
-    return _explanation(spec, text, folder, limit)
+    explained = _explanation(spec, text, folder, limit)
+    adapter = stated.adapter_for(task)
+    note = _adapter_note(adapter, folder) if adapter else ""
+    return replace(explained, notes=(*explained.notes, note)) if note else explained
+
+
+def _adapter_note(name: str, model_folder: Path | None) -> str:
+    """Return what is to be said of an adapter that was named: "" when it is there.
+
+    Raises:
+        ModelUnavailableError: it is a folder of something else.
+    """
+    own = own_adapters(model_folder) if model_folder else ()
+    if any((place / name / CONFIG).is_file() for place in own):
+        return ""
+    folder = _local_folder(name, None)
+    if folder is None:
+        return f"the adapter {name!r} is not on this machine"
+    if not (folder / CONFIG).is_file():
+        raise ModelUnavailableError(
+            f"the adapter {name!r} has no {CONFIG}: {folder}",
+            hint="give a folder that PEFT saved",
+        )
+    return ""
 
 
 def explain_index(index_folder: Path, text: str) -> Explanation:

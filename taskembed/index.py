@@ -307,6 +307,16 @@ class Index:
         for segment in self._segments:
             segment.close()
 
+    def count_truncated(self) -> int:
+        """Return how many documents the model did not read whole; every document is looked at.
+
+        Raises:
+            ValueError: the index is closed.
+            IndexDamagedError: what is stored cannot be read.
+        """
+        self._require_open()
+        return sum(segment.count_truncated() for segment in self._segments)
+
     def load(self) -> None:
         """Read and check all vectors now rather than at the first search.
 

@@ -71,6 +71,7 @@ _BY_ID = "SELECT * FROM documents INDEXED BY documents_doc_id ORDER BY doc_id"
 _MADE_IDS = """
 SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
 """
+_TRUNCATED = "SELECT row FROM documents WHERE truncated <> 0"
 _AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 _BYTES_PER_NUMBER = 4  # float32
@@ -247,6 +248,12 @@ class Segment:
                 if 0 <= row < self.info.rows and not self.dead[row]:
                     return True
         return False
+
+    def count_truncated(self) -> int:
+        """Return how many of its live documents the model did not read whole."""
+        with self._translated():
+            rows = [row for (row,) in self._database.execute(_TRUNCATED)]
+        return sum(0 <= row < self.info.rows and not self.dead[row] for row in rows)
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
         """Return the documents of those rows, by row."""

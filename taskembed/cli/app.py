@@ -16,12 +16,12 @@ from taskembed.cli import caching, evaluating, indexing, inspecting, searching, 
 from taskembed.cli.command import Command, Said
 from taskembed.cli.interrupt import Interrupt
 from taskembed.cli.output import ClosedPipeError, report, write
+from taskembed.cli.wording import usage_error
 from taskembed.errors import (
     ExitCode,
     StoppedError,
     StorageError,
     TaskembedError,
-    UsageError,
     from_os_error,
 )
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Command)(indexing.index)
-app.command(cls=Command)(searching.search)
+app.command(cls=Command, context_settings={"allow_extra_args": True})(searching.search)
 app.command(cls=Command)(indexing.delete)
 app.command(cls=Command)(inspecting.info)
 app.command(cls=Command)(inspecting.verify)
@@ -114,7 +114,7 @@ def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) ->
         trace = "".join(traceback.format_exception(error))
         with contextlib.suppress(OSError, ValueError):  # nobody listens
             sys.stderr.write(redacted(trace, secrets))
-    known = _known(error)
+    known = _known(error, arguments)
     known.message = redacted(known.message, secrets)
     known.hint = redacted(known.hint, secrets) if known.hint else None
     if known.exit_code is not ExitCode.CLOSED_PIPE:
@@ -122,13 +122,13 @@ def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) ->
     return int(known.exit_code)
 
 
-def _known(error: BaseException) -> TaskembedError:
+def _known(error: BaseException, arguments: Sequence[str]) -> TaskembedError:
     """Return the error of ours that stands for any exception."""
     match error:
         case TaskembedError():
             return error
         case TyperException():
-            return UsageError(error.format_message(), hint="--help shows what there is")
+            return usage_error(error, arguments)
         case KeyboardInterrupt() | typer.Abort():
             return StoppedError("stopped by SIGINT", signal_number=2)
         case OSError():

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Show or clear the compiled models; what is cleared is made again when it is needed.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from taskembed.cli.wording import quoted
 from taskembed.errors import UsageError
 
 # names of files may be any bytes; an id is refused by what looks for it
@@ -35,13 +36,23 @@ class Said:
 
 
 class Command(TyperCommand):
-    """A command whose words are text, and whose errors look as they were asked to."""
+    """A command whose words are text, and whose errors look as they were asked to.
+
+    One with `allow_extra_args` takes one text, which was typed without quotes when there are more.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # typer's
+        super().__init__(*arguments, **options)
+        parameters: list[Any] = self.params
+        for parameter in parameters:
+            # a file that may not be read is an error of its own, 77, and not of usage
+            parameter.type_descriptor.parameter_info.readable = False
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # typer's own Context has no public name
         """Call the function.
 
         Raises:
-            UsageError: a word is not UTF-8.
+            UsageError: a word is not UTF-8, or there are too many.
         """
         said = ctx.find_object(Said)
         if said is not None:
@@ -53,6 +64,13 @@ class Command(TyperCommand):
                 raise UsageError(
                     f"{name} is not UTF-8: {value!r}", hint="check the encoding of the script"
                 )
+        if ctx.args:
+            text = " ".join([str(ctx.params[self.params[0].name]), *ctx.args])
+            raise UsageError(
+                f"{len(ctx.args) + 1} arguments, where one is expected",
+                hint=f"put the {self.params[0].name} in quotes: "
+                f"taskembed {self.name} {quoted(text)}",
+            )
         return super().invoke(ctx)
 
 

@@ -19,6 +19,7 @@ from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
+from taskembed.cli.words import counted, half_built, next_step, truncated
 from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
 from taskembed.space import Task
 
@@ -89,10 +90,7 @@ def existing_part(folder: Path, *, over_damage: bool) -> Part | None:
             return None
         raise
     if contents.building and not over_damage:
-        message(
-            f"note: a --recreate was stopped after {contents.building.documents:,} documents: "
-            "the same command with --recreate goes on from there; until then its files stay"
-        )
+        message(half_built(contents.building.documents))
     return None if contents.live.is_new else contents.live
 
 
@@ -421,7 +419,8 @@ def index(  # noqa: PLR0915  # words become values one after another
             summary = _indexed(documents, encoder, index_folder, options, bad, quiet=quiet)
         else:
             summary = _planned(documents, index_folder if live else None, options, bad)
-    _print_summary(summary, time.monotonic() - started, as_json=as_json, quiet=quiet)
+    seconds, done = time.monotonic() - started, encoder.space if encoder else None
+    _print_summary(summary, seconds, index_folder, done, as_json=as_json, quiet=quiet)
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
 
 
@@ -543,9 +542,19 @@ def delete(
     return ExitCode.PARTIAL if missing else ExitCode.OK
 
 
-def _print_summary(summary: IndexSummary, seconds: float, *, as_json: bool, quiet: bool) -> None:
+def _print_summary(
+    summary: IndexSummary,
+    seconds: float,
+    folder: Path,
+    space: EmbeddingSpace | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print the counts, and what there is to say of them; `space` is None when nothing was done."""
     if as_json:
-        write(json_text({**summary.to_json(), "seconds": round(seconds, 3)}) + "\n")
+        value = {"index": str(folder), **summary.to_json(), "seconds": round(seconds, 3)}
+        write(json_text(value) + "\n")
     elif not quiet:
         write(
             f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
@@ -554,13 +563,21 @@ def _print_summary(summary: IndexSummary, seconds: float, *, as_json: bool, quie
         )
     if quiet:
         return
-    notes = {
-        "duplicates": "records had an id that came before in the input",
-        "empty": "documents have no text",
-        "without_id": "records had no id: the sha256 of the text is used",
-    }
-    for name, what in notes.items():
-        if count := getattr(summary, name):
-            message(f"note: {count:,} {what}")
+    for note in _notes(summary, space):
+        message(f"note: {note}")
+    if space and not as_json and (summary.added or summary.updated or summary.deleted):
+        message(next_step(summary.documents, folder))
+
+
+def _notes(summary: IndexSummary, space: EmbeddingSpace | None) -> Iterator[str]:
+    if summary.duplicates:
+        yield counted(summary.duplicates, "record") + " had an id that came before in the input"
+    if summary.empty:
+        yield counted(summary.empty, "document has", "documents have") + " no text"
+    if summary.without_id:
+        yield counted(summary.without_id, "record") + " had no id: the sha256 of the text is used"
     if not summary.pruned:
-        message("note: nothing was pruned, since records were rejected: one of them may be there")
+        yield "nothing was pruned, since records were rejected: one of them may be there"
+    seen = summary.added + summary.updated + summary.unchanged
+    if space and (note := truncated(summary.truncated, seen, space)):
+        yield note

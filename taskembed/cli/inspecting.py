@@ -11,14 +11,18 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.escaping import escaped, json_text
-from taskembed.cli.output import write
+from taskembed.cli.output import message, write
+from taskembed.cli.searching import require_task
 from taskembed.cli.settings import stated_words
-from taskembed.errors import IndexDamagedError, NotFoundError
-from taskembed.space import COSINE, PromptType
+from taskembed.cli.stdin import read_stdin
+from taskembed.cli.words import counted, half_built
+from taskembed.errors import IndexDamagedError, NotFoundError, SpaceMismatchError, UsageError
+from taskembed.space import COSINE, PromptType, Task
 
 if TYPE_CHECKING:
     from taskembed.explain import Side
     from taskembed.families import Family, RerankerFamily
+    from taskembed.models import Stated
 
 
 def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
@@ -30,7 +34,8 @@ def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson 
     live, building = contents.live, contents.building
     value = {
         "index": str(index_folder),
-        "documents": sum(segment.live_rows for segment in live.segments),
+        "documents": live.documents,
+        "truncated": _count_truncated(index_folder),
         "deleted_rows": sum(segment.deleted_rows for segment in live.segments),
         "segments": len(live.segments),
         "bytes": sum(file.size for file in snapshot.files.values()),
@@ -41,11 +46,25 @@ def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson 
         "being_recreated": building is not None,
         "space": live.space.to_json(),
     }
+    if building is not None:
+        message(half_built(building.documents))
     if as_json:
         write(json_text(value) + "\n")
     else:
         write(_lines(value))
     return 0
+
+
+def _count_truncated(folder: Path) -> int | None:
+    """Return how many documents the model did not read whole; None when that cannot be read."""
+    from taskembed.index import Index
+
+    try:
+        with Index.open(folder) as index:
+            return index.count_truncated()
+    except IndexDamagedError as error:
+        message(f"note: the truncated documents cannot be counted: {error.message}")
+        return None
 
 
 def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
@@ -63,11 +82,12 @@ def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJso
             write(f"{escaped(damage.name)}: {escaped(damage.reason)}\n")
     if damages:
         raise IndexDamagedError(
-            f"the index is damaged: {index_folder}: {len(damages)} of {count} files",
+            f"the index is damaged: {index_folder}: {len(damages)} of {counted(count, 'file')}",
             hint="restore the folder from a copy, or index again with --recreate",
         )
     if not as_json:
-        write(f"generation {snapshot.generation}: {count} files are as they were written\n")
+        files = counted(count, "file is as it was", "files are as they were")
+        write(f"generation {snapshot.generation}: {files} written\n")
     return 0
 
 
@@ -104,7 +124,10 @@ def models(
 
 def explain(
     text: Annotated[
-        str, typer.Argument(metavar="[TEXT]", help="What to encode; an example otherwise.")
+        str,
+        typer.Argument(
+            metavar="[TEXT]", help="What to encode, or an example; - reads it from stdin."
+        ),
     ] = "the text",
     task: opt.TaskOption = None,
     model: opt.ModelOption = None,
@@ -123,6 +146,7 @@ def explain(
     instruction: opt.Instruction = None,
     prompts: opt.PromptsOption = None,
     family: opt.FamilyOption = None,
+    adapter: opt.AdapterOption = None,
     no_adapter: opt.NoAdapter = False,
     as_json: opt.AsJson = False,
 ) -> int:
@@ -132,23 +156,17 @@ def explain(
     """
     from taskembed.explain import explain_index, explain_model
 
+    stated = stated_words(
+        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
+    )
+    if text == "-":
+        text = read_stdin("the text is").removesuffix("\n")
     if index_folder is not None:
+        _require_space_of(index_folder, task, model, revision, stated)
         explained = explain_index(index_folder, text)
     else:
         explained = explain_model(
-            model or "minilm",
-            opt.required_task(task),
-            text,
-            revision=revision,
-            stated=stated_words(
-                query_prompt,
-                document_prompt,
-                instruction,
-                None,
-                family,
-                prompts,
-                no_adapter=no_adapter,
-            ),
+            model or "minilm", opt.required_task(task), text, revision=revision, stated=stated
         )
     if as_json:
         write(json_text(explained.to_json()) + "\n")
@@ -159,6 +177,31 @@ def explain(
     for note in explained.notes:
         write(f"note: {escaped(note)}\n")
     return 0
+
+
+def _require_space_of(
+    folder: Path, task: Task | None, model: str | None, revision: str | None, stated: Stated
+) -> None:
+    """Return when nothing was said that an index contradicts.
+
+    Raises:
+        SpaceMismatchError: it is for another task or model.
+        UsageError: something was said that it has of its own.
+    """
+    from taskembed.index import read_index
+    from taskembed.models import Stated
+    from taskembed.pipeline import SEARCH_HINT
+
+    if stated != Stated() or revision is not None:
+        raise UsageError(
+            "an index has its own revision, prompts and adapter", hint="leave them out"
+        )
+    space = read_index(folder)[1].live.space
+    require_task(folder, space, task)
+    if model is not None and model != space.model:
+        raise SpaceMismatchError(
+            f"{folder} is of the model {space.model!r}, not {model!r}", hint=SEARCH_HINT
+        )
 
 
 def _side_text(prompt_type: PromptType, side: Side) -> str:
@@ -253,10 +296,24 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> str:
 def _lines(value: dict[str, object], indent: str = "") -> str:
     lines = []
     for name, item in value.items():
-        if isinstance(item, dict):
+        if isinstance(item, dict) and item:
             lines.append(f"{indent}{name}:\n{_lines(item, indent + '  ')}")
         else:
-            quoted = isinstance(item, str) and (item.strip() != item or not item)
-            shown = f"{item:,}" if type(item) is int else repr(item) if quoted else str(item)
-            lines.append(f"{indent}{name}: {escaped(shown)}\n")
+            lines.append(f"{indent}{name}: {escaped(_shown(item))}\n")
     return "".join(lines)
+
+
+def _shown(item: object) -> str:
+    """Return a value for people, who may not know how Python spells it."""
+    match item:
+        case bool():
+            return "yes" if item else "no"
+        case int():
+            return f"{item:,}"
+        case None | "" | [] | {}:
+            return "none"
+        case str() if item.strip() != item:
+            return json_text(item)  # in quotes: a prompt's last space can be seen
+        case list():
+            return ", ".join(map(_shown, item))
+    return str(item)

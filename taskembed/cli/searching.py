@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
@@ -18,6 +18,7 @@ from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import print_table
+from taskembed.cli.words import truncated_queries
 from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageError, from_os_error
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from taskembed.pipeline import Encoder
     from taskembed.reranker import Reranker
     from taskembed.runtime import EngineSettings
-    from taskembed.space import Task
+    from taskembed.space import EmbeddingSpace, PromptType, Task
+    from taskembed.vectors import Encoded, Rows
 
 QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
 SNIPPET_CHARACTERS = 200  # in the table; a data format never cuts
@@ -239,13 +241,9 @@ def search(
         quiet=quiet,
     )
     with Index.open(index_folder) as index:
-        encoder = asserted_encoder(index, task, model, settings)
-        reranker = None
-        if rerank is not None:
-            from taskembed.reranker import load_reranker
-
-            reranker = load_reranker(rerank, instruction=rerank_instruction, settings=settings)
-        how = _How(index, encoder, reranker, k, max(k, rerank_depth), min_score)
+        counting = _Counting(asserted_encoder(index, task, model, settings))
+        reranker = _reranker(rerank, rerank_instruction, settings)
+        how = _How(index, counting, reranker, k, max(k, rerank_depth), min_score)
         with results(output) as stream:
             write(shown.first_line(many=many, reranked=reranker is not None), stream)
             if queries is not None:
@@ -253,7 +251,7 @@ def search(
             else:
                 _search_one(how, _one_query(query, query_file), shown, stream)
     if not quiet:
-        _say_unknown_fields(shown)
+        _say_after(shown, counting)
     return ExitCode.OK
 
 
@@ -282,6 +280,34 @@ class _How:
         ]
 
 
+class _Counting:
+    """An encoder that counts the texts which its model does not read whole."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.texts = 0
+        self.truncated = 0
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return self._encoder.space
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        return self._encoder.made_by
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        encoded = self._encoder.encode(texts, prompt_type)
+        self.texts += len(texts)
+        self.truncated += int(encoded.truncated.sum())
+        return encoded
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        return self._encoder.encode_slices(texts, prompt_type)
+
+
 def asserted_encoder(
     index: Index, task: Task | None, model: str | None, settings: EngineSettings
 ) -> Encoder:
@@ -295,17 +321,28 @@ def asserted_encoder(
     from taskembed.pipeline import SEARCH_HINT
 
     space = index.space
-    if task is not None and task is not space.task:
-        raise SpaceMismatchError(
-            f"{index.folder} is for the task {space.task.value!r}, not {task.value!r}: vectors of "
-            "different tasks live in different spaces, so their scores would mean nothing",
-            hint=SEARCH_HINT,
-        )
+    require_task(index.folder, space, task)
     if model is not None and model != space.model:
         other = load_encoder(model, space.task, template=space.template, settings=settings)
         require_same_space(space, other.space, hint=SEARCH_HINT)
         return other
     return load_encoder_of(space, settings)
+
+
+def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None:
+    """Return when an index is for the task that was named, or none was.
+
+    Raises:
+        SpaceMismatchError: it is for another one.
+    """
+    from taskembed.pipeline import SEARCH_HINT
+
+    if task is not None and task is not space.task:
+        raise SpaceMismatchError(
+            f"{folder} is for the task {space.task.value!r}, not {task.value!r}: vectors of "
+            "different tasks live in different spaces, so their scores would mean nothing",
+            hint=SEARCH_HINT,
+        )
 
 
 def _names(fields: str | None) -> list[str] | None:
@@ -405,8 +442,20 @@ def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
     return json_text({**named, **_hit_json(hit, shown)}) + "\n"
 
 
-def _say_unknown_fields(shown: Shown) -> None:
-    """Say which of the fields that were asked for no hit has, and which there are."""
+def _reranker(
+    name: str | None, instruction: str | None, settings: EngineSettings
+) -> Reranker | None:
+    if name is None:
+        return None
+    from taskembed.reranker import load_reranker
+
+    return load_reranker(name, instruction=instruction, settings=settings)
+
+
+def _say_after(shown: Shown, encoder: _Counting) -> None:
+    """Say which of the fields that were asked for no hit has, and which queries were cut."""
+    if note := truncated_queries(encoder.truncated, encoder.texts, encoder.space):
+        message(note)
     unknown = [name for name in shown.fields or () if name not in shown.met]
     if unknown and shown.met:
         there = ", ".join(list(shown.met)[:SHOWN_FIELDS])

@@ -1,0 +1,63 @@
+"""Sentences that several commands say, with the right number of everything."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskembed.cli.options import DEFAULT_INDEX
+
+if TYPE_CHECKING:
+    from taskembed.space import EmbeddingSpace
+
+TRUNCATED_SHARE = 0.05  # from here on it is worth a sentence
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Return "1 document", or "1,234 documents"."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def half_built(documents: int) -> str:
+    """Say what a --recreate that was stopped has left, and how to go on."""
+    return (
+        f"note: a --recreate was stopped after {counted(documents, 'document')}: the same command "
+        "with --recreate goes on from there; until then its files stay"
+    )
+
+
+def truncated(documents: int, of: int, space: EmbeddingSpace) -> str | None:
+    """Say how many documents a model did not read whole; None when they are few."""
+    if not documents or documents < of * TRUNCATED_SHARE:
+        return None
+    verb, rest = ("is", "its rest") if documents == 1 else ("are", "the rest of each")
+    return (
+        f"{documents:,} of {counted(of, 'document')} {verb} longer than {_reach(space)}; "
+        f"{rest} was not embedded"
+    )
+
+
+def truncated_queries(queries: int, of: int, space: EmbeddingSpace) -> str | None:
+    """Say how many queries a model did not read whole; None when all were."""
+    if not queries:
+        return None
+    if of == 1:
+        return f"note: the query is longer than {_reach(space)}; its rest was not searched for"
+    verb = "is" if queries == 1 else "are"
+    return (
+        f"note: {queries:,} of {counted(of, 'query', 'queries')} {verb} longer than "
+        f"{_reach(space)}; what is beyond that was not searched for"
+    )
+
+
+def next_step(documents: int, folder: Path) -> str:
+    """Say what an index holds after a run, and how to search it."""
+    where = "" if folder == DEFAULT_INDEX else f" --index {shlex.quote(str(folder))}"
+    return f'{folder} holds {counted(documents, "document")}: taskembed search "..."{where}'
+
+
+def _reach(space: EmbeddingSpace) -> str:
+    if not space.max_length:
+        return f"{space.model} reads"
+    return f"the {counted(space.max_length, 'token')} that {space.model} reads"

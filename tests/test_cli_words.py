@@ -1,0 +1,229 @@
+"""What commands say beside their results, and of words that they cannot use."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskembed.cli import words
+from taskembed.cli.main import main
+from taskembed.corpus import Document
+from taskembed.errors import BadInputError
+from taskembed.pipeline import IndexOptions, index_corpus
+from tests.conftest import Run
+from tests.fakes import SPACE, HashEncoder
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    corpus = folder / "corpus.jsonl"
+    texts = ["word " * 400, "short", "also short"]
+    corpus.write_text("".join(json.dumps({"id": text[:6], "text": text}) + "\n" for text in texts))
+    options = ["--task", "retrieval", "--index", str(folder / "index"), "--cache", str(cache)]
+    assert main(["index", str(corpus), *options]) == 0
+    return folder / "index"
+
+
+# what is cut
+
+
+def test_many_cut_documents_are_said_in_words() -> None:
+    assert words.truncated(1234, 5183, SPACE) == (
+        "1,234 of 5,183 documents are longer than the 32 tokens that hash reads; "
+        "the rest of each was not embedded"
+    )
+    assert words.truncated(1, 1, SPACE) == (
+        "1 of 1 document is longer than the 32 tokens that hash reads; its rest was not embedded"
+    )
+    assert words.truncated(4, 100, SPACE) is None
+    assert words.truncated(5, 100, SPACE) is not None
+    assert words.truncated(0, 0, SPACE) is None
+
+
+def test_cut_documents_are_said_by_index_and_counted_by_info(run: Run, indexed: Path) -> None:
+    corpus = indexed.parent / "corpus.jsonl"
+    note = (
+        "taskembed: note: 1 of 3 documents is longer than the 256 tokens that minilm reads; "
+        "its rest was not embedded\n"
+    )
+    assert run("index", corpus, "--index", indexed).err == note
+    assert run("index", corpus, "--index", indexed, "--quiet").err == ""
+    assert "\ntruncated: 1\n" in run("info", "--index", indexed).out
+    value = run("info", "--index", indexed, "--json").json
+    assert isinstance(value, dict)
+    assert (value["documents"], value["truncated"]) == (3, 1)
+
+
+def test_deleted_documents_are_not_counted_as_cut(run: Run, indexed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(indexed, tmp_path / "index"))
+    run("delete", "word w", "--index", folder)
+    assert "\ntruncated: 0\n" in run("info", "--index", folder).out
+
+
+def test_info_tells_what_it_can_of_a_damaged_index(run: Run, indexed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(indexed, tmp_path / "index"))
+    path = next(folder.glob("*.db"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    done = run("info", "--index", folder)
+    assert (done.code, "\ntruncated: none\n" in done.out) == (0, True)
+    assert "note: the truncated documents cannot be counted: the index is damaged" in done.err
+
+
+def test_cut_queries_are_said(run: Run, indexed: Path, tmp_path: Path) -> None:
+    long = "word " * 400
+    done = run("search", long, "--index", indexed, "-k", "1")
+    assert done.err == (
+        "taskembed: note: the query is longer than the 256 tokens that minilm reads; "
+        "its rest was not searched for\n"
+    )
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text(
+        "".join(json.dumps({"id": str(i), "text": t}) + "\n" for i, t in enumerate([long, "a"]))
+    )
+    done = run("search", "--queries", queries, "--index", indexed, "-k", "1")
+    assert done.err == (
+        "taskembed: note: 1 of 2 queries is longer than the 256 tokens that minilm reads; "
+        "what is beyond that was not searched for\n"
+    )
+    assert run("search", long, "--index", indexed, "--quiet").err == ""
+
+
+# what index and info say
+
+
+def test_a_run_says_what_the_index_holds_and_how_to_search_it(
+    run: Run, tmp_path: Path, indexed: Path
+) -> None:
+    assert indexed.exists()  # so the model is compiled, which would be said
+    corpus = tmp_path / "c.jsonl"
+    corpus.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": ""}\n')
+    folder = tmp_path / "my index"
+    options = ("--task", "retrieval", "--index", folder)
+    assert run("index", corpus, *options).err == (
+        "taskembed: note: 1 document has no text\n"
+        f"taskembed: {folder} holds 2 documents: taskembed search \"...\" --index '{folder}'\n"
+    )
+    value = run("index", corpus, *options, "--json").json
+    assert isinstance(value, dict)
+    assert value["index"] == str(folder)
+    assert words.next_step(1, Path("taskembed-index")) == (
+        'taskembed-index holds 1 document: taskembed search "..."'
+    )
+
+
+def test_info_is_not_written_in_python(run: Run, indexed: Path) -> None:
+    lines = run("info", "--index", indexed).out.splitlines()
+    assert "being_recreated: no" in lines
+    assert "  query_prompt: none" in lines
+    assert "  normalize: yes" in lines
+    assert "generations_kept: 0, 1" in lines
+    for word in ("''", "True", "False", "None", "[", "{'"):
+        assert not any(f": {word}" in line for line in lines), word
+
+
+def test_a_recreate_that_was_stopped_is_said_with_the_way_on(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    documents = [Document(str(number), f"text {number}", {}) for number in range(3)]
+    index_corpus(documents, HashEncoder(), folder)
+
+    def broken() -> Iterator[Document]:
+        yield from documents[:2]
+        raise BadInputError("cut short")
+
+    options = IndexOptions(recreate=True, commit_every=1)
+    with pytest.raises(BadInputError):
+        index_corpus(broken(), HashEncoder(), folder, options=options)
+    done = run("info", "--index", folder)
+    assert done.err == (
+        "taskembed: note: a --recreate was stopped after 2 documents: the same command with "
+        "--recreate goes on from there; until then its files stay\n"
+    )
+    assert "\nbeing_recreated: yes\n" in done.out
+    assert words.half_built(1).startswith("note: a --recreate was stopped after 1 document: ")
+
+
+# words that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-k", "abc"), "--top-k: 'abc' is not a whole number"),
+        (("-k", "1.5"), "--top-k: '1.5' is not a whole number"),
+        (("-k", "0"), "--top-k: '0' is less than 1"),
+        (("--min-score", "x"), "--min-score: 'x' is not a number"),
+        (("--device", "x"), "--device: 'x' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
+    ],
+)
+def test_a_value_is_refused_in_our_words(run: Run, arguments: tuple[str, str], said: str) -> None:
+    assert run("search", "x", *arguments).err == (
+        f"taskembed: error: {said}\ntaskembed: hint: --help shows what there is\n"
+    )
+
+
+def test_a_variable_is_named_when_it_is_the_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKEMBED_TOP_K", "ten")
+    done = run("search", "x")
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        "taskembed: error: TASKEMBED_TOP_K: 'ten' is not a whole number",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["operating", "system"], 'put the query in quotes: taskembed search "operating system"'),
+        (["a", "-k", "3", "$b"], "put the query in quotes: taskembed search 'a $b'"),
+        (["-foo"], 'a query that begins with a dash goes after --: taskembed search -- "-foo"'),
+        (["-king"], 'a query that begins with a dash goes after --: taskembed search -- "-king"'),
+        (["x", "--nonsense"], "--help shows what there is"),
+    ],
+)
+def test_a_query_that_the_shell_took_apart_is_recognised(
+    run: Run, arguments: list[str], hint: str
+) -> None:
+    done = run("search", *arguments)
+    assert done.code == 2
+    assert done.err.endswith(f"taskembed: hint: {hint}\n")
+
+
+# explain
+
+
+def test_explain_refuses_what_the_index_is_not_for(run: Run, indexed: Path) -> None:
+    done = run("explain", "--index", indexed, "--task", "code", "x")
+    assert (done.code, done.out) == (78, "")
+    assert f"{indexed} is for the task 'retrieval', not 'code'" in done.err
+    assert run("explain", "--index", indexed, "--task", "retrieval", "x").code == 0
+    other = run("explain", "--index", indexed, "--model", "intfloat/e5-small-v2", "x")
+    assert other.code == 78
+    assert "is of the model 'minilm', not 'intfloat/e5-small-v2'" in other.err
+    prompted = run("explain", "--index", indexed, "--query-prompt", "q: ", "x")
+    assert (prompted.code, "has its own revision, prompts" in prompted.err) == (2, True)
+
+
+def test_explain_reads_stdin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hello world\n")))
+    assert "encoded: 'hello world'\n" in run("explain", "-", "--task", "code").out
+
+
+def test_explain_shows_an_adapter_of_ones_own(run: Run, tmp_path: Path) -> None:
+    base = ("explain", "x", "--task", "retrieval", "--adapter")
+    (tmp_path / "mine").mkdir()
+    wrong = run(*base, tmp_path / "mine")
+    assert (wrong.code, "has no adapter_config.json" in wrong.err) == (69, True)
+    (tmp_path / "mine" / "adapter_config.json").write_text("{}")
+    done = run(*base, tmp_path / "mine")
+    assert done.code == 0
+    assert done.out.count(f"  adapter: {tmp_path / 'mine'}\n") == 2
+    absent = run(*base, "nobody/nothing")
+    assert "note: the adapter 'nobody/nothing' is not on this machine\n" in absent.out
