@@ -205,7 +205,7 @@ def test_a_recreation_that_was_stopped_is_mentioned(
     assert run("index", broken, "--index", made, "--recreate", "--commit-every", "1").code == 65
     done = run("index", pages, "--index", made)
     assert done.code == 0
-    assert "note: a --recreate was stopped after 1 documents: the same command with" in done.err
+    assert "note: a --recreate was stopped after 1 document: the same command with" in done.err
     assert "recreate" in run("info", "--index", made).out
     assert run("index", pages, "--index", made, "--recreate").code == 0
     assert "note: a --recreate" not in run("index", pages, "--index", made).err
