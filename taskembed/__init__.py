@@ -16,6 +16,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as type checkers know it; importing typing takes 5 ms
 if TYPE_CHECKING:
     from taskembed.corpus import Document, RejectFile
+    from taskembed.deletion import delete_documents
     from taskembed.encoder import load_encoder, load_encoder_of
     from taskembed.errors import (
         AccessDeniedError,
@@ -36,19 +37,12 @@ if TYPE_CHECKING:
     )
     from taskembed.index import Hit, Index
     from taskembed.models import Stated
-    from taskembed.pipeline import (
-        Encoder,
-        IndexOptions,
-        IndexSummary,
-        OnDuplicate,
-        Watch,
-        delete_documents,
-        index_corpus,
-        rerank_hits,
-        search_index,
-    )
+    from taskembed.pipeline import index_corpus
+    from taskembed.protocols import Encoder
     from taskembed.reranker import load_reranker
+    from taskembed.runs import IndexOptions, IndexSummary, OnDuplicate, Watch
     from taskembed.runtime import EngineSettings
+    from taskembed.searching import rerank_hits, search_index
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
 
@@ -102,19 +96,19 @@ _HOMES = {
     "Document": "corpus",
     "EmbeddingSpace": "space",
     "Encoded": "vectors",
-    "Encoder": "pipeline",
+    "Encoder": "protocols",
     "EngineSettings": "runtime",
     "ExitCode": "errors",
     "Hit": "index",
     "Index": "index",
     "IndexBusyError": "errors",
     "IndexDamagedError": "errors",
-    "IndexOptions": "pipeline",
-    "IndexSummary": "pipeline",
+    "IndexOptions": "runs",
+    "IndexSummary": "runs",
     "ModelUnavailableError": "errors",
     "NewerFormatError": "errors",
     "NotFoundError": "errors",
-    "OnDuplicate": "pipeline",
+    "OnDuplicate": "runs",
     "PromptType": "space",
     "RejectFile": "corpus",
     "SpaceMismatchError": "errors",
@@ -124,14 +118,14 @@ _HOMES = {
     "Task": "space",
     "TaskembedError": "errors",
     "UsageError": "errors",
-    "Watch": "pipeline",
-    "delete_documents": "pipeline",
+    "Watch": "runs",
+    "delete_documents": "deletion",
     "index_corpus": "pipeline",
     "load_encoder": "encoder",
     "load_encoder_of": "encoder",
     "load_reranker": "reranker",
-    "rerank_hits": "pipeline",
-    "search_index": "pipeline",
+    "rerank_hits": "searching",
+    "search_index": "searching",
 }
 
 

@@ -331,7 +331,7 @@ class Index:
     def nearest(self, queries: FloatRows, k: int) -> list[list[Hit]]:
         """Return the k best documents of each query, best first; equal scores by document id.
 
-        It searches whatever it is given: `pipeline.search_index` is where a query proves that it
+        It searches whatever it is given: `searching.search_index` is where a query proves that it
         lives in the space.
 
         Args:

@@ -9,21 +9,13 @@ from pathlib import Path
 
 from taskembed.commit import StoreWriter
 from taskembed.corpus import Document
+from taskembed.deletion import require_ids, require_prune_limit
 from taskembed.errors import BadRecordError
 from taskembed.fs import Fs
 from taskembed.index import Contents
-from taskembed.pipeline import (
-    LOOK_UP,
-    IndexOptions,
-    IndexSummary,
-    OnDuplicate,
-    Storable,
-    Watch,
-    require_ids,
-    require_prune_limit,
-    storable,
-)
+from taskembed.runs import IndexOptions, IndexSummary, OnDuplicate, Watch
 from taskembed.store import Snapshot, open_newest
+from taskembed.window import LOOK_UP, Storable, storable
 from taskembed.writer import Found, IndexWriter, Outcome
 
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from taskembed.corpus import Document, RejectFile
     from taskembed.index import Part
     from taskembed.models import Stated
-    from taskembed.pipeline import Encoder, IndexOptions, IndexSummary
+    from taskembed.protocols import Encoder
     from taskembed.reading import Reading
+    from taskembed.runs import IndexOptions, IndexSummary
     from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace
 
@@ -397,7 +398,7 @@ def index(  # noqa: PLR0915  # words become values one after another
     if dry_run:
         _require_space(space, task, str(stated), recreate=recreate)
     encoder = None if dry_run else loaded()
-    from taskembed.pipeline import IndexOptions, OnDuplicate
+    from taskembed.runs import IndexOptions, OnDuplicate
 
     options = IndexOptions(
         commit_every=commit_every,
@@ -450,7 +451,8 @@ def _indexed(
     *,
     quiet: bool,
 ) -> IndexSummary:
-    from taskembed.pipeline import Watch, index_corpus
+    from taskembed.pipeline import index_corpus
+    from taskembed.runs import Watch
 
     with progress(quiet=quiet) as update, Stopper() as stopper:
         watch = Watch(bad=bad, on_progress=update, uninterrupted=stopper.uninterrupted)
@@ -460,8 +462,8 @@ def _indexed(
 def _planned(
     documents: Iterable[Document], folder: Path | None, options: IndexOptions, bad: RejectFile
 ) -> IndexSummary:
-    from taskembed.pipeline import Watch
     from taskembed.plan import plan_index
+    from taskembed.runs import Watch
 
     with Stopper():
         summary = plan_index(documents, folder, options=options, watch=Watch(bad=bad))
@@ -518,7 +520,7 @@ def delete(
 
     Ids that are not in the index are named, and the exit code is 1.
     """
-    from taskembed.pipeline import delete_documents
+    from taskembed.deletion import delete_documents
 
     if doc_ids == ["-"]:
         lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces

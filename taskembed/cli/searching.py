@@ -24,7 +24,7 @@ from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageE
 if TYPE_CHECKING:
     from taskembed.corpus import Query
     from taskembed.index import Hit, Index
-    from taskembed.pipeline import Encoder
+    from taskembed.protocols import Encoder
     from taskembed.reranker import Reranker
     from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace, PromptType, Task
@@ -268,7 +268,7 @@ class _How:
 
     def hits(self, texts: Sequence[str]) -> list[list[Hit]]:
         """Return the hits of each query."""
-        from taskembed.pipeline import rerank_hits, search_index
+        from taskembed.searching import rerank_hits, search_index
 
         k = self.depth if self.reranker else self.k
         found = search_index(texts, self.encoder, self.index, k=k, min_score=self.min_score)
@@ -318,7 +318,7 @@ def asserted_encoder(
     """
     from taskembed.encoder import load_encoder, load_encoder_of
     from taskembed.guard import require_same_space
-    from taskembed.pipeline import SEARCH_HINT
+    from taskembed.searching import SEARCH_HINT
 
     space = index.space
     require_task(index.folder, space, task)

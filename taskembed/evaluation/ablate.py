@@ -18,7 +18,7 @@ from taskembed.evaluation.evaluate import evaluate
 from taskembed.evaluation.judged import Judged
 from taskembed.evaluation.measured import Difference, Measured, paired_difference
 from taskembed.models import Stated
-from taskembed.pipeline import Encoder
+from taskembed.protocols import Encoder
 from taskembed.runtime import EngineSettings
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows

@@ -19,7 +19,8 @@ from taskembed.examples import Example
 from taskembed.flat import from_vectors
 from taskembed.guard import require_good_vectors
 from taskembed.index import Index
-from taskembed.pipeline import Encoder, search_index
+from taskembed.protocols import Encoder
+from taskembed.searching import search_index
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 

@@ -22,7 +22,7 @@ import numpy as np
 from taskembed.errors import BadInputError, BadVectorError, UsageError, from_os_error
 from taskembed.examples import Form, rated_example, read_examples
 from taskembed.flat import from_vectors
-from taskembed.pipeline import Encoder, Scorer
+from taskembed.protocols import Encoder, Scorer
 from taskembed.space import PromptType
 from taskembed.training.ratings import fit_ratings, preferences
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from taskembed.cli.stopping import Stopper
 from taskembed.corpus import Document
 from taskembed.errors import StoppedError
-from taskembed.pipeline import Watch, index_corpus
+from taskembed.pipeline import index_corpus
+from taskembed.runs import Watch
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
 from tests.fakes import HashEncoder

@@ -27,7 +27,9 @@ from taskembed.errors import (
     TaskembedError,
 )
 from taskembed.index import Index
-from taskembed.pipeline import IndexOptions, Watch, index_corpus, search_index
+from taskembed.pipeline import index_corpus
+from taskembed.runs import IndexOptions, Watch
+from taskembed.searching import search_index
 from taskembed.store import read_newest, verify
 from tests.fakes import HashEncoder, ShortWritesFs, fail_at
 from tests.reliability import workload

@@ -15,7 +15,9 @@ from pathlib import Path
 from taskembed.corpus import Document
 from taskembed.fs import Folder
 from taskembed.index import Contents, Index
-from taskembed.pipeline import IndexOptions, Watch, index_corpus, search_index
+from taskembed.pipeline import index_corpus
+from taskembed.runs import IndexOptions, Watch
+from taskembed.searching import search_index
 from taskembed.store import read_newest
 from tests.fakes import HashEncoder, StepFs, kill_at
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
+from taskembed.deletion import delete_documents
 from taskembed.encoder import load_encoder, load_encoder_of
 from taskembed.errors import (
     BadInputError,
@@ -25,18 +26,12 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.index import Hit, Index
-from taskembed.pipeline import (
-    IndexOptions,
-    OnDuplicate,
-    Watch,
-    delete_documents,
-    index_corpus,
-    rerank_hits,
-    search_index,
-)
+from taskembed.pipeline import index_corpus
 from taskembed.plan import plan_index
 from taskembed.records import find_inputs
+from taskembed.runs import IndexOptions, OnDuplicate, Watch
 from taskembed.runtime import EngineSettings
+from taskembed.searching import rerank_hits, search_index
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded, Rows
 from tests.fakes import SLICE, SPACE, HashEncoder

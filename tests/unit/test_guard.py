@@ -13,7 +13,8 @@ from taskembed.corpus import Document
 from taskembed.errors import BadVectorError, NotFoundError, SpaceMismatchError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index import Index
-from taskembed.pipeline import index_corpus, search_index
+from taskembed.pipeline import index_corpus
+from taskembed.searching import search_index
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded
 from tests.fakes import SPACE, HashEncoder

@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskembed.corpus import Document
+from taskembed.deletion import delete_documents
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.files import StoredFile
 from taskembed.index import Contents, Hit, Index, Part, read_index, verify_index
-from taskembed.pipeline import IndexOptions, delete_documents, index_corpus
+from taskembed.pipeline import index_corpus
+from taskembed.runs import IndexOptions
 from taskembed.segments import SegmentInfo, StoredDocument
 from taskembed.space import PromptType
 from taskembed.store import Snapshot, manifest_name, read_newest

@@ -7,19 +7,15 @@ import numpy as np
 import pytest
 
 from taskembed.corpus import Document
+from taskembed.deletion import delete_documents
 from taskembed.errors import BadRecordError, NotFoundError, StoppedError
 from taskembed.index import Index
-from taskembed.pipeline import (
-    WINDOW_BYTES,
-    IndexOptions,
-    OnDuplicate,
-    Watch,
-    delete_documents,
-    index_corpus,
-    search_index,
-)
+from taskembed.pipeline import index_corpus
+from taskembed.runs import IndexOptions, OnDuplicate, Watch
+from taskembed.searching import search_index
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
+from taskembed.window import WINDOW_BYTES
 from tests.fakes import SLICE, HashEncoder
 
 

@@ -19,8 +19,10 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.index import Contents, Index
-from taskembed.pipeline import IndexOptions, IndexSummary, Watch, index_corpus, search_index
+from taskembed.pipeline import index_corpus
 from taskembed.reading import Reading
+from taskembed.runs import IndexOptions, IndexSummary, Watch
+from taskembed.searching import search_index
 from taskembed.segments import StoredDocument
 from taskembed.space import PromptType, Task
 from taskembed.store import manifest_name, read_manifest, read_newest, verify

@@ -1,0 +1,56 @@
+"""What the verbs need of a model: an `Encoder` for vectors, a `Scorer` to rank hits anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from taskembed.space import EmbeddingSpace, PromptType
+from taskembed.vectors import Encoded, Floats, Rows
+
+
+class Encoder(Protocol):
+    """What turns texts into vectors of one space."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Where its vectors live."""
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        """The engine, its precision, the version: for people."""
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        """Encode texts, with the prompt of their side put before each.
+
+        Returns:
+            vectors, float32[n, dim], C-contiguous, of unit length when `space.normalize`, row i of
+            texts[i]; and truncated, bool[n]: whether the model did not read all of the text.
+        """
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Encode a few texts at a time, in any order: their numbers, and what they became.
+
+        Each text comes once: int64[m] of positions in `texts`, and m rows as of `encode`. What was
+        yielded is safe from whatever stops the rest: a slice is a second of work or less.
+        """
+
+
+class Scorer(Protocol):
+    """What judges documents for a query."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> Floats:
+        """Return float32[n], 0 to 1: how well each text answers the query."""
+
+
+def require_encoder(encoder: object) -> None:
+    """Return when it is an encoder, and not a model's name.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(getattr(encoder, "space", None), EmbeddingSpace):
+        given = type(encoder).__name__
+        raise TypeError(f"{given} is no encoder: what load_encoder(MODEL, TASK) gives is one")
