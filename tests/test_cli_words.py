@@ -14,7 +14,8 @@ from taskembed.cli import words
 from taskembed.cli.main import main
 from taskembed.corpus import Document
 from taskembed.errors import BadInputError
-from taskembed.pipeline import IndexOptions, index_corpus
+from taskembed.pipeline import index_corpus
+from taskembed.runs import IndexOptions
 from tests.conftest import Run
 from tests.fakes import SPACE, HashEncoder
 

@@ -190,7 +190,7 @@ def _require_space_of(
     """
     from taskembed.index import read_index
     from taskembed.models import Stated
-    from taskembed.pipeline import SEARCH_HINT
+    from taskembed.searching import SEARCH_HINT
 
     if stated != Stated() or revision is not None:
         raise UsageError(

@@ -335,7 +335,7 @@ def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None
     Raises:
         SpaceMismatchError: it is for another one.
     """
-    from taskembed.pipeline import SEARCH_HINT
+    from taskembed.searching import SEARCH_HINT
 
     if task is not None and task is not space.task:
         raise SpaceMismatchError(
