@@ -90,7 +90,7 @@ def test_an_unknown_family_is_refused_with_those_that_are_known() -> None:
         resolve("/models/mine", Task.SIMILARITY, Stated(family="e6"))
     assert refusal.value.message == "'e6' is not a known family"
     assert refusal.value.hint is not None
-    assert refusal.value.hint.startswith("one of: minilm, all-minilm, e5, e5-v1, multilingual-e5, ")
+    assert refusal.value.hint.startswith("one of: minilm, all-minilm, all-mpnet, ")
     assert "cohere" not in refusal.value.hint
 
 
