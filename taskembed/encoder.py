@@ -139,21 +139,16 @@ class TextEncoder:
         runtime = self._parts.runtime(prompt_type)
         for side in self._parts.sides_of(runtime):
             if side not in self._checked:
-                space = self._space
-                path = (side, space.prompt(side), space.suffix, space.pooling, space.dim)
-                lengths = (runtime.compiled.facts.length(side), space.truncation, space.normalize)
-                runtime.check(repr((*path, *lengths)), partial(self._compare, side))
+                space, length = self._space, runtime.compiled.facts.length(side)
+                path = (side.value, space.prompt(side), space.suffix, space.pooling, space.dim)
+                cut = (length, space.truncation, space.normalize)
+                runtime.check(repr((*path, *cut)), partial(self._compare, side, long=False))
+                runtime.check(repr(("long", *cut)), partial(self._compare, side, long=True))
                 self._checked.add(side)
         runtime.forget()
 
-    def _is_encoded_whole(self, side: PromptType) -> bool:
-        """Tell whether a cut text of a side is encoded: once for a model and a length."""
-        runtime = self._parts.runtime(side)
-        first, length = self._parts.sides_of(runtime)[0], runtime.compiled.facts.length
-        return side is first or length(side) != length(first)
-
-    def _compare(self, side: PromptType, loaded: Loaded, engine: Engine) -> None:
-        from taskembed.reference import Way, compare  # seconds
+    def _compare(self, side: PromptType, loaded: Loaded, engine: Engine, *, long: bool) -> None:
+        from taskembed.reference import Way, compare, compare_long  # seconds
 
         if loaded.reference is None:
             return
@@ -168,14 +163,13 @@ class TextEncoder:
             side=side,
             prompt=self._space.prompt(side),
             suffix=self._space.suffix,
-            prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
+            leaves_prompt=loaded.facts.prompt_in_pooling and PROMPT_EXCLUDED in self._space.pooling,
             limit=loaded.facts.length(side),
-            whole=self._is_encoded_whole(side),
             tokens=lambda text: self.tokenizer(side).tokenize([text])[0].ids,
             vectors=vectors,
             finish=self._finished,
         )
-        compare(loaded.reference, way)
+        (compare_long if long else compare)(loaded.reference, way)
 
 
 def _tokenized_ahead(

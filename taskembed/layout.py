@@ -17,7 +17,7 @@ from typing import Any
 
 from taskembed.cachefiles import read_json
 from taskembed.errors import ModelUnavailableError
-from taskembed.modelfiles import saved_modules
+from taskembed.modelfiles import module_folders, saved_modules
 
 _HERE = "sentence_transformers.models"
 _TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer"}
@@ -61,8 +61,8 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
     kind = str(saved.get("model_type", ""))
     last = {name.rpartition(".")[2] for name in classes}
     hint = "name an embedding model with --model"
-    if config.get("quantization_config"):
-        why = "is quantised (quantization_config in config.json), and not supported"
+    if place := _quantised(folder):
+        why = f"is quantised (quantization_config in {place}), and not supported"
         hint = "name the repository that it was made from"
     elif kind == "CrossEncoder" or "LogitScore" in last or _is_classifier(classes, architecture):
         why = "is a reranker: it gives a query and a document one score, and a text no vector"
@@ -74,12 +74,13 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
         or last & _LATE
         or "ColBERT" in architecture
         or _any_starts(classes, "pylate.")
+        or (folder / "artifact.metadata").is_file()  # ColBERT's own
     ):
         why = "has a vector for every token (ColBERT): not supported"
     elif not classes and re.search(r"For[A-Z]", architecture):
         why = (
             f"is a {architecture}, and has no modules.json: nothing says that it is an embedding "
-            "model, and how its tokens are pooled"
+            "model, and how its tokens are pooled (sparse models look like that too)"
         )
     else:
         return
@@ -88,6 +89,14 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
 
 _SPARSE = {"SpladePooling", "MLMTransformer", "SparseStaticEmbedding", "SparseAutoEncoder", "IDF"}
 _LATE = {"ColBERT", "MultiVectorEncoder", "MultiVectorMask", "TokenPooling"}
+
+
+def _quantised(folder: Path) -> str:
+    """Return the configuration that says so, of the model or of a module of it; "" for none."""
+    for place in (folder, *module_folders(folder)):
+        if (read_json(place / "config.json") or {}).get("quantization_config"):
+            return str((place / "config.json").relative_to(folder))
+    return ""
 
 
 def _is_classifier(classes: list[str], architecture: str) -> bool:

@@ -53,6 +53,9 @@ KNOWN_MODULES = {
 }
 
 
+SCALED_TO_LONGEST = {"dynamic", "longrope"}  # of a batch: rope_type
+
+
 class Loaded(NamedTuple):
     """A model in memory: on the CPU, in fp32.
 
@@ -142,9 +145,30 @@ def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) ->
             f"has the token id {highest} in its tokenizer.json, and vectors for only {rows} ids: "
             "such a text would be encoded as anything"
         )
+    elif what := _varies(first):
+        why = f"gives a text another vector in another batch ({what} in config.json)"
     else:
         return
     raise ModelUnavailableError(f"the model {name!r} {why}", hint="name another model with --model")
+
+
+def _varies(first: Any) -> str:  # noqa: ANN401  # of sentence-transformers
+    """Return what makes a text's vector depend on the texts beside it, or before it; "" for none.
+
+    Positions are scaled to the longest text; BigBird's attention is another after a short text.
+    """
+    config = first.config
+    if getattr(config, "attention_type", "") == "block_sparse":
+        return "attention_type 'block_sparse'"
+    rope = getattr(config, "rope_parameters", None) or {}
+    longest = max(_side_length(first, side) for side in PromptType)
+    for scaling in (rope, *rope.values()):
+        kind = scaling.get("rope_type") if isinstance(scaling, dict) else None
+        if kind in SCALED_TO_LONGEST:
+            trained = scaling.get("original_max_position_embeddings")
+            if longest > (trained or config.max_position_embeddings):
+                return f"rope_type {kind!r}"
+    return ""
 
 
 def _keep_within_positions(first: Any) -> None:  # noqa: ANN401  # of sentence-transformers

@@ -239,7 +239,7 @@ def _require_safetensors(name: str, folder: Path) -> None:
             path
             for place in places
             for path in sorted(place.glob("*.bin"))
-            if not any(place.glob("*.safetensors"))
+            if not any(place.glob("*.safetensors")) and not path.with_suffix(".xml").exists()
         ),
         None,
     )
@@ -249,12 +249,18 @@ def _require_safetensors(name: str, folder: Path) -> None:
     only = pickle.relative_to(folder) if pickle else None
     why = f"only {only}, a pickle, which can run code when it is loaded" if only else "none"
     hint = "convert it with its author's tools, or name another model"
-    if pickle is None and (exported := next(folder.rglob("*.onnx"), None)):
+    if pickle is None and (exported := _exported(folder)):
         why = f"only {exported.relative_to(folder)}, which was made for another library"
         hint = "name the repository that it was made from"
     raise ModelUnavailableError(
         f"the model {name!r} has no weights as safetensors: there is {why}", hint=hint
     )
+
+
+def _exported(folder: Path) -> Path | None:
+    """Return the weights that another library's format has; OpenVINO's are a pair of files."""
+    found = (path for end in ("*.onnx", "*.gguf", "openvino*.xml") for path in folder.rglob(end))
+    return next(found, None)
 
 
 def module_folders(folder: Path) -> list[Path]:

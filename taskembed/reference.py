@@ -8,7 +8,8 @@ cause. Imports torch and sentence-transformers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,10 @@ from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 
 TOLERANCE = 1e-3  # of any number of any vector, in fp32
-COMPARED_LENGTH = 600  # tokens: of a model that reads more, a cut text's tokens are compared
 MOST_TOKENS = 40_000  # of a text that is to be cut
+# Of a long text, tokens that are encoded: as many as two cores do in some seconds, but at least
+# 300. A window of attention, and what a model does otherwise with long texts, begins below 2,000.
+LEAST_LENGTH, MOST_LENGTH, LONG_WORK = 300, 2_000, 4e11
 _WORDS = 400  # of the vocabulary, of which a long text is made
 _TEXTS = (
     "fox",
@@ -45,10 +48,9 @@ class Way:
         side: whose texts they are.
         prompt: put before them.
         suffix: put after them, which the library does not know.
-        prompt_in_pooling: whether the prompt's tokens are pooled.
+        leaves_prompt: whether the prompt's tokens are not pooled, though the model's files do not
+            say so.
         limit: tokens that are read of a text.
-        whole: also encode a text that is cut; else only its tokens are compared, since a text of
-            the other side, of the same model and length, was encoded.
         tokens: a text's token ids.
         vectors: texts to float32[n, dim].
         finish: the library's vectors to ours: their size and length.
@@ -58,9 +60,8 @@ class Way:
     side: PromptType
     prompt: str
     suffix: str
-    prompt_in_pooling: bool
+    leaves_prompt: bool
     limit: int
-    whole: bool
     tokens: Callable[[str], list[int]]
     vectors: Callable[[Sequence[str]], FloatRows]
     finish: Callable[[FloatRows], FloatRows]
@@ -75,30 +76,37 @@ def compare(model: SentenceTransformer, way: Way) -> None:
         ModelUnavailableError: they differ, or the library makes no vector of a text.
     """
     first: Any = side_modules(model, way.side)[0]
-    batches = [[*_TEXTS, " dog ".join(_special_tokens(first))]]
-    words = _vocabulary(first)
-    if way.whole and (way.suffix or way.limit > COMPARED_LENGTH):
-        batches.append([_long(words, min(COMPARED_LENGTH // 2, way.limit // 4))])
     if not way.suffix:
-        cut = _long(words, min(way.limit, MOST_TOKENS) + 10)
-        if way.whole and way.limit <= COMPARED_LENGTH:
-            batches.append([cut])
-        else:
-            _compare_tokens(model, way, cut)
-    pooled = _set_pooling(model, way.prompt_in_pooling)
-    try:
-        for batch in batches:
-            _compare_vectors(model, way, batch)
-    finally:
-        for pooling in pooled:
-            pooling.include_prompt = True
+        words = _vocabulary(first)
+        _compare_tokens(model, way, _long(words, min(way.limit, MOST_TOKENS) + 10))
+    _compare_vectors(model, way, [*_TEXTS, " dog ".join(_special_tokens(first))])
+
+
+def compare_long(model: SentenceTransformer, way: Way) -> None:
+    """Compare the vector of a long text: of one that is cut, where the model reads few tokens.
+
+    Raises:
+        ModelUnavailableError: they differ, or the library makes no vector of it.
+    """
+    first: Any = side_modules(model, way.side)[0]
+    weights = sum(weight.numel() for weight in first.auto_model.parameters())
+    weights -= first.auto_model.get_input_embeddings().weight.numel()
+    affordable = int(LONG_WORK / (2 * max(weights, 1)))
+    length = min(MOST_LENGTH, max(LEAST_LENGTH, affordable))
+    words = _vocabulary(first)
+    if way.limit <= length and not way.suffix:
+        _compare_vectors(model, way, [_long(words, way.limit + 10)])
+        return
+    sample = 100  # words
+    a_word = len(way.tokens(_long(words, sample))) / sample
+    _compare_vectors(model, way, [_long(words, int(min(length, way.limit // 2) / max(a_word, 1)))])
 
 
 def _compare_vectors(model: SentenceTransformer, way: Way, texts: list[str]) -> None:
     encode = model.encode_query if way.side is PromptType.QUERY else model.encode_document
     ended = [text + way.suffix for text in texts]
     try:
-        with quiet():
+        with quiet(), _pooling_as(model, way):
             theirs = way.finish(
                 encode(ended, prompt=way.prompt, convert_to_numpy=True, show_progress_bar=False)
             )
@@ -159,16 +167,19 @@ def _compare_tokens(model: SentenceTransformer, way: Way, text: str) -> None:
         )
 
 
-def _set_pooling(model: SentenceTransformer, include: bool) -> list[Any]:  # noqa: FBT001  # private
-    """Leave the prompt out of the library's pooling too; return the modules that were changed."""
-    if include:
-        return []
+@contextlib.contextmanager
+def _pooling_as(model: SentenceTransformer, way: Way) -> Iterator[None]:
+    """Leave the prompt out of the library's pooling, where models.toml or the user says so."""
     changed: list[Any] = [
         module for module in model.modules() if getattr(module, "include_prompt", False) is True
     ]
-    for module in changed:
+    for module in changed if way.leaves_prompt else ():
         module.include_prompt = False
-    return changed
+    try:
+        yield
+    finally:
+        for module in changed:
+            module.include_prompt = True
 
 
 def _special_tokens(first: Any) -> list[str]:  # noqa: ANN401  # of sentence-transformers

@@ -157,6 +157,7 @@ class Runtime:
         self._device = device_of(settings)
         self._engine: Engine | None = None
         self._loaded: Loaded | None = None
+        self._checked: set[Path] = set()
         self._version = _engine_version(self._device)
         self.compiled = self._from_cache() or self._compile()
 
@@ -181,12 +182,13 @@ class Runtime:
         """
         source, folder = self._source, self._settings.cache_folder
         done = checked_path(folder, source.digest, self._version, path_of_texts)
-        if self._loaded is None and done.is_file():
+        if done in self._checked or (self._loaded is None and done.is_file()):
             return
         if self._loaded is None:
             self._settings.notify(f"comparing {source.name} with sentence-transformers, once")
             self._loaded = _load(source, self._settings)
         compare(self._loaded, self._exact(self._loaded))
+        self._checked.add(done)
         write_atomically(done, [])
 
     def forget(self) -> None:

@@ -42,7 +42,8 @@ class Layout:
         pooling: a mode, or several.
         include_prompt: whether the prompt is pooled.
         heads: of HEADS, in order.
-        router: "" for none, "heads" for a Dense a side, "models" for a transformer a side.
+        router: "" for none, "heads" for a Dense a side, "models" for a transformer a side,
+            "poolings" for a pooling a side, the document's with the prompt.
         bert: changes of sentence_bert_config.json.
         st: changes of config_sentence_transformers.json.
         tokenizer: changes of tokenizer_config.json.
@@ -96,7 +97,10 @@ def _modules(layout: Layout, transformer: Any, work: Path) -> list[Any]:  # noqa
     for head in layout.heads:
         made, width = _head(head, width)
         modules.append(made)
-    if layout.router == "heads":
+    if layout.router == "poolings":
+        whole = Pooling(HIDDEN, pooling_mode=pooling)
+        modules[modules.index(pooled)] = Router.for_query_document([pooled], [whole])
+    elif layout.router == "heads":
         sides = {side: [_head("dense", width)[0]] for side in ("query", "document")}
         modules.append(Router.for_query_document(sides["query"], sides["document"]))
     elif layout.router == "models":

@@ -117,6 +117,10 @@ NOT_SUPPORTED = {
         Layout(bert={"max_seq_length": 1000}),
         "max_seq_length 1000 (sentence_bert_config.json) of a model with 64 positions",
     ),
+    "a prompt that one side pools": (
+        Layout(router="poolings", include_prompt=False),
+        "is not computed rightly here, as a document",
+    ),
     "padding on the left": (
         Layout(tokenizer={"padding_side": "left"}),
         "padding_side 'left' (tokenizer_config.json)",

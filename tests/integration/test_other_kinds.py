@@ -102,14 +102,40 @@ def test_quantised_weights_hint_at_what_they_were_made_from(tmp_path: Path, cach
     assert error.hint == "name the repository that it was made from"
 
 
-def test_an_exported_model_hints_at_what_it_was_made_from(tmp_path: Path, cache: Path) -> None:
+def test_a_module_s_quantised_weights_are_seen_too(tmp_path: Path, cache: Path) -> None:
+    model = layouts.save_layout(tmp_path / "model", Layout(router="models"))
+    branch = next(model.rglob("query_0_Transformer"))
+    tiny_families.change_config(branch, quantization_config={"load_in_8bit": True})
+    where = branch.relative_to(model) / "config.json"
+    assert f"is quantised (quantization_config in {where})" in refusal(model, cache).message
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("onnx/model_quantized.onnx",),
+        ("model-q4_k_m.gguf",),
+        ("openvino_model.xml", "openvino_model.bin"),
+    ],
+)
+def test_an_exported_model_hints_at_what_it_was_made_from(
+    names: tuple[str, ...], tmp_path: Path, cache: Path
+) -> None:
     model = bert(tmp_path / "model")
     (model / "model.safetensors").unlink()
-    (model / "onnx").mkdir()
-    (model / "onnx" / "model_quantized.onnx").write_bytes(b"onnx")
+    for name in names:
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_bytes(b"weights")
     error = refusal(model, cache)
-    assert "there is only onnx/model_quantized.onnx" in error.message
+    assert f"there is only {names[0]}, which was made for another library" in error.message
     assert error.hint == "name the repository that it was made from"
+
+
+def test_a_late_interaction_folder_of_its_own_library_is_one(tmp_path: Path, cache: Path) -> None:
+    model = bert(tmp_path / "model")
+    (model / "modules.json").unlink()
+    tiny_models.write_json(model / "artifact.metadata", {"query_maxlen": 32})
+    assert "has a vector for every token (ColBERT)" in refusal(model, cache).message
 
 
 def test_the_weights_of_a_router_s_branches_are_found(tmp_path: Path, cache: Path) -> None:
@@ -167,4 +193,5 @@ def test_a_comparison_is_made_once_for_a_prompt(tmp_path: Path) -> None:
         f"compiling the model {model} for this machine; this happens once",
         f"comparing {model} with sentence-transformers, once",
     ]
-    assert len(list((tmp_path / "cache" / "checked").iterdir())) == 3
+    # a side and its prompt: three; the long text, whose way is the same: one
+    assert len(list((tmp_path / "cache" / "checked").iterdir())) == 4
