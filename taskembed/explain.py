@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from taskembed.adapters import CONFIG
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import ModelUnavailableError, NotFoundError
 from taskembed.index import read_index
 from taskembed.modelfiles import find_folder, own_adapters, saved_prompts, saved_suffix
 from taskembed.models import ModelSpec, Stated, find_family, resolve
@@ -137,6 +137,40 @@ def explain_index(index_folder: Path, text: str) -> Explanation:
     )
     folder = _local_folder(space.model, space.revision or None)
     return _explanation(spec, text, folder, space.max_length, recorded_in=index_folder)
+
+
+def describe_folder(name: str) -> dict[str, object]:
+    """Return what a model on this machine, that is not a known one, brings: for people, or JSON.
+
+    Args:
+        name: a folder, or a Hugging Face id.
+
+    Raises:
+        NotFoundError: there is no such model on this machine.
+    """
+    folder = _local_folder(name, None)
+    if folder is None:
+        raise NotFoundError(
+            f"{name!r} is not a known model, and not on this machine",
+            hint="`taskembed models` lists the known ones",
+        )
+    saved, suffix = saved_prompts(folder), saved_suffix(folder)
+    tasks: dict[str, object] = {}
+    for task in Task:
+        try:
+            spec = resolve(name, task, Stated(), saved_prompts=saved, saved_suffix=suffix)
+        except ModelUnavailableError:
+            continue
+        prompts = {"query_prompt": spec.query_prompt, "document_prompt": spec.document_prompt}
+        tasks[task.value] = prompts
+    return {
+        "model": name,
+        "folder": str(folder),
+        "max_length": _max_length(folder),
+        "prompts": dict(saved),
+        "suffix": suffix,
+        "tasks": tasks,
+    }
 
 
 def _explanation(

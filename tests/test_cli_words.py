@@ -228,3 +228,40 @@ def test_explain_shows_an_adapter_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert done.out.count(f"  adapter: {tmp_path / 'mine'}\n") == 2
     absent = run(*base, "nobody/nothing")
     assert "note: the adapter 'nobody/nothing' is not on this machine\n" in absent.out
+
+
+# models
+
+
+def test_models_are_found_by_task_and_by_a_part_of_their_name(run: Run) -> None:
+    code = run("models", "--task", "code").out
+    assert "\nminilm " in code
+    assert "intfloat/e5-small-v2" not in code
+    assert "reranker" not in code
+    both = run("models", "E5-small").out.splitlines()
+    assert {line.split()[0] for line in both[1:]} >= {"intfloat/e5-small", "intfloat/e5-small-v2"}
+    known = run("models", "e5", "--json").json
+    assert isinstance(known, list)
+    assert {"intfloat/e5-small-v2"} <= set(known[0]["models"])
+    assert run("models", "bge-reranker").out.startswith("reranker")
+    nothing = run("models", "no-such-model")
+    assert (nothing.code, nothing.out) == (66, "")
+    assert nothing.err == (
+        "taskembed: error: 'no-such-model' is not a known model, and not on this machine\n"
+        "taskembed: hint: `taskembed models` lists the known ones\n"
+    )
+
+
+def test_a_folder_says_what_it_brings(run: Run, tmp_path: Path) -> None:
+    from tests.tiny_models import save_bert
+
+    model = save_bert(tmp_path / "model", pooling="mean")
+    config = {"prompts": {"query": "q: ", "document": "d: "}}
+    (model / "config_sentence_transformers.json").write_text(json.dumps(config))
+    out = run("models", model).out
+    assert f"model: {model}\n" in out
+    assert 'prompts:\n  query: "q: "\n  document: "d: "\n' in out
+    assert '  retrieval:\n    query_prompt: "q: "\n    document_prompt: "d: "\n' in out
+    value = run("models", model, "--json").json
+    assert isinstance(value, list)
+    assert value[0]["max_length"] > 0

@@ -14,7 +14,7 @@ from taskembed.cli.escaping import json_text, trec_line, tsv_cell
 from taskembed.cli.output import is_one_of, message, require_output, results, write
 from taskembed.cli.searching import asserted_encoder
 from taskembed.cli.settings import engine_settings, stated_words
-from taskembed.cli.table import print_table
+from taskembed.cli.table import Column, print_table
 from taskembed.errors import ExitCode, UsageError
 from taskembed.space import SYMMETRIC_TASKS, Task
 
@@ -327,9 +327,14 @@ def ablate(
     return ExitCode.OK
 
 
-def _ablation_cells(rows: Sequence[Ablated]) -> tuple[list[str], list[list[str]]]:
-    main = rows[0].measured.main
-    header = ["way", main, "difference", "95 %", "query prompt", "document prompt", "adapter"]
+def _ablation_cells(rows: Sequence[Ablated]) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("way"),
+        *(Column(name, number=True) for name in (rows[0].measured.main, "difference", "95 %")),
+        Column("query prompt", leave_out=2),
+        Column("document prompt", leave_out=3),
+        Column("adapter", leave_out=1),
+    ]
     cells = []
     for row in rows:
         space = row.space
@@ -344,7 +349,7 @@ def _ablation_cells(rows: Sequence[Ablated]) -> tuple[list[str], list[list[str]]
                 ", ".join(filter(None, adapters)),
             ]
         )
-    return header, cells
+    return columns, cells
 
 
 def compare(
@@ -366,7 +371,11 @@ def compare(
     if as_json:
         write(json_text([_without_nan(_compared_json(row)) for row in rows]) + "\n")
         return ExitCode.OK
-    header = ["run", *rows[0].measured.values, "difference", "95 %", "p"]
+    names = rows[0].measured.values
+    # the first is what the difference is of
+    measures = [Column(name, number=True, leave_out=n) for n, name in enumerate(names)]
+    others = [Column(name, number=True) for name in ("difference", "95 %", "p")]
+    columns = [Column("run"), *measures, *others]
     cells = [
         [
             row.name,
@@ -376,7 +385,7 @@ def compare(
         ]
         for row in rows
     ]
-    print_table(header, cells)
+    print_table(columns, cells)
     return ExitCode.OK
 
 

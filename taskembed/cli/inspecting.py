@@ -15,8 +15,9 @@ from taskembed.cli.output import message, write
 from taskembed.cli.searching import require_task
 from taskembed.cli.settings import stated_words
 from taskembed.cli.stdin import read_stdin
+from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import counted, half_built
-from taskembed.errors import IndexDamagedError, NotFoundError, SpaceMismatchError, UsageError
+from taskembed.errors import IndexDamagedError, SpaceMismatchError, UsageError
 from taskembed.space import COSINE, PromptType, Task
 
 if TYPE_CHECKING:
@@ -93,7 +94,22 @@ def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJso
 
 def models(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Show one model with its prompts.")
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Show one model, or folder, with its prompts; or those with that in their name.",
+        ),
+    ] = None,
+    task: Annotated[
+        Task | None,
+        typer.Option(
+            "--task",
+            envvar="TASKEMBED_MODELS_TASK",
+            parser=opt.parse_task,
+            metavar="TASK",
+            autocompletion=opt.complete_task,
+            help="Only the models that know the prompts or adapters of a task.",
+        ),
     ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
@@ -104,21 +120,27 @@ def models(
     """
     from taskembed.models import families, find_family, find_reranker, rerankers
 
-    chosen, judges = list(families()), list(rerankers())
+    chosen = [family for family in families() if task is None or task in family.tasks]
+    judges = list(rerankers()) if task is None else []
+    family = find_family(model) if model else None
+    reranker = find_reranker(model) if model else None
+    if family or (reranker and reranker.name):
+        described = [_family_json(family)] if family else []
+        described += [_reranker_json(reranker)] if reranker and reranker.name else []
+        write(json_text(described) + "\n" if as_json else _lines(described[0]))
+        return 0
     if model is not None:
-        family, reranker = find_family(model), find_reranker(model)
-        chosen, judges = [family] if family else [], [reranker] if reranker.name else []
-        if not chosen and not judges:
-            raise NotFoundError(
-                f"{model!r} is not a known model", hint="`taskembed models` lists the known ones"
-            )
-    described = [*map(_family_json, chosen), *map(_reranker_json, judges)]
-    if as_json:
-        write(json_text(described) + "\n")
-    elif model is None:
-        write(_models_table(chosen, judges))
+        chosen = [item for item in chosen if _is_like(model, item)]
+        judges = [item for item in judges if _is_like(model, item)]
+    if model is not None and not chosen and not judges:
+        from taskembed.explain import describe_folder
+
+        brought = describe_folder(model)
+        write(json_text([brought]) + "\n" if as_json else _lines(brought))
+    elif as_json:
+        write(json_text([*map(_family_json, chosen), *map(_reranker_json, judges)]) + "\n")
     else:
-        write(_lines(described[0]))
+        _print_models(chosen, judges)
     return 0
 
 
@@ -267,30 +289,38 @@ def _needs(family: Family) -> str:
     return "--trust-remote-code" if family.remote_code else ""
 
 
-def _models_table(chosen: list[Family], judges: list[RerankerFamily]) -> str:
-    rows = [("model", "dim", "tokens", "licence", "needs", "tasks")]
-    for family in chosen:
-        tasks = " ".join(task.value for task in family.tasks)
-        for model, dim in family.models.items():
-            cells = (str(dim), str(family.max_length), _licence(family), _needs(family), tasks)
-            rows.append((model, *cells))
+def _is_like(part: str, family: Family | RerankerFamily) -> bool:
+    """Whether the name of the family, or of one of its models, has that in it."""
+    return any(part.lower() in name.lower() for name in (family.name, *family.models))
+
+
+def _print_models(chosen: Sequence[Family], judges: Sequence[RerankerFamily]) -> None:
+    rows = [
+        (
+            *(model, str(dim), str(family.max_length), _licence(family), _needs(family)),
+            " ".join(task.value for task in family.tasks),
+        )
+        for family in chosen
+        for model, dim in family.models.items()
+    ]
+    if rows:
+        numbers = [Column(name, number=True) for name in ("dim", "tokens")]
+        others = [("licence", 1), ("needs", 2), ("tasks", 3)]
+        print_table(
+            [Column("model"), *numbers, *(Column(name, leave_out=n) for name, n in others)], rows
+        )
     judging = [
         (model, _licence(family), family.note) for family in judges for model in family.models
     ]
-    return f"{_columns(rows)}\n{_columns([('reranker', 'licence', ''), *judging])}"
+    if rows and judging:
+        write("\n")
+    if judging:
+        columns = [Column("reranker"), Column("licence", leave_out=1), Column("note", leave_out=2)]
+        print_table(columns, judging)
 
 
 def _licence(family: Family | RerankerFamily) -> str:
     return family.licence + ("" if family.commercial else " (not for commercial use)")
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        + "\n"
-        for row in rows
-    )
 
 
 def _lines(value: dict[str, object], indent: str = "") -> str:

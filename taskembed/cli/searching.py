@@ -17,7 +17,7 @@ from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
-from taskembed.cli.table import print_table
+from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import truncated_queries
 from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageError, from_os_error
 
@@ -490,7 +490,10 @@ def _print_table(hits: Sequence[Hit], shown: Shown, stream: TextIO) -> None:
         write("no hits\n", stream)
         return
     reranked = hits[0].rerank_score is not None
-    numbers = ["rank", "score", *(["rerank_score"] if reranked else [])]
+    columns = [Column("rank", number=True), Column("score", number=True)]
+    columns += [Column("rerank_score", number=True)] if reranked else []
+    columns += [Column(name, folds=True) for name in ("doc_id", *(shown.fields or ()))]
+    columns += [Column("text", folds=True)] if shown.with_text else []
     rows = []
     for hit in hits:
         cells = [str(hit.rank), f"{hit.score:.4f}"]
@@ -499,8 +502,7 @@ def _print_table(hits: Sequence[Hit], shown: Shown, stream: TextIO) -> None:
         cells += [_text_of(hit.metadata.get(name)) for name in shown.fields or ()]
         cells += [_snippet(hit.text)] if shown.with_text else []
         rows.append(cells)
-    header = [*numbers, "doc_id", *(shown.fields or ()), *(["text"] if shown.with_text else [])]
-    print_table(header, rows, numbers=len(numbers), stream=stream)
+    print_table(columns, rows, stream=stream)
 
 
 def _snippet(text: str) -> str:

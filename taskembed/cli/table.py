@@ -3,44 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TextIO
 
 from taskembed.cli.escaping import escaped
-from taskembed.cli.output import write
+from taskembed.cli.output import message, write
 
 WIDE = 10_000  # characters; where no terminal folds lines, nothing does
+FOLDED = 16  # characters; a column that folds is not narrower, if it can be helped
+GAP = 1  # character on each side of a column, but not at the edges
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its header.
+        number: stands to the right, and is whole or not there at all.
+        folds: a long cell takes several lines; otherwise it ends in "…" when nothing else helps.
+        leave_out: where the terminal is too narrow; the highest first, 0 never.
+    """
+
+    name: str
+    number: bool = False
+    folds: bool = False
+    leave_out: int = 0
 
 
 def print_table(
-    header: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    numbers: int = 0,
-    stream: TextIO | None = None,
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, stream: TextIO | None = None
 ) -> None:
-    """Print columns; what is wide is folded on a terminal, and never elsewhere.
+    """Print columns; on a terminal what is too wide is left out or folded, and never elsewhere.
 
     Args:
-        header: the names of the columns.
+        columns: what there is.
         rows: a cell for each of them.
-        numbers: so many of the first columns are numbers, and stand to the right.
         stream: stdout when not given.
     """
     from rich.console import Console  # 0.06 s
+
+    console = Console(file=stream)
+    is_terminal = console.is_terminal
+    width = console.width if is_terminal else WIDE
+    text, left_out = table_text(columns, rows, width, is_terminal=is_terminal)
+    write(text, stream)
+    if left_out:
+        message(f"note: the terminal is too narrow for: {', '.join(left_out)}; --json has all")
+
+
+def table_text(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    width: int,
+    *,
+    is_terminal: bool = False,
+) -> tuple[str, list[str]]:
+    """Return the lines of a table, and the names of the columns that are not among them."""
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[escaped(cell) for cell in row] for row in rows]
+    widths = _widths(columns, cells)
+    kept = _kept(columns, widths, width)
+    shown = _cut(columns, widths, kept, width)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, name in enumerate(header):
+    for number in kept:
+        column = columns[number]
         table.add_column(
-            Text(escaped(name)), justify="right" if number < numbers else "left", overflow="fold"
+            Text(escaped(column.name)),
+            justify="right" if column.number else "left",
+            width=None if column.folds else shown[number],
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
         )
-    for row in rows:
+    for row in cells:
         # Text: what looks like markup in a document stays text
-        table.add_row(*(Text(escaped(cell)) for cell in row))
-    console = Console(file=stream, highlight=False)
-    if not console.is_terminal:
-        console.width = WIDE
+        table.add_row(*(Text(row[number]) for number in kept))
+    console = Console(width=width, highlight=False, force_terminal=is_terminal)
     with console.capture() as captured:
         console.print(table)
-    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()), stream)
+    text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    return text, [column.name for number, column in enumerate(columns) if number not in kept]
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    from rich.cells import cell_len
+
+    names = [escaped(column.name) for column in columns]
+    return [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+
+
+def _kept(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """Return the columns that fit, by number, where those that fold do."""
+    kept = list(range(len(columns)))
+    while _needed(columns, widths, kept) > width:
+        last = max(kept, key=lambda n: columns[n].leave_out)
+        if not columns[last].leave_out:
+            break
+        kept.remove(last)
+    return kept
+
+
+def _cut(
+    columns: Sequence[Column], widths: Sequence[int], kept: Sequence[int], width: int
+) -> list[int]:
+    """Return the widths when the widest column of words gives what is still too much."""
+    shown = list(widths)
+    excess = _needed(columns, widths, kept) - width
+    words = [n for n in kept if not columns[n].number and not columns[n].folds]
+    if words and excess > 0:
+        widest = max(words, key=lambda n: widths[n])
+        shown[widest] = max(widths[widest] - excess, min(widths[widest], FOLDED))
+    return shown
+
+
+def _needed(columns: Sequence[Column], widths: Sequence[int], kept: Sequence[int]) -> int:
+    """Return the width of those columns, where the ones that fold do."""
+    least = (min(widths[n], FOLDED) if columns[n].folds else widths[n] for n in kept)
+    return sum(least) + 2 * GAP * (len(kept) - 1)
