@@ -6,12 +6,14 @@ Python's csv rather than pyarrow's: that one guesses types, and "007" would beco
 from __future__ import annotations
 
 import csv
+import io
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from taskembed.bounds import BLANK_BYTES, MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
+from taskembed.csvend import end_of_record
 from taskembed.errors import BadInputError, BadRecordError
 
 _BOM = b"\xef\xbb\xbf"
@@ -127,7 +129,7 @@ class CsvRows:
         self._columns = columns
         self._limit = limit
         self._pieces: list[bytes] = []  # of one line, last first
-        self._held = b""  # a line whose end was not read yet
+        self._held = io.BytesIO()  # what was read and not looked at
         self._piece = b""  # what was read and not given to csv.reader
         self._record: list[bytes] = []  # the lines of this record
         self._left = limit  # bytes of this record
@@ -205,18 +207,23 @@ class CsvRows:
 
     def _read(self) -> bytes:
         """Return the next line, or the beginning of one that is too large; b"" at the end."""
-        wanted = self._limit + _LINE_END_BYTES + 1 - len(self._held)
-        line = self._held + self._stream.readline(max(wanted, 1))
-        self._held = b""
+        size = self._limit + _LINE_END_BYTES + 1
+        line = self._readline(size)
         if self.number == 0:
             line = line.removeprefix(_BOM)
         if -1 < line.find(b"\r") < len(line) - _LINE_END_BYTES:
             pieces = _LONE_RETURN.split(line)
-            if len(pieces) > 1 and len(line) > self._limit + _LINE_END_BYTES:
-                self._held = pieces.pop()
+            if len(pieces) > 1 and len(line) >= size:
+                self._held = io.BytesIO(pieces.pop() + self._held.read())
             self._pieces = [piece for piece in reversed(pieces) if piece]
             return self._pieces.pop()
         return line
+
+    def _readline(self, size: int) -> bytes:
+        line = self._held.readline(size)
+        if line.endswith(b"\n") or len(line) == size:
+            return line
+        return line + self._stream.readline(size - len(line))
 
     def _reject_large(self, source: str, reason: str) -> None:
         """Say that a record is too large, and pass over the rest of it."""
@@ -225,60 +232,19 @@ class CsvRows:
         hint = _QUOTE_HINT if is_open else None
         self._columns.reject(BadRecordError(source, reason, raw=_as_text(start), hint=hint))
         self._record = []
-        self._pass_over(source, is_open=is_open)
-
-    def _pass_over(self, source: str, *, is_open: bool) -> None:
-        piece, passed = self._piece, 0
-        prefix = '"' if is_open else ""
-        while True:
-            text = prefix + piece.decode(errors="surrogateescape")
-            is_open = self._is_open(text, source)
-            is_end = not piece or piece.endswith((b"\n", b"\r"))
-            if is_end and not is_open:
-                return
-            passed += len(piece)
-            if not piece or passed > SKIP_BYTES:
-                reason = "a quote is not closed" if is_open else "the record has no end"
-                raise BadInputError(
-                    f"{source}: {reason}, within {passed:,} bytes",
-                    hint=_QUOTE_HINT if is_open else _DAMAGED,
-                )
-            # what goes on within a quote, or within a cell, must not look like a new one
-            inner = "" if text.endswith(self._columns.delimiter) else "x"
-            prefix = '"' if is_open else inner
-            piece = self._next_piece()
-
-    def _next_piece(self) -> bytes:
-        """Return some more of a record, never cut between two quotes; b"" at the end."""
-        if not self._pieces:
-            piece = b""
-            while not piece and (more := self._stream.readline(_CHUNK_BYTES)):
-                piece = (self._held + more).rstrip(b'"')
-                quotes = len(self._held) + len(more) - len(piece)
-                # of many quotes, only whether they are even matters
-                self._held = b'"' * (2 - quotes % 2) if quotes else b""
-            piece, self._held = piece or self._held, self._held if piece else b""
-            self._pieces = [some for some in reversed(_LONE_RETURN.split(piece)) if some]
-        piece = self._pieces.pop() if self._pieces else b""
-        self.number += piece.endswith((b"\n", b"\r"))
-        return piece
-
-    def _is_open(self, text: str, source: str) -> bool:
-        """Say whether a quote is open at the end of a text that begins as a field does."""
-        asked = 0
-
-        def lines() -> Iterator[str]:
-            nonlocal asked
-            asked = 1
-            yield text
-            asked = 2
-
+        start, self._pieces = b"".join([self._piece, *reversed(self._pieces)]), []
         try:
-            next(csv.reader(lines(), strict=True, delimiter=self._columns.delimiter), None)
-        except csv.Error as error:
-            if asked == 1:
-                raise BadInputError(f"{source}: {error}", hint=_QUOTE_HINT) from error
-        return asked == 2  # noqa: PLR2004  # it asked for a second line
+            left, lines = end_of_record(
+                start,
+                lambda: self._held.read(_CHUNK_BYTES) or self._stream.read(_CHUNK_BYTES),
+                delimiter=self._columns.delimiter,
+                is_open=is_open,
+                limit=SKIP_BYTES,
+            )
+        except ValueError as error:
+            raise BadInputError(f"{source}: {error}", hint=_QUOTE_HINT) from error
+        self.number += lines - 1
+        self._held = io.BytesIO(left + self._held.read())
 
 
 def _csv_hint(error: csv.Error) -> str:
