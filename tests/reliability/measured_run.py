@@ -18,8 +18,9 @@ import numpy as np
 
 from taskembed.corpus import RecordFields, RejectFile, read_corpus
 from taskembed.errors import TaskembedError
-from taskembed.pipeline import Watch, index_corpus
+from taskembed.pipeline import index_corpus
 from taskembed.records import find_inputs
+from taskembed.runs import Watch
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, Rows
 from tests.fakes import HashEncoder
