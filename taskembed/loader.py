@@ -7,6 +7,7 @@ memory on an accelerator. Importing this module imports torch.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -24,7 +25,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from tokenizers.processors import Sequence, TemplateProcessing
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -243,10 +246,25 @@ def _keep_end_token(tokenizer: Any, folder: Path) -> None:  # noqa: ANN401  # tr
         return
     if backend.encode("a").ids[-1] == end:
         return
-    token = tokenizer.eos_token
-    template = TemplateProcessing(single=f"$A {token}", special_tokens=[(token, end)])
-    previous = backend.post_processor
-    backend.post_processor = Sequence([previous, template]) if previous else template
+    token = {"id": tokenizer.eos_token, "type_id": 0}
+    ids = {"id": tokenizer.eos_token, "ids": [end], "tokens": [tokenizer.eos_token]}
+    # Subtle: of two templates in a row the second does nothing: the one that is there is added to.
+    empty = json.loads(Tokenizer(BPE()).to_str())
+    processors = _processors(json.loads(backend.to_str())["post_processor"])
+    template = next(item for item in processors if item["type"] == "TemplateProcessing")
+    template["single"].append({"SpecialToken": token})
+    template["special_tokens"][tokenizer.eos_token] = ids
+    empty["post_processor"] = {"type": "Sequence", "processors": processors}
+    backend.post_processor = Tokenizer.from_str(json.dumps(empty)).post_processor
+
+
+def _processors(state: Any) -> list[Any]:  # noqa: ANN401  # of tokenizer.json
+    """Return what a tokenizer does with a text's tokens, one after another; a template is there."""
+    found: list[Any] = [] if state is None else state.get("processors", [state])
+    if any(item["type"] == "TemplateProcessing" for item in found):
+        return found
+    nothing = TemplateProcessing(single="$A")
+    return [*found, json.loads(nothing.__getstate__())]
 
 
 def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:

@@ -18,6 +18,8 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertModel,
+    EmbeddingGemma2TextConfig,
+    EmbeddingGemma2TextModel,
     EuroBertConfig,
     EuroBertModel,
     Gemma3TextConfig,
@@ -166,6 +168,26 @@ def save_gemma(folder: Path) -> Path:
     save_dense(folder / "3_Dense", 4 * HIDDEN, HIDDEN)
     write_modules(folder, "Transformer", "1_Pooling", "2_Dense", "3_Dense", "4_Normalize")
     return folder
+
+
+def save_gemma2(folder: Path) -> Path:
+    """Save a model as EmbeddingGemma 2 is for texts: both directions, its own projection, mean."""
+    torch.manual_seed(20)
+    fast = tiny_models.sentencepiece()
+    config = EmbeddingGemma2TextConfig(
+        vocab_size=len(fast),
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=128,
+        sliding_window=16,
+        hidden_size_per_layer_input=8,
+        embedding_dim=HIDDEN,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        **{**SIZES, "global_head_dim": 16, "sliding_window_pattern": 2},  # no fields of it
+    )
+    return save(folder, EmbeddingGemma2TextModel(config), fast, pooling="mean", max_length=62)
 
 
 def save_nomic(folder: Path, *, pooling: str = "mean", normalize: bool = True) -> Path:
