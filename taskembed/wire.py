@@ -81,23 +81,24 @@ class Wire:
     def answers(self, asks: Iterable[Ask]) -> Iterator[list[FloatRows]]:
         """Yield float32[n, dim] for each of a few asks, which are under way at once.
 
-        One client sends them all, so that connections are made once.
+        One client sends them all, so that connections are made once. The event loop has a thread of
+        its own, so that a program that runs one itself (a notebook, a server) can call this.
 
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense, or
                 has not answered within `TOTAL_SECONDS`.
             BadVectorError: a number of a vector is not finite.
         """
-        import asyncio  # 0.05 s
+        from anyio.from_thread import start_blocking_portal  # 0.05 s
 
         left = iter(asks)
-        with asyncio.Runner() as runner:
+        with start_blocking_portal() as portal:
             client = self._client()
             try:
                 while group := list(islice(left, AT_ONCE)):
-                    yield runner.run(self._send(client, group))
+                    yield portal.call(self._send, client, group)
             finally:
-                runner.run(client.close())
+                portal.call(client.close)
 
     async def _send(self, client: openai.AsyncOpenAI, asks: Sequence[Ask]) -> list[FloatRows]:
         import asyncio
@@ -147,6 +148,7 @@ class Wire:
             http_client=openai.DefaultAsyncHttpxClient(
                 # neither texts nor keys follow a redirection to another server
                 follow_redirects=False,
+                limits=httpx2.Limits(max_connections=AT_ONCE, keepalive_expiry=ANSWER_SECONDS),
                 event_hooks={
                     "response": [remember, bounding(lambda: self._limit_bytes, ANSWER_SECONDS)]
                 },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -425,6 +426,18 @@ def test_all_requests_of_a_run_share_a_few_connections(
     slices = list(encoder.encode_slices(texts, PromptType.DOCUMENT))
     assert [len(rows) for rows, _ in slices] == [32 * 4] * 5
     assert 1 <= len(connections) <= 4  # as many as requests are under way at once
+
+
+def test_a_program_that_runs_an_event_loop_can_encode(vendor: Vendor) -> None:
+    wire = Wire("own", "m", vendor.url)
+    begun = wire.answers([Ask("m", ["a"]) for _ in range(8)])
+    next(begun)
+
+    async def notebook() -> int:
+        begun.close()  # as the garbage collector may, wherever it runs
+        return len(wire.send([Ask("m", ["a", "b"])])[0])
+
+    assert asyncio.run(notebook()) == 2
 
 
 def test_a_text_that_a_server_refuses_is_named(vendor: Vendor) -> None:
