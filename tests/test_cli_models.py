@@ -103,7 +103,7 @@ def test_models_are_listed_with_what_they_need(run: Run) -> None:
 
 
 def test_one_model_is_shown_with_its_prompts(run: Run) -> None:
-    assert "'query: '" in run("models", "intfloat/e5-small-v2").out
+    assert 'query_prompt: "query: "' in run("models", "intfloat/e5-small-v2").out
     value: Any = run("models", "jinaai/jina-embeddings-v5-text-nano", "--json").json
     assert value[0]["tasks"]["similarity"]["document_adapter"] == "text-matching"
     reranker: Any = run("models", "Qwen/Qwen3-Reranker-0.6B", "--json").json
