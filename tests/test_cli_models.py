@@ -115,7 +115,7 @@ def test_one_model_is_shown_with_its_prompts(run: Run) -> None:
     done = run("models", "nobody/nothing")
     assert done.code == 66
     assert done.err.splitlines() == [
-        "taskembed: error: 'nobody/nothing' is not a known model",
+        "taskembed: error: 'nobody/nothing' is not a known model, and not on this machine",
         "taskembed: hint: `taskembed models` lists the known ones",
     ]
 
