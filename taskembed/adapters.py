@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.errors import ModelUnavailableError, from_os_error
-from taskembed.modelfiles import combined_digest, find_folder, own_adapters
+from taskembed.modelfiles import combined_digest, find_folder, own_adapters, stored_name
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -23,7 +23,7 @@ class AdapterFiles:
     """A LoRA adapter on this machine.
 
     Attributes:
-        name: what it was asked for by.
+        name: what it was asked for by; that of a folder beside no model is absolute.
         folder: where its files are.
         digest: sha256 over its two files.
         base: the model that it says it was trained on; "" when it does not say.
@@ -56,6 +56,7 @@ def find_adapter(
         ModelUnavailableError: there is no such adapter, or it is not LoRA, or only a pickle.
     """
     folder = _own_folder(name, model_folder)
+    stored = name if folder else stored_name(name)
     if folder is None:
         try:
             folder, _ = find_folder(name, offline=offline, notify=notify)
@@ -77,7 +78,7 @@ def find_adapter(
         )
     digest = combined_digest([folder / CONFIG, folder / WEIGHTS], folder, cache)
     base = config.get("base_model_name_or_path")
-    return AdapterFiles(name, folder, digest, base if isinstance(base, str) else "")
+    return AdapterFiles(stored, folder, digest, base if isinstance(base, str) else "")
 
 
 def _own_folder(name: str, model_folder: Path | None) -> Path | None:

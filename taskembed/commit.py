@@ -22,6 +22,7 @@ docs/adr/0003-commit-protocol.md.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -48,6 +49,7 @@ from taskembed.lock import (
     Lock,
     acknowledged,
     acknowledgement,
+    require_free,
     take_lock,
 )
 from taskembed.store import (
@@ -247,6 +249,23 @@ def open_writer(
         yield writer
     finally:
         lock.release()
+
+
+def require_writable(folder: Path, *, wait_seconds: float = 0) -> None:
+    """Return when an index could be written there now; nothing is written.
+
+    It is asked before what takes long. Whoever comes in between is noticed by `open_writer`.
+
+    Raises:
+        AccessDeniedError: the folder may not be written to, or not be made.
+        IndexBusyError: another process holds the lock, also after `wait_seconds`.
+    """
+    require_free(folder, wait_seconds)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise from_os_error(NotADirectoryError(errno.ENOTDIR, ""), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise from_os_error(PermissionError(errno.EACCES, ""), str(there))
 
 
 def _newest_or_none(folder: Path, *, over_damage: bool) -> Snapshot | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,9 +25,17 @@ from taskembed.adapters import AdapterFiles, find_adapter
 from taskembed.arguments import require_kind, require_positive, require_texts
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.guard import require_same_space
 from taskembed.layout import brings_own_model, has_sides, is_understood, refuse_other_kinds
 from taskembed.metric import metric_of, require_metric
-from taskembed.modelfiles import BUNDLED, ModelFiles, find_model, saved_prompts, saved_suffix
+from taskembed.modelfiles import (
+    BUNDLED,
+    ModelFiles,
+    find_description,
+    find_model,
+    saved_prompts,
+    saved_suffix,
+)
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import Engine, EngineSettings, ModelSource, Runtime
 from taskembed.shortening import choose_truncation, shorten
@@ -40,6 +49,9 @@ if TYPE_CHECKING:
     from taskembed.loader import Loaded
 
 PROMPT_EXCLUDED = ", prompt excluded"  # the end of `EmbeddingSpace.pooling` of such a model
+OTHER_MODEL_HINT = (
+    "leave out --model to take that of the index; or make another index with --index OTHER"
+)
 TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokenises the next
 
 
@@ -256,8 +268,8 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         model=files.name,
         revision=files.revision,
         weights_digest=files.digest,
-        query_adapter=spec.query_adapter,
-        document_adapter=spec.document_adapter,
+        query_adapter=parts.adapter_name(PromptType.QUERY),
+        document_adapter=parts.adapter_name(PromptType.DOCUMENT),
         adapter_digest=parts.adapter_digest,
         task=task,
         query_prompt=spec.query_prompt,
@@ -277,7 +289,11 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
 
 
 def load_encoder_of(
-    space: EmbeddingSpace, settings: EngineSettings | None = None
+    space: EmbeddingSpace,
+    settings: EngineSettings | None = None,
+    *,
+    model: str | None = None,
+    adapter: str | None = None,
 ) -> TextEncoder | HostedEncoder:
     """Return the encoder of an index's space: its model and its prompts, whatever is known today.
 
@@ -287,9 +303,12 @@ def load_encoder_of(
     Args:
         space: `Index.space`.
         settings: where and how the model runs.
+        model: where the model is now, when it has moved or has another name.
+        adapter: where its adapter is now.
 
     Raises:
         ModelUnavailableError: the model cannot be loaded.
+        SpaceMismatchError: `model` has other weights than the index's.
         UsageError: a server is named for a model that ran on this machine.
         TypeError: `space` is no embedding space.
     """
@@ -304,16 +323,29 @@ def load_encoder_of(
             f"--api-base: the vectors of this index were made on this machine, by {space.model}",
             hint="leave it out, or unset TASKEMBED_API_BASE",
         )
-    files, with_code = _files_of(space, settings)
-    parts = _Parts(files, space, settings, remote_code=with_code)
-    now = replace(
+    named = replace(
         space,
+        model=model or space.model,
+        revision="" if model else space.revision,
+        query_adapter=adapter or space.query_adapter,
+        document_adapter=adapter or space.document_adapter,
+    )
+    _require_folders(named)
+    files, with_code = _files_of(named, settings)
+    if model:
+        _require_weights(space, files)
+    parts = _Parts(files, named, settings, remote_code=with_code)
+    now = replace(
+        named,
+        model=files.name,
         revision=files.revision,
         weights_digest=files.digest,
+        query_adapter=parts.adapter_name(PromptType.QUERY),
+        document_adapter=parts.adapter_name(PromptType.DOCUMENT),
         adapter_digest=parts.adapter_digest,
         **_metric_now(space, files),
     )
-    if now == space:  # otherwise the guard refuses it: nothing need be compiled for that
+    if not space.differences(now):  # otherwise the guard refuses it, and nothing need be compiled
         facts = parts.facts
         excluded = PROMPT_EXCLUDED if space.pooling.endswith(PROMPT_EXCLUDED) else ""
         now = replace(
@@ -363,6 +395,11 @@ class _Parts:
         self._adapters = {side: found.get(name) for side, name in names.items()}
         self._sided = has_sides(files.folder)
         self._runtimes: dict[tuple[AdapterFiles | None, PromptType | None], Runtime] = {}
+
+    def adapter_name(self, side: PromptType) -> str:
+        """Return what is kept of the name of a side's adapter; "" for none."""
+        adapter = self._adapters[side]
+        return adapter.name if adapter else ""
 
     def _find(self, name: str) -> AdapterFiles:
         settings = self._settings
@@ -468,24 +505,63 @@ def _files_and_spec(
         spec = resolve(model, task, stated)
         _require_loadable(spec, settings)  # a refusal comes before a download
         return _files(model, revision, settings, settings.trust_remote_code), spec
-    files = _files(model, revision, settings, settings.trust_remote_code)
-    refuse_other_kinds(model, files.folder)
+    # what it says of itself comes first: weights that are then refused need not be downloaded
+    folder, commit = find_description(model, revision=revision, offline=settings.offline)
+    refuse_other_kinds(model, folder)
     spec = resolve(
         model,
         task,
         stated,
-        saved_prompts=saved_prompts(files.folder),
-        saved_suffix=saved_suffix(files.folder),
+        saved_prompts=saved_prompts(folder),
+        saved_suffix=saved_suffix(folder),
     )
     _require_loadable(spec, settings)
-    known = spec.family or is_understood(files.folder)
-    if not known and not settings.trust_remote_code and brings_own_model(files.folder):
+    known = spec.family or is_understood(folder)
+    if not known and not settings.trust_remote_code and brings_own_model(folder):
         raise ModelUnavailableError(
             f"{model} brings Python code of its own, and no family says that it can do without",
             hint="--family NAME when it is of a known one; or read that code, then give "
             "--trust-remote-code and --revision COMMIT",
         )
-    return files, spec
+    with_code = settings.trust_remote_code  # at a commit that is stated, never at one found here
+    at = revision if with_code else commit or None
+    return _files(model, at, settings, with_code), spec
+
+
+def _require_weights(space: EmbeddingSpace, files: ModelFiles) -> None:
+    """Refuse a model that is another than the space's, with all that is known to differ."""
+    if files.digest == space.weights_digest:
+        return
+    other = replace(space, model=files.name, revision=files.revision, weights_digest=files.digest)
+    with suppress(ModelUnavailableError):
+        spec = resolve(files.name, space.task)
+        other = replace(
+            other,
+            query_prompt=spec.query_prompt,
+            document_prompt=spec.document_prompt,
+            query_adapter=spec.query_adapter,
+            document_adapter=spec.document_adapter,
+            suffix=spec.suffix,
+        )
+    require_same_space(space, other, hint=OTHER_MODEL_HINT)
+
+
+def _require_folders(space: EmbeddingSpace) -> None:
+    """Refuse, with the way on, an index whose model or adapter was moved.
+
+    Raises:
+        ModelUnavailableError: its folder is not there.
+    """
+    for kind, name, option in (
+        ("model", space.model, "--model"),
+        ("adapter", space.document_adapter, "--adapter"),
+    ):
+        if Path(name).is_absolute() and not Path(name).is_dir():
+            raise ModelUnavailableError(
+                f"the folder of the index's {kind} is not there: {name}",
+                hint=f"if it was moved, say where it is now: {option} FOLDER; it is compared with "
+                "what the index was made with",
+            )
 
 
 def _files_of(space: EmbeddingSpace, settings: EngineSettings) -> tuple[ModelFiles, bool]:

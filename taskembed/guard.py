@@ -12,6 +12,12 @@ from taskembed.vectors import Encoded, FloatRows, Rows
 
 NORM_TOLERANCE = 1e-3  # of unit length; float32 rows that were normalised are within 1e-6
 
+_FILES = frozenset({"weights_digest", "adapter_digest", "revision"})
+CHANGED_HINT = (
+    "the files of the model or its adapter were changed since: put the old ones back; or make the "
+    "index again with --recreate, or another one with --index OTHER. Nothing was changed"
+)
+
 
 def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint: str) -> None:
     """Return when vectors of the two spaces can be compared.
@@ -22,8 +28,12 @@ def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint:
     differences = stored.differences(offered)
     if not differences:
         return
-    # whether vectors have unit length follows from the metric
-    lines = [f"  {_said(item)}" for item in differences if item.field != "normalize"]
+    if {item.field for item in differences} <= _FILES and stored.model == offered.model:
+        hint = CHANGED_HINT
+    follows = {"normalize"}  # from the metric
+    if not offered.adapter_digest and stored.query_adapter != offered.query_adapter:
+        follows.add("adapter_digest")  # from the adapters' names
+    lines = [f"  {_said(item)}" for item in differences if item.field not in follows]
     why = "vectors of different spaces cannot be compared: their scores would mean nothing"
     raise SpaceMismatchError(
         "\n".join(["this is another embedding space than that of the index", *lines, f"  {why}"]),
@@ -38,6 +48,8 @@ def _said(difference: Difference) -> str:
         for value in (difference.ours, difference.theirs)
     )
     hosted = any(str(value).startswith(HOSTED) for value in (ours, theirs))
+    if name == "weights_digest" and not theirs:
+        return "weights: those of the other model are not on this machine to be compared"
     if name in {"weights_digest", "adapter_digest"} and not hosted:
         what = name.removesuffix("_digest")
         return (

@@ -141,7 +141,8 @@ def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
     """
     deadline = time.monotonic() + wait_seconds
     for _ in range(_MOST_TIMES):
-        lock = _opened_lock(path, fs)
+        _make_folders(path, fs)
+        lock = _opened_lock(path, os.O_CREAT)
         try:
             _wait_for(lock, deadline)
             if lock.is_ours:
@@ -157,19 +158,42 @@ def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
     )
 
 
-def _opened_lock(path: Path, fs: Fs) -> Lock:
+def require_free(path: Path, wait_seconds: float) -> None:
+    """Return when nobody holds the lock of the index in `path`; nothing is made or written.
+
+    Raises:
+        IndexBusyError: another process holds it, also after `wait_seconds`.
+        StorageError: this file system has no locks.
+    """
+    if not os.path.lexists(path / LOCK):
+        return
+    deadline = time.monotonic() + wait_seconds
+    lock = _opened_lock(path)
+    try:
+        _wait_for(lock, deadline)
+    finally:
+        lock.release()
+
+
+def _make_folders(path: Path, fs: Fs) -> None:
+    try:
+        for missing in reversed([item for item in [path, *path.parents] if not item.exists()]):
+            fs.make_folder(missing)
+            with opened_folder(missing.parent) as parent:
+                fs.sync_folder(parent)
+    except OSError as error:
+        raise from_os_error(error, str(path)) from error
+
+
+def _opened_lock(path: Path, create: int = 0) -> Lock:
     with ExitStack() as stack:
         try:
-            for missing in reversed([item for item in [path, *path.parents] if not item.exists()]):
-                fs.make_folder(missing)
-                with opened_folder(missing.parent) as parent:
-                    fs.sync_folder(parent)
             folder = stack.enter_context(opened_folder(path))
         except OSError as error:
             raise from_os_error(error, str(path)) from error
         try:
             # a link is not followed: what it leads to is not ours to write to
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            flags = os.O_RDWR | create | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(LOCK, flags, 0o644, dir_fd=folder.descriptor)
         except OSError as error:
             raise from_os_error(error, str(path / LOCK)) from error

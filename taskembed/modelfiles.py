@@ -6,6 +6,7 @@ here, and nothing heavy is imported but to download.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -28,6 +29,8 @@ CHUNK_BYTES = 2**20
 
 # What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")
+# What a model says of itself: kilobytes, from which most refusals follow.
+_DESCRIBING = ("*config*.json", "modules.json")
 _UNWANTED = ("onnx/*", "openvino/*", "coreml/*", "*/onnx/*", ".*")
 
 
@@ -36,7 +39,7 @@ class ModelFiles:
     """A model on this machine.
 
     Attributes:
-        name: what it was asked for by.
+        name: what it was asked for by; a folder's is absolute.
         revision: the commit of its repository; "" for a folder.
         folder: where its files are.
         digest: sha256 over the names and contents of every file that can move a vector.
@@ -91,7 +94,48 @@ def find_model(
     def find(base: str) -> Path:
         return find_folder(base, offline=offline, with_code=with_code, notify=notify)[0]
 
-    return ModelFiles(name, commit, folder, _digest(folder, cache, with_code=with_code, find=find))
+    digest = _digest(folder, cache, with_code=with_code, find=find)
+    return ModelFiles(stored_name(name), commit, folder, digest)
+
+
+def stored_name(name: str) -> str:
+    """Return the name that is kept of a model or an adapter: of a folder, the absolute path.
+
+    Links are not followed: one that is called "current" is meant to lead elsewhere some day.
+    """
+    is_folder = name != BUNDLED and Path(name).is_dir()
+    return os.path.abspath(name) if is_folder else name  # noqa: PTH100  # Path would keep the ..
+
+
+def is_missing_folder(name: str) -> bool:
+    """Tell whether a name can only be that of a folder, and there is none."""
+    return name != BUNDLED and not _is_hub_id(name) and not Path(name).is_dir()
+
+
+def is_here(name: str, revision: str | None = None) -> bool:
+    """Tell whether a model is on this machine."""
+    try:
+        find_folder(name, revision=revision, offline=True)
+    except ModelUnavailableError:
+        return False
+    return True
+
+
+def find_description(
+    name: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+) -> tuple[Path, str]:
+    """Return a folder with what a model says of itself, and the commit: no weights need be there.
+
+    Raises:
+        ModelUnavailableError: there is no such model.
+    """
+    if name == BUNDLED or not _is_hub_id(name) or Path(name).is_dir() or is_here(name, revision):
+        return find_folder(name, revision=revision, offline=True)
+    folder = _hub_folder(name, revision, _DESCRIBING, offline=offline, notify=lambda _: None)
+    return folder, folder.name
 
 
 def find_folder(
@@ -208,14 +252,16 @@ def _hub_folder(
             )
         )
 
-    try:
-        return download(local_only=True)
-    except (OSError, ValueError, HFValidationError):
-        if offline or os.environ.get("HF_HUB_OFFLINE") == "1":  # it is the hub's own setting
-            raise ModelUnavailableError(
-                f"the model {name!r} is not on this machine, and the network is not to be used",
-                hint=f"download it once where there is a network: hf download {name}",
-            ) from None
+    folder = None
+    with contextlib.suppress(OSError, ValueError, HFValidationError):
+        folder = download(local_only=True)
+    if folder and _is_whole(folder, wanted):
+        return folder
+    if offline or os.environ.get("HF_HUB_OFFLINE") == "1":  # it is the hub's own setting
+        raise ModelUnavailableError(
+            f"the model {name!r} is not on this machine, and the network is not to be used",
+            hint=f"download it once where there is a network: hf download {name}",
+        )
     notify(f"downloading the model {name}")
     try:
         return download(local_only=False)
@@ -225,6 +271,24 @@ def _hub_folder(
             f"the model {name!r} cannot be downloaded: {reason}",
             hint="check the name and the network, or give a folder",
         ) from error
+
+
+def _is_whole(folder: Path, wanted: Sequence[str]) -> bool:
+    """Tell whether no weights are missing, of which nothing or a part was downloaded before."""
+    if "*.safetensors" not in wanted:
+        return True
+    listed = [
+        index.parent / name
+        for index in folder.rglob("*.safetensors.index.json")
+        for name in _shards(index)
+    ]
+    return all(path.exists() for path in listed) and any(folder.rglob("*.safetensors"))
+
+
+def _shards(index: Path) -> set[str]:
+    weight_map = (read_json(index) or {}).get("weight_map")
+    names = weight_map.values() if isinstance(weight_map, dict) else ()
+    return {name for name in names if isinstance(name, str)}
 
 
 def _is_commit(revision: str | None) -> bool:

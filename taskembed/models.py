@@ -136,6 +136,11 @@ def find_family(model: str) -> Family | None:
     return _by_name().get(model.casefold(), (None, ""))[0]
 
 
+def canonical(model: str) -> str:
+    """Return a model's id as models.toml spells it, or the name as it is."""
+    return _by_name().get(model.casefold(), (None, model))[1]
+
+
 def resolve(
     model: str,
     task: Task,

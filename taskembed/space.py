@@ -113,10 +113,13 @@ class EmbeddingSpace:
         """Return every field in which `other` is another space, in the order of the fields.
 
         A renamed but identical model is the same space: `model` and `revision` count only when the
-        digest of the weights differs too.
+        digest of the weights differs too, and the names of adapters when theirs does.
         """
-        same_weights = self.weights_digest == other.weights_digest
-        ignored = _NAMES if same_weights else frozenset()
+        ignored: frozenset[str] = frozenset()
+        if self.weights_digest == other.weights_digest:
+            ignored |= _NAMES
+        if self.adapter_digest and self.adapter_digest == other.adapter_digest:
+            ignored |= _ADAPTER_NAMES
         return [
             Difference(field.name, getattr(self, field.name), getattr(other, field.name))
             for field in fields(self)
@@ -152,6 +155,7 @@ class EmbeddingSpace:
 
 
 _NAMES = frozenset({"model", "revision"})
+_ADAPTER_NAMES = frozenset({"query_adapter", "document_adapter"})
 
 
 @dataclass(frozen=True, slots=True)

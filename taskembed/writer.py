@@ -99,9 +99,14 @@ class IndexWriter:
         *,
         rebuilding: bool,
         reading: Reading | None = None,
+        space: EmbeddingSpace | None = None,
     ) -> None:
         self._store = store
         self._reading = reading
+        # The same weights may have another name by now, which is the one to find them by.
+        renamed = space is not None and not rebuilding and space != contents.live.space
+        if space and renamed:
+            contents = replace(contents, live=replace(contents.live, space=space))
         self._contents = contents
         self._rebuilding = rebuilding
         self._segments = [_untouched(info) for info in self._part.segments]
@@ -111,7 +116,7 @@ class IndexWriter:
             self.close()
             raise
         self._unwritten = _Unwritten.empty(self.space.dim)
-        self._changed = False
+        self._changed = renamed
         self.has_failed = False  # a commit did: what is on disk is known again only to a new writer
 
     @property
@@ -406,7 +411,9 @@ def open_index_writer(
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
         contents, rebuilding = _begin(store, space, reading, recreate=recreate)
         try:
-            writer = IndexWriter(store, contents, rebuilding=rebuilding, reading=reading)
+            writer = IndexWriter(
+                store, contents, rebuilding=rebuilding, reading=reading, space=space
+            )
         except IndexDamagedError:
             if not rebuilding:
                 raise
@@ -428,7 +435,7 @@ def _begin(
     if not recreate:
         if contents.live.is_new:
             return replace(contents, live=Part(space)), False
-        require_same_space(contents.live.space, space, hint=_WAYS_ON)
+        require_same_space(contents.live.space, space, hint=WAYS_ON)
         if reading and contents.live.documents:
             require_same_ids(contents.live.reading, reading)
         return contents, False
@@ -442,7 +449,7 @@ def _other_ids(part: Part, reading: Reading | None) -> bool:
     return bool(reading and part.reading and reading.id_field != part.reading.id_field)
 
 
-_WAYS_ON = (
+WAYS_ON = (
     "leave out the options that differ to add to this index; or keep it and build another one with "
     "--index OTHER; or replace it with --recreate. Nothing was changed"
 )

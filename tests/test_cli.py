@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -135,11 +134,10 @@ def test_another_task_is_refused_before_anything_is_read(run: Run, indexed: Path
     os.mkfifo(indexed.parent / "never.jsonl")  # reading it would wait for ever
     done = run("index", indexed.parent / "never.jsonl", "--task", "sts", "--index", indexed, "-q")
     assert done.code == 78
-    assert re.sub(r"[0-9a-f]{12}\b", "SHA", done.err) == (
+    assert done.err == (
         "taskembed: error: this is another embedding space than that of the index\n"
         "  query_adapter: the index has 'retrieval', not 'similarity'\n"
         "  document_adapter: the index has 'retrieval', not 'similarity'\n"
-        "  adapter: they differ from those that built this index (sha256 SHA, now SHA)\n"
         "  task: the index has 'retrieval', not 'similarity'\n"
         "  vectors of different spaces cannot be compared: their scores would mean nothing\n"
         "taskembed: hint: leave out the options that differ to add to this index; or keep it and "

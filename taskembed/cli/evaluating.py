@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
+from taskembed.cli.choosing import asserted_encoder
 from taskembed.cli.escaping import json_text, trec_line, tsv_cell
 from taskembed.cli.output import is_one_of, message, require_output, results, write
-from taskembed.cli.searching import asserted_encoder
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.table import Column, print_table
 from taskembed.errors import ExitCode, UsageError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
+from taskembed.cli.choosing import Wanted, choose_encoder, require_words, task_needed
 from taskembed.cli.escaping import id_of_line, json_text
 from taskembed.cli.output import message, require_output, write
 from taskembed.cli.progress import progress
@@ -21,16 +21,13 @@ from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
 from taskembed.cli.words import counted, half_built, next_step, truncated
 from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
-from taskembed.space import Task
 
 if TYPE_CHECKING:
     from taskembed.corpus import Document, RejectFile
     from taskembed.index import Part
-    from taskembed.models import Stated
     from taskembed.protocols import Encoder
     from taskembed.reading import Reading
     from taskembed.runs import IndexOptions, IndexSummary
-    from taskembed.runtime import EngineSettings
     from taskembed.space import EmbeddingSpace
 
 
@@ -59,19 +56,6 @@ DryRun = Annotated[
         help="Say what would be done: nothing is written, no model loaded.",
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the user said of the space; None is what was not said."""
-
-    model: str | None
-    revision: str | None
-    task: Task | None
-    stated: Stated
-    dim: int | None
-    force_dim: bool
-    template: str
 
 
 def existing_part(folder: Path, *, over_damage: bool) -> Part | None:
@@ -109,46 +93,6 @@ def _reading_of(live: Part | None, said: Reading, *, recreate: bool) -> Reading:
     if live.documents and not recreate:
         require_same_ids(live.reading, reading)
     return reading
-
-
-def choose_encoder(
-    space: EmbeddingSpace | None, wanted: Wanted, settings: EngineSettings, *, keep_prompts: bool
-) -> Encoder:
-    """Return the encoder that was asked for: what was not said is as in the index's space.
-
-    Args:
-        space: of the index that there is.
-        wanted: what was said.
-        settings: where and how the model runs.
-        keep_prompts: take the index's own prompts rather than those known today.
-
-    Raises:
-        UsageError: there is no index yet, and no task was named.
-    """
-    from taskembed.encoder import load_encoder, load_encoder_of
-    from taskembed.models import Stated
-
-    task = wanted.task or (space.task if space else None)
-    if task is None:
-        raise UsageError(
-            "a new index needs its task",
-            hint=f"--task {'|'.join(task.value for task in Task)}",
-        )
-    same_model = space and wanted.model in {None, space.model} and not wanted.revision
-    said_nothing = wanted.stated == Stated() and wanted.dim in {None, space.dim if space else None}
-    if space and same_model and task is space.task and said_nothing and keep_prompts:
-        return load_encoder_of(replace(space, template=wanted.template), settings)
-    shortened = space.dim if space and same_model and space.truncation != "none" else None
-    return load_encoder(
-        wanted.model or (space.model if space else None),
-        task,
-        revision=wanted.revision or (space.revision if space and same_model else None) or None,
-        stated=wanted.stated,
-        dim=wanted.dim or shortened,
-        force_dim=wanted.force_dim or (wanted.dim is None and shortened is not None),
-        template=wanted.template,
-        settings=settings,
-    )
 
 
 def say_licence(model: str, family: str | None) -> None:
@@ -348,10 +292,12 @@ def index(  # noqa: PLR0915  # words become values one after another
     or has changed.
     """
     _check_words(rejects, max_bad, text_field, template, skip_bad=skip_bad, dry_run=dry_run)
+    from taskembed.commit import require_writable
     from taskembed.corpus import RecordFields, RejectFile, read_corpus
     from taskembed.reading import Reading
     from taskembed.records import find_inputs
     from taskembed.template import DEFAULT_TEMPLATE, Template
+    from taskembed.writer import WAYS_ON
 
     live = existing_part(index_folder, over_damage=recreate)
     space = live.space if live else None
@@ -369,35 +315,31 @@ def index(  # noqa: PLR0915  # words become values one after another
     if template or text_field:
         stated = Template.parse(template or f"{{{text_field}}}")
 
-    def loaded() -> Encoder:
-        settings = engine_settings(
-            device,
-            precision,
-            threads,
-            offline=offline,
-            cache=cache,
-            trust_remote_code=trust_remote_code,
-            api_base=api_base,
-            quiet=quiet,
-        )
-        words = stated_words(
-            query_prompt,
-            document_prompt,
-            instruction,
-            adapter,
-            family,
-            prompts,
-            no_adapter=no_adapter,
-        )
-        wanted = Wanted(model, revision, task, words, dim, force_dim, str(stated))
+    settings = engine_settings(
+        device,
+        precision,
+        threads,
+        offline=offline,
+        cache=cache,
+        trust_remote_code=trust_remote_code,
+        api_base=api_base,
+        quiet=quiet,
+    )
+    words = stated_words(
+        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
+    )
+    wanted = Wanted(model, revision, task, words, dim, force_dim, str(stated))
+    # what needs neither a model nor the documents is asked first
+    if space is None and task is None:
+        raise task_needed()
+    if space and not recreate:
+        require_words(space, wanted, settings, hint=WAYS_ON)
+    encoder = None
+    if not dry_run:
+        require_writable(index_folder, wait_seconds=wait)
         encoder = choose_encoder(space, wanted, settings, keep_prompts=not recreate)
         if space is None and not quiet:
             say_licence(encoder.space.model, family)
-        return encoder
-
-    if dry_run:
-        _require_space(space, task, str(stated), recreate=recreate)
-    encoder = None if dry_run else loaded()
     from taskembed.runs import IndexOptions, OnDuplicate
 
     options = IndexOptions(
@@ -469,24 +411,6 @@ def _planned(
         summary = plan_index(documents, folder, options=options, watch=Watch(bad=bad))
     message("note: nothing was written; this is what the run would do")
     return summary
-
-
-def _require_space(
-    space: EmbeddingSpace | None, task: Task | None, template: str, *, recreate: bool
-) -> None:
-    """Refuse what can be seen to be of another space without a model.
-
-    Raises:
-        SpaceMismatchError: the task or the template is another.
-        UsageError: there is no index yet, and no task was named.
-    """
-    from taskembed.guard import require_same_space
-
-    if space is None:
-        opt.required_task(task)
-    elif not recreate:
-        said = replace(space, task=task or space.task, template=template)
-        require_same_space(space, said, hint="leave out what differs. Nothing was changed")
 
 
 @contextmanager

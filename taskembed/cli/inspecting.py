@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
+from taskembed.cli.choosing import require_task
 from taskembed.cli.escaping import escaped, json_text
 from taskembed.cli.output import message, write
-from taskembed.cli.searching import require_task
 from taskembed.cli.settings import stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from taskembed.cli import options as opt
+from taskembed.cli.choosing import asserted_encoder
 from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import truncated_queries
-from taskembed.errors import BadInputError, ExitCode, SpaceMismatchError, UsageError, from_os_error
+from taskembed.errors import BadInputError, ExitCode, UsageError, from_os_error
 
 if TYPE_CHECKING:
     from taskembed.corpus import Query
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from taskembed.protocols import Encoder
     from taskembed.reranker import Reranker
     from taskembed.runtime import EngineSettings
-    from taskembed.space import EmbeddingSpace, PromptType, Task
+    from taskembed.space import EmbeddingSpace, PromptType
     from taskembed.vectors import Encoded, Rows
 
 QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
@@ -95,6 +96,7 @@ def search(
     ] = 10,
     task: opt.TaskOption = None,
     model: opt.ModelOption = None,
+    adapter: opt.AdapterOption = None,
     query_file: Annotated[
         Path | None,
         typer.Option(
@@ -212,7 +214,8 @@ def search(
     """Search an index with its own model, task and query prompt.
 
     --task and --model only assert: when the index is of another space, nothing is searched, since
-    scores between spaces mean nothing.
+    scores between spaces mean nothing. A model or adapter that was moved is found by --model FOLDER
+    or --adapter FOLDER: it is taken when it is what the index was made with.
     """
     many = queries is not None
     if (query is not None) + (query_file is not None) + many != 1:
@@ -241,7 +244,7 @@ def search(
         quiet=quiet,
     )
     with Index.open(index_folder) as index:
-        counting = _Counting(asserted_encoder(index, task, model, settings))
+        counting = _Counting(asserted_encoder(index, task, model, settings, adapter))
         reranker = _reranker(rerank, rerank_instruction, settings)
         how = _How(index, counting, reranker, k, max(k, rerank_depth), min_score)
         with results(output) as stream:
@@ -306,43 +309,6 @@ class _Counting:
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
         return self._encoder.encode_slices(texts, prompt_type)
-
-
-def asserted_encoder(
-    index: Index, task: Task | None, model: str | None, settings: EngineSettings
-) -> Encoder:
-    """Return the encoder of the index's space, if it is that of `task` and `model`.
-
-    Raises:
-        SpaceMismatchError: it is not.
-    """
-    from taskembed.encoder import load_encoder, load_encoder_of
-    from taskembed.guard import require_same_space
-    from taskembed.searching import SEARCH_HINT
-
-    space = index.space
-    require_task(index.folder, space, task)
-    if model is not None and model != space.model:
-        other = load_encoder(model, space.task, template=space.template, settings=settings)
-        require_same_space(space, other.space, hint=SEARCH_HINT)
-        return other
-    return load_encoder_of(space, settings)
-
-
-def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None:
-    """Return when an index is for the task that was named, or none was.
-
-    Raises:
-        SpaceMismatchError: it is for another one.
-    """
-    from taskembed.searching import SEARCH_HINT
-
-    if task is not None and task is not space.task:
-        raise SpaceMismatchError(
-            f"{folder} is for the task {space.task.value!r}, not {task.value!r}: vectors of "
-            "different tasks live in different spaces, so their scores would mean nothing",
-            hint=SEARCH_HINT,
-        )
 
 
 def _names(fields: str | None) -> list[str] | None:

@@ -112,6 +112,34 @@ def test_an_index_refuses_the_adapter_when_it_has_changed(
     assert "  adapter: they differ from those that built this index (sha256 " in done.err
 
 
+def test_an_adapter_that_was_moved_is_asked_for_and_found(
+    model: Path, adapter: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, index = tmp_path / "corpus.jsonl", tmp_path / "index"
+    corpus.write_text('{"id": "1", "text": "fox"}\n')
+    words = ("--task", "retrieval", "--model", "model", "--adapter", "adapter", "--index", index)
+    monkeypatch.chdir(tmp_path)
+    make = ("index", corpus, *words, *PROMPTS)
+    assert run(*make).code == 0
+    assert run("index", corpus, *words).code == 0  # the same again
+    monkeypatch.chdir("/")
+    hits = run("search", "fox", "--index", index, "--format", "jsonl").out
+    adapter.rename(tmp_path / "moved")
+    done = run("search", "fox", "--index", index)
+    assert done.code == 69
+    assert f"the folder of the index's adapter is not there: {adapter}" in done.err
+    assert "--adapter FOLDER" in done.err
+    search = ("search", "fox", "--index", index, "--format", "jsonl", "--adapter")
+    assert run(*search, tmp_path / "moved").out == hits
+    other = save_adapter(tmp_path / "other", model, seed=1)
+    done = run(*search, other)
+    assert done.code == 78
+    assert "  adapter: they differ from those that built this index (sha256 " in done.err
+    assert run("index", corpus, "--adapter", tmp_path / "moved", "--index", index).code == 0
+    assert run("search", "fox", "--index", index, "--format", "jsonl").out == hits
+    assert str(tmp_path / "moved") in run("info", "--index", index).out
+
+
 def test_each_task_can_have_its_adapter_in_a_prompts_file(
     model: Path, run: Run, tmp_path: Path
 ) -> None:
