@@ -151,7 +151,7 @@ def _said_of_model(
     from taskembed.models import Stated
 
     said = _named(space, wanted, settings)
-    other = said.weights_digest != space.weights_digest
+    other = said.weights_digest != space.weights_digest or wanted.task not in {None, space.task}
     if not other and (_says_only_where(space, wanted) or wanted.stated == Stated()):
         return said
     return _with_prompts(said, wanted.task or space.task, wanted.stated)
