@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
@@ -78,7 +78,7 @@ class Wire:
         """Return float32[n, dim] for each of the asks; it raises what `answers` does."""
         return [rows for group in self.answers(asks) for rows in group]
 
-    def answers(self, asks: Iterable[Ask]) -> Iterator[list[FloatRows]]:
+    def answers(self, asks: Iterable[Ask]) -> Generator[list[FloatRows], None, None]:
         """Yield float32[n, dim] for each of a few asks, which are under way at once.
 
         One client sends them all, so that connections are made once. The event loop has a thread of
