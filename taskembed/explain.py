@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -184,11 +184,11 @@ def _explanation(
     tokenizer = _tokenizer(folder) if folder else None
     if tokenizer is None:
         notes.append(
-            f"the model is behind the server of {spec.server}, which puts its own prompts"
+            _server_note(spec)
             if spec.server
             else "the model is not on this machine, so its tokens are not shown"
         )
-    if not (spec.query_prompt or spec.document_prompt or spec.suffix or spec.query_adapter):
+    if not (spec.suffix or _differs_by_task(spec)):
         notes.append(
             "the model knows no prompts: every task gives the same numbers, and is a space of its "
             "own by name, so that an index says what it is for"
@@ -208,6 +208,21 @@ def _explanation(
             max_length or DEFAULT_MAX_LENGTH,
         )
     return Explanation(spec.model, spec.task, sides, tuple(notes))
+
+
+def _server_note(spec: ModelSpec) -> str:
+    where = f"the model is behind the server of {spec.server}"
+    if spec.query_adapter or spec.document_adapter:
+        return f"{where}, which puts its own prompts"
+    return f"{where}, which is told no task, and sent what is shown here"
+
+
+def _differs_by_task(spec: ModelSpec) -> bool:
+    """Whether something is put before texts, merged or told: for this task, or for another one."""
+    if spec.query_prompt or spec.document_prompt or spec.query_adapter or spec.document_adapter:
+        return True
+    family = find_family(spec.model)
+    return family is not None and any(any(astuple(one)) for one in family.tasks.values())
 
 
 def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown

@@ -293,6 +293,7 @@ def _family(raw: object, position: int) -> Family:
         "models": table["models"] and all(dim > 0 for dim in table["models"].values()),
         "tasks": table["tasks"],
         "aliases": set(aliases.values()) <= table["models"].keys(),
+        "hosted_parameter": not table.get("hosted_parameter") or table.get("server"),
     }.items():
         if not right:
             raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
@@ -306,14 +307,15 @@ def _family(raw: object, position: int) -> Family:
 
 
 def _task(raw: object, task: Task, family: _Table, where: str) -> TaskPrompts:
-    hosted = bool(family.get("server"))
+    told = bool(family.get("hosted_parameter"))
     keys = [
         key
         for key in _TASK_KEYS
-        if key.endswith("_value") == hosted
+        if key.endswith("_value") == told
+        and not (key.endswith("_adapter") and family.get("server"))
         and (key.startswith("both") or task not in SYMMETRIC_TASKS)
     ]
-    filled = {"query_prompt": "", "document_prompt": ""} if hosted else {}
+    filled = {"query_prompt": "", "document_prompt": ""} if told else {}
     for key, text in _checked(raw, where, optional=dict.fromkeys(keys, str)).items():
         is_instruction = key.endswith("_instruction")
         if is_instruction and "template" not in family:
@@ -324,7 +326,7 @@ def _task(raw: object, task: Task, family: _Table, where: str) -> TaskPrompts:
                 raise ValueError(f'{where}: "{key}" says again what {field_name} is')
             filled[field_name] = prompt
     for side in PromptType:
-        field_name = f"{side.value}_{'value' if hosted else 'prompt'}"
+        field_name = f"{side.value}_{'value' if told else 'prompt'}"
         if field_name not in filled:
             raise ValueError(f"{where}: no key says what {field_name} is")
     return TaskPrompts(**filled)

@@ -131,6 +131,36 @@ def test_explain_shows_adapters_and_what_a_server_is_told(run: Run) -> None:
     assert "every task gives the same numbers" not in done.out
 
 
+def test_explain_shows_what_is_put_before_the_texts_of_a_server_that_is_told_nothing(
+    run: Run,
+) -> None:
+    done = run("explain", "a fox", "--task", "code", "--model", "gemini-embedding-2")
+    assert done.code == 0, done.err
+    assert "  encoded: 'task: code retrieval | query: a fox'\n" in done.out
+    assert "  encoded: 'title: none | text: a fox'\n" in done.out
+    assert done.out.endswith(
+        "note: the model is behind the server of gemini, which is told no task, and sent what is "
+        "shown here\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "same"),
+    [
+        ("sentence-transformers/all-MiniLM-L6-v2", "similarity", True),
+        ("text-embedding-ada-002", "retrieval", True),
+        ("minilm", "similarity", False),
+        ("BAAI/bge-base-en-v1.5", "similarity", False),  # has a prompt for retrieval
+        ("voyage-4", "clustering", False),
+    ],
+)
+def test_explain_says_that_tasks_are_alike_only_where_all_are(
+    model: str, task: str, *, same: bool, run: Run
+) -> None:
+    done = run("explain", "--task", task, "--model", model)
+    assert ("every task gives the same numbers" in done.out) == same
+
+
 # taskembed cache
 
 

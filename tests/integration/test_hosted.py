@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -13,10 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -27,8 +28,10 @@ from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
 from taskembed.servers import SERVERS, Ask, portions
 from taskembed.space import PromptType, Task
+from taskembed.vectors import FloatRows
 from taskembed.wire import Wire
 from tests.conftest import Run
+from tests.known_models import KNOWN, Known
 
 pytest.importorskip("openai")
 
@@ -189,6 +192,48 @@ def test_every_vendor_is_told_the_task_and_the_side(
     assert value["space"]["weights_digest"].startswith("hosted:")
     again = run("index", corpus, *words)
     assert again.code == 0, again.err
+
+
+class Noted(Wire):
+    """A line whose other end answers with ones, and that notes the body of each request."""
+
+    bodies: ClassVar[list[Any]] = []
+
+    def answers(self, asks: Iterable[Ask]) -> Iterator[list[FloatRows]]:
+        for ask in asks:
+            self.bodies.append(self.server.body(ask))
+            yield [np.ones((len(ask.texts), ask.numbers or 1), np.float32)]
+
+
+@pytest.mark.parametrize(
+    "known", [family for family in KNOWN if family.facts["server"]], ids=lambda known: known.name
+)
+def test_every_hosted_model_is_sent_its_prompts_and_told_its_tasks(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.hosted.Wire", Noted)
+    settings = EngineSettings(api_base="http://127.0.0.1:1/v1")
+    for (model, dim), task in itertools.product(known.models.items(), known.tasks):
+        encoder = load_encoder(model, task.task, settings=settings)
+        for side, prompt, value in zip(
+            PromptType, (task.query, task.document), task.values, strict=True
+        ):
+            Noted.bodies.clear()
+            assert encoder.encode(["a fox"], side).vectors.shape == (1, dim)
+            (body,) = Noted.bodies
+            told = {known.facts["hosted_parameter"]: value} if value else {}
+            assert sent_and_told(body) == (prompt + "a fox", told)
+
+
+def sent_and_told(body: Any) -> tuple[str, dict[str, str]]:  # noqa: ANN401  # JSON
+    """Return the one text of a request, and the fields that are not the same in every one."""
+    if "requests" in body:  # Gemini
+        ((one),) = body["requests"]
+        told = {key: one[key] for key in one.keys() - {"model", "content"}}
+        return one["content"]["parts"][0]["text"], told
+    same = {"model", "input", "texts", "encoding_format", "embedding_types"}
+    (text,) = body.get("input") or body["texts"]
+    return text, {key: body[key] for key in body.keys() - same}
 
 
 def test_a_search_for_another_task_of_a_hosted_index_is_refused(

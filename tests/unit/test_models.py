@@ -533,6 +533,7 @@ models = { "a/f" = 8 }
 [family.tasks]
 retrieval = { query = "q: ", document = "" }
 """
+TOLD = 'server = "cohere"\nhosted_parameter = "input_type"'
 SECOND = GOOD.replace('"f"', '"g"').replace('"a/f"', '"a/g"')
 
 
@@ -641,12 +642,24 @@ def with_task(line: str, *keys: str) -> str:
             'family "f", task "similarity": unknown key "both_value"',
         ),
         (
-            with_task('similarity = { both = "x" }', 'server = "cohere"'),
+            with_task('similarity = { both = "x" }', TOLD),
             'family "f", task "similarity": unknown key "both"',
         ),
         (
-            with_task('code = { query_value = "x" }', 'server = "cohere"'),
+            with_task('code = { query_value = "x" }', TOLD),
             'family "f", task "code": no key says what document_value is',
+        ),
+        (
+            with_task('similarity = { both_value = "x" }', 'server = "openai"'),
+            'family "f", task "similarity": unknown key "both_value"',
+        ),
+        (
+            with_task('code = { both = "", both_adapter = "x" }', 'server = "openai"'),
+            'family "f", task "code": unknown key "both_adapter"',
+        ),
+        (
+            with_key('hosted_parameter = "input_type"'),
+            'family "f": "hosted_parameter" makes no sense: \'input_type\'',
         ),
         (GOOD + GOOD, 'models.toml: "f" is the name of a family twice'),
         (
