@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -199,7 +199,7 @@ class Noted(Wire):
 
     bodies: ClassVar[list[Any]] = []
 
-    def answers(self, asks: Iterable[Ask]) -> Iterator[list[FloatRows]]:
+    def answers(self, asks: Iterable[Ask]) -> Generator[list[FloatRows]]:
         for ask in asks:
             self.bodies.append(self.server.body(ask))
             yield [np.ones((len(ask.texts), ask.numbers or 1), np.float32)]
