@@ -150,10 +150,12 @@ def find_folder(
 
     Raises:
         ModelUnavailableError: there is no such model.
+        AccessDeniedError: its folder may not be read.
     """
     if name == BUNDLED:
         return _bundled_folder(), ""
     if Path(name).is_dir():
+        _require_readable(Path(name))
         return Path(name), ""
     if _is_hub_id(name):
         wanted = (*_WANTED, "*.py") if with_code else _WANTED
@@ -163,6 +165,14 @@ def find_folder(
         f"there is no model {name!r}: it is no folder, and no Hugging Face id",
         hint="`taskembed models` lists the known ones",
     )
+
+
+def _require_readable(folder: Path) -> None:
+    """Refuse a folder that may not be read: every file would seem to be missing."""
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise from_os_error(error, str(folder)) from error
 
 
 def saved_prompts(folder: Path) -> Mapping[str, str]:

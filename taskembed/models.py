@@ -393,5 +393,5 @@ def _models_that_do(task: Task) -> str:
     models = sorted((model for family in usable for model in family.models), key=str.casefold)
     shown, more = ", ".join(models[:MODELS_IN_HINT]), len(models) - MODELS_IN_HINT
     return f"models that do: {shown}" + (
-        f", and {more} more: see `taskembed models`" if more > 0 else ""
+        f", and {more} more: see `taskembed models --task {task.value}`" if more > 0 else ""
     )

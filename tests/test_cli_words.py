@@ -200,6 +200,13 @@ def test_a_query_that_the_shell_took_apart_is_recognised(
 # explain
 
 
+def test_a_query_is_read_before_a_model_is_loaded_for_it(run: Run, indexed: Path) -> None:
+    words = ("search", "--query-file", indexed / "none", "--index", indexed)
+    done = run(*words, "--rerank", "no-such-reranker")
+    assert (done.code, done.out) == (66, "")
+    assert done.err.startswith(f"taskembed: error: {indexed / 'none'}: No such file or directory\n")
+
+
 def test_explain_refuses_what_the_index_is_not_for(run: Run, indexed: Path) -> None:
     done = run("explain", "--index", indexed, "--task", "code", "x")
     assert (done.code, done.out) == (78, "")

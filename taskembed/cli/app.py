@@ -58,7 +58,9 @@ def options(
     context: typer.Context,
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """Batch indexing and search with task-aware embeddings.
@@ -79,11 +81,13 @@ def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
     """Run a command and return its exit code. No exception passes: this is the boundary.
 
     Args:
-        arguments: of the command.
+        arguments: of the command; `help COMMAND` is `COMMAND --help`.
         interrupt: what Ctrl-C does, when the process is the command's own.
     """
     said = Said()
     interrupt = interrupt or Interrupt()
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     try:
         interrupt.raise_from_now()
         for stream in (sys.stdout, sys.stderr):

@@ -229,6 +229,7 @@ def search(
         raise UsageError("--header goes with --format tsv")
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, queries, query_file])
+    text = None if many else _one_query(query, query_file)  # before a model is loaded for it
     from taskembed.index import Index
 
     shown = Shown(format_, _names(fields), not no_text, tag, header=header)
@@ -251,8 +252,8 @@ def search(
             write(shown.first_line(many=many, reranked=reranker is not None), stream)
             if queries is not None:
                 _search_many(how, queries, shown, stream)
-            else:
-                _search_one(how, _one_query(query, query_file), shown, stream)
+            elif text is not None:
+                _search_one(how, text, shown, stream)
     if not quiet:
         _say_after(shown, counting)
     return ExitCode.OK

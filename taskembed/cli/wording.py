@@ -31,7 +31,8 @@ def usage_error(error: TyperException, arguments: Sequence[str]) -> UsageError:
         hint = f"a query that begins with a dash goes after --: taskembed search -- {dashed}"
     if isinstance(error, typer.BadParameter) and error.message and error.param:
         return UsageError(f"{_named(error)}: {_reason(error)}", hint=hint)
-    return UsageError(error.format_message(), hint=hint)
+    said = error.format_message()
+    return UsageError(said[:1].lower() + said[1:].rstrip("."), hint=hint)
 
 
 def _named(error: typer.BadParameter) -> str:

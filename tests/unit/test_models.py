@@ -468,7 +468,7 @@ def all_that_do(task: Task) -> list[str]:
 def hint_of(task: Task) -> str:
     models = all_that_do(task)
     first, more = ", ".join(models[:6]), len(models) - 6
-    return f"models that do: {first}, and {more} more: see `taskembed models`"
+    return f"models that do: {first}, and {more} more: see `taskembed models --task {task.value}`"
 
 
 def test_a_task_that_the_model_does_not_know_is_refused_with_the_models_that_do() -> None:
