@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from taskembed.prefixes import SHORTEST_CHARS, LongTextTokenizer
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -60,6 +62,7 @@ class PromptTokenizer:
         cut_left: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
+        self._long = LongTextTokenizer(tokenizer)
         self._prompt = prompt
         self._begin, specials = _special_tokens(tokenizer) if special_tokens else ([], [])
         self._end = [*self._ids([suffix])[0], *specials] if suffix else specials
@@ -78,7 +81,7 @@ class PromptTokenizer:
                 self._prompt_length,
                 len(ids) > self._room,
             )
-            for ids in self._ids([self._prompt + text for text in texts])
+            for ids in self._long.encode([self._prompt + text for text in texts], self._room)
         ]
 
     def pieces(self, text: str) -> list[str]:
@@ -102,13 +105,22 @@ class PairTokenizer:
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
+        self._max_length = max_length
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(max_length, strategy="longest_first")
 
     def tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
         """Return the tokens of the query with each text."""
+        if any(len(text) > SHORTEST_CHARS for text in texts):
+            texts = self._shortened(query, texts)
         encodings = self._tokenizer.encode_batch([(query, text) for text in texts])
         return [Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings]
+
+    def _shortened(self, query: str, texts: Sequence[str]) -> list[str]:
+        """Return of each text no less than is read; which of query and text is longer stays so."""
+        whole = load_tokenizer(self._tokenizer.to_str())
+        query_length = len(whole.encode(query, add_special_tokens=False).ids)
+        return LongTextTokenizer(whole).shortened(texts, max(self._max_length, query_length))
 
 
 def load_tokenizer(json_text: str) -> Tokenizer:
