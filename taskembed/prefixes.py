@@ -32,7 +32,8 @@ _LETTERS = (
 )
 _MARKS = r"!-/:-@\[-`{-~\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
 _IDEOGRAPH = "[\u4e00-\u9fff]"
-_WHITESPACE, _STOPS = " \n", "\uff0c\u3002,."  # between words; the latter in Chinese and Japanese
+_WHITESPACE, _GAP = " \n\t\r", "[ \t\n\r]*"
+_STOPS = '\uff0c\u3002,.+/:;="<(['  # where there are no spaces: Chinese, Japanese, base64, JSON
 _BLANK = "\u2581"  # what stands for a space in a vocabulary of sentencepiece
 
 # Whatever of these matches a text ends before a space that follows anything, and before a line feed
@@ -164,12 +165,19 @@ class _Seams:
         tokenizer: whose seams they are.
         pattern: None when no place is known.
         from_end: whether the beginning of a text may be cut off as well.
+        apart: whether Chinese characters are words of their own: they get spaces around them.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, pattern: re.Pattern[str] | None, *, from_end: bool = False
+        self,
+        tokenizer: Tokenizer,
+        pattern: re.Pattern[str] | None,
+        *,
+        from_end: bool = False,
+        apart: bool = False,
     ) -> None:
         self._normalizer = tokenizer.normalizer
+        self._apart = apart
         self.pattern = pattern
         self.from_end = from_end
 
@@ -189,6 +197,8 @@ class _Seams:
 
     def _stands(self, character: str) -> bool:
         """Tell whether a character is one after it was normalised too, and no space."""
+        if self._apart and re.match(_IDEOGRAPH, character):
+            return True
         normalizer = self._normalizer
         after = normalizer.normalize_str(character) if normalizer else character
         return bool(after.strip()) and after[-1] not in {" ", _BLANK}
@@ -205,17 +215,23 @@ def _find_seams(tokenizer: Tokenizer) -> _Seams:
     for separator in _WHITESPACE + _STOPS:
         seam = _seam_at(separator, tokenizer, pre_tokenizers)
         if seam and not _any_across(added, {separator, seam.normalized}):
-            patterns.append(f"[{seam.before}]{re.escape(separator)}[{_LETTERS}]")
+            patterns.append(f"[{seam.before}]{re.escape(separator)}{_after(separator, seam)}")
             exact = exact and seam.is_split
-    if _isolates_ideographs(normalizers, pre_tokenizers) and not any(
-        re.search(_IDEOGRAPH, content) for content in added
-    ):
+    apart = _isolates_ideographs(normalizers, pre_tokenizers)
+    if apart and not any(re.search(_IDEOGRAPH, content) for content in added):
         patterns.append(f"{_IDEOGRAPH}(?={_IDEOGRAPH})")
     pattern = re.compile("|".join(patterns)) if patterns else None
     # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one, the
     # sums differ in their last bits when the beginning is cut off, and with them what is chosen.
     is_unigram = type(tokenizer.model).__name__ == "Unigram"
-    return _Seams(tokenizer, pattern, from_end=exact or not is_unigram)
+    return _Seams(tokenizer, pattern, from_end=exact or not is_unigram, apart=apart)
+
+
+def _after(separator: str, seam: _Seam) -> str:
+    """Return what must stand after a separator: nothing that a normaliser would join with it."""
+    if not seam.is_split:
+        return f"[{_LETTERS}]"
+    return f"{_GAP}[{_LETTERS}]" if separator in _WHITESPACE else f"[{_LETTERS}{_MARKS}]"
 
 
 def _parts_of(component: Any, key: str) -> list[dict[str, Any]]:  # noqa: ANN401  # of tokenizers
@@ -243,7 +259,8 @@ def _is_local(part: dict[str, Any]) -> bool:
         return pattern in _RUNS and content in {" ", _BLANK}
     if pattern == " ":
         return bool(content == _BLANK)
-    return bool(content) and not re.search(rf"[\s{_BLANK}]", pattern + content)
+    is_across = len(pattern) > 1 and set(pattern) & set(_STOPS)
+    return bool(content) and not is_across and not re.search(rf"[\s{_BLANK}]", pattern + content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +360,7 @@ def _alternatives(pattern: str) -> Iterator[str]:
 
 
 def _never_crosses(tokenizer: Tokenizer, separator: str) -> bool:
-    """Tell whether no token of the vocabulary goes on over a separator before a letter.
+    """Tell whether no token of the vocabulary goes on over a separator.
 
     Then what becomes of either side does not depend on the other, even where the model reads the
     whole text as one word: no merge and no piece joins the two.
@@ -361,9 +378,9 @@ def _never_crosses(tokenizer: Tokenizer, separator: str) -> bool:
 
 
 def _any_across(tokens: Iterable[str], separators: set[str]) -> bool:
-    """Tell whether a token goes on over a separator before a letter, or ends with it."""
+    """Tell whether a token has a separator after anything but a space."""
     between = "|".join(re.escape(separator) for separator in sorted(separators))
-    across = re.compile(rf"[^\s{_BLANK}](?:{between})(\w|$)")
+    across = re.compile(rf"[^\s{_BLANK}](?:{between})")
     return any(across.search(token) for token in tokens)
 
 

@@ -81,7 +81,9 @@ class PromptTokenizer:
                 self._prompt_length,
                 len(ids) > self._room,
             )
-            for ids in self._long.encode([self._prompt + text for text in texts], self._room)
+            for ids in self._long.encode(
+                [self._prompt + text for text in texts], self._room, from_end=self._cut_left
+            )
         ]
 
     def pieces(self, text: str) -> list[str]:

@@ -26,11 +26,12 @@ WORDS = (
     *("aabbab" * 7, "\u4e2d\u6587", "\u4ec0\u4e48\uff0c\u662f", "\u65e5\u672c\u8a9e\u3002"),
     *("\ufb01ne", "e\u0301", "\u00e9", "\u0301", "\u3300", "\ufdfa", "\U0001f642", "\u200d"),
     *("na\u00efve", "Stra\u00dfe", "\u0130", "\u0441\u043b\u043e\u0432\u043e", "test's", "<m>"),
+    *('{"k":1,"b":[', "a<b>c</b>", "x=y;z", "Ab+9/c", "\u5f57\u661f\u3068\u306f"),
     *("(x)", "--", "...", "!", "\u05e9\u05dc\u05d5\u05dd", SPACE, f"a{SPACE}b", "\xa0", "\ufeff"),
 )
 GAPS = (
     *(" ", " ", " ", " ", "  ", "   ", "\n", "\n\n", "\t", "\r\n", "", "\uff0c", "\u3002", ", "),
-    *(". ", "\u3000", "\u2003", "\x00", "\x0b", "\u0085"),
+    *("\n\t", " \t ", "\r", ". ", "\u3000", "\u2003", "\x00", "\x0b", "\u0085"),
 )
 
 
@@ -169,6 +170,23 @@ def test_what_is_kept_of_a_long_text_is_what_the_whole_begins_or_ends_with(
             assert (len(ids) > room) == (len(all_ids) > room)
 
 
+@pytest.mark.parametrize("name", ["WordPiece", "bytes, GPT-2", "bytes, Qwen"])
+@pytest.mark.parametrize(
+    "one",
+    [
+        "\u5f57\u661f\u3068\u306f\u4f55\u3067\u3059\u304b\u3002\u4ec0\u4e48\u662f\u5f57\u661f\uff0c",
+        '{"fox":[1,"dog"],"k":2}',
+        "aGVsbG8+d29ybGQ/Zm9v",
+        "fox(dog)\r\n\tfox = dog\n",
+    ],
+)
+def test_of_text_without_spaces_between_words_no_more_is_read_than_is_needed(
+    name: str, one: str
+) -> None:
+    ids = LongTextTokenizer(tokenizers()[name]).encode([one * 6_000], 100)[0]
+    assert 100 < len(ids) < 30_000
+
+
 @pytest.mark.parametrize("name", sorted(set(tokenizers()) - READ_WHOLE))
 def test_of_prose_no_more_is_read_than_is_needed(name: str) -> None:
     prose = "the quick fox jumps over a dog and another one, then it sleeps. " * 2_000
@@ -191,7 +209,14 @@ def test_a_text_that_is_cut_says_so_and_one_that_shrinks_does_not() -> None:
     assert (len(fits.ids), fits.truncated) == (6, False)
 
 
-@pytest.mark.parametrize("limit", [9, 64])
+def test_a_text_that_loses_its_beginning_is_read_from_its_end() -> None:
+    reader = PromptTokenizer(wordpiece(), prompt="query: ", max_length=8, cut_left=True)
+    [tokens] = reader.tokenize(["the quick fox. " * 10_000 + "a dog jumps over a fox"])
+    assert wordpiece().decode(tokens.ids) == "a dog jumps over a fox"
+    assert tokens.truncated
+
+
+@pytest.mark.parametrize("limit", [30, 64])
 @pytest.mark.parametrize("query", ["a fox", "fox dog " * 20])
 def test_a_pair_is_that_of_the_whole_texts(query: str, limit: int) -> None:
     tokenizer = wordpiece()
