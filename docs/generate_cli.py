@@ -29,7 +29,9 @@ def reference() -> str:
     """Return the text of the page."""
     parts = [
         "# Commands\n\nMade from `--help` by docs/generate_cli.py. Flags win over environment "
-        "variables, which win over\ndefaults.\n"
+        "variables, which win over\ndefaults. A variable that contradicts a flag is left out; one "
+        "that says what a space is\n(`TASKEMBED_TASK`, `TASKEMBED_MODEL`, ...) is for new indexes, "
+        "since an index has its own.\n"
     ]
     for command in COMMANDS:
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")

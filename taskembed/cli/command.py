@@ -9,6 +9,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from taskembed.cli.environment import leave_out_what_does_not_fit, with_variables
+from taskembed.cli.output import message
 from taskembed.cli.wording import quoted
 from taskembed.errors import UsageError
 
@@ -71,7 +73,15 @@ class Command(TyperCommand):
                 hint=f"put the {self.params[0].name} in quotes: "
                 f"taskembed {self.name} {quoted(text)}",
             )
-        return super().invoke(ctx)
+        notes = leave_out_what_does_not_fit(ctx)
+        if self.name == "index" and not ctx.params["quiet"]:
+            for note in notes:
+                message(f"note: {note}")
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            error.message = with_variables(error.message, ctx)
+            raise
 
 
 def _is_text(value: str) -> bool:

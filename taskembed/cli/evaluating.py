@@ -140,9 +140,7 @@ def evaluate(
     hits: Run | None
     if index_folder is not None:
         if revision is not None:
-            raise UsageError(
-                "an index has its own --revision", hint="leave it out, or unset TASKEMBED_REVISION"
-            )
+            raise UsageError("an index has its own --revision", hint="leave it out")
         measured, hits = _of_index(index_folder, files, task, model, stated, settings)
     else:
         task = opt.required_task(task)
