@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
+import stat
 import struct
+import time
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from taskembed.cachefiles import write_atomically
+from taskembed.cachefiles import read_trusted, write_atomically
 from taskembed.space import PromptType
 
-LAYOUT = 3  # of an entry; also counts what the conversion does: raise it when that changes
+LAYOUT = 4  # of an entry; also counts what the conversion does: raise it when that changes
+
+MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,39 +125,68 @@ class CacheEntry:
     Attributes:
         path: its file.
         size: bytes.
-        modified: seconds since 1970, when it was compiled.
+        compiled: seconds since 1970, when it was made.
+        used: seconds since 1970, when its owner last used it, within an hour.
         made_from: None when it cannot be read; it will be made again.
     """
 
     path: Path
     size: int
-    modified: float
+    compiled: float
+    used: float
     made_from: MadeFrom | None
 
 
-def read_entry(path: Path, digest: str) -> CompiledModel | None:
+def read_entry(path: Path, digest: str, engine: str) -> CompiledModel | None:
     """Return an entry of the cache; None when there is none, or it is not what was written.
 
     Args:
         path: where it is.
         digest: of what it must have been made from.
+        engine: what it must have been made for.
+
+    Raises:
+        StorageError: no more files can be opened.
     """
+    data = read_trusted(path)
     try:
-        with path.open("rb") as stream:
-            data = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-        if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+        if data is None or zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
             return None
-        header_size = struct.unpack("<I", data[:4])[0]
-        header = json.loads(bytes(data[4 : 4 + header_size]))
-        if MadeFrom(**header["made_from"]).digest != digest:
+        header_end = 4 + struct.unpack("<I", data[:4])[0]
+        header = json.loads(bytes(data[4:header_end]))
+        made_from = MadeFrom(**header["made_from"])
+        if (made_from.digest, made_from.engine) != (digest, engine):
             return None
-        pair = tuple(header["facts"].pop("pair"))
-        facts = Facts(**header["facts"], pair=pair)
-        tokenizer_end = 4 + header_size + header["tokenizer_bytes"]
-        tokenizer_json = bytes(data[4 + header_size : tokenizer_end]).decode()
-    except (OSError, ValueError, TypeError, KeyError, struct.error):
+        facts = _facts(header["facts"])
+        tokenizer_end = header_end + int(header["tokenizer_bytes"])
+        blob = data[tokenizer_end:-4]
+        if not header_end <= tokenizer_end <= len(data) - 4 or (blob and facts.fallback):
+            return None
+        tokenizer_json = bytes(data[header_end:tokenizer_end]).decode()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, struct.error):
         return None
-    return CompiledModel(facts, tokenizer_json, data[tokenizer_end:-4])
+    return CompiledModel(facts, tokenizer_json, blob)
+
+
+_KINDS = {"int": int, "str": str, "bool": bool, "tuple[str, ...]": tuple}
+
+
+def _facts(saved: dict[str, Any]) -> Facts:
+    """Return the facts of an entry.
+
+    Raises:
+        ValueError: one of them cannot be one.
+    """
+    facts = Facts(**{**saved, "pair": tuple(saved["pair"])})
+    for field in fields(Facts):
+        value = getattr(facts, field.name)
+        if type(value) is not _KINDS[str(field.type)]:
+            raise ValueError(f"{field.name} is {value!r}")
+    if min(facts.dim, facts.max_length, facts.query_length + 1, facts.document_length + 1) < 1:
+        raise ValueError("a number is out of range")
+    if not all(isinstance(text, str) for text in facts.pair):
+        raise ValueError(f"pair is {facts.pair!r}")
+    return facts
 
 
 def write_entry(path: Path, model: CompiledModel, made_from: MadeFrom) -> bool:
@@ -161,6 +195,7 @@ def write_entry(path: Path, model: CompiledModel, made_from: MadeFrom) -> bool:
     header = json.dumps(
         {
             "made_from": asdict(made_from),
+            "compiled_at": time.time(),
             "facts": asdict(model.facts),
             "tokenizer_bytes": len(tokenizer),
         }
@@ -185,15 +220,29 @@ def list_entries(cache: Path) -> list[CacheEntry]:
             status = path.stat()
         except OSError:  # another process cleared it
             continue
-        entries.append(CacheEntry(path, status.st_size, status.st_mtime, _made_from(path)))
-    return sorted(entries, key=lambda entry: entry.modified, reverse=True)
+        if stat.S_ISREG(status.st_mode):
+            compiled, made_from = _said(path) or (status.st_mtime, None)
+            entries.append(CacheEntry(path, status.st_size, compiled, status.st_mtime, made_from))
+    return sorted(entries, key=lambda entry: entry.compiled, reverse=True)
 
 
-def _made_from(path: Path) -> MadeFrom | None:
-    """Return what an entry says of itself, reading its first line only."""
+def size_of(cache: Path) -> int:
+    """Return the bytes that the compiled models of a cache folder take."""
+    return sum(entry.size for entry in list_entries(cache))
+
+
+def _said(path: Path) -> tuple[float, MadeFrom] | None:
+    """Return when an entry was made, and from what, as it says itself; only its beginning is read.
+
+    None when it says nothing that can be read.
+    """
     try:
         with path.open("rb") as stream:
-            header = json.loads(stream.read(struct.unpack("<I", stream.read(4))[0]))
-        return MadeFrom(**header["made_from"])
-    except (OSError, ValueError, TypeError, KeyError, struct.error):
+            size = struct.unpack("<I", stream.read(4))[0]
+            header = json.loads(stream.read(min(size, MOST_HEADER_BYTES)))
+        compiled, made_from = float(header["compiled_at"]), MadeFrom(**header["made_from"])
+        datetime.fromtimestamp(compiled, UTC)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError, struct.error):
         return None
+    texts = (getattr(made_from, field.name) for field in fields(MadeFrom))
+    return (compiled, made_from) if all(isinstance(text, str) for text in texts) else None

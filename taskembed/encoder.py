@@ -41,7 +41,7 @@ from taskembed.runtime import Engine, EngineSettings, ModelSource, Runtime
 from taskembed.shortening import choose_truncation, shorten
 from taskembed.space import COSINE, EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE, Template
-from taskembed.tokens import PromptTokenizer, Tokens, batches, load_tokenizer
+from taskembed.tokens import PromptTokenizer, Tokens, batches
 from taskembed.vectors import Encoded, Flags, FloatRows, Rows, gathered
 
 if TYPE_CHECKING:
@@ -128,16 +128,17 @@ class TextEncoder:
         """Return the tokenizer of a side, with its prompt."""
         prompt_type = PromptType(prompt_type)
         if prompt_type not in self._tokenizers:
-            compiled = self._parts.runtime(prompt_type).compiled
-            self._tokenizers[prompt_type] = PromptTokenizer(
-                load_tokenizer(compiled.tokenizer_json),
-                prompt=self._space.prompt(prompt_type),
-                suffix=self._space.suffix,
-                max_length=compiled.facts.length(prompt_type),
-                prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
-                special_tokens=compiled.facts.special_tokens,
-                cut_left=compiled.facts.cut_left,
-            )
+            runtime = self._parts.runtime(prompt_type)
+            with runtime.failing():
+                self._tokenizers[prompt_type] = PromptTokenizer(
+                    runtime.tokenizer,
+                    prompt=self._space.prompt(prompt_type),
+                    suffix=self._space.suffix,
+                    max_length=runtime.compiled.facts.length(prompt_type),
+                    prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
+                    special_tokens=runtime.compiled.facts.special_tokens,
+                    cut_left=runtime.compiled.facts.cut_left,
+                )
         return self._tokenizers[prompt_type]
 
     def check(self, prompt_type: PromptType) -> None:
@@ -484,7 +485,7 @@ def _require_end_token(spec: ModelSpec, parts: _Parts) -> None:
     """Refuse a tokenizer without the end token whose vector the model's is."""
     if not spec.end_token:
         return
-    tokenizer = load_tokenizer(parts.runtime(PromptType.DOCUMENT).compiled.tokenizer_json)
+    tokenizer = parts.runtime(PromptType.DOCUMENT).tokenizer
     last = tokenizer.id_to_token(tokenizer.encode("a").ids[-1])
     if last != spec.end_token:
         raise ModelUnavailableError(

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from taskembed.cachefiles import read_json
 from taskembed.errors import ModelUnavailableError
 from taskembed.modelfiles import module_folders, saved_modules
+from taskembed.savedjson import read_saved
 
 _HERE = "sentence_transformers.models"
 _TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer"}
@@ -31,7 +31,7 @@ def brings_own_model(folder: Path) -> bool:
     Where its architecture has the name of a stock one, the stock class loads in silence, and may
     compute something else: gte-Qwen2 looks in both directions, transformers' Qwen2 only back.
     """
-    config = read_json(folder / "config.json") or {}
+    config = read_saved(folder / "config.json") or {}
     mapped = config.get("auto_map")
     return isinstance(mapped, dict) and any(name.startswith("AutoModel") for name in mapped)
 
@@ -53,8 +53,8 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
         ModelUnavailableError: it is a reranker, a sparse or a late-interaction model, a language
             model, or its weights are quantised.
     """
-    config = read_json(folder / "config.json") or {}
-    saved = read_json(folder / "config_sentence_transformers.json") or {}
+    config = read_saved(folder / "config.json") or {}
+    saved = read_saved(folder / "config_sentence_transformers.json") or {}
     classes = [str(module.get("type", "")) for module in saved_modules(folder)]
     listed = config.get("architectures")
     architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
@@ -94,7 +94,7 @@ _LATE = {"ColBERT", "MultiVectorEncoder", "MultiVectorMask", "TokenPooling"}
 def _quantised(folder: Path) -> str:
     """Return the configuration that says so, of the model or of a module of it; "" for none."""
     for place in (folder, *module_folders(folder)):
-        if (read_json(place / "config.json") or {}).get("quantization_config"):
+        if (read_saved(place / "config.json") or {}).get("quantization_config"):
             return str((place / "config.json").relative_to(folder))
     return ""
 
@@ -136,7 +136,7 @@ def stock_view(folder: Path) -> Iterator[Path]:
 
 def _changed_files(folder: Path) -> dict[str, str]:
     """Return the files that a view has otherwise: none for a stock layout."""
-    config = read_json(folder / "config.json") or {}
+    config = read_saved(folder / "config.json") or {}
     if config.get("model_type") == _JINA_V5:
         return _jina_v5(config, folder)
     modules = saved_modules(folder)

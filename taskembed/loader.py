@@ -32,13 +32,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from taskembed.adapters import AdapterFiles
-from taskembed.cachefiles import read_json
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError
 from taskembed.layout import refuse_other_kinds, stock_view
 from taskembed.lora import merge_adapter
 from taskembed.modelfiles import ModelFiles
 from taskembed.pooled import PooledModel, pooling_modes, side_modules
+from taskembed.savedjson import read_saved
 from taskembed.space import PromptType
 from taskembed.tokens import Batch
 
@@ -240,7 +240,7 @@ def _keep_end_token(tokenizer: Any, folder: Path) -> None:  # noqa: ANN401  # tr
     pooled on that token would silently be pooled on the text's last one.
     """
     backend = tokenizer.backend_tokenizer
-    config = read_json(folder / "tokenizer_config.json") or {}
+    config = read_saved(folder / "tokenizer_config.json") or {}
     end = tokenizer.eos_token_id
     if config.get("add_eos_token") is not True or end is None:
         return

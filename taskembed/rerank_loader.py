@@ -17,11 +17,11 @@ from transformers import (
     AutoTokenizer,
 )
 
-from taskembed.cachefiles import read_json
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError
 from taskembed.loader import FP16_OVERFLOWS, Loaded, loading, max_length
 from taskembed.modelfiles import ModelFiles
+from taskembed.savedjson import read_saved
 
 _QUERY, _DOCUMENT = "Qa7Qx", "Dz4Dy"  # stand in a chat template where the texts will
 
@@ -75,7 +75,7 @@ def load_reranker_model(
     Raises:
         ModelUnavailableError: it cannot be loaded, or is no reranker.
     """
-    config = read_json(files.folder / "config.json") or {}
+    config = read_saved(files.folder / "config.json") or {}
     architectures = config.get("architectures") or [""]
     is_pair = str(cast("list[object]", architectures)[0]).endswith("ForSequenceClassification")
     auto = AutoModelForSequenceClassification if is_pair else AutoModelForCausalLM
@@ -120,7 +120,7 @@ def _answer_ids(files: ModelFiles, answers: tuple[str, ...]) -> tuple[int | str,
     if answers:
         return answers
     for path in sorted(files.folder.glob("*_LogitScore/config.json")):
-        config = read_json(path) or {}
+        config = read_saved(path) or {}
         yes, no = config.get("true_token_id"), config.get("false_token_id")
         if isinstance(yes, int):
             return (yes, no) if isinstance(no, int) else (yes,)
@@ -150,6 +150,6 @@ def _rendered(tokenizer: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401  # 
 
 
 def _limit(folder: Path, tokenizer: Any, config: Any) -> int:  # noqa: ANN401  # transformers' own
-    saved = (read_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
+    saved = (read_saved(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
     limits = [tokenizer.model_max_length, saved, max_length(None, config)]
     return min(int(limit) for limit in limits if isinstance(limit, int) and limit > 0)

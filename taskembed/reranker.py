@@ -18,7 +18,7 @@ from taskembed.families import INSTRUCTION, RerankerFamily
 from taskembed.modelfiles import find_model
 from taskembed.models import find_reranker
 from taskembed.runtime import EngineSettings, Kind, ModelSource, Runtime
-from taskembed.tokens import PairTokenizer, PromptTokenizer, Tokens, batches, load_tokenizer
+from taskembed.tokens import PairTokenizer, PromptTokenizer, Tokens, batches
 from taskembed.vectors import Floats
 
 
@@ -50,18 +50,19 @@ class Reranker:
         return (0.5 * (scaled + 1)).astype(np.float32)
 
     def _tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
-        tokenizer = load_tokenizer(self._runtime.compiled.tokenizer_json)
-        if not self._pair:
-            return PairTokenizer(tokenizer, max_length=self._limit).tokenize(query, texts)
-        before, between, after = self._pair
-        prompted = PromptTokenizer(
-            tokenizer,
-            prompt=f"{before}{query}{between}",
-            suffix=after,
-            max_length=self._limit,
-            special_tokens=False,
-        )
-        return prompted.tokenize(texts)
+        with self._runtime.failing():
+            tokenizer = self._runtime.tokenizer
+            if not self._pair:
+                return PairTokenizer(tokenizer, max_length=self._limit).tokenize(query, texts)
+            before, between, after = self._pair
+            prompted = PromptTokenizer(
+                tokenizer,
+                prompt=f"{before}{query}{between}",
+                suffix=after,
+                max_length=self._limit,
+                special_tokens=False,
+            )
+            return prompted.tokenize(texts)
 
 
 def load_reranker(

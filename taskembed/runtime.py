@@ -6,32 +6,35 @@ they are the same.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from platformdirs import user_cache_path
+from tokenizers import Tokenizer
 
 from taskembed.adapters import AdapterFiles
 from taskembed.arguments import require_positive
-from taskembed.cachefiles import write_atomically
+from taskembed.cachefiles import distrusted, own_folder, remember, remembered
 from taskembed.compiled import (
     CompiledModel,
     MadeFrom,
     checked_path,
     entry_path,
     read_entry,
+    size_of,
     write_entry,
 )
-from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.errors import ModelUnavailableError, TaskembedError, UsageError
 from taskembed.modelfiles import ModelFiles
 from taskembed.space import PromptType
-from taskembed.tokens import Batch
+from taskembed.tokens import Batch, load_tokenizer
 from taskembed.vectors import FloatRows
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+LARGE_BYTES = 2 * 2**30  # of compiled models; from there on, a person is told
+Made = TypeVar("Made")
+_NOT_THE_MODELS = (TaskembedError, OSError, MemoryError)  # fault
 
 
 class Engine(Protocol):
@@ -97,7 +103,7 @@ class EngineSettings:
     @property
     def cache_folder(self) -> Path:
         """The folder for compiled models."""
-        return Path(self.cache) if self.cache else user_cache_path("taskembed")
+        return Path(self.cache) if self.cache else own_folder()
 
 
 class Kind(Enum):
@@ -143,6 +149,32 @@ class ModelSource:
         return f"{name} for a {self.side.value}" if self.side else name
 
 
+class _Watched:
+    """An engine of which a failure is said to be the model's, and a vector's size is checked."""
+
+    def __init__(
+        self, engine: Engine, dim: int, failing: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._engine = engine
+        self._dim = dim
+        self._failing = failing
+        self.name = engine.name
+        self.precision = engine.precision
+        self.token_budget = engine.token_budget
+
+    def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, FloatRows]]:
+        """Yield each batch with float32[n, dim], in any order.
+
+        Raises:
+            ModelUnavailableError: the model cannot be run.
+        """
+        with self._failing():
+            for batch, vectors in self._engine.run(batches):
+                if vectors.shape != (len(batch.rows), self._dim):
+                    raise ValueError(f"it gives {vectors.shape[1:]} numbers, not {self._dim}")
+                yield batch, vectors
+
+
 class Runtime:
     """A model ready to run: compiled at the first use ever, its engine started at the first batch.
 
@@ -158,14 +190,30 @@ class Runtime:
         self._engine: Engine | None = None
         self._loaded: Loaded | None = None
         self._checked: set[Path] = set()
+        self._tokenizer: Tokenizer | None = None
         self._version = _engine_version(self._device)
-        self.compiled = self._from_cache() or self._compile()
+        self._path = entry_path(settings.cache_folder, source.digest, self._version)
+        found = read_entry(self._path, source.digest, self._version)
+        self._is_from_cache = found is not None
+        self.compiled = found or self._compile()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, with neither truncation nor padding of its own."""
+        if self._tokenizer is None:
+            self._tokenizer = self._of_compiled(
+                lambda: load_tokenizer(self.compiled.tokenizer_json)
+            )
+        return self._tokenizer
 
     @property
     def engine(self) -> Engine:
         """The engine, started at the first use."""
         if self._engine is None:
-            self._engine = _start(self._source, self.compiled, self._device, self._settings)
+            engine = self._of_compiled(
+                lambda: _start(self._source, self.compiled, self._device, self._settings)
+            )
+            self._engine = _Watched(engine, self.compiled.facts.dim, self.failing)
         return self._engine
 
     @property
@@ -182,14 +230,16 @@ class Runtime:
         """
         source, folder = self._source, self._settings.cache_folder
         done = checked_path(folder, source.digest, self._version, path_of_texts)
-        if done in self._checked or (self._loaded is None and done.is_file()):
+        if done in self._checked or (self._loaded is None and remembered(done) is not None):
             return
         if self._loaded is None:
             self._settings.notify(f"comparing {source.name} with sentence-transformers, once")
             self._loaded = _load(source, self._settings)
-        compare(self._loaded, self._exact(self._loaded))
+        loaded = self._loaded
+        engine = self._of_compiled(lambda: self._exact(loaded))
+        compare(loaded, _Watched(engine, self.compiled.facts.dim, self.failing))
         self._checked.add(done)
-        write_atomically(done, [])
+        remember(done, "compared")
 
     def forget(self) -> None:
         """Free what was loaded to compile or to compare."""
@@ -207,10 +257,64 @@ class Runtime:
 
         return TorchEngine(loaded.model, device="cpu", precision="fp32", threads=None)
 
-    def _from_cache(self) -> CompiledModel | None:
-        digest = self._source.digest
-        path = entry_path(self._settings.cache_folder, digest, self._version)
-        return read_entry(path, digest)
+    def _of_compiled(self, make: Callable[[], Made]) -> Made:
+        """Return what is made of the compiled model, compiling again what came from the cache.
+
+        Raises:
+            ModelUnavailableError: it cannot be made of a model that was just compiled either.
+        """
+        if self._is_from_cache:
+            try:
+                return make()
+            except _NOT_THE_MODELS:
+                raise
+            except Exception:  # noqa: BLE001  # whatever a library says of bytes that it cannot use
+                self._compile_again()
+        with self.failing():
+            return make()
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """Say of what fails within it that the model cannot be run; its entry is deleted.
+
+        Raises:
+            ModelUnavailableError: something failed.
+        """
+        try:
+            yield
+        except _NOT_THE_MODELS:
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _compile_again(self) -> None:
+        """Compile a model whose entry in the cache is not what it should be.
+
+        Raises:
+            ModelUnavailableError: the entry said something wrong of the model, which was used.
+        """
+        before = self.compiled.facts
+        self._settings.notify(f"{self._path} cannot be used")
+        self.compiled, self._is_from_cache = self._compile(), False
+        if self.compiled.facts != before:
+            raise ModelUnavailableError(
+                f"the compiled form of {self._source.name} in the cache was damaged; it has been "
+                "made again",
+                hint="run the same command again",
+            )
+
+    def _failed(self, error: Exception) -> TaskembedError:
+        """Return what is said when the compiled model fails; what is in the cache is deleted."""
+        if self._is_from_cache:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return ModelUnavailableError(
+            f"the model {self._source.name} cannot be run: {reason}",
+            hint="run the same command again: it compiles the model anew"
+            if self._is_from_cache
+            else "name another model with --model",
+        )
 
     def _compile(self) -> CompiledModel:
         """Compile the model, and put it in the cache."""
@@ -226,12 +330,26 @@ class Runtime:
             digest=source.digest,
             engine=self._version,
         )
-        path = entry_path(settings.cache_folder, source.digest, self._version)
-        if not write_entry(path, compiled, made_from):
-            settings.notify(f"{path.parent} cannot be written: the next command compiles again")
+        self._keep(compiled, made_from)
         if loaded.reference is not None:
             self._loaded = loaded
         return compiled
+
+    def _keep(self, compiled: CompiledModel, made_from: MadeFrom) -> None:
+        """Put a compiled model in the cache, or say why it is not kept."""
+        folder, notify = self._path.parent, self._settings.notify
+        if why := distrusted(folder):
+            notify(
+                f"note: {why}, so compiled models are neither taken from it nor kept there; make "
+                "it yours alone (chmod go-w), or name another folder with --cache"
+            )
+        elif not write_entry(self._path, compiled, made_from):
+            notify(f"{folder} cannot be written: the next command compiles again")
+        elif (size := size_of(self._settings.cache_folder)) > LARGE_BYTES:
+            notify(
+                f"note: the compiled models in {folder} take {size / 2**30:.1f} GiB; "
+                "`taskembed cache clear --unused 30` deletes those not used for 30 days"
+            )
 
 
 def _engine_version(device: str) -> str:

@@ -7,8 +7,10 @@ a tokenizer may join characters across the seam. The suffix is put on after the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from tokenizers import Tokenizer
 from taskembed.prefixes import SHORTEST_CHARS, LongTextTokenizer
 
 Ints = npt.NDArray[np.int64]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +77,19 @@ class PromptTokenizer:
             self._prompt_length = len(alone) + _surplus(alone, specials, tokenizer)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """Return the tokens of each text."""
+        """Return the tokens of each text.
+
+        Raises:
+            ValueError: the tokenizer gives up on a text.
+        """
+        encode = partial(self._long.encode, room=self._room, from_end=self._cut_left)
         return [
             Tokens(
                 [*self._begin, *self._cut(ids), *self._end],
                 self._prompt_length,
                 len(ids) > self._room,
             )
-            for ids in self._long.encode(
-                [self._prompt + text for text in texts], self._room, from_end=self._cut_left
-            )
+            for ids in _without_panic(encode, [self._prompt + text for text in texts])
         ]
 
     def pieces(self, text: str) -> list[str]:
@@ -112,11 +118,21 @@ class PairTokenizer:
         self._tokenizer.enable_truncation(max_length, strategy="longest_first")
 
     def tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
-        """Return the tokens of the query with each text."""
+        """Return the tokens of the query with each text.
+
+        Raises:
+            ValueError: the tokenizer gives up on a text.
+        """
         if any(len(text) > SHORTEST_CHARS for text in texts):
             texts = self._shortened(query, texts)
-        encodings = self._tokenizer.encode_batch([(query, text) for text in texts])
-        return [Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings]
+
+        def encode(some: Sequence[str]) -> list[Tokens]:
+            encodings = self._tokenizer.encode_batch([(query, text) for text in some])
+            return [
+                Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings
+            ]
+
+        return _without_panic(encode, texts)
 
     def _shortened(self, query: str, texts: Sequence[str]) -> list[str]:
         """Return of each text no less than is read; which of query and text is longer stays so."""
@@ -126,11 +142,44 @@ class PairTokenizer:
 
 
 def load_tokenizer(json_text: str) -> Tokenizer:
-    """Return the tokenizer of a tokenizer.json, with neither truncation nor padding of its own."""
-    tokenizer = Tokenizer.from_str(json_text)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    """Return the tokenizer of a tokenizer.json, with neither truncation nor padding of its own.
+
+    Raises:
+        ValueError: it is none, or it can tokenise nothing.
+    """
+    return _without_panic(_loaded, [json_text])[0]
+
+
+def _loaded(json_texts: Sequence[str]) -> list[Tokenizer]:
+    found = []
+    for json_text in json_texts:
+        tokenizer = Tokenizer.from_str(json_text)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode("a")
+        found.append(tokenizer)
+    return found
+
+
+def _without_panic(
+    encode: Callable[[Sequence[str]], list[Made]], texts: Sequence[str]
+) -> list[Made]:
+    """Return what becomes of texts; the library's panic, which is no Exception, becomes one.
+
+    A regular expression in a tokenizer.json may give up on a text, for example.
+
+    Raises:
+        ValueError: the tokenizer refuses a text, or gives up on it.
+    """
+    try:
+        return encode(texts)
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if len(texts) > 1:
+            return [one for text in texts for one in _without_panic(encode, [text])]
+        raise ValueError(f"its tokenizer gives up on {texts[0][:40]!r}: {reason}") from None
 
 
 def batches(items: Iterable[tuple[int, Tokens]], budget: int) -> Iterator[Batch]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from taskembed.cachefiles import remember
+from taskembed.compiled import CompiledModel, Facts, MadeFrom, write_entry
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
 
@@ -162,6 +166,33 @@ def test_explain_says_that_tasks_are_alike_only_where_all_are(
 
 
 # taskembed cache
+
+
+def test_compiled_models_that_were_not_used_for_days_are_cleared(run: Run, tmp_path: Path) -> None:
+    facts = Facts(2, 8, "mean", prompt_in_pooling=True)
+    model = CompiledModel(facts, "{}", memoryview(b"blob"))
+    folder = tmp_path / "compiled"
+    now = time.time()
+    for days in (0, 2, 40):
+        path = folder / f"{days}.model"
+        write_entry(path, model, MadeFrom(f"{days}", "", "", "encoder", "d", "e"))
+        os.utime(path, (now - days * 86_400, now - days * 86_400))
+    (folder / ".tmp-0123").touch()  # of a process that was killed
+    remember(tmp_path / "digests" / "x", "1")
+
+    def left() -> list[str]:
+        return sorted(path.name for path in tmp_path.glob("*/*"))
+
+    assert run("cache", "clear", "--unused", "50", "--cache", tmp_path).out.startswith("0 ")
+    assert run("cache", "clear", "2", "--unused", "3", "--cache", tmp_path).out.startswith("0 ")
+    assert run("cache", "clear", "--unused", "30", "--cache", tmp_path).out == (
+        "1 compiled models deleted, 0.0 MiB\n"
+    )
+    assert left() == [".tmp-0123", "0.model", "2.model", "x"]
+    assert run("cache", "clear", "--unused", "1", "--cache", tmp_path).code == 0
+    assert left() == [".tmp-0123", "0.model", "x"]
+    assert run("cache", "clear", "--cache", tmp_path).code == 0
+    assert left() == []
 
 
 def test_compiled_models_are_listed_and_cleared(run: Run, corpus: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from taskembed.errors import NotFoundError, from_os_error
 if TYPE_CHECKING:
     from taskembed.compiled import CacheEntry
 
+SECONDS_A_DAY = 86_400
+
 app = typer.Typer(
     help="Show or clear the compiled models; what is cleared is made again when it is needed.",
     rich_markup_mode=None,
@@ -48,6 +50,15 @@ def clear(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="Only those of that model.")
     ] = None,
+    unused: Annotated[
+        int | None,
+        typer.Option(
+            envvar="TASKEMBED_UNUSED",
+            metavar="DAYS",
+            min=0,
+            help="Only those that were not used for so long.",
+        ),
+    ] = None,
     cache: opt.Cache = None,
     quiet: opt.Quiet = False,
     as_json: opt.AsJson = False,
@@ -62,11 +73,14 @@ def clear(
         raise NotFoundError(
             f"there is no compiled model of {model!r}", hint="`taskembed cache list` lists them"
         )
+    if unused is not None:
+        last = datetime.now(UTC).timestamp() - unused * SECONDS_A_DAY
+        chosen = [entry for entry in chosen if entry.used <= last]
     for entry in chosen:
-        try:
-            entry.path.unlink(missing_ok=True)
-        except OSError as error:
-            raise from_os_error(error, str(entry.path)) from error
+        _delete(entry.path)
+    if model is None and unused is None:
+        for path in _leftovers(_folder(cache)):
+            _delete(path)
     size = sum(entry.size for entry in chosen)
     if as_json:
         write(json_text({"deleted": len(chosen), "bytes": size}) + "\n")
@@ -75,10 +89,23 @@ def clear(
     return 0
 
 
-def _folder(cache: Path | None) -> Path:
-    from platformdirs import user_cache_path
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise from_os_error(error, str(path)) from error
 
-    return cache or user_cache_path("taskembed")
+
+def _leftovers(folder: Path) -> list[Path]:
+    """Return the other files of a cache: what is remembered of models, what a kill left behind."""
+    remembered = [path for name in ("checked", "digests") for path in (folder / name).glob("*")]
+    return sorted([*remembered, *folder.glob("*/.tmp-*")])
+
+
+def _folder(cache: Path | None) -> Path:
+    from taskembed.cachefiles import own_folder
+
+    return cache or own_folder()
 
 
 def _entries(cache: Path | None) -> list[CacheEntry]:
@@ -88,7 +115,7 @@ def _entries(cache: Path | None) -> list[CacheEntry]:
 
 
 def _when(entry: CacheEntry) -> str:
-    return datetime.fromtimestamp(entry.modified, UTC).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(entry.compiled, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _entry_json(entry: CacheEntry) -> dict[str, object]:
@@ -98,6 +125,7 @@ def _entry_json(entry: CacheEntry) -> dict[str, object]:
     return {
         "file": str(entry.path),
         "bytes": entry.size,
-        "compiled_at": datetime.fromtimestamp(entry.modified, UTC).isoformat(timespec="seconds"),
+        "compiled_at": datetime.fromtimestamp(entry.compiled, UTC).isoformat(timespec="seconds"),
+        "used_at": datetime.fromtimestamp(entry.used, UTC).isoformat(timespec="seconds"),
         "made_from": made_from,
     }

@@ -19,12 +19,13 @@ MODEL = CompiledModel(
 )
 MADE_FROM = MadeFrom("me/mine", "", "", "encoder", "d" * 64, "openvino 1")
 DIGEST = "d" * 64
+ENGINE = "openvino 1"
 
 
 def test_an_entry_comes_back_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "entry.model"
     assert write_entry(path, MODEL, MADE_FROM)
-    found = read_entry(path, DIGEST)
+    found = read_entry(path, DIGEST, ENGINE)
     assert found
     assert (found.facts, found.tokenizer_json) == (MODEL.facts, MODEL.tokenizer_json)
     assert bytes(found.blob) == b"blob"
@@ -37,7 +38,7 @@ def test_an_entry_with_any_byte_changed_is_not_trusted(tmp_path: Path) -> None:
     data = path.read_bytes()
     for position in range(len(data)):
         path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
-        assert read_entry(path, DIGEST) is None, position
+        assert read_entry(path, DIGEST, ENGINE) is None, position
 
 
 def test_a_half_written_entry_is_not_trusted(tmp_path: Path) -> None:
@@ -46,12 +47,12 @@ def test_a_half_written_entry_is_not_trusted(tmp_path: Path) -> None:
     data = path.read_bytes()
     for size in range(len(data)):
         path.write_bytes(data[:size])
-        assert read_entry(path, DIGEST) is None, size
+        assert read_entry(path, DIGEST, ENGINE) is None, size
 
 
 def test_no_entry_is_none(tmp_path: Path) -> None:
-    assert read_entry(tmp_path / "nothing", DIGEST) is None
-    assert read_entry(tmp_path, DIGEST) is None
+    assert read_entry(tmp_path / "nothing", DIGEST, ENGINE) is None
+    assert read_entry(tmp_path, DIGEST, ENGINE) is None
 
 
 def test_a_cache_that_takes_nothing_is_said_and_is_no_error(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_other_weights_or_engines_have_other_entries(tmp_path: Path) -> None:
 def test_an_entry_made_from_something_else_is_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "entry.model"
     write_entry(path, MODEL, MADE_FROM)
-    assert read_entry(path, "e" * 64) is None
+    assert read_entry(path, "e" * 64, ENGINE) is None
 
 
 def test_the_entries_of_a_cache_say_what_they_were_made_from(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""JSON files of a model's folder: absent, read, or refused by name."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from taskembed.errors import ModelUnavailableError, from_os_error
+
+MOST_BYTES = 64 * 2**20  # a configuration has kilobytes
+
+
+def read_saved(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file of a model; None when there is no such file.
+
+    Raises:
+        ModelUnavailableError: it holds something else.
+        StorageError: it cannot be read.
+        AccessDeniedError: it may not be read.
+    """
+    value = _read(path)
+    if value is not None and not isinstance(value, dict):
+        raise _refused(path, "holds no JSON object")
+    return value
+
+
+def read_saved_list(path: Path) -> list[dict[str, Any]]:
+    """Return the JSON objects that a file of a model lists; none when there is no such file.
+
+    Raises:
+        ModelUnavailableError: it holds something else.
+        StorageError: it cannot be read.
+        AccessDeniedError: it may not be read.
+    """
+    value = _read(path)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise _refused(path, "holds no list of JSON objects")
+    return value
+
+
+def _read(path: Path) -> object:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            return None
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise from_os_error(error, str(path)) from error
+    except ValueError as error:  # no path can be that
+        raise _refused(path, str(error)) from error
+    if len(content) > MOST_BYTES:
+        raise _refused(path, f"is larger than {MOST_BYTES >> 20} MiB")
+    try:
+        value: object = json.loads(content)
+    except RecursionError as error:
+        raise _refused(path, "is nested too deeply") from error
+    except ValueError as error:
+        raise _refused(path, f"is no JSON: {error}") from error
+    return value
+
+
+def _refused(path: Path, why: str) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"{path} {why}", hint="save or download the model again: the file is damaged"
+    )
