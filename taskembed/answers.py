@@ -6,6 +6,7 @@ and numbers can come to: see `limit_bytes` and `_limit_marks`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ NUMBER_BYTES = 40  # of one number: 25, and its indentation on a line of its own
 CHARACTER_BYTES = 12  # of one character of a text that is repeated: \ud83d\ude00
 ROW_BYTES = 1_024  # of what stands around a vector
 REST_BYTES = 2**16
+TITLE_WITHIN_BYTES = 2**14
+_HTML = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--|<!doctype\s+html|<html|<head|<body)", re.IGNORECASE)
+_TITLE = re.compile(rb"<title[^>]*>([^<]*)<", re.IGNORECASE)
 ROW_MARKS, REST_MARKS = 64, 1_024  # commas and opening brackets beside those of the vector
 
 
@@ -52,6 +56,8 @@ def vectors_of(
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if page := web_page(body):
+            raise AnswerError(f"with {page}") from None
         begins = body[:40].decode(errors="replace").strip()
         raise AnswerError(f"with something that is no JSON ({error.msg}): {begins!r}") from None
     try:
@@ -66,6 +72,15 @@ def vectors_of(
         raise AnswerError("with vectors of several sizes")
     with np.errstate(over="ignore"):  # 1e39 has no float32: it becomes infinite, and is refused
         return np.array(rows, dtype=np.float64).astype(np.float32)
+
+
+def web_page(body: bytes) -> str:
+    """Return what a web page is called in a message, by its title; "" for what is none."""
+    if not _HTML.match(body):
+        return ""
+    found = _TITLE.search(body[:TITLE_WITHIN_BYTES])
+    title = " ".join(found[1].decode(errors="replace").split())[:60] if found else ""
+    return f"a web page, {title!r}" if title else "a web page"
 
 
 def indexed(rows: list[dict[str, Any]], key: str) -> list[Any]:

@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import numpy as np
 
-from taskembed.answers import AnswerError, limit_bytes, vectors_of
+from taskembed.answers import AnswerError, limit_bytes, vectors_of, web_page
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.extras import install_hint
 from taskembed.secrets import (
@@ -43,6 +43,8 @@ TOTAL_SECONDS = 180.0  # of a request with all of its tries
 SAID_CHARACTERS = 300  # of what a server says of an error
 REFUSES_TEXTS = frozenset({400, 413, 422})  # answers that one bad text of many may be the cause of
 REFUSES_KEYS = frozenset({401, 403})
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})  # there is no such model, or no server
+CHECK_ADDRESS = "check --api-base: the address of most servers ends in /v1"
 GOES_ON = "the same command goes on from what was indexed"
 
 
@@ -60,6 +62,7 @@ class Wire:
         # an address with a password would be in the errors of the library
         self._userinfo = userinfo_of(address)
         self._url, self.host = _parsed(address)
+        self._is_own = bool(api_base)
         # The key of a vendor is for the vendor: it is never sent to another address.
         self._key_name = KEY_OF_OWN if api_base else self.server.key
         self._key = os.environ.get(self._key_name, "").strip()
@@ -188,8 +191,9 @@ class Wire:
             )
             rows = vectors_of(answer.content, self.server.vectors, ask.texts, ask.numbers)
         except AnswerError as error:
-            hint = "check --api-base" if not self.server.url else ""
-            raise self._error(f"answered {error}", hint=hint) from None
+            raise self._error(
+                f"answered {error}", hint=CHECK_ADDRESS if self._is_own else ""
+            ) from None
         except openai.APIStatusError as error:
             if error.status_code not in REFUSES_TEXTS:
                 raise
@@ -224,12 +228,19 @@ class Wire:
             )
 
     def _refused(self, error: openai.APIStatusError, text: str = "") -> ModelUnavailableError:
-        body = error.body
+        body, status = error.body, error.status_code
         said = str(body.get("message") or body) if isinstance(body, dict) else str(body or error)
+        said = web_page(said.encode(errors="replace")) or said
         what = f" the text that begins {text[:60]!r}" if text else ""
-        message = f"refuses{what} ({error.status_code}): {self._shown(said)[:SAID_CHARACTERS]}"
-        if error.status_code in REFUSES_KEYS:
-            return self._error(message, hint=f"check the key in {self._key_name}")
+        message = f"refuses{what} ({status}): {self._shown(said)[:SAID_CHARACTERS]}"
+        if status in REFUSES_KEYS:
+            kept = f"the key in {self._key_name}"
+            if self._userinfo:
+                kept = "the user and password in --api-base"
+            return self._error(message, hint=f"check {kept}")
+        if status in ELSEWHERE:
+            where = f"{CHECK_ADDRESS}; and " if self._is_own else ""
+            return self._error(message, hint=f"{where}check the name of the model")
         return self._error(message, hint="" if text else GOES_ON)
 
     def _error(self, what: str, hint: str = GOES_ON) -> ModelUnavailableError:

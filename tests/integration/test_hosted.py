@@ -524,6 +524,45 @@ def test_vectors_of_another_size_than_the_index_s_are_refused(
     assert "the model gave float32[1, 12] for the query 'fox', not float32[1, 24]" in done.err
 
 
+PAGE = "<!doctype html><html><head><title>Sign\n in</title></head><body>please</body></html>"
+ADDRESS = "check --api-base: the address of most servers ends in /v1"
+BOTH = f"{ADDRESS}; and check the name of the model"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "hint"),
+    [
+        (200, "answered with a web page, 'Sign in'", ADDRESS),
+        (
+            302,
+            "refuses (302): a web page, 'Sign in'",
+            f"{ADDRESS}; and check the name of the model",
+        ),
+        (
+            404,
+            "refuses (404): a web page, 'Sign in'",
+            f"{ADDRESS}; and check the name of the model",
+        ),
+        (403, "refuses (403): a web page, 'Sign in'", "check the key in TASKEMBED_API_KEY"),
+    ],
+)
+def test_a_web_page_in_place_of_an_answer_is_called_so(
+    status: int, said: str, hint: str, vendor: Vendor
+) -> None:
+    vendor.troubles = [(status, PAGE)]
+    with pytest.raises(ModelUnavailableError) as refusal:
+        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+    assert refusal.value.message == f"127.0.0.1 {said}"
+    assert refusal.value.hint == hint
+
+
+def test_a_password_that_is_refused_is_what_to_check(vendor: Vendor) -> None:
+    vendor.troubles = [(401, "{}")]
+    with pytest.raises(ModelUnavailableError) as refusal:
+        Wire("own", "m", vendor.url.replace("://", "://me:sesame@")).send([Ask("m", ["x"])])
+    assert refusal.value.hint == "check the user and password in --api-base"
+
+
 def test_a_redirection_is_not_followed(vendor: Vendor) -> None:
     vendor.troubles = [(307, "{}")]
     with pytest.raises(ModelUnavailableError, match=r"127\.0\.0\.1 refuses \(307\)"):

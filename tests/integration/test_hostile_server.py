@@ -177,7 +177,7 @@ def test_no_answer_takes_more_memory_than_vectors_could(
         tracemalloc.stop()
     assert isinstance(error, ModelUnavailableError)
     assert error.message.startswith(f"127.0.0.1 {said}")
-    assert error.hint == "check --api-base"
+    assert error.hint == "check --api-base: the address of most servers ends in /v1"
     assert len(server.requests) == 1  # it will not be better the second time
     assert server.sent_bytes < 64 * MIB
     assert peak < 64 * MIB
