@@ -1,8 +1,8 @@
-"""Repositories that bring Python code which is not needed: read as sentence-transformers' own.
+"""Repositories with more than texts need: read as sentence-transformers' own.
 
-Jina v5 and zEmbed-1 are stock architectures behind a class of their own. A view of such a folder
-has links to its files and a configuration that names the stock classes: the weights load unchanged,
-and no code of the repository is run.
+Jina v5 and zEmbed-1 are stock architectures behind a class of their own; EmbeddingGemma 2 reads
+images and sound too. A view of such a folder has links to its files and a configuration that names
+the stock classes for texts: the weights load unchanged, and no code of the repository is run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from taskembed.savedjson import read_saved
 _HERE = "sentence_transformers.models"
 _TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer"}
 _JINA_V5 = "jina_embeddings_v5"
+_GEMMA2 = "embedding_gemma2"
 _ZEMBED = "modeling_zembed.ZembedTransformer"
 
 
@@ -37,7 +38,7 @@ def brings_own_model(folder: Path) -> bool:
 
 
 def is_understood(folder: Path) -> bool:
-    """Tell whether a repository's own code is one that a stock view stands in for."""
+    """Tell whether a stock view stands in for a repository's own code, or for parts of it."""
     return bool(_changed_files(folder))
 
 
@@ -129,16 +130,20 @@ def stock_view(folder: Path) -> Iterator[Path]:
             if path.name not in ours and path.suffix != ".py":
                 (view / path.name).symlink_to(path.resolve())
         for relative, text in changed.items():
-            (view / relative).parent.mkdir(exist_ok=True)
-            (view / relative).write_text(text)
+            if text is not None:
+                (view / relative).parent.mkdir(exist_ok=True)
+                (view / relative).write_text(text)
         yield view
 
 
-def _changed_files(folder: Path) -> dict[str, str]:
-    """Return the files that a view has otherwise: none for a stock layout."""
+def _changed_files(folder: Path) -> Mapping[str, str | None]:
+    """Return the files that a view has otherwise, None for not at all: none for a stock layout."""
     config = read_saved(folder / "config.json") or {}
     if config.get("model_type") == _JINA_V5:
         return _jina_v5(config, folder)
+    text_config = config.get("text_config")
+    if config.get("model_type") == _GEMMA2 and isinstance(text_config, dict):
+        return _gemma2(text_config, folder)
     modules = saved_modules(folder)
     if modules and modules[0].get("type") == _ZEMBED:
         # its class only puts the suffix after a text, which we do; projections are ours too
@@ -174,6 +179,38 @@ def _jina_v5(config: dict[str, Any], folder: Path) -> dict[str, str]:
         "1_Pooling/config.json": json.dumps(pooling),
         "2_Normalize/config.json": "{}",
     }
+
+
+def _gemma2(text_config: dict[str, Any], folder: Path) -> dict[str, str | None]:
+    """Return EmbeddingGemma 2 as the part of it that reads texts.
+
+    Whole, it needs libraries for images to be loaded, and its other parts would only take memory. A
+    chat template ("message") stays, and is refused as any other.
+    """
+    tokenizer = read_saved(folder / "tokenizer_config.json") or {}
+    saved: dict[str, Any] = read_saved(folder / "sentence_bert_config.json") or {}
+    modalities = {
+        name: way
+        for name, way in (saved.get("modality_config") or {}).items()
+        if name in {"text", "message"}
+    }
+    saved |= {"modality_config": modalities} if modalities else {}
+    saved["model_kwargs"] = {"key_mapping": {r"^(model\.)?language_model\.": ""}}
+    return {
+        "config.json": json.dumps({**text_config, "architectures": ["EmbeddingGemma2TextModel"]}),
+        "sentence_bert_config.json": json.dumps(saved),
+        "tokenizer_config.json": json.dumps(
+            {key: value for key, value in tokenizer.items() if key != "processor_class"}
+        ),
+        **dict.fromkeys(_PROCESSORS),
+    }
+
+
+_PROCESSORS = (
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+)
 
 
 def _tensor_names(folder: Path) -> list[str]:

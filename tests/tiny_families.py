@@ -18,8 +18,9 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertModel,
+    EmbeddingGemma2Config,
+    EmbeddingGemma2Model,
     EmbeddingGemma2TextConfig,
-    EmbeddingGemma2TextModel,
     EuroBertConfig,
     EuroBertModel,
     Gemma3TextConfig,
@@ -171,10 +172,13 @@ def save_gemma(folder: Path) -> Path:
 
 
 def save_gemma2(folder: Path) -> Path:
-    """Save a model as EmbeddingGemma 2 is for texts: both directions, its own projection, mean."""
+    """Save a model as EmbeddingGemma 2 is: its text part beside one for images, and a processor.
+
+    The text part looks in both directions, has a projection of its own, and is pooled by the mean.
+    """
     torch.manual_seed(20)
     fast = tiny_models.sentencepiece()
-    config = EmbeddingGemma2TextConfig(
+    text = EmbeddingGemma2TextConfig(
         vocab_size=len(fast),
         num_key_value_heads=1,
         head_dim=8,
@@ -187,7 +191,31 @@ def save_gemma2(folder: Path) -> Path:
         eos_token_id=2,
         **{**SIZES, "global_head_dim": 16, "sliding_window_pattern": 2},  # no fields of it
     )
-    return save(folder, EmbeddingGemma2TextModel(config), fast, pooling="mean", max_length=62)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    images = {"model_type": "gemma4_vision", "patch_size": 4, "position_embedding_size": 16}
+    model = EmbeddingGemma2Model(
+        EmbeddingGemma2Config(text_config=text, vision_config={**heads, **sizes, **images})
+    )
+    save(folder, model, fast, pooling="mean")
+    write_json(
+        folder / "processor_config.json",
+        {
+            "processor_class": "EmbeddingGemma2Processor",
+            "image_processor": {"image_processor_type": "Gemma4ImageProcessor"},
+        },
+    )
+    change_json(folder / "tokenizer_config.json", processor_class="EmbeddingGemma2Processor")
+    read = {"method": "forward", "method_output_name": "last_hidden_state"}
+    write_json(
+        folder / "sentence_bert_config.json",
+        {
+            "transformer_task": "feature-extraction",
+            "modality_config": dict.fromkeys(("text", "image"), read),
+            "module_output_name": "token_embeddings",
+        },
+    )
+    return folder
 
 
 def save_nomic(folder: Path, *, pooling: str = "mean", normalize: bool = True) -> Path:

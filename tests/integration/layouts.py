@@ -44,7 +44,7 @@ LAYOUTS: Mapping[str, Layout] = {
         partial(tiny_families.save_with_dense, save=tiny_families.save_distilbert)
     ),
     "distilbert": Layout(tiny_families.save_distilbert),
-    "embedding-gemma2": Layout(tiny_families.save_gemma2),
+    "embedding-gemma2": Layout(tiny_families.save_gemma2, references.by_embedding_gemma2),
     "gemma3": Layout(tiny_families.save_gemma),
     "gte-qwen2": Layout(tiny_families.save_gte_qwen2, references.by_gte_qwen2, TRUST),
     "jina-v3": Layout(tiny_families.save_jina_v3, references.by_jina_v3),

@@ -15,6 +15,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from transformers import (
+    EmbeddingGemma2Model,
     JinaEmbeddingsV3Model,
     MistralModel,
     Qwen2Config,
@@ -96,6 +97,18 @@ def by_mistral(folder: Path, prompt: str, texts: Sequence[str]) -> FloatRows:
     for text in texts:
         ids = tokenizer(prompt + text, add_special_tokens=False)["input_ids"][:94]
         rows.append(_unit(_last_token(model, [begin, *ids, end])))
+    return np.stack(rows)
+
+
+def by_embedding_gemma2(folder: Path, prompt: str, texts: Sequence[str]) -> FloatRows:
+    """Give the whole model, whose images nobody sends, the text alone."""
+    tokenizer, model = tokenizer_of(folder), _loaded(EmbeddingGemma2Model, folder)
+    rows = []
+    for text in texts:
+        ids = tokenizer(prompt + text, truncation=True, max_length=62, return_tensors="pt")
+        with torch.inference_mode():
+            hidden = model(input_ids=ids["input_ids"]).last_hidden_state[0]
+        rows.append(_unit(hidden.mean(dim=0)))
     return np.stack(rows)
 
 
