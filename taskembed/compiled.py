@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from taskembed.cachefiles import read_trusted, write_atomically
+from taskembed.chat import Chat
 from taskembed.space import PromptType
 
-LAYOUT = 4  # of an entry; also counts what the conversion does: raise it when that changes
+LAYOUT = 5  # of an entry; also counts what the conversion does: raise it when that changes
 
 MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
 
@@ -43,6 +44,8 @@ class Facts:
         document_length: tokens that are read of a document; 0 for max_length.
         special_tokens: whether the tokenizer's special tokens stand around a text.
         cut_left: whether a long text loses its beginning, and not its end.
+        query_chat: the template that a query is put into; None for none.
+        document_chat: likewise.
     """
 
     dim: int
@@ -56,6 +59,12 @@ class Facts:
     document_length: int = 0
     special_tokens: bool = True
     cut_left: bool = False
+    query_chat: Chat | None = None
+    document_chat: Chat | None = None
+
+    def chat(self, prompt_type: PromptType) -> Chat | None:
+        """Return the template that a text of a side is put into."""
+        return self.query_chat if prompt_type is PromptType.QUERY else self.document_chat
 
     def length(self, prompt_type: PromptType) -> int:
         """Return the tokens that are read of a text of a side, special tokens included."""
@@ -168,7 +177,13 @@ def read_entry(path: Path, digest: str, engine: str) -> CompiledModel | None:
     return CompiledModel(facts, tokenizer_json, blob)
 
 
-_KINDS = {"int": int, "str": str, "bool": bool, "tuple[str, ...]": tuple}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "tuple[str, ...]": (tuple,),
+    "Chat | None": (Chat, type(None)),
+}
 
 
 def _facts(saved: dict[str, Any]) -> Facts:
@@ -177,16 +192,30 @@ def _facts(saved: dict[str, Any]) -> Facts:
     Raises:
         ValueError: one of them cannot be one.
     """
-    facts = Facts(**{**saved, "pair": tuple(saved["pair"])})
+    chats = {key: _chat(saved[key]) for key in ("query_chat", "document_chat")}
+    facts = Facts(**{**saved, "pair": tuple(saved["pair"]), **chats})
     for field in fields(Facts):
         value = getattr(facts, field.name)
-        if type(value) is not _KINDS[str(field.type)]:
+        if type(value) not in _KINDS[str(field.type)]:
             raise ValueError(f"{field.name} is {value!r}")
     if min(facts.dim, facts.max_length, facts.query_length + 1, facts.document_length + 1) < 1:
         raise ValueError("a number is out of range")
     if not all(isinstance(text, str) for text in facts.pair):
         raise ValueError(f"pair is {facts.pair!r}")
     return facts
+
+
+def _chat(saved: dict[str, Any] | None) -> Chat | None:
+    if saved is None:
+        return None
+    before, after = saved["alone"]
+    chat = Chat(**{**saved, "alone": (before, after), "prompted": tuple(saved["prompted"])})
+    texts, flags = (*chat.alone, *chat.prompted), (chat.strips_prompt, chat.strips_text)
+    if not all(isinstance(text, str) for text in texts) or len(chat.prompted) not in {0, 3}:
+        raise ValueError(f"chat is {chat!r}")
+    if not all(isinstance(flag, bool) for flag in flags):
+        raise ValueError(f"chat is {chat!r}")
+    return chat
 
 
 def write_entry(path: Path, model: CompiledModel, made_from: MadeFrom) -> bool:

@@ -129,15 +129,25 @@ class TextEncoder:
         prompt_type = PromptType(prompt_type)
         if prompt_type not in self._tokenizers:
             runtime = self._parts.runtime(prompt_type)
+            facts, prompt = runtime.compiled.facts, self._space.prompt(prompt_type)
+            chat = facts.chat(prompt_type)
+            if chat and (self._space.suffix or chat.around(prompt) is None):
+                what = "suffix" if self._space.suffix else "prompt"
+                raise ModelUnavailableError(
+                    f"{self._space.model} puts its texts into a chat template, and that has no "
+                    f"place for the {what} of a {prompt_type}",
+                    hint=f"--{prompt_type}-prompt '' if it was trained without one",
+                )
             with runtime.failing():
                 self._tokenizers[prompt_type] = PromptTokenizer(
                     runtime.tokenizer,
-                    prompt=self._space.prompt(prompt_type),
+                    prompt=prompt,
                     suffix=self._space.suffix,
-                    max_length=runtime.compiled.facts.length(prompt_type),
+                    max_length=facts.length(prompt_type),
                     prompt_in_pooling=PROMPT_EXCLUDED not in self._space.pooling,
-                    special_tokens=runtime.compiled.facts.special_tokens,
-                    cut_left=runtime.compiled.facts.cut_left,
+                    special_tokens=facts.special_tokens,
+                    cut_left=facts.cut_left,
+                    chat=chat,
                 )
         return self._tokenizers[prompt_type]
 

@@ -12,7 +12,13 @@ from tokenizers import Tokenizer
 from taskembed.adapters import CONFIG
 from taskembed.errors import ModelUnavailableError, NotFoundError
 from taskembed.index import read_index
-from taskembed.modelfiles import find_folder, own_adapters, saved_prompts, saved_suffix
+from taskembed.modelfiles import (
+    find_folder,
+    own_adapters,
+    renders_chat,
+    saved_prompts,
+    saved_suffix,
+)
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.tokens import PromptTokenizer
@@ -188,6 +194,8 @@ def _explanation(
             if spec.server
             else "the model is not on this machine, so its tokens are not shown"
         )
+    if folder and renders_chat(folder):
+        notes.append("the model puts every text into its chat template, which is not shown here")
     if not (spec.suffix or _differs_by_task(spec)):
         notes.append(
             "the model knows no prompts: every task gives the same numbers, and is a space of its "

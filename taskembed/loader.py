@@ -14,6 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -32,6 +33,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from taskembed.adapters import AdapterFiles
+from taskembed.chat import Chat, chat_of
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError
 from taskembed.layout import refuse_other_kinds, stock_view
@@ -95,7 +97,8 @@ def load_encoder_model(
         with quiet():
             merge_adapter(modules[0].auto_model, adapter)
     tokenizer_json = cast("str", modules[0].tokenizer.backend_tokenizer.to_str())
-    pooled = PooledModel(modules, model.truncate_dim).eval()
+    modality = "message" if _reads_messages(modules[0]) else "text"
+    pooled = PooledModel(modules, model.truncate_dim, modality).eval()
     return Loaded(pooled, _facts(model, side), tokenizer_json, model)
 
 
@@ -134,9 +137,9 @@ def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) ->
         why = f"has no fast tokenizer, or is no transformer: it begins with {kinds[0]}"
     elif strange and not trust_remote_code:
         why = f"has a module that is not supported, {strange[0]} in modules.json"
-    elif "message" in first.modality_config:
+    elif "message" in first.modality_config and None in _chats(first).values():
         why = (
-            "renders its texts with a chat template, which is not supported: "
+            "puts its texts into a chat template that changes them, or that it does not have: "
             '"message" in the modality_config of sentence_bert_config.json'
         )
     elif getattr(first, "query_expansion", None):
@@ -174,11 +177,58 @@ def _varies(first: Any) -> str:  # noqa: ANN401  # of sentence-transformers
     return ""
 
 
+def _reads_messages(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformers
+    return "message" in first.modality_config
+
+
+def _chats(first: Any) -> dict[PromptType, Chat | None]:  # noqa: ANN401  # of sentence-transformers
+    """Return the template that a text of each side is put into; None where it is not understood."""
+    declares, formatter = first._chat_template_declares_task(), first.input_formatter  # noqa: SLF001  # its only way to say
+    given = dict((getattr(first, "processing_kwargs", None) or {}).get("chat_template", {}))
+
+    def render(side: PromptType, prompt: str, text: str) -> str:
+        _, made = formatter.batch_to_message("text", {"text": [text]})
+        messages = made["message"]
+        if prompt:
+            messages = formatter.prepend_prompt_to_messages(messages, prompt)
+        task = {"task": side.value} if declares else {}
+        return str(
+            first.processor.apply_chat_template(messages[0], tokenize=False, **task, **given)
+        )
+
+    with quiet():
+        return {side: chat_of(partial(render, side)) for side in PromptType}
+
+
 def _keep_within_positions(first: Any) -> None:  # noqa: ANN401  # of sentence-transformers
     """Cut texts where the model's positions end, and the library would raise an IndexError."""
-    limit = max_length(first.max_seq_length, first.auto_model.config)
-    if first.max_seq_length and limit < first.max_seq_length < ABSENT_LENGTH:
-        first.tokenizer.model_max_length = limit
+    table = _position_table(first.auto_model)
+    if table is None:
+        return
+    if table < (first.max_seq_length or 0) < ABSENT_LENGTH:
+        first.tokenizer.model_max_length = table
+    for side in PromptType:
+        if (getattr(first, f"{side.value}_length", None) or 0) > table:
+            setattr(first, f"{side.value}_length", table)
+
+
+_POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|wpe)$")
+
+
+def _position_table(model: nn.Module) -> int | None:
+    """Return how many tokens a model has positions for; None when it does not look them up.
+
+    RoBERTa, MPNet and others count from behind the padding token's number on, BART and OPT from 2:
+    514 positions hold 512 tokens.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and _POSITIONS.search(name):
+            pad = module.padding_idx
+            unused = int(getattr(module, "offset", 0)) if pad is None else pad + 1
+            told = getattr(model.config, "max_position_embeddings", None)
+            held = module.num_embeddings - unused
+            return min(held, told) if isinstance(told, int) and told > 0 else held
+    return None
 
 
 @contextlib.contextmanager
@@ -339,12 +389,14 @@ def _facts(model: SentenceTransformer, side: PromptType) -> Facts:
     both = {prompt_type: side_modules(model, prompt_type) for prompt_type in PromptType}
     lengths = {prompt_type: _side_length(both[prompt_type][0], prompt_type) for prompt_type in both}
     first = both[side][0]
+    chats = _chats(first) if _reads_messages(first) else {}
     pooled = dict.fromkeys(_pooling(modules) for modules in both.values())
     return Facts(
         dim=int(model.get_embedding_dimension() or 0),
         max_length=max(lengths.values()),
         pooling="|".join(pooled),
-        prompt_in_pooling=all(
+        prompt_in_pooling=bool(chats)
+        or all(
             getattr(module, "include_prompt", True)
             for modules in both.values()
             for module in modules
@@ -354,8 +406,10 @@ def _facts(model: SentenceTransformer, side: PromptType) -> Facts:
         ),
         query_length=lengths[PromptType.QUERY],
         document_length=lengths[PromptType.DOCUMENT],
-        special_tokens=bool(_tokenizing(first).get("add_special_tokens", True)),
+        special_tokens=not chats and bool(_tokenizing(first).get("add_special_tokens", True)),
         cut_left=first.tokenizer.truncation_side == "left",
+        query_chat=chats.get(PromptType.QUERY),
+        document_chat=chats.get(PromptType.DOCUMENT),
     )
 
 
@@ -374,19 +428,20 @@ def _side_length(first: Any, side: PromptType) -> int:  # noqa: ANN401  # of sen
     """Return the tokens that are read of a text of a side."""
     own = getattr(first, f"{side.value}_length", None)
     wanted = _tokenizing(first).get("max_length") or own
-    return int(wanted or max_length(first.max_seq_length, first.config))
+    return int(wanted or max_length(first.max_seq_length, first.auto_model))
 
 
-def max_length(limit: int | None, config: Any) -> int:  # noqa: ANN401  # a model's configuration
+def max_length(limit: int | None, model: nn.Module) -> int:
     """Return how many tokens a model reads: its tokenizer's limit, or that of its positions."""
     known = limit if limit and limit < ABSENT_LENGTH else None
-    positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions <= 0:  # T5 and XLNet count no positions
-        return int(known or ABSENT_LENGTH)
-    # RoBERTa counts positions from the padding token on: 514 of them hold 512 tokens.
-    if "roberta" in config.model_type and config.pad_token_id is not None:
-        return min(known or positions, positions - int(config.pad_token_id) - 1)
-    return int(known or positions)
+    table = _position_table(model)
+    if table is not None:
+        return int(min(known or table, table))
+    positions: Any = getattr(model.config, "max_position_embeddings", None)
+    # T5 and XLNet count no positions
+    return int(
+        known or (positions if isinstance(positions, int) and positions > 0 else ABSENT_LENGTH)
+    )
 
 
 @contextlib.contextmanager

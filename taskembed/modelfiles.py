@@ -28,7 +28,7 @@ BUNDLED_ADAPTERS = Path(__file__).parent / "minilm"
 CHUNK_BYTES = 2**20
 
 # What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
-_WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")
+_WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 # What a model says of itself: kilobytes, from which most refusals follow.
 _DESCRIBING = ("*config*.json", "modules.json")
 _UNWANTED = ("onnx/*", "openvino/*", "coreml/*", "*/onnx/*", ".*")
@@ -359,6 +359,7 @@ def _digest(
         find: gives the folder of the base of a module that is itself an adapter.
     """
     suffixes = {".safetensors", ".json", ".txt", ".model"} | ({".py"} if with_code else set())
+    suffixes |= {".jinja"} if renders_chat(folder) else set()
     files = sorted(path for path in folder.rglob("*") if _matters(path, folder, suffixes))
     own = combined_digest(files, folder, cache)
     bases = [base for place in module_folders(folder) if (base := _base_of(place))]
@@ -366,6 +367,12 @@ def _digest(
         return own
     below = [_digest(find(base), cache, with_code=with_code) for base in bases]
     return hashlib.sha256("\0".join([own, *below]).encode()).hexdigest()
+
+
+def renders_chat(folder: Path) -> bool:
+    """Tell whether a model's texts are put into its chat template, which has a file of its own."""
+    saved = (read_saved(path) or {} for path in folder.rglob("sentence_bert_config.json"))
+    return any("message" in str(config.get("modality_config")) for config in saved)
 
 
 def _base_of(place: Path) -> str:

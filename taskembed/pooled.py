@@ -27,17 +27,22 @@ class PooledModel(nn.Module):
     Args:
         modules: of one side, a transformer first.
         dim: numbers of a vector that are kept, where the model's own configuration cuts it.
+        modality: what the library takes a text for: "text", or the "message" of a chat.
     """
 
-    def __init__(self, modules: Iterable[nn.Module], dim: int | None = None) -> None:
+    def __init__(
+        self, modules: Iterable[nn.Module], dim: int | None = None, modality: str = "text"
+    ) -> None:
         super().__init__()
         self.transformer, *rest = modules
         self.rest = nn.ModuleList(_for_right_padding(module) for module in rest)
         self.dim = dim
+        self.modality = modality
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pooling_mask: Tensor) -> Tensor:
         """Return float[n, dim] for three int64[n, length]."""
-        features = self.transformer({"input_ids": input_ids, "attention_mask": attention_mask})
+        read = {"input_ids": input_ids, "attention_mask": attention_mask}
+        features = self.transformer({**read, "modality": self.modality})
         features["attention_mask"] = pooling_mask
         for module in self.rest:
             features = module(features)

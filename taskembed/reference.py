@@ -98,29 +98,27 @@ def compare_long(model: SentenceTransformer, way: Way) -> None:
         _compare_vectors(model, way, [_long(words, way.limit + 10)])
         return
     sample = 100  # words
-    a_word = len(way.tokens(_long(words, sample))) / sample
+    with _refusing(model, way, "no tokens of a text can be read"):
+        a_word = len(way.tokens(_long(words, sample))) / sample
     _compare_vectors(model, way, [_long(words, int(min(length, way.limit // 2) / max(a_word, 1)))])
 
 
 def _compare_vectors(model: SentenceTransformer, way: Way, texts: list[str]) -> None:
     encode = model.encode_query if way.side is PromptType.QUERY else model.encode_document
     ended = [text + way.suffix for text in texts]
-    try:
-        with quiet(), _pooling_as(model, way):
-            theirs = way.finish(
-                encode(ended, prompt=way.prompt, convert_to_numpy=True, show_progress_bar=False)
-            )
-    except Exception as error:  # whatever a model's files make the library raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _refused(model, way, f"sentence-transformers makes no vector ({reason})") from error
-    try:
+    with _refusing(model, way, "sentence-transformers makes no vector"), _pooling_as(model, way):
+        theirs = way.finish(
+            encode(ended, prompt=way.prompt, convert_to_numpy=True, show_progress_bar=False)
+        )
+    with _refusing(model, way, "no vector can be computed"):
         ours = way.vectors(texts)
-    except Exception as error:
-        raise _refused(model, way, f"no vector can be computed ({type(error).__name__})") from error
+        alone = ours if len(texts) == 1 else np.concatenate([way.vectors([one]) for one in texts])
     if ours.shape != theirs.shape:
         raise _refused(
             model, way, f"{ours.shape[1]} numbers are computed, and {theirs.shape[1]} are right"
         )
+    if (_differences(alone, ours) > TOLERANCE).any():
+        raise _refused(model, way, "a text has another vector in another batch")
     worst = _differences(ours, theirs)
     row = int(worst.argmax())
     if worst[row] > TOLERANCE:
@@ -151,13 +149,11 @@ def _dead(vectors: FloatRows) -> Any:  # noqa: ANN401  # bool[n]
 
 def _compare_tokens(model: SentenceTransformer, way: Way, text: str) -> None:
     """Compare the tokens that are left of a text which is too long to be encoded for this."""
-    try:
-        with quiet():
-            features = model.preprocess([text], prompt=way.prompt, task=way.side.value)
+    with _refusing(model, way, "sentence-transformers reads no tokens of a long text"):
+        features = model.preprocess([text], prompt=way.prompt, task=way.side.value)
         ids = features["input_ids"][0][features["attention_mask"][0] == 1].tolist()
-    except Exception as error:  # as above
-        raise _refused(model, way, f"a long text has no tokens ({type(error).__name__})") from error
-    ours = way.tokens(text)
+    with _refusing(model, way, "no tokens of a long text can be read"):
+        ours = way.tokens(text)
     if ids != ours:
         raise _refused(
             model,
@@ -165,6 +161,19 @@ def _compare_tokens(model: SentenceTransformer, way: Way, text: str) -> None:
             f"{len(ours)} tokens of a long text would be read, of which sentence-transformers "
             f"reads {len(ids)}, or others",
         )
+
+
+@contextlib.contextmanager
+def _refusing(model: SentenceTransformer, way: Way, what: str) -> Iterator[None]:
+    """Refuse the model for whatever its files make a library raise."""
+    try:
+        with quiet():
+            yield
+    except ModelUnavailableError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise _refused(model, way, f"{what} ({reason})") from error
 
 
 @contextlib.contextmanager
@@ -234,6 +243,8 @@ def _suspects(model: SentenceTransformer, side: PromptType) -> list[str]:
             f"max_seq_length {first.max_seq_length} (sentence_bert_config.json) of a model with "
             f"{positions} positions"
         )
+    if "message" in first.modality_config:
+        found.append("a chat template (modality_config in sentence_bert_config.json)")
     kinds = [type(module).__name__ for module in rest]
     found += [f"a module {kind} (modules.json)" for kind in kinds if kind not in KNOWN_MODULES]
     if not any(hasattr(module, "pooling_mode") for module in rest):

@@ -102,7 +102,7 @@ def load_reranker_model(
         pair = () if answers else _rendered(tokenizer, files.name)
     facts = Facts(
         dim=1,
-        max_length=_limit(files.folder, tokenizer, model.config),
+        max_length=_limit(files.folder, tokenizer, model),
         pooling="pair" if is_pair else "answer",
         prompt_in_pooling=True,
         fp16_overflows=model.config.model_type in FP16_OVERFLOWS,
@@ -149,7 +149,7 @@ def _rendered(tokenizer: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401  # 
     return before, between, after
 
 
-def _limit(folder: Path, tokenizer: Any, config: Any) -> int:  # noqa: ANN401  # transformers' own
+def _limit(folder: Path, tokenizer: Any, model: nn.Module) -> int:  # noqa: ANN401  # transformers' own
     saved = (read_saved(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
-    limits = [tokenizer.model_max_length, saved, max_length(None, config)]
+    limits = [tokenizer.model_max_length, saved, max_length(None, model)]
     return min(int(limit) for limit in limits if isinstance(limit, int) and limit > 0)

@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from taskembed.chat import Chat
+from taskembed.errors import ModelUnavailableError
 from taskembed.prefixes import SHORTEST_CHARS, LongTextTokenizer
+
+_MOST_PROBES = 1_000
 
 Ints = npt.NDArray[np.int64]
 Made = TypeVar("Made")
@@ -63,16 +68,19 @@ class PromptTokenizer:
         prompt_in_pooling: bool = True,
         special_tokens: bool = True,
         cut_left: bool = False,
+        chat: Chat | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._long = LongTextTokenizer(tokenizer)
-        self._prompt = prompt
+        self._prompt, self._ending = (chat and chat.around(prompt)) or (prompt, "")
+        self._strips = chat is not None and chat.strips_text
+        self._tail = self._common_end() if chat else []
         self._begin, specials = _special_tokens(tokenizer) if special_tokens else ([], [])
         self._end = [*self._ids([suffix])[0], *specials] if suffix else specials
         self._room = max(max_length - len(self._begin) - len(self._end), 0)
         self._cut_left = cut_left
         self._prompt_length = 0
-        if prompt and not prompt_in_pooling:
+        if prompt and not prompt_in_pooling and chat is None:
             alone = [*self._begin, *self._cut(self._ids([prompt])[0])]
             self._prompt_length = len(alone) + _surplus(alone, specials, tokenizer)
 
@@ -89,7 +97,7 @@ class PromptTokenizer:
                 self._prompt_length,
                 len(ids) > self._room,
             )
-            for ids in _without_panic(encode, [self._prompt + text for text in texts])
+            for ids in _without_panic(encode, [self._whole(text) for text in texts])
         ]
 
     def pieces(self, text: str) -> list[str]:
@@ -97,9 +105,26 @@ class PromptTokenizer:
         ids = self.tokenize([text])[0].ids
         return [self._tokenizer.id_to_token(token) or f"[{token}]" for token in ids]
 
+    def _whole(self, text: str) -> str:
+        return self._prompt + (text.strip() if self._strips else text) + self._ending
+
     def _cut(self, ids: list[int]) -> list[int]:
-        """Return what is read of a text: its beginning, or its end where the model cuts there."""
-        return ids[max(len(ids) - self._room, 0) :] if self._cut_left else ids[: self._room]
+        """Return what is read of a text: its beginning, or its end where the model cuts there.
+
+        The end of a chat template is written over the last tokens, as sentence-transformers does.
+        """
+        kept = ids[max(len(ids) - self._room, 0) :] if self._cut_left else ids[: self._room]
+        if self._tail and len(ids) >= self._room:
+            end = self._tail[-self._room :]
+            kept[len(kept) - len(end) :] = end
+        return kept
+
+    def _common_end(self) -> list[int]:
+        """Return the tokens at the end of every text, which are the chat template's."""
+        one, other = self._ids([self._whole("0"), self._whole("1 2 3 4")])
+        pairs = zip(reversed(one), reversed(other), strict=False)
+        count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return one[len(one) - count :] if count < min(len(one), len(other)) else []
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
@@ -232,9 +257,19 @@ def _surplus(prompt: list[int], specials: list[int], tokenizer: Tokenizer) -> in
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Return the ids that the tokenizer puts before and after a text."""
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    full = tokenizer.encode("a", add_special_tokens=True).ids
-    for start in range(len(full) - len(bare) + 1):
-        if full[start : start + len(bare)] == bare:
-            return full[:start], full[start + len(bare) :]
-    raise ValueError("the tokenizer changes a text when it adds special tokens")
+    for text in _probes(tokenizer):
+        bare = tokenizer.encode(text, add_special_tokens=False).ids
+        full = tokenizer.encode(text, add_special_tokens=True).ids
+        for start in range(len(full) - len(bare) + 1 if bare else 0):
+            if full[start : start + len(bare)] == bare:
+                return full[:start], full[start + len(bare) :]
+    raise ModelUnavailableError(
+        "the model's tokenizer changes a text when it adds special tokens",
+        hint="name another model with --model",
+    )
+
+
+def _probes(tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield texts until one has a token: a vocabulary may have neither letters nor an unknown."""
+    yield "a"
+    yield from sorted(tokenizer.get_vocab())[:_MOST_PROBES]

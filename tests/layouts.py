@@ -25,11 +25,13 @@ from sentence_transformers.sentence_transformer.modules import (
     WeightedLayerPooling,
 )
 from tokenizers import pre_tokenizers, processors
+from transformers import FunnelConfig, FunnelModel
 
 from tests import tiny_families, tiny_models
 from tests.tiny_models import HIDDEN
 
-BACKBONES = ("bert", "xlm-roberta", "qwen3", "modernbert", "t5")
+BACKBONES = ("bert", "xlm-roberta", "mpnet", "qwen3", "modernbert", "t5")
+POSITIONS = {"bert": 64, "xlm-roberta": 62, "mpnet": 64}  # tokens that they have numbers for
 HEADS = ("dense", "tanh-dense", "narrow-dense", "layer-norm", "normalize", "dropout")
 
 
@@ -47,6 +49,7 @@ class Layout:
         bert: changes of sentence_bert_config.json.
         st: changes of config_sentence_transformers.json.
         tokenizer: changes of tokenizer_config.json.
+        chat: a chat template, which the texts are put into; "" for none.
         quirk: what is odd about the tokenizer.json or the modules.
     """
 
@@ -58,6 +61,7 @@ class Layout:
     bert: dict[str, Any] = field(default_factory=dict)
     st: dict[str, Any] = field(default_factory=dict)
     tokenizer: dict[str, Any] = field(default_factory=dict)
+    chat: str = ""
     quirk: str = ""
 
 
@@ -74,6 +78,10 @@ def save_layout(folder: Path, layout: Layout) -> Path:
         if (path / "document_0_Transformer").is_dir():
             place = path / "document_0_Transformer"
     _change(place / "sentence_bert_config.json", layout.bert)
+    if layout.chat:
+        (place / "chat_template.jinja").write_text(layout.chat)
+        modalities = {"text": TEXT_FORWARD, "message": {**TEXT_FORWARD, "format": "flat"}}
+        _change(place / "sentence_bert_config.json", {"modality_config": modalities})
     _change(place / "tokenizer_config.json", layout.tokenizer)
     _change(folder / "config_sentence_transformers.json", layout.st)
     if layout.quirk == "other-paths":
@@ -113,6 +121,8 @@ def _backbone(folder: Path, layout: Layout, seed: int = 0) -> Any:  # noqa: ANN4
     save: dict[str, Any] = {
         "bert": lambda path: tiny_models.save_bert(path, pooling="mean"),
         "xlm-roberta": tiny_models.save_xlm_roberta,
+        "mpnet": lambda path: tiny_families.save_mpnet(path, pooling="mean"),
+        "funnel": _save_funnel,
         "qwen3": tiny_models.save_qwen3,
         "modernbert": lambda path: tiny_families.save_modernbert(path, normalize=False),
         "t5": tiny_families.save_t5,
@@ -130,6 +140,23 @@ def _backbone(folder: Path, layout: Layout, seed: int = 0) -> Any:  # noqa: ANN4
         for weight in loaded.parameters():
             weight.data += 0.1 * torch.randn_like(weight)
     return loaded
+
+
+def _save_funnel(folder: Path) -> None:
+    """Save a model that makes one of every two tokens: a text's vector depends on the padding."""
+    torch.manual_seed(8)
+    fast = tiny_models.wordpiece()
+    config = FunnelConfig(
+        vocab_size=len(fast),
+        block_sizes=[1, 1],
+        d_model=HIDDEN,
+        n_head=2,
+        d_head=16,
+        d_inner=64,
+        num_decoder_layers=1,
+        initializer_std=0.4,
+    )
+    tiny_models.save(folder, FunnelModel(config), fast, pooling="mean", max_length=64)
 
 
 def _odd_tokenizer(folder: Path, quirk: str) -> None:
@@ -232,6 +259,12 @@ ST_CONFIGS: list[dict[str, Any]] = [
     {"default_prompt_name": "other", "prompts": {"other": "other: ", "query": "q: "}},
     {"similarity_fn_name": "cosine"},
 ]
+CHATS = (
+    *("", "", "", ""),
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",
+    "{% for m in messages %}[{{ m.content | trim }}] {% endfor %}{{ task }}",
+    "{% if messages[1] %}{{ raise_exception('no system') }}{% endif %}<{{ messages[0].content }}>",
+)
 QUIRKS = (
     *("", "", "", "prefix-space", "two-end-tokens", "no-special-tokens", "types"),
     *("id-beyond-the-table", "extra-special", "saved-truncation", "other-paths"),
@@ -262,5 +295,6 @@ def drawn(seed: int) -> Layout:
         bert=odd(BERT_CONFIGS),
         st=odd(ST_CONFIGS),
         tokenizer=odd(TOKENIZERS),
+        chat=odd(CHATS),
         quirk=odd(QUIRKS),
     )

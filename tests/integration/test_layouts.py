@@ -50,12 +50,12 @@ def outcome(folder: Path, cache: Path, prompts: dict[PromptType, str] = PROMPTS)
             model_kwargs={"dtype": torch.float32},
         )
         for module in reference.modules():
-            # RoBERTa's 64 positions hold 62 tokens; where the files do not say so, the library
-            # raises an IndexError for every long text
-            if getattr(getattr(module, "config", None), "model_type", "") == "xlm-roberta":
+            # where the files do not say where the positions end, the library raises an IndexError
+            # for every long text
+            kind = getattr(getattr(module, "config", None), "model_type", "")
+            if kind in layouts.POSITIONS and hasattr(module, "max_seq_length"):
                 limited: Any = module
-                if hasattr(limited, "max_seq_length"):
-                    limited.max_seq_length = min(limited.max_seq_length, 62)
+                limited.max_seq_length = min(limited.max_seq_length, layouts.POSITIONS[kind])
         for side, encode in (
             (PromptType.QUERY, reference.encode_query),
             (PromptType.DOCUMENT, reference.encode_document),
@@ -81,6 +81,10 @@ SUPPORTED = {
     "lower case": Layout(bert={"do_lower_case": True}),
     "modules in other folders": Layout(heads=("layer-norm", "tanh-dense"), quirk="other-paths"),
     "two end tokens": Layout(quirk="two-end-tokens", include_prompt=False),
+    "more than its positions": Layout(bert={"max_seq_length": 1000}),
+    "more than its numbered positions": Layout(backbone="mpnet", bert={"max_seq_length": 66}),
+    "a chat template": Layout(backbone="qwen3", pooling="lasttoken", chat=layouts.CHATS[4]),
+    "a chat template that strips": Layout(chat=layouts.CHATS[5]),
 }
 NOT_SUPPORTED = {
     "LSTM": (Layout(quirk="lstm"), "a module that is not supported, LSTM in modules.json"),
@@ -89,16 +93,17 @@ NOT_SUPPORTED = {
         Layout(quirk="id-beyond-the-table"),
         "in its tokenizer.json, and vectors for only",
     ),
-    "chat template": (
-        Layout(
-            bert={
-                "modality_config": {
-                    "text": layouts.TEXT_FORWARD,
-                    "message": layouts.TEXT_FORWARD,
-                }
-            }
-        ),
+    "a chat template without a place for prompts": (
+        Layout(chat=layouts.CHATS[6]),
+        "a chat template (modality_config in sentence_bert_config.json)",
+    ),
+    "a chat template that changes texts": (
+        Layout(chat="{{ messages }}"),
         '"message" in the modality_config of sentence_bert_config.json',
+    ),
+    "vectors that depend on the padding": (
+        Layout(backbone="funnel"),
+        "a text has another vector in another batch",
     ),
     "expansion": (
         Layout(
@@ -113,10 +118,6 @@ NOT_SUPPORTED = {
         ),
         "query_expansion in sentence_bert_config.json",
     ),
-    "too long": (
-        Layout(bert={"max_seq_length": 1000}),
-        "max_seq_length 1000 (sentence_bert_config.json) of a model with 64 positions",
-    ),
     "a prompt that one side pools": (
         Layout(router="poolings", include_prompt=False),
         "is not computed rightly here, as a document",
@@ -126,7 +127,7 @@ NOT_SUPPORTED = {
         "padding_side 'left' (tokenizer_config.json)",
     ),
 }
-QUICK = {"a branch a side", "the beginning is cut", "LSTM", "token ids"}
+QUICK = {"a branch a side", "a chat template", "LSTM", "token ids"}
 
 
 def cases(names: Any) -> list[Any]:  # noqa: ANN401  # of either table

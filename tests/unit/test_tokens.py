@@ -84,3 +84,13 @@ def test_padding_is_on_the_right_and_masked() -> None:
 
 def test_no_texts_are_no_batches() -> None:
     assert list(batches([], budget=8)) == []
+
+
+def test_special_tokens_are_found_where_the_vocabulary_has_no_letters() -> None:
+    # a model of pairs leaves out what it does not know
+    made = Tokenizer(models.BPE(vocab={"[CLS]": 0, "[SEP]": 1, "x": 2}, merges=[]))
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    encoder = PromptTokenizer(made, prompt="", max_length=9)
+    assert encoder.tokenize(["a"])[0].ids == [0, 1]

@@ -1,0 +1,85 @@
+"""What a chat template puts around a text, for models that read every text as a user's message.
+
+    chat = chat_of(render)
+    before, after = chat.around("the prompt")
+
+The prompt is the system's message. A template is known by what it makes of two marks, so that no
+template need be run when texts are encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_PROMPT, _TEXT = "PROMPT7390151", "TEXT2846093"
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A template, as what stands around a text with and without a prompt.
+
+    Attributes:
+        alone: what stands before and after a text that has no prompt.
+        prompted: what stands before the prompt, between it and the text, and after the text; empty
+            when the template takes no prompt.
+        strips_prompt: whether blanks at the prompt's ends are lost.
+        strips_text: whether those at a text's ends are.
+    """
+
+    alone: tuple[str, str]
+    prompted: tuple[str, ...]
+    strips_prompt: bool
+    strips_text: bool
+
+    def around(self, prompt: str) -> tuple[str, str] | None:
+        """Return what stands before and after a text; None when the template takes no prompt."""
+        if not prompt:
+            return self.alone
+        if not self.prompted:
+            return None
+        before, between, after = self.prompted
+        return before + (prompt.strip() if self.strips_prompt else prompt) + between, after
+
+
+def chat_of(render: Callable[[str, str], str]) -> Chat | None:
+    """Return the template behind a function; None when it is not of that form.
+
+    Args:
+        render: makes a string of a prompt, "" for none, and a text. It may raise anything.
+    """
+
+    def rendered(prompt: str, text: str) -> str:
+        try:
+            return render(prompt, text)
+        except Exception:  # noqa: BLE001  # whatever a template raises, on purpose or by its faults
+            return ""
+
+    alone = _around(rendered("", _TEXT), _TEXT)
+    if alone is None:
+        return None
+    before, after = alone
+    strips_text = _strips(lambda text: rendered("", text), before, after)
+    if strips_text is None:
+        return None
+    whole = _around(rendered(_PROMPT, _TEXT), _PROMPT)
+    rest = _around(whole[1], _TEXT) if whole else None
+    if whole is None or rest is None:
+        return Chat(alone, (), strips_prompt=False, strips_text=strips_text)
+    strips_prompt = _strips(lambda prompt: rendered(prompt, _TEXT), *whole)
+    prompted = () if strips_prompt is None else (whole[0], *rest)
+    return Chat(alone, prompted, strips_prompt=bool(strips_prompt), strips_text=strips_text)
+
+
+def _around(rendered: str, mark: str) -> tuple[str, str] | None:
+    """Return what is before and after a mark, which must be there once."""
+    before, _, after = rendered.partition(mark)
+    return (before, after) if rendered.count(mark) == 1 else None
+
+
+def _strips(render: Callable[[str], str], before: str, after: str) -> bool | None:
+    """Tell whether blanks around something are lost; None when it is changed otherwise."""
+    padded = ' \n<it\'s "so" & not>\t '
+    return {before + padded + after: False, before + padded.strip() + after: True}.get(
+        render(padded)
+    )
