@@ -29,6 +29,7 @@ KEYS = (  # the variables with keys
     "HUGGING_FACE_HUB_TOKEN",
 )
 HIDDEN = "***"
+WITHIN_WORDS = 6  # characters of a secret that is looked for inside of words too
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")  # greedy: a password may have an @
 
 
@@ -40,7 +41,11 @@ def without_userinfo(text: str) -> str:
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """Return text in which no secret is left, nor the user and password of an address."""
     for secret in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+        found = re.escape(secret)
+        # a short one is the "x" or "none" of a server that wants no key, more often than not
+        text = re.sub(
+            found if len(secret) >= WITHIN_WORDS else rf"(?<!\w){found}(?!\w)", HIDDEN, text
+        )
     return _USERINFO.sub(f"{HIDDEN}@", text)
 
 
