@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taskembed import __version__
+from taskembed.activity import counted_texts
 from taskembed.adapters import AdapterFiles, find_adapter
 from taskembed.arguments import require_kind, require_positive, require_texts
 from taskembed.compiled import Facts
@@ -91,7 +92,8 @@ class TextEncoder:
             ValueError: a text is not UTF-8, or there is no such side.
         """
         texts = require_texts(texts, "texts")
-        return gathered(self.encode_slices(texts, prompt_type), len(texts), self._space.dim)
+        slices = counted_texts(self.encode_slices(texts, prompt_type), len(texts))
+        return gathered(slices, len(texts), self._space.dim)
 
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType | str

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from taskembed import __version__
+from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.guard import NORM_TOLERANCE
@@ -59,7 +60,8 @@ class HostedEncoder:
             ValueError: a text is not UTF-8, or there is no such side.
         """
         texts = require_texts(texts, "texts")
-        return gathered(self.encode_slices(texts, prompt_type), len(texts), self.space.dim)
+        slices = counted_texts(self.encode_slices(texts, prompt_type), len(texts))
+        return gathered(slices, len(texts), self.space.dim)
 
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType | str

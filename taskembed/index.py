@@ -13,6 +13,7 @@ from types import TracebackType
 
 import numpy as np
 
+from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.corpus import Document
 from taskembed.errors import IndexDamagedError
@@ -325,8 +326,9 @@ class Index:
             IndexDamagedError: a file is not what was written.
         """
         self._require_open()
-        for segment in self._segments:
-            segment.vectors()
+        with doing("reading the index"):
+            for segment in self._segments:
+                segment.vectors()
 
     def nearest(self, queries: FloatRows, k: int) -> list[list[Hit]]:
         """Return the k best documents of each query, best first; equal scores by document id.

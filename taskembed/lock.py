@@ -25,6 +25,7 @@ import zlib
 from contextlib import ExitStack
 from pathlib import Path
 
+from taskembed.activity import doing
 from taskembed.errors import IndexBusyError, StorageError, from_os_error
 from taskembed.fs import Folder, Fs, opened_folder
 
@@ -201,23 +202,31 @@ def _opened_lock(path: Path, create: int = 0) -> Lock:
 
 
 def _wait_for(lock: Lock, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
-                continue
-            raise IndexBusyError(
-                f"another taskembed is writing to {lock.folder.path}{_holder(lock)}",
-                hint="wait for it, or give --wait SECONDS; deleting LOCK does not help",
-            ) from None
-        except OSError as error:
-            raise StorageError(
-                f"{lock.path}: {os.strerror(error.errno or 0)}: locks are not supported here",
-                hint="put the index on a local file system",
-            ) from error
+    if _is_taken(lock):
         return
+    whom = f"another taskembed is writing to {lock.folder.path}{_holder(lock)}"
+    with doing(f"waiting: {whom}", waits_for_others=True):
+        while not _is_taken(lock):
+            if time.monotonic() >= deadline:
+                raise IndexBusyError(
+                    f"another taskembed is writing to {lock.folder.path}{_holder(lock)}",
+                    hint="wait for it, or give --wait SECONDS; deleting LOCK does not help",
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_taken(lock: Lock) -> bool:
+    """Take the lock, unless somebody else holds it; return whether it is ours now."""
+    try:
+        fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"{lock.path}: {os.strerror(error.errno or 0)}: locks are not supported here",
+            hint="put the index on a local file system",
+        ) from error
+    return True
 
 
 def _holder(lock: Lock) -> str:

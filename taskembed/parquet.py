@@ -42,7 +42,11 @@ Numbers = npt.NDArray[np.int64]
 
 
 def parquet_records(
-    path: Path | None, name: str, on_bad: OnBad, max_record_bytes: int
+    path: Path | None,
+    name: str,
+    on_bad: OnBad,
+    max_record_bytes: int,
+    on_begin: Callable[[Callable[[], float]], None] = lambda _: None,
 ) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield the number and the fields of each row, as what JSON can hold.
 
@@ -51,6 +55,7 @@ def parquet_records(
         name: what messages call it.
         on_bad: called with a row that cannot be used; raises to stop, returns to go on.
         max_record_bytes: of a row, as its values take in a file that is not compressed.
+        on_begin: called with what tells how much of the rows was read, 0 to 1.
 
     Raises:
         BadInputError: the file is no Parquet, is damaged, or cannot be decoded in little memory.
@@ -63,6 +68,8 @@ def parquet_records(
         with _as_file(path, name) as stream:
             _require_footer(stream, name)
             with _Handles(stream) as handles:
+                count = max(1, handles.plain.metadata.num_rows)
+                on_begin(lambda: rows.number / count)
                 for group in range(handles.plain.num_row_groups):
                     plan = _plan(handles.plain, group, stream, name)
                     file = handles.keeping if plan.keeps_dictionaries else handles.plain

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from taskembed.activity import Step, doing
 from taskembed.corpus import Document
 from taskembed.deletion import require_prune_limit
 from taskembed.errors import BadInputError, BadRecordError, TaskembedError
@@ -77,8 +78,10 @@ def index_corpus(
     ) as writer:
         run = _Run(writer, encoder, options, watch)
         try:
-            run.read(documents)
-            return run.finish()
+            with doing("", unit="documents") as step:
+                run.read(documents, step)
+            with doing("writing the index"):
+                return run.finish()
         except Exception as error:
             is_whole = isinstance(error, TaskembedError) or run.is_outside
             if is_whole and not writer.has_failed:
@@ -106,12 +109,14 @@ class _Run:
         self._summary = IndexSummary()
         self._read = 0
         self._done = 0  # encoded, or found to be there
+        self._step = Step("")
         self._began: float | None = None  # to encode
         self._committed_at = 0.0
         self.is_outside = False  # in code of others, whose errors leave this run whole
 
-    def read(self, documents: Iterable[Document]) -> None:
+    def read(self, documents: Iterable[Document], step: Step) -> None:
         """Bring every document into the index, or find that it is there."""
+        self._step = step
         readable = storable(self._from_outside(documents), self._watch.bad)
         for batch in batches(readable, min(LOOK_UP, self._window_size)):
             found = self._writer.find([item.document.doc_id for item in batch])
@@ -122,7 +127,7 @@ class _Run:
             self._read += len(batch)
             if len(self._pending) >= self._window_size or self._pending_bytes >= WINDOW_BYTES:
                 self._encode_pending()
-            self._watch.on_progress(self._done)
+            self._say_progress()
         self._encode_pending()
 
     def finish(self) -> IndexSummary:
@@ -147,6 +152,14 @@ class _Run:
             self._writer.commit(self._encoder.made_by)
             self._committed_at = self._watch.clock()
         self._reject_truncated(too_long)
+
+    def _say_progress(self) -> None:
+        """Say how many documents are done, and how much that is of the input."""
+        step, share = self._step, self._watch.read_share()
+        ahead = len(self._pending) + self._window.unfilled  # they were read, but are not done
+        step.done = self._done
+        step.share = None if share is None else share * self._done / max(1, self._done + ahead)
+        self._watch.on_progress(self._done)
 
     def _from_outside(self, items: Iterable[_T]) -> Iterator[_T]:
         """Yield what code of others gives."""
@@ -229,7 +242,7 @@ class _Run:
                     window.fill(rows, encoded)
                     self._summary.encoded += len(rows)
                     self._done += len(rows)
-                self._watch.on_progress(self._done)
+                self._say_progress()
                 if self._is_time_to_commit():
                     self.commit()
         with self._watch.uninterrupted():

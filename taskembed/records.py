@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from urllib.parse import unquote
@@ -235,5 +235,9 @@ def _csv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
 
 
 def _parquet_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    for number, record in parquet_records(item.path, item.name, on_bad, max_record_bytes):
+    def begin(share: Callable[[], float]) -> None:
+        size = item.path.stat().st_size if item.path else 0
+        item.meter.begin(item.path, lambda: int(share() * size))
+
+    for number, record in parquet_records(item.path, item.name, on_bad, max_record_bytes, begin):
         yield f"{item.name}:row {number}", record, None

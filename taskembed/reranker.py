@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from taskembed.activity import doing
 from taskembed.errors import UsageError
 from taskembed.families import INSTRUCTION, RerankerFamily
 from taskembed.modelfiles import find_model
@@ -43,8 +44,10 @@ class Reranker:
         engine = self._runtime.engine
         logits = np.empty(len(texts), np.float64)
         items = ((row, tokens[row]) for row in order)
-        for batch, rows in engine.run(batches(items, engine.token_budget)):
-            logits[batch.rows] = rows[:, 0]
+        with doing("reranking", unit="documents", total=len(texts)) as step:
+            for batch, rows in engine.run(batches(items, engine.token_budget)):
+                logits[batch.rows] = rows[:, 0]
+                step.done += len(rows)
         # sigmoid(logit / temperature), by tanh, which does not overflow
         scaled = np.tanh(logits / self._family.temperature / 2)
         return (0.5 * (scaled + 1)).astype(np.float32)

@@ -92,6 +92,7 @@ class Watch:
     Attributes:
         bad: takes the bad records, those of the reader too: stops at the first, or goes on.
         on_progress: called with the number of documents that are encoded, or were there, so far.
+        read_share: tells how much of the input was read, 0 to 1; None when nobody knows.
         uninterrupted: gives a context in which no signal may raise.
         clock: seconds; only differences count.
         fs: where to write.
@@ -99,6 +100,7 @@ class Watch:
 
     bad: RejectFile = field(default_factory=RejectFile)
     on_progress: Callable[[int], None] = lambda _: None
+    read_share: Callable[[], float | None] = lambda: None
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext
     clock: Callable[[], float] = time.monotonic
     fs: Fs = field(default_factory=Fs)

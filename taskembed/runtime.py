@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tokenizers import Tokenizer
 
+from taskembed.activity import doing
 from taskembed.adapters import AdapterFiles
 from taskembed.arguments import require_positive
 from taskembed.cachefiles import distrusted, own_folder, remember, remembered
@@ -193,9 +194,10 @@ class Runtime:
         self._tokenizer: Tokenizer | None = None
         self._version = _engine_version(self._device)
         self._path = entry_path(settings.cache_folder, source.digest, self._version)
-        found = read_entry(self._path, source.digest, self._version)
-        self._is_from_cache = found is not None
-        self.compiled = found or self._compile()
+        with doing(f"loading the model {source.name}"):
+            found = read_entry(self._path, source.digest, self._version)
+            self._is_from_cache = found is not None
+            self.compiled = found or self._compile()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -210,9 +212,10 @@ class Runtime:
     def engine(self) -> Engine:
         """The engine, started at the first use."""
         if self._engine is None:
-            engine = self._of_compiled(
-                lambda: _start(self._source, self.compiled, self._device, self._settings)
-            )
+            with doing(f"loading the model {self._source.name}"):
+                engine = self._of_compiled(
+                    lambda: _start(self._source, self.compiled, self._device, self._settings)
+                )
             self._engine = _Watched(engine, self.compiled.facts.dim, self.failing)
         return self._engine
 
@@ -232,12 +235,13 @@ class Runtime:
         done = checked_path(folder, source.digest, self._version, path_of_texts)
         if done in self._checked or (self._loaded is None and remembered(done) is not None):
             return
-        if self._loaded is None:
-            self._settings.notify(f"comparing {source.name} with sentence-transformers, once")
-            self._loaded = _load(source, self._settings)
-        loaded = self._loaded
-        engine = self._of_compiled(lambda: self._exact(loaded))
-        compare(loaded, _Watched(engine, self.compiled.facts.dim, self.failing))
+        with doing(f"comparing {source.name} with sentence-transformers"):
+            if self._loaded is None:
+                self._settings.notify(f"comparing {source.name} with sentence-transformers, once")
+                self._loaded = _load(source, self._settings)
+            loaded = self._loaded
+            engine = self._of_compiled(lambda: self._exact(loaded))
+            compare(loaded, _Watched(engine, self.compiled.facts.dim, self.failing))
         self._checked.add(done)
         remember(done, "compared")
 
@@ -320,8 +324,9 @@ class Runtime:
         """Compile the model, and put it in the cache."""
         source, settings = self._source, self._settings
         settings.notify(f"compiling the model {source.name} for this machine; this happens once")
-        loaded = _load(source, settings)
-        compiled = _compile(loaded, self._device)
+        with doing(f"compiling the model {source.name}"):
+            loaded = _load(source, settings)
+            compiled = _compile(loaded, self._device)
         made_from = MadeFrom(
             model=source.files.name,
             revision=source.files.revision,

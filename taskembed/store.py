@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from taskembed.activity import doing
 from taskembed.errors import (
     IndexBusyError,
     IndexDamagedError,
@@ -303,9 +304,11 @@ def verify(
             checks = {}
             reason = error.message.rpartition(".json: ")[2]
             damages.append(Damage(manifest_name(snapshot.generation), reason))
-        for name, file in sorted(snapshot.files.items()):
-            found = _damage_of(folder, file, streams[name], checks.get(name))
-            damages += [found] if found else []
+        with doing("", unit="files", total=len(snapshot.files)) as step:
+            for name, file in sorted(snapshot.files.items()):
+                found = _damage_of(folder, file, streams[name], checks.get(name))
+                damages += [found] if found else []
+                step.done += 1
         return snapshot, damages
 
 

@@ -21,6 +21,7 @@ from taskembed.errors import (
     UsageError,
     from_os_error,
 )
+from taskembed.meter import Meter
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -100,6 +101,7 @@ class Input:
         compression: "gzip", "zstd", or None.
         shape: of CSV and TSV.
         partitions: the columns that its folders are named by: year=2024.
+        meter: told that it is read.
     """
 
     path: Path | None
@@ -107,6 +109,7 @@ class Input:
     compression: str | None
     shape: Shape = field(default_factory=Shape)
     partitions: tuple[tuple[str, str | None], ...] = ()
+    meter: Meter = field(default_factory=Meter, compare=False)
 
     @property
     def name(self) -> str:
@@ -213,6 +216,7 @@ def opened(item: Input) -> Iterator[BinaryIO]:
     except OSError as error:
         raise from_os_error(error, item.name) from error
     with raw:
+        item.meter.begin(item.path, raw.tell)
         stream = raw
         if item.compression == "gzip":
             stream = cast("BinaryIO", gzip.GzipFile(fileobj=raw))

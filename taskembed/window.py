@@ -109,6 +109,7 @@ class Window:
         self.vectors = np.empty((len(items), dim), dtype=np.float32)
         self.truncated = np.zeros(len(items), dtype=np.bool_)
         self.ready = np.zeros(len(items), dtype=np.bool_)  # and not put yet
+        self.unfilled = len(items)
 
     @property
     def texts(self) -> list[str]:
@@ -119,6 +120,7 @@ class Window:
         """Take what documents became: row i of `encoded` is of items[rows[i]]."""
         self.vectors[rows], self.truncated[rows] = encoded
         self.ready[rows] = True
+        self.unfilled -= len(rows)
 
     def take_ready(self) -> Rows:
         """Return the rows that are ready, in the order of the input, once."""

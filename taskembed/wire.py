@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import numpy as np
 
+from taskembed.activity import doing
 from taskembed.answers import AnswerError, limit_bytes, vectors_of, web_page
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.extras import install_hint
@@ -99,7 +100,9 @@ class Wire:
             client = self._client()
             try:
                 while group := list(islice(left, AT_ONCE)):
-                    yield portal.call(self._send, client, group)
+                    with doing(f"waiting for {self.host}", waits_for_others=True):
+                        answers = portal.call(self._send, client, group)
+                    yield answers
             finally:
                 portal.call(client.close)
 

@@ -237,6 +237,31 @@ def test_explain_shows_an_adapter_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert "note: the adapter 'nobody/nothing' is not on this machine\n" in absent.out
 
 
+# what takes long
+
+
+@pytest.fixture
+def everything_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("TICK", 0.002), ("LONG", 0), ("LINE_EVERY", 0)):
+        monkeypatch.setattr(f"taskembed.cli.progress.{name}_SECONDS", seconds)
+
+
+@pytest.mark.usefixtures("everything_is_long")
+def test_what_takes_long_is_shown(run: Run, indexed: Path, tmp_path: Path) -> None:
+    corpus = indexed.parent / "corpus.jsonl"
+    done = run("index", corpus, "--task", "retrieval", "--index", tmp_path / "new")
+    assert "documents, 0 % of the input" in done.err
+    assert "loading the model minilm" in done.err
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('{"id": "q", "text": "a word"}\n')
+    done = run("search", "--queries", queries, "--index", indexed, "--format", "tsv")
+    assert "0 queries" in done.err
+    assert "encoding 0 of 1 texts" in done.err
+    assert run("verify", "--index", indexed).out.startswith("generation")
+    quiet = run("search", "--queries", queries, "--index", indexed, "--format", "tsv", "-q")
+    assert (quiet.out, quiet.err) == (done.out, "")
+
+
 # models
 
 

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from taskembed.cli.environment import leave_out_what_does_not_fit, with_variables
 from taskembed.cli.output import message
+from taskembed.cli.progress import shown_progress
 from taskembed.cli.wording import quoted
 from taskembed.errors import UsageError
 
@@ -78,7 +79,8 @@ class Command(TyperCommand):
             for note in notes:
                 message(f"note: {note}")
         try:
-            return super().invoke(ctx)
+            with shown_progress(quiet=bool(ctx.params.get("quiet"))):
+                return super().invoke(ctx)
         except UsageError as error:
             error.message = with_variables(error.message, ctx)
             raise

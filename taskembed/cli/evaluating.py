@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import asserted_encoder
 from taskembed.cli.escaping import json_text, trec_line, tsv_cell
@@ -141,12 +142,14 @@ def evaluate(
     if index_folder is not None:
         if revision is not None:
             raise UsageError("an index has its own --revision", hint="leave it out")
-        measured, hits = _of_index(index_folder, files, task, model, stated, settings)
+        with doing("evaluating"):
+            measured, hits = _of_index(index_folder, files, task, model, stated, settings)
     else:
         task = opt.required_task(task)
         if run is not None and task in SYMMETRIC_TASKS:
             raise UsageError("--run is for retrieval and code")
-        measured, hits = _of_model(files, task, model, revision, stated, settings)
+        with doing("evaluating"):
+            measured, hits = _of_model(files, task, model, revision, stated, settings)
     _print_measured(measured, as_json=as_json)
     if run is not None and hits is not None:
         _write_run(hits, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,6 @@ from taskembed.cli import options as opt
 from taskembed.cli.choosing import Wanted, choose_encoder, require_words, task_needed
 from taskembed.cli.escaping import id_of_line, json_text
 from taskembed.cli.output import message, require_output, write
-from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
@@ -25,6 +25,7 @@ from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageEr
 if TYPE_CHECKING:
     from taskembed.corpus import Document, RejectFile
     from taskembed.index import Part
+    from taskembed.meter import Meter
     from taskembed.protocols import Encoder
     from taskembed.reading import Reading
     from taskembed.runs import IndexOptions, IndexSummary
@@ -294,6 +295,7 @@ def index(  # noqa: PLR0915  # words become values one after another
     _check_words(rejects, max_bad, text_field, template, skip_bad=skip_bad, dry_run=dry_run)
     from taskembed.commit import require_writable
     from taskembed.corpus import RecordFields, RejectFile, read_corpus
+    from taskembed.meter import Meter
     from taskembed.reading import Reading
     from taskembed.records import find_inputs
     from taskembed.template import DEFAULT_TEMPLATE, Template
@@ -309,6 +311,8 @@ def index(  # noqa: PLR0915  # words become values one after another
     )
     reading = _reading_of(live, said, recreate=recreate)
     found = find_inputs(inputs, format_name=reading.format)
+    meter = Meter.of(item.path for item in found)
+    found = [replace(item, meter=meter) for item in found]
     read = [index_folder, *(item.path for item in found)]
     require_output("--rejects", rejects, read, in_place=True)
     stated = Template(space.template) if space else DEFAULT_TEMPLATE
@@ -359,7 +363,7 @@ def index(  # noqa: PLR0915  # words become values one after another
     with RejectFile(rejects, stop=not skip_bad, max_bad=max_bad) as bad, _said_after(bad, rejects):
         documents = read_corpus(found, fields, on_bad=bad, max_record_bytes=max_record_bytes)
         if encoder:
-            summary = _indexed(documents, encoder, index_folder, options, bad, quiet=quiet)
+            summary = _indexed(documents, encoder, index_folder, options, bad, meter)
         else:
             summary = _planned(documents, index_folder if live else None, options, bad)
     seconds, done = time.monotonic() - started, encoder.space if encoder else None
@@ -390,14 +394,13 @@ def _indexed(
     folder: Path,
     options: IndexOptions,
     bad: RejectFile,
-    *,
-    quiet: bool,
+    meter: Meter,
 ) -> IndexSummary:
     from taskembed.pipeline import index_corpus
     from taskembed.runs import Watch
 
-    with progress(quiet=quiet) as update, Stopper() as stopper:
-        watch = Watch(bad=bad, on_progress=update, uninterrupted=stopper.uninterrupted)
+    with Stopper() as stopper:
+        watch = Watch(bad=bad, read_share=meter.share, uninterrupted=stopper.uninterrupted)
         return index_corpus(documents, encoder, folder, options=options, watch=watch)
 
 

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -24,9 +25,60 @@ class ClosedPipeError(TaskembedError):
     exit_code = ExitCode.CLOSED_PIPE
 
 
+class Status:
+    """The last line of a terminal, which says what is being done and is gone before anything else.
+
+    There is one for the process, as there is one terminal.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal may come while it is held
+        self._width = 0  # of what is drawn
+
+    def draw(self, text: str) -> None:
+        """Show a line in place of the one that is shown; "" for none."""
+        if not text and not self._width:
+            return
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            room = _columns() - 1
+            line = escaped(text)
+            if len(line) > room:  # the end says how long it takes
+                line = f"{line[: room - LAST - 1]}…{line[-LAST:]}"
+            sys.stderr.write(f"\r{line.ljust(min(self._width, room))}")
+            sys.stderr.flush()
+            self._width = len(line)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Give a context in which none is shown, so that something else can be printed."""
+        with self._lock:
+            if self._width:
+                with contextlib.suppress(OSError, ValueError):
+                    sys.stderr.write(f"\r{' ' * self._width}\r")
+                    sys.stderr.flush()
+                self._width = 0
+            yield
+
+
+STATUS = Status()
+COLUMNS = 80  # of a terminal that does not say
+LAST = 12  # characters of a line are kept, however narrow the terminal
+
+
+def _columns() -> int:
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return max(columns or COLUMNS, 2 * LAST)
+
+
 def message(text: str) -> None:
     """Print a line for people on stderr."""
-    with contextlib.suppress(OSError, ValueError):  # nobody listens: then nothing is to be said
+    with (
+        STATUS.hidden(),
+        contextlib.suppress(OSError, ValueError),
+    ):  # nobody listens: then nothing is to be said
         print("taskembed:", escaped(text, keep="\n"), file=sys.stderr, flush=True)
 
 
@@ -61,8 +113,9 @@ def write(text: str, stream: TextIO | None = None) -> None:
     """
     target = stream or sys.stdout
     try:
-        target.write(text)
-        target.flush()
+        with STATUS.hidden():
+            target.write(text)
+            target.flush()
     except BrokenPipeError:
         # Python flushes stdout again when it ends: into nothing, rather than into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

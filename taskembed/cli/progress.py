@@ -1,46 +1,156 @@
-"""Progress on stderr: a bar on a terminal, a plain line now and then in a log."""
+"""Progress on stderr: a line that changes on a terminal, one now and then in a log."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from taskembed.cli.output import message
+from taskembed.activity import Step, looking_on
+from taskembed.cli.output import STATUS, message
 
-LINE_EVERY_SECONDS = 30.0
+TICK_SECONDS = 0.2
+LONG_SECONDS = 2.0  # what takes longer is shown
+LINE_EVERY_SECONDS = 30.0  # in a log
+RATE_SECONDS = 30.0  # the rate is that of the last so many
+BAR_CELLS = 20
 
 
 @contextmanager
-def progress(*, quiet: bool, unit: str = "documents") -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many were done so far."""
+def shown_progress(*, quiet: bool) -> Iterator[None]:
+    """Show what is being done, as long as the context lasts and if it takes long."""
     if quiet:
-        yield lambda _: None
-    elif sys.stderr.isatty():
-        with _bar(unit) as update:
-            yield update
-    else:
-        yield _lines(unit)
+        yield
+        return
+    with looking_on() as steps:
+        display = Display(steps, is_terminal=sys.stderr.isatty())
+        ended = threading.Event()
+
+        def show() -> None:
+            while not ended.wait(TICK_SECONDS):
+                display.tick(time.monotonic())
+
+        thread = threading.Thread(target=show, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            STATUS.draw("")
 
 
-@contextmanager
-def _bar(unit: str) -> Iterator[Callable[[int], None]]:
-    from tqdm import tqdm  # 0.05 s
+class Display:
+    """What is shown of the steps at a moment."""
 
-    with tqdm(unit=f" {unit}", unit_scale=True, file=sys.stderr, leave=False) as bar:
-        yield lambda count: bar.update(count - bar.n) and None
+    def __init__(self, steps: Sequence[Step], *, is_terminal: bool) -> None:
+        self._steps = steps
+        self._is_terminal = is_terminal
+        self._began: dict[Step, float] = {}
+        self._rates: dict[Step, Rate] = {}
+        self._next_line: float | None = None
+        self._said: set[str] = set()  # in a log: each wait for others at once, but once
+
+    def tick(self, now: float) -> None:
+        """Show what there is to show at a moment, in seconds."""
+        steps = list(self._steps)
+        self._began = {step: self._began.get(step, now) for step in steps}
+        self._rates = {step: self._rates.get(step) or Rate() for step in steps if step.unit}
+        for step, rate in self._rates.items():
+            rate.add(now, step)
+        if self._next_line is None:
+            self._next_line = now + LINE_EVERY_SECONDS
+        long = [step for step in steps if now - self._began[step] >= LONG_SECONDS]
+        if not long:
+            STATUS.draw("")
+        elif self._is_terminal:
+            STATUS.draw(self._bar(long[0]) + self._text(long, now))
+        elif now >= self._next_line or self._is_news(long[-1]):
+            self._next_line = now + LINE_EVERY_SECONDS
+            message(f"{time.strftime('%H:%M:%S')} {self._text(long, now)}")
+
+    def _is_news(self, step: Step) -> bool:
+        if not step.waits_for_others or step.what in self._said:
+            return False
+        self._said.add(step.what)
+        return True
+
+    def _text(self, long: Sequence[Step], now: float) -> str:
+        """Return what is done on the whole, and what is done for it just now."""
+        shown = dict.fromkeys((long[0], long[-1]))
+        return "; ".join(self._part(step, now) for step in shown)
+
+    def _part(self, step: Step, now: float) -> str:
+        seconds = now - self._began[step]
+        rate = self._rates.get(step)
+        if rate is None:
+            return f"{step.what}, {duration(seconds)}"
+        what = f"{step.what} " if step.what else ""
+        of = f" of {step.total:,}" if step.total is not None else ""
+        words = [f"{what}{step.done:,}{of} {step.unit}"]
+        share = share_of(step)
+        if share is not None and step.total is None:
+            words.append(f"{share * 100:.0f} % of the input")
+        if rate.a_second:
+            words.append(f"{shown_rate(rate.a_second)} a second")
+        left = rate.seconds_left
+        words.append(f"{duration(seconds)}" if left is None else f"{duration(left)} left")
+        return ", ".join(words)
+
+    def _bar(self, step: Step) -> str:
+        share = share_of(step)
+        if share is None:
+            return ""
+        full = int(share * BAR_CELLS)
+        return f"[{'#' * full}{'.' * (BAR_CELLS - full)}] "
 
 
-def _lines(unit: str) -> Callable[[int], None]:
-    started = last = time.monotonic()
+class Rate:
+    """How fast a step goes on, by the last seconds."""
 
-    def update(count: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= LINE_EVERY_SECONDS:
-            last = now
-            rate = count / (now - started)
-            message(f"{time.strftime('%H:%M:%S')} {count:,} {unit}, {rate:,.1f} a second")
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int, float | None]] = deque()
 
-    return update
+    def add(self, now: float, step: Step) -> None:
+        """Take a look at a step."""
+        self._seen.append((now, step.done, share_of(step)))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= RATE_SECONDS:  # noqa: PLR2004
+            self._seen.popleft()
+
+    @property
+    def a_second(self) -> float:
+        """How many are done in a second."""
+        (began, before, _), (now, done, _) = self._seen[0], self._seen[-1]
+        return max(0, done - before) / (now - began) if now > began else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest will take; None when nobody can say."""
+        (began, _, before), (now, _, share) = self._seen[0], self._seen[-1]
+        if before is None or share is None or share <= before:
+            return None
+        return (1 - share) * (now - began) / (share - before)
+
+
+def share_of(step: Step) -> float | None:
+    """Return how much of a step is done, 0 to 1; None when nobody knows."""
+    share = step.done / step.total if step.total else step.share
+    return None if share is None else min(1.0, share)
+
+
+def shown_rate(a_second: float) -> str:
+    """Return a rate with as many digits as say something: "1,234", "0.4"."""
+    return f"{a_second:,.0f}" if a_second >= 10 else f"{a_second:.1f}"  # noqa: PLR2004
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: "42 s", "3 min", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 120:  # noqa: PLR2004  # seconds
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours else f"{minutes} min"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import asserted_encoder
 from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
@@ -376,14 +377,16 @@ def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
 def _search_many(how: _How, path: str, shown: Shown, stream: TextIO) -> None:
     from taskembed.corpus import read_queries
 
-    for some in _blocks(read_queries(path)):
-        found = how.hits([query.text for query in some])
-        lines = [
-            _line(hit, shown, query)
-            for query, hits in zip(some, found, strict=True)
-            for hit in hits
-        ]
-        write("".join(lines), stream)
+    with doing("", unit="queries") as step:
+        for some in _blocks(read_queries(path)):
+            found = how.hits([query.text for query in some])
+            lines = [
+                _line(hit, shown, query)
+                for query, hits in zip(some, found, strict=True)
+                for hit in hits
+            ]
+            write("".join(lines), stream)
+            step.done += len(some)
 
 
 def _blocks(queries: Iterable[Query]) -> Iterator[list[Query]]:

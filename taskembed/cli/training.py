@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.escaping import json_text
 from taskembed.cli.output import message, write
-from taskembed.cli.progress import progress
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stopping import Stopper
 from taskembed.errors import ExitCode
@@ -119,12 +119,13 @@ def _lines() -> Callable[[Progress], None]:
 
     def update(progress: Progress) -> None:
         nonlocal last
+        now = time.strftime("%H:%M:%S")
         where = f"step {progress.step:,} of {progress.steps:,}"
         if progress.dev is not None:
-            message(f"{where}: dev score {progress.dev:.4f}")
+            message(f"{now} {where}: dev score {progress.dev:.4f}")
         elif time.monotonic() - last >= LINE_EVERY_SECONDS:
             last = time.monotonic()
-            message(f"{where}: loss {progress.loss:.4f}")
+            message(f"{now} {where}: loss {progress.loss:.4f}")
 
     return update
 
@@ -194,7 +195,11 @@ def distill(
     settings = engine_settings(
         device, precision, threads, offline=offline, cache=cache, quiet=quiet
     )
-    with Stopper(), progress(quiet=quiet, unit="queries") as update:
+
+    def update(count: int) -> None:
+        step.done = count
+
+    with Stopper(), doing("", unit="queries") as step:
         done = run(
             pairs,
             load_encoder(model, task or Task.RETRIEVAL, settings=settings),

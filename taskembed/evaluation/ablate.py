@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from taskembed.activity import doing
 from taskembed.encoder import load_encoder
 from taskembed.errors import ModelUnavailableError
 from taskembed.evaluation.evaluate import evaluate
@@ -76,7 +77,8 @@ def ablate(
         same_as, measured = seen.get(key, ("", None))
         if measured is None:
             settings.notify(f"evaluating: {name}")
-            measured = evaluate(encoder, data)
+            with doing(f"evaluating: {name}"):
+                measured = evaluate(encoder, data)
             seen[key] = name, measured
         difference = paired_difference(right, measured) if right else None
         yield Ablated(name, encoder.space, measured, difference, same_as)

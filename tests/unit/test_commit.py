@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from taskembed.activity import looking_on
 from taskembed.commit import StoreWriter, open_writer
 from taskembed.errors import (
     AccessDeniedError,
@@ -537,6 +538,28 @@ def test_a_writer_in_another_process_is_waited_for_and_killed_it_leaves_no_lock(
         holder.send_signal(signal.SIGKILL)
         with open_writer(folder, wait_seconds=10):
             pass
+
+
+def test_waiting_for_another_writer_is_seen(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    seen: list[str] = []
+
+    def look(_seconds: float) -> None:
+        seen.extend(step.what for step in steps if step.waits_for_others)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(10)
+
+    with (
+        hold(folder, 60) as holder,
+        looking_on() as steps,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr("taskembed.lock.time.sleep", look)
+        with open_writer(folder, wait_seconds=30):
+            assert steps == []
+    said = f"waiting: another taskembed is writing to {folder} (process {holder.pid} on "
+    assert len(seen) == 1
+    assert seen[0].startswith(said)
 
 
 def test_waiting_ends_when_the_other_writer_does(tmp_path: Path) -> None:
