@@ -613,7 +613,8 @@ def _require_loadable(spec: ModelSpec, settings: EngineSettings) -> None:
     hint = "`taskembed models` lists the models and what they need"
     if spec.remote_code and spec.query_adapter:
         why = "has its adapters inside its own code, where nothing can tell whether they are used"
-        hint = f"{spec.model}-hf has them as files" if spec.family == "jina-v3" else hint
+        family = find_family(spec.model)
+        hint = family.note if family and family.note else hint
     elif spec.remote_code and not settings.trust_remote_code:
         why = "needs Python code of its own to be loaded, which is not run unasked"
         hint = "read that code, then give --trust-remote-code and --revision COMMIT"

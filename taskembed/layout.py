@@ -189,12 +189,10 @@ def _gemma2(text_config: dict[str, Any], folder: Path) -> dict[str, str | None]:
     """
     tokenizer = read_saved(folder / "tokenizer_config.json") or {}
     saved: dict[str, Any] = read_saved(folder / "sentence_bert_config.json") or {}
-    modalities = {
-        name: way
-        for name, way in (saved.get("modality_config") or {}).items()
-        if name in {"text", "message"}
-    }
-    saved |= {"modality_config": modalities} if modalities else {}
+    modalities = saved.get("modality_config")
+    if isinstance(modalities, dict):
+        read = {name: way for name, way in modalities.items() if name in {"text", "message"}}
+        saved["modality_config"] = read
     saved["model_kwargs"] = {"key_mapping": {r"^(model\.)?language_model\.": ""}}
     return {
         "config.json": json.dumps({**text_config, "architectures": ["EmbeddingGemma2TextModel"]}),

@@ -12,6 +12,7 @@ from taskembed.space import Task
 
 _DEFAULTS: dict[str, Any] = {
     "commercial": True,
+    "aliases": {},
     "suffix": "",
     "truncation": "none",
     "truncated_dims": [],

@@ -5,12 +5,15 @@ Nothing here is derived from models.toml: such a case would agree with its mista
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 from dataclasses import astuple
+from pathlib import Path
 
 import pytest
 
+import taskembed
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.families import Family, parse_families
 from taskembed.models import ModelSpec, Stated, families, find_family
@@ -62,6 +65,16 @@ def test_every_family_is_what_its_source_says(known: Known) -> None:
     assert {**found, "truncated_dims": list(family.truncated_dims)} == known.facts
 
 
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+def test_every_name_of_a_model_finds_it(known: Known) -> None:
+    names = {model: model for model in known.models} | known.facts["aliases"]
+    task = known.tasks[0].task
+
+    for name, model in names.items():
+        for asked in (name, name.upper(), name.lower()):
+            assert (resolve(asked, task).family, resolve(asked, task).model) == (known.name, model)
+
+
 def test_no_family_goes_untested() -> None:
     assert [known.name for known in KNOWN] == [family.name for family in families()]
 
@@ -71,6 +84,20 @@ def test_every_family_has_a_source_a_licence_and_a_task(family: Family) -> None:
     assert family.source.startswith("https://")
     assert family.licence
     assert family.tasks
+
+
+def test_no_code_asks_for_a_model_by_its_name() -> None:
+    """So that a model is added as data alone. The bundled one is the default, by its name."""
+    names = {name for family in families() for name in (family.name, *family.models)}
+    names -= {"minilm", *SERVERS}
+    package = Path(taskembed.__file__).parent
+    asked = {
+        (path.name, node.value)
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert asked == set()
 
 
 def test_hosted_models_are_behind_servers_that_are_known() -> None:
