@@ -7,15 +7,18 @@ An adapter is a folder as PEFT saves it. Its name is a folder of the model's own
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.errors import ModelUnavailableError, from_os_error
 from taskembed.modelfiles import combined_digest, find_folder, own_adapters, stored_name
+from taskembed.space import EmbeddingSpace, Task
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+RECIPE = "recipe.toml"  # is put beside them by `taskembed train`
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,37 @@ class AdapterFiles:
     folder: Path
     digest: str
     base: str
+
+
+def other_purposes(adapter: AdapterFiles, space: EmbeddingSpace) -> Iterator[str]:
+    """Yield a sentence for each thing that an adapter was trained for otherwise, by its recipe.
+
+    Of an adapter without a recipe nothing is known.
+    """
+    try:
+        recipe = tomllib.loads((adapter.folder / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return
+    task = recipe.get("task")
+    try:
+        known = Task(task) if isinstance(task, str) else space.task
+    except ValueError:  # of a newer version
+        return
+    if known is not space.task:
+        yield (
+            f"the adapter {adapter.name} was trained for {known.value}, and this space is for "
+            f"{space.task.value}"
+        )
+        return  # another task has other prompts
+    sides = [("query", space.query_prompt, space.query_adapter)]
+    sides += [("document", space.document_prompt, space.document_adapter)]
+    for side, prompt, name in sides:
+        trained = recipe.get(f"{side}_prompt")
+        if name == adapter.name and isinstance(trained, str) and trained != prompt:
+            yield (
+                f"the adapter {adapter.name} was trained with the {side} prompt {trained!r}, and "
+                f"this space has {prompt!r}"
+            )
 
 
 def find_adapter(

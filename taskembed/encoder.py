@@ -22,7 +22,7 @@ import numpy as np
 
 from taskembed import __version__
 from taskembed.activity import counted_texts
-from taskembed.adapters import AdapterFiles, find_adapter
+from taskembed.adapters import AdapterFiles, find_adapter, other_purposes
 from taskembed.arguments import require_kind, require_positive, require_texts
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError, UsageError
@@ -296,6 +296,9 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         metric=compared,
         template=template,
     )
+    for adapter in parts.adapters:
+        for purpose in other_purposes(adapter, space):
+            settings.notify(f"note: {purpose}")
     encoder = TextEncoder(space, parts)
     encoder.check(parts.first)
     return encoder
@@ -429,6 +432,11 @@ class _Parts:
                 f"note: the adapter {name} was trained on {adapter.base}, not {self.files.name}"
             )
         return adapter
+
+    @property
+    def adapters(self) -> list[AdapterFiles]:
+        """The adapters of the two sides, one of both once."""
+        return list(dict.fromkeys(adapter for adapter in self._adapters.values() if adapter))
 
     @property
     def adapter_digest(self) -> str:

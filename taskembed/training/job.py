@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.adapters import CONFIG
+from taskembed.adapters import CONFIG, RECIPE
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
 from taskembed.extras import needed
 from taskembed.metric import metric_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from taskembed.training.trainer import Progress, Trained
 
 EXTRA = "train"
-RECIPE = "recipe.toml"
 CARD = "README.md"
 _STAMP = "made-from"
 _OURS = re.compile(r"checkpoint-\d+|adapter")  # without the stamp, when it was being removed

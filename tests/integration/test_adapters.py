@@ -93,6 +93,38 @@ def test_an_adapter_is_merged_and_recorded(model: Path, adapter: Path, cache: Pa
     assert plain.space.adapter_digest == ""
 
 
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (
+            'task = "retrieval"\n',
+            ["was trained for retrieval, and this space is for code"],
+        ),
+        (
+            'task = "code"\nquery_prompt = "find: "\ndocument_prompt = ""\n',
+            ["was trained with the query prompt 'find: ', and this space has ''"],
+        ),
+        ('task = "code"\nquery_prompt = ""\n', []),
+        ('task = "of a newer version"\n', []),
+        ("task = [", []),
+        (f"task = {'[' * 100_000}", []),
+    ],
+)
+def test_what_an_adapter_was_trained_for_is_said_when_it_is_something_else(
+    recipe: str, said: list[str], model: Path, adapter: Path, cache: Path
+) -> None:
+    (adapter / "recipe.toml").write_text(recipe)
+    heard: list[str] = []
+    encoder = load_encoder(
+        str(model), Task.CODE, stated=stated(adapter), settings=settings(cache, heard)
+    )
+    notes = [f"note: the adapter {adapter} {text}" for text in said]
+    assert [text for text in heard if text.startswith("note: the adapter")] == notes
+    heard.clear()
+    load_encoder_of(encoder.space, settings(cache, heard))
+    assert not heard  # once is enough
+
+
 def test_an_index_refuses_the_adapter_when_it_has_changed(
     model: Path, adapter: Path, run: Run, tmp_path: Path
 ) -> None:
