@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import json
+import shlex
+import shutil
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from taskembed.errors import ModelUnavailableError
+
+PACKAGE = "taskembed"
 
 
 def needed(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's module
@@ -27,5 +35,34 @@ def needed(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's modul
 
 
 def install_hint(extra: str) -> str:
-    """Return what to type to install an extra, from a checkout or from the package index."""
-    return f'in a checkout: pip install ".[{extra}]"; elsewhere: pip install "taskembed[{extra}]"'
+    """Return what to type to install an extra, from where this package was installed from."""
+    noted = _noted_by_pip()
+    url = str(noted.get("url", ""))
+    checkout = Path(unquote(urlsplit(url).path)) if url else Path(__file__).parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        editable = not url or noted.get("dir_info", {}).get("editable")
+        return f"{_pip()} install {'-e ' if editable else ''}{_quoted(f'{checkout}[{extra}]')}"
+    kind = noted.get("vcs_info", {}).get("vcs")  # "git"
+    address = f"{kind}+{url}" if kind else url
+    return f"{_pip()} install {_quoted(f'{PACKAGE}[{extra}]' + (f' @ {address}' if url else ''))}"
+
+
+def _noted_by_pip() -> dict[str, Any]:
+    """Return what an installer notes of a package that is not from the package index."""
+    # https://packaging.python.org/en/latest/specifications/direct-url/
+    try:
+        noted = json.loads(metadata.distribution(PACKAGE).read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
+def _pip() -> str:
+    """Return the pip of this Python, which need not be the first on the path."""
+    own = Path(sys.executable).with_name("pip")
+    return shlex.quote(str(own)) if own.exists() and shutil.which("pip") != str(own) else "pip"
+
+
+def _quoted(text: str) -> str:
+    """Return text in the quotes that people type, where they do."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'

@@ -24,6 +24,7 @@ import pytest
 
 from taskembed.encoder import load_encoder
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
+from taskembed.extras import install_hint
 from taskembed.models import Stated
 from taskembed.runtime import EngineSettings
 from taskembed.servers import SERVERS, Ask, portions
@@ -774,9 +775,7 @@ def test_without_the_library_it_is_said_what_to_install(
     assert refusal.value.message == (
         "hosted models need the openai library, which is not installed"
     )
-    assert refusal.value.hint == (
-        'in a checkout: pip install ".[hosted]"; elsewhere: pip install "taskembed[hosted]"'
-    )
+    assert refusal.value.hint == install_hint("hosted")
 
 
 def test_a_request_holds_no_more_texts_and_characters_than_it_may() -> None:

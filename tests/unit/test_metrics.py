@@ -7,14 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from taskembed.errors import ModelUnavailableError
 from taskembed.evaluation.metrics import (
     classification_quality,
     cluster_quality,
     correlations,
     rank_quality,
 )
-from taskembed.extras import needed
 
 
 def test_the_measures_of_a_ranking_by_hand() -> None:
@@ -98,12 +96,3 @@ def test_clusters_that_are_apart_are_found() -> None:
     assert max(found["v_measure"]) == pytest.approx(1.0)
     mixed = ["ab"[row % 2] for row in range(200)]  # labels that the vectors know nothing of
     assert max(cluster_quality(vectors, mixed)["v_measure"]) < 0.01
-
-
-def test_a_library_that_is_not_installed_is_named() -> None:
-    with pytest.raises(ModelUnavailableError) as refusal:
-        needed("no_such_library", "evaluate")
-    assert refusal.value.message == "the library no_such_library is not installed"
-    assert refusal.value.hint == (
-        'in a checkout: pip install ".[evaluate]"; elsewhere: pip install "taskembed[evaluate]"'
-    )
