@@ -108,9 +108,16 @@ class IndexBusyError(TaskembedError):
 
 
 class IndexDamagedError(TaskembedError):
-    """What is on disk is not what was written."""
+    """What is on disk is not what was written; `name` is the file, `reason` how it differs."""
 
     exit_code = ExitCode.DAMAGED
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, name: str = "", reason: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.name = name
+        self.reason = reason or message
 
 
 class AccessDeniedError(TaskembedError):

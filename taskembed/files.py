@@ -19,6 +19,10 @@ from typing import BinaryIO
 from taskembed.errors import IndexDamagedError, from_os_error
 
 CHUNK_BYTES = 4 * 2**20
+DAMAGED_HINT = (
+    "`taskembed verify` lists what is damaged; restore the folder from a copy, "
+    "or index again with --recreate"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,9 @@ def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
     """Return the error for a damaged file of the index in `folder`."""
     return IndexDamagedError(
         f"the index is damaged: {folder / damage.name}: {damage.reason}",
-        hint="`taskembed verify` lists what is damaged; restore the folder from a copy, "
-        "or index again with --recreate",
+        hint=DAMAGED_HINT,
+        name=damage.name,
+        reason=damage.reason,
     )
 
 
@@ -59,7 +64,7 @@ def file_damage(folder: Path, file: StoredFile) -> Damage | None:
     except FileNotFoundError:
         return Damage(file.name, "it is missing")
     except IndexDamagedError as error:
-        return Damage(file.name, error.message.rpartition(": ")[2])
+        return Damage(file.name, error.reason)
 
 
 def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | None:

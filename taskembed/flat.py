@@ -7,6 +7,7 @@ loads damaged vectors without a word. See docs/adr/0003-commit-protocol.md.
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,11 @@ from taskembed.vectors import Flags, FloatRows
 # FAISS's published types are those of the C++ signatures, which its Python layer replaces.
 faiss: Any = _faiss
 
-MIN_HEADER_BYTES = 256  # more than the header of a flat index, which is 45 bytes
+MIN_HEADER_BYTES = 256  # more than the header of a flat index
+# its kind, dim, rows, two numbers that mean nothing, whether it is trained, its metric, and how
+# many numbers follow
+_HEADER = struct.Struct("<4siq16x?iQ")
+HEADER_BYTES = _HEADER.size
 
 
 class Flat:
@@ -84,10 +89,35 @@ def from_bytes(data: bytearray, *, rows: int, dim: int) -> Flat:
     except (RuntimeError, AssertionError, MemoryError) as error:
         raise ValueError("FAISS cannot read it") from error
     if not isinstance(index, faiss.IndexFlat) or (index.ntotal, index.d) != (rows, dim):
-        raise ValueError(f"it is not a flat index of {rows:,} vectors of {dim} numbers")
+        raise _other_shape(rows, dim)
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise ValueError("its metric is not the inner product")
+        raise _other_metric()
     return Flat(index)
+
+
+def require_header(header: bytes, *, rows: int, dim: int) -> None:
+    """Check the first HEADER_BYTES of what `to_bytes` gave, without reading the vectors.
+
+    Raises:
+        ValueError: it is not that, or not of that shape.
+    """
+    if len(header) < HEADER_BYTES or not header.startswith(b"I"):
+        raise ValueError("FAISS cannot read it")
+    kind, its_dim, its_rows, is_trained, metric, numbers = _HEADER.unpack(header[:HEADER_BYTES])
+    if kind == b"IxF2":
+        raise _other_metric()
+    if (kind, its_dim, its_rows, numbers) != (b"IxFI", dim, rows, rows * dim) or not is_trained:
+        raise _other_shape(rows, dim)
+    if metric != faiss.METRIC_INNER_PRODUCT:
+        raise _other_metric()
+
+
+def _other_shape(rows: int, dim: int) -> ValueError:
+    return ValueError(f"it is not a flat index of {rows:,} vectors of {dim} numbers")
+
+
+def _other_metric() -> ValueError:
+    return ValueError("its metric is not the inner product")
 
 
 _reading = threading.Lock()

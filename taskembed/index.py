@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +16,7 @@ from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.corpus import Document
 from taskembed.errors import IndexDamagedError
-from taskembed.files import Damage, allow_handles, damaged, open_file
+from taskembed.files import DAMAGED_HINT, Damage, allow_handles, damaged, open_file
 from taskembed.reading import Reading
 from taskembed.segments import (
     Segment,
@@ -26,6 +25,7 @@ from taskembed.segments import (
     check_documents,
     check_vectors,
     read_deletions,
+    read_metadata,
     require_listed,
     segment_infos,
 )
@@ -153,7 +153,7 @@ class Contents:
             contents = cls(
                 _part(body, "live"),
                 None if building is None else _part(body, "building"),
-                str(body["committed_at"]),
+                require_string(body["committed_at"], "committed_at"),
             )
         except (KeyError, TypeError, ValueError) as error:
             name = manifest_name(snapshot.generation)
@@ -466,11 +466,6 @@ def _as_document(stored: StoredDocument) -> Document:
 
 def _metadata(document: StoredDocument) -> Mapping[str, object]:
     try:
-        metadata = json.loads(document.metadata)
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise IndexDamagedError(
-            f"the index is damaged: the metadata of document {document.doc_id!r} is not JSON"
-        )
-    return metadata
+        return read_metadata(document)
+    except ValueError as error:
+        raise IndexDamagedError(f"the index is damaged: {error}", hint=DAMAGED_HINT) from error

@@ -12,7 +12,6 @@ the bytes of a segment, and the files of a segment into documents and scores.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import sqlite3
@@ -76,6 +75,11 @@ _AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 _BYTES_PER_NUMBER = 4  # float32
 _ROWS_AT_ONCE = 65_536
+_OUTERMOST = "SELECT (SELECT min(row) FROM documents), (SELECT max(row) FROM documents)"
+_DATABASE_HEADER_BYTES = 100
+_JOURNAL = slice(18, 20)  # in that header: the versions that write and read it
+_ROLLBACK = b"\x01\x01"  # and not a write-ahead log, which a single file cannot have
+_NOT_FINITE = "a vector has a number that is not finite"
 _NAME = re.compile(r"seg-\d{8}")
 _DELETIONS = re.compile(r"(del-\d{8}-\d{8}\.bin)?")
 
@@ -216,7 +220,7 @@ class Segment:
             self._check_database()
             self.dead = self._read_deletions()
             if vectors:
-                self._check_whole(self.info.vectors_file)
+                self._check_vectors()
             self.is_checked = True
         except BaseException:
             self.close()
@@ -314,7 +318,10 @@ class Segment:
     def search(self, queries: FloatRows, k: int) -> tuple[FloatRows, npt.NDArray[np.int64]]:
         """Return scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first."""
         alive = None if not self.info.deleted_rows and not self.dead.any() else ~self.dead
-        return self.vectors().search(queries, min(k, self.info.live_rows), alive)
+        scores, rows = self.vectors().search(queries, min(k, self.info.live_rows), alive)
+        if not np.isfinite(scores).all() or (rows < 0).any():
+            raise self._damaged(self.info.vectors_file, _NOT_FINITE)
+        return scores, rows
 
     def _is_dead(self, document: StoredDocument) -> bool:
         if not 0 <= document.row < self.info.rows:
@@ -356,16 +363,33 @@ class Segment:
         return database
 
     def _check_database(self) -> None:
-        self._check_whole(self.info.documents_file)
+        header = self._check_whole(self.info.documents_file, _DATABASE_HEADER_BYTES)
         with self._translated():
-            require_schema(self._database)
+            require_schema(self._database, header)
+            first, last = self._database.execute(_OUTERMOST).fetchone()
+            if first is not None and not 0 <= first <= last < self.info.rows:
+                raise ValueError(f"there is no row {first if first < 0 else last}")
 
-    def _check_whole(self, name: str) -> None:
-        """Read a file that is open back, and close it."""
+    def _check_vectors(self) -> None:
+        name = self.info.vectors_file
+        header = self._check_whole(name, flat.HEADER_BYTES)
+        try:
+            flat.require_header(header, rows=self.info.rows, dim=self._dim)
+        except ValueError as error:
+            raise self._damaged(name, str(error)) from error
+
+    def _check_whole(self, name: str, first: int) -> bytes:
+        """Read a file that is open back, and close it; return its first bytes."""
+        path = self._folder / name
         with self._streams.pop(name) as stream:
             damage = stream_damage(self._folder, self._files[name], stream)
-        if damage:
-            raise damaged(self._folder, damage)
+            if damage:
+                raise damaged(self._folder, damage)
+            try:
+                stream.seek(0)
+                return stream.read(first)
+            except OSError as error:
+                raise from_os_error(error, str(path)) from error
 
     def _read_deletions(self) -> Flags:
         if not self.info.deletions:
@@ -411,7 +435,8 @@ def read_deletions(data: bytes | bytearray, info: SegmentInfo) -> Flags:
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
     flags = bits[: info.rows].astype(np.bool_)
-    if len(flags) != info.rows or int(flags.sum()) != info.deleted_rows:
+    is_whole = len(flags) == info.rows and deletions_bytes(flags) == data
+    if not is_whole or int(flags.sum()) != info.deleted_rows:
         raise ValueError("it does not fit its segment")
     return flags
 
@@ -426,7 +451,7 @@ def check_vectors(data: bytearray, info: SegmentInfo, dim: int) -> None:
     for start in range(0, info.rows, _ROWS_AT_ONCE):
         rows = np.arange(start, min(start + _ROWS_AT_ONCE, info.rows), dtype=np.int64)
         if not np.isfinite(vectors.rows(rows)).all():
-            raise ValueError("a vector has a number that is not finite")
+            raise ValueError(_NOT_FINITE)
 
 
 def check_documents(data: bytearray, info: SegmentInfo, dead: Flags) -> None:
@@ -440,7 +465,7 @@ def check_documents(data: bytearray, info: SegmentInfo, dead: Flags) -> None:
         for limit, value in _LIMITS.items():
             database.setlimit(limit, value)
         database.deserialize(bytes(data))
-        require_schema(database)
+        require_schema(database, bytes(data[:_DATABASE_HEADER_BYTES]))
         (answer,) = database.execute("PRAGMA integrity_check(1)").fetchone()
         if answer != "ok":
             raise ValueError(answer)
@@ -448,24 +473,29 @@ def check_documents(data: bytearray, info: SegmentInfo, dead: Flags) -> None:
         for document in _ordered(database):
             if document.row >= info.rows:
                 raise ValueError(f"there is no row {document.row}")
-            if not isinstance(json.loads(document.metadata), dict):
-                raise ValueError(f"the metadata of {document.doc_id!r} is no object")
+            read_metadata(document)
             alive[document.row] = False
         if alive.any():
             raise ValueError("a document of a vector is missing")
-    except (sqlite3.Error, RecursionError) as error:
+    except sqlite3.Error as error:
         raise ValueError(str(error)) from error
     finally:
         database.close()
 
 
-def require_schema(database: sqlite3.Connection) -> None:
+def require_schema(database: sqlite3.Connection, header: bytes) -> None:
     """Check that a database is what `SegmentBuilder` makes, and nothing more.
+
+    Args:
+        database: an open one.
+        header: the first bytes of its file.
 
     Raises:
         ValueError: it is not.
         sqlite3.Error: it is no database.
     """
+    if header[_JOURNAL] != _ROLLBACK:
+        raise ValueError("it has a journal of its own")
     rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT 3")
     if sorted(rows.fetchall(), key=str) != _SCHEMA:
         raise ValueError("its tables are not those of an index")
@@ -531,6 +561,22 @@ def metadata_json(metadata: Mapping[str, object]) -> str:
         return orjson.dumps(dict(metadata), option=_AS_STORED).decode()
     except orjson.JSONEncodeError as error:
         raise ValueError(f"the metadata{_bad_field(metadata)} cannot be JSON: {error}") from error
+
+
+def read_metadata(document: StoredDocument) -> dict[str, object]:
+    """Read what `metadata_json` gave.
+
+    Raises:
+        ValueError: it is not that: nothing that could be printed.
+    """
+    try:
+        metadata = orjson.loads(document.metadata)
+        if isinstance(metadata, dict):
+            metadata_json(metadata)
+            return metadata
+    except ValueError as error:
+        raise ValueError(f"the metadata of document {document.doc_id!r}: {error}") from error
+    raise ValueError(f"the metadata of document {document.doc_id!r} is no object")
 
 
 def _bad_field(metadata: Mapping[str, object]) -> str:

@@ -159,11 +159,7 @@ def read_manifest(folder: Path, generation: int) -> Snapshot:
     try:
         return _parse_manifest(data, generation)
     except ValueError as error:
-        raise IndexDamagedError(
-            f"the index is damaged: {path}: {error}",
-            hint="`taskembed verify` lists what is damaged; restore the folder from a copy, "
-            "or index again with --recreate",
-        ) from error
+        raise damaged(folder, Damage(path.name, str(error))) from error
 
 
 def _parse_manifest(data: bytes, generation: int) -> Snapshot:
@@ -302,8 +298,9 @@ def verify(
             checks = checks_of(snapshot)
         except IndexDamagedError as error:
             checks = {}
-            reason = error.message.rpartition(".json: ")[2]
-            damages.append(Damage(manifest_name(snapshot.generation), reason))
+            manifest = manifest_name(snapshot.generation)
+            what = "" if error.name == manifest else f"{error.name}: "
+            damages.append(Damage(manifest, what + error.reason))
         with doing("", unit="files", total=len(snapshot.files)) as step:
             for name, file in sorted(snapshot.files.items()):
                 found = _damage_of(folder, file, streams[name], checks.get(name))
@@ -327,7 +324,7 @@ def _hold(
                 raise
             held[name] = Damage(name, "it is missing")
         except IndexDamagedError as error:
-            held[name] = Damage(name, error.message.rpartition(": ")[2])
+            held[name] = Damage(name, error.reason)
     return snapshot, held
 
 

@@ -372,8 +372,8 @@ class IndexWriter:
             segment.check(vectors=True)
         except (FileNotFoundError, IndexDamagedError) as error:
             self._store.require_lock()  # or it is another folder by now
-            if isinstance(error, IndexDamagedError):
-                raise
+            if isinstance(error, IndexDamagedError) or self._store.held is None:
+                raise  # without the lock, a writer may have removed what is missing
             raise damaged(folder, Damage(Path(error.filename).name, "it is missing")) from error
         return segment
 
@@ -429,9 +429,15 @@ def open_index_writer(
 def _begin(
     store: StoreWriter, space: EmbeddingSpace, reading: Reading | None, *, recreate: bool
 ) -> tuple[Contents, bool]:
-    if store.snapshot is None or not store.snapshot.body:
+    if store.snapshot is None or (recreate and not store.snapshot.body):
         return Contents(Part(space)), False
-    contents = Contents.of(store.folder, store.snapshot)
+    try:
+        contents = Contents.of(store.folder, store.snapshot)
+    except IndexDamagedError:
+        if not recreate:
+            raise
+        store.snapshot = replace(store.snapshot, body={})  # as if it had been empty
+        return Contents(Part(space)), False
     if not recreate:
         if contents.live.is_new:
             return replace(contents, live=Part(space)), False

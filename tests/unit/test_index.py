@@ -325,6 +325,15 @@ def test_a_flipped_byte_is_found_before_anything_is_answered(copied: Path, kind:
             "UPDATE documents SET metadata = printf('%.*c', 100000, '[') WHERE row = 0",
             "the metadata of document 'd0'",
         ),
+        (
+            "UPDATE documents SET metadata = '{\"a\":' || printf('%.*c', 900, '[') || "
+            "printf('%.*c', 900, ']') || '}' WHERE row = 0",
+            "the metadata of document 'd0'",
+        ),
+        *(
+            (f"UPDATE documents SET metadata = '{{\"a\":{value}}}'", "document 'd0'")  # noqa: S608
+            for value in ("1e999", "NaN", '"\\ud800"')
+        ),
         ("DELETE FROM documents WHERE row = 0", "a document of a vector is missing"),
         ("DROP TABLE documents", "its tables are not those of an index"),
         (
@@ -332,7 +341,10 @@ def test_a_flipped_byte_is_found_before_anything_is_answered(copied: Path, kind:
             "its tables are not those of an index",
         ),
     ],
-    ids=["no JSON", "a list", "a number", "deep", "no row", "no table", "no column"],
+    ids=[
+        *("no JSON", "a list", "a number", "deep", "too deep to print", "infinite", "NaN"),
+        *("half a character", "no row", "no table", "no column"),
+    ],
 )
 def test_hostile_documents_behind_a_right_checksum_are_damage(
     copied: Path, sql: str, said: str
@@ -363,6 +375,14 @@ def test_verify_reads_the_body_of_a_manifest(copied: Path, hostile: dict[str, ob
     manifest = json.loads(path.read_bytes()[:-16])
     sign(path, manifest | {"body": hostile})
     assert [damage.name for damage in verify_index(copied)[1]] == [path.name]
+
+
+def test_verify_says_which_file_a_manifest_cannot_have(copied: Path) -> None:
+    (path,) = copied.glob("*.faiss")
+    resign(copied, path.name, b"")
+    damages = verify_index(copied)[1]
+    assert [damage.name for damage in damages][:1] == ["manifest-00000002.json"]
+    assert damages[0].reason.startswith(f"{path.name}: 0 bytes cannot hold ")
 
 
 @pytest.mark.parametrize("kind", ["faiss", "db", "bin"])

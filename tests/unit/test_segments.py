@@ -286,18 +286,59 @@ def test_every_flipped_bit_behind_a_right_checksum_is_survived(tmp_path: Path) -
     assert sum(outcomes.values()) == 8 * len(whole)
 
 
-def test_a_vector_that_is_no_number_does_not_name_a_document_that_is_not_there(
-    tmp_path: Path,
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_vector_that_is_no_number_is_damage_to_a_search_that_meets_it(
+    tmp_path: Path, number: float
 ) -> None:
     vectors = axes(0, 1, 2, 3)
-    vectors[2] = np.nan
-    builder = SegmentBuilder(4)
-    builder.add([document(row) for row in range(4)], vectors)
-    files = {f"{NAME}.{kind}": bytes(data) for kind, data in builder.files(flags(4, []))}
-    with closing(opened(tmp_path, files)) as segment:
-        rows = segment.search(axes(0), 4)[1][0]
-        with pytest.raises(IndexDamagedError, match="a document of a vector is missing"):
-            segment.documents(int(row) for row in rows)
+    vectors[2, 0] = number
+    data = bytes(flat.to_bytes(vectors))
+    with (
+        closing(opened(tmp_path, built() | {f"{NAME}.faiss": data})) as segment,
+        pytest.raises(IndexDamagedError) as caught,
+    ):
+        segment.search(axes(0), 4)
+    assert caught.value.message == (
+        f"the index is damaged: {tmp_path / NAME}.faiss: a vector has a number that is not finite"
+    )
+
+
+@pytest.mark.parametrize(("rows", "dim"), [(1, 1), (4, 4), (1000, 3), (0, 7)])
+def test_a_header_is_as_faiss_writes_it(rows: int, dim: int) -> None:
+    data = bytes(flat.to_bytes(np.ones((rows, dim), np.float32)))
+    assert len(data) == flat.HEADER_BYTES + rows * dim * 4
+    flat.require_header(data, rows=rows, dim=dim)
+    for other in ((rows + 1, dim), (rows, dim + 1)):
+        with pytest.raises(ValueError, match="it is not a flat index of"):
+            flat.require_header(data, rows=other[0], dim=other[1])
+
+
+def flat_l2_bytes() -> bytes:
+    import faiss
+
+    index = faiss.IndexFlatL2(4)
+    index.add(axes(0, 1, 2, 3))
+    return bytes(faiss.serialize_index(index))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        flat_l2_bytes(),
+        *(faiss_bytes(kind) for kind in ("HNSW4", "SQ8", "IDMap,Flat")),
+        *(faiss_bytes("Flat", rows=rows, dim=dim) for rows, dim in ((3, 4), (4, 8), (0, 4))),
+        b"",
+        b"\0" * 4096,
+    ],
+    ids=range(9),
+)
+def test_a_writer_refuses_the_vectors_that_a_search_refuses(tmp_path: Path, data: bytes) -> None:
+    said = hostile_vectors(tmp_path, data)
+    files = built() | {f"{NAME}.faiss": data}
+    segment = Segment(tmp_path, put(tmp_path, files), SegmentInfo(NAME, 4), 4)
+    with pytest.raises(IndexDamagedError) as caught:
+        segment.check(vectors=True)
+    assert caught.value.reason == said
 
 
 TABLE = "CREATE TABLE documents (row, doc_id, text, metadata, truncated)"
@@ -395,16 +436,33 @@ def test_the_schema_that_is_required_is_that_which_is_written(tmp_path: Path) ->
 def test_a_row_that_cannot_be_is_damage(tmp_path: Path, row: int) -> None:
     put_row = f"INSERT INTO documents VALUES ({row}, 'd0', 't', '{{}}', 0)"  # noqa: S608  # of this test
     data = database(GOOD_TABLE, GOOD_INDEX, put_row)
-    damaged = f"the index is damaged: {tmp_path / NAME}.db: "
-    with closing(opened(tmp_path, built() | {f"{NAME}.db": data})) as segment:
-        with pytest.raises(IndexDamagedError, match=damaged):
-            list(segment.find(["d0"]))
-        with pytest.raises(IndexDamagedError, match=damaged):
-            list(segment.live_documents())
+    with pytest.raises(IndexDamagedError) as caught:
+        opened(tmp_path, built() | {f"{NAME}.db": data})
+    assert caught.value.message == (
+        f"the index is damaged: {tmp_path / NAME}.db: there is no row {row}"
+    )
+
+
+def test_a_database_with_a_write_ahead_log_is_not_read(tmp_path: Path) -> None:
+    data = bytearray(built()[f"{NAME}.db"])
+    data[18:20] = b"\x02\x02"
+    with pytest.raises(IndexDamagedError, match="it has a journal of its own"):
+        opened(tmp_path, built() | {f"{NAME}.db": bytes(data)})
+    with pytest.raises(ValueError, match="it has a journal of its own"):
+        check_documents(data, SegmentInfo(NAME, 4), flags(4, []))
 
 
 @pytest.mark.parametrize(
-    ("data", "count"), [(b"", 1), (b"\x01\x00", 2), (b"\x00", 1), (b"\x0f", 1), (b"\x03", 1)]
+    ("data", "count"),
+    [
+        (b"", 1),
+        (b"\x01\x00", 2),
+        (b"\x00", 1),
+        (b"\x0f", 1),
+        (b"\x03", 1),
+        (b"\x01\x00", 1),
+        (b"\x11", 1),
+    ],
 )
 def test_deletions_that_do_not_fit_their_segment_are_damage(
     tmp_path: Path, data: bytes, count: int

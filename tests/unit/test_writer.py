@@ -4,6 +4,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +21,13 @@ from taskembed.errors import (
 )
 from taskembed.index import Contents, Index
 from taskembed.pipeline import index_corpus
+from taskembed.plan import plan_delete
 from taskembed.reading import Reading
 from taskembed.runs import IndexOptions, IndexSummary, Watch
 from taskembed.searching import search_index
-from taskembed.segments import StoredDocument
+from taskembed.segments import Segment, StoredDocument
 from taskembed.space import PromptType, Task
-from taskembed.store import manifest_name, read_manifest, read_newest, verify
+from taskembed.store import manifest_bytes, manifest_name, read_manifest, read_newest, verify
 from taskembed.vectors import FloatRows
 from taskembed.writer import MERGE_FACTOR, IndexWriter, Outcome, open_index_writer
 from tests.fakes import SPACE, HashEncoder, StepFs, fail_at
@@ -369,6 +371,25 @@ def test_there_is_one_writer(tmp_path: Path) -> None:
         pass
 
 
+def test_a_dry_run_beside_a_writer_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "i"
+    index_corpus(documents(3), HashEncoder(), folder)
+    taken: list[Path] = []
+
+    def slow_segment(*arguments: Any) -> Segment:  # noqa: ANN401  # as Segment
+        if not taken:
+            taken.append(folder)
+            for number in range(4):
+                index_corpus(documents(3, f"text {number}"), HashEncoder(), folder)
+        return Segment(*arguments)
+
+    monkeypatch.setattr("taskembed.writer.Segment", slow_segment)
+    assert plan_delete(folder, ["d0001", "absent"]) == (1, ["absent"])
+    assert taken
+
+
 # --- an index is made again ----------------------------------------------------------------------
 
 
@@ -477,6 +498,25 @@ def test_a_damaged_index_can_be_made_again(tmp_path: Path, what: str) -> None:
     pattern = {"the manifest": "manifest-*1.json", "vectors": "*.faiss", "documents": "*.db"}[what]
     (path,) = folder.glob(pattern)
     path.write_bytes(b"damaged")
+    summary = recreate(folder, documents(20), HashEncoder())
+    assert summary
+    assert summary.documents == 20
+    assert ids(folder) == numbered(0, 20)
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"live": 7}, {"building": 7}, {"committed_at": None}, None], ids=str
+)
+def test_a_signed_manifest_with_another_body_is_refused_and_can_be_made_again(
+    tmp_path: Path, spoilt: dict[str, object] | None
+) -> None:
+    folder = tmp_path / "i"
+    index_corpus(documents(3), HashEncoder(), folder)
+    snapshot = read_newest(folder)
+    hostile = replace(snapshot, body={} if spoilt is None else {**snapshot.body, **spoilt})
+    (folder / manifest_name(snapshot.generation)).write_bytes(manifest_bytes(hostile))
+    with pytest.raises(IndexDamagedError):
+        index_corpus(documents(20), HashEncoder(), folder)
     summary = recreate(folder, documents(20), HashEncoder())
     assert summary
     assert summary.documents == 20
