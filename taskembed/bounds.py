@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DEFAULT_MAX_RECORD_BYTES = 64 * 2**20
-MAX_VALUES = 4_000_000  # in a record: as Python's objects they take up to 120 bytes each
+MAX_VALUES = 2_000_000  # in a record: as Python's objects they take up to 120 bytes each
 BATCH_BYTES = 64 * 2**20  # of values that are decoded together
 SKIP_BYTES = 256 * 2**20  # of one record that is too large, to find the next one
 BLANK_BYTES = 2 * 2**20  # of blank lines, one after another

@@ -21,7 +21,7 @@ from taskembed.arguments import require_text
 from taskembed.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.errors import BadInputError, BadRecordError, UsageError, from_os_error
 from taskembed.jsonl import WideRecord
-from taskembed.records import Record, find_inputs, read_records
+from taskembed.records import Record, Row, find_inputs, read_records
 from taskembed.streams import Input, OnBad, as_text, read_lines, stop_at_first
 from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of, no_field
 
@@ -164,7 +164,8 @@ class RejectFile:
             raise error
         self.count += 1
         if len(self.first) < SHOWN_BAD:
-            self.first.append(error)
+            # without the record, which may be large
+            self.first.append(BadRecordError(error.source, error.reason, hint=error.hint))
         if self._stream:
             value = {"source": error.source, "reason": error.reason, "record": error.raw}
             try:
@@ -186,7 +187,7 @@ def read_corpus(
     on_bad: OnBad,
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES,
 ) -> Iterator[Document]:
-    """Yield the documents of all inputs, in order.
+    """Yield the documents of all inputs, in order; none is held here while it is used.
 
     Args:
         inputs: what `find_inputs` gave.
@@ -198,30 +199,53 @@ def read_corpus(
         BadInputError: a file is not what its name says, or is damaged.
         StorageError: a file cannot be read.
     """
-    named = _named_fields(fields)
-    is_one_good = False
-    fieldless: BadRecordError | None = None
+    taking = _Taking(fields, on_bad)
     for item in inputs:
-        for source, record, raw in read_records(item, on_bad, max_record_bytes):
-            try:
-                document = _document(record, fields, source, ID_FIELDS)
-                if isinstance(record, WideRecord):
-                    _require_narrow(document.metadata)
-            except ValueError as error:
-                bad = BadRecordError(
-                    source,
-                    str(error),
-                    raw=as_text(raw) if raw is not None else json.dumps(record, default=repr),
-                    hint=_field_hint(record, fields),
+        yield from filter(None, map(taking.document, read_records(item, on_bad, max_record_bytes)))
+    taking.require_fields()
+
+
+class _Taking:
+    """Records on their way to documents."""
+
+    def __init__(self, fields: RecordFields, on_bad: OnBad) -> None:
+        self._fields = fields
+        self._on_bad = on_bad
+        self._named = _named_fields(fields)
+        self._is_one_good = False
+        self._fieldless: BadInputError | None = None  # the first record without a named field
+
+    def document(self, row: Row) -> Document | None:
+        """Return the document that a record is; None when it is a bad one."""
+        source, record, raw = row
+        try:
+            document = _document(record, self._fields, source, ID_FIELDS)
+            if isinstance(record, WideRecord):
+                _require_narrow(document.metadata)
+        except ValueError as error:
+            bad = BadRecordError(
+                source,
+                str(error),
+                raw=as_text(raw) if raw is not None else json.dumps(record, default=repr),
+                hint=_field_hint(record, self._fields),
+            )
+            if self._fieldless is None and not self._named <= record.keys():
+                self._fieldless = BadInputError(
+                    f"no record can be used: {bad.message}", hint=bad.hint
                 )
-                if fieldless is None and not named <= record.keys():
-                    fieldless = bad
-                on_bad(bad)
-            else:
-                is_one_good = True
-                yield document
-    if fieldless and not is_one_good:
-        raise BadInputError(f"no record can be used: {fieldless.message}", hint=fieldless.hint)
+            self._on_bad(bad)
+            return None
+        self._is_one_good = True
+        return document
+
+    def require_fields(self) -> None:
+        """Return when not every record was without a field that was named.
+
+        Raises:
+            BadInputError: every one was: the name is wrong, most likely.
+        """
+        if self._fieldless and not self._is_one_good:
+            raise self._fieldless
 
 
 def _named_fields(fields: RecordFields) -> set[str]:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 
 import orjson
 
@@ -14,8 +15,11 @@ from taskembed.errors import BadRecordError
 
 _LONG_NUMBER = re.compile(rb"[-0-9][0-9]{18}[0-9]")  # may be more than 64 bits
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]|\\.)*+"){0,50000}+')
 _FIRST = re.compile(rb"\s*(\[|\{\s*$)")
 _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
+
+Row = tuple[str, dict[str, object], bytes]
 
 
 class WideRecord(dict[str, object]):
@@ -24,22 +28,26 @@ class WideRecord(dict[str, object]):
 
 def json_records(
     lines: Iterable[tuple[str, bytes]], on_bad: Callable[[BadRecordError], None]
-) -> Iterator[tuple[str, dict[str, object], bytes]]:
-    """Yield the position, the fields and the line of each record; whole numbers are exact.
+) -> Iterator[Row]:
+    """Return the position, the fields and the line of each record; whole numbers are exact.
 
     Args:
         lines: the position and the bytes of each.
         on_bad: called with what is no record; raises to stop, returns to go on.
     """
-    for number, (source, line) in enumerate(lines):
+
+    def row(number: int, positioned: tuple[str, bytes]) -> Row | None:
+        source, line = positioned
         try:
-            record = _parsed(line)
+            return source, _parsed(line), line
         except ValueError as error:
             raw = line.decode(errors="backslashreplace")
             hint = first_line_hint(source, line) if number == 0 else None
             on_bad(BadRecordError(source, str(error), raw=raw, hint=hint))
-        else:
-            yield source, record, line
+            return None
+
+    # a generator would hold each record until the next one was read, beside it
+    return filter(None, map(row, count(), lines))
 
 
 def _parsed(line: bytes) -> dict[str, object]:
@@ -56,8 +64,16 @@ def _parsed(line: bytes) -> dict[str, object]:
 
 def _count_values(line: bytes) -> int:
     """Return about how many values a line has, before they are made: no fewer than it has."""
-    count = _count_marks(line)
-    return count if count <= MAX_VALUES else _count_marks(_TEXT.sub(b"", line))
+    values = _count_marks(line)
+    if values <= MAX_VALUES:
+        return values
+    values = at = 0  # of marks that are not within texts; some texts at once, or they take memory
+    while at < len(line) and values <= MAX_VALUES:
+        found = _TEXTS.match(line, at)
+        end = found.end() if found and found.end() > at else len(line)
+        values += _count_marks(_TEXT.sub(b"", line[at:end]))
+        at = end
+    return values
 
 
 def _count_marks(line: bytes) -> int:

@@ -33,7 +33,7 @@ from taskembed.writer import Found, IndexWriter, Outcome, open_index_writer
 
 COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
 FIRST_COMMIT_SECONDS = 2.0  # the first is soon: a run that is killed after 20 seconds got on
-COMMIT_BYTES = 256 * 2**20  # of texts and vectors, which wait in memory
+COMMIT_BYTES = 128 * 2**20  # of texts, metadata and vectors, which wait in memory
 
 _T = TypeVar("_T")
 
@@ -92,6 +92,24 @@ def index_corpus(
             raise
 
 
+class _FromOutside(Iterator[_T]):
+    """What code of others gives; none of it is held here while it is used."""
+
+    def __init__(self, items: Iterable[_T], run: _Run) -> None:
+        self._items = iter(items)
+        self._run = run
+
+    def __next__(self) -> _T:
+        self._run.is_outside = True
+        try:
+            item = next(self._items)
+        except StopIteration:
+            self._run.is_outside = False
+            raise
+        self._run.is_outside = False
+        return item
+
+
 class _Run:
     """One run of `index_corpus`: documents wait in `_pending` until a window of them is encoded."""
 
@@ -117,14 +135,9 @@ class _Run:
     def read(self, documents: Iterable[Document], step: Step) -> None:
         """Bring every document into the index, or find that it is there."""
         self._step = step
-        readable = storable(self._from_outside(documents), self._watch.bad)
+        readable = storable(_FromOutside(documents, self), self._watch.bad)
         for batch in batches(readable, min(LOOK_UP, self._window_size)):
-            found = self._writer.find([item.document.doc_id for item in batch])
-            if not self._read:
-                self._require_ids(batch, found)
-            for item in batch:
-                self._take(item, found)
-            self._read += len(batch)
+            self._take_batch(batch)
             if len(self._pending) >= self._window_size or self._pending_bytes >= WINDOW_BYTES:
                 self._encode_pending()
             self._say_progress()
@@ -161,15 +174,6 @@ class _Run:
         step.share = None if share is None else share * self._done / max(1, self._done + ahead)
         self._watch.on_progress(self._done)
 
-    def _from_outside(self, items: Iterable[_T]) -> Iterator[_T]:
-        """Yield what code of others gives."""
-        self.is_outside = True
-        for item in items:
-            self.is_outside = False
-            yield item
-            self.is_outside = True
-        self.is_outside = False
-
     def _require_ids(self, batch: Sequence[Storable], found: Mapping[str, Found]) -> None:
         """Refuse records without any id where those of the index had one: other fields, surely.
 
@@ -185,6 +189,14 @@ class _Run:
             "each would be there twice",
             hint="--id-field NAME; or give another --index; nothing was changed",
         )
+
+    def _take_batch(self, batch: Sequence[Storable]) -> None:
+        found = self._writer.find([item.document.doc_id for item in batch])
+        if not self._read:
+            self._require_ids(batch, found)
+        for item in batch:
+            self._take(item, found)
+        self._read += len(batch)
 
     def _take(self, item: Storable, found: dict[str, Found]) -> None:
         document, doc_id = item.document, item.document.doc_id
@@ -234,7 +246,7 @@ class _Run:
         if texts:
             sources = [str(window.items[row]) for row in window.to_encode]
             slices = self._encoder.encode_slices(texts, PromptType.DOCUMENT)
-            for some, encoded in each_once(self._from_outside(slices), sources):
+            for some, encoded in each_once(_FromOutside(slices, self), sources):
                 rows = window.to_encode[some]
                 names = [sources[row] for row in some]
                 require_good_vectors(encoded.vectors, self._writer.space, names)
@@ -247,6 +259,7 @@ class _Run:
                     self.commit()
         with self._watch.uninterrupted():
             too_long = self._put_ready()
+            self._window = Window([], self._writer.space.dim)  # none of it is held any more
         self._reject_truncated(too_long)
         if self._is_time_to_commit():
             self.commit()

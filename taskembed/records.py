@@ -155,7 +155,9 @@ def _partitions(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    """Yield the position, the fields and, where there is one, the line of each record.
+    """Return the position, the fields and, where there is one, the line of each record.
+
+    No record is held here while it is used, or two large ones would be in memory.
 
     Args:
         item: what to read.
@@ -169,16 +171,19 @@ def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
     max_record_bytes = min(max_record_bytes, sys.maxsize - 8)  # what readline takes
     readers = {"jsonl": _jsonl_records, "tsv": _tsv_records, "csv": _csv_records}
     read = readers.get(item.format, _parquet_records)
-    for source, record, line in read(item, on_bad, max_record_bytes):
-        if not item.partitions:
-            yield source, record, line
-            continue
+    rows = read(item, on_bad, max_record_bytes)
+    if not item.partitions:
+        return rows
+
+    def with_folders(row: Row) -> Row | None:
+        source, record, line = row
         try:
-            whole = _with_partitions(record, item.partitions)
+            return source, _with_partitions(record, item.partitions), line
         except ValueError as error:
             on_bad(BadRecordError(source, str(error), raw=repr(record)))
-        else:
-            yield source, whole, line
+            return None
+
+    return filter(None, map(with_folders, rows))
 
 
 def _with_partitions(
@@ -214,16 +219,19 @@ def _jsonl_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterato
             error.hint = first_line_hint(error.source, error.raw[:1].encode())
         on_bad(error)
 
-    yield from json_records(read_lines(item, said, max_record_bytes), on_bad)
+    return json_records(read_lines(item, said, max_record_bytes), on_bad)
 
 
 def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
     columns = Columns(on_bad, item.shape.delimiter or "\t", item.shape.columns)
     lines = read_lines(item, columns.reject, max_record_bytes, keep_space=True)
-    for source, line in lines:
+
+    def row(positioned: tuple[str, bytes]) -> Row | None:
+        source, line = positioned
         record = tsv_record(columns, source, line)
-        if record is not None:
-            yield source, record, line
+        return None if record is None else (source, record, line)
+
+    return filter(None, map(row, lines))
 
 
 def _csv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
@@ -239,5 +247,8 @@ def _parquet_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Itera
         size = item.path.stat().st_size if item.path else 0
         item.meter.begin(item.path, lambda: int(share() * size))
 
-    for number, record in parquet_records(item.path, item.name, on_bad, max_record_bytes, begin):
-        yield f"{item.name}:row {number}", record, None
+    def row(numbered: tuple[int, Record]) -> Row:
+        number, record = numbered
+        return f"{item.name}:row {number}", record, None
+
+    return map(row, parquet_records(item.path, item.name, on_bad, max_record_bytes, begin))

@@ -133,7 +133,9 @@ class SegmentBuilder:
         self.rows = 0
         self.size_bytes = 0  # of texts, metadata and vectors: what the memory is spent on
         self._vectors: list[FloatRows] = []
-        self._database = sqlite3.connect(":memory:", isolation_level=None)
+        # Subtle: of a database in this file system SQLite gives its own bytes, where ":memory:" is
+        # copied twice to be written
+        self._database = sqlite3.connect("file:x?vfs=memdb", uri=True, isolation_level=None)
         self._database.execute(_TABLE)
         self._database.execute("BEGIN")
 

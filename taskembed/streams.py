@@ -127,6 +127,8 @@ def read_lines(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the position and the bytes of each line that is not blank; only a newline ends one.
 
+    No line is held here while it is used, or two large ones would be in memory.
+
     Args:
         item: what to read.
         on_bad: called with a line that is too large; raises to stop, returns to go on.
@@ -137,24 +139,42 @@ def read_lines(
         BadInputError: the file is damaged, or has no end of a line, or nothing but blank lines.
         StorageError: it cannot be read.
     """
-    limit = min(max_record_bytes, sys.maxsize - 8)  # what readline takes
-    number = blank = 0
-    with opened(item) as stream, translated(item, lambda: number):
-        while line := stream.readline(limit + 2):
-            number += 1
-            source = f"{item.name}:{number}"
-            if number == 1 and line.startswith(BOM):
+    with opened(item) as stream:
+        lines = _Lines(item.name, stream, on_bad, max_record_bytes, keep_space=keep_space)
+        with translated(item, lambda: lines.number):
+            yield from iter(lines.next, None)
+
+
+class _Lines:
+    """The lines of a stream; `number` is that of the last one."""
+
+    def __init__(
+        self, name: str, stream: BinaryIO, on_bad: OnBad, limit: int, *, keep_space: bool
+    ) -> None:
+        self.number = 0
+        self._name = name
+        self._stream = stream
+        self._on_bad = on_bad
+        self._limit = min(limit, sys.maxsize - 8)  # what readline takes
+        self._keep_space = keep_space
+
+    def next(self) -> tuple[str, bytes] | None:
+        """Return the next line that is not blank; None at the end."""
+        blank = 0
+        while line := self._stream.readline(self._limit + 2):
+            self.number += 1
+            source = f"{self._name}:{self.number}"
+            if self.number == 1 and line.startswith(BOM):
                 line = line[len(BOM) :]
-            if len(line) > limit and _is_larger(line, limit):
-                on_bad(too_large(source, limit, line))
-                _skip_line(stream, line, source)
+            if len(line) > self._limit and _is_larger(line, self._limit):
+                self._on_bad(too_large(source, self._limit, line))
+                _skip_line(self._stream, line, source)
                 continue
             content = line.rstrip(b"\r\n")
-            if content and (keep_space or not content.isspace()):
-                blank = 0
-                yield source, content
-            else:
-                blank = counted_blank(blank + len(line), source)
+            if content and (self._keep_space or not content.isspace()):
+                return source, content
+            blank = counted_blank(blank + len(line), source)
+        return None
 
 
 def _is_larger(line: bytes, limit: int) -> bool:

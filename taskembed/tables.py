@@ -21,6 +21,7 @@ _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
 _LONE_RETURN = re.compile(rb"(?<=\r)(?!\n)")  # ends a row too, as in files of old spreadsheets
 _CHUNK_BYTES = 2**20
 _LINE_END_BYTES = 2
+_LARGE_BYTES = 2**20
 _DAMAGED = "the file is damaged, or not what its name says"
 _QUOTE_HINT = "look for a quote that is never closed"
 
@@ -119,6 +120,43 @@ class _TooLargeError(Exception):
     """The record that is being read is larger than the limit."""
 
 
+class _Measured:
+    """How large the record is that is being read; its lines themselves are not held here."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.start = b""
+        self.size = 0  # bytes
+        self.lines = 0
+        self.cells = 0
+        self.bad: UnicodeDecodeError | None = None
+
+    def added(self, line: bytes, delimiter: str) -> str:
+        """Return one more line of the record, as text.
+
+        Raises:
+            _TooLargeError: the record is larger than one may be.
+        """
+        self.lines += 1
+        self.size += len(line)
+        self.cells += line.count(delimiter.encode())
+        if len(self.start) < SHOWN_BYTES:
+            self.start += line[: SHOWN_BYTES - len(self.start)]
+        if self.size > self._limit + _LINE_END_BYTES:
+            raise _TooLargeError(
+                f"the record is larger than {self._limit:,} bytes (--max-record-bytes)"
+            )
+        if self.cells > MAX_VALUES:
+            raise _TooLargeError(f"the record has more than {MAX_VALUES:,} cells")
+        if self.lines > MAX_VALUES:
+            raise _TooLargeError(f"the record has more than {MAX_VALUES:,} lines")
+        try:
+            return line.decode()
+        except UnicodeDecodeError as error:
+            self.bad = self.bad or error
+            return line.decode(errors="surrogateescape")
+
+
 class CsvRows:
     """The records of a CSV file; `number` is the line that was read last."""
 
@@ -130,44 +168,53 @@ class CsvRows:
         self._limit = limit
         self._pieces: list[bytes] = []  # of one line, last first
         self._held = io.BytesIO()  # what was read and not looked at
-        self._piece = b""  # what was read and not given to csv.reader
-        self._record: list[bytes] = []  # the lines of this record
-        self._left = limit  # bytes of this record
-        self._cells = 0
+        self._piece = b""  # what was given to csv.reader last
+        self._record = _Measured(limit)
+        self._source = ""  # where it begins
+        self._rows = self._reader()
 
     def records(self) -> Iterator[Row]:
-        """Yield the position, the fields and no line of each record.
+        """Return the position, the fields and no line of each record, none of which is held here.
 
         Raises:
             BadInputError: the file is no CSV: a record has no end, or the header is none.
         """
         csv.field_size_limit(sys.maxsize)  # a record is measured here, in bytes
+        return iter(self._next, None)
+
+    def _next(self) -> Row | None:
         blank = 0
-        rows = self._reader()
-        while True:
-            self._record, self._left, self._cells = [], self._limit, 0
-            source = f"{self._name}:{self.number + 1}"
-            try:
-                row = next(rows, None)
-            except _TooLargeError as error:
-                self._reject_large(source, str(error))
-                rows = self._reader()
-                continue
-            except csv.Error as error:
-                raise BadInputError(f"{source}: {error}", hint=_csv_hint(error)) from error
-            if row is None:
-                return
+        while (row := self._row()) is not None:
             if self._is_blank(row):
-                blank += sum(map(len, self._record))
+                blank += self._record.size
                 if blank > BLANK_BYTES:
                     raise BadInputError(
-                        f"{source}: more than {BLANK_BYTES:,} bytes of blank lines", hint=_DAMAGED
+                        f"{self._source}: more than {BLANK_BYTES:,} bytes of blank lines",
+                        hint=_DAMAGED,
                     )
                 continue
             blank = 0
-            record = self._checked(row, source)
+            record = self._checked(row)
             if record is not None:
-                yield source, record, None
+                return self._source, record, None
+        return None
+
+    def _row(self) -> list[str] | None:
+        """Return the cells of the next record that is not too large; None at the end."""
+        while True:
+            self._record = _Measured(self._limit)
+            self._source = f"{self._name}:{self.number + 1}"
+            try:
+                row = next(self._rows, None)
+            except _TooLargeError as error:
+                self._reject_large(str(error))
+                self._rows = self._reader()
+                continue
+            except csv.Error as error:
+                raise BadInputError(f"{self._source}: {error}", hint=_csv_hint(error)) from error
+            if self._record.size > _LARGE_BYTES:
+                self._rows = self._reader()  # the one before keeps what it took for the largest
+            return row
 
     def _reader(self) -> Iterator[list[str]]:
         return csv.reader(self, strict=True, delimiter=self._columns.delimiter)
@@ -176,14 +223,13 @@ class CsvRows:
         is_one_column = self._columns.names is not None and len(self._columns.names) == 1
         return not row or (len(row) == 1 and not is_one_column and not row[0].strip())
 
-    def _checked(self, row: list[str], source: str) -> dict[str, object] | None:
-        for line in self._record:
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                self._columns.reject(_not_utf_8(error, line, source))
-                return None
-        return self._columns.record(row, source)
+    def _checked(self, row: list[str]) -> dict[str, object] | None:
+        if self._record.bad is not None:
+            self._columns.reject(
+                _not_utf_8(self._record.bad, self._record.bad.object, self._source)
+            )
+            return None
+        return self._columns.record(row, self._source)
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -194,16 +240,7 @@ class CsvRows:
         if not self._piece:
             raise StopIteration
         self.number += 1
-        self._left -= len(self._piece)
-        self._cells += self._piece.count(self._columns.delimiter.encode())
-        if self._left < -_LINE_END_BYTES:
-            raise _TooLargeError(
-                f"the record is larger than {self._limit:,} bytes (--max-record-bytes)"
-            )
-        if self._cells > MAX_VALUES:
-            raise _TooLargeError(f"the record has more than {MAX_VALUES:,} cells")
-        self._record.append(self._piece)
-        return self._piece.decode(errors="surrogateescape")
+        return self._record.added(self._piece, self._columns.delimiter)
 
     def _read(self) -> bytes:
         """Return the next line, or the beginning of one that is too large; b"" at the end."""
@@ -225,13 +262,12 @@ class CsvRows:
             return line
         return line + self._stream.readline(size - len(line))
 
-    def _reject_large(self, source: str, reason: str) -> None:
+    def _reject_large(self, reason: str) -> None:
         """Say that a record is too large, and pass over the rest of it."""
-        is_open = bool(self._record)  # another line is asked for within quotes only
-        start = b"".join(self._record)[:SHOWN_BYTES] or self._piece[:SHOWN_BYTES]
+        is_open = self._record.lines > 1  # another line is asked for within quotes only
         hint = _QUOTE_HINT if is_open else None
-        self._columns.reject(BadRecordError(source, reason, raw=_as_text(start), hint=hint))
-        self._record = []
+        raw = _as_text(self._record.start)
+        self._columns.reject(BadRecordError(self._source, reason, raw=raw, hint=hint))
         start, self._pieces = b"".join([self._piece, *reversed(self._pieces)]), []
         try:
             left, lines = end_of_record(
@@ -242,7 +278,7 @@ class CsvRows:
                 limit=SKIP_BYTES,
             )
         except ValueError as error:
-            raise BadInputError(f"{source}: {error}", hint=_QUOTE_HINT) from error
+            raise BadInputError(f"{self._source}: {error}", hint=_QUOTE_HINT) from error
         self.number += lines - 1
         self._held = io.BytesIO(left + self._held.read())
 

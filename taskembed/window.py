@@ -29,33 +29,43 @@ class Storable:
 
 
 def storable(documents: Iterable[Document], on_bad: OnBad) -> Iterator[Storable]:
-    """Yield the documents that an index can hold.
+    """Return the documents that an index can hold; none is held here while it is used.
 
     Raises:
         TypeError: one is no `Document`.
     """
-    for document in documents:
+
+    def checked(document: Document) -> Storable | None:
         try:
             require_storable(document)
             metadata = metadata_json(document.metadata)
         except ValueError as error:
             on_bad(BadRecordError(document.where, str(error), raw=document.text))
-        else:
-            yield Storable(replace(document, metadata={}), metadata)
+            return None
+        return Storable(replace(document, metadata={}), metadata)
+
+    return filter(None, map(checked, documents))
 
 
-def batches(documents: Iterable[Storable], size: int) -> Iterator[list[Storable]]:
-    """Yield documents, so many at once, or fewer large ones."""
+def batches(documents: Iterator[Storable], size: int) -> Iterator[list[Storable]]:
+    """Yield documents, so many at once, or fewer large ones.
+
+    Subtle: a batch is empty when the next one is asked for, or both would be in memory.
+    """
+    while batch := _batch(documents, size):
+        yield batch
+        batch.clear()
+
+
+def _batch(documents: Iterator[Storable], size: int) -> list[Storable]:
     batch: list[Storable] = []
     size_bytes = 0
     for item in documents:
         batch.append(item)
         size_bytes += sys.getsizeof(item.document.text) + sys.getsizeof(item.metadata)
         if len(batch) == size or size_bytes >= WINDOW_BYTES:
-            yield batch
-            batch, size_bytes = [], 0
-    if batch:
-        yield batch
+            break
+    return batch
 
 
 @dataclass(frozen=True, slots=True)

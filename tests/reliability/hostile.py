@@ -102,7 +102,7 @@ def _table(**columns: object) -> pa.Table:
 
 
 def parquet_of_repeated_texts(path: Path) -> None:
-    numbers = pa.array([0] * 100_000, pa.int32())
+    numbers = pa.array([0] * 1_000, pa.int32())
     texts = pa.DictionaryArray.from_arrays(numbers, pa.array(["x" * MIB]))
     pq.write_table(_table(more=texts), path)
 

@@ -130,10 +130,22 @@ def test_a_line_of_millions_of_values_is_bad_before_they_are_made(
     tmp_path: Path, value: str
 ) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text('{"n": [' + value * 4_000_000 + "1]}\n" + '{"t": "' + "{," * 2_500_000 + '"}\n')
+    path.write_text('{"n": [' + value * 2_000_000 + "1]}\n" + '{"t": "' + "{," * 2_500_000 + '"}\n')
     records, bad = _read(path, 2**26)
     assert [list(record) for record in records] == [["t"]]
-    assert [error.reason for error in bad] == ["it has more than 4,000,000 values"]
+    assert [error.reason for error in bad] == ["it has more than 2,000,000 values"]
+
+
+def test_a_quote_that_is_never_closed_is_found_before_millions_of_lines_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.tables.MAX_VALUES", 1_000)
+    path = tmp_path / "a.csv"
+    path.write_text('id,text\n1,"' + "x\n" * 2_000 + '"\n2,b\n')
+    records, bad = _read(path)
+    assert records == [{"id": "2", "text": "b"}]
+    assert [error.reason for error in bad] == ["the record has more than 1,000 lines"]
+    assert bad[0].hint == "look for a quote that is never closed"
 
 
 def test_an_open_quote_in_the_header_is_bad_input(tmp_path: Path) -> None:
