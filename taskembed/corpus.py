@@ -13,6 +13,7 @@ import reprlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -23,6 +24,7 @@ from taskembed.errors import BadInputError, BadRecordError, UsageError, from_os_
 from taskembed.jsonl import WideRecord
 from taskembed.records import Record, Row, find_inputs, read_records
 from taskembed.streams import Input, OnBad, as_text, read_lines, stop_at_first
+from taskembed.tables import TABLES, header_hint, no_header_hint
 from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of, no_field
 
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
@@ -201,7 +203,8 @@ def read_corpus(
     """
     taking = _Taking(fields, on_bad)
     for item in inputs:
-        yield from filter(None, map(taking.document, read_records(item, on_bad, max_record_bytes)))
+        take = partial(taking.document, item)
+        yield from filter(None, map(take, read_records(item, on_bad, max_record_bytes)))
     taking.require_fields()
 
 
@@ -215,7 +218,7 @@ class _Taking:
         self._is_one_good = False
         self._fieldless: BadInputError | None = None  # the first record without a named field
 
-    def document(self, row: Row) -> Document | None:
+    def document(self, item: Input, row: Row) -> Document | None:
         """Return the document that a record is; None when it is a bad one."""
         source, record, raw = row
         try:
@@ -227,8 +230,11 @@ class _Taking:
                 source,
                 str(error),
                 raw=as_text(raw) if raw is not None else json.dumps(record, default=repr),
-                hint=_field_hint(record, self._fields),
+                hint=_hint(item, record, self._fields),
             )
+            if item.format in TABLES and not _needed(self._fields) <= record.keys():
+                # no row of the file has it: a fault of the header, and not of a record
+                raise BadInputError(bad.message, hint=bad.hint) from error
             if self._fieldless is None and not self._named <= record.keys():
                 self._fieldless = BadInputError(
                     f"no record can be used: {bad.message}", hint=bad.hint
@@ -254,12 +260,41 @@ def _named_fields(fields: RecordFields) -> set[str]:
     return named | ({fields.id_field} if fields.id_field else set())
 
 
+def _needed(fields: RecordFields) -> set[str]:
+    """Return the fields that every record must have."""
+    return {*fields.template.required, *([fields.id_field] if fields.id_field else [])}
+
+
+def _hint(item: Input, record: Record, fields: RecordFields) -> str | None:
+    """Return what to type when a record has not the fields that it should have."""
+    needed = _needed(fields)
+    if needed <= record.keys():
+        return None
+    hint = _field_hint(record, fields)
+    if item.format not in TABLES or item.shape.columns:
+        return hint
+    folders = dict(item.partitions)
+    names = [name for name in record if name not in folders]
+    of_header = header_hint(names, item.shape.delimiter or TABLES[item.format])
+    if of_header or not hint or not needed.isdisjoint(map(str.lower, names)):
+        return of_header or hint
+    return f"{hint}; {no_header_hint(len(names))}"
+
+
 def _field_hint(record: Record, fields: RecordFields) -> str | None:
-    """Return which field is the text, most likely, when there is not the one that was expected."""
+    """Return which fields are the text and the id, most likely, when the text is not there."""
     if fields.template != DEFAULT_TEMPLATE or "text" in record:
         return None
+    text = _text_hint(record)
+    if fields.id_field or not record.keys().isdisjoint(ID_FIELDS):
+        return text
+    doc_id = next((name for name in record if name.lower() in ID_FIELDS), None)
+    return f"--id-field {doc_id} {text}" if doc_id and text else text
+
+
+def _text_hint(record: Record) -> str | None:
     texts = {name: value for name, value in record.items() if isinstance(value, str)}
-    others = [name for name in texts if name not in {*ID_FIELDS, "title", "url"}]
+    others = [name for name in texts if name.lower() not in {*ID_FIELDS, "title", "url"}]
     lowered = {name.lower(): name for name in others}
     known = next((lowered[name] for name in TEXT_NAMES if name in lowered), None)
     best = known or max(others, key=lambda name: len(texts[name]), default=None)

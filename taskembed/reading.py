@@ -16,12 +16,19 @@ class Reading:
         text_field: the field with the text.
         format: what the inputs are, whatever their names: "jsonl", "parquet", "csv", "tsv".
         on_duplicate: which of two documents with one id stays: "last", "first", "error".
+        delimiter: what parts the cells of CSV and TSV.
+        encoding: of CSV and TSV.
+        columns: the names of their columns, "id,text", when the first row is data; "" when it has
+            the names.
     """
 
     id_field: str | None = None
     text_field: str | None = None
     format: str | None = None
     on_duplicate: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    columns: str | None = None
 
     def over(self, remembered: Reading | None) -> Reading:
         """Return what is said here, and for the rest what was said before."""

@@ -24,7 +24,7 @@ from taskembed.errors import (
 from taskembed.jsonl import first_line_hint, json_records
 from taskembed.parquet import parquet_records
 from taskembed.streams import Input, OnBad, Shape, opened, read_lines, translated
-from taskembed.tables import Columns, CsvRows, tsv_record
+from taskembed.tables import TABLES, Columns, CsvRows, tsv_record
 
 _FORMATS = {
     ".jsonl": "jsonl",
@@ -223,7 +223,7 @@ def _jsonl_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterato
 
 
 def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    columns = Columns(on_bad, item.shape.delimiter or "\t", item.shape.columns)
+    columns = Columns(on_bad, item.shape.delimiter or TABLES[item.format], item.shape.columns)
     lines = read_lines(item, columns.reject, max_record_bytes, keep_space=True)
 
     def row(positioned: tuple[str, bytes]) -> Row | None:
@@ -235,7 +235,7 @@ def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
 
 
 def _csv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    columns = Columns(on_bad, item.shape.delimiter or ",", item.shape.columns)
+    columns = Columns(on_bad, item.shape.delimiter or TABLES[item.format], item.shape.columns)
     with opened(item) as stream:
         rows = CsvRows(item.name, stream, columns, max_record_bytes)
         with translated(item, lambda: rows.number):

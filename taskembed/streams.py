@@ -295,6 +295,16 @@ def _zstd_content(raw: BinaryIO) -> Iterator[bytes]:
 def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
     """Yield the text of a stream as UTF-8."""
     decoder = codecs.getincrementaldecoder(encoding)()
+
+    def decoded(raw: bytes, *, final: bool = False) -> str:
+        try:
+            return decoder.decode(raw, final)
+        except UnicodeError as error:
+            reason = getattr(error, "reason", "") or str(error)
+            raise BadInputError(
+                f"{name}: it is not encoded in {encoding}: {reason}", hint="another --encoding"
+            ) from error
+
     is_first = True
     while raw := stream.read(_READ_BYTES):
         if is_first and raw.startswith(BOM):
@@ -303,8 +313,8 @@ def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
                 hint="--encoding utf-8",
             )
         is_first = False
-        yield decoder.decode(raw).encode()
-    yield decoder.decode(b"", final=True).encode()
+        yield decoded(raw).encode()
+    yield decoded(b"", final=True).encode()
 
 
 @contextmanager

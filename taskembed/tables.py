@@ -16,12 +16,14 @@ from taskembed.bounds import BLANK_BYTES, MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
 from taskembed.csvend import end_of_record
 from taskembed.errors import BadInputError, BadRecordError
 
+TABLES = {"csv": ",", "tsv": "\t"}  # and what parts their cells
 _BOM = b"\xef\xbb\xbf"
 _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
 _LONE_RETURN = re.compile(rb"(?<=\r)(?!\n)")  # ends a row too, as in files of old spreadsheets
 _CHUNK_BYTES = 2**20
 _LINE_END_BYTES = 2
 _LARGE_BYTES = 2**20
+_LOOKED_AT = 1_000  # characters of a row, for what parts them
 _DAMAGED = "the file is damaged, or not what its name says"
 _QUOTE_HINT = "look for a quote that is never closed"
 
@@ -36,6 +38,7 @@ class Columns:
         self.names = None if names is None else list(names)
         self.delimiter = delimiter
         self._on_bad = on_bad
+        self._said = self.names  # until a row was read
 
     def reject(self, error: BadRecordError) -> None:
         """Take a bad row.
@@ -51,12 +54,20 @@ class Columns:
         """Return the fields of a row; None when it is the header, or bad.
 
         Raises:
-            BadInputError: it is the header, and has a name twice.
+            BadInputError: it is the header, and has a name twice; or has the names that were said.
         """
+        if self._said is not None:
+            if [name.lower() for name in self._said] == [cell.strip().lower() for cell in row]:
+                raise BadInputError(
+                    f"{source}: the first row has the names of the columns",
+                    hint="--header instead of --no-header and --columns",
+                )
+            self._said = None
         if self.names is None:
             if len(set(row)) < len(row):
                 raise BadInputError(
-                    f"{source}: a column stands twice in the header", hint=no_header_hint(row)
+                    f"{source}: a column stands twice in the header",
+                    hint=header_hint(row, self.delimiter),
                 )
             self.names = row
             return None
@@ -67,16 +78,32 @@ class Columns:
 
     def other_width(self, cells: int, source: str, raw: str) -> BadRecordError:
         """Return what is said of a row with another number of cells."""
-        reason = f"it has {cells:,} cells, and the header has {len(self.names or ()):,}"
-        return BadRecordError(source, reason, raw=raw)
+        names = self.names or []
+        reason = f"it has {cells:,} cell{'s' * (cells != 1)}, and the header has {len(names):,}"
+        parted = raw if cells == 1 else "".join(names) if len(names) == 1 else ""
+        return BadRecordError(source, reason, raw=raw, hint=_delimiter_hint(parted, self.delimiter))
 
 
-def no_header_hint(header: Sequence[str]) -> str | None:
-    """Return what to type when a header looks like data; None when it looks like names."""
-    if not any(_is_data(name) for name in header):
-        return None
-    names = {1: "text", 2: "id,text", 3: "id,title,text"}.get(len(header), "NAME,NAME,...")
+def header_hint(names: Sequence[str], delimiter: str) -> str | None:
+    """Return what to type when a first row does not look like one that names columns."""
+    if any("\0" in name for name in names):
+        return "--encoding utf-16-le, or utf-16-be"
+    hint = _delimiter_hint(names[0], delimiter) if len(names) == 1 else None
+    return hint or (no_header_hint(len(names)) if any(map(_is_data, names)) else None)
+
+
+def no_header_hint(columns: int) -> str:
+    """Return what to type when a first row is data."""
+    names = {1: "text", 2: "id,text", 3: "id,title,text"}.get(columns, "NAME,NAME,...")
     return f"if the first row is data: --no-header --columns {names}"
+
+
+def _delimiter_hint(text: str, delimiter: str) -> str | None:
+    """Return what to type when something else parts the cells, most likely."""
+    marks = {";": "';'", "\t": r"'\t'", "|": "'|'", ",": ","}
+    counts = {mark: text[:_LOOKED_AT].count(mark) for mark in marks if mark != delimiter}
+    best = max(counts, key=lambda mark: counts[mark])
+    return f"--delimiter {marks[best]}" if counts[best] else None
 
 
 def _is_data(cell: str) -> bool:
@@ -107,6 +134,8 @@ def _not_utf_8(error: UnicodeDecodeError, line: bytes, source: str) -> BadRecord
     """Return what is said of a row that is not UTF-8."""
     if line.startswith(_BOMS_16):
         reason, known = "it looks like UTF-16, not UTF-8", "utf-16"
+    elif b"\0" in line:
+        reason, known = "it looks like UTF-16, not UTF-8", "utf-16-le, or utf-16-be"
     else:
         reason, known = f"not UTF-8 at byte {error.start + 1}", "cp1252 (of Windows) or latin-1"
     return BadRecordError(source, reason, raw=_as_text(line), hint=f"--encoding {known}")

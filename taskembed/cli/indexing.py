@@ -180,6 +180,10 @@ def index(  # noqa: PLR0915  # words become values one after another
             help="What is embedded: '{title}. {text}'; a field like {title?} may be missing.",
         ),
     ] = None,
+    delimiter: opt.Delimiter = None,
+    encoding: opt.Encoding = None,
+    header: opt.Header = None,
+    columns: opt.ColumnNames = None,
     commit_every: Annotated[
         int,
         typer.Option(
@@ -298,6 +302,7 @@ def index(  # noqa: PLR0915  # words become values one after another
     from taskembed.meter import Meter
     from taskembed.reading import Reading
     from taskembed.records import find_inputs
+    from taskembed.streams import Shape
     from taskembed.template import DEFAULT_TEMPLATE, Template
     from taskembed.writer import WAYS_ON
 
@@ -308,9 +313,13 @@ def index(  # noqa: PLR0915  # words become values one after another
         text_field=text_field,
         format=format_name.value if format_name else None,
         on_duplicate=on_duplicate.value if on_duplicate else None,
+        delimiter=delimiter,
+        encoding=encoding,
+        columns=_columns(columns, header=header),
     )
     reading = _reading_of(live, said, recreate=recreate)
-    found = find_inputs(inputs, format_name=reading.format)
+    shape = Shape.parse(reading.delimiter, reading.encoding, reading.columns or None)
+    found = find_inputs(inputs, format_name=reading.format, shape=shape)
     meter = Meter.of(item.path for item in found)
     found = [replace(item, meter=meter) for item in found]
     read = [index_folder, *(item.path for item in found)]
@@ -388,6 +397,22 @@ def _check_words(
         raise UsageError("--text-field and --template exclude each other")
 
 
+def _columns(names: str | None, *, header: bool | None) -> str | None:
+    """Return how the columns of CSV and TSV are named: see `Reading`.
+
+    Raises:
+        UsageError: the names are to be taken from the first row, and were said.
+    """
+    if names is None and header is False:
+        raise UsageError("--no-header needs the names of the columns", hint="--columns id,text")
+    if names is not None and header is not False:
+        raise UsageError(
+            "--columns goes with --no-header",
+            hint="where the first row has the names, --id-field and --text-field say which is what",
+        )
+    return "" if header else names
+
+
 def _indexed(
     documents: Iterable[Document],
     encoder: Encoder,
@@ -424,7 +449,7 @@ def _said_after(bad: RejectFile, rejects: Path | None) -> Iterator[None]:
     finally:
         if not rejects:
             for error in bad.first:
-                message(f"rejected: {error.message}")
+                message(f"rejected: {error.message}{f' ({error.hint})' if error.hint else ''}")
             if more := bad.count - len(bad.first):
                 message(f"rejected: {more:,} more; --rejects FILE keeps them all, with the reasons")
 

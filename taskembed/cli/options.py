@@ -219,5 +219,40 @@ Wait = Annotated[
         help="How long to wait for another writer.",
     ),
 ]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        envvar="TASKEMBED_DELIMITER",
+        metavar="CHARACTER",
+        help=r"What parts the cells of CSV and TSV, such as ';' or '\t'.",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        envvar="TASKEMBED_ENCODING",
+        metavar="NAME",
+        help="The encoding of CSV and TSV: cp1252, latin-1, utf-16.  [default: utf-8]",
+    ),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        envvar="TASKEMBED_INPUT_HEADER",
+        help="Whether the first row of CSV and TSV has the names of the columns, or is data.",
+    ),
+]
+ColumnNames = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        envvar="TASKEMBED_COLUMNS",
+        metavar="NAMES",
+        help="With --no-header, the names of the columns: id,text.",
+    ),
+]
 
 DEFAULT_INDEX = Path("taskembed-index")

@@ -217,7 +217,7 @@ def test_csv_values_stay_text(tmp_path: Path) -> None:
 def test_a_row_of_another_width_is_a_bad_record(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("id,text\na,b\nc\n")
     assert refusal(tmp_path / "c.csv") == (
-        f"{tmp_path / 'c.csv'}:3: it has 1 cells, and the header has 2"
+        f"{tmp_path / 'c.csv'}:3: it has 1 cell, and the header has 2"
     )
     (tmp_path / "c.csv").write_text('id,text\na,"b\nc"\nd,e,f\n')
     assert refusal(tmp_path / "c.csv") == (
