@@ -31,7 +31,14 @@ OF_SPACE = (
     *("text_field", "template", "id_field"),
 )
 OF_ONE_QUERY = {Format.TABLE, Format.JSON, Format.IDS}
-REMEMBERED = {"format_name": "format", "on_duplicate": "on_duplicate"}  # fields of `Reading`
+REMEMBERED = {  # fields of `Reading`
+    "format_name": "format",
+    "on_duplicate": "on_duplicate",
+    "delimiter": "delimiter",
+    "encoding": "encoding",
+    "first_row": "columns",
+    "columns": "columns",
+}
 TYPED, FROM_VARIABLE = "COMMANDLINE", "ENVIRONMENT"  # typer's words
 # when a parameter means something beside the others
 FITS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
@@ -39,6 +46,8 @@ FITS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
         given["format_"] not in (OF_ONE_QUERY if given["queries"] else {Format.TREC})
     ),
     "header": lambda given: given["format_"] is Format.TSV,
+    "first_row": lambda given: given["first_row"] is not False or given["columns"] is not None,
+    "columns": lambda given: given["first_row"] is False,
     "rerank_instruction": lambda given: given["rerank"] is not None,
     "rejects": lambda given: given["skip_bad"] and not given["dry_run"],
     "max_bad": lambda given: given["skip_bad"],
@@ -66,7 +75,7 @@ def leave_out_what_does_not_fit(context: Any) -> list[str]:  # noqa: ANN401  # t
             if name in variables and _spelled(name, given[name]) != own
         ]
         kept = {
-            name for name, field in REMEMBERED.items() if not getattr(part.reading, field, None)
+            name for name, field in REMEMBERED.items() if getattr(part.reading, field, None) is None
         }
         kept |= {"api_base"} if part.space.hosted else set()
         _leave_out(context, variables.keys() & (of_index - kept))

@@ -182,7 +182,7 @@ def index(  # noqa: PLR0915  # words become values one after another
     ] = None,
     delimiter: opt.Delimiter = None,
     encoding: opt.Encoding = None,
-    header: opt.Header = None,
+    first_row: opt.FirstRow = None,
     columns: opt.ColumnNames = None,
     commit_every: Annotated[
         int,
@@ -315,7 +315,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         on_duplicate=on_duplicate.value if on_duplicate else None,
         delimiter=delimiter,
         encoding=encoding,
-        columns=_columns(columns, header=header),
+        columns=_columns(columns, header=first_row),
     )
     reading = _reading_of(live, said, recreate=recreate)
     shape = Shape.parse(reading.delimiter, reading.encoding, reading.columns or None)

@@ -237,7 +237,7 @@ Encoding = Annotated[
         help="The encoding of CSV and TSV: cp1252, latin-1, utf-16.  [default: utf-8]",
     ),
 ]
-Header = Annotated[
+FirstRow = Annotated[
     bool | None,
     typer.Option(
         "--header/--no-header",
