@@ -1,10 +1,12 @@
-"""A bar chart of an ablation, by matplotlib."""
+"""A bar chart of an ablation, by matplotlib: how far each way is from the right one."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from taskembed.errors import UsageError, from_os_error
 from taskembed.evaluation.ablate import Ablated
@@ -12,6 +14,7 @@ from taskembed.evaluation.metrics import EXTRA
 from taskembed.extras import needed
 
 ENDINGS = (".png", ".svg", ".pdf")
+LEAST_REACH = 0.01  # of the axis, when nothing differs
 _RIGHT_COLOUR, _OTHER_COLOUR = "#2a6f97", "#b0b7bd"  # also apart in grey, and for the colour-blind
 
 
@@ -26,7 +29,7 @@ def require_chart_name(path: Path) -> None:
 
 
 def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
-    """Save a bar for each way, with the interval of its difference from the right one.
+    """Save how far each way is from the right one, as bars.
 
     Raises:
         UsageError: the name says no format.
@@ -34,22 +37,7 @@ def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
         StorageError: the file cannot be written.
     """
     require_chart_name(path)
-    needed("matplotlib", EXTRA).use("Agg")
-    plot = needed("matplotlib.pyplot", EXTRA)
-    figure, axes = plot.subplots(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
-    for position, row in enumerate(rows):
-        value, difference = row.measured.value, row.difference
-        axes.barh(position, value, color=_OTHER_COLOUR if difference else _RIGHT_COLOUR)
-        if difference:
-            ends = [
-                [max(0.0, difference.value - difference.low)],
-                [max(0.0, difference.high - difference.value)],
-            ]
-            axes.errorbar(value, position, xerr=ends, color="black", capsize=3)
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.invert_yaxis()
-    axes.set_xlabel(f"{rows[0].measured.main}; lines: 95 % of the difference from the right way")
-    axes.set_title(title, parse_math=False)
+    figure = drawn(rows, title)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a letter that the font does not have
@@ -57,4 +45,47 @@ def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
     except OSError as error:
         raise from_os_error(error, str(path)) from error
     finally:
-        plot.close(figure)
+        needed("matplotlib.pyplot", EXTRA).close(figure)
+
+
+def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplotlib's Figure
+    """Return the figure: a bar for each way from the line of the right one, with its numbers.
+
+    The axis has the differences, which are small beside the figures themselves.
+    """
+    needed("matplotlib", EXTRA).use("Agg")
+    plot = needed("matplotlib.pyplot", EXTRA)
+    figure, axes = plot.subplots(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
+    for position, row in enumerate(rows):
+        difference = row.difference
+        if difference:
+            axes.barh(position, difference.value, color=_OTHER_COLOUR)
+            ends = [
+                [max(0.0, difference.value - difference.low)],
+                [max(0.0, difference.high - difference.value)],
+            ]
+            axes.errorbar(difference.value, position, xerr=ends, color="black", capsize=3)
+        apart = f"{difference.value:+.4f}" if difference else ""
+        axes.annotate(
+            f"{apart:>7}  {row.measured.value:.4f}",
+            (1.01, position),
+            xycoords=("axes fraction", "data"),
+            family="monospace",
+            va="center",
+            color="black" if difference else _RIGHT_COLOUR,
+        )
+    axes.axvline(0, color=_RIGHT_COLOUR, linewidth=2)
+    widest = max((_reach(row) for row in rows), default=0.0) or LEAST_REACH
+    axes.set_xlim(-1.1 * widest, 1.1 * widest)
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the right one is at the top
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    main, right = rows[0].measured.main, rows[0].measured.value
+    axes.set_xlabel(f"difference of {main} from that of the right way, {right:.4f}; lines: 95 %")
+    axes.set_title(title, parse_math=False)
+    return figure
+
+
+def _reach(row: Ablated) -> float:
+    """Return how far from the line something is drawn."""
+    ends = [abs(end) for end in row.difference or ()]
+    return max((end for end in ends if math.isfinite(end)), default=0.0)
