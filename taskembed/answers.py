@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from taskembed.english import counted
 from taskembed.vectors import FloatRows
 
 LARGEST_DIM = 16_384  # numbers in a vector, where it is not known how many they will be
@@ -65,7 +66,7 @@ def vectors_of(
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise AnswerError("with something that is no list of vectors") from None
     if len(rows) != len(texts):
-        raise AnswerError(f"{len(texts)} texts with {len(rows)} vectors")
+        raise AnswerError(f"{counted(len(texts), 'text')} with {counted(len(rows), 'vector')}")
     if not all(_is_vector(row) for row in rows):
         raise AnswerError("with something that is no list of vectors: a row is no list of numbers")
     if len({len(row) for row in rows}) != 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from taskembed.arguments import is_utf8, require_texts
 from taskembed.commit import open_writer
+from taskembed.english import counted
 from taskembed.errors import BadInputError, NotFoundError, UsageError
 from taskembed.index import Contents
 from taskembed.writer import IndexWriter, Outcome
@@ -84,7 +85,7 @@ def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
         return
     share = ceil(unseen * 100 / before)
     raise BadInputError(
-        f"--prune would delete {unseen:,} of {before:,} documents, {share} %: "
+        f"--prune would delete {unseen:,} of {counted(before, 'document')}, {share} %: "
         f"more than --prune-limit {limit:g}",
         hint=f"nothing was deleted; if the input is whole: --prune-limit {share}, or --yes",
     )

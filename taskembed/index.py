@@ -15,6 +15,7 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.corpus import Document
+from taskembed.english import counted
 from taskembed.errors import IndexDamagedError
 from taskembed.files import DAMAGED_HINT, Damage, allow_handles, damaged, open_file
 from taskembed.reading import Reading
@@ -249,7 +250,8 @@ class Index:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"generation {self.generation}"
-        return f"<Index {self.folder}: {len(self):,} documents for {self.space.task}, {state}>"
+        held = counted(len(self), "document")
+        return f"<Index {self.folder}: {held} for {self.space.task}, {state}>"
 
     def __len__(self) -> int:
         """Return how many documents it has."""

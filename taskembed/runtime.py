@@ -196,8 +196,8 @@ class Runtime:
         self._path = entry_path(settings.cache_folder, source.digest, self._version)
         with doing(f"loading the model {source.name}"):
             found = read_entry(self._path, source.digest, self._version)
-            self._is_from_cache = found is not None
-            self.compiled = found or self._compile()
+        self._is_from_cache = found is not None
+        self.compiled = found or self._compile()
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -12,6 +12,7 @@ import pytest
 
 from taskembed.cli import words
 from taskembed.cli.main import main
+from taskembed.cli.output import report
 from taskembed.corpus import Document
 from taskembed.errors import BadInputError
 from taskembed.pipeline import index_corpus
@@ -149,6 +150,14 @@ def test_a_recreate_that_was_stopped_is_said_with_the_way_on(run: Run, tmp_path:
     )
     assert "\nbeing_recreated: yes\n" in done.out
     assert words.half_built(1).startswith("note: a --recreate was stopped after 1 document: ")
+
+
+def test_one_document_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for safe, said in ((1, "1 document is safe"), (2_000, "2,000 documents are safe")):
+        error = BadInputError("cut short")
+        error.safe_documents = safe
+        report(error, as_json=False)
+        assert f"taskembed: {said} in the index\n" in capsys.readouterr().err
 
 
 # words that cannot be used

@@ -19,7 +19,8 @@ from taskembed.cli.output import message, require_output, write
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
-from taskembed.cli.words import counted, half_built, next_step, truncated
+from taskembed.cli.words import half_built, next_step, truncated
+from taskembed.english import counted
 from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from taskembed.cli.output import message, write
 from taskembed.cli.settings import stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
-from taskembed.cli.words import counted, half_built
+from taskembed.cli.words import half_built
+from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, SpaceMismatchError, UsageError
 from taskembed.space import COSINE, PromptType, Task
 
@@ -229,7 +230,7 @@ def _require_space_of(
 def _side_text(prompt_type: PromptType, side: Side) -> str:
     lines = [
         f"{prompt_type.value}:",
-        f"  prompt: {side.prompt!r}",
+        f"  prompt: {repr(side.prompt) if side.prompt else 'none'}",
         f"  from: {escaped(side.source)}",
     ]
     lines += [f"  adapter: {escaped(side.adapter)}"] if side.adapter else []

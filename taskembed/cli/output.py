@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from taskembed.cli.escaping import escaped, json_text
+from taskembed.english import counted
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error
 
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -97,7 +98,8 @@ def report(error: TaskembedError, *, as_json: bool) -> None:
         return
     lines = [f"error: {error.message}"]
     if safe is not None:
-        lines.append(f"{safe:,} documents are safe in the index")
+        said = counted(safe, "document is", "documents are")
+        lines.append(f"{said} safe in the index")
     if error.hint:
         lines.append(f"hint: {error.hint}")
     for line in lines:

@@ -14,6 +14,7 @@ from taskembed.cli.escaping import json_text
 from taskembed.cli.output import message, write
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stopping import Stopper
+from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.space import Task
 
@@ -214,7 +215,8 @@ def distill(
         write(json_text({**value, "agreed": round(done.agreed, 6)}) + "\n")
     else:
         write(
-            f"{output}: {done.queries:,} queries, {done.before:,} of them from before; "
+            f"{output}: {counted(done.queries, 'query', 'queries')}, "
+            f"{done.before:,} of them from before; "
             f"the given document is rated best in {done.agreed:.1%}\n"
         )
     return ExitCode.OK

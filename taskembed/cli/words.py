@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskembed.cli.options import DEFAULT_INDEX
+from taskembed.english import counted
 
 if TYPE_CHECKING:
     from taskembed.space import EmbeddingSpace
 
 TRUNCATED_SHARE = 0.05  # from here on it is worth a sentence
-
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    """Return "1 document", or "1,234 documents"."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def half_built(documents: int) -> str:

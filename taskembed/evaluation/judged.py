@@ -16,6 +16,7 @@ from pathlib import Path
 
 from taskembed.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.corpus import Document, Query, RecordFields, read_corpus, read_queries
+from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
 from taskembed.evaluation.metrics import Judgements
 from taskembed.examples import Example, Form, read_examples
@@ -205,7 +206,8 @@ def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) 
             f"{qrels} judges no query of {queries}", hint="the ids must be the same"
         )
     if lost := len(judgements) - len(judged):
-        notify(f"note: {lost:,} judged queries are not in {queries}: they are left out")
+        said = counted(lost, "judged query is", "judged queries are")
+        notify(f"note: {said} not in {queries}: left out")
     judged = judged[: files.limit] if files.limit else judged
     return Ranking(
         documents, judged, {query.query_id: judgements[query.query_id] for query in judged}
@@ -225,7 +227,8 @@ def _require_judged(
             f"{qrels} judges no document of the corpus", hint="the ids must be the same"
         )
     if lost:
-        notify(f"note: {len(lost):,} judged documents are not in the corpus")
+        said = counted(len(lost), "judged document is", "judged documents are")
+        notify(f"note: {said} not in the corpus")
 
 
 def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:

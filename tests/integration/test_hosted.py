@@ -503,8 +503,8 @@ def test_a_text_that_a_server_refuses_is_named(vendor: Vendor) -> None:
         ("[]", "answered with something that is no list of vectors"),
         ('"hello"', "answered with something that is no list of vectors"),
         ('{"data": [{"embedding": [1, "x"]}]}', "answered with something that is no list"),
-        ('{"data": []}', "answered 1 texts with 0 vectors"),
-        ('{"data": [{"embedding": [1]}, {"embedding": [2]}]}', "answered 1 texts with 2 vectors"),
+        ('{"data": []}', "answered 1 text with 0 vectors"),
+        ('{"data": [{"embedding": [1]}, {"embedding": [2]}]}', "answered 1 text with 2 vectors"),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_refused(answer: str, said: str, vendor: Vendor) -> None:

@@ -45,7 +45,7 @@ def test_a_folder_as_beir_has_it(beir: Path) -> None:
     assert [item.text for item in data.documents or ()] == ["T one", "two"]
     assert [query.query_id for query in data.queries] == ["q1", "q2"]
     assert data.judgements == {"q1": {"a": 2}, "q2": {"b": 1}}
-    assert said == [f"note: 1 judged queries are not in {beir}/queries.jsonl: they are left out"]
+    assert said == [f"note: 1 judged query is not in {beir}/queries.jsonl: left out"]
 
 
 def test_the_first_judged_queries(beir: Path) -> None:
@@ -189,7 +189,7 @@ def test_judgements_of_other_documents_are_refused(beir: Path, tmp_path: Path) -
     qrels.write_text("q1\tx\t1\nq1\ta\t0\n")
     said: list[str] = []
     read_judged(Task.RETRIEVAL, Files(beir, qrels=qrels), notify=said.append)
-    assert said == ["note: 1 judged documents are not in the corpus"]
+    assert said == ["note: 1 judged document is not in the corpus"]
 
 
 def test_a_query_that_stands_twice_is_refused(beir: Path) -> None:
