@@ -52,8 +52,9 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
 
     Raises:
         ModelUnavailableError: it is a reranker, a sparse or a late-interaction model, a language
-            model, or its weights are quantised.
+            model, its weights are quantised, or its files say something that cannot be.
     """
+    refuse_malformed(name, folder)
     config = read_saved(folder / "config.json") or {}
     saved = read_saved(folder / "config_sentence_transformers.json") or {}
     classes = [str(module.get("type", "")) for module in saved_modules(folder)]
@@ -90,6 +91,40 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
 
 _SPARSE = {"SpladePooling", "MLMTransformer", "SparseStaticEmbedding", "SparseAutoEncoder", "IDF"}
 _LATE = {"ColBERT", "MultiVectorEncoder", "MultiVectorMask", "TokenPooling"}
+
+
+def refuse_malformed(name: str, folder: Path) -> None:
+    """Refuse a model whose files hold what is no value of its field.
+
+    Raises:
+        ModelUnavailableError: the message has the file and the field.
+    """
+    saved = read_saved(folder / "config_sentence_transformers.json") or {}
+    prompts, cut = saved.get("prompts", {}), saved.get("truncate_dim")
+    if not isinstance(prompts, dict) or not all(
+        text is None or isinstance(text, str) for text in prompts.values()
+    ):
+        wrong = f"prompts {prompts!r} in config_sentence_transformers.json"
+    elif cut is not None and (type(cut) is not int or cut < 1):
+        wrong = f"truncate_dim {cut!r} in config_sentence_transformers.json"
+    else:
+        wrong = next((what for item in saved_modules(folder) if (what := _wrong_in(item))), "")
+    if wrong:
+        raise ModelUnavailableError(
+            f"the model {name!r} has {wrong}, which cannot be",
+            hint="save or download the model again",
+        )
+
+
+def _wrong_in(module: dict[str, Any]) -> str:
+    """Return what cannot be in a module of modules.json; "" for nothing."""
+    for key in ("name", "path", "type"):
+        if not isinstance(module.get(key), str):
+            return f"a module with the {key} {module.get(key)!r} in modules.json"
+    path = Path(module["path"])
+    if path.is_absolute() or ".." in path.parts:
+        return f"a module outside of its folder, {module['path']!r} in modules.json"
+    return ""
 
 
 def _quantised(folder: Path) -> str:

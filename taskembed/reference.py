@@ -237,14 +237,12 @@ def _suspects(model: SentenceTransformer, side: PromptType) -> list[str]:
         for key in ("padding_side", "truncation_side")
         if getattr(tokenizer, key, "right") != "right"
     ]
-    positions = getattr(first.config, "max_position_embeddings", None)
-    if isinstance(positions, int) and 0 < positions < (first.max_seq_length or 0):
-        found.append(
-            f"max_seq_length {first.max_seq_length} (sentence_bert_config.json) of a model with "
-            f"{positions} positions"
-        )
+    if getattr(tokenizer, "split_special_tokens", False):
+        found.append("split_special_tokens (tokenizer_config.json)")
     if "message" in first.modality_config:
         found.append("a chat template (modality_config in sentence_bert_config.json)")
+    if not all(getattr(module, "include_prompt", True) for module in rest):
+        found.append("include_prompt (config.json of the Pooling)")
     kinds = [type(module).__name__ for module in rest]
     found += [f"a module {kind} (modules.json)" for kind in kinds if kind not in KNOWN_MODULES]
     if not any(hasattr(module, "pooling_mode") for module in rest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,29 @@ def test_a_comparison_is_made_once_for_a_prompt(tmp_path: Path) -> None:
     ]
     # a side and its prompt: three; the long text, whose way is the same: one
     assert len(list((tmp_path / "cache" / "checked").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [
+        ("config_sentence_transformers.json", "prompts", ["query: "]),
+        ("config_sentence_transformers.json", "prompts", None),
+        ("config_sentence_transformers.json", "prompts", {"query": 3}),
+        ("config_sentence_transformers.json", "truncate_dim", -1),
+        ("config_sentence_transformers.json", "truncate_dim", "8"),
+        ("modules.json", "path", "../other"),
+        ("modules.json", "path", "/etc"),
+        ("modules.json", "path", None),
+        ("modules.json", "type", 7),
+    ],
+)
+def test_what_cannot_be_in_a_file_is_named(
+    file: str, field: str, value: object, tmp_path: Path, cache: Path
+) -> None:
+    model = bert(tmp_path / "model")
+    saved = json.loads((model / file).read_text())
+    (saved[1] if isinstance(saved, list) else saved)[field] = value
+    tiny_models.write_json(model / file, saved)
+    message = refusal(model, cache).message
+    assert file in message
+    assert str(value) in message
