@@ -525,7 +525,8 @@ def _files_and_spec(
     if find_family(model):
         spec = resolve(model, task, stated)
         _require_loadable(spec, settings)  # a refusal comes before a download
-        return _files(model, revision, settings, settings.trust_remote_code), spec
+        there = model if Path(model).is_dir() else spec.model  # an alias, or in other letters
+        return _files(there, revision, settings, settings.trust_remote_code), spec
     # what it says of itself comes first: weights that are then refused need not be downloaded
     folder, commit = find_description(model, revision=revision, offline=settings.offline)
     refuse_other_kinds(model, folder)

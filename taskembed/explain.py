@@ -19,7 +19,7 @@ from taskembed.modelfiles import (
     saved_prompts,
     saved_suffix,
 )
-from taskembed.models import ModelSpec, Stated, find_family, resolve
+from taskembed.models import ModelSpec, Stated, canonical, find_family, resolve
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.tokens import PromptTokenizer
 
@@ -255,7 +255,8 @@ def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown
 
 def _local_folder(model: str, revision: str | None) -> Path | None:
     try:
-        return find_folder(model, revision=revision, offline=True)[0]
+        there = model if Path(model).is_dir() else canonical(model)
+        return find_folder(there, revision=revision, offline=True)[0]
     except ModelUnavailableError:
         return None
 

@@ -154,18 +154,19 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
     _require_online(spec.model, settings)
     _require_servable(spec)
     server = spec.server or OWN
-    wire = Wire(server, spec.model, settings.api_base)
+    there = spec.model if spec.server else without_userinfo(model)  # its own server's name for it
+    wire = Wire(server, there, settings.api_base)
     settings.notify(f"note: the texts are sent to {wire.host}")
     family = find_family(spec.model)
     full = _full_size(spec.model)
     if full is None:
-        full = wire.send([Ask(spec.model, ["how many numbers has a vector?"])])[0].shape[1]
+        full = wire.send([Ask(there, ["how many numbers has a vector?"])])[0].shape[1]
     size, method = _size(spec, full, dim, force=force_dim)
     metric = spec.metric or COSINE
     space = EmbeddingSpace(
         model=spec.model,
         revision="",
-        weights_digest=f"{HOSTED}{server}/{spec.model}",
+        weights_digest=f"{HOSTED}{server}/{there}",
         query_adapter=spec.query_adapter,
         document_adapter=spec.document_adapter,
         adapter_digest="",

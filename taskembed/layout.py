@@ -220,7 +220,7 @@ def _gemma2(text_config: dict[str, Any], folder: Path) -> dict[str, str | None]:
     """Return EmbeddingGemma 2 as the part of it that reads texts.
 
     Whole, it needs libraries for images to be loaded, and its other parts would only take memory. A
-    chat template ("message") stays, and is refused as any other.
+    chat template ("message") stays what it is.
     """
     tokenizer = read_saved(folder / "tokenizer_config.json") or {}
     saved: dict[str, Any] = read_saved(folder / "sentence_bert_config.json") or {}

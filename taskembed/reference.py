@@ -97,7 +97,7 @@ def compare_long(model: SentenceTransformer, way: Way) -> None:
     if way.limit <= length and not way.suffix:
         _compare_vectors(model, way, [_long(words, way.limit + 10)])
         return
-    sample = 100  # words
+    sample = max(1, min(100, way.limit // 8))  # words, of which none may be cut
     with _refusing(model, way, "no tokens of a text can be read"):
         a_word = len(way.tokens(_long(words, sample))) / sample
     _compare_vectors(model, way, [_long(words, int(min(length, way.limit // 2) / max(a_word, 1)))])

@@ -59,7 +59,8 @@ class EmbeddingSpace:
     """What must be equal, field by field, for the scores between two vectors to mean anything.
 
     Attributes:
-        model: the name it was asked for by: a Hugging Face id, a folder, "minilm".
+        model: its id as models.toml spells it, else the name it was asked for by: a Hugging Face
+            id, a folder, "minilm".
         revision: the commit of the model's repository; "" for a folder.
         weights_digest: sha256 over every file of the model that can move a vector; of a hosted
             model "hosted:", the server's name, a slash, the model's.

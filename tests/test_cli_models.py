@@ -36,6 +36,21 @@ def space_of(run: Run, index: Path) -> dict[str, Any]:
     return dict(value["space"])
 
 
+@pytest.mark.slow
+def test_every_name_of_a_model_is_the_same_model(
+    run: Run, corpus: Path, hub: Path, tmp_path: Path
+) -> None:
+    known, index = "sentence-transformers/all-MiniLM-L6-v2", tmp_path / "index"
+    tiny_models.publish(tiny_models.save_bert(tmp_path / "model", pooling="mean"), hub, known)
+    words = ("index", corpus, "--task", "retrieval", "--index", index, "--offline")
+    done = run(*words, "--model", "all-minilm-L6-v2")
+    assert done.code == 0, done.err
+    assert space_of(run, index)["model"] == known
+    for name in (known, "all-MiniLM-L6-v2", known.upper()):
+        assert run("search", "fox", "--index", index, "--model", name).code == 0
+        assert "  tokens: " in run("explain", "fox", "--task", "retrieval", "--model", name).out
+
+
 def test_an_instruction_is_a_part_of_the_space(
     run: Run, corpus: Path, qwen3: str, tmp_path: Path
 ) -> None:

@@ -170,7 +170,8 @@ def _named(space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings) -> E
     family = find_family(model)
     if settings.api_base is not None or (family and family.hosted):
         server = (family.server if family else "") or OWN
-        return replace(space, model=model, weights_digest=f"{HOSTED}{server}/{model}")
+        there = model if server != OWN else wanted.model or space.model
+        return replace(space, model=model, weights_digest=f"{HOSTED}{server}/{there}")
     if space.hosted:
         return replace(space, model=model, weights_digest="on this machine")
     if is_missing_folder(model) or is_here(model, wanted.revision):
@@ -233,7 +234,11 @@ def _is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
     from taskembed.modelfiles import stored_name
     from taskembed.models import canonical
 
-    return model is None or model == space.model or canonical(stored_name(model)) == space.model
+    return (
+        model is None
+        or model == space.model
+        or canonical(stored_name(model)) == canonical(space.model)
+    )
 
 
 def _moved(

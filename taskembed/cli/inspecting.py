@@ -252,6 +252,7 @@ def _family_json(family: Family) -> dict[str, object]:
     return {
         "family": family.name,
         "models": dict(family.models),
+        "aliases": dict(family.aliases),
         "licence": family.licence,
         "commercial_use": family.commercial,
         "needs": _needs(family),

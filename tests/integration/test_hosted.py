@@ -279,6 +279,19 @@ def test_a_server_of_one_s_own_is_sent_the_prompt(
     ]
 
 
+def test_a_server_of_one_s_own_is_told_the_name_that_was_given(
+    vendor: Vendor, corpus: Path, run: Run, tmp_path: Path
+) -> None:
+    vendor.dim = 768
+    words = ("--index", tmp_path / "index", "--api-base", vendor.url)
+    make = ("index", corpus, "--task", "retrieval", "--model", "all-mpnet-base-v2", *words)
+    assert run(*make).code == 0
+    assert (
+        run("search", "fox", *words, "--model", "sentence-transformers/all-mpnet-base-v2").code == 0
+    )
+    assert {body["model"] for _, _, body in vendor.asked} == {"all-mpnet-base-v2"}
+
+
 def test_a_model_that_nobody_knows_is_asked_for_its_size(vendor: Vendor, tmp_path: Path) -> None:
     encoder = load_encoder(
         "mine",
