@@ -73,7 +73,7 @@ def doing(
 
 def counted_texts(slices: Iterable[tuple[_Sized, _T]], total: int) -> Iterator[tuple[_Sized, _T]]:
     """Yield what an encoder does of so many texts, and count them: each slice has their numbers."""
-    with doing("encoding", unit="texts", total=total) as step:
+    with doing("encoding", unit="texts" if total > 1 else "", total=total) as step:
         for rows, encoded in slices:
             step.done += len(rows)
             yield rows, encoded

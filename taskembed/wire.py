@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import numpy as np
 
-from taskembed.activity import doing
+from taskembed.activity import Step, doing
 from taskembed.answers import AnswerError, limit_bytes, vectors_of, web_page
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.extras import install_hint
@@ -75,6 +75,7 @@ class Wire:
         if not (self._key.isascii() and self._key.isprintable()):
             raise UsageError(f"{self._key_name} holds what no key can: it is not printable ASCII")
         self._status = 0  # of the last answer
+        self._wait = Step("")  # for the answers that are on their way
         self._limit_bytes = 0  # of one of the answers that are waited for
         _require_library()
 
@@ -100,7 +101,7 @@ class Wire:
             client = self._client()
             try:
                 while group := list(islice(left, AT_ONCE)):
-                    with doing(f"waiting for {self.host}", waits_for_others=True):
+                    with doing(f"waiting for {self.host}", waits_for_others=True) as self._wait:
                         answers = portal.call(self._send, client, group)
                     yield answers
             finally:
@@ -140,6 +141,8 @@ class Wire:
 
         async def remember(response: httpx2.Response) -> None:
             self._status = response.status_code
+            if response.is_error:
+                self._wait.what = f"waiting for {self.host}, which answered {self._status}"
 
         try:
             url = httpx2.URL(self._url)

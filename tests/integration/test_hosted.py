@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from taskembed.activity import looking_on
 from taskembed.encoder import load_encoder
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
 from taskembed.extras import install_hint
@@ -428,6 +429,24 @@ def test_a_request_is_sent_again_while_there_is_hope(vendor: Vendor) -> None:
     rows = Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
     assert rows[0][0].tolist() == pytest.approx(vector_of("x", "", 24))
     assert len(vendor.asked) == 5
+
+
+def test_whoever_looks_on_sees_for_whom_is_waited_and_what_it_answered(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor.troubles = [(503, "{}")]
+    seen: list[list[str]] = []
+    answer = Answers.do_POST
+
+    def look(self: Answers) -> None:
+        seen.append([step.what for step in steps if step.waits_for_others])
+        answer(self)
+
+    monkeypatch.setattr(Answers, "do_POST", look)
+    with looking_on() as steps:
+        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+        assert steps == []
+    assert seen == [["waiting for 127.0.0.1"], ["waiting for 127.0.0.1, which answered 503"]]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
