@@ -22,6 +22,7 @@ from taskembed.cachefiles import read_trusted, write_atomically
 from taskembed.chat import Chat
 from taskembed.space import PromptType
 
+MEAN, UNIT_MEAN = "mean", "unit mean"
 LAYOUT = 5  # of an entry; also counts what the conversion does: raise it when that changes
 
 MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
@@ -46,6 +47,8 @@ class Facts:
         cut_left: whether a long text loses its beginning, and not its end.
         query_chat: the template that a query is put into; None for none.
         document_chat: likewise.
+        table: of static embeddings, whose blob is a table of token vectors: "mean", or "unit mean"
+            where the mean is brought to unit length; "" for a model that has to be run.
     """
 
     dim: int
@@ -61,6 +64,7 @@ class Facts:
     cut_left: bool = False
     query_chat: Chat | None = None
     document_chat: Chat | None = None
+    table: str = ""
 
     def chat(self, prompt_type: PromptType) -> Chat | None:
         """Return the template that a text of a side is put into."""

@@ -11,7 +11,9 @@ from tokenizers import Tokenizer
 
 from taskembed.adapters import CONFIG
 from taskembed.errors import ModelUnavailableError, NotFoundError
+from taskembed.families import NO_LIMIT
 from taskembed.index import read_index
+from taskembed.layout import static_folder
 from taskembed.modelfiles import (
     find_folder,
     own_adapters,
@@ -24,7 +26,6 @@ from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.tokens import PromptTokenizer
 
 DEFAULT_MAX_LENGTH = 512
-ABSENT_LENGTH = 10**9  # a tokenizer that knows no limit says 10**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,7 @@ def _explanation(
             spec.suffix,
             tokenizer,
             max_length or DEFAULT_MAX_LENGTH,
+            special_tokens=folder is None or static_folder(folder) is None,
         )
     return Explanation(spec.model, spec.task, sides, tuple(notes))
 
@@ -241,11 +243,19 @@ def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown
     suffix: str,
     tokenizer: Tokenizer | None,
     max_length: int,
+    *,
+    special_tokens: bool,
 ) -> Side:
     encoded = f"{prompt}{text}{suffix}"
     if tokenizer is None:
         return Side(prompt, source, adapter, encoded, None, truncated=False, max_length=max_length)
-    prompted = PromptTokenizer(tokenizer, prompt=prompt, suffix=suffix, max_length=max_length)
+    prompted = PromptTokenizer(
+        tokenizer,
+        prompt=prompt,
+        suffix=suffix,
+        max_length=max_length,
+        special_tokens=special_tokens,
+    )
     truncated = prompted.tokenize([text])[0].truncated
     pieces = tuple(prompted.pieces(text))
     return Side(
@@ -262,7 +272,7 @@ def _local_folder(model: str, revision: str | None) -> Path | None:
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
-    path = folder / "tokenizer.json"
+    path = (static_folder(folder) or folder) / "tokenizer.json"
     if path.exists():
         tokenizer = Tokenizer.from_file(str(path))
     else:
@@ -278,6 +288,9 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 def _max_length(folder: Path) -> int | None:
     """Return how many tokens a model reads, from its files: what loading it would find."""
+    if static := static_folder(folder):
+        truncation = Tokenizer.from_file(str(static / "tokenizer.json")).truncation
+        return int(truncation["max_length"]) if truncation else NO_LIMIT
     for name, key in (
         ("sentence_bert_config.json", "max_seq_length"),
         ("tokenizer_config.json", "model_max_length"),
@@ -287,6 +300,6 @@ def _max_length(folder: Path) -> int | None:
             value = json.loads((folder / name).read_bytes()).get(key)
         except (OSError, ValueError, AttributeError):
             continue
-        if isinstance(value, int | float) and 0 < value < ABSENT_LENGTH:
+        if isinstance(value, int | float) and 0 < value < NO_LIMIT:
             return int(value)
     return None

@@ -19,6 +19,8 @@ from taskembed.space import DOT, SYMMETRIC_TASKS, PromptType, Task
 
 INSTRUCTION = "{instruction}"  # its place in a template
 TRUNCATIONS = ("none", "slice", "layer-norm", "projection")
+# tokens: of a model that reads texts of any length; a tokenizer that knows no limit says 10**30
+NO_LIMIT = 10**9
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer
 _JINA_V5 = "jina_embeddings_v5"
 _GEMMA2 = "embedding_gemma2"
 _ZEMBED = "modeling_zembed.ZembedTransformer"
+_MODEL2VEC = "model2vec"
 
 
 def brings_own_model(folder: Path) -> bool:
@@ -180,10 +181,33 @@ def _changed_files(folder: Path) -> Mapping[str, str | None]:
     if config.get("model_type") == _GEMMA2 and isinstance(text_config, dict):
         return _gemma2(text_config, folder)
     modules = saved_modules(folder)
+    if config.get("model_type") == _MODEL2VEC and not modules:
+        return _model2vec(config)
     if modules and modules[0].get("type") == _ZEMBED:
         # its class only puts the suffix after a text, which we do; projections are ours too
         return {"modules.json": json.dumps([{**modules[0], **_TRANSFORMER}, *modules[1:]])}
     return {}
+
+
+def _model2vec(config: dict[str, Any]) -> dict[str, str]:
+    """Return the modules of a folder that model2vec saved before it listed them itself."""
+    table = {"idx": 0, "name": "0", "path": ".", "type": f"{_HERE}.StaticEmbedding"}
+    unit = {"idx": 1, "name": "1", "path": "1_Normalize", "type": f"{_HERE}.Normalize"}
+    normalizes = config.get("normalize") is True
+    files = {"modules.json": json.dumps([table, unit] if normalizes else [table])}
+    return {**files, "1_Normalize/config.json": "{}"} if normalizes else files
+
+
+def static_folder(folder: Path) -> Path | None:
+    """Return where the table and the tokenizer of static embeddings are; None for another model."""
+    modules = saved_modules(folder)
+    if not modules:
+        config = read_saved(folder / "config.json") or {}
+        return folder if config.get("model_type") == _MODEL2VEC else None
+    first, path = modules[0], str(modules[0].get("path", ""))
+    if not str(first.get("type", "")).endswith(".StaticEmbedding") or ".." in Path(path).parts:
+        return None
+    return folder / path
 
 
 def _jina_v5(config: dict[str, Any], folder: Path) -> dict[str, str]:

@@ -34,27 +34,28 @@ from transformers import PreTrainedModel
 
 from taskembed.adapters import AdapterFiles
 from taskembed.chat import Chat, chat_of
-from taskembed.compiled import Facts
+from taskembed.compiled import MEAN, UNIT_MEAN, Facts
 from taskembed.errors import ModelUnavailableError
+from taskembed.families import NO_LIMIT
 from taskembed.layout import refuse_other_kinds, stock_view
 from taskembed.lora import merge_adapter
 from taskembed.modelfiles import ModelFiles
-from taskembed.pooled import PooledModel, pooling_modes, side_modules
+from taskembed.pooled import PooledModel, is_static, pooling_modes, side_modules
 from taskembed.savedjson import read_saved
 from taskembed.space import PromptType
 from taskembed.tokens import Batch
+from taskembed.vectors import FloatRows
 
 SELF_TEST_LENGTH = 200  # tokens
 SELF_TEST_TOLERANCE = 1e-4  # between torch and what OpenVINO made of it, both in fp32
 # whose activations exceed 65,504: Gemma 3's by its authors' warning, T5's by its users' reports
 FP16_OVERFLOWS = {"gemma3_text", "t5"}
-ABSENT_LENGTH = 10**9  # a tokenizer that knows no limit says 10**30
 
 
 # what these compute of token ids and a mask, `PooledModel` computes too
 KNOWN_MODULES = {
     *("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout"),
-    *("WeightedLayerPooling", "Router", "Asym"),
+    *("WeightedLayerPooling", "Router", "Asym", "StaticEmbedding"),
 }
 
 
@@ -64,13 +65,15 @@ SCALED_TO_LONGEST = {"dynamic", "longrope"}  # of a batch: rope_type
 class Loaded(NamedTuple):
     """A model in memory: on the CPU, in fp32.
 
-    `reference` is the library's own object, of the same weights; None for a reranker.
+    `reference` is the library's own object, of the same weights; None for a reranker. `table` is
+    float32[tokens, dim] of static embeddings.
     """
 
     model: nn.Module
     facts: Facts
     tokenizer_json: str
     reference: SentenceTransformer | None = None
+    table: FloatRows | None = None
 
 
 def load_encoder_model(
@@ -93,13 +96,22 @@ def load_encoder_model(
     """
     model = load_sentence_transformer(files, trust_remote_code=trust_remote_code)
     modules = side_modules(model, side)
+    first = modules[0]
+    if adapter and is_static(first):
+        raise ModelUnavailableError(
+            f"the adapter {adapter.name!r} cannot be merged: {files.name} has static embeddings, "
+            "and no layers",
+            hint="name the model that the adapter was trained on with --model",
+        )
     if adapter:
         with quiet():
-            merge_adapter(modules[0].auto_model, adapter)
-    tokenizer_json = cast("str", modules[0].tokenizer.backend_tokenizer.to_str())
-    modality = "message" if _reads_messages(modules[0]) else "text"
+            merge_adapter(first.auto_model, adapter)
+    tokenizer_json = backend_tokenizer(first).to_str()
+    modality = "message" if _reads_messages(first) else "text"
     pooled = PooledModel(modules, model.truncate_dim, modality).eval()
-    return Loaded(pooled, _facts(model, side), tokenizer_json, model)
+    facts = _facts(model, side)
+    table = first.embedding.weight.detach().numpy() if facts.table else None
+    return Loaded(pooled, facts, tokenizer_json, model, table)
 
 
 def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> SentenceTransformer:
@@ -118,10 +130,13 @@ def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> 
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
+        model.float()  # static embeddings come as they were saved
         sides = [side_modules(model, side) for side in PromptType]  # a side may have no branch
     for modules in sides:
         _require_known(files.name, modules, trust_remote_code=trust_remote_code)
         first = modules[0]
+        if is_static(first):
+            continue
         if any("lasttoken" in pooling_modes(module) for module in modules):
             _keep_end_token(first.tokenizer, files.folder)
         _keep_within_positions(first)
@@ -132,11 +147,14 @@ def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) ->
     """Refuse modules that we would compute otherwise, or not at all."""
     first, kinds = modules[0], [type(module).__name__ for module in modules]
     strange = [kind for kind in kinds if kind not in KNOWN_MODULES]
-    tokenizer: Any = getattr(first, "tokenizer", None)
-    if not hasattr(first, "auto_model") or not hasattr(tokenizer, "backend_tokenizer"):
+    if not _is_readable(first):
         why = f"has no fast tokenizer, or is no transformer: it begins with {kinds[0]}"
     elif strange and not trust_remote_code:
         why = f"has a module that is not supported, {strange[0]} in modules.json"
+    elif why := _too_few_rows(first):
+        pass
+    elif is_static(first):
+        return
     elif "message" in first.modality_config and None in _chats(first).values():
         why = (
             "puts its texts into a chat template that changes them, or that it does not have: "
@@ -144,18 +162,37 @@ def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) ->
         )
     elif getattr(first, "query_expansion", None):
         why = "pads its queries with tokens (query_expansion in sentence_bert_config.json)"
-    elif (highest := max(tokenizer.get_vocab().values(), default=0)) >= (
-        rows := first.auto_model.get_input_embeddings().weight.shape[0]
-    ):
-        why = (
-            f"has the token id {highest} in its tokenizer.json, and vectors for only {rows} ids: "
-            "such a text would be encoded as anything"
-        )
     elif what := _varies(first):
         why = f"gives a text another vector in another batch ({what} in config.json)"
     else:
         return
     raise ModelUnavailableError(f"the model {name!r} {why}", hint="name another model with --model")
+
+
+def _is_readable(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformers
+    tokenizer: Any = getattr(first, "tokenizer", None)
+    is_transformer = hasattr(first, "auto_model") and hasattr(tokenizer, "backend_tokenizer")
+    return is_static(first) or is_transformer
+
+
+def _too_few_rows(first: Any) -> str:  # noqa: ANN401  # of sentence-transformers
+    """Return what is wrong where the tokenizer has ids that the model has no vectors for."""
+    table = first.embedding if is_static(first) else first.auto_model.get_input_embeddings()
+    rows = table.weight.shape[0]
+    highest = max(first.tokenizer.get_vocab().values(), default=0)
+    if highest < rows:
+        return ""
+    return (
+        f"has the token id {highest} in its tokenizer.json, and vectors for only {rows} ids: "
+        "such a text would be encoded as anything"
+    )
+
+
+def backend_tokenizer(first: Any) -> Tokenizer:  # noqa: ANN401  # of sentence-transformers
+    """Return the tokenizer behind the library's own object, which static embeddings do not have."""
+    return cast(
+        "Tokenizer", first.tokenizer if is_static(first) else first.tokenizer.backend_tokenizer
+    )
 
 
 def _varies(first: Any) -> str:  # noqa: ANN401  # of sentence-transformers
@@ -178,7 +215,7 @@ def _varies(first: Any) -> str:  # noqa: ANN401  # of sentence-transformers
 
 
 def _reads_messages(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformers
-    return "message" in first.modality_config
+    return not is_static(first) and "message" in first.modality_config
 
 
 def _chats(first: Any) -> dict[PromptType, Chat | None]:  # noqa: ANN401  # of sentence-transformers
@@ -205,7 +242,7 @@ def _keep_within_positions(first: Any) -> None:  # noqa: ANN401  # of sentence-t
     table = _position_table(first.auto_model)
     if table is None:
         return
-    if table < (first.max_seq_length or 0) < ABSENT_LENGTH:
+    if table < (first.max_seq_length or 0) < NO_LIMIT:
         first.tokenizer.model_max_length = table
     for side in PromptType:
         if (getattr(first, f"{side.value}_length", None) or 0) > table:
@@ -402,18 +439,40 @@ def _facts(model: SentenceTransformer, side: PromptType) -> Facts:
             for module in modules
         ),
         fp16_overflows=any(
-            modules[0].config.model_type in FP16_OVERFLOWS for modules in both.values()
+            not is_static(modules[0]) and modules[0].config.model_type in FP16_OVERFLOWS
+            for modules in both.values()
         ),
         query_length=lengths[PromptType.QUERY],
         document_length=lengths[PromptType.DOCUMENT],
-        special_tokens=not chats and bool(_tokenizing(first).get("add_special_tokens", True)),
-        cut_left=first.tokenizer.truncation_side == "left",
+        special_tokens=(
+            not (is_static(first) or chats)
+            and bool(_tokenizing(first).get("add_special_tokens", True))
+        ),
+        cut_left=_cuts_left(first),
         query_chat=chats.get(PromptType.QUERY),
         document_chat=chats.get(PromptType.DOCUMENT),
+        table=_table_kind(both[side], model.truncate_dim),
     )
 
 
+def _table_kind(modules: list[Any], dim: int | None) -> str:
+    """Return how static embeddings become a vector; "" for what a table alone does not give."""
+    first, *rest = modules
+    kinds = {type(module).__name__ for module in rest} - {"Dropout"}
+    if not is_static(first) or dim is not None or not kinds <= {"Normalize"}:
+        return ""
+    return UNIT_MEAN if kinds else MEAN
+
+
+def _cuts_left(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformers
+    if is_static(first):
+        return bool((first.tokenizer.truncation or {}).get("direction") == "left")
+    return bool(first.tokenizer.truncation_side == "left")
+
+
 def _pooling(modules: list[Any]) -> str:
+    if is_static(modules[0]):
+        return MEAN
     modes = next((pooling_modes(module) for module in modules if pooling_modes(module)), ("none",))
     return "+".join(modes)
 
@@ -426,6 +485,8 @@ def _tokenizing(first: Any) -> dict[str, Any]:  # noqa: ANN401  # of sentence-tr
 
 def _side_length(first: Any, side: PromptType) -> int:  # noqa: ANN401  # of sentence-transformers
     """Return the tokens that are read of a text of a side."""
+    if is_static(first):  # its tokenizer.json is obeyed
+        return int((first.tokenizer.truncation or {}).get("max_length", NO_LIMIT))
     own = getattr(first, f"{side.value}_length", None)
     wanted = _tokenizing(first).get("max_length") or own
     return int(wanted or max_length(first.max_seq_length, first.auto_model))
@@ -433,14 +494,14 @@ def _side_length(first: Any, side: PromptType) -> int:  # noqa: ANN401  # of sen
 
 def max_length(limit: int | None, model: nn.Module) -> int:
     """Return how many tokens a model reads: its tokenizer's limit, or that of its positions."""
-    known = limit if limit and limit < ABSENT_LENGTH else None
+    known = limit if limit and limit < NO_LIMIT else None
     table = _position_table(model)
     if table is not None:
         return int(min(known or table, table))
     positions: Any = getattr(model.config, "max_position_embeddings", None)
     # T5 and XLNet count no positions
     return int(
-        known or (positions if isinstance(positions, int) and positions > 0 else ABSENT_LENGTH)
+        known or (positions if isinstance(positions, int) and positions > 0 else NO_LIMIT)
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from torch import Tensor, nn
 
 from taskembed.space import PromptType
@@ -25,7 +25,7 @@ class PooledModel(nn.Module):
     The mask for pooling is an input of its own, since a prompt may be read but not pooled.
 
     Args:
-        modules: of one side, a transformer first.
+        modules: of one side, a transformer or static embeddings first.
         dim: numbers of a vector that are kept, where the model's own configuration cuts it.
         modality: what the library takes a text for: "text", or the "message" of a chat.
     """
@@ -34,7 +34,10 @@ class PooledModel(nn.Module):
         self, modules: Iterable[nn.Module], dim: int | None = None, modality: str = "text"
     ) -> None:
         super().__init__()
-        self.transformer, *rest = modules
+        first, *rest = modules
+        if is_static(first):
+            first, rest = _Rows(first), [Pooling(first.embedding_dim, "mean"), *rest]
+        self.transformer = first
         self.rest = nn.ModuleList(_for_right_padding(module) for module in rest)
         self.dim = dim
         self.modality = modality
@@ -67,6 +70,24 @@ def _flat(modules: Iterable[nn.Module], side: PromptType) -> Iterator[nn.Module]
             yield from _flat(branch, side)
         else:
             yield module
+
+
+def is_static(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformers
+    """Tell whether a model begins with static embeddings: a vector for each token, and no more."""
+    return isinstance(first, StaticEmbedding)
+
+
+class _Rows(nn.Module):
+    """The token vectors of static embeddings, of which the library makes the mean at once."""
+
+    def __init__(self, first: Any) -> None:  # noqa: ANN401  # of sentence-transformers
+        super().__init__()
+        self.weight = first.embedding.weight
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add float[n, length, dim] to the features."""
+        rows = nn.functional.embedding(features["input_ids"], self.weight)
+        return {**features, "token_embeddings": rows}
 
 
 def _for_right_padding(module: nn.Module) -> nn.Module:

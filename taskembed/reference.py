@@ -17,8 +17,8 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.loader import KNOWN_MODULES, quiet
-from taskembed.pooled import side_modules
+from taskembed.loader import KNOWN_MODULES, backend_tokenizer, quiet
+from taskembed.pooled import is_static, side_modules
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 
@@ -89,9 +89,7 @@ def compare_long(model: SentenceTransformer, way: Way) -> None:
         ModelUnavailableError: they differ, or the library makes no vector of it.
     """
     first: Any = side_modules(model, way.side)[0]
-    weights = sum(weight.numel() for weight in first.auto_model.parameters())
-    weights -= first.auto_model.get_input_embeddings().weight.numel()
-    affordable = int(LONG_WORK / (2 * max(weights, 1)))
+    affordable = int(LONG_WORK / (2 * max(_weights(first), 1)))
     length = min(MOST_LENGTH, max(LEAST_LENGTH, affordable))
     words = _vocabulary(first)
     if way.limit <= length and not way.suffix:
@@ -101,6 +99,14 @@ def compare_long(model: SentenceTransformer, way: Way) -> None:
     with _refusing(model, way, "no tokens of a text can be read"):
         a_word = len(way.tokens(_long(words, sample))) / sample
     _compare_vectors(model, way, [_long(words, int(min(length, way.limit // 2) / max(a_word, 1)))])
+
+
+def _weights(first: Any) -> int:  # noqa: ANN401  # of sentence-transformers
+    """Return how many numbers a token is multiplied with."""
+    if is_static(first):
+        return 0
+    weights = sum(weight.numel() for weight in first.auto_model.parameters())
+    return int(weights - first.auto_model.get_input_embeddings().weight.numel())
 
 
 def _compare_vectors(model: SentenceTransformer, way: Way, texts: list[str]) -> None:
@@ -151,10 +157,12 @@ def _compare_tokens(model: SentenceTransformer, way: Way, text: str) -> None:
     """Compare the tokens that are left of a text which is too long to be encoded for this."""
     with _refusing(model, way, "sentence-transformers reads no tokens of a long text"):
         features = model.preprocess([text], prompt=way.prompt, task=way.side.value)
-        ids = features["input_ids"][0][features["attention_mask"][0] == 1].tolist()
+        ids = features["input_ids"].flatten()  # of one text
+        if "attention_mask" in features:  # static embeddings have none
+            ids = ids[features["attention_mask"].flatten() == 1]
     with _refusing(model, way, "no tokens of a long text can be read"):
         ours = way.tokens(text)
-    if ids != ours:
+    if ids.tolist() != ours:
         raise _refused(
             model,
             way,
@@ -192,8 +200,9 @@ def _pooling_as(model: SentenceTransformer, way: Way) -> Iterator[None]:
 
 
 def _special_tokens(first: Any) -> list[str]:  # noqa: ANN401  # of sentence-transformers
-    tokens = dict.fromkeys([*first.tokenizer.all_special_tokens, "[CLS]", "</s>", "<|im_end|>"])
-    return [str(token) for token in tokens][:8]
+    added = backend_tokenizer(first).get_added_tokens_decoder().values()
+    own = [token.content for token in added if token.special]
+    return list(dict.fromkeys([*own[:5], "[CLS]", "</s>", "<|im_end|>"]))
 
 
 def _vocabulary(first: Any) -> list[str]:  # noqa: ANN401  # of sentence-transformers
@@ -222,6 +231,8 @@ def _refused(model: SentenceTransformer, way: Way, why: str) -> ModelUnavailable
 def _suspects(model: SentenceTransformer, side: PromptType) -> list[str]:
     """Return what in a model's files is out of the ordinary, each with its file."""
     first, *rest = side_modules(model, side)
+    if is_static(first):
+        return []
     tokenizer = first.tokenizer
     given = getattr(first, "processing_kwargs", None) or {}
     found = [f"processing_kwargs {given} (sentence_bert_config.json)"] if given else []

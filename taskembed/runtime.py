@@ -32,6 +32,7 @@ from taskembed.compiled import (
     size_of,
     write_entry,
 )
+from taskembed.engines.static import StaticEngine
 from taskembed.errors import ModelUnavailableError, TaskembedError, UsageError
 from taskembed.modelfiles import ModelFiles
 from taskembed.space import PromptType
@@ -251,6 +252,8 @@ class Runtime:
 
     def _exact(self, loaded: Loaded) -> Engine:
         """Return an engine in fp32, on the CPU."""
+        if self.compiled.facts.table:
+            return _table_engine(self.compiled)
         if self._device == "cpu" and not self.compiled.facts.fallback:
             from taskembed.engines.openvino import OpenVinoEngine
 
@@ -419,6 +422,9 @@ def _load(source: ModelSource, settings: EngineSettings) -> Loaded:
 
 
 def _compile(loaded: Loaded, device: str) -> CompiledModel:
+    if loaded.table is not None:
+        table = memoryview(loaded.table.tobytes())
+        return CompiledModel(loaded.facts, loaded.tokenizer_json, table)
     if device != "cpu":
         return CompiledModel(loaded.facts, loaded.tokenizer_json, memoryview(b""))
     from taskembed.loader import to_openvino
@@ -429,6 +435,10 @@ def _compile(loaded: Loaded, device: str) -> CompiledModel:
     )
 
 
+def _table_engine(compiled: CompiledModel) -> Engine:
+    return StaticEngine(compiled.blob, dim=compiled.facts.dim, kind=compiled.facts.table)
+
+
 def _start(
     source: ModelSource, compiled: CompiledModel, device: str, settings: EngineSettings
 ) -> Engine:
@@ -437,6 +447,8 @@ def _start(
             f"{source.files.name} overflows in fp16: its vectors would be wrong",
             hint="--precision bf16, or fp32",
         )
+    if compiled.facts.table:
+        return _table_engine(compiled)
     if device == "cpu" and not compiled.facts.fallback:
         from taskembed.engines.openvino import OpenVinoEngine
 

@@ -81,6 +81,55 @@ def save_modernbert(folder: Path, *, pooling: str = "cls", normalize: bool = Tru
     return save(folder, ModernBertModel(config), fast, pooling=pooling, normalize=normalize)
 
 
+def save_static(folder: Path) -> Path:
+    """Save a model as static-retrieval-mrl-en-v1 is: a table, in a folder of its own."""
+    torch.manual_seed(21)
+    tokenizer = tiny_models.wordpiece().backend_tokenizer
+    name = "0_StaticEmbedding"
+    (folder / name).mkdir(parents=True)
+    table = torch.randn(tokenizer.get_vocab_size(), HIDDEN)
+    save_file({"embedding.weight": table}, folder / name / "model.safetensors")
+    tokenizer.save(str(folder / name / "tokenizer.json"))
+    kind = "sentence_transformers.models.StaticEmbedding"
+    write_json(folder / "modules.json", [{"idx": 0, "name": "0", "path": name, "type": kind}])
+    return folder
+
+
+def save_model2vec(
+    folder: Path, *, quantized: bool = False, listed: bool = True, normalize: bool = True
+) -> Path:
+    """Save a model as potion-* are: what model2vec writes; `listed` is for modules.json.
+
+    Quantized, tokens share rows, in half precision, and each has a weight.
+    """
+    torch.manual_seed(22)
+    tokenizer = tiny_models.wordpiece().backend_tokenizer
+    tokens = tokenizer.get_vocab_size()
+    rows = 7 if quantized else tokens
+    tensors = {"embeddings": torch.randn(rows, HIDDEN)}
+    if quantized:
+        tensors["embeddings"] = tensors["embeddings"].half()
+        tensors["mapping"] = torch.arange(tokens) % rows
+        tensors["weights"] = torch.rand(tokens, dtype=torch.float64)
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "model.safetensors")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "model_type": "model2vec",
+        "architectures": ["StaticModel"],
+        "hidden_dim": HIDDEN,
+        "seq_length": 1_000_000,
+        "normalize": normalize,
+    }
+    write_json(folder / "config.json", config)
+    base = "sentence_transformers.models"
+    first = {"idx": 0, "name": "0", "path": ".", "type": f"{base}.StaticEmbedding"}
+    last = {"idx": 1, "name": "1", "path": "1_Normalize", "type": f"{base}.Normalize"}
+    if listed:
+        write_json(folder / "modules.json", [first, last] if normalize else [first])
+    return folder
+
+
 def save_distilbert(folder: Path, *, pooling: str, normalize: bool = True) -> Path:
     """Save a model as multi-qa-distilbert-* and TAS-B are."""
     torch.manual_seed(14)

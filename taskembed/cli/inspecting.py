@@ -19,6 +19,7 @@ from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import half_built
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, SpaceMismatchError, UsageError
+from taskembed.families import NO_LIMIT
 from taskembed.space import COSINE, PromptType, Task
 
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ def _side_text(prompt_type: PromptType, side: Side) -> str:
     lines += [f"  adapter: {escaped(side.adapter)}"] if side.adapter else []
     lines.append(f"  encoded: {side.encoded!r}")
     if side.tokens is not None:
-        cut = f" (cut to {side.max_length})" if side.truncated else f" of {side.max_length}"
+        limit = f" of {side.max_length}" if side.max_length < NO_LIMIT else ""
+        cut = f" (cut to {side.max_length})" if side.truncated else limit
         lines.append(f"  tokens: {len(side.tokens)}{cut}")
         lines.append(f"    {escaped(' '.join(side.tokens))}")
     return "\n".join(lines) + "\n"
@@ -299,7 +301,7 @@ def _is_like(part: str, family: Family | RerankerFamily) -> bool:
 def _print_models(chosen: Sequence[Family], judges: Sequence[RerankerFamily]) -> None:
     rows = [
         (
-            *(model, str(dim), str(family.max_length), _licence(family), _needs(family)),
+            *(model, str(dim), _tokens(family), _licence(family), _needs(family)),
             " ".join(task.value for task in family.tasks),
         )
         for family in chosen
@@ -319,6 +321,10 @@ def _print_models(chosen: Sequence[Family], judges: Sequence[RerankerFamily]) ->
     if judging:
         columns = [Column("reranker"), Column("licence", leave_out=1), Column("note", leave_out=2)]
         print_table(columns, judging)
+
+
+def _tokens(family: Family) -> str:
+    return str(family.max_length) if family.max_length < NO_LIMIT else "any"
 
 
 def _licence(family: Family | RerankerFamily) -> str:

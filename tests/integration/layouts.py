@@ -57,6 +57,8 @@ LAYOUTS: Mapping[str, Layout] = {
     "own-code": Layout(tiny_families.save_with_code, partial(by_st, trust=True), TRUST),
     "qwen2": Layout(tiny_families.save_qwen2),
     "qwen3": Layout(tiny_models.save_qwen3),
+    "model2vec": Layout(tiny_families.save_model2vec),
+    "static": Layout(tiny_families.save_static),
     "roberta": Layout(tiny_families.save_roberta),
     "t5": Layout(tiny_families.save_t5, references.by_instructor),
     "xlm-roberta": Layout(tiny_models.save_xlm_roberta),
