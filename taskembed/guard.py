@@ -90,6 +90,10 @@ def each_once(
         raise BadVectorError(f"{sources[int(left.argmax())]}: the encoder gave no vector")
 
 
+# static embeddings know nothing of a text but its tokens
+_EMPTY = "if it has no token that the model reads, take it out; else "
+
+
 def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Sequence[str]) -> None:
     """Return when row i of `vectors` can stand for sources[i] in the space.
 
@@ -108,14 +112,9 @@ def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Seq
         bad |= ~(np.abs(norms - 1) < NORM_TOLERANCE)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        if np.isnan(norms[row]):  # static embeddings know nothing but the tokens of a text
-            raise BadVectorError(
-                f"{sources[row]}: the model gave no vector: it reads no token of this text, or "
-                "computed something that is no number",
-                hint="take it out, or try --precision fp32; nothing of this batch was indexed",
-            )
         right = "not 1" if space.normalize else "which is no number"
         raise BadVectorError(
             f"{sources[row]}: the model gave a vector of length {norms[row]:.3g}, {right}",
-            hint="try --precision fp32; nothing of this batch was indexed",
+            hint=f"{_EMPTY if np.isnan(norms[row]) else ''}try --precision fp32; nothing of this "
+            "batch was indexed",
         )

@@ -500,9 +500,7 @@ def max_length(limit: int | None, model: nn.Module) -> int:
         return int(min(known or table, table))
     positions: Any = getattr(model.config, "max_position_embeddings", None)
     # T5 and XLNet count no positions
-    return int(
-        known or (positions if isinstance(positions, int) and positions > 0 else NO_LIMIT)
-    )
+    return int(known or (positions if isinstance(positions, int) and positions > 0 else NO_LIMIT))
 
 
 @contextlib.contextmanager

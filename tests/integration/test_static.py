@@ -178,10 +178,9 @@ def test_a_text_without_tokens_has_no_vector_and_the_message_says_why(
     made = run("index", "corpus.jsonl", "--task", "retrieval", "--model", folder, *prompts)
     assert made.code == 65
     assert (
-        "corpus.jsonl:1: document '1': the model gave no vector: it reads no token of this text, "
-        "or computed something that is no number\n"
+        "corpus.jsonl:1: document '1': the model gave a vector of length nan, not 1\n"
     ) in made.err
-    assert "take it out" in made.err
+    assert "hint: if it has no token that the model reads, take it out; else try" in made.err
 
 
 def test_a_long_text_never_has_all_its_rows_in_memory() -> None:
