@@ -10,7 +10,7 @@ no torch. The space is written from what was loaded, never from the words of a c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -39,7 +39,7 @@ from taskembed.modelfiles import (
 )
 from taskembed.models import ModelSpec, Stated, find_family, resolve
 from taskembed.runtime import Engine, EngineSettings, ModelSource, Runtime
-from taskembed.shortening import choose_truncation, shorten
+from taskembed.shortening import choose_truncation, require_offered, shorten
 from taskembed.space import COSINE, EmbeddingSpace, PromptType, Task
 from taskembed.template import DEFAULT_TEMPLATE, Template
 from taskembed.tokens import PromptTokenizer, Tokens, batches
@@ -267,7 +267,8 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
             settings=settings,
         )
     model = model or _base(stated, settings)
-    files, spec = _files_and_spec(model, task, revision, stated, settings)
+    offered = partial(require_offered, wanted=dim, force=force_dim)
+    files, spec = _files_and_spec(model, task, revision, stated, settings, offered)
     metric = partial(metric_of, files.folder, known=spec.metric)
     require_metric(files.name, metric(cut=False))  # before anything is compiled
     parts = _Parts(files, spec, settings, remote_code=settings.trust_remote_code)
@@ -349,7 +350,7 @@ def load_encoder_of(
     _require_folders(named)
     files, with_code = _files_of(named, settings)
     if model:
-        _require_weights(space, files)
+        require_weights(space, files)
     parts = _Parts(files, named, settings, remote_code=with_code)
     now = replace(
         named,
@@ -521,10 +522,13 @@ def _files_and_spec(
     revision: str | None,
     stated: Stated | None,
     settings: EngineSettings,
+    require: Callable[[ModelSpec], None],
 ) -> tuple[ModelFiles, ModelSpec]:
+    """Return what a model's vectors need; `require` refuses what its name and prompts show."""
     if find_family(model):
         spec = resolve(model, task, stated)
         _require_loadable(spec, settings)  # a refusal comes before a download
+        require(spec)
         there = model if Path(model).is_dir() else spec.model  # an alias, or in other letters
         return _files(there, revision, settings, settings.trust_remote_code), spec
     # what it says of itself comes first: weights that are then refused need not be downloaded
@@ -538,6 +542,7 @@ def _files_and_spec(
         saved_suffix=saved_suffix(folder),
     )
     _require_loadable(spec, settings)
+    require(spec)
     known = spec.family or is_understood(folder)
     if not known and not settings.trust_remote_code and brings_own_model(folder):
         raise ModelUnavailableError(
@@ -550,7 +555,7 @@ def _files_and_spec(
     return _files(model, at, settings, with_code), spec
 
 
-def _require_weights(space: EmbeddingSpace, files: ModelFiles) -> None:
+def require_weights(space: EmbeddingSpace, files: ModelFiles) -> None:
     """Refuse a model that is another than the space's, with all that is known to differ."""
     if files.digest == space.weights_digest:
         return

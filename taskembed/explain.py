@@ -121,8 +121,13 @@ def _adapter_note(name: str, model_folder: Path | None) -> str:
     return ""
 
 
-def explain_index(index_folder: Path, text: str) -> Explanation:
+def explain_index(index_folder: Path, text: str, *, moved_to: Path | None = None) -> Explanation:
     """Explain what a search of an index, or an update of it, would read of a text.
+
+    Args:
+        index_folder: the index.
+        text: to be read.
+        moved_to: where its model is now, when it has moved.
 
     Raises:
         NotFoundError: there is no index.
@@ -142,7 +147,7 @@ def explain_index(index_folder: Path, text: str) -> Explanation:
         query_adapter=space.query_adapter,
         document_adapter=space.document_adapter,
     )
-    folder = _local_folder(space.model, space.revision or None)
+    folder = moved_to or _local_folder(space.model, space.revision or None)
     return _explanation(spec, text, folder, space.max_length, recorded_in=index_folder)
 
 

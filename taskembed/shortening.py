@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models import ModelSpec
+from taskembed.models import ModelSpec, find_family
 from taskembed.vectors import FloatRows
 
 PROJECTIONS = "projections.safetensors"  # zEmbed-1's: a matrix for each size, key "1280" to "40"
@@ -56,6 +56,18 @@ def choose_truncation(
         f"--dim {wanted}: {spec.model} was not trained for that size, only for {sizes}",
         hint="--force-dim cuts its vectors anyway; measure what it costs",
     )
+
+
+def require_offered(spec: ModelSpec, wanted: int | None, *, force: bool = False) -> None:
+    """Refuse a size that a known model does not offer, before anything of the model is here.
+
+    Raises:
+        UsageError: as `choose_truncation`.
+    """
+    family = find_family(spec.model)
+    full = family.models.get(spec.model) if family else None
+    if full is not None and (spec.truncation != "projection" or (wanted or 0) > full):
+        choose_truncation(spec, None, full, wanted, force=force)
 
 
 def _projected(spec: ModelSpec, folder: Path, full: int, wanted: int) -> tuple[int, str]:

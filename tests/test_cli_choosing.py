@@ -118,6 +118,25 @@ def test_a_model_that_was_moved_is_asked_for_and_found(
     assert run("verify", "--index", index).code == 0
 
 
+def test_a_model_that_was_moved_is_explained(
+    run: Run, corpus: Path, model: Path, tmp_path: Path
+) -> None:
+    index, moved = tmp_path / "index", tmp_path / "there"
+    make = ("index", corpus, "--task", "retrieval", *PROMPTS, "--model", model, "--index", index)
+    assert run(*make).code == 0
+    explain = ("explain", "fox", "--index", index)
+    before = run(*explain)
+    assert "tokens: " in before.out
+    assert run(*explain, "--model", model).out == before.out
+    model.rename(moved)
+    assert "its tokens are not shown" in run(*explain).out
+    assert run(*explain, "--model", moved).out == before.out
+    change(moved)
+    done = run(*explain, "--model", moved)
+    assert (done.code, "  weights: they differ from those" in done.err) == (78, True)
+    assert run(*explain, "--model", tmp_path / "nowhere").code == 69
+
+
 def test_another_model_is_not_taken_for_the_one_that_was_moved(
     run: Run, corpus: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -256,6 +275,41 @@ def test_what_differs_in_words_is_refused_without_a_model(
         again = run("index", pipe, *words, "--index", minilm, "--dry-run")
     assert again.code == 78
     assert again.err == done.err
+
+
+@pytest.mark.parametrize(
+    ("model", "dim", "said"),
+    [
+        ("intfloat/e5-small-v2", "100", "was not trained for that size, only for 384"),
+        ("intfloat/e5-small-v2", "500", "the vectors of intfloat/e5-small-v2 have 384 numbers"),
+        ("minilm", "100", "minilm was not trained for that size, only for 384"),
+    ],
+)
+def test_a_size_that_a_known_model_does_not_offer_is_refused_first(
+    model: str, dim: str, said: str, run: Run, pipe: Path, tmp_path: Path
+) -> None:
+    make = ("index", pipe, "--task", "retrieval", "--index", tmp_path / "index")
+    with nothing_is_loaded():
+        done = run(*make, "--model", model, "--dim", dim)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_a_reranker_that_is_nowhere_is_refused_before_a_model_is_loaded(
+    run: Run, minilm: Path
+) -> None:
+    with nothing_is_loaded():
+        done = run("search", "fox", "--index", minilm, "--rerank", "./nowhere")
+    assert (done.code, "there is no model './nowhere'" in done.err) == (69, True)
+
+
+def test_a_task_is_refused_before_judgements_are_read(
+    run: Run, minilm: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ir_measures")
+    with nothing_is_loaded():
+        done = run("evaluate", tmp_path / "none", "--index", minilm, "--task", "code")
+    assert done.code == 78
 
 
 # What a model says of itself is read before its weights are downloaded.

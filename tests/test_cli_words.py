@@ -223,7 +223,7 @@ def test_explain_refuses_what_the_index_is_not_for(run: Run, indexed: Path) -> N
     assert run("explain", "--index", indexed, "--task", "retrieval", "x").code == 0
     other = run("explain", "--index", indexed, "--model", "intfloat/e5-small-v2", "x")
     assert other.code == 78
-    assert "is of the model 'minilm', not 'intfloat/e5-small-v2'" in other.err
+    assert "  model: the index has 'minilm', not 'intfloat/e5-small-v2'\n" in other.err
     prompted = run("explain", "--index", indexed, "--query-prompt", "q: ", "x")
     assert (prompted.code, "has its own revision, prompts" in prompted.err) == (2, True)
 

@@ -59,7 +59,7 @@ def choose_encoder(
     if space and keep_prompts and _says_only_where(space, wanted):
         known = replace(space, template=wanted.template)
         return _moved(known, wanted.model, wanted.stated.adapter, settings)
-    same_model = space and _is_same_model(space, wanted.model) and not wanted.revision
+    same_model = space and is_same_model(space, wanted.model) and not wanted.revision
     shortened = space.dim if space and same_model and space.truncation != "none" else None
     return load_encoder(
         wanted.model or (space.model if space else None),
@@ -99,6 +99,22 @@ def asserted_encoder(
     Raises:
         SpaceMismatchError: it is another.
     """
+    require_asserted(index, task, model, settings, adapter)
+    return _moved(index.space, model, adapter, settings)
+
+
+def require_asserted(
+    index: Index,
+    task: Task | None,
+    model: str | None,
+    settings: EngineSettings,
+    adapter: str | None = None,
+) -> None:
+    """Refuse what words alone show not to be of the index's space; as `asserted_encoder`.
+
+    Raises:
+        SpaceMismatchError: it is another.
+    """
     from taskembed.models import Stated
     from taskembed.searching import SEARCH_HINT
 
@@ -106,7 +122,20 @@ def asserted_encoder(
     require_task(index.folder, space, task)
     wanted = Wanted(model, None, task, Stated(adapter=adapter), None, False, space.template)
     require_words(space, wanted, settings, hint=SEARCH_HINT)
-    return _moved(space, model, adapter, settings)
+
+
+def require_there(model: str | None, settings: EngineSettings) -> None:
+    """Refuse the name of a model that is nowhere; what it says of itself may be downloaded.
+
+    None is no model, and refused by nobody.
+
+    Raises:
+        ModelUnavailableError: there is no such model.
+    """
+    from taskembed.modelfiles import find_description
+
+    if model is not None:
+        find_description(model, offline=settings.offline)
 
 
 def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None:
@@ -123,6 +152,27 @@ def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None
             "different tasks live in different spaces, so their scores would mean nothing",
             hint=SEARCH_HINT,
         )
+
+
+def find_moved(space: EmbeddingSpace, model: str) -> Path:
+    """Return the folder of a model on this machine that is the one of a space.
+
+    Raises:
+        ModelUnavailableError: there is no such model here.
+        SpaceMismatchError: it is another.
+    """
+    from taskembed.encoder import require_weights
+    from taskembed.modelfiles import find_model
+    from taskembed.models import Stated
+    from taskembed.runtime import EngineSettings
+    from taskembed.searching import SEARCH_HINT
+
+    settings = EngineSettings()
+    wanted = Wanted(model, None, None, Stated(), None, False, space.template)
+    require_words(space, wanted, settings, hint=SEARCH_HINT)
+    files = find_model(model, cache=settings.cache_folder, offline=True)
+    require_weights(space, files)
+    return files.folder
 
 
 def require_words(
@@ -165,7 +215,7 @@ def _named(space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings) -> E
     from taskembed.space import HOSTED
 
     model = canonical(wanted.model or space.model)
-    if _is_same_model(space, wanted.model):
+    if is_same_model(space, wanted.model):
         return space
     family = find_family(model)
     if settings.api_base is not None or (family and family.hosted):
@@ -230,7 +280,8 @@ def _says_only_where(space: EmbeddingSpace, wanted: Wanted) -> bool:
     )
 
 
-def _is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
+def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
+    """Tell whether a name, or no name, is that of the index's model, where that was."""
     from taskembed.modelfiles import stored_name
     from taskembed.models import canonical
 
@@ -247,5 +298,5 @@ def _moved(
     """Return the encoder of a space whose model or adapter may be in another place by now."""
     from taskembed.encoder import load_encoder_of
 
-    there = None if _is_same_model(space, model) else model
+    there = None if is_same_model(space, model) else model
     return load_encoder_of(space, settings, model=there, adapter=adapter)

@@ -11,7 +11,7 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import options as opt
-from taskembed.cli.choosing import asserted_encoder
+from taskembed.cli.choosing import asserted_encoder, require_asserted
 from taskembed.cli.escaping import json_text, trec_line, tsv_cell
 from taskembed.cli.output import is_one_of, message, require_output, results, write
 from taskembed.cli.settings import engine_settings, stated_words
@@ -212,6 +212,7 @@ def _of_index(
                 f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
                 hint="taskembed evaluate DATA --task TASK",
             )
+        require_asserted(index, task, model, settings)
         data = read_judged(index.space.task, files, with_corpus=False, notify=settings.notify)
         assert isinstance(data, Ranking)  # noqa: S101  # what those two tasks have
         encoder = asserted_encoder(index, task, model, settings)

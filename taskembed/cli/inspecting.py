@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
-from taskembed.cli.choosing import require_task
+from taskembed.cli.choosing import find_moved, is_same_model, require_task
 from taskembed.cli.escaping import escaped, json_text
 from taskembed.cli.output import message, write
 from taskembed.cli.settings import stated_words
@@ -18,7 +18,7 @@ from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import half_built
 from taskembed.english import counted
-from taskembed.errors import IndexDamagedError, SpaceMismatchError, UsageError
+from taskembed.errors import IndexDamagedError, UsageError
 from taskembed.families import NO_LIMIT
 from taskembed.space import COSINE, PromptType, Task
 
@@ -186,8 +186,8 @@ def explain(
     if text == "-":
         text = read_stdin("the text is").removesuffix("\n")
     if index_folder is not None:
-        _require_space_of(index_folder, task, model, revision, stated)
-        explained = explain_index(index_folder, text)
+        moved_to = _moved_to(index_folder, task, model, revision, stated)
+        explained = explain_index(index_folder, text, moved_to=moved_to)
     else:
         explained = explain_model(
             model or "minilm", opt.required_task(task), text, revision=revision, stated=stated
@@ -203,18 +203,17 @@ def explain(
     return 0
 
 
-def _require_space_of(
+def _moved_to(
     folder: Path, task: Task | None, model: str | None, revision: str | None, stated: Stated
-) -> None:
-    """Return when nothing was said that an index contradicts.
+) -> Path | None:
+    """Return where the model of an index is said to be now; None for where it was.
 
     Raises:
-        SpaceMismatchError: it is for another task or model.
+        SpaceMismatchError: the index is for another task or model.
         UsageError: something was said that it has of its own.
     """
     from taskembed.index import read_index
     from taskembed.models import Stated
-    from taskembed.searching import SEARCH_HINT
 
     if stated != Stated() or revision is not None:
         raise UsageError(
@@ -222,10 +221,9 @@ def _require_space_of(
         )
     space = read_index(folder)[1].live.space
     require_task(folder, space, task)
-    if model is not None and model != space.model:
-        raise SpaceMismatchError(
-            f"{folder} is of the model {space.model!r}, not {model!r}", hint=SEARCH_HINT
-        )
+    if model is None or is_same_model(space, model):
+        return None
+    return find_moved(space, model)
 
 
 def _side_text(prompt_type: PromptType, side: Side) -> str:

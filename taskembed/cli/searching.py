@@ -14,7 +14,7 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import options as opt
-from taskembed.cli.choosing import asserted_encoder
+from taskembed.cli.choosing import asserted_encoder, require_asserted, require_there
 from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.settings import engine_settings
@@ -246,6 +246,8 @@ def search(
         quiet=quiet,
     )
     with Index.open(index_folder) as index:
+        require_asserted(index, task, model, settings, adapter)
+        require_there(rerank, settings)  # before the index's own model is loaded
         counting = _Counting(asserted_encoder(index, task, model, settings, adapter))
         reranker = _reranker(rerank, rerank_instruction, settings)
         how = _How(index, counting, reranker, k, max(k, rerank_depth), min_score)
