@@ -12,6 +12,7 @@ from taskembed.cli import options as opt
 from taskembed.cli.command import Command
 from taskembed.cli.escaping import escaped, json_text
 from taskembed.cli.output import write
+from taskembed.english import counted
 from taskembed.errors import NotFoundError, from_os_error
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
         digest = made_from.digest[:12] if made_from else "-" * 12
         write(f"{digest}  {entry.size / 2**20:9.1f} MiB  {_when(entry)}  {escaped(name)}\n")
     total = sum(entry.size for entry in entries)
-    write(f"{len(entries)} compiled models, {total / 2**20:.1f} MiB, in {_folder(cache)}\n")
+    models = counted(len(entries), "compiled model")
+    write(f"{models}, {total / 2**20:.1f} MiB, in {_folder(cache)}\n")
     return 0
 
 
@@ -85,7 +87,8 @@ def clear(
     if as_json:
         write(json_text({"deleted": len(chosen), "bytes": size}) + "\n")
     elif not quiet:
-        write(f"{len(chosen)} compiled models deleted, {size / 2**20:.1f} MiB\n")
+        models = counted(len(chosen), "compiled model")
+        write(f"{models} deleted, {size / 2**20:.1f} MiB\n")
     return 0
 
 

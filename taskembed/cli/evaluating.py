@@ -368,7 +368,8 @@ def compare(
     from taskembed.evaluation.compare import read_run
     from taskembed.evaluation.judged import read_judgements
 
-    rows = test(read_judgements(qrels), [(str(path), read_run(path)) for path in runs])
+    with doing("comparing"):
+        rows = test(read_judgements(qrels), [(str(path), read_run(path)) for path in runs])
     _say_nothing_found([row.measured for row in rows])
     if as_json:
         write(json_text([_without_nan(_compared_json(row)) for row in rows]) + "\n")

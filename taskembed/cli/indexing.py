@@ -16,6 +16,7 @@ from taskembed.cli import options as opt
 from taskembed.cli.choosing import Wanted, choose_encoder, require_words, task_needed
 from taskembed.cli.escaping import id_of_line, json_text
 from taskembed.cli.output import message, require_output, write
+from taskembed.cli.progress import each_shown
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
@@ -375,7 +376,8 @@ def index(  # noqa: PLR0915  # words become values one after another
         if encoder:
             summary = _indexed(documents, encoder, index_folder, options, bad, meter)
         else:
-            summary = _planned(documents, index_folder if live else None, options, bad)
+            watched = each_shown(documents, meter.share)
+            summary = _planned(watched, index_folder if live else None, options, bad)
     seconds, done = time.monotonic() - started, encoder.space if encoder else None
     _print_summary(summary, seconds, index_folder, done, as_json=as_json, quiet=quiet)
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK

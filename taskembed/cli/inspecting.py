@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import find_moved, is_same_model, require_task
 from taskembed.cli.escaping import escaped, json_text
@@ -63,7 +64,7 @@ def _count_truncated(folder: Path) -> int | None:
     from taskembed.index import Index
 
     try:
-        with Index.open(folder) as index:
+        with doing("counting the truncated documents"), Index.open(folder) as index:
             return index.count_truncated()
     except IndexDamagedError as error:
         message(f"note: the truncated documents cannot be counted: {error.message}")

@@ -6,10 +6,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
-from taskembed.activity import Step, looking_on
+from taskembed.activity import Step, doing, looking_on
 from taskembed.cli.output import STATUS, message
 
 TICK_SECONDS = 0.2
@@ -17,6 +18,8 @@ LONG_SECONDS = 2.0  # what takes longer is shown
 LINE_EVERY_SECONDS = 30.0  # in a log
 RATE_SECONDS = 30.0  # the rate is that of the last so many
 BAR_CELLS = 20
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -41,6 +44,15 @@ def shown_progress(*, quiet: bool) -> Iterator[None]:
             ended.set()
             thread.join()
             STATUS.draw("")
+
+
+def each_shown(documents: Iterable[_T], read_share: Callable[[], float | None]) -> Iterator[_T]:
+    """Yield documents that are only read, and show how many they are."""
+    with doing("", unit="documents") as step:
+        for document in documents:
+            step.done += 1
+            step.share = read_share()
+            yield document
 
 
 class Display:

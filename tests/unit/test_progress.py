@@ -15,7 +15,7 @@ import pytest
 
 from taskembed.activity import Step, counted_texts, doing, looking_on
 from taskembed.cli.output import message
-from taskembed.cli.progress import Display, duration, shown_progress
+from taskembed.cli.progress import Display, duration, each_shown, shown_progress
 from taskembed.corpus import RecordFields, read_corpus
 from taskembed.meter import Meter
 from taskembed.pipeline import index_corpus
@@ -128,6 +128,16 @@ def test_steps_are_there_while_they_last_whoever_ends_first() -> None:
             assert list(slices) == [([2], "b")]
             assert steps == [outer]
         assert steps == []
+
+
+def test_documents_that_are_only_read_are_shown_too() -> None:
+    shares = iter([0.25, 1.0])
+    with looking_on() as steps:
+        seen = [
+            (document, steps[0].done, steps[0].share)
+            for document in each_shown(["a", "b"], lambda: next(shares))
+        ]
+    assert seen == [("a", 1, 0.25), ("b", 2, 1.0)]
 
 
 # how much of the input
