@@ -201,7 +201,7 @@ def test_compiled_models_that_were_not_used_for_days_are_cleared(run: Run, tmp_p
     assert run("cache", "clear", "--unused", "50", "--cache", tmp_path).out.startswith("0 ")
     assert run("cache", "clear", "2", "--unused", "3", "--cache", tmp_path).out.startswith("0 ")
     assert run("cache", "clear", "--unused", "30", "--cache", tmp_path).out == (
-        "1 compiled models deleted, 0.0 MiB\n"
+        "1 compiled model deleted, 0.0 MiB\n"
     )
     assert left() == [".tmp-0123", "0.model", "2.model", "x"]
     assert run("cache", "clear", "--unused", "1", "--cache", tmp_path).code == 0
@@ -234,7 +234,7 @@ def test_compiled_models_are_listed_and_cleared(run: Run, corpus: Path, tmp_path
         "taskembed: error: there is no compiled model of 'nobody/nothing'"
     )
     done = run("cache", "clear", model, "--cache", cache)
-    assert done.out.startswith("1 compiled models deleted, ")
+    assert done.out.startswith("1 compiled model deleted, ")
     assert len(run("cache", "list", "--cache", cache, "--json").json) == 1  # type: ignore[arg-type]
     done = run("cache", "clear", "--cache", cache, "--json")
     assert json.loads(done.out)["deleted"] == 1
