@@ -179,7 +179,9 @@ class SegmentBuilder:
         )
         self._database.execute(_INDEX)
         self._database.execute("COMMIT")
-        yield "db", self._database.serialize()
+        data = self._database.serialize()
+        self._database.close()  # it is a part of a cycle: its memory would wait for the collector
+        yield "db", data
 
 
 class Segment:
