@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 import sys
 import tempfile
@@ -321,7 +322,8 @@ class _Rows:
 
     def _groups(self, batch: Any) -> Iterator[tuple[int, int]]:  # noqa: ANN401
         """Yield the first row and the number of rows that are converted together; reject others."""
-        if batch.nbytes <= min(self._limit, CONVERTED_BYTES) and all(map(_is_flat, batch.schema)):
+        is_small = batch.nbytes <= min(self._limit, CONVERTED_BYTES)
+        if is_small and sum(map(_most_values, batch.columns)) <= CONVERTED_VALUES:
             yield 0, batch.num_rows
             return
         sizes, values = _sizes(batch.columns, batch.num_rows)
@@ -396,12 +398,20 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def _is_flat(field: Any) -> bool:  # noqa: ANN401
-    """Say whether the values of a column take no more memory than its buffers."""
+def _most_values(array: Any) -> float:  # noqa: ANN401
+    """Return how many values a column has at most; infinity when its buffers do not tell."""
     import pyarrow as pa
 
-    kind = field.type
-    return bool(kind.num_fields == 0 and not pa.types.is_dictionary(kind))
+    kind, types = array.type, pa.types
+    if isinstance(array, pa.ExtensionArray):
+        return _most_values(array.storage)
+    if types.is_dictionary(kind):
+        return math.inf
+    if types.is_struct(kind):
+        return len(array) + sum(map(_most_values, array.flatten()))
+    if any(test(kind) for test in (types.is_map, types.is_list, types.is_large_list)):
+        return len(array) + _most_values(array.values)
+    return len(array) if kind.num_fields == 0 else math.inf
 
 
 def _is_json(field: Any) -> bool:  # noqa: ANN401

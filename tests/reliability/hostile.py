@@ -146,7 +146,7 @@ def parquet_of_nested_lists(path: Path) -> None:
 
 def parquet_of_a_large_dictionary(path: Path) -> None:
     entries = pa.array([bytes([number]) * (30 * MIB) for number in range(8)], pa.binary())
-    numbers = pa.array([number % 8 for number in range(50_000)], pa.int32())
+    numbers = pa.array([number % 8 for number in range(12)], pa.int32())
     blobs = pa.DictionaryArray.from_arrays(numbers, entries)
     table = _table(more=blobs)
     pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=2**30)
