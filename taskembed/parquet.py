@@ -32,6 +32,7 @@ FEW_ROWS = 256  # at once are too few, if dictionaries that stay as they are cou
 CONVERTED_BYTES = 16 * 2**20  # become Python's objects at once
 CONVERTED_VALUES = 500_000
 _MAGIC = b"PAR1"
+_ESCAPED_BYTES = 4  # that a byte of no text becomes: "\\xff"
 _VALUE_BYTES = 12  # of a number and its levels
 _WAY_OUT = (
     "write it anew in smaller row groups and pages, for example with pyarrow: "
@@ -405,7 +406,7 @@ def _most_values(array: Any) -> float:  # noqa: ANN401
     kind, types = array.type, pa.types
     if isinstance(array, pa.ExtensionArray):
         return _most_values(array.storage)
-    if types.is_dictionary(kind):
+    if types.is_dictionary(kind) or types.is_binary(kind) or types.is_large_binary(kind):
         return math.inf
     if types.is_struct(kind):
         return len(array) + sum(map(_most_values, array.flatten()))
@@ -460,9 +461,11 @@ def _sizes_of_single(array: Any) -> Numbers:  # noqa: ANN401
     import pyarrow.compute as pc
 
     kind, types = array.type, pa.types
-    if any(test(kind) for test in (types.is_string, types.is_large_string, types.is_binary)):
+    is_text = types.is_string(kind) or types.is_large_string(kind)
+    if is_text or types.is_binary(kind) or types.is_large_binary(kind):
         lengths = pc.binary_length(array).fill_null(0)
-        return cast("Numbers", lengths.to_numpy(zero_copy_only=False).astype(np.int64))
+        sizes = cast("Numbers", lengths.to_numpy(zero_copy_only=False).astype(np.int64))
+        return sizes if is_text else sizes * _ESCAPED_BYTES
     # a rare kind is shared out: its whole is what counts
     return np.full(len(array), -(-array.nbytes // max(1, len(array))), np.int64)
 

@@ -28,6 +28,7 @@ import numpy.typing as npt
 import orjson
 
 from taskembed import flat
+from taskembed.bounds import MAX_METADATA_BYTES
 from taskembed.errors import StorageError, from_os_error
 from taskembed.files import (
     Damage,
@@ -562,9 +563,14 @@ def metadata_json(metadata: Mapping[str, object]) -> str:
         ValueError: JSON cannot hold it; the message names the field.
     """
     try:
-        return orjson.dumps(dict(metadata), option=_AS_STORED).decode()
+        data = orjson.dumps(dict(metadata), option=_AS_STORED)
     except orjson.JSONEncodeError as error:
         raise ValueError(f"the metadata{_bad_field(metadata)} cannot be JSON: {error}") from error
+    if len(data) > MAX_METADATA_BYTES:
+        raise ValueError(
+            f"the metadata takes {len(data):,} bytes as JSON, and {MAX_METADATA_BYTES:,} are stored"
+        )
+    return data.decode()
 
 
 def read_metadata(document: StoredDocument) -> dict[str, object]:

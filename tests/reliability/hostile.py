@@ -45,6 +45,15 @@ def csv_of_wide_letters(path: Path) -> None:
     _zstd(path, [b"id,text\n", *[b'1,"\xf0\x9f\x98\x80' + b"x" * (63 * MIB) + b'"\n'] * 4])
 
 
+def csv_of_control_characters(path: Path) -> None:
+    _zstd(path, [b"id,text,more\n", *[b"1,a," + b"\x01" * (60 * MIB) + b"\n"] * 4, b"2,b,c\n"])
+
+
+def csv_of_lesser_control_characters(path: Path) -> None:
+    line = b",a," + b"\x01" * (21 * MIB) + b"\n"
+    _zstd(path, [b"id,text,more\n", *[b"%d" % number + line for number in range(6)]])
+
+
 def tsv_of_tabs(path: Path) -> None:
     _zstd(path, [b"id\ttext\n", *[b"\t" * MIB] * 60, b"\n2\tb\n"])
 
@@ -180,6 +189,8 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "cells.csv.zst": csv_of_cells,
     "two_letters.csv.zst": csv_of_two_letters,
     "wide_letters.csv.zst": csv_of_wide_letters,
+    "control.csv.zst": csv_of_control_characters,
+    "lesser_control.csv.zst": csv_of_lesser_control_characters,
     "tabs.tsv.zst": tsv_of_tabs,
     "one_line.jsonl.gz": jsonl_of_one_line,
     "large_texts.jsonl.zst": jsonl_of_large_texts,

@@ -302,6 +302,16 @@ def test_a_text_in_parquet_that_is_not_utf_8_is_a_bad_record(tmp_path: Path) -> 
     ]
 
 
+def test_bytes_in_parquet_are_measured_as_the_text_that_they_become(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["1", "2"], "b": [b"\xff" * 24, b"\xff" * 26]}), path)
+    records, bad = _read(path, 100)
+    assert records == [{"id": "1", "b": "\\xff" * 24}]
+    assert [error.source for error in bad] == [f"{path}:row 2"]
+
+
 def test_parquet_comes_from_a_pipe_and_nothing_else_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,7 +324,8 @@ def test_parquet_comes_from_a_pipe_and_nothing_else_does(
         with (tmp_path / "stdin").open("wb+") as file:
             file.write(data)
             file.seek(0)
-            monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": file}))
+            stdin = type("Stdin", (), {"buffer": file, "fileno": file.fileno})
+            monkeypatch.setattr("sys.stdin", stdin)
             (item,) = find_inputs(["-"], format_name="parquet")
             return [record for _, record, _ in read_records(item, lambda _: None, 1000)]
 

@@ -514,6 +514,13 @@ def test_what_a_manifest_says_of_a_segment_is_checked() -> None:
             segment_infos([wrong])
 
 
+def test_metadata_is_measured_as_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskembed.segments.MAX_METADATA_BYTES", 20)
+    assert metadata_json({"a": "\x01\x01"}) == '{"a":"\\u0001\\u0001"}'
+    with pytest.raises(ValueError, match="takes 26 bytes as JSON, and 20 are stored"):
+        metadata_json({"a": "\x01\x01\x01"})
+
+
 def test_equal_metadata_is_equal_text() -> None:
     assert metadata_json({"b": 1, "a": [1, None, "é"]}) == '{"a":[1,null,"é"],"b":1}'
     assert metadata_json({"a": [1, None, "é"], "b": 1}) == metadata_json(
