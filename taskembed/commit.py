@@ -28,7 +28,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -190,7 +190,7 @@ class StoreWriter:
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:
-            with self._translated(name):
+            with self._translated(name), suppress(FileNotFoundError):  # gone is gone
                 self.lock.require_ours()
                 self.fs.unlink(self.lock.folder, name)
 
@@ -214,6 +214,11 @@ class StoreWriter:
         except OSError as error:
             if isinstance(error, FileNotFoundError | FileExistsError):
                 self.require_lock()  # or it says what happened
+            if isinstance(error, FileNotFoundError):
+                raise StorageError(
+                    f"{self.folder / name}: it was deleted while this run was writing",
+                    hint="run the same command again",
+                ) from error
             raise from_os_error(error, str(self.folder / name)) from error
 
 

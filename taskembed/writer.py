@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from taskembed import flat
 from taskembed.commit import StoreWriter, open_writer
 from taskembed.errors import IndexDamagedError
 from taskembed.files import Damage, allow_handles, damaged
@@ -194,7 +195,7 @@ class IndexWriter:
         if found.segment is None:
             return self._unwritten.builder.vector(found.document.row)
         rows = np.array([found.document.row], dtype=np.int64)
-        return found.segment.opened.vectors().rows(rows)
+        return self._vectors(found.segment).rows(rows)
 
     def put(
         self,
@@ -316,7 +317,7 @@ class IndexWriter:
         for item in group:
             rows = np.flatnonzero(~item.dead)
             documents = item.opened.documents(int(row) for row in rows)
-            builder.add([documents[int(row)] for row in rows], item.opened.vectors().rows(rows))
+            builder.add([documents[int(row)] for row in rows], self._vectors(item).rows(rows))
             item.opened.close()
             self._segments.remove(item)
         outcomes = np.concatenate([item.outcomes[~item.dead] for item in group])
@@ -376,6 +377,13 @@ class IndexWriter:
                 raise  # without the lock, a writer may have removed what is missing
             raise damaged(folder, Damage(Path(error.filename).name, "it is missing")) from error
         return segment
+
+    def _vectors(self, item: OpenSegment) -> flat.Flat:
+        try:
+            return item.opened.vectors()
+        except IndexDamagedError:
+            self._store.require_lock()  # or it is another folder by now
+            raise
 
     def _size(self, item: OpenSegment) -> int:
         files = self._store.snapshot.files if self._store.snapshot else {}

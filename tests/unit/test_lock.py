@@ -284,6 +284,27 @@ def test_garbage_of_a_writer_whose_lock_is_gone_stays(tmp_path: Path) -> None:
     assert (tmp_path / "seg-00000003.db").exists()
 
 
+@pytest.mark.parametrize("call", ["rename", "unlink"])
+def test_a_file_that_goes_under_a_writer_stops_it_unless_it_was_to_go(
+    tmp_path: Path, call: str
+) -> None:
+    def interfere(_number: int, name: str) -> None:
+        if name == call:
+            for path in tmp_path.iterdir():
+                if path.suffix == ".tmp" or path.name == "manifest-00000001.json":
+                    path.unlink()
+
+    make_index(tmp_path)
+    with open_writer(tmp_path, fs=StepFs(interfere)) as writer:
+        if call == "unlink":
+            assert commit_one(writer) == 3
+        else:
+            with pytest.raises(StorageError) as caught:
+                commit_one(writer)
+            name = tmp_path / "manifest-00000003.json"
+            assert caught.value.message == f"{name}: it was deleted while this run was writing"
+
+
 def take_over(
     folder: Path, delete: Callable[[Path], None], step: int, later: int
 ) -> tuple[list[str], bool]:

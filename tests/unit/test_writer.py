@@ -371,6 +371,16 @@ def test_there_is_one_writer(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_that_is_moved_under_a_writer_is_not_called_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "i"
+    index_corpus(documents(3), HashEncoder(), folder)
+    with open_index_writer(folder, SPACE) as writer:
+        found = writer.find(["d0000"])["d0000"]
+        folder.rename(tmp_path / "moved")
+        with pytest.raises(StorageError, match="LOCK: it was deleted or replaced"):
+            writer.vector(found)
+
+
 def test_a_dry_run_beside_a_writer_begins_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
