@@ -65,6 +65,7 @@ from taskembed.store import (
 )
 
 KEPT_GENERATIONS = 2  # the newest, and one for readers that are opening the one before it
+ROOM = 10_000  # generations that a run may need
 
 
 def _generation_of(name: str) -> int:
@@ -109,16 +110,32 @@ class StoreWriter:
             numbers = [number for number in map(_number_in, names) if number < LAST_GENERATION - 2]
             self._above = max(numbers, default=-1) + 1
         self._remove([name for name in names if name.endswith(".tmp")])
-        if over_damage:  # no writer of ours gives such a number; nothing could come after it
-            impossible = [number for number in generations_of(names) if number >= LAST_GENERATION]
-            self._remove(map(manifest_name, impossible))
+        if over_damage:
+            self._remove(map(manifest_name, self._dead_ends(generations_of(names))))
         self.snapshot = _newest_or_none(self.folder, over_damage=over_damage)
+        self._require_number()
+        self.collect_garbage()
+
+    def _dead_ends(self, generations: Iterable[int]) -> Iterator[int]:
+        """Yield the generations that cannot be read, and after which too few could come."""
+        for number in generations:
+            if number >= LAST_GENERATION - ROOM:
+                try:
+                    read_manifest(self.folder, number)
+                except (IndexDamagedError, FileNotFoundError):
+                    yield number
+
+    def _require_number(self) -> None:
+        """Return when the next generation has a number that a reader takes.
+
+        Raises:
+            StorageError: all were used.
+        """
         if self.next_generation >= LAST_GENERATION:
             raise StorageError(
                 f"{self.folder}: there are no numbers left for more generations",
                 hint="build another index with --index OTHER",
             )
-        self.collect_garbage()
 
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Write a new file of the next generation; it exists only once that is committed."""
@@ -135,6 +152,7 @@ class StoreWriter:
             StorageError: nothing was committed; or, when it says "not confirmed", it was, but may
                 not survive a power cut.
         """
+        self._require_number()
         known = {**(self.snapshot.files if self.snapshot else {}), **self._written}
         files = {name: known[name] for name in names}
         snapshot = Snapshot(self.next_generation, files, body)

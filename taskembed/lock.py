@@ -198,6 +198,9 @@ def _opened_lock(path: Path, create: int = 0) -> Lock:
             descriptor = os.open(LOCK, flags, 0o644, dir_fd=folder.descriptor)
         except OSError as error:
             raise from_os_error(error, str(path / LOCK)) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise StorageError(f"{path / LOCK}: it is not a file", hint="remove it, and try again")
         return Lock(folder, descriptor, stack.pop_all())
 
 

@@ -547,7 +547,7 @@ def test_waiting_for_another_writer_is_seen(tmp_path: Path) -> None:
     def look(_seconds: float) -> None:
         seen.extend(step.what for step in steps if step.waits_for_others)
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait()  # with a time it would sleep, and come here again
 
     with (
         hold(folder, 60) as holder,

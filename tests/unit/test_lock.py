@@ -232,6 +232,43 @@ def test_when_the_numbers_are_used_up_nothing_is_written_that_could_not_be_read(
     assert read_newest(tmp_path).generation == LAST_GENERATION - 1
 
 
+@pytest.mark.parametrize("number", [LAST_GENERATION - 1, LAST_GENERATION - 2, LAST_GENERATION])
+def test_a_damaged_manifest_of_too_high_a_number_can_be_begun_over(
+    tmp_path: Path, number: int
+) -> None:
+    make_index(tmp_path)
+    (tmp_path / manifest_name(number)).write_bytes(b"junk")
+    with pytest.raises(IndexDamagedError), open_writer(tmp_path):
+        pass
+    with open_writer(tmp_path, over_damage=True) as writer:
+        assert [commit_one(writer) for _ in range(4)] == [3, 4, 5, 6]
+    assert len(texts(tmp_path)) == 7
+
+
+def test_a_run_ends_before_a_number_that_could_not_be_read(tmp_path: Path) -> None:
+    make_index(tmp_path)
+    put_impossible(tmp_path, LAST_GENERATION - 3)
+    with open_writer(tmp_path) as writer:
+        assert [commit_one(writer), commit_one(writer)] == [
+            LAST_GENERATION - 2,
+            LAST_GENERATION - 1,
+        ]
+        with pytest.raises(StorageError, match="there are no numbers left"):
+            commit_one(writer)
+    assert read_newest(tmp_path).generation == LAST_GENERATION - 1
+    assert len(texts(tmp_path)) == 5
+
+
+def test_a_lock_that_is_no_file_is_said_to_be_none(tmp_path: Path) -> None:
+    make_index(tmp_path)
+    (tmp_path / "LOCK").unlink()
+    os.mkfifo(tmp_path / "LOCK")
+    with pytest.raises(StorageError) as caught, open_writer(tmp_path):
+        pass
+    assert caught.value.message == f"{tmp_path / 'LOCK'}: it is not a file"
+    assert read_newest(tmp_path).generation == 2
+
+
 def test_a_name_with_an_impossible_number_keeps_nobody_from_writing(tmp_path: Path) -> None:
     make_index(tmp_path)
     (tmp_path / f"seg-{LAST_GENERATION}.db").write_bytes(b"of nobody")
