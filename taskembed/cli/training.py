@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.activity import doing
+from taskembed.activity import Step, doing
 from taskembed.cli import options as opt
 from taskembed.cli.escaping import json_text
 from taskembed.cli.output import message, write
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskembed.training.trainer import Progress
-
-LINE_EVERY_SECONDS = 30.0
 
 
 def train(
@@ -78,13 +76,13 @@ def train(
         trust_remote_code=trust_remote_code,
         quiet=quiet,
     )
-    with Stopper():
+    with Stopper(), doing("preparing the training") as step:
         job = run(
             recipe,
             data=data,
             output=output,
             settings=settings,
-            on_progress=(lambda _: None) if quiet else _lines(),
+            on_progress=(lambda _: None) if quiet else shown_in(step),
         )
     done = job.trained
     if as_json:
@@ -114,19 +112,16 @@ def train(
     return ExitCode.OK
 
 
-def _lines() -> Callable[[Progress], None]:
-    """Return what says where a training is: each dev score, and the loss now and then."""
-    last = time.monotonic()
+def shown_in(step: Step) -> Callable[[Progress], None]:
+    """Return what shows where a training is: each dev score is a line, the rest is the step."""
 
     def update(progress: Progress) -> None:
-        nonlocal last
-        now = time.strftime("%H:%M:%S")
-        where = f"step {progress.step:,} of {progress.steps:,}"
+        step.done, step.total, step.unit = progress.step, progress.steps, "steps"
+        if progress.loss is not None:
+            step.what = f"training, loss {progress.loss:.4f}:"
         if progress.dev is not None:
-            message(f"{now} {where}: dev score {progress.dev:.4f}")
-        elif time.monotonic() - last >= LINE_EVERY_SECONDS:
-            last = time.monotonic()
-            message(f"{now} {where}: loss {progress.loss:.4f}")
+            where = f"step {progress.step:,} of {progress.steps:,}"
+            message(f"{time.strftime('%H:%M:%S')} {where}: dev score {progress.dev:.4f}")
 
     return update
 

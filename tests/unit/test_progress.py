@@ -8,6 +8,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +18,7 @@ import pytest
 from taskembed.activity import Step, counted_texts, doing, looking_on
 from taskembed.cli.output import message
 from taskembed.cli.progress import Display, duration, each_shown, shown_progress
+from taskembed.cli.training import shown_in
 from taskembed.corpus import RecordFields, read_corpus
 from taskembed.meter import Meter
 from taskembed.pipeline import index_corpus
@@ -140,6 +143,24 @@ def test_documents_that_are_only_read_are_shown_too() -> None:
     assert seen == [("a", 1, 0.25), ("b", 2, 1.0)]
 
 
+def test_a_training_says_its_loss_its_steps_and_each_dev_score(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    step = Step("preparing the training")
+    display, update = Display([step], is_terminal=False), shown_in(step)
+    display.tick(0)
+    progress: Any = SimpleNamespace  # as the trainer has it, which imports torch
+    update(progress(step=10, steps=100, loss=0.51, dev=None, best=None))
+    display.tick(10)
+    update(progress(step=30, steps=100, loss=0.42, dev=None, best=None))
+    update(progress(step=30, steps=100, loss=None, dev=0.8, best=0.8))
+    display.tick(30)
+    assert in_a_log(capsys) == [
+        "TIME step 30 of 100: dev score 0.8000",
+        "TIME training, loss 0.4200: 30 of 100 steps, 1.0 a second, 70 s left",
+    ]
+
+
 # how much of the input
 
 
@@ -167,11 +188,11 @@ def test_the_share_of_packed_files_is_of_what_is_on_the_disk(tmp_path: Path) -> 
     draw = Random(0)
     packed = tmp_path / "a.jsonl.gz"
     with gzip.open(packed, "wt") as stream:
-        for number in range(20_000):
+        for number in range(4_000):
             stream.write(f'{{"id": "{number}", "text": "{draw.random()} {draw.random()}"}}\n')
     shares = [share or 0 for share in shares_of([packed])]
     assert shares == sorted(shares)
-    assert 0.3 < shares[10_000] < 0.7
+    assert 0.3 < shares[2_000] < 0.7
     assert shares[-1] == 1
 
 
