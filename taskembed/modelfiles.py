@@ -337,12 +337,18 @@ def _exported(folder: Path) -> Path | None:
 
 
 def module_folders(folder: Path) -> list[Path]:
-    """Return the folders of a model's modules, its own first, a router's branches too."""
-    listed = {str(module.get("path", "")) for module in saved_modules(folder)}
-    inside = {path for path in listed if not {"..", "/"} & set(Path(path).parts)}
-    own = {folder, *folder.glob("[0-9]*_*"), *(folder / path for path in inside)}
+    """Return the folders of a model's modules, its own first, a router's branches too.
+
+    A router's configuration has a name of its own; as Asym, once, it had that of every module.
+    """
+    listed = [
+        (str(item.get("path", "")), str(item.get("type", ""))) for item in saved_modules(folder)
+    ]
+    inside = [pair for pair in listed if not {"..", "/"} & set(Path(pair[0]).parts)]
+    own = {folder, *folder.glob("[0-9]*_*"), *(folder / path for path, _ in inside)}
     routers = {path.parent for path in folder.glob("**/router_config.json")}
-    branches = {path for router in routers for path in router.iterdir()}
+    routers |= {folder / path for path, kind in inside if kind.endswith((".Asym", ".Router"))}
+    branches = {path for router in routers if router.is_dir() for path in router.iterdir()}
     found = sorted(path for path in own | routers | branches if path.is_dir())
     return [path for path in found if not _is_left_out(path.relative_to(folder))]
 

@@ -145,6 +145,27 @@ def test_the_weights_of_a_router_s_branches_are_found(tmp_path: Path, cache: Pat
     assert find_model(str(model), cache=cache).digest
 
 
+def test_the_weights_of_an_older_router_s_branches_are_found(tmp_path: Path, cache: Path) -> None:
+    model = layouts.save_layout(tmp_path / "model", Layout(router="models"))
+    listed = json.loads((model / "modules.json").read_text())
+    router = model / "0_Asym"
+    router.mkdir()
+    (model / "router_config.json").rename(router / "config.json")
+    for branch in model.glob("*_0_Transformer"):
+        branch.rename(router / branch.name)
+    listed[0] |= {"path": "0_Asym", "type": "sentence_transformers.models.Asym"}
+    tiny_models.write_json(model / "modules.json", listed)
+    settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
+    encoder = load_encoder(str(model), Task.RETRIEVAL, stated=NO_PROMPTS, settings=settings)
+    reference = SentenceTransformer(str(model), device="cpu", local_files_only=True)
+    for side, encode in (
+        (PromptType.QUERY, reference.encode_query),
+        (PromptType.DOCUMENT, reference.encode_document),
+    ):
+        expected = encode(["fox"], prompt="", normalize_embeddings=True)
+        assert np.abs(encoder.encode(["fox"], side).vectors - expected).max() < 1e-5
+
+
 def test_a_branch_that_is_only_a_pickle_is_refused(tmp_path: Path, cache: Path) -> None:
     model = layouts.save_layout(tmp_path / "model", Layout(router="models"))
     branch = next(model.rglob("query_0_Transformer"))
