@@ -634,6 +634,7 @@ def test_info_tells_the_space(run: Run, indexed: Path) -> None:
     assert value["space"]["task"] == "retrieval"
     assert value["space"]["dim"] == 384
     assert value["made_by"]["engine"] == "openvino"
+    assert value["reading"] == {}
 
 
 def test_verify_says_that_all_is_well(run: Run, indexed: Path) -> None:

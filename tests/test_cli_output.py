@@ -77,6 +77,13 @@ def test_a_field_that_no_hit_has_is_said(run: Run, indexed: Path, name: str) -> 
     assert run(*query, "--fields", "nope", "--quiet").err == ""
 
 
+def test_a_field_is_said_to_be_missing_where_a_hit_has_none_at_all(run: Run, indexed: Path) -> None:
+    query = ("search", "می‌خواهم", "--index", indexed, "-k", "1", "--fields", "topic", "--format")
+    note = "taskembed: note: no hit has the field topic; there are: none\n"
+    assert run(*query, "tsv").err == run(*query, "table").err == note
+    assert not run(*query, "tsv", "--min-score", "2").err  # no hit, no field to miss
+
+
 def test_a_run_holds_no_name_that_a_terminal_should_not_get(
     run: Run, indexed: Path, tmp_path: Path
 ) -> None:

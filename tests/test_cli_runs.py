@@ -51,6 +51,8 @@ def test_the_second_run_needs_no_options(run: Run, pages: Path, made: Path) -> N
     assert isinstance(again.json, dict)
     assert (again.json["unchanged"], again.json["documents"]) == (4, 4)
     assert stored_ids(made) == ["u0", "u1", "u2", "u3"]
+    shown = run("info", "--index", made).out
+    assert "reading:\n  id_field: url\n" in shown
 
 
 def test_another_id_field_is_refused_but_not_for_a_new_index(

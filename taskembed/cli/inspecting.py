@@ -47,6 +47,7 @@ def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson 
         "generations_kept": generations_of(names_in(index_folder)),
         "committed_at": contents.committed_at,
         "made_by": dict(live.made_by),
+        "reading": live.reading.to_json() if live.reading else {},
         "being_recreated": building is not None,
         "space": live.space.to_json(),
     }

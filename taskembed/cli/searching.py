@@ -48,7 +48,7 @@ class Format(Enum):
     TREC = "trec"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shown:
     """What of a hit is printed.
 
@@ -59,6 +59,7 @@ class Shown:
         tag: of a TREC run.
         header: TSV begins with the names of its columns.
         met: the fields that the hits have, as far as they are printed.
+        any_hit: whether there was one.
     """
 
     format: Format
@@ -67,6 +68,13 @@ class Shown:
     tag: str
     header: bool = False
     met: dict[str, None] = field(default_factory=dict)
+    any_hit: bool = False
+
+    def meet(self, hits: Iterable[Hit]) -> None:
+        """Remember which fields hits have."""
+        for hit in hits:
+            self.any_hit = True
+            self.met.update(dict.fromkeys(hit.metadata))
 
     def first_line(self, *, many: bool, reranked: bool) -> str:
         """Return the names of the columns of TSV, if they are wanted; new ones come last."""
@@ -359,7 +367,7 @@ def _text_in(path: Path) -> str:
 def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
     hits, index = how.hits([text])[0], how.index
     if shown.format in {Format.TABLE, Format.JSON}:
-        shown.met.update(dict.fromkeys(name for hit in hits for name in hit.metadata))
+        shown.meet(hits)
     if shown.format is Format.TABLE:
         _print_table(hits, shown, stream)
     elif shown.format is Format.JSON:
@@ -402,7 +410,7 @@ def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
         return id_line(hit.doc_id) + "\n"
     if shown.format is Format.TREC and query:
         return trec_line(query.query_id, hit.doc_id, hit.rank, _best_score(hit), shown.tag)
-    shown.met.update(dict.fromkeys(hit.metadata))
+    shown.meet([hit])
     if shown.format is Format.TSV:
         cells = [query.query_id] if query else []
         cells += [str(hit.rank), hit.doc_id, f"{hit.score:.6f}"]
@@ -429,8 +437,8 @@ def _say_after(shown: Shown, encoder: _Counting) -> None:
     if note := truncated_queries(encoder.truncated, encoder.texts, encoder.space):
         message(note)
     unknown = [name for name in shown.fields or () if name not in shown.met]
-    if unknown and shown.met:
-        there = ", ".join(list(shown.met)[:SHOWN_FIELDS])
+    if unknown and shown.any_hit:
+        there = ", ".join(list(shown.met)[:SHOWN_FIELDS]) or "none"
         more = ", ..." if len(shown.met) > SHOWN_FIELDS else ""
         message(f"note: no hit has the field {', '.join(unknown)}; there are: {there}{more}")
 
