@@ -258,12 +258,7 @@ def open_writer(
         IndexBusyError: another process holds the lock, also after `wait_seconds`.
         UsageError: the folder holds other things than an index.
     """
-    names = names_in(folder)
-    foreign = [name for name in names if not OURS.fullmatch(name)]
-    if foreign and LOCK not in names:
-        raise UsageError(
-            f"{folder} is not an index: it holds {foreign[0]!r}", hint="choose another --index"
-        )
+    _require_no_other_things(folder)
     fs = fs or Fs()
     lock = take_lock(folder, fs, wait_seconds)
     try:
@@ -282,13 +277,24 @@ def require_writable(folder: Path, *, wait_seconds: float = 0) -> None:
     Raises:
         AccessDeniedError: the folder may not be written to, or not be made.
         IndexBusyError: another process holds the lock, also after `wait_seconds`.
+        UsageError: the folder holds other things than an index.
     """
     require_free(folder, wait_seconds)
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise from_os_error(NotADirectoryError(errno.ENOTDIR, ""), str(there))
+    _require_no_other_things(folder)
     if not os.access(there, os.W_OK | os.X_OK):
         raise from_os_error(PermissionError(errno.EACCES, ""), str(there))
+
+
+def _require_no_other_things(folder: Path) -> None:
+    names = names_in(folder)
+    foreign = [name for name in names if not OURS.fullmatch(name)]
+    if foreign and LOCK not in names:
+        raise UsageError(
+            f"{folder} is not an index: it holds {foreign[0]!r}", hint="choose another --index"
+        )
 
 
 def _newest_or_none(folder: Path, *, over_damage: bool) -> Snapshot | None:

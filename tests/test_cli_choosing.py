@@ -218,6 +218,15 @@ def test_a_place_for_an_index_inside_of_a_file_is_refused_first(
     assert str(corpus) in done.err
 
 
+def test_a_folder_with_other_things_is_refused_first(run: Run, pipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to-mother.txt").touch()
+    with nothing_is_loaded():
+        done = run("index", pipe, "--task", "retrieval", "--index", tmp_path / "letters")
+    assert done.code == 2
+    assert "letters is not an index: it holds 'to-mother.txt'" in done.err
+
+
 def test_the_key_of_a_server_is_asked_for_before_the_input_is_read(
     run: Run, pipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
