@@ -23,7 +23,7 @@ from taskembed.parquetpages import DELTA, DELTA_LENGTH, Page, longest_entry, lon
 ROWS = 1024  # at once, at most
 CELLS = 100_000  # at once
 MAX_FOOTER_BYTES = 32 * 2**20  # in memory it takes 30 times as much
-PAGES_BYTES = 512 * 2**20  # of the largest pages of all columns, which are in memory together
+PAGES_BYTES = 320 * 2**20  # of the largest pages of all columns: they take three times as much
 LARGE_PAGES_BYTES = 128 * 2**20  # from here on, one row at once
 NESTED_VALUES = 16_000_000  # of a column with lists: from here on, each row is measured first
 NESTED_BYTES = 256 * 2**20
@@ -285,7 +285,9 @@ def _measured(chunk: _Chunk, metadata: Any) -> _Column:  # noqa: ANN401
     has_lengths = any(page.encoding in {DELTA, DELTA_LENGTH} for page in chunk.data)
     if has_lengths and max(page.values for page in chunk.data) > NESTED_VALUES:
         raise ValueError("a page has too many texts")  # their lengths are decoded at once
-    largest = max((page.size for page in chunk.pages), default=0)
+    # a dictionary is held packed, unpacked and decoded, beside the page that points at it
+    largest = max((page.size for page in chunk.data), default=0)
+    largest += 2 * max((page.size for page in chunk.pages if page.is_dictionary), default=0)
     each, entry = chunk.value_bytes, chunk.entry_bytes
     if chunk.column.max_repetition_level == 0:
         return _Column(largest, each, entry)

@@ -154,11 +154,17 @@ def parquet_of_nested_lists(path: Path) -> None:
 
 
 def parquet_of_a_large_dictionary(path: Path) -> None:
-    entries = pa.array([bytes([number]) * (30 * MIB) for number in range(8)], pa.binary())
-    numbers = pa.array([number % 8 for number in range(12)], pa.int32())
+    entries = pa.array([bytes([number]) * (30 * MIB) for number in range(5)], pa.binary())
+    numbers = pa.array([number % 5 for number in range(12)], pa.int32())
     blobs = pa.DictionaryArray.from_arrays(numbers, entries)
     table = _table(more=blobs)
     pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=2**30)
+
+
+def parquet_of_wide_columns(path: Path) -> None:
+    columns = {f"c{number}": pa.array(["x" * (6 * MIB)]) for number in range(50)}
+    table = _table(**columns)
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
 
 
 def parquet_of_shared_beginnings(path: Path) -> None:
@@ -210,6 +216,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "columns.parquet": parquet_of_columns,
     "nested.parquet": parquet_of_nested_lists,
     "large_dictionary.parquet": parquet_of_a_large_dictionary,
+    "wide_columns.parquet": parquet_of_wide_columns,
     "shared_beginnings.parquet": parquet_of_shared_beginnings,
     "large_page.parquet": parquet_of_one_large_page,
 }
