@@ -6,14 +6,14 @@ An adapter is a folder as PEFT saves it. Its name is a folder of the model's own
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskembed.errors import ModelUnavailableError, from_os_error
+from taskembed.errors import ModelUnavailableError
 from taskembed.modelfiles import combined_digest, find_folder, own_adapters, stored_name
+from taskembed.savedjson import read_saved
 from taskembed.space import EmbeddingSpace, Task
 
 CONFIG = "adapter_config.json"
@@ -124,16 +124,10 @@ def _own_folder(name: str, model_folder: Path | None) -> Path | None:
 
 
 def _config(name: str, folder: Path) -> dict[str, object]:
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
+    config = read_saved(folder / CONFIG)
+    if config is None:
         raise ModelUnavailableError(
             f"the adapter {name!r} has no {CONFIG}: {folder}",
             hint="give a folder that PEFT saved",
-        ) from error
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
-    except ValueError as error:
-        raise ModelUnavailableError(f"the adapter {name!r}: {CONFIG} is no JSON") from error
-    return config if isinstance(config, dict) else {}
+        )
+    return config

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from enum import IntEnum
 
 
@@ -154,6 +155,7 @@ _STORAGE_HINTS = {
     errno.ENFILE: "the machine has too many files open: close some programs and try again",
     errno.ENOMEM: "free some memory and run the same command again",
 }
+_REFUSALS = _DENIED | set(_STORAGE_HINTS) | {errno.EIO}
 _REASONS = {errno.EBADF: "it is closed"}  # a stream that was, when the process began
 
 
@@ -168,3 +170,50 @@ def from_os_error(error: OSError, what: str) -> TaskembedError:
     if error.errno in _ABSENT:
         return NotFoundError(message, hint="check the path")
     return StorageError(message, hint=_STORAGE_HINTS.get(error.errno or 0))
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """Return what the operating system refused, wherever in an exception's history, or None.
+
+    Libraries put errors of their own around it. One in Rust tells it in words: "(os error 24)".
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        said = re.search(r"\(os error (\d+)\)", str(cause))
+        number = cause.errno if isinstance(cause, OSError) else None
+        number = number or (int(said[1]) if said else None)
+        if number in _REFUSALS:
+            name = cause.filename if isinstance(cause, OSError) else None
+            return OSError(number, os.strerror(number), name)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def is_panic(error: BaseException) -> bool:
+    """Tell whether a library in Rust gave up: that is no Exception, as if it were Ctrl-C."""
+    return type(error).__name__ == "PanicException"
+
+
+def from_library(error: BaseException, what: str, *, hint: str) -> TaskembedError:
+    """Return the error that says what a library made of a model's files.
+
+    Args:
+        error: whatever it raised.
+        what: the model, and what cannot be done with it.
+        hint: what to do, where the files are the reason.
+    """
+    if isinstance(error, TaskembedError):
+        return error
+    if isinstance(error, MemoryError):
+        return StorageError(f"{what}: out of memory", hint=_STORAGE_HINTS[errno.ENOMEM])
+    if refused := system_error(error):
+        where = refused.filename if isinstance(refused.filename, str) else what
+        return from_os_error(refused, where)
+    return ModelUnavailableError(f"{what}: {first_line(error)}", hint=hint)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says; its kind, when it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from taskembed.adapters import CONFIG
-from taskembed.errors import ModelUnavailableError, NotFoundError
+from taskembed.errors import ModelUnavailableError, NotFoundError, from_library
 from taskembed.families import NO_LIMIT
 from taskembed.index import read_index
 from taskembed.layout import static_folder
@@ -22,10 +23,14 @@ from taskembed.modelfiles import (
     saved_suffix,
 )
 from taskembed.models import ModelSpec, Stated, canonical, find_family, resolve
+from taskembed.savedjson import read_saved
 from taskembed.space import EmbeddingSpace, PromptType, Task
-from taskembed.tokens import PromptTokenizer
+from taskembed.tokens import POSITIONS, PromptTokenizer, load_tokenizer
 
 DEFAULT_MAX_LENGTH = 512
+_AFTER_TWO = {"bart", "mbart", "mpnet", "opt"}
+# RoBERTa and these count positions from the padding token on: 514 of them hold 512 tokens
+_AFTER_PADDING = {"camembert", "data2vec-text", "ibert", "longformer", "luke"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,8 @@ def explain_model(  # all but the first three are optional and named
         saved_prompts=saved_prompts(folder) if folder else None,
         saved_suffix=saved_suffix(folder) if folder else "",
     )
-    limit = _max_length(folder) if folder else None
-    explained = _explanation(spec, text, folder, limit)
+    limits = {side: _max_length(folder, side) for side in PromptType} if folder else {}
+    explained = _explanation(spec, text, folder, limits)
     adapter = stated.adapter_for(task)
     note = _adapter_note(adapter, folder) if adapter else ""
     return replace(explained, notes=(*explained.notes, note)) if note else explained
@@ -148,7 +153,8 @@ def explain_index(index_folder: Path, text: str, *, moved_to: Path | None = None
         document_adapter=space.document_adapter,
     )
     folder = moved_to or _local_folder(space.model, space.revision or None)
-    return _explanation(spec, text, folder, space.max_length, recorded_in=index_folder)
+    limits = dict.fromkeys(PromptType, space.max_length)
+    return _explanation(spec, text, folder, limits, recorded_in=index_folder)
 
 
 def describe_folder(name: str) -> dict[str, object]:
@@ -189,7 +195,7 @@ def _explanation(
     spec: ModelSpec,
     text: str,
     folder: Path | None,
-    max_length: int | None,
+    limits: Mapping[PromptType, int | None],
     recorded_in: Path | None = None,
 ) -> Explanation:
     notes = []
@@ -219,7 +225,7 @@ def _explanation(
             text,
             spec.suffix,
             tokenizer,
-            max_length or DEFAULT_MAX_LENGTH,
+            limits.get(prompt_type) or DEFAULT_MAX_LENGTH,
             special_tokens=folder is None or static_folder(folder) is None,
         )
     return Explanation(spec.model, spec.task, sides, tuple(notes))
@@ -254,15 +260,18 @@ def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown
     encoded = f"{prompt}{text}{suffix}"
     if tokenizer is None:
         return Side(prompt, source, adapter, encoded, None, truncated=False, max_length=max_length)
-    prompted = PromptTokenizer(
-        tokenizer,
-        prompt=prompt,
-        suffix=suffix,
-        max_length=max_length,
-        special_tokens=special_tokens,
-    )
-    truncated = prompted.tokenize([text])[0].truncated
-    pieces = tuple(prompted.pieces(text))
+    try:
+        prompted = PromptTokenizer(
+            tokenizer,
+            prompt=prompt,
+            suffix=suffix,
+            max_length=max_length,
+            special_tokens=special_tokens,
+        )
+        truncated = prompted.tokenize([text])[0].truncated
+        pieces = tuple(prompted.pieces(text))
+    except ValueError as error:
+        raise ModelUnavailableError(f"the text has no tokens: {error}") from error
     return Side(
         prompt, source, adapter, encoded, pieces, truncated=truncated, max_length=max_length
     )
@@ -277,34 +286,59 @@ def _local_folder(model: str, revision: str | None) -> Path | None:
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
+    """Return the tokenizer of a model.
+
+    Raises:
+        ModelUnavailableError: its files are damaged, or it needs code of its own.
+    """
     path = (static_folder(folder) or folder) / "tokenizer.json"
-    if path.exists():
-        tokenizer = Tokenizer.from_file(str(path))
-    else:
+    try:
+        if path.exists():
+            return load_tokenizer(path.read_text(encoding="utf-8"))
         from transformers import AutoTokenizer  # 2 s; only for models without a tokenizer.json
 
-        tokenizer = AutoTokenizer.from_pretrained(
+        slow = AutoTokenizer.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
-        ).backend_tokenizer
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+        )
+        return load_tokenizer(slow.backend_tokenizer.to_str())
+    except Exception as error:  # whatever a model's files make a library raise
+        hint = "download the model again, or name another one"
+        raise from_library(
+            error, f"the tokenizer in {folder} cannot be loaded", hint=hint
+        ) from error
 
 
-def _max_length(folder: Path) -> int | None:
+def _max_length(folder: Path, side: PromptType | None = None) -> int | None:
     """Return how many tokens a model reads, from its files: what loading it would find."""
     if static := static_folder(folder):
-        truncation = Tokenizer.from_file(str(static / "tokenizer.json")).truncation
-        return int(truncation["max_length"]) if truncation else NO_LIMIT
-    for name, key in (
-        ("sentence_bert_config.json", "max_seq_length"),
-        ("tokenizer_config.json", "model_max_length"),
-        ("config.json", "max_position_embeddings"),
-    ):
-        try:
-            value = json.loads((folder / name).read_bytes()).get(key)
-        except (OSError, ValueError, AttributeError):
-            continue
-        if isinstance(value, int | float) and 0 < value < NO_LIMIT:
-            return int(value)
+        truncation = (read_saved(static / "tokenizer.json") or {}).get("truncation")
+        limit = _length(truncation.get("max_length")) if isinstance(truncation, dict) else None
+        return limit or NO_LIMIT
+    saved = read_saved(folder / "sentence_bert_config.json") or {}
+    config = read_saved(folder / "config.json") or {}
+    tokenizer = read_saved(folder / "tokenizer_config.json") or {}
+    own = _length(saved.get(f"{side.value}_length")) if side else None
+    said = _length(saved.get("max_seq_length")) or _length(tokenizer.get("model_max_length"))
+    table = _position_table(folder, config)
+    told = _length(config.get("max_position_embeddings"))
+    return min(own or said or table, table) if table else own or said or told
+
+
+def _position_table(folder: Path, config: Mapping[str, object]) -> int | None:
+    """Return how many tokens a model has positions for; None when it does not look them up."""
+    kind, padding = str(config.get("model_type")), config.get("pad_token_id", 1)
+    skips_padding = isinstance(padding, int) and ("roberta" in kind or kind in _AFTER_PADDING)
+    unused = int(str(padding)) + 1 if skips_padding else 2 * (kind in _AFTER_TWO)
+    told = _length(config.get("max_position_embeddings"))
+    for path in sorted(folder.glob("*.safetensors")):
+        with contextlib.suppress(SafetensorError), safe_open(path, framework="numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  # it is no dict
+                if POSITIONS.search(name):
+                    held = int(tensors.get_slice(name).get_shape()[0]) - unused
+                    return min(held, told) if told else held
     return None
+
+
+def _length(value: object) -> int | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 < value < NO_LIMIT else None  # type: ignore[operator,call-overload]  # a number

@@ -35,15 +35,23 @@ from transformers import PreTrainedModel
 from taskembed.adapters import AdapterFiles
 from taskembed.chat import Chat, chat_of
 from taskembed.compiled import MEAN, UNIT_MEAN, Facts
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import (
+    ModelUnavailableError,
+    TaskembedError,
+    first_line,
+    from_library,
+    is_panic,
+    system_error,
+)
 from taskembed.families import NO_LIMIT
 from taskembed.layout import refuse_other_kinds, stock_view
 from taskembed.lora import merge_adapter
-from taskembed.modelfiles import ModelFiles
+from taskembed.modelfiles import ModelFiles, model_files
+from taskembed.plausible import require_plausible
 from taskembed.pooled import PooledModel, is_static, pooling_modes, side_modules
-from taskembed.savedjson import read_saved
+from taskembed.savedjson import read_saved, require_json
 from taskembed.space import PromptType
-from taskembed.tokens import Batch
+from taskembed.tokens import POSITIONS, Batch
 from taskembed.vectors import FloatRows
 
 SELF_TEST_LENGTH = 200  # tokens
@@ -95,6 +103,13 @@ def load_encoder_model(
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
     """
     model = load_sentence_transformer(files, trust_remote_code=trust_remote_code)
+    with loading(files.name):
+        return _loaded(model, files, adapter, side)
+
+
+def _loaded(
+    model: SentenceTransformer, files: ModelFiles, adapter: AdapterFiles | None, side: PromptType
+) -> Loaded:
     modules = side_modules(model, side)
     first = modules[0]
     if adapter and is_static(first):
@@ -104,8 +119,7 @@ def load_encoder_model(
             hint="name the model that the adapter was trained on with --model",
         )
     if adapter:
-        with quiet():
-            merge_adapter(first.auto_model, adapter)
+        merge_adapter(first.auto_model, adapter)
     tokenizer_json = backend_tokenizer(first).to_str()
     modality = "message" if _reads_messages(first) else "text"
     pooled = PooledModel(modules, model.truncate_dim, modality).eval()
@@ -122,6 +136,8 @@ def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> 
             it is no model that gives one vector a text.
     """
     refuse_other_kinds(files.name, files.folder)
+    require_json(model_files(files.folder))
+    require_plausible(files.name, files.folder)
     with loading(files.name), stock_view(files.folder) as folder:
         model = SentenceTransformer(
             str(folder),
@@ -132,14 +148,15 @@ def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> 
         )
         model.float()  # static embeddings come as they were saved
         sides = [side_modules(model, side) for side in PromptType]  # a side may have no branch
-    for modules in sides:
-        _require_known(files.name, modules, trust_remote_code=trust_remote_code)
-        first = modules[0]
-        if is_static(first):
-            continue
-        if any("lasttoken" in pooling_modes(module) for module in modules):
-            _keep_end_token(first.tokenizer, files.folder)
-        _keep_within_positions(first)
+    with loading(files.name):
+        for modules in sides:
+            _require_known(files.name, modules, trust_remote_code=trust_remote_code)
+            first = modules[0]
+            if is_static(first):
+                continue
+            if any("lasttoken" in pooling_modes(module) for module in modules):
+                _keep_end_token(first.tokenizer, files.folder)
+            _keep_within_positions(first)
     return model
 
 
@@ -249,9 +266,6 @@ def _keep_within_positions(first: Any) -> None:  # noqa: ANN401  # of sentence-t
             setattr(first, f"{side.value}_length", table)
 
 
-_POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|wpe)$")
-
-
 def _position_table(model: nn.Module) -> int | None:
     """Return how many tokens a model has positions for; None when it does not look them up.
 
@@ -259,7 +273,7 @@ def _position_table(model: nn.Module) -> int | None:
     514 positions hold 512 tokens.
     """
     for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding) and _POSITIONS.search(name):
+        if isinstance(module, nn.Embedding) and POSITIONS.search(name):
             pad = module.padding_idx
             unused = int(getattr(module, "offset", 0)) if pad is None else pad + 1
             told = getattr(model.config, "max_position_embeddings", None)
@@ -281,11 +295,16 @@ def loading(name: str) -> Iterator[None]:
     try:
         with quiet(logging.INFO):
             yield
-    except Exception as error:  # whatever a model's files make a library raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelUnavailableError(
-            f"the model {name!r} cannot be loaded: {reason}", hint=_hint(reason)
-        ) from error
+    except BaseException as error:  # whatever a model's files make a library raise
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        what = f"the model {name!r} cannot be loaded"
+        if report.misfits and not isinstance(error, TaskembedError):
+            raise ModelUnavailableError(
+                f"{what}: its weights {report.misfits[0]} have another size than config.json says",
+                hint="the download is not whole, or the files are not of this architecture",
+            ) from error
+        raise from_library(error, what, hint=_hint(first_line(error))) from error
     finally:
         logger.removeHandler(report)
     if report.missing:
@@ -302,7 +321,7 @@ def _hint(reason: str) -> str:
             "it needs Python code of its own: read that code, then give --trust-remote-code and "
             "--revision COMMIT; or name another model"
         )
-    return "only models whose weights are safetensors can be used"
+    return "download it again, or name another model with --model: a file is damaged, or not known"
 
 
 class _MissingWeights(logging.Handler):
@@ -313,11 +332,13 @@ class _MissingWeights(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.missing: list[str] = []
+        self.misfits: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         found = self._ROW.findall(record.getMessage())
         # a pooler is BERT's own, for its pre-training: no embedding goes through it
         self.missing += [key for key, _ in found if not key.startswith("pooler.")]
+        self.misfits += [key for key, what in found if what == "MISMATCH"]
 
 
 def _keep_end_token(tokenizer: Any, folder: Path) -> None:  # noqa: ANN401  # transformers' own
@@ -368,7 +389,9 @@ def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:
         with quiet(), torch.inference_mode():
             blob = _convert(model, longest)
             difference = _self_test(model, blob, longest)
-    except Exception as error:  # noqa: BLE001  # whatever an unusual model makes the converter raise
+    except Exception as error:  # whatever an unusual model makes the converter raise
+        if isinstance(error, MemoryError) or system_error(error):  # another time, it may
+            raise from_library(error, "OpenVINO cannot convert the model", hint="") from error
         return b"", f"OpenVINO cannot convert it ({type(error).__name__})"
     if not np.isfinite(difference):
         return b"", "OpenVINO computes no numbers for it"
@@ -427,9 +450,12 @@ def _facts(model: SentenceTransformer, side: PromptType) -> Facts:
     lengths = {prompt_type: _side_length(both[prompt_type][0], prompt_type) for prompt_type in both}
     first = both[side][0]
     chats = _chats(first) if _reads_messages(first) else {}
+    dim = int(model.get_embedding_dimension() or 0)
+    if min(dim, shortest := min(lengths.values())) < 1:
+        raise ValueError(f"it reads {shortest} tokens, and its vectors have {dim} numbers")
     pooled = dict.fromkeys(_pooling(modules) for modules in both.values())
     return Facts(
-        dim=int(model.get_embedding_dimension() or 0),
+        dim=dim,
         max_length=max(lengths.values()),
         pooling="|".join(pooled),
         prompt_in_pooling=bool(chats)

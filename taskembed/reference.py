@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import ModelUnavailableError, TaskembedError, first_line, is_panic
 from taskembed.loader import KNOWN_MODULES, backend_tokenizer, quiet
 from taskembed.pooled import is_static, side_modules
 from taskembed.space import PromptType
@@ -177,10 +177,12 @@ def _refusing(model: SentenceTransformer, way: Way, what: str) -> Iterator[None]
     try:
         with quiet():
             yield
-    except ModelUnavailableError:
+    except TaskembedError:
         raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        reason = first_line(error)
         raise _refused(model, way, f"{what} ({reason})") from error
 
 

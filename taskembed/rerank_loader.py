@@ -20,8 +20,9 @@ from transformers import (
 from taskembed.compiled import Facts
 from taskembed.errors import ModelUnavailableError
 from taskembed.loader import FP16_OVERFLOWS, Loaded, loading, max_length
-from taskembed.modelfiles import ModelFiles
-from taskembed.savedjson import read_saved
+from taskembed.modelfiles import ModelFiles, model_files
+from taskembed.plausible import require_plausible
+from taskembed.savedjson import read_saved, require_json
 
 _QUERY, _DOCUMENT = "Qa7Qx", "Dz4Dy"  # stand in a chat template where the texts will
 
@@ -76,8 +77,11 @@ def load_reranker_model(
         ModelUnavailableError: it cannot be loaded, or is no reranker.
     """
     config = read_saved(files.folder / "config.json") or {}
-    architectures = config.get("architectures") or [""]
-    is_pair = str(cast("list[object]", architectures)[0]).endswith("ForSequenceClassification")
+    require_json(model_files(files.folder))
+    require_plausible(files.name, files.folder)
+    listed = config.get("architectures")
+    architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
+    is_pair = architecture.endswith("ForSequenceClassification")
     auto = AutoModelForSequenceClassification if is_pair else AutoModelForCausalLM
     ids = () if is_pair else _answer_ids(files, answers)
     with loading(files.name):
@@ -86,29 +90,32 @@ def load_reranker_model(
         model = auto.from_pretrained(
             str(files.folder), use_safetensors=True, dtype=torch.float32, **options
         ).eval()
-    if is_pair:
-        if model.config.num_labels != 1:
-            raise ModelUnavailableError(
-                f"{files.name} has {model.config.num_labels} labels: it is a classifier, and no "
-                "reranker",
-                hint="a reranker has one",
-            )
-        takes_types = "token_type_ids" in tokenizer.model_input_names
-        wrapped: nn.Module = PairModel(model, takes_types=takes_types)
-        pair: tuple[str, ...] = ()
-    else:
-        yes, *no = (_token_id(tokenizer, token) for token in ids)
-        wrapped = AnswerModel(model, yes, no[0] if no else None)
-        pair = () if answers else _rendered(tokenizer, files.name)
-    facts = Facts(
-        dim=1,
-        max_length=_limit(files.folder, tokenizer, model),
-        pooling="pair" if is_pair else "answer",
-        prompt_in_pooling=True,
-        fp16_overflows=model.config.model_type in FP16_OVERFLOWS,
-        pair=pair,
-    )
-    return Loaded(wrapped.eval(), facts, tokenizer.backend_tokenizer.to_str())
+        if is_pair:
+            _require_one_label(files.name, model.config)
+            takes_types = "token_type_ids" in tokenizer.model_input_names
+            wrapped: nn.Module = PairModel(model, takes_types=takes_types)
+            pair: tuple[str, ...] = ()
+        else:
+            yes, *no = (_token_id(tokenizer, token) for token in ids)
+            wrapped = AnswerModel(model, yes, no[0] if no else None)
+            pair = () if answers else _rendered(tokenizer, files.name)
+        facts = Facts(
+            dim=1,
+            max_length=_limit(files.folder, tokenizer, model),
+            pooling="pair" if is_pair else "answer",
+            prompt_in_pooling=True,
+            fp16_overflows=model.config.model_type in FP16_OVERFLOWS,
+            pair=pair,
+        )
+        return Loaded(wrapped.eval(), facts, tokenizer.backend_tokenizer.to_str())
+
+
+def _require_one_label(name: str, config: Any) -> None:  # noqa: ANN401  # transformers' own
+    if config.num_labels != 1:
+        raise ModelUnavailableError(
+            f"{name} has {config.num_labels} labels: it is a classifier, and no reranker",
+            hint="a reranker has one",
+        )
 
 
 def _token_id(tokenizer: Any, token: int | str) -> int:  # noqa: ANN401  # transformers' own

@@ -33,7 +33,7 @@ from taskembed.compiled import (
     write_entry,
 )
 from taskembed.engines.static import StaticEngine
-from taskembed.errors import ModelUnavailableError, TaskembedError, UsageError
+from taskembed.errors import ModelUnavailableError, TaskembedError, UsageError, from_library
 from taskembed.modelfiles import ModelFiles
 from taskembed.space import PromptType
 from taskembed.tokens import Batch, load_tokenizer
@@ -315,9 +315,9 @@ class Runtime:
         if self._is_from_cache:
             with contextlib.suppress(OSError):
                 self._path.unlink()
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return ModelUnavailableError(
-            f"the model {self._source.name} cannot be run: {reason}",
+        return from_library(
+            error,
+            f"the model {self._source.name} cannot be run",
             hint="run the same command again: it compiles the model anew"
             if self._is_from_cache
             else "name another model with --model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ def read_saved_list(path: Path) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise _refused(path, "holds no list of JSON objects")
     return value
+
+
+def require_json(paths: Iterable[Path]) -> None:
+    """Return when every file of a model that is named .json is JSON, or too large to be read here.
+
+    Libraries say of others what went wrong in them, and not in which file.
+
+    Raises:
+        ModelUnavailableError: one is not.
+        StorageError: one cannot be read.
+        AccessDeniedError: one may not be read.
+    """
+    for path in paths:
+        if path.suffix == ".json" and path.stat().st_size <= MOST_BYTES:
+            _read(path)
 
 
 def _read(path: Path) -> object:

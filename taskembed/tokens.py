@@ -7,6 +7,7 @@ a tokenizer may join characters across the seam. The suffix is put on after the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,13 +19,15 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from taskembed.chat import Chat
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import ModelUnavailableError, first_line, is_panic
 from taskembed.prefixes import SHORTEST_CHARS, LongTextTokenizer
 
 _MOST_PROBES = 1_000
 
 Ints = npt.NDArray[np.int64]
 Made = TypeVar("Made")
+# the tables of positions in models that look them up
+POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|wpe)(\.weight)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +202,13 @@ def _without_panic(
     try:
         return encode(texts)
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not is_panic(error):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if len(texts) > 1:
             return [one for text in texts for one in _without_panic(encode, [text])]
-        raise ValueError(f"its tokenizer gives up on {texts[0][:40]!r}: {reason}") from None
+        raise ValueError(
+            f"its tokenizer gives up on {texts[0][:40]!r}: {first_line(error)}"
+        ) from None
 
 
 def batches(items: Iterable[tuple[int, Tokens]], budget: int) -> Iterator[Batch]:
