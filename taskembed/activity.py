@@ -29,6 +29,7 @@ class Step:
         unit: of what is counted; "" when nothing is.
         total: how many there are; None when nobody knows.
         waits_for_others: for another process, or a server.
+        shows_itself: on a terminal: a library draws its own bar.
         done: how many were done so far.
         share: 0 to 1, where it is known although `total` is not.
     """
@@ -37,6 +38,7 @@ class Step:
     unit: str = ""
     total: int | None = None
     waits_for_others: bool = False
+    shows_itself: bool = False
     done: int = 0
     share: float | None = None
 
@@ -57,10 +59,15 @@ def looking_on() -> Iterator[list[Step]]:
 
 @contextmanager
 def doing(
-    what: str, *, unit: str = "", total: int | None = None, waits_for_others: bool = False
+    what: str,
+    *,
+    unit: str = "",
+    total: int | None = None,
+    waits_for_others: bool = False,
+    shows_itself: bool = False,
 ) -> Iterator[Step]:
     """Yield a step that lasts as long as the context; whoever does it says how far it is."""
-    step = Step(what, unit, total, waits_for_others)
+    step = Step(what, unit, total, waits_for_others, shows_itself)
     steps = _steps.get()
     if steps is not None:
         steps.append(step)

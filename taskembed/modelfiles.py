@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from taskembed.activity import doing
 from taskembed.cachefiles import remember, remembered
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
 from taskembed.savedjson import read_saved, read_saved_list
@@ -280,7 +281,8 @@ def _hub_folder(
         )
     notify(f"downloading the model {name}")
     try:
-        return download(local_only=False)
+        with doing(f"downloading the model {name}", shows_itself=True):
+            return download(local_only=False)
     except (OSError, ValueError, HfHubHTTPError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelUnavailableError(

@@ -76,7 +76,7 @@ class Display:
         if self._next_line is None:
             self._next_line = now + LINE_EVERY_SECONDS
         long = [step for step in steps if now - self._began[step] >= LONG_SECONDS]
-        if not long:
+        if not long or (self._is_terminal and steps[-1].shows_itself):
             STATUS.draw("")
         elif self._is_terminal:
             STATUS.draw(self._bar(long[0]) + self._text(long, now))

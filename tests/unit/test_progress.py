@@ -97,6 +97,17 @@ def test_a_terminal_shows_it_after_two_seconds_and_it_is_gone_before_a_message(
     assert capsys.readouterr().err == f"\r{' ' * len(line)}\rtaskembed: done\n"
 
 
+def test_a_library_that_draws_its_own_bar_is_not_drawn_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    steps = [Step("evaluating"), Step("downloading the model a/b", shows_itself=True)]
+    on_terminal, in_log = (Display(steps, is_terminal=kind) for kind in (True, False))
+    for now in (0, 31):
+        on_terminal.tick(now)
+        in_log.tick(now)
+    assert in_a_log(capsys) == ["TIME evaluating, 31 s; downloading the model a/b, 31 s"]
+
+
 def test_a_long_line_keeps_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     display = Display([Step("waiting for " + "x" * 200)], is_terminal=True)
     display.tick(0)
