@@ -206,7 +206,7 @@ def _require_online(model: str, settings: EngineSettings) -> None:
     if settings.offline:
         raise ModelUnavailableError(
             f"{model} is behind a server, and the network is not to be used",
-            hint="leave out --offline, or unset TASKEMBED_OFFLINE",
+            hint="leave out --offline",
         )
 
 

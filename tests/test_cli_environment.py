@@ -140,3 +140,16 @@ def test_an_option_that_nobody_typed_is_called_by_its_variable(
     assert done.err.startswith(
         "taskembed: error: TASKEMBED_API_BASE 'ftp://x': not an http or https address\n"
     )
+
+
+def test_a_variable_is_to_be_unset_rather_than_left_out(
+    run: Run, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKEMBED_API_BASE", "http://127.0.0.1:9/v1")
+    make = ("index", corpus, "--task", "retrieval", "--model", "minilm")
+    done = run(*make, "--index", tmp_path / "new")
+    assert done.code == 69
+    assert "hint: unset TASKEMBED_API_BASE to run it on this machine" in done.err
+    monkeypatch.delenv("TASKEMBED_API_BASE")
+    done = run(*make, "--api-base", "http://127.0.0.1:9/v1", "--index", tmp_path / "new")
+    assert "hint: leave out --api-base to run it on this machine" in done.err

@@ -9,11 +9,15 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from taskembed.cli.environment import leave_out_what_does_not_fit, with_variables
+from taskembed.cli.environment import (
+    leave_out_what_does_not_fit,
+    unset_variables,
+    with_variables,
+)
 from taskembed.cli.output import message
 from taskembed.cli.progress import shown_progress
 from taskembed.cli.wording import quoted
-from taskembed.errors import UsageError
+from taskembed.errors import ModelUnavailableError, UsageError
 
 # names of files may be any bytes; an id is refused by what looks for it
 ANY_BYTES = {"inputs", "queries", "doc_ids"}
@@ -81,8 +85,9 @@ class Command(TyperCommand):
         try:
             with shown_progress(quiet=bool(ctx.params.get("quiet"))):
                 return super().invoke(ctx)
-        except UsageError as error:
+        except (UsageError, ModelUnavailableError) as error:
             error.message = with_variables(error.message, ctx)
+            error.hint = unset_variables(error.hint, ctx) if error.hint else None
             raise
 
 

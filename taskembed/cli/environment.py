@@ -95,12 +95,26 @@ def variables_of(context: Any) -> dict[str, str]:  # noqa: ANN401
 
 def with_variables(text: str, context: Any) -> str:  # noqa: ANN401
     """Return a message in which an option that nobody typed is called by its variable."""
-    variables = variables_of(context)
-    for parameter in context.command.params:
-        if variable := variables.get(parameter.name):
-            for option in parameter.opts:
-                text = re.sub(rf"(?<![\w-]){re.escape(option)}(?![\w-])", variable, text)
+    for option, variable in _variable_of_option(context).items():
+        text = re.sub(rf"(?<![\w-]){re.escape(option)}(?![\w-])", variable, text)
     return text
+
+
+def unset_variables(text: str, context: Any) -> str:  # noqa: ANN401
+    """Return a hint that has variables unset, rather than options left out that nobody typed."""
+    for option, variable in _variable_of_option(context).items():
+        text = re.sub(rf"leave out {re.escape(option)}(?![\w-])", f"unset {variable}", text)
+    return text
+
+
+def _variable_of_option(context: Any) -> dict[str, str]:  # noqa: ANN401
+    variables = variables_of(context)
+    return {
+        option: variables[parameter.name]
+        for parameter in context.command.params
+        if parameter.name in variables
+        for option in parameter.opts
+    }
 
 
 def _leave_out(context: Any, names: Iterable[str]) -> None:  # noqa: ANN401
