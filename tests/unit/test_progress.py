@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -20,11 +21,15 @@ from taskembed.cli.output import message
 from taskembed.cli.progress import Display, duration, each_shown, shown_progress
 from taskembed.cli.training import shown_in
 from taskembed.corpus import RecordFields, read_corpus
+from taskembed.encoder import load_encoder
 from taskembed.meter import Meter
 from taskembed.pipeline import index_corpus
 from taskembed.records import find_inputs
 from taskembed.runs import Watch
+from taskembed.runtime import EngineSettings
+from taskembed.space import PromptType
 from taskembed.streams import Input, stop_at_first
+from taskembed.vectors import Encoded, Rows, gathered
 from tests.fakes import HashEncoder
 
 
@@ -170,6 +175,26 @@ def test_a_training_says_its_loss_its_steps_and_each_dev_score(
         "TIME step 30 of 100: dev score 0.8000",
         "TIME training, loss 0.4200: 30 of 100 steps, 1.0 a second, 70 s left",
     ]
+
+
+def test_an_encoder_counts_its_texts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load_encoder(settings=EngineSettings(cache=cache, device="cpu", threads=1))
+    seen: list[tuple[str, int, int | None]] = []
+
+    def look(slices: Iterable[tuple[Rows, Encoded]], count: int, dim: int) -> Encoded:
+        def watched() -> Iterator[tuple[Rows, Encoded]]:
+            for one in slices:
+                seen.append((steps[-1].what, steps[-1].done, steps[-1].total))
+                yield one
+
+        return gathered(watched(), count, dim)
+
+    monkeypatch.setattr("taskembed.encoder.gathered", look)
+    with looking_on() as steps:
+        encoder.encode(["one", "two", "three"], PromptType.QUERY)
+        assert seen[-1] == ("encoding", 3, 3)
+        encoder.encode(["one"], PromptType.QUERY)
+        assert steps == []
 
 
 # how much of the input
