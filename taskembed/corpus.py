@@ -11,7 +11,7 @@ import json
 import re
 import reprlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,8 @@ ID_FIELDS = ("id", "_id", "doc_id")
 # what others call the text, the likeliest first
 TEXT_NAMES = ("text", "body", "content", "contents", "passage", "document", "abstract", "sentence")
 QUERY_ID_FIELDS = ("id", "_id", "query_id")
+_QUERY_IDS = {"id", "_id", "qid", "query_id", "query-id", "queryid"}  # in a header
+_QUERY_TEXTS = {"text", "query", "question"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -303,23 +305,51 @@ def _text_hint(record: Record) -> str | None:
     return f"--text-field {shlex.quote(best)}"
 
 
-def read_queries(argument: str) -> Iterator[Query]:
-    """Yield the queries of a file: JSONL with id and text, or TSV without a header; "-" is stdin.
+def read_queries(argument: str, on_bad: OnBad = stop_at_first) -> Iterator[Query]:
+    """Yield the queries of a file: JSONL with id and text, or TSV, with a header or not.
+
+    Args:
+        argument: the file; "-" is stdin.
+        on_bad: called with a line that cannot be used, or an id that came before; raises to stop,
+            returns to go on.
 
     Raises:
-        BadRecordError: a line cannot be used.
+        UsageError: the name does not say what the file is.
+        BadInputError: it is not that, or is damaged.
     """
     item = _query_input(argument)
-    if item.format == "tsv":
-        yield from _tsv_queries(item)
-        return
-    fields = RecordFields(template=Template("{text}"))
-    for source, record, raw in read_records(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
+    rows = _tsv_rows(item, on_bad) if item.format == "tsv" else _fields_of_queries(item, on_bad)
+    seen: set[str] = set()
+    for source, read, raw in rows:
         try:
-            document = _document(record, fields, source, QUERY_ID_FIELDS)
+            query = read()
+            _require_new(query, seen)
         except ValueError as error:
-            raise BadRecordError(source, str(error), raw=as_text(raw or b"")) from error
-        yield _query(document.doc_id, document.text, source)
+            on_bad(BadRecordError(source, str(error), raw=as_text(raw or b"")))
+        else:
+            seen.add(query.query_id)
+            yield query
+
+
+def _require_new(query: Query, seen: Collection[str]) -> None:
+    if not query.text:
+        raise ValueError("the query is empty")
+    if query.query_id in seen:
+        raise ValueError(f"the id {query.query_id!r} stands twice")
+
+
+_QueryRow = tuple[str, Callable[[], Query], bytes | None]
+
+
+def _fields_of_queries(item: Input, on_bad: OnBad) -> Iterator[_QueryRow]:
+    fields = RecordFields(template=Template("{text}"))
+
+    def query(record: Record, source: str) -> Query:
+        document = _document(record, fields, source, QUERY_ID_FIELDS)
+        return Query(document.doc_id, document.text)
+
+    for source, record, raw in read_records(item, on_bad, DEFAULT_MAX_RECORD_BYTES):
+        yield source, partial(query, record, source), raw
 
 
 def _query_input(argument: str) -> Input:
@@ -335,22 +365,43 @@ def _query_input(argument: str) -> Input:
         raise UsageError(error.message, hint="name it .jsonl or .tsv") from error
 
 
-def _tsv_queries(item: Input) -> Iterator[Query]:
-    for source, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
-        query_id, tab, text = _decoded(line, source).partition("\t")
-        if not tab or not query_id.strip():
-            raise BadRecordError(source, "it is not an id, a tab and a text", raw=as_text(line))
-        try:
-            check_id(query_id.strip(), "the id")
-        except ValueError as error:
-            raise BadRecordError(source, str(error), raw=as_text(line)) from error
-        yield _query(query_id.strip(), text.strip(), source)
+def _tsv_rows(item: Input, on_bad: OnBad) -> Iterator[_QueryRow]:
+    columns: tuple[int, int] | None = None
+    is_first = True
+    for source, line in read_lines(item, on_bad, DEFAULT_MAX_RECORD_BYTES):
+        if is_first:
+            columns, is_first = _query_columns(line), False
+            if columns:
+                continue
+        yield source, partial(_tsv_query, line, columns), line
 
 
-def _query(query_id: str, text: str, source: str) -> Query:
-    if not text:
-        raise BadRecordError(source, "the query is empty")
-    return Query(query_id, text)
+def _query_columns(line: bytes) -> tuple[int, int] | None:
+    """Return which columns a header calls the id and the text; None when it is no header."""
+    names = line.decode(errors="replace").lower().split("\t")
+    id_names, text_names = ({*names} & known for known in (_QUERY_IDS, _QUERY_TEXTS))
+    if not id_names or not text_names:
+        return None
+    return names.index(min(id_names)), names.index(min(text_names))
+
+
+def _tsv_query(line: bytes, columns: tuple[int, int] | None) -> Query:
+    """Return the query of a line: an id, a tab and a text; or as its header has them.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start + 1}") from error
+    cells = text.split("\t", -1 if columns else 1)
+    at = columns or (0, 1)
+    if len(cells) <= max(at) or not cells[at[0]].strip():
+        raise ValueError("it is not an id, a tab and a text")
+    query_id, content = (cells[column].strip() for column in at)
+    check_id(query_id, "the id")
+    return Query(query_id, content)
 
 
 def _document(
@@ -435,11 +486,3 @@ def check_id(value: str, what: str) -> None:
         raise ValueError(f"{what} has a control character")
     if len(value.encode()) > MAX_ID_BYTES:
         raise ValueError(f"{what} is longer than {MAX_ID_BYTES:,} bytes")
-
-
-def _decoded(line: bytes, source: str) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        reason = f"not UTF-8 at byte {error.start + 1}"
-        raise BadRecordError(source, reason, raw=as_text(line)) from error

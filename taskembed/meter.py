@@ -54,7 +54,7 @@ class Meter:
 def _size_of(path: Path | None) -> int | None:
     """Return the bytes of a file; None of a pipe, or what cannot be looked at."""
     try:
-        found = path.stat() if path else os.fstat(sys.stdin.fileno())
+        found = path.stat() if path else os.fstat(sys.stdin.buffer.fileno())
     except (OSError, ValueError):
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None

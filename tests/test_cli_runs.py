@@ -219,3 +219,31 @@ def test_an_unchanged_run_finds_a_file_of_another_size(run: Run, pages: Path, ma
     done = run("index", pages, "--index", made)
     assert done.code == 76
     assert f"{vectors}: it has" in done.err
+
+
+def test_one_bad_query_does_not_stop_a_batch_that_may_skip_it(
+    run: Run, tmp_path: Path, made: Path
+) -> None:
+    queries = tmp_path / "q.tsv"
+    queries.write_text("id\ttext\n1\tpage 1 of the book\n2\t\n1\tpage 2\n3\tpage 3 of the book\n")
+    words = ("search", "--queries", queries, "--index", made, "--format", "tsv", "-k", "1")
+    stopped = run(*words)
+    assert (stopped.code, stopped.err) == (
+        65,
+        f"taskembed: error: {queries}:3: the query is empty\n",
+    )
+    done = run(*words, "--skip-bad")
+    assert [line.split("\t")[:3] for line in done.out.splitlines()] == [
+        ["1", "1", "u1"],
+        ["3", "1", "u3"],
+    ]
+    assert (done.code, done.err) == (
+        1,
+        f"taskembed: rejected: {queries}:3: the query is empty\n"
+        f"taskembed: rejected: {queries}:4: the id '1' stands twice\n",
+    )
+    refused = run("search", "page", "--index", made, "--skip-bad")
+    assert (refused.code, refused.err) == (
+        2,
+        "taskembed: error: --skip-bad goes with --queries\n",
+    )

@@ -49,6 +49,7 @@ FITS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "first_row": lambda given: given["first_row"] is not False or given["columns"] is not None,
     "columns": lambda given: given["first_row"] is False,
     "rerank_instruction": lambda given: given["rerank"] is not None,
+    "skip_bad": lambda given: given.get("queries", "") is not None,  # searching for one query
     "rejects": lambda given: given["skip_bad"] and not given["dry_run"],
     "max_bad": lambda given: given["skip_bad"],
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -17,6 +16,7 @@ from taskembed.cli.choosing import Wanted, choose_encoder, require_words, task_n
 from taskembed.cli.escaping import id_of_line, json_text
 from taskembed.cli.output import message, require_output, write
 from taskembed.cli.progress import each_shown
+from taskembed.cli.rejected import said_after
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
@@ -51,6 +51,7 @@ class Duplicates(Enum):
     ERROR = "error"
 
 
+REJECTS_HINT = "; --rejects FILE keeps them all, with the reasons"
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -371,7 +372,10 @@ def index(  # noqa: PLR0915  # words become values one after another
         id_field=reading.id_field, text_field=reading.text_field or "text", template=stated
     )
     started = time.monotonic()
-    with RejectFile(rejects, stop=not skip_bad, max_bad=max_bad) as bad, _said_after(bad, rejects):
+    with (
+        RejectFile(rejects, stop=not skip_bad, max_bad=max_bad) as bad,
+        said_after(bad, rejects=rejects, more_hint=REJECTS_HINT),
+    ):
         documents = read_corpus(found, fields, on_bad=bad, max_record_bytes=max_record_bytes)
         if encoder:
             summary = _indexed(documents, encoder, index_folder, options, bad, meter)
@@ -442,19 +446,6 @@ def _planned(
         summary = plan_index(documents, folder, options=options, watch=Watch(bad=bad))
     message("note: nothing was written; this is what the run would do")
     return summary
-
-
-@contextmanager
-def _said_after(bad: RejectFile, rejects: Path | None) -> Iterator[None]:
-    """Say at the end, however it comes, which records were bad, when no file has them."""
-    try:
-        yield
-    finally:
-        if not rejects:
-            for error in bad.first:
-                message(f"rejected: {error.message}{f' ({error.hint})' if error.hint else ''}")
-            if more := bad.count - len(bad.first):
-                message(f"rejected: {more:,} more; --rejects FILE keeps them all, with the reasons")
 
 
 def delete(

@@ -17,6 +17,7 @@ from taskembed.cli import options as opt
 from taskembed.cli.choosing import asserted_encoder, require_asserted, require_there
 from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
 from taskembed.cli.output import STDOUT, message, require_output, results, write
+from taskembed.cli.rejected import said_after
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
@@ -24,7 +25,7 @@ from taskembed.cli.words import truncated_queries
 from taskembed.errors import BadInputError, ExitCode, UsageError, from_os_error
 
 if TYPE_CHECKING:
-    from taskembed.corpus import Query
+    from taskembed.corpus import Query, RejectFile
     from taskembed.index import Hit, Index
     from taskembed.protocols import Encoder
     from taskembed.reranker import Reranker
@@ -124,6 +125,14 @@ def search(
             help="Many queries: JSONL with id and text, or TSV; - is stdin.",
         ),
     ] = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            envvar="TASKEMBED_SKIP_BAD",
+            help="With --queries, go on without those that cannot be used, and exit with 1.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -231,16 +240,17 @@ def search(
         raise UsageError(
             "give one query, --query-file, or --queries", hint="taskembed search --help"
         )
-    if rerank_instruction is not None and rerank is None:
-        raise UsageError("--rerank-instruction goes with --rerank")
     format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
-    if header and format_ is not Format.TSV:
-        raise UsageError("--header goes with --format tsv")
+    _require_together("--skip-bad", "--queries", skip_bad <= many)
+    _require_together("--rerank-instruction", "--rerank", rerank_instruction is None or rerank)
+    _require_together("--header", "--format tsv", not header or format_ is Format.TSV)
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, queries, query_file])
     text = None if many else _one_query(query, query_file)  # before a model is loaded for it
+    from taskembed.corpus import RejectFile
     from taskembed.index import Index
 
+    bad = RejectFile(stop=not skip_bad)
     shown = Shown(format_, _names(fields), not no_text, tag, header=header)
     settings = engine_settings(
         device,
@@ -259,15 +269,21 @@ def search(
         counting = _Counting(asserted_encoder(index, task, model, settings, adapter))
         reranker = _reranker(rerank, rerank_instruction, settings)
         how = _How(index, counting, reranker, k, max(k, rerank_depth), min_score)
-        with results(output) as stream:
+        with results(output) as stream, said_after(bad):
             write(shown.first_line(many=many, reranked=reranker is not None), stream)
             if queries is not None:
-                _search_many(how, queries, shown, stream)
+                _search_many(how, queries, shown, stream, bad)
             elif text is not None:
                 _search_one(how, text, shown, stream)
     if not quiet:
         _say_after(shown, counting)
-    return ExitCode.OK
+    return ExitCode.PARTIAL if bad.count else ExitCode.OK
+
+
+def _require_together(option: str, other: str, fits: object) -> None:
+    """Refuse an option that says nothing without another."""
+    if not fits:
+        raise UsageError(f"{option} goes with {other}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,11 +400,11 @@ def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
         write("".join(_line(hit, shown) for hit in hits), stream)
 
 
-def _search_many(how: _How, path: str, shown: Shown, stream: TextIO) -> None:
+def _search_many(how: _How, path: str, shown: Shown, stream: TextIO, bad: RejectFile) -> None:
     from taskembed.corpus import read_queries
 
     with doing("", unit="queries") as step:
-        for some in _blocks(read_queries(path)):
+        for some in _blocks(read_queries(path, bad)):
             found = how.hits([query.text for query in some])
             lines = [
                 _line(hit, shown, query)

@@ -195,12 +195,7 @@ def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) 
     documents = _documents(files.data) if with_corpus else None
     if documents is not None:
         _require_judged(documents, judgements, qrels, notify)
-    asked: dict[str, Query] = {}
-    for query in read_queries(str(queries)):
-        if query.query_id in asked:
-            raise BadInputError(f"{queries}: the id {query.query_id!r} stands twice")
-        asked[query.query_id] = query
-    judged = [query for name, query in asked.items() if name in judgements]
+    judged = [query for query in read_queries(str(queries)) if query.query_id in judgements]
     if not judged:
         raise BadInputError(
             f"{qrels} judges no query of {queries}", hint="the ids must be the same"

@@ -405,6 +405,49 @@ def test_a_bad_query_is_named(tmp_path: Path, name: str, text: str, reason: str)
     assert caught.value.message == f"{tmp_path / name}:1: {reason}"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id\ttext\n1\tone\n",
+        "query-id\tquery\n1\tone\n",
+        "_id\tlang\ttext\n1\ten\tone\n",
+        "Text\tID\none\t1\n",
+    ],
+)
+def test_a_header_of_tsv_is_no_query(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "q.tsv"
+    path.write_text(text)
+    assert list(read_queries(str(path))) == [Query("1", "one")]
+
+
+def test_a_first_query_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "q.tsv"
+    path.write_text("id\twhat is an id\n1\tid\ttext\n")
+    assert list(read_queries(str(path))) == [Query("id", "what is an id"), Query("1", "id\ttext")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.tsv", "1\tone\n2\t \n1\tagain\n\tno id\n3\t\udcff\n4\tfour\n"),
+        (
+            "q.jsonl",
+            '{"id": 1, "text": "one"}\n{"id": 2, "text": " "}\n{"id": 1, "text": "again"}\n'
+            '{"id": "", "text": "no id"}\n[]\n{"id": 4, "text": "four"}\n',
+        ),
+    ],
+)
+def test_queries_that_cannot_be_used_can_be_passed_over(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text, errors="surrogateescape")
+    bad: list[BadRecordError] = []
+    assert list(read_queries(str(path), bad.append)) == [Query("1", "one"), Query("4", "four")]
+    assert [error.source for error in bad] == [f"{path}:{number}" for number in (2, 3, 4, 5)]
+    assert [error.reason for error in bad][:2] == ["the query is empty", "the id '1' stands twice"]
+
+
 def test_stdin_is_read_as_jsonl(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin(monkeypatch, b'{"id": "a", "text": "x"}\n')
     (document,) = read_corpus(find_inputs(["-"]), RecordFields(), on_bad=RejectFile())

@@ -196,7 +196,8 @@ def test_a_query_that_stands_twice_is_refused(beir: Path) -> None:
     with (beir / "queries.jsonl").open("a") as stream:
         stream.write('{"_id": "q1", "text": "again"}\n')
     message = refused(Task.RETRIEVAL, Files(beir)).message
-    assert message == f"{beir}/queries.jsonl: the id 'q1' stands twice"
+    count = len((beir / "queries.jsonl").read_text().splitlines())
+    assert message == f"{beir}/queries.jsonl:{count}: the id 'q1' stands twice"
 
 
 def test_what_is_read_is_known(beir: Path, tmp_path: Path) -> None:
