@@ -26,7 +26,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from taskembed.activity import doing
-from taskembed.errors import IndexBusyError, StorageError, from_os_error
+from taskembed.errors import IndexBusyError, NotFoundError, StorageError, from_os_error
 from taskembed.fs import Folder, Fs, opened_folder
 
 LOCK = "LOCK"
@@ -166,10 +166,11 @@ def require_free(path: Path, wait_seconds: float) -> None:
         IndexBusyError: another process holds it, also after `wait_seconds`.
         StorageError: this file system has no locks.
     """
-    if not os.path.lexists(path / LOCK):
-        return
     deadline = time.monotonic() + wait_seconds
-    lock = _opened_lock(path)
+    try:
+        lock = _opened_lock(path)
+    except NotFoundError:
+        return
     try:
         _wait_for(lock, deadline)
     finally:

@@ -396,6 +396,22 @@ def test_waiting_for_the_lock_can_be_stopped(indexed: Path) -> None:
         assert process.wait(10) == 143
 
 
+@pytest.mark.parametrize("words", [("delete", "moon"), ("index", "-")])
+def test_what_waits_for_the_lock_says_that_it_was_stopped(
+    run: Run, indexed: Path, words: tuple[str, str]
+) -> None:
+    from taskembed.commit import open_writer
+
+    def stop(_seconds: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with open_writer(indexed), pytest.MonkeyPatch.context() as patched:
+        patched.setattr("taskembed.lock.time.sleep", stop)
+        done = run(*words, "--index", indexed, "--wait", "60")
+    assert done.code == 143
+    assert "taskembed: error: stopped by SIGTERM\n" in done.err
+
+
 def test_documents_are_deleted_by_id(run: Run, indexed: Path) -> None:
     done = run("delete", "moon", "sun", "--index", indexed)
     assert (done.code, done.out) == (1, "1 deleted\n")

@@ -352,7 +352,8 @@ def index(  # noqa: PLR0915  # words become values one after another
         require_words(space, wanted, settings, hint=WAYS_ON)
     encoder = None
     if not dry_run:
-        require_writable(index_folder, wait_seconds=wait)
+        with Stopper():
+            require_writable(index_folder, wait_seconds=wait)
         encoder = choose_encoder(space, wanted, settings, keep_prompts=not recreate)
         if space is None and not quiet:
             say_licence(encoder.space.model, family)
