@@ -143,7 +143,10 @@ def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
     deadline = time.monotonic() + wait_seconds
     for _ in range(_MOST_TIMES):
         _make_folders(path, fs)
-        lock = _opened_lock(path, os.O_CREAT)
+        try:
+            lock = _opened_lock(path, os.O_CREAT)
+        except NotFoundError:
+            continue  # the folder was deleted meanwhile
         try:
             _wait_for(lock, deadline)
             if lock.is_ours:

@@ -370,7 +370,12 @@ class Segment:
     def _check_database(self) -> None:
         header = self._check_whole(self.info.documents_file, _DATABASE_HEADER_BYTES)
         with self._translated():
-            require_schema(self._database, header)
+            try:
+                require_schema(self._database, header)
+            except sqlite3.Error:
+                # Subtle: when a read of its schema fails, SQLite calls the file malformed; asked
+                # again, it says what happened, or nothing did
+                require_schema(self._database, header)
             first, last = self._database.execute(_OUTERMOST).fetchone()
             if first is not None and not 0 <= first <= last < self.info.rows:
                 raise ValueError(f"there is no row {first if first < 0 else last}")

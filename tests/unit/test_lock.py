@@ -429,6 +429,21 @@ def test_a_lock_that_was_deleted_while_it_was_waited_for_is_taken_anew(
     waiting.release()
 
 
+def test_a_folder_that_is_deleted_before_its_lock_is_made_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    deleted: list[int] = []
+
+    def interfere(number: int, name: str) -> None:
+        if name == "sync_folder" and not deleted:
+            folder.rmdir()
+            deleted.append(number)
+
+    lock = take_lock(folder, StepFs(interfere), 0)
+    assert lock.is_ours
+    assert deleted
+    lock.release()
+
+
 def test_a_lock_that_is_deleted_each_time_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from taskembed import flat
-from taskembed.errors import IndexDamagedError
+from taskembed.errors import IndexDamagedError, StorageError
 from taskembed.files import StoredFile
 from taskembed.segments import (
     Segment,
@@ -426,6 +426,45 @@ def test_a_database_of_any_other_schema_is_not_read(
         opened(tmp_path, built() | {f"{NAME}.db": data})
     with pytest.raises(ValueError, match=r"tables|too|limit|columns"):
         check_documents(bytearray(data), SegmentInfo(NAME, 0), flags(0, []))
+
+
+class Failing:
+    """A connection whose first statements fail, as when a read of the schema does."""
+
+    def __init__(self, connection: sqlite3.Connection, errors: list[sqlite3.Error]) -> None:
+        self._connection = connection
+        self._errors = errors
+
+    def execute(self, sql: str) -> sqlite3.Cursor:
+        if self._errors:
+            raise self._errors.pop(0)
+        return self._connection.execute(sql)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def failing(segment: Segment, *codes: int) -> Segment:
+    errors: list[sqlite3.Error] = []
+    for code in codes:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = code
+        errors.append(error)
+    segment._database = Failing(segment._database, errors)  # type: ignore[assignment]  # a fake
+    return segment
+
+
+def test_a_read_of_the_schema_that_fails_is_no_damage(tmp_path: Path) -> None:
+    def new() -> Segment:
+        return Segment(tmp_path, put(tmp_path, built()), SegmentInfo(NAME, 4), 4)
+
+    with closing(failing(new(), sqlite3.SQLITE_CORRUPT)) as segment:
+        segment.check()
+        assert [found.doc_id for found in segment.live_documents()] == ["d0", "d1", "d2", "d3"]
+    with pytest.raises(StorageError, match="Input/output error"):
+        failing(new(), sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR).check()
+    with pytest.raises(IndexDamagedError, match="malformed"):
+        failing(new(), sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CORRUPT).check()
 
 
 def test_the_schema_that_is_required_is_that_which_is_written(tmp_path: Path) -> None:
