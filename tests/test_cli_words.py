@@ -98,6 +98,28 @@ def test_cut_queries_are_said(run: Run, indexed: Path, tmp_path: Path) -> None:
     assert run("search", long, "--index", indexed, "--quiet").err == ""
 
 
+def test_evaluate_says_what_was_cut(run: Run, indexed: Path, tmp_path: Path) -> None:
+    long = "word " * 400
+    for name, lines in {
+        "corpus.jsonl": [{"id": "a", "text": long}, {"id": "b", "text": "short"}],
+        "queries.jsonl": [{"id": "q", "text": long}],
+    }.items():
+        (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n")
+    of_query = (
+        "taskembed: note: the query is longer than the 256 tokens that minilm reads; "
+        "its rest was not searched for"
+    )
+    done = run("evaluate", tmp_path, "--task", "retrieval")
+    assert done.err.splitlines()[-2:] == [
+        "taskembed: note: 1 of 2 documents is longer than the 256 tokens that minilm reads; "
+        "its rest was not embedded",
+        of_query,
+    ]
+    on_index = run("evaluate", tmp_path, "--index", indexed)
+    assert of_query in on_index.err.splitlines()
+
+
 # what index and info say
 
 

@@ -12,6 +12,7 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import asserted_encoder, require_asserted
+from taskembed.cli.counting import Counting
 from taskembed.cli.escaping import json_text, trec_line, tsv_cell
 from taskembed.cli.output import is_one_of, message, require_output, results, write
 from taskembed.cli.settings import engine_settings, stated_words
@@ -173,11 +174,21 @@ def _of_model(
     from taskembed.evaluation.judged import Ranking
 
     data = _judged(files, task, settings)
-    encoder = load_encoder(model, task, revision=revision, stated=stated, settings=settings)
+    encoder = Counting(
+        load_encoder(model, task, revision=revision, stated=stated, settings=settings)
+    )
     if isinstance(data, Ranking):
         hits = rank(encoder, data)
+        _say_cut(encoder, settings)
         return measure_run(data.judgements, hits), hits
-    return measure(encoder, data), None
+    measured = measure(encoder, data)
+    _say_cut(encoder, settings)
+    return measured, None
+
+
+def _say_cut(encoder: Counting, settings: EngineSettings) -> None:
+    for note in encoder.notes():
+        settings.notify(f"note: {note}")
 
 
 def _judged(files: Files, task: Task, settings: EngineSettings) -> Judged:
@@ -215,8 +226,9 @@ def _of_index(
         require_asserted(index, task, model, settings)
         data = read_judged(index.space.task, files, with_corpus=False, notify=settings.notify)
         assert isinstance(data, Ranking)  # noqa: S101  # what those two tasks have
-        encoder = asserted_encoder(index, task, model, settings)
+        encoder = Counting(asserted_encoder(index, task, model, settings))
         hits = rank_index(index, encoder, data)
+        _say_cut(encoder, settings)
     return measure_run(data.judgements, hits), hits
 
 

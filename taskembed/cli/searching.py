@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
@@ -15,13 +15,13 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import asserted_encoder, require_asserted, require_there
+from taskembed.cli.counting import Counting
 from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.rejected import said_after
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
-from taskembed.cli.words import truncated_queries
 from taskembed.errors import BadInputError, ExitCode, UsageError, from_os_error
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskembed.protocols import Encoder
     from taskembed.reranker import Reranker
     from taskembed.runtime import EngineSettings
-    from taskembed.space import EmbeddingSpace, PromptType
-    from taskembed.vectors import Encoded, Rows
 
 QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
 SNIPPET_CHARACTERS = 200  # in the table; a data format never cuts
@@ -266,7 +264,7 @@ def search(
     with Index.open(index_folder) as index:
         require_asserted(index, task, model, settings, adapter)
         require_there(rerank, settings)  # before the index's own model is loaded
-        counting = _Counting(asserted_encoder(index, task, model, settings, adapter))
+        counting = Counting(asserted_encoder(index, task, model, settings, adapter))
         reranker = _reranker(rerank, rerank_instruction, settings)
         how = _How(index, counting, reranker, k, max(k, rerank_depth), min_score)
         with results(output) as stream, said_after(bad):
@@ -309,34 +307,6 @@ class _How:
             rerank_hits(text, hits, self.reranker, k=self.k) if hits else []
             for text, hits in zip(texts, found, strict=True)
         ]
-
-
-class _Counting:
-    """An encoder that counts the texts which its model does not read whole."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self.texts = 0
-        self.truncated = 0
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        return self._encoder.space
-
-    @property
-    def made_by(self) -> Mapping[str, str]:
-        return self._encoder.made_by
-
-    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        encoded = self._encoder.encode(texts, prompt_type)
-        self.texts += len(texts)
-        self.truncated += int(encoded.truncated.sum())
-        return encoded
-
-    def encode_slices(
-        self, texts: Sequence[str], prompt_type: PromptType
-    ) -> Iterator[tuple[Rows, Encoded]]:
-        return self._encoder.encode_slices(texts, prompt_type)
 
 
 def _names(fields: str | None) -> list[str] | None:
@@ -448,10 +418,10 @@ def _reranker(
     return load_reranker(name, instruction=instruction, settings=settings)
 
 
-def _say_after(shown: Shown, encoder: _Counting) -> None:
+def _say_after(shown: Shown, encoder: Counting) -> None:
     """Say which of the fields that were asked for no hit has, and which queries were cut."""
-    if note := truncated_queries(encoder.truncated, encoder.texts, encoder.space):
-        message(note)
+    for note in encoder.notes():
+        message(f"note: {note}")
     unknown = [name for name in shown.fields or () if name not in shown.met]
     if unknown and shown.any_hit:
         there = ", ".join(list(shown.met)[:SHOWN_FIELDS]) or "none"

@@ -39,10 +39,10 @@ def truncated_queries(queries: int, of: int, space: EmbeddingSpace) -> str | Non
     if not queries:
         return None
     if of == 1:
-        return f"note: the query is longer than {_reach(space)}; its rest was not searched for"
+        return f"the query is longer than {_reach(space)}; its rest was not searched for"
     verb = "is" if queries == 1 else "are"
     return (
-        f"note: {queries:,} of {counted(of, 'query', 'queries')} {verb} longer than "
+        f"{queries:,} of {counted(of, 'query', 'queries')} {verb} longer than "
         f"{_reach(space)}; what is beyond that was not searched for"
     )
 
