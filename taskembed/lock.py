@@ -89,11 +89,17 @@ class Lock:
 
     @property
     def is_ours(self) -> bool:
-        """Whether LOCK is still the file that is locked."""
+        """Whether LOCK is still the file that is locked.
+
+        Raises:
+            TaskembedError: the operating system does not say.
+        """
         try:
             there = self.path.lstat()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise from_os_error(error, str(self.path)) from error
         held = os.fstat(self.descriptor)
         return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
 

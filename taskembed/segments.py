@@ -17,7 +17,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,7 +29,7 @@ import orjson
 
 from taskembed import flat
 from taskembed.bounds import MAX_METADATA_BYTES
-from taskembed.errors import StorageError, from_os_error
+from taskembed.errors import IndexDamagedError, StorageError, from_os_error
 from taskembed.files import (
     Damage,
     StoredFile,
@@ -68,6 +68,7 @@ _LIMITS = {
 }
 # without the index SQLite might sort all documents first, in memory
 _BY_ID = "SELECT * FROM documents INDEXED BY documents_doc_id ORDER BY doc_id"
+_SOUND = "PRAGMA quick_check(1)"
 _MADE_IDS = """
 SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
 """
@@ -206,6 +207,7 @@ class Segment:
         self._reading = threading.Lock()
         self._closed = False
         self.is_checked = False
+        self._has_schema = False  # which `check` finds
         with ExitStack() as stack:
             self._streams = {
                 name: stack.enter_context(open_file(folder, file))
@@ -373,9 +375,8 @@ class Segment:
             try:
                 require_schema(self._database, header)
             except sqlite3.Error:
-                # Subtle: when a read of its schema fails, SQLite calls the file malformed; asked
-                # again, it says what happened, or nothing did
-                require_schema(self._database, header)
+                require_schema(self._database, header)  # it may be that a read failed: see below
+            self._has_schema = True
             first, last = self._database.execute(_OUTERMOST).fetchone()
             if first is not None and not 0 <= first <= last < self.info.rows:
                 raise ValueError(f"there is no row {first if first < 0 else last}")
@@ -424,10 +425,29 @@ class Segment:
             raise
         except (sqlite3.Error, ValueError) as error:
             self._require_open()  # another thread may have closed it meanwhile
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_IOERR or (
+                code == sqlite3.SQLITE_CORRUPT and self._is_sound()
+            ):
                 path = self._folder / self.info.documents_file
                 raise from_os_error(OSError(errno.EIO, ""), str(path)) from error
             raise self._damaged(self.info.documents_file, str(error)) from error
+
+    def _is_sound(self) -> bool:
+        """Say whether a file that SQLite called malformed is not.
+
+        Subtle: that is also what it says when a read failed with EIO (SQLITE_IOERR_CORRUPTFS).
+
+        Raises:
+            TaskembedError: a read fails again.
+        """
+        file = self._files[self.info.documents_file]
+        with suppress(FileNotFoundError, IndexDamagedError), open_file(self._folder, file) as again:
+            stream_damage(self._folder, file, again)
+        try:
+            return self._has_schema and self._database.execute(_SOUND).fetchone() == ("ok",)
+        except sqlite3.Error:
+            return False
 
     def _require_open(self) -> None:
         if self._closed:

@@ -452,6 +452,19 @@ def test_a_lock_that_is_deleted_each_time_is_given_up(
         take_lock(tmp_path, Fs(), 0)
 
 
+def test_a_lock_that_cannot_be_looked_at_is_not_said_to_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with open_writer(tmp_path) as writer, monkeypatch.context() as patched:
+        patched.setattr(Path, "lstat", refuse)
+        with pytest.raises(StorageError) as caught:
+            commit_one(writer)
+    assert caught.value.message == f"{tmp_path / 'LOCK'}: Input/output error"
+
+
 FORK = """
 import os, sys, time
 from pathlib import Path

@@ -435,10 +435,10 @@ class Failing:
         self._connection = connection
         self._errors = errors
 
-    def execute(self, sql: str) -> sqlite3.Cursor:
+    def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         if self._errors:
             raise self._errors.pop(0)
-        return self._connection.execute(sql)
+        return self._connection.execute(sql, values)
 
     def close(self) -> None:
         self._connection.close()
@@ -465,6 +465,22 @@ def test_a_read_of_the_schema_that_fails_is_no_damage(tmp_path: Path) -> None:
         failing(new(), sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR).check()
     with pytest.raises(IndexDamagedError, match="malformed"):
         failing(new(), sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CORRUPT).check()
+
+
+def test_a_read_of_a_document_that_fails_is_no_damage(tmp_path: Path) -> None:
+    with closing(failing(opened(tmp_path), sqlite3.SQLITE_CORRUPT)) as segment:
+        with pytest.raises(StorageError) as caught:
+            segment.documents([0])
+        assert caught.value.message == f"{tmp_path / NAME}.db: Input/output error"
+        assert segment.documents([0])[0].doc_id == "d0"
+
+
+def test_a_file_that_is_malformed_is_damage(tmp_path: Path) -> None:
+    data = bytearray(built()[f"{NAME}.db"])
+    page = data.index(b"text 0") // 4096 * 4096
+    data[page + 3 : page + 5] = b"\xff\xff"  # so many cells
+    with pytest.raises(IndexDamagedError, match="malformed"):
+        opened(tmp_path, built() | {f"{NAME}.db": bytes(data)})
 
 
 def test_the_schema_that_is_required_is_that_which_is_written(tmp_path: Path) -> None:
