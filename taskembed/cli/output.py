@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -38,27 +39,42 @@ class Status:
 
     def draw(self, text: str) -> None:
         """Show a line in place of the one that is shown; "" for none."""
-        if not text and not self._width:
-            return
         with self._lock, contextlib.suppress(OSError, ValueError):
-            room = _columns() - 1
-            line = escaped(text)
-            if len(line) > room:  # the end says how long it takes
-                line = f"{line[: room - LAST - 1]}…{line[-LAST:]}"
-            sys.stderr.write(f"\r{line.ljust(min(self._width, room))}")
+            if not text:
+                self._erase()
+                return
+            line = _fitting(escaped(text), _columns() - 1)
+            width = _cells(line)
+            sys.stderr.write(f"\r{line}{' ' * (self._width - width)}")
             sys.stderr.flush()
-            self._width = len(line)
+            self._width = width
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
         """Give a context in which none is shown, so that something else can be printed."""
         with self._lock:
-            if self._width:
-                with contextlib.suppress(OSError, ValueError):
-                    sys.stderr.write(f"\r{' ' * self._width}\r")
-                    sys.stderr.flush()
-                self._width = 0
+            with contextlib.suppress(OSError, ValueError):
+                self._erase()
             yield
+
+    def _erase(self) -> None:
+        if self._width:
+            blank, self._width = " " * self._width, 0
+            sys.stderr.write(f"\r{blank}\r")
+            sys.stderr.flush()
+
+
+def _fitting(line: str, room: int) -> str:
+    """Return a line of so many cells at most; its end, which says how long it takes, stays."""
+    if _cells(line) <= room:
+        return line
+    kept = (room - LAST - 1) // (1 if line.isascii() else 2)
+    return f"{line[:kept]}…{line[-LAST:]}"
+
+
+def _cells(line: str) -> int:
+    """Return how wide a line is: letters of East Asia take two cells."""
+    return len(line) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
 
 
 STATUS = Status()

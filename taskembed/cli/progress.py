@@ -29,7 +29,7 @@ def shown_progress(*, quiet: bool) -> Iterator[None]:
         yield
         return
     with looking_on() as steps:
-        display = Display(steps, is_terminal=sys.stderr.isatty())
+        display = Display(steps, is_terminal=_is_terminal())
         ended = threading.Event()
 
         def show() -> None:
@@ -44,6 +44,13 @@ def shown_progress(*, quiet: bool) -> Iterator[None]:
             ended.set()
             thread.join()
             STATUS.draw("")
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except ValueError:  # a caller in Python has closed it
+        return False
 
 
 def each_shown(documents: Iterable[_T], read_share: Callable[[], float | None]) -> Iterator[_T]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from taskembed.activity import Step, counted_texts, doing, looking_on
-from taskembed.cli.output import message
+from taskembed.cli.output import STATUS, message
 from taskembed.cli.progress import Display, duration, each_shown, shown_progress
 from taskembed.cli.training import shown_in
 from taskembed.corpus import RecordFields, read_corpus
@@ -31,6 +31,13 @@ from taskembed.space import PromptType
 from taskembed.streams import Input, stop_at_first
 from taskembed.vectors import Encoded, Rows, gathered
 from tests.fakes import HashEncoder
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_drawn(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    yield
+    STATUS.draw("")
+    capsys.readouterr()
 
 
 def in_a_log(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -99,7 +106,17 @@ def test_a_terminal_shows_it_after_two_seconds_and_it_is_gone_before_a_message(
     line = "[##########..........] 30 documents, 50 % of the input, 10 a second, 3 s"
     assert capsys.readouterr().err == f"\r{line}"
     message("done")
-    assert capsys.readouterr().err == f"\r{' ' * len(line)}\rtaskembed: done\n"
+    erased = f"\r{' ' * len(line)}\r"
+    assert capsys.readouterr().err == f"{erased}taskembed: done\n"
+    display.tick(4)
+    step.done, step.share = 31, None
+    display.tick(5)
+    shorter = "31 documents, 6.2 a second, 5 s"
+    assert capsys.readouterr().err.endswith(f"\r{shorter}{' ' * (len(line) + 1 - len(shorter))}")
+    display = Display([], is_terminal=True)
+    display.tick(6)
+    display.tick(7)
+    assert capsys.readouterr().err == f"\r{' ' * len(shorter)}\r"
 
 
 def test_a_library_that_draws_its_own_bar_is_not_drawn_over(
@@ -121,6 +138,12 @@ def test_a_long_line_keeps_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(line) == 79
     assert line.endswith("xxxxx, 61 s")
     assert "…" in line
+    display = Display([Step("waiting for " + "漢字" * 50)], is_terminal=True)
+    display.tick(0)
+    display.tick(61)
+    line = capsys.readouterr().err.rpartition("\r")[2]
+    assert len(line) + line.count("漢") + line.count("字") <= 79
+    assert line.endswith("漢字, 61 s")
     message("done")
 
 
