@@ -284,7 +284,8 @@ def verify(
 ) -> tuple[Snapshot, list[Damage]]:
     """Read every byte of the newest generation back; return it and what is damaged.
 
-    Its files are all opened first, so a writer that removes them meanwhile does not matter.
+    Its files are all opened first, so a writer that removes them meanwhile does not matter. Where
+    the process may open too few, they are opened one by one, and a writer makes it begin again.
 
     Args:
         folder: of the index.
@@ -292,40 +293,55 @@ def verify(
             checksum; IndexDamagedError says that it is the manifest itself that is damaged.
     """
     with ExitStack() as stack:
-        snapshot, streams = open_newest(folder, lambda found: _hold(folder, found, stack))
-        damages = []
-        try:
-            checks = checks_of(snapshot)
-        except IndexDamagedError as error:
-            checks = {}
-            manifest = manifest_name(snapshot.generation)
-            what = "" if error.name == manifest else f"{error.name}: "
-            damages.append(Damage(manifest, what + error.reason))
-        with doing("", unit="files", total=len(snapshot.files)) as step:
-            for name, file in sorted(snapshot.files.items()):
-                found = _damage_of(folder, file, streams[name], checks.get(name))
-                damages += [found] if found else []
-                step.done += 1
-        return snapshot, damages
+
+        def checked(snapshot: Snapshot) -> tuple[Snapshot, list[Damage]]:
+            stack.close()  # what an earlier attempt opened
+            return snapshot, _damages(folder, snapshot, checks_of, stack)
+
+        return open_newest(folder, checked)
 
 
-def _hold(
-    folder: Path, snapshot: Snapshot, stack: ExitStack
-) -> tuple[Snapshot, dict[str, BinaryIO | Damage]]:
-    """Open every file of a generation, or say what is wrong with it."""
-    stack.close()  # what an earlier attempt opened
+def _damages(
+    folder: Path,
+    snapshot: Snapshot,
+    checks_of: Callable[[Snapshot], Mapping[str, Check]],
+    stack: ExitStack,
+) -> list[Damage]:
     held: dict[str, BinaryIO | Damage] = {}
-    allow_handles(len(snapshot.files))
-    for name in snapshot.files:
-        try:
-            held[name] = stack.enter_context(open_regular(folder, name))
-        except FileNotFoundError:
-            if not is_standing(folder, snapshot.generation):
-                raise
-            held[name] = Damage(name, "it is missing")
-        except IndexDamagedError as error:
-            held[name] = Damage(name, error.reason)
-    return snapshot, held
+    if allow_handles(len(snapshot.files)):
+        held = {name: _held(folder, snapshot, name, stack) for name in snapshot.files}
+    damages = []
+    try:
+        checks = checks_of(snapshot)
+    except IndexDamagedError as error:
+        checks = {}
+        manifest = manifest_name(snapshot.generation)
+        what = "" if error.name == manifest else f"{error.name}: "
+        damages.append(Damage(manifest, what + error.reason))
+    with doing("", unit="files", total=len(snapshot.files)) as step:
+        for name, file in sorted(snapshot.files.items()):
+            with ExitStack() as brief:
+                stream = held[name] if held else _held(folder, snapshot, name, brief)
+                found = _damage_of(folder, file, stream, checks.get(name))
+            damages += [found] if found else []
+            step.done += 1
+    return damages
+
+
+def _held(folder: Path, snapshot: Snapshot, name: str, stack: ExitStack) -> BinaryIO | Damage:
+    """Open a file of a generation, or say what is wrong with it.
+
+    Raises:
+        FileNotFoundError: a writer removed it.
+    """
+    try:
+        return stack.enter_context(open_regular(folder, name))
+    except FileNotFoundError:
+        if not is_standing(folder, snapshot.generation):
+            raise
+        return Damage(name, "it is missing")
+    except IndexDamagedError as error:
+        return Damage(name, error.reason)
 
 
 def _damage_of(

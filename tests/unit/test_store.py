@@ -410,6 +410,35 @@ def test_verify_reads_what_a_writer_removes_meanwhile(tmp_path: Path) -> None:
     assert verify(tmp_path, remove)[1] == []
 
 
+def test_verify_with_few_file_handles_opens_one_file_at_a_time_and_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.store.allow_handles", lambda _count: False)
+    names = [f"seg-{number:08d}.db" for number in range(1, 6)]
+    put_manifest(tmp_path, 1, *(put_file(tmp_path, name) for name in names))
+    opened: list[int] = []
+
+    def commit(snapshot: Snapshot) -> dict[str, Callable[[bytearray], None]]:
+        if snapshot.generation == 1:
+            put_manifest(
+                tmp_path, 2, *snapshot.files.values(), put_file(tmp_path, "seg-00000009.db")
+            )
+            (tmp_path / names[0]).unlink()
+            put_manifest(tmp_path, 2, *(snapshot.files[name] for name in names[1:]))
+        return dict.fromkeys(names, lambda _: opened.append(open_files(tmp_path)))
+
+    snapshot, damages = verify(tmp_path, commit)
+    assert (snapshot.generation, damages) == (2, [])
+    assert opened == [1] * 4
+    (tmp_path / names[1]).unlink()
+    assert verify(tmp_path)[1] == [Damage(names[1], "it is missing")]
+
+
+def open_files(folder: Path) -> int:
+    links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return sum(folder in path.parents for path in links)
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
