@@ -31,7 +31,8 @@ MOST_MODULES = 1_000
 # What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 # What a model says of itself: kilobytes, from which most refusals follow.
-_DESCRIBING = ("*config*.json", "modules.json")
+MODULES = "modules.json"
+_DESCRIBING = ("*config*.json", MODULES)
 _UNWANTED = ("onnx/*", "openvino/*", "coreml/*", "*/onnx/*", ".*")
 
 
@@ -272,17 +273,21 @@ def _hub_folder(
     folder = None
     with contextlib.suppress(OSError, ValueError, HFValidationError):
         folder = download(local_only=True)
-    if folder and _is_whole(folder, wanted):
+    stays_offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"  # the hub's own setting
+    if folder and (_is_whole(name, folder) or (stays_offline and wanted == _DESCRIBING)):
         return folder
-    if offline or os.environ.get("HF_HUB_OFFLINE") == "1":  # it is the hub's own setting
+    if stays_offline:
+        here = f"only a part of the model {name!r} is" if folder else f"the model {name!r} is not"
         raise ModelUnavailableError(
-            f"the model {name!r} is not on this machine, and the network is not to be used",
+            f"{here} on this machine, and the network is not to be used",
             hint=f"download it once where there is a network: hf download {name}",
         )
     notify(f"downloading the model {name}")
     try:
         with doing(f"downloading the model {name}", shows_itself=True):
-            return download(local_only=False)
+            folder = download(local_only=False)
+            _note_missing_modules(name, folder)
+            return folder
     except (OSError, ValueError, HfHubHTTPError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelUnavailableError(
@@ -291,16 +296,50 @@ def _hub_folder(
         ) from error
 
 
-def _is_whole(folder: Path, wanted: Sequence[str]) -> bool:
-    """Tell whether no weights are missing, of which nothing or a part was downloaded before."""
-    if "*.safetensors" not in wanted:
-        return True
+def _note_missing_modules(name: str, folder: Path) -> None:
+    """Have the hub's library remember of a repository that it has no modules.json."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if not (folder / MODULES).exists():
+        with contextlib.suppress(OSError, ValueError, HfHubHTTPError):  # "there is no such file"
+            hf_hub_download(name, MODULES, revision=folder.name)
+
+
+def _is_whole(name: str, folder: Path) -> bool:
+    """Tell whether all that a model needs is here.
+
+    Another library may have downloaded a part: transformers leaves out modules.json, without which
+    a model is pooled by the mean, whatever it was trained with.
+    """
     listed = [
-        index.parent / name
+        index.parent / shard
         for index in folder.rglob("*.safetensors.index.json")
-        for name in _shards(index)
+        for shard in _shards(index)
     ]
-    return all(path.exists() for path in listed) and any(folder.rglob("*.safetensors"))
+    if not all(path.exists() for path in listed) or not any(folder.rglob("*.safetensors")):
+        return False
+    if (folder / MODULES).exists():
+        return all(path.is_dir() for path in _needed_module_folders(folder))
+    is_adapter = (folder / "adapter_config.json").exists()
+    return is_adapter or (folder / ".gitattributes").exists() or _has_no_modules(name, folder)
+
+
+def _needed_module_folders(folder: Path) -> list[Path]:
+    """Return the folders of the modules that have files; git knows no empty ones."""
+    return [
+        folder / str(module.get("path", ""))
+        for module in saved_modules(folder)
+        if not str(module.get("type", "")).endswith(".Normalize")
+    ]
+
+
+def _has_no_modules(name: str, folder: Path) -> bool:
+    """Tell whether the hub's library remembers that the repository has no modules.json."""
+    from huggingface_hub import try_to_load_from_cache
+
+    known = try_to_load_from_cache(name, MODULES, revision=folder.name)
+    return known is not None and not isinstance(known, str)
 
 
 def _shards(index: Path) -> set[str]:

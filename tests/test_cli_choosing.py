@@ -16,6 +16,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from taskembed.fs import Fs
 from taskembed.lock import take_lock
+from taskembed.modelfiles import is_here
 from tests import tiny_models
 from tests.conftest import Run
 
@@ -393,4 +394,39 @@ def test_a_model_of_which_a_part_is_here_is_downloaded_whole(
     assert run(*make).code == 69  # its description is here from now on
     done = run(*make, *PROMPTS, "--offline")
     assert done.code == 69
-    assert "the model 'some/model' is not on this machine" in done.err
+    assert "only a part of the model 'some/model' is on this machine" in done.err
+
+
+@pytest.mark.parametrize("missing", ["modules.json", "1_Pooling"])
+def test_what_another_library_left_out_is_downloaded(
+    missing: str,
+    run: Run,
+    corpus: Path,
+    tmp_path: Path,
+    hub_with_model: Hub,
+) -> None:
+    shutil.rmtree(hub_with_model.repository)
+    tiny_models.save_bert(hub_with_model.repository, pooling="cls")
+    here = shutil.copytree(hub_with_model.repository, hub_with_model.here)
+    left_out = here / missing
+    shutil.rmtree(left_out) if left_out.is_dir() else left_out.unlink()
+    index = tmp_path / "index"
+    make = ("index", corpus, "--task", "retrieval", *PROMPTS, "--model", "some/model")
+    done = run(*make, "--index", index, "--offline")
+    assert done.code == 69
+    assert "only a part of the model 'some/model' is on this machine" in done.err
+    assert run(*make, "--index", index).code == 0
+    assert missing in {Path(name).parts[0] for name in hub_with_model.sent}
+    assert space_of(run, index)["pooling"] == "cls"  # and not the mean, as without them
+
+
+def test_a_repository_that_has_no_modules_is_whole_without_them(hub: Path, model: Path) -> None:
+    (model / "modules.json").unlink()
+    tiny_models.publish(model, hub, "some/model")
+    assert is_here("some/model")  # it was downloaded with everything that there is
+    (model / ".gitattributes").unlink()
+    assert not is_here("some/model")
+    known = hub / "hub" / "models--some--model" / ".no_exist" / tiny_models.COMMIT / "modules.json"
+    known.parent.mkdir(parents=True)
+    known.touch()  # as the hub's library notes it
+    assert is_here("some/model")

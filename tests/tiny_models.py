@@ -241,6 +241,7 @@ def publish(folder: Path, hub: Path, name: str) -> None:
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(COMMIT)
     (repository / "snapshots").mkdir()
+    (folder / ".gitattributes").touch()  # as every whole repository has it
     (repository / "snapshots" / COMMIT).symlink_to(folder.absolute(), target_is_directory=True)
 
 
