@@ -286,9 +286,8 @@ def test_what_is_no_adapter_is_refused(
         f"the adapter {str(adapter)!r} has no adapter_model.safetensors: {adapter}"
     )
     (adapter / "adapter_config.json").write_text("{")
-    assert refused(model, adapter, cache) == (
-        f"the adapter {str(adapter)!r}: adapter_config.json is no JSON"
-    )
+    said = refused(model, adapter, cache)
+    assert said.startswith(f"{adapter / 'adapter_config.json'} is no JSON: ")
 
 
 def test_an_adapter_of_another_known_model_is_said(
