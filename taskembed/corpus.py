@@ -25,7 +25,15 @@ from taskembed.jsonl import WideRecord
 from taskembed.records import Record, Row, find_inputs, read_records
 from taskembed.streams import Input, OnBad, as_text, read_lines, stop_at_first
 from taskembed.tables import TABLES, header_hint, no_header_hint
-from taskembed.template import DEFAULT_TEMPLATE, Template, kind_of, no_field
+from taskembed.template import (
+    DEFAULT_TEMPLATE,
+    Template,
+    has_field,
+    has_fields,
+    kind_of,
+    no_field,
+    value_of,
+)
 
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
 MAX_DEPTH = 200  # levels of metadata: orjson reads 1,024 of them, but writes only 254
@@ -112,7 +120,8 @@ class RecordFields:
     Attributes:
         id_field: the id; None for the first of id, _id, doc_id that there is.
         template: how the text is made of the others.
-        text_field: left out of the metadata, since the text is stored anyway.
+        text_field: left out of the metadata when it is the text as it is stored; the title before
+            it, for example, makes another one.
     """
 
     id_field: str | None = None
@@ -234,10 +243,10 @@ class _Taking:
                 raw=as_text(raw) if raw is not None else json.dumps(record, default=repr),
                 hint=_hint(item, record, self._fields),
             )
-            if item.format in TABLES and not _needed(self._fields) <= record.keys():
+            if item.format in TABLES and not has_fields(record, _needed(self._fields)):
                 # no row of the file has it: a fault of the header, and not of a record
                 raise BadInputError(bad.message, hint=bad.hint) from error
-            if self._fieldless is None and not self._named <= record.keys():
+            if self._fieldless is None and not has_fields(record, self._named):
                 self._fieldless = BadInputError(
                     f"no record can be used: {bad.message}", hint=bad.hint
                 )
@@ -270,8 +279,8 @@ def _needed(fields: RecordFields) -> set[str]:
 def _hint(item: Input, record: Record, fields: RecordFields) -> str | None:
     """Return what to type when a record has not the fields that it should have."""
     needed = _needed(fields)
-    if needed <= record.keys():
-        return None
+    if has_fields(record, needed):
+        return _id_hint(record, fields)
     hint = _field_hint(record, fields)
     if item.format not in TABLES or item.shape.columns:
         return hint
@@ -281,6 +290,13 @@ def _hint(item: Input, record: Record, fields: RecordFields) -> str | None:
     if of_header or not hint or not needed.isdisjoint(map(str.lower, names)):
         return of_header or hint
     return f"{hint}; {no_header_hint(len(names))}"
+
+
+def _id_hint(record: Record, fields: RecordFields) -> str | None:
+    doc_id = value_of(record, fields.id_field or _id_field(record, ID_FIELDS))
+    if not isinstance(doc_id, float) or not doc_id.is_integer():
+        return None
+    return "pandas makes floats of whole numbers beside missing ones: ids.astype('Int64')"
 
 
 def _field_hint(record: Record, fields: RecordFields) -> str | None:
@@ -414,16 +430,17 @@ def _document(
     """
     text = fields.template.render(record)
     _check_text(record, fields)
-    id_field = fields.id_field or next((name for name in id_fields if name in record), "id")
-    if fields.id_field and record.get(id_field) is None:
-        is_null = id_field in record
+    id_field = fields.id_field or _id_field(record, id_fields)
+    if fields.id_field and value_of(record, id_field) is None:
+        is_null = has_field(record, id_field)
         raise ValueError(
             f'the field "{id_field}" is null' if is_null else no_field(id_field, record)
         )
-    doc_id = _id(record.get(id_field), id_field)
-    metadata = {
-        name: value for name, value in record.items() if name not in (id_field, fields.text_field)
-    }
+    doc_id = _id(value_of(record, id_field), id_field)
+    metadata = {name: value for name, value in record.items() if name != id_field}
+    source_text = record.get(fields.text_field)
+    if isinstance(source_text, str) and source_text.strip() == text:
+        del metadata[fields.text_field]  # the document has it anyway
     for name, value in metadata.items():
         if isinstance(value, dict | list) and _is_deeper(value, MAX_DEPTH):
             raise ValueError(f'the field "{name}" is nested deeper than {MAX_DEPTH} levels')
@@ -431,6 +448,10 @@ def _document(
         made = hashlib.sha256(text.encode()).hexdigest()
         return Document(made, text, metadata, source, id_is_made=True)
     return Document(doc_id, text, metadata, source)
+
+
+def _id_field(record: Record, names: Sequence[str]) -> str:
+    return next((name for name in names if name in record), names[0])
 
 
 def _require_narrow(value: object) -> None:
@@ -468,7 +489,8 @@ def _id(value: object, name: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise ValueError(f'the id in "{name}" is neither a text nor a whole number')
+        shown = f" {value!r}," if isinstance(value, float) else ""
+        raise ValueError(f'the id in "{name}" is{shown} neither a text nor a whole number')
     check_id(value, f'the id in "{name}"')
     return value
 

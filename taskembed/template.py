@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from taskembed.errors import UsageError
@@ -17,6 +17,8 @@ _FIELD = re.compile(r"\{([^{}?]+)(\??)\}")
 @dataclass(frozen=True, slots=True)
 class Template:
     """Text with fields: {field} must be there, {field?} may be missing, null, or empty.
+
+    {spec.color} is the color of the object in spec.
 
     The result is stripped of white space at its ends. There is no other syntax, so a template
     cannot reach anything but the fields of the record.
@@ -87,11 +89,13 @@ def kind_of(value: object) -> str:
 
 def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
     """Return the text of a field that is not text."""
-    value = record.get(name)
+    value = value_of(record, name)
+    if isinstance(value, str):
+        return value
     if value is None:
         if optional:
             return ""
-        if name in record:
+        if has_field(record, name):
             raise ValueError(f'the field "{name}" is null')
         raise ValueError(no_field(name, record))
     if isinstance(value, bool):
@@ -99,6 +103,35 @@ def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
     if isinstance(value, int | float):
         return str(value)
     raise ValueError(f'the field "{name}" is not a text but {kind_of(value)}')
+
+
+def value_of(record: Mapping[str, object], name: str) -> object:
+    """Return the value of a field; None when there is none.
+
+    "spec.color" is the color of the object in spec, unless a field is called just that.
+    """
+    if name in record or "." not in name:
+        return record.get(name)
+    value: object = record
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+def has_field(record: Mapping[str, object], name: str) -> bool:
+    """Say whether a record has a field, be it null."""
+    if name in record:
+        return True
+    outer, dot, inner = name.rpartition(".")
+    place = value_of(record, outer) if dot else None
+    return isinstance(place, Mapping) and inner in place
+
+
+def has_fields(record: Mapping[str, object], names: Iterable[str]) -> bool:
+    """Say whether a record has all of these fields."""
+    return all(has_field(record, name) for name in names)
 
 
 def no_field(name: str, record: Mapping[str, object]) -> str:

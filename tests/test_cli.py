@@ -429,7 +429,11 @@ def test_hits_come_as_lines_of_json_in_a_pipe(run: Run, indexed: Path) -> None:
     assert done.lines[0]["doc_id"] == "moon"
     assert done.lines[0]["rank"] == 1
     assert done.lines[0]["text"] == "The Moon The Moon orbits the Earth."
-    assert done.lines[0]["metadata"] == {"title": "The Moon", "topic": "sky"}
+    assert done.lines[0]["metadata"] == {
+        "title": "The Moon",
+        "text": "The Moon orbits the Earth.",
+        "topic": "sky",
+    }
     assert done.err == ""
 
 

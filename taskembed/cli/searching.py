@@ -447,6 +447,8 @@ def _hit_json(hit: Hit, shown: Shown) -> dict[str, object]:
     metadata = hit.metadata
     if shown.fields is not None:
         metadata = {name: metadata[name] for name in shown.fields if name in metadata}
+    elif not shown.with_text:  # as it was before a title was put before it
+        metadata = {name: value for name, value in metadata.items() if name != "text"}
     value["metadata"] = dict(metadata)
     return value
 

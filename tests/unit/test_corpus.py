@@ -59,7 +59,7 @@ def refusal(path: Path, fields: RecordFields | None = None) -> str:
 def test_a_record_becomes_a_document(tmp_path: Path) -> None:
     path = write(tmp_path / "c.jsonl", {"_id": "a", "title": "T", "text": "x", "year": 1})
     (document,) = read(path)
-    assert document == Document("a", "T x", {"title": "T", "year": 1})
+    assert document == Document("a", "T x", {"title": "T", "text": "x", "year": 1})
     assert document.source == f"{path}:1"
 
 
@@ -94,10 +94,50 @@ def test_a_number_is_no_text_in_whatever_field_the_text_is(tmp_path: Path) -> No
     assert read(path, RecordFields(template=Template("{body}")))[0].text == "5"
 
 
-def test_the_title_stays_in_the_metadata_and_id_and_text_do_not(tmp_path: Path) -> None:
-    path = write(tmp_path / "c.jsonl", {"id": "a", "_id": "b", "text": "x", "title": "T"})
-    assert read(path)[0].metadata == {"_id": "b", "title": "T"}
-    assert read(path, RecordFields(id_field="_id"))[0].metadata == {"id": "a", "title": "T"}
+def test_the_metadata_has_every_field_but_the_id_and_what_the_text_is(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "c.jsonl",
+        {"id": "a", "_id": "b", "text": "x", "title": "T"},
+        {"id": "c", "text": " x\n", "title": ""},
+        {"id": "d", "text": "x"},
+    )
+    assert [(document.text, document.metadata) for document in read(path)] == [
+        ("T x", {"_id": "b", "title": "T", "text": "x"}),
+        ("x", {"title": ""}),
+        ("x", {}),
+    ]
+    write(path, {"id": "a", "_id": "b", "text": "x", "title": "T"})
+    (document,) = read(path, RecordFields(id_field="_id"))
+    assert document.metadata == {"id": "a", "title": "T", "text": "x"}
+
+
+def test_fields_within_fields_have_dotted_names(tmp_path: Path) -> None:
+    record = {"spec": {"id": 7, "color": "red", "size": None}, "a.b": "c", "a": {"b": "d"}}
+    path = write(tmp_path / "c.jsonl", record)
+    fields = RecordFields(
+        id_field="spec.id", template=Template.parse("{spec.color} {spec.size?}{x.y?} {a.b}")
+    )
+    (document,) = read(path, fields)
+    assert (document.doc_id, document.text) == ("7", "red  c")
+    assert document.metadata == record
+    assert refusal(path, RecordFields(template=Template.parse("{spec.size}"))) == (
+        f'{path}:1: the field "spec.size" is null'
+    )
+    assert refusal(path, RecordFields(template=Template.parse("{spec.shape}"))) == (
+        f'{path}:1: there is no field "spec.shape"; the fields are: spec, a.b, a'
+    )
+
+
+def test_a_wide_whole_number_is_an_id_and_a_float_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.jsonl", {"id": 10**29 + 1, "text": "x"})
+    assert read(path)[0].doc_id == "100000000000000000000000000001"
+    write(path, {"id": 1.0, "text": "x"})
+    with pytest.raises(BadRecordError) as caught:
+        read(path)
+    assert caught.value.reason == 'the id in "id" is 1.0, neither a text nor a whole number'
+    assert caught.value.hint == (
+        "pandas makes floats of whole numbers beside missing ones: ids.astype('Int64')"
+    )
 
 
 @pytest.mark.parametrize(
@@ -393,7 +433,7 @@ def test_queries_that_are_not_there_are_said(tmp_path: Path, name: str) -> None:
         (
             "q.jsonl",
             '{"id": 1.5, "text": "x"}\n',
-            'the id in "id" is neither a text nor a whole number',
+            'the id in "id" is 1.5, neither a text nor a whole number',
         ),
         ("q.jsonl", '{"id": "1", "text": ""}\n', "the query is empty"),
     ],

@@ -178,7 +178,7 @@ def test_a_lone_surrogate_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("1.5", 'the id in "id" is neither a text nor a whole number'),
+        ("1.5", 'the id in "id" is 1.5, neither a text nor a whole number'),
         ("true", 'the id in "id" is neither a text nor a whole number'),
         ("[1]", 'the id in "id" is neither a text nor a whole number'),
         ("{}", 'the id in "id" is neither a text nor a whole number'),
