@@ -113,9 +113,11 @@ def _require_no_dataset(folder: Path, files: Sequence[str]) -> None:
     if "dataset_dict.json" in files or (
         is_saved and any(name.endswith(".arrow") for name in files)
     ):
+        split = "['train']" if "dataset_dict.json" in files else ""  # or another one
         raise BadInputError(
             f"{folder} is what `save_to_disk` of Hugging Face's datasets wrote, which is not read",
-            hint="write Parquet: datasets.load_from_disk(FOLDER).to_parquet('corpus.parquet')",
+            hint=f"write Parquet: datasets.load_from_disk({str(folder)!r}){split}"
+            ".to_parquet('corpus.parquet')",
         )
 
 

@@ -223,7 +223,12 @@ def test_a_saved_dataset_is_named_with_the_way_out(tmp_path: Path) -> None:
         with pytest.raises(BadInputError) as caught:
             find_inputs([str(path)])
         assert caught.value.message.startswith(f"{folder} is what `save_to_disk`")
-        assert "to_parquet" in (caught.value.hint or "")
+        loaded = f"datasets.load_from_disk({str(folder)!r})"
+        assert caught.value.hint == f"write Parquet: {loaded}.to_parquet('corpus.parquet')"
+    (tmp_path / "dataset_dict.json").write_text("{}")
+    with pytest.raises(BadInputError) as caught:
+        find_inputs([str(tmp_path)])
+    assert f"load_from_disk({str(tmp_path)!r})['train'].to_parquet" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
