@@ -14,6 +14,7 @@ from taskembed.bounds import MAX_VALUES
 from taskembed.errors import BadRecordError
 
 _LONG_NUMBER = re.compile(rb"[-0-9][0-9]{18}[0-9]")  # may be more than 64 bits
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]|\\.)*+"){0,50000}+')
 _FIRST = re.compile(rb"\s*(\[|\{\s*$)")
@@ -59,7 +60,12 @@ def _parsed(line: bytes) -> dict[str, object]:
         raise ValueError(_reason(error, line)) from error
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")  # a value of the input
-    return _exact(line) if _LONG_NUMBER.search(line) else record
+    return _exact(line) if _has_long_number(line) else record
+
+
+def _has_long_number(line: bytes) -> bool:
+    # the expression alone takes a fifth of an `index` run that finds nothing changed
+    return b"0" * 19 in line.translate(_DIGITS) and bool(_LONG_NUMBER.search(line))
 
 
 def _count_values(line: bytes) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,7 +42,11 @@ def storable(documents: Iterable[Document], on_bad: OnBad) -> Iterator[Storable]
         except ValueError as error:
             on_bad(BadRecordError(document.where, str(error), raw=document.text))
             return None
-        return Storable(replace(document, metadata={}), metadata)
+        # dataclasses.replace takes four times as long
+        bare = Document(
+            document.doc_id, document.text, {}, document.source, id_is_made=document.id_is_made
+        )
+        return Storable(bare, metadata)
 
     return filter(None, map(checked, documents))
 
