@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from taskembed.encoder import load_encoder
+from taskembed.modelfiles import BUNDLED_ADAPTERS
 from taskembed.runtime import EngineSettings
 from taskembed.space import PromptType, Task
 from tests import tiny_models
@@ -116,6 +118,26 @@ def test_an_index_is_evaluated_in_its_own_space(
     done = run("evaluate", "--index", index, *files, "--query-prompt", "x")
     assert done.code == 2
     assert "an index has its own prompts and adapter" in done.err
+
+
+def test_the_adapter_of_an_index_is_found_where_it_was_moved(
+    run: Run, beir: Path, tmp_path: Path
+) -> None:
+    index, adapter, moved = tmp_path / "index", tmp_path / "adapter", tmp_path / "there"
+    shutil.copytree(BUNDLED_ADAPTERS / "retrieval", adapter)
+    make = ("index", beir / "corpus.jsonl", "--task", "retrieval", "--model", "minilm")
+    assert run(*make, "--adapter", adapter, "--index", index).code == 0
+    files = ("--queries", beir / "queries.jsonl", "--qrels", beir / "qrels.tsv")
+    before = run("evaluate", "--index", index, *files)
+    assert before.code == 0, before.err
+    adapter.rename(moved)
+    done = run("evaluate", "--index", index, *files)
+    assert (done.code, "say where it is now: --adapter FOLDER" in done.err) == (69, True)
+    done = run("evaluate", "--index", index, *files, "--adapter", moved)
+    assert (done.code, done.out) == (0, before.out)
+    other = BUNDLED_ADAPTERS / "code"
+    assert run("evaluate", "--index", index, *files, "--adapter", other).code == 78
+    assert run("evaluate", "--index", index, *files, "--no-adapter").code == 2
 
 
 def test_an_index_that_is_not_for_ranking(run: Run, e5: str, beir: Path, tmp_path: Path) -> None:

@@ -214,7 +214,8 @@ def _of_index(
     from taskembed.index import Index
     from taskembed.models import Stated
 
-    if stated != Stated():
+    adapter = stated.adapter or None  # where that of the index is now
+    if stated != Stated(adapter=adapter):
         raise UsageError("an index has its own prompts and adapter", hint="leave them out")
     require_libraries()
     with Index.open(folder) as index:
@@ -223,10 +224,10 @@ def _of_index(
                 f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
                 hint="taskembed evaluate DATA --task TASK",
             )
-        require_asserted(index, task, model, settings)
+        require_asserted(index, task, model, settings, adapter)
         data = read_judged(index.space.task, files, with_corpus=False, notify=settings.notify)
         assert isinstance(data, Ranking)  # noqa: S101  # what those two tasks have
-        encoder = Counting(asserted_encoder(index, task, model, settings))
+        encoder = Counting(asserted_encoder(index, task, model, settings, adapter))
         hits = rank_index(index, encoder, data)
         _say_cut(encoder, settings)
     return measure_run(data.judgements, hits), hits
