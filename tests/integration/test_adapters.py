@@ -172,6 +172,7 @@ def test_an_adapter_that_was_moved_is_asked_for_and_found(
     assert str(tmp_path / "moved") in run("info", "--index", index).out
 
 
+@pytest.mark.slow
 def test_each_task_can_have_its_adapter_in_a_prompts_file(
     model: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -310,6 +311,7 @@ def test_an_adapter_of_another_known_model_is_said(
     )
 
 
+@pytest.mark.slow
 def test_jina_s_repository_is_read_and_never_written(tmp_path: Path, cache: Path) -> None:
     folder = tiny_families.save_jina_v5(tmp_path / "model", "nano")
     (folder / "1_Pooling").mkdir()  # as if it were there: a view must not write through a link
@@ -323,6 +325,7 @@ def test_jina_s_repository_is_read_and_never_written(tmp_path: Path, cache: Path
     assert sorted(str(path) for path in folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_task_without_an_adapter_is_refused(tmp_path: Path, run: Run, hub: Path) -> None:
     folder = tiny_families.save_jina_v5(tmp_path / "model", "nano")
     tiny_models.publish(folder, hub, "jinaai/jina-embeddings-v5-text-nano")

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from taskembed import Document, index_corpus
 from taskembed.activity import looking_on
 from taskembed.encoder import load_encoder
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
@@ -33,6 +34,7 @@ from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
 from taskembed.wire import Wire
 from tests.conftest import Run
+from tests.fakes import HashEncoder
 from tests.known_models import KNOWN, Known
 
 pytest.importorskip("openai")
@@ -786,14 +788,13 @@ def test_offline_is_offline(run: Run, corpus: Path, tmp_path: Path, vendor: Vend
 def test_an_index_of_a_model_on_this_machine_is_not_searched_through_a_server(
     run: Run, tmp_path: Path, vendor: Vendor
 ) -> None:
-    corpus, index = tmp_path / "c.jsonl", tmp_path / "index"
-    corpus.write_text('{"id": "a", "text": "fox"}\n')
-    assert run("index", corpus, "--task", "retrieval", "--index", index).code == 0
+    index = tmp_path / "index"
+    index_corpus([Document("a", "fox")], HashEncoder(), index)
     done = run("search", "fox", "--index", index, "--api-base", vendor.url)
     assert done.code == 2
     assert done.err.splitlines() == [
         "taskembed: error: --api-base: the vectors of this index were made on this machine, by "
-        "minilm",
+        "hash",
         "taskembed: hint: leave it out, or unset TASKEMBED_API_BASE",
     ]
 

@@ -138,6 +138,7 @@ def test_shorter_vectors_of_a_dot_model_are_a_slice_and_nothing_else(
     assert_same(found(run, index, tmp_path, "-k", "5"), best(scores_of(folder, dim=12), 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("similarity", ["dot", "euclidean"])
 def test_unit_vectors_are_compared_by_the_cosine_which_ranks_alike(
     similarity: str, run: Run, tmp_path: Path
@@ -190,6 +191,7 @@ def test_an_index_by_the_cosine_of_a_dot_model_is_refused(
         assert "normalize" not in refused.err
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_family_or_in_a_file_counts(run: Run, tmp_path: Path) -> None:
     folder = save(tmp_path / "model", bert, "cosine")
     prompts = tmp_path / "mine.toml"

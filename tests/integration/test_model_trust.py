@@ -136,6 +136,7 @@ def test_what_is_known_but_not_supported_is_refused_before_a_download(
         load_encoder(model_id, task, settings=settings(cache))
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_again(model: Path, tmp_path: Path) -> None:
     said: list[str] = []
     options = EngineSettings(

@@ -145,6 +145,7 @@ def test_the_weights_of_a_router_s_branches_are_found(tmp_path: Path, cache: Pat
     assert find_model(str(model), cache=cache).digest
 
 
+@pytest.mark.slow
 def test_the_weights_of_an_older_router_s_branches_are_found(tmp_path: Path, cache: Path) -> None:
     model = layouts.save_layout(tmp_path / "model", Layout(router="models"))
     listed = json.loads((model / "modules.json").read_text())
@@ -173,6 +174,7 @@ def test_a_branch_that_is_only_a_pickle_is_refused(tmp_path: Path, cache: Path) 
     assert "a pickle" in refusal(model, cache).message
 
 
+@pytest.mark.slow
 def test_the_digest_of_an_adapter_that_is_a_model_holds_its_base(
     tmp_path: Path, cache: Path
 ) -> None:

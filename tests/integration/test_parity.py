@@ -133,6 +133,7 @@ def bundled(settings: EngineSettings, task: Task, adapter: str | None) -> tuple[
     return encoder.space.document_adapter, vectors
 
 
+@pytest.mark.slow
 def test_the_bundled_model_has_the_vectors_of_sentence_transformers(cache: Path) -> None:
     folder, _ = find_folder("minilm")
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
@@ -161,6 +162,7 @@ def test_merged_adapters_have_the_vectors_of_adapters_beside_the_model(
     assert name == task.value
 
 
+@pytest.mark.slow
 def test_bf16_keeps_the_direction_of_every_vector(cache: Path) -> None:
     exact = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
     fast = EngineSettings(device="cpu", precision="bf16", offline=True, cache=cache)

@@ -178,6 +178,7 @@ def test_a_search_prints_both_scores_and_ranks_by_the_reranker(run: Run, tmp_pat
     assert cells[-1] == f"{reranked[0]:.6f}"  # a new column comes last
 
 
+@pytest.mark.slow
 def test_a_trec_run_is_ordered_by_the_reranker(run: Run, tmp_path: Path) -> None:
     reranker = tiny_families.save_cross_encoder(tmp_path / "reranker", "xlm-roberta")
     corpus, index = tmp_path / "corpus.jsonl", tmp_path / "index"

@@ -205,6 +205,7 @@ def test_what_is_saved_is_what_was_scored(folder: Path, cache: Path) -> None:
     assert "strength 0.5" in card
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(folder: Path, cache: Path) -> None:
     write(folder, pairs())
     path = recipe(folder)
@@ -326,6 +327,7 @@ def test_a_link_to_a_folder_and_the_rest_of_checkpoints_are_no_hindrance(
     assert not rest.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_card_was_written_goes_on(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def settings(cache: Path, **changes: Any) -> EngineSettings:  # noqa: ANN401  # 
     )
 
 
+@pytest.mark.slow
 def test_a_default_prompt_name_is_not_acted_on(tmp_path: Path, cache: Path) -> None:
     model = tiny_models.save_bert(tmp_path / "model", pooling="mean")
     tiny_families.change_json(
@@ -44,6 +45,7 @@ def test_a_default_prompt_name_is_not_acted_on(tmp_path: Path, cache: Path) -> N
         assert np.abs(encoder.encode(TEXTS, side).vectors - expected).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_prompt_saved_as_passage_is_the_documents(tmp_path: Path, cache: Path) -> None:
     model = tiny_models.save_bert(tmp_path / "model", pooling="mean")
     tiny_families.change_json(
@@ -55,6 +57,7 @@ def test_a_prompt_saved_as_passage_is_the_documents(tmp_path: Path, cache: Path)
     assert np.abs(encoder.encode(TEXTS, PromptType.DOCUMENT).vectors - expected).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path, cache: Path) -> None:
     model = tiny_families.save_gte_qwen2(tmp_path / "model")
     own = tiny_families.tokenizer_of(model)
@@ -70,6 +73,7 @@ def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path, cache:
         assert encoder.tokenizer(PromptType.DOCUMENT).pieces(text)[-1] == "<|endoftext|>"
 
 
+@pytest.mark.slow
 def test_a_known_model_whose_tokenizer_ends_otherwise_is_refused(
     tmp_path: Path, cache: Path, hub: Path
 ) -> None:
@@ -220,6 +224,7 @@ def test_code_is_trusted_only_at_a_commit(tmp_path: Path, run: Run, hub: Path) -
 # Shorter vectors.
 
 
+@pytest.mark.slow
 def test_a_nomic_vector_is_normalised_by_layer_then_cut(
     tmp_path: Path, cache: Path, run: Run
 ) -> None:
@@ -259,6 +264,7 @@ def test_a_nomic_vector_is_normalised_by_layer_then_cut(
     assert "  dim: the index has 16, not 8" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [16, 8])
 def test_zembed_s_smaller_vectors_go_down_its_chain(dim: int, tmp_path: Path, cache: Path) -> None:
     model = tiny_families.save_zembed(tmp_path / "model")
@@ -269,6 +275,7 @@ def test_zembed_s_smaller_vectors_go_down_its_chain(dim: int, tmp_path: Path, ca
     assert np.abs(encoder.encode(TEXTS, PromptType.DOCUMENT).vectors - expected).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("force", [False, True])
 def test_a_slice_of_zembed_is_refused(force: bool, tmp_path: Path, cache: Path) -> None:  # noqa: FBT001  # pytest
     model = tiny_families.save_zembed(tmp_path / "model")
