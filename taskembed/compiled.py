@@ -23,7 +23,7 @@ from taskembed.chat import Chat
 from taskembed.space import PromptType
 
 MEAN, UNIT_MEAN = "mean", "unit mean"
-LAYOUT = 5  # of an entry; also counts what the conversion does: raise it when that changes
+LAYOUT = 6  # of an entry; also counts what the conversion does: raise it when that changes
 
 MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
 

@@ -376,58 +376,105 @@ def _processors(state: Any) -> list[Any]:  # noqa: ANN401  # of tokenizer.json
 
 
 def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:
-    """Convert a model for the CPU engine and compare the two.
+    """Convert a model for the CPU engine and compare the two: in one way after another.
 
     Args:
-        model: what was loaded.
+        model: what was loaded; it comes back as it was.
         longest: tokens that it reads.
 
     Returns:
         The blob and ""; or no blob, and why the model has to run on torch.
     """
-    try:
-        with quiet(), torch.inference_mode():
-            blob = _convert(model, longest)
-            difference = _self_test(model, blob, longest)
-    except Exception as error:  # whatever an unusual model makes the converter raise
-        if isinstance(error, MemoryError) or system_error(error):  # another time, it may
-            raise from_library(error, "OpenVINO cannot convert the model", hint="") from error
-        return b"", f"OpenVINO cannot convert it ({type(error).__name__})"
-    if not np.isfinite(difference):
-        return b"", "OpenVINO computes no numbers for it"
-    if not difference < SELF_TEST_TOLERANCE:
-        return b"", f"OpenVINO computes it {difference:.1g} differently"
-    return blob, ""
+    test, reason = _example(3, _self_test_length(model, longest)), ""
+    for attention, convert in _WAYS:
+        try:
+            with quiet():
+                with torch.inference_mode():
+                    expected = model(*test.tensors).numpy()
+                with _attention(model, attention):
+                    blob = convert(model, longest)
+            reason = _disagreement(blob, test, expected)
+        except Exception as error:  # whatever an unusual model makes the converter raise
+            if isinstance(error, MemoryError) or system_error(error):  # another time, it may
+                raise from_library(error, "OpenVINO cannot convert the model", hint="") from error
+            reason = f"OpenVINO cannot convert it ({type(error).__name__})"
+        else:
+            if not reason:
+                return blob, ""
+    return b"", reason
 
 
-def _convert(model: nn.Module, longest: int) -> bytes:
-    """Trace a model, which is quick; or export it, which also holds Gemma 3's masks."""
+def _traced(model: nn.Module, _longest: int) -> bytes:
     from taskembed.engines.openvino import compile_blob
 
-    tensors = _example(2, 7).tensors
+    with torch.inference_mode():
+        return compile_blob(model, _example(2, 7).tensors)
+
+
+def _exported(model: nn.Module, longest: int) -> bytes:
+    """Export a model, which takes longer than tracing it, and also holds Gemma 3's masks."""
+    from taskembed.engines.openvino import compile_blob
+
+    axes = {0: torch.export.Dim("n", min=1), 1: torch.export.Dim("length", min=2, max=longest)}
+    with torch.no_grad():
+        program = torch.export.export(model, _example(2, 7).tensors, dynamic_shapes=(axes,) * 3)
+    return compile_blob(program, None)
+
+
+# Subtle: where a padding token sees nothing, which happens in a window, OpenVINO's own attention
+# gives no number, which the next layer spreads to every token. transformers' plain attention,
+# "eager", has a number there; no other token's result depends on it.
+_WAYS = ((None, _traced), ("eager", _traced), ("eager", _exported))
+
+
+@contextlib.contextmanager
+def _attention(model: nn.Module, name: str | None) -> Iterator[None]:
+    """Compute attention in another way within it; None for the model's own."""
+    parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+    before = [part.config._attn_implementation for part in parts]  # noqa: SLF001  # its only way to say
+    if name:
+        for part in parts:
+            part.set_attn_implementation(name)
     try:
-        return compile_blob(model, tensors)
-    except Exception:  # noqa: BLE001  # as above: the second way may hold it
-        # Subtle: where a padding token sees nothing, OpenVINO's own attention has no number, and
-        # transformers' plain one has; no other token's result depends on it.
-        for module in model.modules():
-            if isinstance(module, PreTrainedModel):
-                module.set_attn_implementation("eager")
-        axes = {0: torch.export.Dim("n", min=1), 1: torch.export.Dim("length", min=2, max=longest)}
-        with torch.inference_mode(mode=False), torch.no_grad():
-            program = torch.export.export(model, tensors, dynamic_shapes=(axes,) * 3)
-        return compile_blob(program, None)
+        yield
+    finally:
+        for part, own in zip(parts, before, strict=True):
+            if name and own:
+                part.set_attn_implementation(own)
 
 
-def _self_test(model: nn.Module, blob: bytes, longest: int) -> float:
-    """Return the largest difference between torch and the blob, relative to numbers over 1."""
+def _self_test_length(model: nn.Module, longest: int) -> int:
+    """Return the tokens of a text in the test: beyond the model's window, where it has one.
+
+    Texts of more than half a batch are never padded: each is a batch of its own.
+    """
+    from taskembed.engines.openvino import TOKEN_BUDGET
+
+    configs = [part.config for part in model.modules() if isinstance(part, PreTrainedModel)]
+    windows = [
+        window
+        for config in configs
+        for key in ("sliding_window", "local_attention")
+        if isinstance(window := getattr(config, key, None), int)
+    ]
+    wanted = min(
+        max(SELF_TEST_LENGTH, *(window + 8 for window in (0, *windows))), TOKEN_BUDGET // 2
+    )
+    return min(wanted, longest)
+
+
+def _disagreement(blob: bytes, test: _Example, expected: FloatRows) -> str:
+    """Return how a blob computes otherwise than torch; "" when it does not."""
     from taskembed.engines.openvino import OpenVinoEngine
 
     engine = OpenVinoEngine(memoryview(blob), precision="fp32", threads=None, one_query=True)
-    other = _example(3, min(SELF_TEST_LENGTH, longest))
-    _, converted = next(iter(engine.run(iter([other.batch]))))
-    expected = model(*other.tensors).numpy()
-    return float(np.abs(expected - converted).max() / max(1.0, np.abs(expected).max()))
+    _, converted = next(iter(engine.run(iter([test.batch]))))
+    difference = float(np.abs(expected - converted).max() / max(1.0, np.abs(expected).max()))
+    if not np.isfinite(difference):
+        return "OpenVINO computes no numbers for it"
+    if not difference < SELF_TEST_TOLERANCE:
+        return f"OpenVINO computes it {difference:.1g} differently"
+    return ""
 
 
 class _Example(NamedTuple):

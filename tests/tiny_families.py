@@ -62,7 +62,9 @@ SIZES: dict[str, Any] = {
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def save_modernbert(folder: Path, *, pooling: str = "cls", normalize: bool = True) -> Path:
+def save_modernbert(
+    folder: Path, *, pooling: str = "cls", normalize: bool = True, layers: int = 2
+) -> Path:
     """Save a model as gte-modernbert-base and Granite R2 are: the first token."""
     torch.manual_seed(4)
     fast = tiny_models.wordpiece()
@@ -76,7 +78,7 @@ def save_modernbert(folder: Path, *, pooling: str = "cls", normalize: bool = Tru
         cls_token_id=2,
         sep_token_id=3,
         local_attention=16,
-        **SIZES,
+        **{**SIZES, "num_hidden_layers": layers},
     )
     return save(folder, ModernBertModel(config), fast, pooling=pooling, normalize=normalize)
 
@@ -196,7 +198,7 @@ def save_t5(folder: Path) -> Path:
     return folder
 
 
-def save_gemma(folder: Path) -> Path:
+def save_gemma(folder: Path, *, layers: int = 2) -> Path:
     """Save a model as EmbeddingGemma is: both directions, mean, two Dense, unit length."""
     torch.manual_seed(6)
     fast = tiny_models.sentencepiece()
@@ -211,7 +213,7 @@ def save_gemma(folder: Path) -> Path:
         pad_token_id=1,
         bos_token_id=0,
         eos_token_id=2,
-        **SIZES,
+        **{**SIZES, "num_hidden_layers": layers},
     )
     save(folder, Gemma3TextModel(config), fast, pooling="mean", max_length=62)
     save_dense(folder / "2_Dense", HIDDEN, 4 * HIDDEN)
@@ -220,7 +222,7 @@ def save_gemma(folder: Path) -> Path:
     return folder
 
 
-def save_gemma2(folder: Path) -> Path:
+def save_gemma2(folder: Path, *, layers: int = 2) -> Path:
     """Save a model as EmbeddingGemma 2 is: its text part beside one for images, and a processor.
 
     The text part looks in both directions, has a projection of its own, and is pooled by the mean.
@@ -238,7 +240,12 @@ def save_gemma2(folder: Path) -> Path:
         pad_token_id=1,
         bos_token_id=0,
         eos_token_id=2,
-        **{**SIZES, "global_head_dim": 16, "sliding_window_pattern": 2},  # no fields of it
+        **{
+            **SIZES,
+            "num_hidden_layers": layers,
+            "global_head_dim": 16,
+            "sliding_window_pattern": 2,
+        },  # no fields of it
     )
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
