@@ -51,6 +51,7 @@ def test_every_name_of_a_model_is_the_same_model(
         assert "  tokens: " in run("explain", "fox", "--task", "retrieval", "--model", name).out
 
 
+@pytest.mark.slow
 def test_an_instruction_is_a_part_of_the_space(
     run: Run, corpus: Path, qwen3: str, tmp_path: Path
 ) -> None:
@@ -267,6 +268,7 @@ def test_the_bundled_model_has_its_task_s_adapter(run: Run, corpus: Path, tmp_pa
     assert "adapter" not in run("explain", "fox", "--task", "clustering", "--no-adapter").out
 
 
+@pytest.mark.slow
 def test_without_an_adapter_an_index_stays_without(run: Run, corpus: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     words = ("index", corpus, "--index", index)

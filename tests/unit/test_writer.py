@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -582,13 +583,14 @@ REASONS = {
 )
 def test_an_error_at_any_call_leaves_each_document_old_or_new(tmp_path: Path, code: int) -> None:
     first, second = documents(12), documents(12, "newer")
-    index_corpus(first, HashEncoder(), tmp_path / "counted", options=IndexOptions(5))
+    index_corpus(first, HashEncoder(), tmp_path / "first", options=IndexOptions(5))
+    shutil.copytree(tmp_path / "first", tmp_path / "counted")
     old, new = texts(tmp_path / "counted"), {item.doc_id: item.text for item in second}
     steps = steps_of(tmp_path / "counted", second)
     assert steps > 40
     for number in range(1, steps + 1):
         folder = tmp_path / str(number)
-        index_corpus(first, HashEncoder(), folder, options=IndexOptions(5))
+        shutil.copytree(tmp_path / "first", folder)
         watch = Watch(fs=StepFs(fail_at(number, code)))
         with pytest.raises(TaskembedError) as caught:
             index_corpus(second, HashEncoder(), folder, options=IndexOptions(5), watch=watch)
