@@ -64,7 +64,7 @@ def jsonl_of_one_line(path: Path) -> None:
 
 def jsonl_of_large_texts(path: Path) -> None:
     line = b'"text": "' + b"x" * (60 * MIB) + b'"}\n'
-    _zstd(path, [b'{"id": %d, ' % number + line for number in range(20)])
+    _zstd(path, [b'{"id": %d, ' % number + line for number in range(8)])
 
 
 def jsonl_of_large_metadata(path: Path) -> None:
@@ -74,7 +74,7 @@ def jsonl_of_large_metadata(path: Path) -> None:
 
 def jsonl_of_wide_letters(path: Path) -> None:
     line = b'"text": "\xf0\x9f\x98\x80' + b"x" * (60 * MIB) + b'"}\n'
-    _zstd(path, [b'{"id": %d, ' % number + line for number in range(10)])
+    _zstd(path, [b'{"id": %d, ' % number + line for number in range(5)])
 
 
 def jsonl_of_small_objects(path: Path) -> None:

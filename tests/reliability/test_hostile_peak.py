@@ -20,6 +20,7 @@ SECONDS = 300  # a machine that does much else needs four times as long as one t
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_peak_of_a_run_is_bounded(tmp_path: Path, name: str) -> None:
     source = tmp_path / name
