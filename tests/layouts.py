@@ -24,14 +24,24 @@ from sentence_transformers.sentence_transformer.modules import (
     Pooling,
     WeightedLayerPooling,
 )
-from tokenizers import pre_tokenizers, processors
-from transformers import FunnelConfig, FunnelModel
+from tokenizers import AddedToken, pre_tokenizers, processors
+from transformers import FunnelConfig, FunnelModel, GPT2Config, GPT2Model
 
 from tests import tiny_families, tiny_models
 from tests.tiny_models import HIDDEN
 
-BACKBONES = ("bert", "xlm-roberta", "mpnet", "qwen3", "modernbert", "t5")
-POSITIONS = {"bert": 64, "xlm-roberta": 62, "mpnet": 64}  # tokens that they have numbers for
+BACKBONES = (
+    *("bert", "xlm-roberta", "mpnet", "distilbert", "roberta", "qwen3", "modernbert", "t5"),
+    *("gpt2", "funnel"),
+)
+POSITIONS = {
+    "bert": 64,
+    "distilbert": 64,
+    "xlm-roberta": 62,
+    "roberta": 62,
+    "mpnet": 64,
+    "gpt2": 64,
+}  # tokens that they have numbers for
 HEADS = ("dense", "tanh-dense", "narrow-dense", "layer-norm", "normalize", "dropout")
 
 
@@ -100,7 +110,7 @@ def _modules(layout: Layout, transformer: Any, work: Path) -> list[Any]:  # noqa
     if layout.quirk == "weighted-layers":
         transformer.model.config.output_hidden_states = True
         modules.append(WeightedLayerPooling(HIDDEN, num_hidden_layers=2, layer_start=1))
-    if layout.quirk != "no-pooling":
+    if layout.quirk != "no-pooling" or layout.router == "poolings":
         modules.append(pooled)
     for head in layout.heads:
         made, width = _head(head, width)
@@ -122,6 +132,9 @@ def _backbone(folder: Path, layout: Layout, seed: int = 0) -> Any:  # noqa: ANN4
         "bert": lambda path: tiny_models.save_bert(path, pooling="mean"),
         "xlm-roberta": tiny_models.save_xlm_roberta,
         "mpnet": lambda path: tiny_families.save_mpnet(path, pooling="mean"),
+        "distilbert": lambda path: tiny_families.save_distilbert(path, pooling="mean"),
+        "roberta": lambda path: tiny_families.save_roberta(path, pooling="mean"),
+        "gpt2": _save_gpt2,
         "funnel": _save_funnel,
         "qwen3": tiny_models.save_qwen3,
         "modernbert": lambda path: tiny_families.save_modernbert(path, normalize=False),
@@ -140,6 +153,22 @@ def _backbone(folder: Path, layout: Layout, seed: int = 0) -> Any:  # noqa: ANN4
         for weight in loaded.parameters():
             weight.data += 0.1 * torch.randn_like(weight)
     return loaded
+
+
+def _save_gpt2(folder: Path) -> None:
+    """Save a model that looks positions up, to the left only, with no token around a text."""
+    torch.manual_seed(9)
+    fast = tiny_models.byte_pairs(end_token=False)
+    fast.padding_side = "right"
+    config = GPT2Config(
+        vocab_size=len(fast),
+        n_positions=64,
+        n_embd=HIDDEN,
+        n_layer=2,
+        n_head=2,
+        initializer_range=0.4,
+    )
+    tiny_models.save(folder, GPT2Model(config), fast, pooling="mean", max_length=64)
 
 
 def _save_funnel(folder: Path) -> None:
@@ -184,6 +213,8 @@ def _odd_tokenizer(folder: Path, quirk: str) -> None:
         fast.add_tokens(["zebra"])
     elif quirk == "extra-special":
         fast.add_special_tokens({"additional_special_tokens": ["fox"]})
+    elif quirk == "greedy-token":  # it takes the blanks around it
+        fast.add_tokens([AddedToken("dog", lstrip=True, rstrip=True, normalized=False)])
     fast.save_pretrained(folder)
 
 
@@ -252,12 +283,15 @@ TOKENIZERS: list[dict[str, Any]] = [
     {"model_max_length": 10**30},
     {"do_lower_case": False},
     {"add_prefix_space": True},
+    {"split_special_tokens": True},
 ]
 ST_CONFIGS: list[dict[str, Any]] = [
     {},
     {"truncate_dim": 16},
     {"default_prompt_name": "other", "prompts": {"other": "other: ", "query": "q: "}},
     {"similarity_fn_name": "cosine"},
+    {"truncate_dim": 0},
+    {"prompts": {"query": "q: ", "document": None}},
 ]
 CHATS = (
     *("", "", "", ""),
@@ -267,7 +301,7 @@ CHATS = (
 )
 QUIRKS = (
     *("", "", "", "prefix-space", "two-end-tokens", "no-special-tokens", "types"),
-    *("id-beyond-the-table", "extra-special", "saved-truncation", "other-paths"),
+    *("id-beyond-the-table", "extra-special", "greedy-token", "saved-truncation", "other-paths"),
     *("lstm", "weighted-layers", "no-pooling"),
 )
 POOLINGS: tuple[Any, ...] = (
@@ -291,7 +325,7 @@ def drawn(seed: int) -> Layout:
         pooling=draw.choice(POOLINGS),
         include_prompt=draw.random() < 0.6,
         heads=tuple(draw.sample(HEADS, draw.randint(0, 2))),
-        router=draw.choice(("", "", "heads", "models")),
+        router=draw.choice(("", "", "heads", "models", "poolings")),
         bert=odd(BERT_CONFIGS),
         st=odd(ST_CONFIGS),
         tokenizer=odd(TOKENIZERS),
