@@ -397,7 +397,8 @@ def module_folders(folder: Path) -> list[Path]:
     routers = {path.parent for path in folder.glob("**/router_config.json")}
     routers |= {folder / path for path, kind in inside if kind.endswith((".Asym", ".Router"))}
     branches = {path for router in routers if router.is_dir() for path in router.iterdir()}
-    found = sorted(path for path in own | routers | branches if path.is_dir())
+    # a path that can be no path is no folder: Path.is_dir would raise
+    found = sorted(path for path in own | routers | branches if os.path.isdir(path))  # noqa: PTH112
     return [path for path in found if not _is_left_out(path.relative_to(folder))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 from collections.abc import Iterable
@@ -59,6 +60,19 @@ def require_json(paths: Iterable[Path]) -> None:
 
 
 def _read(path: Path) -> object:
+    content = _content(path)
+    if content is None:
+        return None
+    try:
+        value: object = json.loads(content)
+    except RecursionError as error:
+        raise _refused(path, "is nested too deeply") from error
+    except ValueError as error:
+        raise _refused(path, f"is no JSON: {error}") from error
+    return value
+
+
+def _content(path: Path) -> bytes | None:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             return None
@@ -67,18 +81,14 @@ def _read(path: Path) -> object:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a model's files name it
+            return None
         raise from_os_error(error, str(path)) from error
     except ValueError as error:  # no path can be that
         raise _refused(path, str(error)) from error
     if len(content) > MOST_BYTES:
         raise _refused(path, f"is larger than {MOST_BYTES >> 20} MiB")
-    try:
-        value: object = json.loads(content)
-    except RecursionError as error:
-        raise _refused(path, "is nested too deeply") from error
-    except ValueError as error:
-        raise _refused(path, f"is no JSON: {error}") from error
-    return value
+    return content
 
 
 def _refused(path: Path, why: str) -> ModelUnavailableError:

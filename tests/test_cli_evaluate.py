@@ -120,6 +120,7 @@ def test_an_index_is_evaluated_in_its_own_space(
     assert "an index has its own prompts and adapter" in done.err
 
 
+@pytest.mark.slow
 def test_the_adapter_of_an_index_is_found_where_it_was_moved(
     run: Run, beir: Path, tmp_path: Path
 ) -> None:

@@ -158,6 +158,15 @@ def test_a_value_that_cannot_be_is_refused(
     assert message in err
 
 
+@pytest.mark.parametrize("path", ["a" * 10_000, "a\0b", "/etc", "../other"])
+def test_a_path_that_cannot_be_is_refused(
+    model: Path, index: Callable[[], tuple[int, str]], path: str
+) -> None:
+    modules = json.loads((model / "modules.json").read_text())
+    (model / "modules.json").write_text(json.dumps([modules[0], {**modules[1], "path": path}]))
+    assert index()[0] == 69
+
+
 def test_a_pattern_that_gives_up_is_the_models(
     model: Path, index: Callable[[], tuple[int, str]]
 ) -> None:
