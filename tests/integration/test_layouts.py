@@ -173,3 +173,12 @@ def test_a_text_cut_at_its_beginning_is_counted(tmp_path: Path, cache: Path) -> 
     encoder = load_encoder(str(folder), Task.RETRIEVAL, stated=stated, settings=settings)
     truncated = encoder.encode(TEXTS, PromptType.DOCUMENT).truncated
     assert truncated.tolist() == [False, False, True, True, False]
+
+
+@pytest.mark.slow
+def test_a_model_without_special_tokens_is_right_of_every_text_with_a_token(
+    tmp_path: Path, cache: Path
+) -> None:
+    layout = Layout(backbone="gpt2", pooling="weightedmean", heads=())
+    folder = layouts.save_layout(tmp_path / "model", layout)
+    assert outcome(folder, cache, {PromptType.QUERY: "query: ", PromptType.DOCUMENT: ""}) == RIGHT
