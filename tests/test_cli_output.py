@@ -60,6 +60,7 @@ def test_columns_that_came_later_are_the_last(
 
     monkeypatch.setattr("taskembed.reranker.load_reranker", lambda *_, **__: Reranker())
     monkeypatch.setattr("taskembed.cli.searching.require_there", lambda *_: None)
+    monkeypatch.setattr("taskembed.cli.searching.require_there", lambda *_: None)
     queries = write_jsonl(tmp_path / "queries.jsonl", [{"id": "q", "text": "word"}])
     words = ("search", "--queries", queries, "--index", indexed, "--format", "tsv", "-k", "1")
     plain = run(*words, "--header", "--fields", "topic").out.splitlines()
