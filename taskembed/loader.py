@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -90,6 +90,7 @@ def load_encoder_model(
     *,
     trust_remote_code: bool,
     side: PromptType = PromptType.DOCUMENT,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Loaded:
     """Load an embedding model from its folder, with an adapter merged into its weights.
 
@@ -98,11 +99,12 @@ def load_encoder_model(
         adapter: what is merged; None for nothing.
         trust_remote_code: run the model's own Python code.
         side: whose branch is taken, where the two sides are not the same model.
+        notify: told where the library alone would read other tokens.
 
     Raises:
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
     """
-    model = load_sentence_transformer(files, trust_remote_code=trust_remote_code)
+    model = load_sentence_transformer(files, trust_remote_code=trust_remote_code, notify=notify)
     with loading(files.name):
         return _loaded(model, files, adapter, side)
 
@@ -128,8 +130,12 @@ def _loaded(
     return Loaded(pooled, facts, tokenizer_json, model, table)
 
 
-def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> SentenceTransformer:
+def load_sentence_transformer(
+    files: ModelFiles, *, trust_remote_code: bool, notify: Callable[[str], None] = lambda _: None
+) -> SentenceTransformer:
     """Load a model from its folder as the library's own object, on the CPU and in fp32.
+
+    `notify` is told where it reads other tokens than the library alone would.
 
     Raises:
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code, or
@@ -148,6 +154,7 @@ def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> 
         )
         model.float()  # static embeddings come as they were saved
         sides = [side_modules(model, side) for side in PromptType]  # a side may have no branch
+    restored: set[str] = set()
     with loading(files.name):
         for modules in sides:
             _require_known(files.name, modules, trust_remote_code=trust_remote_code)
@@ -155,8 +162,14 @@ def load_sentence_transformer(files: ModelFiles, *, trust_remote_code: bool) -> 
             if is_static(first):
                 continue
             if any("lasttoken" in pooling_modes(module) for module in modules):
-                _keep_end_token(first.tokenizer, files.folder)
+                end = _keep_end_token(first.tokenizer, files.folder)
+                restored.update([end] if end else [])
             _keep_within_positions(first)
+    for end in restored:
+        notify(
+            f"note: {end} is put after every text, as the files of {files.name} say "
+            "(add_eos_token in tokenizer_config.json); transformers by itself leaves it out"
+        )
     return model
 
 
@@ -341,8 +354,10 @@ class _MissingWeights(logging.Handler):
         self.misfits += [key for key, what in found if what == "MISMATCH"]
 
 
-def _keep_end_token(tokenizer: Any, folder: Path) -> None:  # noqa: ANN401  # transformers' own
+def _keep_end_token(tokenizer: Any, folder: Path) -> str:  # noqa: ANN401  # transformers' own
     """Put the end token after every text, where a model says so and its tokenizer has lost it.
+
+    Return that token; "" where nothing was lost.
 
     Since its version 5, transformers does not act on `add_eos_token` any more; a model that is
     pooled on that token would silently be pooled on the text's last one.
@@ -351,9 +366,9 @@ def _keep_end_token(tokenizer: Any, folder: Path) -> None:  # noqa: ANN401  # tr
     config = read_saved(folder / "tokenizer_config.json") or {}
     end = tokenizer.eos_token_id
     if config.get("add_eos_token") is not True or end is None:
-        return
+        return ""
     if backend.encode("a").ids[-1] == end:
-        return
+        return ""
     token = {"id": tokenizer.eos_token, "type_id": 0}
     ids = {"id": tokenizer.eos_token, "ids": [end], "tokens": [tokenizer.eos_token]}
     # Subtle: of two templates in a row the second does nothing: the one that is there is added to.
@@ -364,6 +379,7 @@ def _keep_end_token(tokenizer: Any, folder: Path) -> None:  # noqa: ANN401  # tr
     template["special_tokens"][tokenizer.eos_token] = ids
     empty["post_processor"] = {"type": "Sequence", "processors": processors}
     backend.post_processor = Tokenizer.from_str(json.dumps(empty)).post_processor
+    return str(tokenizer.eos_token)
 
 
 def _processors(state: Any) -> list[Any]:  # noqa: ANN401  # of tokenizer.json

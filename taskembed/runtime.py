@@ -328,7 +328,7 @@ class Runtime:
         source, settings = self._source, self._settings
         settings.notify(f"compiling the model {source.name} for this machine; this happens once")
         with doing(f"compiling the model {source.name}"):
-            loaded = _load(source, settings)
+            loaded = _load(source, settings, settings.notify)
             compiled = _compile(loaded, self._device)
         made_from = MadeFrom(
             model=source.files.name,
@@ -395,7 +395,9 @@ def _may_accelerate() -> bool:
     return sys.platform == "darwin" or Path("/dev/nvidiactl").exists()
 
 
-def _load(source: ModelSource, settings: EngineSettings) -> Loaded:
+def _load(
+    source: ModelSource, settings: EngineSettings, notify: Callable[[str], None] = lambda _: None
+) -> Loaded:
     """Load a model with torch, on the CPU and in fp32."""
     if source.remote_code and not settings.trust_remote_code:
         raise ModelUnavailableError(
@@ -418,6 +420,7 @@ def _load(source: ModelSource, settings: EngineSettings) -> Loaded:
         source.adapter,
         trust_remote_code=source.remote_code,
         side=source.side or PromptType.DOCUMENT,
+        notify=notify,
     )
 
 

@@ -62,13 +62,18 @@ def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path, cache:
     model = tiny_families.save_gte_qwen2(tmp_path / "model")
     own = tiny_families.tokenizer_of(model)
     assert own("fox")["input_ids"][-1] != own.eos_token_id  # the trap: transformers 5 adds none
+    said: list[str] = []
     encoder = load_encoder(
         str(model),
         Task.RETRIEVAL,
         stated=Stated(family="gte-qwen2-instruct"),
-        settings=settings(cache, trust_remote_code=True),
+        settings=settings(cache, trust_remote_code=True, notify=said.append),
     )
     assert isinstance(encoder, TextEncoder)
+    notes = [
+        line for line in said if line.startswith("note: <|endoftext|> is put after every text")
+    ]
+    assert len(notes) == 1
     for text in TEXTS:
         assert encoder.tokenizer(PromptType.DOCUMENT).pieces(text)[-1] == "<|endoftext|>"
 
