@@ -101,7 +101,7 @@ class LongTextTokenizer:
     ) -> list[tuple[str, list[int]]]:
         """Return what is read of each text, and its ids."""
         found: dict[int, tuple[str, list[int]]] = {}
-        size = max(self._shortest, CHARS_PER_TOKEN * room)
+        size = first = max(self._shortest, CHARS_PER_TOKEN * room)
         while len(found) < len(texts):
             parts = self._parts(texts, found, size, from_end=from_end)
             ids = self._ids([part.text for part in parts])
@@ -109,6 +109,8 @@ class LongTextTokenizer:
             for part, kept, doubtful in zip(parts, ids, extra, strict=True):
                 if part.is_whole or len(kept) - len(doubtful) > room + MARGIN:
                     found[part.row] = part.text, kept
+            if size == first:  # words of a million letters, or as many blanks
+                texts = [self._seams.squeezed(text) for text in texts]
             size *= GROWTH
         return [found[row] for row in range(len(texts))]
 
@@ -166,6 +168,8 @@ class _Seams:
         pattern: None when no place is known.
         from_end: whether the beginning of a text may be cut off as well.
         apart: whether Chinese characters are words of their own: they get spaces around them.
+        longest_word: characters of the longest word that is no unknown token; 0 when that is not
+            known, or a part of a word counts too.
     """
 
     def __init__(
@@ -175,9 +179,11 @@ class _Seams:
         *,
         from_end: bool = False,
         apart: bool = False,
+        longest_word: int = 0,
     ) -> None:
         self._normalizer = tokenizer.normalizer
         self._apart = apart
+        self._runs = _runs_beyond(longest_word) if longest_word else None
         self.pattern = pattern
         self.from_end = from_end
 
@@ -191,6 +197,10 @@ class _Seams:
             if start == begin:
                 return 0
         return 0
+
+    def squeezed(self, text: str) -> str:
+        """Return a text of the same tokens: unknown words and gaps are no longer than need be."""
+        return self._runs.sub(lambda match: match[1] or match[2], text) if self._runs else text
 
     def _matches(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
         return self.pattern.finditer(text, start, end) if self.pattern else iter(())
@@ -221,10 +231,12 @@ def _find_seams(tokenizer: Tokenizer) -> _Seams:
     if apart and not any(re.search(_IDEOGRAPH, content) for content in added):
         patterns.append(f"{_IDEOGRAPH}(?={_IDEOGRAPH})")
     pattern = re.compile("|".join(patterns)) if patterns else None
+    longest = _longest_word(tokenizer, normalizers, pre_tokenizers, added)
     # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one, the
     # sums differ in their last bits when the beginning is cut off, and with them what is chosen.
     is_unigram = type(tokenizer.model).__name__ == "Unigram"
-    return _Seams(tokenizer, pattern, from_end=exact or not is_unigram, apart=apart)
+    from_end = exact or not is_unigram
+    return _Seams(tokenizer, pattern, from_end=from_end, apart=apart, longest_word=longest)
 
 
 def _after(separator: str, seam: _Seam) -> str:
@@ -384,12 +396,34 @@ def _any_across(tokens: Iterable[str], separators: set[str]) -> bool:
     return any(across.search(token) for token in tokens)
 
 
+def _is_as_berts(normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[str, Any]]) -> bool:
+    return [part["type"] for part in normalizers] == ["BertNormalizer"] and [
+        part["type"] for part in pre_tokenizers
+    ] == ["BertPreTokenizer"]
+
+
 def _isolates_ideographs(
     normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[str, Any]]
 ) -> bool:
     """Tell whether Chinese characters are words of their own, as BERT has them."""
-    return (
-        [part["type"] for part in normalizers] == ["BertNormalizer"]
-        and normalizers[0]["handle_chinese_chars"]
-        and [part["type"] for part in pre_tokenizers] == ["BertPreTokenizer"]
-    )
+    return _is_as_berts(normalizers, pre_tokenizers) and normalizers[0]["handle_chinese_chars"]
+
+
+def _longest_word(
+    tokenizer: Tokenizer,
+    normalizers: list[dict[str, Any]],
+    pre_tokenizers: list[dict[str, Any]],
+    added: Iterable[str],
+) -> int:
+    """Return how long a word may be that is not unknown as a whole; 0 when that is not known."""
+    is_words = type(tokenizer.model).__name__ == "WordPiece"
+    if not is_words or not _is_as_berts(normalizers, pre_tokenizers):
+        return 0
+    if any(re.search(r"\s", content) or content.isalnum() for content in added):
+        return 0  # one of them might stand within a run
+    return int(tokenizer.model.max_input_chars_per_word)
+
+
+def _runs_beyond(longest_word: int) -> re.Pattern[str]:
+    """Return what matches a longer run of letters, or of blanks, and what is left of it."""
+    return re.compile(rf"([0-9A-Za-z]{{{longest_word + 1}}})[0-9A-Za-z]+|([ \t\n\r])[ \t\n\r]+")

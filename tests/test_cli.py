@@ -404,7 +404,7 @@ def test_what_waits_for_the_lock_says_that_it_was_stopped(
     from taskembed.commit import open_writer
 
     def stop(_seconds: float) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # here and now; os.kill may pick another thread
 
     with open_writer(indexed), pytest.MonkeyPatch.context() as patched:
         patched.setattr("taskembed.lock.time.sleep", stop)

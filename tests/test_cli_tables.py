@@ -12,6 +12,12 @@ from tests.test_cli_runs import stored_ids
 NEW = ("--task", "retrieval", "--dry-run")
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of its own: the one of the checkout may have an index."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason", "hint"),
     [

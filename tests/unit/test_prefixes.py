@@ -194,6 +194,16 @@ def test_of_prose_no_more_is_read_than_is_needed(name: str) -> None:
     assert 100 < len(ids) < 8_192
 
 
+@pytest.mark.parametrize("one", ["x" * 300_000, " " * 300_000, ("Ab1" * 90 + "\n" * 9_000) * 40])
+def test_of_an_unknown_word_and_of_a_gap_no_more_is_read_than_is_needed(one: str) -> None:
+    tokenizer = tokenizers()["WordPiece"]
+    whole = "fox " + one + "dog"
+    [read] = LongTextTokenizer(tokenizer).shortened([whole], 100)
+    assert len(read) < 6_000
+    ids = tokenizer.encode(read, add_special_tokens=False).ids
+    assert ids == tokenizer.encode(whole, add_special_tokens=False).ids
+
+
 def test_an_unknown_tokenizer_reads_a_text_whole() -> None:
     tokenizer = tokenizers()["pairs, unknown pattern"]
     prose = "the quick fox jumps over a dog. " * 1_000
