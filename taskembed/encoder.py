@@ -81,7 +81,8 @@ class TextEncoder:
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
         """Return float32[n, dim], and which texts were cut; row i is of texts[i].
 
-        The vectors have unit length, unless the space's metric is the inner product.
+        The vectors have unit length, unless the space's metric is the inner product; or none at
+        all, of a text without a token that static embeddings know.
 
         Args:
             texts: without prompts: that of their side is put before them.
@@ -122,8 +123,10 @@ class TextEncoder:
         if not space.normalize:
             return np.ascontiguousarray(vectors, dtype=np.float32)
         # The reference computes in fp32: a model's own normalisation may have been in bf16.
-        with np.errstate(invalid="ignore"):  # a vector without length becomes NaN: see guard.py
-            unit: FloatRows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths: FloatRows = np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths[lengths == 0] = 1
+        with np.errstate(invalid="ignore"):  # what is infinite becomes NaN: see guard.py
+            unit: FloatRows = vectors / lengths
         return unit
 
     def tokenizer(self, prompt_type: PromptType | str) -> PromptTokenizer:

@@ -8,7 +8,7 @@ import numpy as np
 
 from taskembed.errors import BadVectorError, SpaceMismatchError
 from taskembed.space import HOSTED, Difference, EmbeddingSpace, Task
-from taskembed.vectors import Encoded, FloatRows, Rows
+from taskembed.vectors import Encoded, Flags, FloatRows, Rows
 
 NORM_TOLERANCE = 1e-3  # of unit length; float32 rows that were normalised are within 1e-6
 
@@ -90,8 +90,18 @@ def each_once(
         raise BadVectorError(f"{sources[int(left.argmax())]}: the encoder gave no vector")
 
 
-# static embeddings know nothing of a text but its tokens
-_EMPTY = "if it has no token that the model reads, take it out; else "
+NO_VECTOR = "the model reads no token of it, so it has no vector"
+
+
+def without_length(vectors: FloatRows, space: EmbeddingSpace, count: int) -> Flags:
+    """Return which of `count` texts have no vector in the space: theirs cannot be normalised.
+
+    Static embeddings know nothing of a text but its tokens, and may know none of them. Of vectors
+    of another shape it is none: `require_good_vectors` refuses them.
+    """
+    if not space.normalize or vectors.shape != (count, space.dim):
+        return np.zeros(count, dtype=np.bool_)
+    return np.logical_not(vectors.any(axis=1))
 
 
 def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Sequence[str]) -> None:
@@ -112,9 +122,10 @@ def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Seq
         bad |= ~(np.abs(norms - 1) < NORM_TOLERANCE)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
+        if not norms[row]:  # static embeddings know nothing of a text but its tokens
+            raise BadVectorError(f"{sources[row]}: {NO_VECTOR}")
         right = "not 1" if space.normalize else "which is no number"
         raise BadVectorError(
             f"{sources[row]}: the model gave a vector of length {norms[row]:.3g}, {right}",
-            hint=f"{_EMPTY if np.isnan(norms[row]) else ''}try --precision fp32; nothing of this "
-            "batch was indexed",
+            hint="try --precision fp32; nothing of this batch was indexed",
         )

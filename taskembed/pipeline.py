@@ -13,12 +13,12 @@ from taskembed.activity import Step, doing
 from taskembed.corpus import Document
 from taskembed.deletion import require_prune_limit
 from taskembed.errors import BadInputError, BadRecordError, TaskembedError
-from taskembed.guard import each_once, require_good_vectors
+from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
 from taskembed.protocols import Encoder, require_encoder
 from taskembed.runs import IndexOptions, IndexSummary, OnDuplicate, Watch
 from taskembed.segments import StoredDocument
 from taskembed.space import PromptType
-from taskembed.vectors import Encoded
+from taskembed.vectors import Encoded, Rows
 from taskembed.window import (
     LOOK_UP,
     WINDOW_BYTES,
@@ -247,13 +247,7 @@ class _Run:
             sources = [str(window.items[row]) for row in window.to_encode]
             slices = self._encoder.encode_slices(texts, PromptType.DOCUMENT)
             for some, encoded in each_once(_FromOutside(slices, self), sources):
-                rows = window.to_encode[some]
-                names = [sources[row] for row in some]
-                require_good_vectors(encoded.vectors, self._writer.space, names)
-                with self._watch.uninterrupted():
-                    window.fill(rows, encoded)
-                    self._summary.encoded += len(rows)
-                    self._done += len(rows)
+                self._fill(window.to_encode[some], encoded)
                 self._say_progress()
                 if self._is_time_to_commit():
                     self.commit()
@@ -263,6 +257,21 @@ class _Run:
         self._reject_truncated(too_long)
         if self._is_time_to_commit():
             self.commit()
+
+    def _fill(self, rows: Rows, encoded: Encoded) -> None:
+        """Take what some documents of the window became; reject those that have no vector."""
+        window, space = self._window, self._writer.space
+        empty = without_length(encoded.vectors, space, len(rows))
+        has = rows[~empty]
+        if empty.any():
+            encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
+        require_good_vectors(encoded.vectors, space, [str(window.items[row]) for row in has])
+        with self._watch.uninterrupted():
+            window.fill(has, encoded)
+            self._summary.encoded += len(has)
+            self._done += len(rows)
+        for row in rows[empty]:
+            self._reject(window.items[row].document, NO_VECTOR)
 
     def _keep_vectors(self, window: Window) -> None:
         """Take over the vectors of documents of which only the metadata changed."""

@@ -40,6 +40,12 @@ class Result:
 Run = Callable[..., Result]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave tests/integration to those who name it: its tests load torch and compile models."""
+    is_named = any("integration" in argument for argument in config.args)
+    return True if collection_path.name == "integration" and not is_named else None
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect

@@ -168,19 +168,29 @@ def test_token_ids_without_a_row_are_refused(tmp_path: Path, cache: Path) -> Non
         load(folder, cache)
 
 
-def test_a_text_without_tokens_has_no_vector_and_the_message_says_why(
+def test_a_text_without_tokens_is_a_bad_record_and_no_query(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = save_static(tmp_path / "model")
-    Path("corpus.jsonl").write_text('{"id": "1", "text": "\\u200b"}\n')
+    texts = ["the fox", "\u200b", "", "a dog"]
+    Path("corpus.jsonl").write_text(
+        "".join(json.dumps({"id": str(row), "text": text}) + "\n" for row, text in enumerate(texts))
+    )
     prompts = ("--query-prompt", "", "--document-prompt", "")
-    made = run("index", "corpus.jsonl", "--task", "retrieval", "--model", folder, *prompts)
-    assert made.code == 65
-    assert (
-        "corpus.jsonl:1: document '1': the model gave a vector of length nan, not 1\n"
-    ) in made.err
-    assert "hint: if it has no token that the model reads, take it out; else try" in made.err
+    words = ("index", "corpus.jsonl", "--task", "retrieval", "--model", folder, *prompts)
+    why = "the model reads no token of it, so it has no vector"
+    stopped = run(*words)
+    assert stopped.code == 65
+    assert f"taskembed: error: corpus.jsonl:2: {why}\n" in stopped.err
+    made = run(*words, "--skip-bad")
+    assert made.code == 1
+    assert f"rejected: corpus.jsonl:2: {why}\n" in made.err
+    assert f"rejected: corpus.jsonl:3: {why}\n" in made.err
+    assert sorted(run("search", "fox", "--format", "ids").out.split()) == ["0", "3"]
+    asked = run("search", "\u200b")
+    assert (asked.code, asked.out) == (65, "")
+    assert why in asked.err
 
 
 def test_a_long_text_never_has_all_its_rows_in_memory() -> None:

@@ -58,7 +58,7 @@ def test_a_prompt_saved_as_passage_is_the_documents(tmp_path: Path, cache: Path)
 
 
 @pytest.mark.slow
-def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path, cache: Path) -> None:
+def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path) -> None:
     model = tiny_families.save_gte_qwen2(tmp_path / "model")
     own = tiny_families.tokenizer_of(model)
     assert own("fox")["input_ids"][-1] != own.eos_token_id  # the trap: transformers 5 adds none
@@ -67,7 +67,7 @@ def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path, cache:
         str(model),
         Task.RETRIEVAL,
         stated=Stated(family="gte-qwen2-instruct"),
-        settings=settings(cache, trust_remote_code=True, notify=said.append),
+        settings=settings(tmp_path / "cache", trust_remote_code=True, notify=said.append),
     )
     assert isinstance(encoder, TextEncoder)
     notes = [

@@ -11,7 +11,7 @@ import pytest
 
 from taskembed.corpus import Document
 from taskembed.errors import BadVectorError, NotFoundError, SpaceMismatchError
-from taskembed.guard import require_good_vectors, require_same_space
+from taskembed.guard import require_good_vectors, require_same_space, without_length
 from taskembed.index import Index
 from taskembed.pipeline import index_corpus
 from taskembed.searching import search_index
@@ -47,9 +47,7 @@ def test_unit_vectors_pass() -> None:
     require_good_vectors(unit_rows(2), SPACE, ["a", "b"])
 
 
-@pytest.mark.parametrize(
-    ("number", "length"), [(np.nan, "nan"), (np.inf, "inf"), (0.0, "0"), (2.0, "2")]
-)
+@pytest.mark.parametrize(("number", "length"), [(np.nan, "nan"), (np.inf, "inf"), (2.0, "2")])
 def test_a_bad_vector_is_refused_by_the_name_of_its_document(number: float, length: str) -> None:
     vectors = unit_rows(2)
     vectors[1, 1] = number
@@ -106,6 +104,14 @@ def test_inner_products_are_searched_as_they_are(tmp_path: Path) -> None:
         few = search_index(["fox"], encoder, index, k=5, min_score=scores[0] * 0.99)[0]
         assert {hit.doc_id for hit in few} >= {"d0", "d1", "d3"}
         assert all(hit.score >= scores[0] * 0.99 for hit in few)
+
+
+def test_a_vector_without_length_is_none_and_the_reason_is_said() -> None:
+    vectors = unit_rows(2)
+    vectors[1] = 0
+    assert without_length(vectors, SPACE, 2).tolist() == [False, True]
+    with pytest.raises(BadVectorError, match=r"^b: the model reads no token of it, so it has no"):
+        require_good_vectors(vectors, SPACE, ["a", "b"])
 
 
 def test_a_wrong_shape_or_type_is_refused() -> None:
