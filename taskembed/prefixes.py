@@ -30,7 +30,11 @@ _LETTERS = (
     "\u0410-\u044f\u05d0-\u05ea\u0621-\u064a\u0904-\u0939\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff"
     "\uac00-\ud7a3"
 )
+_IN_WORDS = (
+    _LETTERS.replace("\u4e00-\u9fff", "") + "\U0001f300-\U0001faff"
+)  # BERT: a part of a word
 _MARKS = r"!-/:-@\[-`{-~\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
+_SAME_MARKS = r"(?P<mark>[!-/:-@\[-`{-~])(?=(?P=mark))"  # each is a word of its own for BERT
 _IDEOGRAPH = "[\u4e00-\u9fff]"
 _WHITESPACE, _GAP = " \n\t\r", "[ \t\n\r]*"
 _STOPS = '\uff0c\u3002,.+/:;="<(['  # where there are no spaces: Chinese, Japanese, base64, JSON
@@ -230,6 +234,9 @@ def _find_seams(tokenizer: Tokenizer) -> _Seams:
     apart = _isolates_ideographs(normalizers, pre_tokenizers)
     if apart and not any(re.search(_IDEOGRAPH, content) for content in added):
         patterns.append(f"{_IDEOGRAPH}(?={_IDEOGRAPH})")
+    is_as_berts = _is_as_berts(normalizers, pre_tokenizers)
+    if is_as_berts and not any(re.search(_SAME_MARKS, content) for content in added):
+        patterns.append(_SAME_MARKS)
     pattern = re.compile("|".join(patterns)) if patterns else None
     longest = _longest_word(tokenizer, normalizers, pre_tokenizers, added)
     # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one, the
@@ -426,4 +433,5 @@ def _longest_word(
 
 def _runs_beyond(longest_word: int) -> re.Pattern[str]:
     """Return what matches a longer run of letters, or of blanks, and what is left of it."""
-    return re.compile(rf"([0-9A-Za-z]{{{longest_word + 1}}})[0-9A-Za-z]+|([ \t\n\r])[ \t\n\r]+")
+    letters = f"[{_IN_WORDS}]"
+    return re.compile(rf"({letters}{{{longest_word + 1}}}){letters}+|([ \t\n\r])[ \t\n\r]+")

@@ -194,7 +194,9 @@ def test_of_prose_no_more_is_read_than_is_needed(name: str) -> None:
     assert 100 < len(ids) < 8_192
 
 
-@pytest.mark.parametrize("one", ["x" * 300_000, " " * 300_000, ("Ab1" * 90 + "\n" * 9_000) * 40])
+@pytest.mark.parametrize(
+    "one", ["x\u00e9\U0001f642" * 99_000, " " * 300_000, ("Ab1" * 90 + "\n" * 9_000) * 40]
+)
 def test_of_an_unknown_word_and_of_a_gap_no_more_is_read_than_is_needed(one: str) -> None:
     tokenizer = tokenizers()["WordPiece"]
     whole = "fox " + one + "dog"
@@ -202,6 +204,13 @@ def test_of_an_unknown_word_and_of_a_gap_no_more_is_read_than_is_needed(one: str
     assert len(read) < 6_000
     ids = tokenizer.encode(read, add_special_tokens=False).ids
     assert ids == tokenizer.encode(whole, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize("from_end", [False, True])
+def test_of_marks_that_are_words_no_more_is_read_than_is_needed(*, from_end: bool) -> None:
+    reader = LongTextTokenizer(tokenizers()["WordPiece"])
+    [ids] = reader.encode(["fox " + "!" * 300_000 + " dog"], 100, from_end=from_end)
+    assert 100 < len(ids) < 6_000
 
 
 def test_an_unknown_tokenizer_reads_a_text_whole() -> None:
