@@ -115,6 +115,20 @@ def test_records_without_ids_are_refused_where_the_others_have_some(
     assert len(stored_ids(other)) == 4
 
 
+def test_records_without_an_id_are_counted_and_can_be_named_anew(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("ID,text\n7,one\n8,two\n")
+    done = run("index", table, "--task", "retrieval", "--index", folder)
+    assert (
+        "taskembed: note: 2 records had no id: the sha256 of the text is used; "
+        "if another field is the id: --id-field NAME --recreate\n"
+    ) in done.err
+    assert run("index", table, "--id-field", "ID", "--recreate", "--index", folder).code == 0
+    assert stored_ids(folder) == ["7", "8"]
+
+
 def test_a_first_run_that_fails_leaves_nothing_in_the_way_and_says_which_field_to_take(
     run: Run, pages: Path, folder: Path
 ) -> None:

@@ -524,7 +524,10 @@ def _notes(summary: IndexSummary, space: EmbeddingSpace | None) -> Iterator[str]
     if summary.empty:
         yield counted(summary.empty, "document has", "documents have") + " no text"
     if summary.without_id:
-        yield counted(summary.without_id, "record") + " had no id: the sha256 of the text is used"
+        yield (
+            counted(summary.without_id, "record") + " had no id: the sha256 of the text is used; "
+            "if another field is the id: --id-field NAME --recreate"
+        )
     if not summary.pruned:
         yield "nothing was pruned, since records were rejected: one of them may be there"
     seen = summary.added + summary.updated + summary.unchanged
