@@ -58,7 +58,7 @@ def choose_encoder(
         raise task_needed()
     if space and keep_prompts and _says_only_where(space, wanted):
         known = replace(space, template=wanted.template)
-        return _moved(known, wanted.model, wanted.stated.adapter, settings)
+        return moved_encoder(known, wanted.model, wanted.stated.adapter, settings)
     same_model = space and is_same_model(space, wanted.model) and not wanted.revision
     shortened = space.dim if space and same_model and space.truncation != "none" else None
     return load_encoder(
@@ -80,14 +80,14 @@ def task_needed() -> UsageError:
     )
 
 
-def asserted_encoder(
+def require_asserted(
     index: Index,
     task: Task | None,
     model: str | None,
     settings: EngineSettings,
     adapter: str | None = None,
-) -> Encoder:
-    """Return the encoder of the index's space, if it is that of what was said.
+) -> None:
+    """Refuse what words alone show not to be of the index's space; before `moved_encoder`.
 
     Args:
         index: to be searched.
@@ -99,28 +99,18 @@ def asserted_encoder(
     Raises:
         SpaceMismatchError: it is another.
     """
-    require_asserted(index, task, model, settings, adapter)
-    return _moved(index.space, model, adapter, settings)
+    require_task(index.folder, index.space, task)
+    _require_names(index.space, model, settings, adapter)
 
 
-def require_asserted(
-    index: Index,
-    task: Task | None,
-    model: str | None,
-    settings: EngineSettings,
-    adapter: str | None = None,
+def _require_names(
+    space: EmbeddingSpace, model: str | None, settings: EngineSettings, adapter: str | None = None
 ) -> None:
-    """Refuse what words alone show not to be of the index's space; as `asserted_encoder`.
-
-    Raises:
-        SpaceMismatchError: it is another.
-    """
+    """Refuse the names of another model or adapter than those of the index."""
     from taskembed.models import Stated
     from taskembed.searching import SEARCH_HINT
 
-    space = index.space
-    require_task(index.folder, space, task)
-    wanted = Wanted(model, None, task, Stated(adapter=adapter), None, False, space.template)
+    wanted = Wanted(model, None, None, Stated(adapter=adapter), None, False, space.template)
     require_words(space, wanted, settings, hint=SEARCH_HINT)
 
 
@@ -163,13 +153,10 @@ def find_moved(space: EmbeddingSpace, model: str) -> Path:
     """
     from taskembed.encoder import require_weights
     from taskembed.modelfiles import find_model
-    from taskembed.models import Stated
     from taskembed.runtime import EngineSettings
-    from taskembed.searching import SEARCH_HINT
 
     settings = EngineSettings()
-    wanted = Wanted(model, None, None, Stated(), None, False, space.template)
-    require_words(space, wanted, settings, hint=SEARCH_HINT)
+    _require_names(space, model, settings)
     files = find_model(model, cache=settings.cache_folder, offline=True)
     require_weights(space, files)
     return files.folder
@@ -292,10 +279,14 @@ def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
     )
 
 
-def _moved(
+def moved_encoder(
     space: EmbeddingSpace, model: str | None, adapter: str | None, settings: EngineSettings
 ) -> Encoder:
-    """Return the encoder of a space whose model or adapter may be in another place by now."""
+    """Return the encoder of a space whose model or adapter may be in another place by now.
+
+    Raises:
+        SpaceMismatchError: what is there has other weights.
+    """
     from taskembed.encoder import load_encoder_of
 
     there = None if is_same_model(space, model) else model

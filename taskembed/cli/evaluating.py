@@ -11,7 +11,7 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import options as opt
-from taskembed.cli.choosing import asserted_encoder, require_asserted
+from taskembed.cli.choosing import moved_encoder, require_asserted
 from taskembed.cli.counting import Counting
 from taskembed.cli.escaping import json_text, trec_line, tsv_cell
 from taskembed.cli.output import is_one_of, message, require_output, results, write
@@ -227,7 +227,7 @@ def _of_index(
         require_asserted(index, task, model, settings, adapter)
         data = read_judged(index.space.task, files, with_corpus=False, notify=settings.notify)
         assert isinstance(data, Ranking)  # noqa: S101  # what those two tasks have
-        encoder = Counting(asserted_encoder(index, task, model, settings, adapter))
+        encoder = Counting(moved_encoder(index.space, model, adapter, settings))
         hits = rank_index(index, encoder, data)
         _say_cut(encoder, settings)
     return measure_run(data.judgements, hits), hits

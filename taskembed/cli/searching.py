@@ -14,7 +14,7 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import options as opt
-from taskembed.cli.choosing import asserted_encoder, require_asserted, require_there
+from taskembed.cli.choosing import moved_encoder, require_asserted, require_there
 from taskembed.cli.counting import Counting
 from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
 from taskembed.cli.output import STDOUT, message, require_output, results, write
@@ -264,7 +264,7 @@ def search(
     with Index.open(index_folder) as index:
         require_asserted(index, task, model, settings, adapter)
         require_there(rerank, settings)  # before the index's own model is loaded
-        counting = Counting(asserted_encoder(index, task, model, settings, adapter))
+        counting = Counting(moved_encoder(index.space, model, adapter, settings))
         reranker = _reranker(rerank, rerank_instruction, settings)
         how = _How(index, counting, reranker, k, max(k, rerank_depth), min_score)
         with results(output) as stream, said_after(bad):
