@@ -217,12 +217,11 @@ def _opened_lock(path: Path, create: int = 0) -> Lock:
 def _wait_for(lock: Lock, deadline: float) -> None:
     if _is_taken(lock):
         return
-    whom = f"another taskembed is writing to {lock.folder.path}{_holder(lock)}"
-    with doing(f"waiting: {whom}", waits_for_others=True):
+    with doing(f"waiting: {_who_writes(lock)}", waits_for_others=True):
         while not _is_taken(lock):
             if time.monotonic() >= deadline:
                 raise IndexBusyError(
-                    f"another taskembed is writing to {lock.folder.path}{_holder(lock)}",
+                    _who_writes(lock),
                     hint="wait for it, or give --wait SECONDS; deleting LOCK does not help",
                 )
             time.sleep(_POLL_SECONDS)
@@ -240,6 +239,10 @@ def _is_taken(lock: Lock) -> bool:
             hint="put the index on a local file system",
         ) from error
     return True
+
+
+def _who_writes(lock: Lock) -> str:
+    return f"another taskembed is writing to {lock.folder.path}{_holder(lock)}"
 
 
 def _holder(lock: Lock) -> str:

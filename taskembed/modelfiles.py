@@ -18,7 +18,7 @@ from typing import Any
 
 from taskembed.activity import doing
 from taskembed.cachefiles import remember, remembered
-from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
+from taskembed.errors import ModelUnavailableError, UsageError, first_line, from_os_error
 from taskembed.savedjson import read_saved, read_saved_list
 
 BUNDLED = "minilm"
@@ -289,7 +289,7 @@ def _hub_folder(
             _note_missing_modules(name, folder)
             return folder
     except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise ModelUnavailableError(
             f"the model {name!r} cannot be downloaded: {reason}",
             hint="check the name and the network, or give a folder",

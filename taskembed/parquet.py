@@ -17,7 +17,13 @@ import numpy.typing as npt
 import orjson
 
 from taskembed.bounds import BATCH_BYTES, MAX_VALUES, SHOWN_BYTES, SPOOL_BYTES
-from taskembed.errors import BadInputError, BadRecordError, TaskembedError, from_os_error
+from taskembed.errors import (
+    BadInputError,
+    BadRecordError,
+    TaskembedError,
+    first_line,
+    from_os_error,
+)
 from taskembed.parquetpages import DELTA, DELTA_LENGTH, Page, longest_entry, longest_row, pages
 
 ROWS = 1024  # at once, at most
@@ -89,7 +95,7 @@ def parquet_records(
 
 
 def _unreadable(name: str, position: int, error: Exception) -> BadInputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = first_line(error)
     return BadInputError(
         f"{name}: it cannot be read after record {position:,}: {reason}",
         hint="the file is damaged, cut short, or not what its name says",

@@ -224,8 +224,12 @@ def _jsonl_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterato
     return json_records(read_lines(item, said, max_record_bytes), on_bad)
 
 
+def _columns(item: Input, on_bad: OnBad) -> Columns:
+    return Columns(on_bad, item.shape.delimiter or TABLES[item.format], item.shape.columns)
+
+
 def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    columns = Columns(on_bad, item.shape.delimiter or TABLES[item.format], item.shape.columns)
+    columns = _columns(item, on_bad)
     lines = read_lines(item, columns.reject, max_record_bytes, keep_space=True)
 
     def row(positioned: tuple[str, bytes]) -> Row | None:
@@ -237,7 +241,7 @@ def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
 
 
 def _csv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    columns = Columns(on_bad, item.shape.delimiter or TABLES[item.format], item.shape.columns)
+    columns = _columns(item, on_bad)
     with opened(item) as stream:
         rows = CsvRows(item.name, stream, columns, max_record_bytes)
         with translated(item, lambda: rows.number):

@@ -19,6 +19,7 @@ from taskembed.errors import (
     BadRecordError,
     TaskembedError,
     UsageError,
+    first_line,
     from_os_error,
 )
 from taskembed.meter import Meter
@@ -336,7 +337,7 @@ def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
 
 def unreadable(item: Input, position: int, error: Exception) -> BadInputError:
     """Return what is said of a file that cannot be read on."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = first_line(error)
     return BadInputError(
         f"{item.name}: it cannot be read after record {position:,}: {reason}",
         hint="the file is damaged, cut short, or not what its name says",

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from taskembed.bounds import BLANK_BYTES, MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
 from taskembed.csvend import end_of_record
+from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError
 
 TABLES = {"csv": ",", "tsv": "\t"}  # and what parts their cells
@@ -79,7 +80,7 @@ class Columns:
     def other_width(self, cells: int, source: str, raw: str) -> BadRecordError:
         """Return what is said of a row with another number of cells."""
         names = self.names or []
-        reason = f"it has {cells:,} cell{'s' * (cells != 1)}, and the header has {len(names):,}"
+        reason = f"it has {counted(cells, 'cell')}, and the header has {len(names):,}"
         parted = raw if cells == 1 else "".join(names) if len(names) == 1 else ""
         return BadRecordError(source, reason, raw=raw, hint=_delimiter_hint(parted, self.delimiter))
 

@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 import threading
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -43,8 +42,10 @@ class Status:
             if not text:
                 self._erase()
                 return
+            from rich.cells import cell_len
+
             line = _fitting(escaped(text), _columns() - 1)
-            width = _cells(line)
+            width = cell_len(line)
             sys.stderr.write(f"\r{line}{' ' * (self._width - width)}")
             sys.stderr.flush()
             self._width = width
@@ -66,15 +67,12 @@ class Status:
 
 def _fitting(line: str, room: int) -> str:
     """Return a line of so many cells at most; its end, which says how long it takes, stays."""
-    if _cells(line) <= room:
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(line) <= room:
         return line
-    kept = (room - LAST - 1) // (1 if line.isascii() else 2)
-    return f"{line[:kept]}…{line[-LAST:]}"
-
-
-def _cells(line: str) -> int:
-    """Return how wide a line is: letters of East Asia take two cells."""
-    return len(line) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
+    end = line[-LAST:]
+    return f"{set_cell_size(line, room - cell_len(end) - 1)}…{end}"
 
 
 STATUS = Status()
