@@ -106,17 +106,21 @@ class LongTextTokenizer:
         """Return what is read of each text, and its ids."""
         found: dict[int, tuple[str, list[int]]] = {}
         size = first = max(self._shortest, CHARS_PER_TOKEN * room)
-        while len(found) < len(texts):
+        while True:
             parts = self._parts(texts, found, size, from_end=from_end)
             ids = self._ids([part.text for part in parts])
             extra = self._ids([part.doubtful for part in parts]) if from_end else [[]] * len(parts)
             for part, kept, doubtful in zip(parts, ids, extra, strict=True):
                 if part.is_whole or len(kept) - len(doubtful) > room + MARGIN:
                     found[part.row] = part.text, kept
+            if len(found) == len(texts):
+                return [found[row] for row in range(len(texts))]
             if size == first:  # words of a million letters, or as many blanks
-                texts = [self._seams.squeezed(text) for text in texts]
+                texts = [
+                    text if row in found else self._seams.squeezed(text)
+                    for row, text in enumerate(texts)
+                ]
             size *= GROWTH
-        return [found[row] for row in range(len(texts))]
 
     def _parts(
         self, texts: Sequence[str], found: Container[int], size: int, *, from_end: bool

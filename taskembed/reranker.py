@@ -10,6 +10,7 @@ documents that the vectors found. Its score is its authors' probability of being
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -54,18 +55,21 @@ class Reranker:
 
     def _tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
         with self._runtime.failing():
-            tokenizer = self._runtime.tokenizer
             if not self._pair:
-                return PairTokenizer(tokenizer, max_length=self._limit).tokenize(query, texts)
+                return self._pairs.tokenize(query, texts)
             before, between, after = self._pair
             prompted = PromptTokenizer(
-                tokenizer,
+                self._runtime.tokenizer,
                 prompt=f"{before}{query}{between}",
                 suffix=after,
                 max_length=self._limit,
                 special_tokens=False,
             )
             return prompted.tokenize(texts)
+
+    @cached_property
+    def _pairs(self) -> PairTokenizer:
+        return PairTokenizer(self._runtime.tokenizer, max_length=self._limit)
 
 
 def load_reranker(

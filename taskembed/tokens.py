@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from typing import TypeVar
 
@@ -164,9 +164,17 @@ class PairTokenizer:
 
     def _shortened(self, query: str, texts: Sequence[str]) -> list[str]:
         """Return of each text no less than is read; which of query and text is longer stays so."""
-        whole = load_tokenizer(self._tokenizer.to_str())
-        query_length = len(whole.encode(query, add_special_tokens=False).ids)
-        return LongTextTokenizer(whole).shortened(texts, max(self._max_length, query_length))
+        query_length = len(self._whole.encode(query, add_special_tokens=False).ids)
+        return self._long.shortened(texts, max(self._max_length, query_length))
+
+    @cached_property
+    def _whole(self) -> Tokenizer:
+        """The same tokenizer without truncation: a copy, which takes up to a second to make."""
+        return load_tokenizer(self._tokenizer.to_str())
+
+    @cached_property
+    def _long(self) -> LongTextTokenizer:
+        return LongTextTokenizer(self._whole)
 
 
 def load_tokenizer(json_text: str) -> Tokenizer:
