@@ -102,3 +102,17 @@ def run(capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.Monk
         return Result(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two documents, for tests of everything but what is found."""
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"id": "a", "text": "fox"}\n{"id": "b", "text": "lazy dog"}\n')
+    return path
+
+
+def space_of(run: Run, index: Path) -> dict[str, Any]:
+    """Return the space of an index, as `info` shows it."""
+    value: Any = run("info", "--index", index, "--json").json
+    return dict(value["space"])

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -18,7 +17,7 @@ from taskembed.fs import Fs
 from taskembed.lock import take_lock
 from taskembed.modelfiles import is_here
 from tests import tiny_models
-from tests.conftest import Run
+from tests.conftest import Run, space_of
 
 PROMPTS = ("--query-prompt", "find ", "--document-prompt", "")
 
@@ -34,13 +33,6 @@ def model(tiny: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.jsonl"
-    path.write_text('{"id": "a", "text": "fox"}\n{"id": "b", "text": "lazy dog"}\n')
-    return path
-
-
-@pytest.fixture
 def minilm(run: Run, corpus: Path, tmp_path: Path) -> Path:
     index = tmp_path / "minilm"
     assert run("index", corpus, "--task", "retrieval", "--index", index).code == 0
@@ -53,11 +45,6 @@ def pipe(tmp_path: Path) -> Path:
     path = tmp_path / "never.jsonl"
     os.mkfifo(path)
     return path
-
-
-def space_of(run: Run, index: Path) -> dict[str, Any]:
-    value: Any = run("info", "--index", index, "--json").json
-    return dict(value["space"])
 
 
 @contextmanager

@@ -10,13 +10,6 @@ from tests.conftest import Run
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.jsonl"
-    path.write_text('{"id": "a", "text": "fox"}\n{"id": "b", "text": "lazy dog"}\n')
-    return path
-
-
-@pytest.fixture
 def index(run: Run, corpus: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "index"
     assert run("index", corpus, "--task", "retrieval", "--index", folder).code == 0

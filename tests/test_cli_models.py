@@ -13,27 +13,15 @@ import pytest
 from taskembed.cachefiles import remember
 from taskembed.compiled import CompiledModel, Facts, MadeFrom, write_entry
 from tests import tiny_families, tiny_models
-from tests.conftest import Run
+from tests.conftest import Run, space_of
 
 QWEN3 = "Qwen/Qwen3-Embedding-0.6B"
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.jsonl"
-    path.write_text('{"id": "a", "text": "fox"}\n{"id": "b", "text": "lazy dog"}\n')
-    return path
 
 
 @pytest.fixture
 def qwen3(hub: Path, tmp_path: Path) -> str:
     tiny_models.publish(tiny_models.save_qwen3(tmp_path / "model"), hub, QWEN3)
     return QWEN3
-
-
-def space_of(run: Run, index: Path) -> dict[str, Any]:
-    value: Any = run("info", "--index", index, "--json").json
-    return dict(value["space"])
 
 
 @pytest.mark.slow
