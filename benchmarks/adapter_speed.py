@@ -11,9 +11,9 @@ import time
 
 from common import machine, read
 
-from taskembed.encoder import load_encoder
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 
 TEXTS = 3000

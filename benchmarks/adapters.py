@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from taskembed.encoder import load_encoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.evaluation.data import Files, Judged, read_judged
 from taskembed.evaluation.evaluate import evaluate
-from taskembed.evaluation.judged import Files, Judged, read_judged
 from taskembed.evaluation.measured import Measured, paired_difference
-from taskembed.examples import read_examples
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
+from taskembed.reading.examples import read_examples
 from taskembed.space import Task
-from taskembed.training.overlap import normalised
+from taskembed.training._overlap import normalised
 
 SETS = {
     Task.RETRIEVAL: ("cranfield", "wikiqa", "cacm", "time", "squad_sentences", "scifact"),

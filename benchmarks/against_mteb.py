@@ -18,11 +18,11 @@ from mteb.abstasks import AbsTaskClassification, AbsTaskClustering, AbsTaskSTS
 from mteb.abstasks.clustering import _evaluate_clustering_bootstrapped
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from taskembed.encoder import load_encoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.evaluation.data import Files, read_judged
 from taskembed.evaluation.evaluate import evaluate, rank
-from taskembed.evaluation.judged import Files, read_judged
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 
 

@@ -6,8 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
-from taskembed.records import find_inputs
+from taskembed.reading.documents import Document, RecordFields, RejectFile, read_corpus
+from taskembed.reading.inputs import find_inputs
 
 
 def machine() -> str:

@@ -19,18 +19,18 @@ from pathlib import Path
 
 from common import machine
 
-from taskembed.encoder import load_encoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.reranker import load_reranker
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.evaluation.compare import measure_run
+from taskembed.evaluation.data import Files, read_judged
 from taskembed.evaluation.evaluate import rank
-from taskembed.evaluation.judged import Files, read_judged
 from taskembed.evaluation.measured import paired_difference
-from taskembed.examples import read_examples
-from taskembed.modelfiles import find_folder
-from taskembed.models import Stated
-from taskembed.reranker import load_reranker
-from taskembed.runtime import EngineSettings
+from taskembed.models.files import find_folder
+from taskembed.models.resolve import Stated
+from taskembed.reading.examples import read_examples
 from taskembed.space import Task
-from taskembed.training.overlap import KnownTexts, judged_texts
+from taskembed.training._overlap import KnownTexts, judged_texts
 
 PAIRS = "training/squad_sentences/pairs.jsonl.gz"
 JUDGED_SET = "retrieval/squad_sentences"

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from common import machine, read, write_jsonl
 
-from taskembed.encoder import load_encoder
-from taskembed.modelfiles import find_folder
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.models.files import find_folder
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 
 

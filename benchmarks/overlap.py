@@ -13,9 +13,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from taskembed.training.draws import draw_examples
-from taskembed.training.overlap import KnownTexts, Match, corpus_texts, judged_texts
-from taskembed.training.recipes import read_recipe
+from taskembed.training._overlap import KnownTexts, Match, corpus_texts, judged_texts
+from taskembed.training._splits import draw_examples
+from taskembed.training.recipe import read_recipe
 
 
 def main() -> None:

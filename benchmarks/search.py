@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def model_folder() -> str:
-    from taskembed.modelfiles import find_folder
+    from taskembed.models.files import find_folder
 
     return str(find_folder("minilm")[0])
 
@@ -82,7 +82,7 @@ def save_plain_index(folder: Path, index: Path) -> None:
     import faiss
     import numpy as np
 
-    from taskembed.index import Index
+    from taskembed.index.reader import Index
 
     with Index.open(index) as opened:
         plain = faiss.IndexFlatIP(opened.space.dim)

@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import machine
 
-from taskembed.corpus import RecordFields, RejectFile, read_corpus
-from taskembed.pipeline import index_corpus
-from taskembed.records import find_inputs
+from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+from taskembed.reading.inputs import find_inputs
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
+from taskembed.verbs.index import index_corpus
 from tests.fakes import HashEncoder
 
 

@@ -13,11 +13,13 @@ docs/python.md describes them.
 
 from __future__ import annotations
 
+from taskembed.version import __version__ as __version__
+
 TYPE_CHECKING = False  # as type checkers know it; importing typing takes 5 ms
 if TYPE_CHECKING:
-    from taskembed.corpus import Document, RejectFile
-    from taskembed.deletion import delete_documents
-    from taskembed.encoder import load_encoder, load_encoder_of
+    from taskembed.encoding.load import load_encoder, load_encoder_of
+    from taskembed.encoding.reranker import load_reranker
+    from taskembed.encoding.runtime import EngineSettings
     from taskembed.errors import (
         AccessDeniedError,
         BadInputError,
@@ -35,18 +37,17 @@ if TYPE_CHECKING:
         TaskembedError,
         UsageError,
     )
-    from taskembed.index import Hit, Index
-    from taskembed.models import Stated
-    from taskembed.pipeline import index_corpus
-    from taskembed.protocols import Encoder
-    from taskembed.reranker import load_reranker
-    from taskembed.runs import IndexOptions, IndexSummary, OnDuplicate, Watch
-    from taskembed.runtime import EngineSettings
-    from taskembed.searching import rerank_hits, search_index
+    from taskembed.index.reader import Hit, Index
+    from taskembed.models.resolve import Stated
+    from taskembed.reading.documents import Document, RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
+    from taskembed.verbs.delete import delete_documents
+    from taskembed.verbs.index import index_corpus
+    from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, Watch
+    from taskembed.verbs.protocols import Encoder
+    from taskembed.verbs.search import rerank_hits, search_index
 
-__version__ = "0.1.0"
 
 __all__ = [
     "AccessDeniedError",
@@ -93,39 +94,39 @@ _HOMES = {
     "BadInputError": "errors",
     "BadRecordError": "errors",
     "BadVectorError": "errors",
-    "Document": "corpus",
+    "Document": "reading.documents",
     "EmbeddingSpace": "space",
     "Encoded": "vectors",
-    "Encoder": "protocols",
-    "EngineSettings": "runtime",
+    "Encoder": "verbs.protocols",
+    "EngineSettings": "encoding.runtime",
     "ExitCode": "errors",
-    "Hit": "index",
-    "Index": "index",
+    "Hit": "index.reader",
+    "Index": "index.reader",
     "IndexBusyError": "errors",
     "IndexDamagedError": "errors",
-    "IndexOptions": "runs",
-    "IndexSummary": "runs",
+    "IndexOptions": "verbs.options",
+    "IndexSummary": "verbs.options",
     "ModelUnavailableError": "errors",
     "NewerFormatError": "errors",
     "NotFoundError": "errors",
-    "OnDuplicate": "runs",
+    "OnDuplicate": "verbs.options",
     "PromptType": "space",
-    "RejectFile": "corpus",
+    "RejectFile": "reading.documents",
     "SpaceMismatchError": "errors",
-    "Stated": "models",
+    "Stated": "models.resolve",
     "StoppedError": "errors",
     "StorageError": "errors",
     "Task": "space",
     "TaskembedError": "errors",
     "UsageError": "errors",
-    "Watch": "runs",
-    "delete_documents": "deletion",
-    "index_corpus": "pipeline",
-    "load_encoder": "encoder",
-    "load_encoder_of": "encoder",
-    "load_reranker": "reranker",
-    "rerank_hits": "searching",
-    "search_index": "searching",
+    "Watch": "verbs.options",
+    "delete_documents": "verbs.delete",
+    "index_corpus": "verbs.index",
+    "load_encoder": "encoding.load",
+    "load_encoder_of": "encoding.load",
+    "load_reranker": "encoding.reranker",
+    "rerank_hits": "verbs.search",
+    "search_index": "verbs.search",
 }
 
 

@@ -1,166 +1,157 @@
-"""One file of an index: opened once, and compared with the size and checksum it should have.
+"""Files of the user's cache: written whole or not at all, and never needed to be there.
 
-What the operating system refuses (too few open files, a failing disk, no permission) is said as it
-is; only another size, another checksum, or something that is no file, is damage.
+A compiled model decides every vector. So nothing is read that another user could have written:
+a file and its folders must belong to the user who runs this, or to root, and nobody else may write
+to them. Who may read them is the umask's business, but for the user's own cache folder, which is
+private.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import mmap
 import os
-import resource
+import secrets
 import stat
-import zlib
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
-from taskembed.errors import IndexDamagedError, from_os_error
+from taskembed.errors import from_os_error
 
-CHUNK_BYTES = 4 * 2**20
-DAMAGED_HINT = (
-    "`taskembed verify` lists what is damaged; restore the folder from a copy, "
-    "or index again with --recreate"
-)
+PRIVATE = 0o700
+SHARED = 0o755  # less what the umask takes
+SECONDS_BETWEEN_MARKS = 3600  # a file's last use is noted no more often
+_NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # what must be made again would meet them too
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file that a manifest names."""
+def own_folder() -> Path:
+    """Return the user's own cache folder, which is taken when no other is named."""
+    from platformdirs import user_cache_path
 
-    name: str
-    size: int  # bytes
-    crc32: int
+    return user_cache_path("taskembed")
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A file that is not what was written."""
+def distrusted(folder: Path) -> str:
+    """Return why nothing is read from a cache folder, nor written to it; "" when it is safe.
 
-    name: str
-    reason: str
+    A folder that is not there is safe: it will be ours.
+
+    Args:
+        folder: in the cache: "compiled", for example; that above it must be safe too.
+    """
+    for place in (folder.parent, folder):
+        try:
+            status = place.stat()
+        except OSError:
+            continue
+        # in a folder such as /tmp nobody can take away what is another's
+        if why := _unsafe(status, shared=bool(status.st_mode & stat.S_ISVTX)):
+            return f"{place} {why}"
+    return ""
 
 
-def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
-    """Return the error for a damaged file of the index in `folder`."""
-    return IndexDamagedError(
-        f"the index is damaged: {folder / damage.name}: {damage.reason}",
-        hint=DAMAGED_HINT,
-        name=damage.name,
-        reason=damage.reason,
-    )
+def _unsafe(status: os.stat_result, *, shared: bool = False) -> str:
+    if not hasattr(os, "geteuid"):
+        return ""
+    if status.st_uid not in {os.geteuid(), 0}:
+        return "belongs to another user"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not shared:
+        return "can be written by other users"
+    return ""
 
 
-def file_damage(folder: Path, file: StoredFile) -> Damage | None:
-    """Read a whole file back; return how it differs from what was written, or None.
+def read_trusted(path: Path) -> memoryview | None:
+    """Return the bytes of a file of the cache, mapped; None when there is none to be trusted.
 
     Raises:
-        TaskembedError: the operating system does not let it be read; that is no damage.
+        StorageError: no more files can be opened.
     """
+    if distrusted(path.parent):
+        return None
     try:
-        with open_regular(folder, file.name) as stream:
-            return stream_damage(folder, file, stream)
-    except FileNotFoundError:
-        return Damage(file.name, "it is missing")
-    except IndexDamagedError as error:
-        return Damage(file.name, error.reason)
-
-
-def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | None:
-    """Read an open file as `file_damage` does."""
-    checksum = size = 0
-    try:
-        stream.seek(0)
-        while chunk := stream.read(CHUNK_BYTES):
-            checksum = zlib.crc32(chunk, checksum)
-            size += len(chunk)
+        # a pipe in its place must not be waited for
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        raise from_os_error(error, str(folder / file.name)) from error
-    if size != file.size:
-        return Damage(file.name, f"it has {size:,} bytes, {file.size:,} were written")
-    if checksum != file.crc32:
-        return Damage(file.name, "its checksum does not match")
-    return None
-
-
-def open_file(folder: Path, file: StoredFile) -> BinaryIO:
-    """Open a file of a generation, checking its size; `read_file` checks the rest.
-
-    Whoever holds it open can read it for as long as it likes: a writer may unlink, never change it.
-
-    Raises:
-        FileNotFoundError: it is not there (any more): a newer generation may be.
-        IndexDamagedError: it is not what was written.
-    """
-    stream = open_regular(folder, file.name)
-    size = os.fstat(stream.fileno()).st_size
-    if size != file.size:
-        stream.close()
-        reason = f"it has {size:,} bytes, {file.size:,} were written"
-        raise damaged(folder, Damage(file.name, reason))
-    return stream
-
-
-_NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR}
-
-
-def open_regular(folder: Path, name: str) -> BinaryIO:
-    """Open a file of an index, unbuffered; what is no file (any more) is damage.
-
-    Raises:
-        FileNotFoundError: it is not there (any more).
-        IndexDamagedError: it is a folder, a pipe, a circle of links.
-        TaskembedError: what the operating system says otherwise.
-    """
-    path = folder / name
+        if error.errno in _NO_HANDLES:
+            raise from_os_error(error, str(path)) from error
+        return None
     try:
-        # a pipe is opened without waiting for its other end
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise damaged(folder, Damage(name, "it is not a file"))
-        return os.fdopen(descriptor, "rb", buffering=0)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno in _NO_FILE:
-            raise damaged(folder, Damage(name, os.strerror(error.errno))) from error
-        raise from_os_error(error, str(path)) from error
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or _unsafe(status):
+            return None
+        _mark_as_used(descriptor, status)
+        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return None
+    finally:
+        os.close(descriptor)
 
 
-def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
-    """Return the bytes of an open file, their checksum checked.
+def _mark_as_used(descriptor: int, status: os.stat_result) -> None:
+    """Note when a file was last used, as its time of modification: it is never modified.
 
-    Raises:
-        IndexDamagedError: they are not what was written.
+    Its time of access would say when anything read it, a backup too; or nothing (noatime).
     """
-    data = bytearray(file.size)
-    view = memoryview(data)
-    position = 0
+    now = time.time_ns()
+    is_recent = now - status.st_mtime_ns < SECONDS_BETWEEN_MARKS * 10**9
+    if is_recent or os.utime not in os.supports_fd:
+        return
+    with contextlib.suppress(OSError):  # it is root's
+        os.utime(descriptor, ns=(now, now))
+
+
+def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
+    """Write a file under another name and rename it; return False when the cache takes nothing.
+
+    A cache that cannot be written costs time, never a result.
+    """
+    temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
     try:
-        stream.seek(0)
-        while count := stream.readinto(view[position:]):  # type: ignore[attr-defined]  # unbuffered
-            position += count
-    except OSError as error:
-        raise from_os_error(error, str(folder / file.name)) from error
-    if position != file.size or zlib.crc32(data) != file.crc32:
-        raise damaged(folder, Damage(file.name, "its checksum does not match"))
-    return data
+        _make_folder(path.parent)
+        if distrusted(path.parent):
+            return False
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED & 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            return False
+    except OSError:
+        return False
+    return True
 
 
-SPARE_HANDLES = 64  # for everything else that a process opens: libraries, models, pipes
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, none of which others may write to."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    own = own_folder()
+    is_own = folder == own or own in folder.parents
+    folder.mkdir(PRIVATE if is_own else SHARED, exist_ok=True)
 
 
-def allow_handles(count: int) -> bool:
-    """Let this process open so many files more, and return whether it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = count + SPARE_HANDLES
-    unlimited = resource.RLIM_INFINITY
-    if soft == unlimited or soft >= needed:
-        return True
-    raised = needed if hard == unlimited else min(needed, hard)
-    if raised > soft:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= needed
+def remember(path: Path, value: str) -> bool:
+    """Write a short text, and a seal that belongs to it and to its file's name."""
+    return write_atomically(path, [f"{value}\n{_seal(path, value)}\n".encode()])
+
+
+def remembered(path: Path) -> str | None:
+    """Return what `remember` wrote to a file; None when it is anything else."""
+    found = read_trusted(path)
+    if found is None:
+        return None
+    value, _, seal = bytes(found).decode(errors="replace").partition("\n")
+    return value if seal == f"{_seal(path, value)}\n" else None
+
+
+def _seal(path: Path, value: str) -> str:
+    return hashlib.sha256(f"{path.name}\0{value}".encode(errors="replace")).hexdigest()

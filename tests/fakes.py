@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from taskembed.fs import Folder, Fs
+from taskembed.index.fs import Folder, Fs
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
 

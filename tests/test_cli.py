@@ -304,7 +304,7 @@ def test_a_folder_of_other_things_is_not_an_index(run: Run, corpus: Path, tmp_pa
 
 
 def test_a_second_writer_is_refused_at_once(run: Run, corpus: Path, indexed: Path) -> None:
-    from taskembed.commit import open_writer
+    from taskembed.index.commit import open_writer
 
     with open_writer(indexed):
         done = run("index", corpus, "--index", indexed)
@@ -386,7 +386,7 @@ def test_an_id_that_is_not_utf8_is_a_usage_error(run: Run, indexed: Path) -> Non
 
 
 def test_waiting_for_the_lock_can_be_stopped(indexed: Path) -> None:
-    from taskembed.commit import open_writer
+    from taskembed.index.commit import open_writer
 
     with (
         open_writer(indexed),
@@ -401,13 +401,13 @@ def test_waiting_for_the_lock_can_be_stopped(indexed: Path) -> None:
 def test_what_waits_for_the_lock_says_that_it_was_stopped(
     run: Run, indexed: Path, words: tuple[str, str]
 ) -> None:
-    from taskembed.commit import open_writer
+    from taskembed.index.commit import open_writer
 
     def stop(_seconds: float) -> None:
         signal.raise_signal(signal.SIGTERM)  # here and now; os.kill may pick another thread
 
     with open_writer(indexed), pytest.MonkeyPatch.context() as patched:
-        patched.setattr("taskembed.lock.time.sleep", stop)
+        patched.setattr("taskembed.index._lock.time.sleep", stop)
         done = run(*words, "--index", indexed, "--wait", "60")
     assert done.code == 143
     assert "taskembed: error: stopped by SIGTERM\n" in done.err
@@ -757,7 +757,7 @@ def test_a_bug_is_one_line_and_never_a_traceback(run: Run, monkeypatch: pytest.M
     def broken(_: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("taskembed.index.read_index", broken)
+    monkeypatch.setattr("taskembed.index.reader.read_index", broken)
     done = run("info")
     assert done.code == 70
     assert done.err == (

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from taskembed.fs import Fs
-from taskembed.lock import take_lock
-from taskembed.modelfiles import is_here
+from taskembed.index._lock import take_lock
+from taskembed.index.fs import Fs
+from taskembed.models.files import is_here
 from tests import tiny_models
 from tests.conftest import Run, space_of
 
@@ -55,8 +55,8 @@ def nothing_is_loaded() -> Iterator[None]:
         raise AssertionError("a model was looked for")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("taskembed.encoder.find_model", fail)
-        patch.setattr("taskembed.wire.Wire.answers", fail)
+        patch.setattr("taskembed.encoding.load.find_model", fail)
+        patch.setattr("taskembed.encoding._http.Wire.answers", fail)
         yield
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskembed.encoder import load_encoder
-from taskembed.modelfiles import BUNDLED_ADAPTERS
-from taskembed.runtime import EngineSettings
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.models.files import BUNDLED_ADAPTERS
 from taskembed.space import PromptType, Task
 from tests import tiny_models
 from tests.conftest import Run

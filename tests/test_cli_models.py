@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from taskembed.cachefiles import remember
-from taskembed.compiled import CompiledModel, Facts, MadeFrom, write_entry
+from taskembed.encoding.cache import CompiledModel, Facts, MadeFrom, write_entry
+from taskembed.files import remember
 from tests import tiny_families, tiny_models
 from tests.conftest import Run, space_of
 
@@ -277,9 +277,9 @@ def test_an_adapter_and_none_exclude_each_other(run: Run, corpus: Path, tmp_path
 def test_the_bundled_adapters_are_of_the_bundled_model(tmp_path: Path) -> None:
     """What the card says of data and base is what the files say."""
     import taskembed
-    from taskembed.modelfiles import find_model
+    from taskembed.models.files import find_model
 
-    folder = Path(taskembed.__file__).parent / "minilm"
+    folder = Path(taskembed.__file__).parent / "models" / "minilm"
     base = find_model("minilm", cache=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == [
         *("classification", "clustering", "code", "retrieval", "similarity")

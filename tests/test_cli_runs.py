@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.corpus import Document
-from taskembed.index import Index
-from taskembed.pipeline import index_corpus
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.verbs.index import index_corpus
 from tests.conftest import Run
 from tests.fakes import HashEncoder
 
@@ -177,8 +177,8 @@ def test_a_dry_run_says_what_the_run_does_and_writes_nothing(
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     (made / "LOCK").chmod(0o444)
     with monkeypatch.context() as patch:
-        patch.setattr("taskembed.encoder.load_encoder", None)
-        patch.setattr("taskembed.encoder.load_encoder_of", None)
+        patch.setattr("taskembed.encoding.load.load_encoder", None)
+        patch.setattr("taskembed.encoding.load.load_encoder_of", None)
         planned = run(*words, "--dry-run")
         new = run("index", pages, "--task", "code", "--index", tmp_path / "no", "--dry-run")
         gone = run("delete", "u0", "x", "u0", "--index", made, "--dry-run")

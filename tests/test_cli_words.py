@@ -13,10 +13,10 @@ import pytest
 from taskembed.cli import words
 from taskembed.cli.main import main
 from taskembed.cli.output import report
-from taskembed.corpus import Document
 from taskembed.errors import BadInputError
-from taskembed.pipeline import index_corpus
-from taskembed.runs import IndexOptions
+from taskembed.reading.documents import Document
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions
 from tests.conftest import Run
 from tests.fakes import SPACE, HashEncoder
 

@@ -189,7 +189,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("name", ["typer", "taskembed.cli.app", "taskembed.index", "numpy"])
+@pytest.mark.parametrize("name", ["typer", "taskembed.cli.app", "taskembed.index.reader", "numpy"])
 def test_ctrl_c_while_modules_are_imported_shows_no_traceback(name: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [PYTHON, "-c", SLOW_IMPORTS.format(name=name), "search", "x", "--index", tmp_path],

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from taskembed import __version__
 from taskembed.cli import caching, evaluating, indexing, inspecting, searching, training
 from taskembed.cli.command import Command, Said
 from taskembed.cli.interrupt import Interrupt
@@ -24,6 +23,7 @@ from taskembed.errors import (
     TaskembedError,
     from_os_error,
 )
+from taskembed.version import __version__
 
 app = typer.Typer(
     name="taskembed",

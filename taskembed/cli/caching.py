@@ -16,7 +16,7 @@ from taskembed.english import counted
 from taskembed.errors import NotFoundError, from_os_error
 
 if TYPE_CHECKING:
-    from taskembed.compiled import CacheEntry
+    from taskembed.encoding.cache import CacheEntry
 
 SECONDS_A_DAY = 86_400
 
@@ -106,13 +106,13 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _folder(cache: Path | None) -> Path:
-    from taskembed.cachefiles import own_folder
+    from taskembed.files import own_folder
 
     return cache or own_folder()
 
 
 def _entries(cache: Path | None) -> list[CacheEntry]:
-    from taskembed.compiled import list_entries
+    from taskembed.encoding.cache import list_entries
 
     return list_entries(_folder(cache))
 

@@ -14,11 +14,11 @@ from taskembed.space import SYMMETRIC_TASKS, Task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskembed.index import Index
-    from taskembed.models import Stated
-    from taskembed.protocols import Encoder
-    from taskembed.runtime import EngineSettings
+    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.index.reader import Index
+    from taskembed.models.resolve import Stated
     from taskembed.space import EmbeddingSpace
+    from taskembed.verbs.protocols import Encoder
 
 NOT_HERE = ""  # in the place of the digest of weights that are not on this machine
 
@@ -51,7 +51,7 @@ def choose_encoder(
         UsageError: there is no index yet, and no task was named.
         SpaceMismatchError: the model that was named is another than the index's.
     """
-    from taskembed.encoder import load_encoder
+    from taskembed.encoding.load import load_encoder
 
     task = wanted.task or (space.task if space else None)
     if task is None:
@@ -107,8 +107,8 @@ def _require_names(
     space: EmbeddingSpace, model: str | None, settings: EngineSettings, adapter: str | None = None
 ) -> None:
     """Refuse the names of another model or adapter than those of the index."""
-    from taskembed.models import Stated
-    from taskembed.searching import SEARCH_HINT
+    from taskembed.models.resolve import Stated
+    from taskembed.verbs.search import SEARCH_HINT
 
     wanted = Wanted(model, None, None, Stated(adapter=adapter), None, False, space.template)
     require_words(space, wanted, settings, hint=SEARCH_HINT)
@@ -122,7 +122,7 @@ def require_there(model: str | None, settings: EngineSettings) -> None:
     Raises:
         ModelUnavailableError: there is no such model.
     """
-    from taskembed.modelfiles import find_description
+    from taskembed.models.files import find_description
 
     if model is not None:
         find_description(model, offline=settings.offline)
@@ -134,7 +134,7 @@ def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None
     Raises:
         SpaceMismatchError: it is for another one.
     """
-    from taskembed.searching import SEARCH_HINT
+    from taskembed.verbs.search import SEARCH_HINT
 
     if task is not None and task is not space.task:
         raise SpaceMismatchError(
@@ -151,9 +151,9 @@ def find_moved(space: EmbeddingSpace, model: str) -> Path:
         ModelUnavailableError: there is no such model here.
         SpaceMismatchError: it is another.
     """
-    from taskembed.encoder import require_weights
-    from taskembed.modelfiles import find_model
-    from taskembed.runtime import EngineSettings
+    from taskembed.encoding.load import require_weights
+    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.models.files import find_model
 
     settings = EngineSettings()
     _require_names(space, model, settings)
@@ -185,7 +185,7 @@ def _said_of_model(
     space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings
 ) -> EmbeddingSpace:
     """Return the space as far as the name of a model and what was stated of it say what it is."""
-    from taskembed.models import Stated
+    from taskembed.models.resolve import Stated
 
     said = _named(space, wanted, settings)
     other = said.weights_digest != space.weights_digest or wanted.task not in {None, space.task}
@@ -196,9 +196,9 @@ def _said_of_model(
 
 def _named(space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings) -> EmbeddingSpace:
     """Return the space with what the name of another model says of its weights."""
-    from taskembed.modelfiles import is_here, is_missing_folder
-    from taskembed.models import canonical, find_family
-    from taskembed.servers import OWN
+    from taskembed.encoding.vendors import OWN
+    from taskembed.models.files import is_here, is_missing_folder
+    from taskembed.models.resolve import canonical, find_family
     from taskembed.space import HOSTED
 
     model = canonical(wanted.model or space.model)
@@ -219,7 +219,7 @@ def _named(space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings) -> E
 
 def _with_prompts(space: EmbeddingSpace, task: Task, stated: Stated) -> EmbeddingSpace:
     """Return the space with the prompts that are stated, or known of its model."""
-    from taskembed.models import resolve
+    from taskembed.models.resolve import resolve
 
     try:
         spec = resolve(space.model, task, stated)
@@ -255,7 +255,7 @@ def _with_prompts(space: EmbeddingSpace, task: Task, stated: Stated) -> Embeddin
 
 def _says_only_where(space: EmbeddingSpace, wanted: Wanted) -> bool:
     """Tell whether no more is said than where the index's model, or its adapter, is now."""
-    from taskembed.models import Stated
+    from taskembed.models.resolve import Stated
 
     adapter = wanted.stated.adapter
     moved = bool(adapter and space.adapter_digest and space.query_adapter == space.document_adapter)
@@ -269,8 +269,8 @@ def _says_only_where(space: EmbeddingSpace, wanted: Wanted) -> bool:
 
 def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
     """Tell whether a name, or no name, is that of the index's model, where that was."""
-    from taskembed.modelfiles import stored_name
-    from taskembed.models import canonical
+    from taskembed.models.files import stored_name
+    from taskembed.models.resolve import canonical
 
     return (
         model is None
@@ -287,7 +287,7 @@ def moved_encoder(
     Raises:
         SpaceMismatchError: what is there has other weights.
     """
-    from taskembed.encoder import load_encoder_of
+    from taskembed.encoding.load import load_encoder_of
 
     there = None if is_same_model(space, model) else model
     return load_encoder_of(space, settings, model=there, adapter=adapter)

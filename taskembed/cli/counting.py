@@ -10,9 +10,9 @@ from taskembed.cli.words import truncated, truncated_queries
 from taskembed.space import PromptType
 
 if TYPE_CHECKING:
-    from taskembed.protocols import Encoder
     from taskembed.space import EmbeddingSpace
     from taskembed.vectors import Encoded, Rows
+    from taskembed.verbs.protocols import Encoder
 
 
 class Counting:

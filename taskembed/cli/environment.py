@@ -14,7 +14,7 @@ from taskembed.cli.searching import Format
 from taskembed.errors import TaskembedError
 
 if TYPE_CHECKING:
-    from taskembed.index import Part
+    from taskembed.index.reader import Part
     from taskembed.space import EmbeddingSpace
 
 # parameters of which one excludes the others
@@ -127,7 +127,7 @@ def _leave_out(context: Any, names: Iterable[str]) -> None:  # noqa: ANN401
 
 def _made(given: Mapping[str, Any]) -> Part | None:
     """Return what the index holds that is meant; None when there is none, or it is made again."""
-    from taskembed.index import read_index
+    from taskembed.index.reader import read_index
 
     folder = given.get("index_folder")
     if folder is None or given.get("recreate"):
@@ -157,8 +157,8 @@ def _spelled(name: str, value: object) -> object:
     if name == "task":
         return getattr(value, "value", value)
     if name in {"model", "adapter"}:
-        from taskembed.modelfiles import stored_name
-        from taskembed.models import canonical
+        from taskembed.models.files import stored_name
+        from taskembed.models.resolve import canonical
 
         return canonical(stored_name(str(value)))
     return value

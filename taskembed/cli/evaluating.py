@@ -21,13 +21,13 @@ from taskembed.errors import ExitCode, UsageError
 from taskembed.space import SYMMETRIC_TASKS, Task
 
 if TYPE_CHECKING:
+    from taskembed.encoding.runtime import EngineSettings
     from taskembed.evaluation.ablate import Ablated
     from taskembed.evaluation.compare import Compared
-    from taskembed.evaluation.judged import Files, Judged
+    from taskembed.evaluation.data import Files, Judged
     from taskembed.evaluation.measured import Difference, Measured
     from taskembed.evaluation.metrics import Run
-    from taskembed.models import Stated
-    from taskembed.runtime import EngineSettings
+    from taskembed.models.resolve import Stated
 
 Data = Annotated[
     Path | None,
@@ -119,7 +119,7 @@ def evaluate(
     retrieval, code: nDCG@10, Recall@100, MRR@10, MAP. similarity: Spearman, Pearson.
     classification: accuracy and F1 of logistic regression and kNN. clustering: V-measure.
     """
-    from taskembed.evaluation.judged import Files
+    from taskembed.evaluation.data import Files
 
     settings = engine_settings(
         device,
@@ -167,11 +167,11 @@ def _of_model(
     stated: Stated,
     settings: EngineSettings,
 ) -> tuple[Measured, Run | None]:
-    from taskembed.encoder import load_encoder
+    from taskembed.encoding.load import load_encoder
     from taskembed.evaluation.compare import measure_run
+    from taskembed.evaluation.data import Ranking
     from taskembed.evaluation.evaluate import evaluate as measure
     from taskembed.evaluation.evaluate import rank
-    from taskembed.evaluation.judged import Ranking
 
     data = _judged(files, task, settings)
     encoder = Counting(
@@ -192,7 +192,7 @@ def _say_cut(encoder: Counting, settings: EngineSettings) -> None:
 
 
 def _judged(files: Files, task: Task, settings: EngineSettings) -> Judged:
-    from taskembed.evaluation.judged import read_judged
+    from taskembed.evaluation.data import read_judged
     from taskembed.evaluation.metrics import require_libraries
 
     require_libraries()
@@ -208,11 +208,11 @@ def _of_index(
     settings: EngineSettings,
 ) -> tuple[Measured, Run]:
     from taskembed.evaluation.compare import measure_run
+    from taskembed.evaluation.data import Ranking, read_judged
     from taskembed.evaluation.evaluate import rank_index
-    from taskembed.evaluation.judged import Ranking, read_judged
     from taskembed.evaluation.metrics import require_libraries
-    from taskembed.index import Index
-    from taskembed.models import Stated
+    from taskembed.index.reader import Index
+    from taskembed.models.resolve import Stated
 
     adapter = stated.adapter or None  # where that of the index is now
     if stated != Stated(adapter=adapter):
@@ -305,7 +305,7 @@ def ablate(
     from taskembed.evaluation.ablate import ablate as run
     from taskembed.evaluation.ablate import listed
     from taskembed.evaluation.chart import require_chart_name, save_chart
-    from taskembed.evaluation.judged import Files
+    from taskembed.evaluation.data import Files
 
     settings = engine_settings(
         device,
@@ -379,7 +379,7 @@ def compare(
     """Compare runs on the same judgements, and test each against the first, query by query."""
     from taskembed.evaluation.compare import compare as test
     from taskembed.evaluation.compare import read_run
-    from taskembed.evaluation.judged import read_judgements
+    from taskembed.evaluation.data import read_judgements
 
     with doing("comparing"):
         rows = test(read_judgements(qrels), [(str(path), read_run(path)) for path in runs])

@@ -25,13 +25,13 @@ from taskembed.english import counted
 from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from taskembed.corpus import Document, RejectFile
-    from taskembed.index import Part
-    from taskembed.meter import Meter
-    from taskembed.protocols import Encoder
-    from taskembed.reading import Reading
-    from taskembed.runs import IndexOptions, IndexSummary
+    from taskembed.index.reader import Part
+    from taskembed.index.remembered import Reading
+    from taskembed.reading.documents import Document, RejectFile
+    from taskembed.reading.meter import Meter
     from taskembed.space import EmbeddingSpace
+    from taskembed.verbs.options import IndexOptions, IndexSummary
+    from taskembed.verbs.protocols import Encoder
 
 
 class InputFormat(Enum):
@@ -68,7 +68,7 @@ def existing_part(folder: Path, *, over_damage: bool) -> Part | None:
     Raises:
         IndexDamagedError: it cannot be read, and it is not `over_damage` that it is made again.
     """
-    from taskembed.index import read_index
+    from taskembed.index.reader import read_index
 
     try:
         contents = read_index(folder)[1]
@@ -89,7 +89,7 @@ def _reading_of(live: Part | None, said: Reading, *, recreate: bool) -> Reading:
     Raises:
         UsageError: the documents of the index are named by another field.
     """
-    from taskembed.reading import require_same_ids
+    from taskembed.index.remembered import require_same_ids
 
     if live is None:
         return said
@@ -101,7 +101,7 @@ def _reading_of(live: Part | None, said: Reading, *, recreate: bool) -> Reading:
 
 def say_licence(model: str, family: str | None) -> None:
     """Say what may not be done with a model, before anything is built on it."""
-    from taskembed.models import families, find_family
+    from taskembed.models.resolve import families, find_family
 
     named = (item for item in families() if item.name == family)
     known = find_family(model) or next(named, None)
@@ -300,14 +300,14 @@ def index(  # noqa: PLR0915  # words become values one after another
     or has changed.
     """
     _check_words(rejects, max_bad, text_field, template, skip_bad=skip_bad, dry_run=dry_run)
-    from taskembed.commit import require_writable
-    from taskembed.corpus import RecordFields, RejectFile, read_corpus
-    from taskembed.meter import Meter
-    from taskembed.reading import Reading
-    from taskembed.records import find_inputs
-    from taskembed.streams import Shape
-    from taskembed.template import DEFAULT_TEMPLATE, Template
-    from taskembed.writer import WAYS_ON
+    from taskembed.index.commit import require_writable
+    from taskembed.index.remembered import Reading
+    from taskembed.index.writer import WAYS_ON
+    from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+    from taskembed.reading.inputs import find_inputs
+    from taskembed.reading.meter import Meter
+    from taskembed.reading.streams import Shape
+    from taskembed.reading.template import DEFAULT_TEMPLATE, Template
 
     live = existing_part(index_folder, over_damage=recreate)
     space = live.space if live else None
@@ -357,7 +357,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         encoder = choose_encoder(space, wanted, settings, keep_prompts=not recreate)
         if space is None and not quiet:
             say_licence(encoder.space.model, family)
-    from taskembed.runs import IndexOptions, OnDuplicate
+    from taskembed.verbs.options import IndexOptions, OnDuplicate
 
     options = IndexOptions(
         commit_every=commit_every,
@@ -429,8 +429,8 @@ def _indexed(
     bad: RejectFile,
     meter: Meter,
 ) -> IndexSummary:
-    from taskembed.pipeline import index_corpus
-    from taskembed.runs import Watch
+    from taskembed.verbs.index import index_corpus
+    from taskembed.verbs.options import Watch
 
     with Stopper() as stopper:
         watch = Watch(bad=bad, read_share=meter.share, uninterrupted=stopper.uninterrupted)
@@ -440,8 +440,8 @@ def _indexed(
 def _planned(
     documents: Iterable[Document], folder: Path | None, options: IndexOptions, bad: RejectFile
 ) -> IndexSummary:
-    from taskembed.plan import plan_index
-    from taskembed.runs import Watch
+    from taskembed.verbs.options import Watch
+    from taskembed.verbs.plan import plan_index
 
     with Stopper():
         summary = plan_index(documents, folder, options=options, watch=Watch(bad=bad))
@@ -467,13 +467,13 @@ def delete(
 
     Ids that are not in the index are named, and the exit code is 1.
     """
-    from taskembed.deletion import delete_documents
+    from taskembed.verbs.delete import delete_documents
 
     if doc_ids == ["-"]:
         lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces
         doc_ids = [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]
     if dry_run:
-        from taskembed.plan import plan_delete
+        from taskembed.verbs.plan import plan_delete
 
         deleted, missing = plan_delete(index_folder, doc_ids)
     else:

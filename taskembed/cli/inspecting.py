@@ -20,19 +20,19 @@ from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import half_built
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, UsageError
-from taskembed.families import NO_LIMIT
+from taskembed.models.catalogue import NO_LIMIT
 from taskembed.space import COSINE, PromptType, Task
 
 if TYPE_CHECKING:
-    from taskembed.explain import Side
-    from taskembed.families import Family, RerankerFamily
-    from taskembed.models import Stated
+    from taskembed.models.catalogue import Family, RerankerFamily
+    from taskembed.models.resolve import Stated
+    from taskembed.verbs.explain import Side
 
 
 def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
     """Show what an index is: its space, its documents, its generations, its size."""
-    from taskembed.index import read_index
-    from taskembed.store import generations_of, names_in
+    from taskembed.index.generations import generations_of, names_in
+    from taskembed.index.reader import read_index
 
     snapshot, contents = read_index(index_folder)
     live, building = contents.live, contents.building
@@ -62,7 +62,7 @@ def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson 
 
 def _count_truncated(folder: Path) -> int | None:
     """Return how many documents the model did not read whole; None when that cannot be read."""
-    from taskembed.index import Index
+    from taskembed.index.reader import Index
 
     try:
         with doing("counting the truncated documents"), Index.open(folder) as index:
@@ -74,7 +74,7 @@ def _count_truncated(folder: Path) -> int | None:
 
 def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
     """Read every byte of an index back and list what is not as it was written."""
-    from taskembed.index import verify_index
+    from taskembed.index.reader import verify_index
 
     snapshot, damages = verify_index(index_folder)
     count = len(snapshot.files)
@@ -122,7 +122,7 @@ def models(
     Any other Hugging Face model or folder works too, with the prompts that it brings, with
     --query-prompt and --document-prompt, or with --prompts; and any cross-encoder as a reranker.
     """
-    from taskembed.models import families, find_family, find_reranker, rerankers
+    from taskembed.models.resolve import families, find_family, find_reranker, rerankers
 
     chosen = [family for family in families() if task is None or task in family.tasks]
     judges = list(rerankers()) if task is None else []
@@ -137,7 +137,7 @@ def models(
         chosen = [item for item in chosen if _is_like(model, item)]
         judges = [item for item in judges if _is_like(model, item)]
     if model is not None and not chosen and not judges:
-        from taskembed.explain import describe_folder
+        from taskembed.verbs.explain import describe_folder
 
         brought = describe_folder(model)
         write(json_text([brought]) + "\n" if as_json else _lines(brought))
@@ -180,7 +180,7 @@ def explain(
 
     No weights are loaded, and nothing is downloaded.
     """
-    from taskembed.explain import explain_index, explain_model
+    from taskembed.verbs.explain import explain_index, explain_model
 
     stated = stated_words(
         query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
@@ -214,8 +214,8 @@ def _moved_to(
         SpaceMismatchError: the index is for another task or model.
         UsageError: something was said that it has of its own.
     """
-    from taskembed.index import read_index
-    from taskembed.models import Stated
+    from taskembed.index.reader import read_index
+    from taskembed.models.resolve import Stated
 
     if stated != Stated() or revision is not None:
         raise UsageError(
@@ -285,11 +285,11 @@ def _reranker_json(family: RerankerFamily) -> dict[str, object]:
 def _needs(family: Family) -> str:
     """Return what the family's models need beside their files."""
     if family.hosted:
-        from taskembed.servers import SERVERS
+        from taskembed.encoding.vendors import SERVERS
 
         return SERVERS[family.server].key
     if family.remote_code and any(prompts.has_adapter for prompts in family.tasks.values()):
-        return "(refused)"  # its adapters are inside its code: see encoder.py
+        return "(refused)"  # its adapters are inside its code: see encoding/load.py
     return "--trust-remote-code" if family.remote_code else ""
 
 

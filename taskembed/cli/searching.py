@@ -25,11 +25,11 @@ from taskembed.cli.table import Column, print_table
 from taskembed.errors import BadInputError, ExitCode, UsageError, from_os_error
 
 if TYPE_CHECKING:
-    from taskembed.corpus import Query, RejectFile
-    from taskembed.index import Hit, Index
-    from taskembed.protocols import Encoder
-    from taskembed.reranker import Reranker
-    from taskembed.runtime import EngineSettings
+    from taskembed.encoding.reranker import Reranker
+    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.index.reader import Hit, Index
+    from taskembed.reading.documents import Query, RejectFile
+    from taskembed.verbs.protocols import Encoder
 
 QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
 SNIPPET_CHARACTERS = 200  # in the table; a data format never cuts
@@ -245,8 +245,8 @@ def search(
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, queries, query_file])
     text = None if many else _one_query(query, query_file)  # before a model is loaded for it
-    from taskembed.corpus import RejectFile
-    from taskembed.index import Index
+    from taskembed.index.reader import Index
+    from taskembed.reading.documents import RejectFile
 
     bad = RejectFile(stop=not skip_bad)
     shown = Shown(format_, _names(fields), not no_text, tag, header=header)
@@ -297,7 +297,7 @@ class _How:
 
     def hits(self, texts: Sequence[str]) -> list[list[Hit]]:
         """Return the hits of each query."""
-        from taskembed.searching import rerank_hits, search_index
+        from taskembed.verbs.search import rerank_hits, search_index
 
         k = self.depth if self.reranker else self.k
         found = search_index(texts, self.encoder, self.index, k=k, min_score=self.min_score)
@@ -371,7 +371,7 @@ def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
 
 
 def _search_many(how: _How, path: str, shown: Shown, stream: TextIO, bad: RejectFile) -> None:
-    from taskembed.corpus import read_queries
+    from taskembed.reading.documents import read_queries
 
     with doing("", unit="queries") as step:
         for some in _blocks(read_queries(path, bad)):
@@ -413,7 +413,7 @@ def _reranker(
 ) -> Reranker | None:
     if name is None:
         return None
-    from taskembed.reranker import load_reranker
+    from taskembed.encoding.reranker import load_reranker
 
     return load_reranker(name, instruction=instruction, settings=settings)
 

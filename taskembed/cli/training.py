@@ -184,8 +184,8 @@ def distill(
     Scores become preferences between two documents, and those become one rating a document, by
     Bradley and Terry's model (Elo). A run that was stopped goes on when it is started again.
     """
-    from taskembed.encoder import load_encoder
-    from taskembed.reranker import load_reranker
+    from taskembed.encoding.load import load_encoder
+    from taskembed.encoding.reranker import load_reranker
     from taskembed.training.distill import distill as run
 
     settings = engine_settings(

@@ -13,16 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from taskembed.activity import doing
-from taskembed.encoder import load_encoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import ModelUnavailableError
+from taskembed.evaluation.data import Judged
 from taskembed.evaluation.evaluate import evaluate
-from taskembed.evaluation.judged import Judged
 from taskembed.evaluation.measured import Difference, Measured, paired_difference
-from taskembed.models import Stated
-from taskembed.protocols import Encoder
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
+from taskembed.verbs.protocols import Encoder
 
 RIGHT = "right"
 _OTHER_SIDE = {PromptType.QUERY: PromptType.DOCUMENT, PromptType.DOCUMENT: PromptType.QUERY}

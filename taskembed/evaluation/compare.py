@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from taskembed.errors import BadInputError, BadRecordError
-from taskembed.evaluation.judged import read_cells
+from taskembed.evaluation.data import read_cells
 from taskembed.evaluation.measured import Difference, Measured, paired_difference
 from taskembed.evaluation.metrics import EXTRA, SEED, Judgements, Run, rank_quality
 from taskembed.extras import needed

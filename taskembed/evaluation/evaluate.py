@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from taskembed.evaluation.compare import measure_run
-from taskembed.evaluation.judged import Clusters, Judged, Pairs, Ranking
+from taskembed.evaluation.data import Clusters, Judged, Pairs, Ranking
 from taskembed.evaluation.measured import Measured
 from taskembed.evaluation.metrics import (
     Run,
@@ -15,14 +15,14 @@ from taskembed.evaluation.metrics import (
     cluster_quality,
     correlations,
 )
-from taskembed.examples import Example
-from taskembed.flat import from_vectors
 from taskembed.guard import require_good_vectors
-from taskembed.index import Index
-from taskembed.protocols import Encoder
-from taskembed.searching import search_index
+from taskembed.index.kinds.flat import from_vectors
+from taskembed.index.reader import Index
+from taskembed.reading.examples import Example
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
+from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.search import search_index
 
 DEPTH = 1000  # hits of a query in a run: TREC's own
 QUERIES_AT_ONCE = 256

@@ -20,11 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from taskembed.errors import BadInputError, BadVectorError, UsageError, from_os_error
-from taskembed.examples import Form, rated_example, read_examples
-from taskembed.flat import from_vectors
-from taskembed.protocols import Encoder, Scorer
+from taskembed.index.kinds.flat import from_vectors
+from taskembed.reading.examples import Form, rated_example, read_examples
 from taskembed.space import PromptType
-from taskembed.training.ratings import fit_ratings, preferences
+from taskembed.training._ratings import fit_ratings, preferences
+from taskembed.verbs.protocols import Encoder, Scorer
 
 FEWEST = 2  # documents that can be compared
 _OTHER = "remove it, or give another --output"

@@ -19,17 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.adapters import CONFIG, RECIPE
+from taskembed.encoding.runtime import EngineSettings, device_of
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
 from taskembed.extras import needed
-from taskembed.metric import metric_of
-from taskembed.modelfiles import ModelFiles, find_model, saved_prompts, saved_suffix
-from taskembed.models import ModelSpec, Stated, find_family, resolve
-from taskembed.runtime import EngineSettings, device_of
+from taskembed.models.adapters import CONFIG, RECIPE
+from taskembed.models.files import ModelFiles, find_model, saved_prompts, saved_suffix
+from taskembed.models.metric import metric_of
+from taskembed.models.resolve import ModelSpec, Stated, find_family, resolve
 from taskembed.space import COSINE
-from taskembed.training.card import card
-from taskembed.training.draws import Examples, draw_examples
-from taskembed.training.recipes import Recipe, read_recipe
+from taskembed.training._card import card
+from taskembed.training._splits import Examples, draw_examples
+from taskembed.training.recipe import Recipe, read_recipe
 
 if TYPE_CHECKING:
     from taskembed.training.trainer import Progress, Trained

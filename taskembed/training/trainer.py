@@ -42,15 +42,15 @@ from torch.utils.data import SubsetRandomSampler
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from taskembed.adapters import WEIGHTS
+from taskembed.encoding.compile.encoders import load_sentence_transformer, quiet
 from taskembed.errors import BadInputError, StorageError, UsageError
-from taskembed.examples import Form
-from taskembed.loader import load_sentence_transformer, quiet
-from taskembed.modelfiles import ModelFiles
-from taskembed.models import ModelSpec
-from taskembed.training.devscore import DEV_SCORE, DevScore
-from taskembed.training.draws import Examples
-from taskembed.training.recipes import MINED_FROM, Recipe
+from taskembed.models.adapters import WEIGHTS
+from taskembed.models.files import ModelFiles
+from taskembed.models.resolve import ModelSpec
+from taskembed.reading.examples import Form
+from taskembed.training._dev_score import DEV_SCORE, DevScore
+from taskembed.training._splits import Examples
+from taskembed.training.recipe import MINED_FROM, Recipe
 
 CHECKPOINTS_KEPT = 2  # the best and the last
 LOG_STEPS = 10

@@ -8,7 +8,7 @@ from typing import Any
 import litserve
 from sentence_transformers import SentenceTransformer
 
-from taskembed.modelfiles import BUNDLED, find_folder
+from taskembed.models.files import BUNDLED, find_folder
 
 
 class Embeddings(litserve.LitAPI):  # type: ignore[misc]  # it has no types

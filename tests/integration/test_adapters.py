@@ -13,10 +13,10 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
-from taskembed.encoder import load_encoder, load_encoder_of
+from taskembed.encoding.load import load_encoder, load_encoder_of
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
 from tests import tiny_families, tiny_models

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from taskembed import loader
-from taskembed.engines.openvino import compile_blob
-from taskembed.loader import load_encoder_model, to_openvino
-from taskembed.modelfiles import find_model
+from taskembed.encoding.compile import encoders as loader
+from taskembed.encoding.compile.encoders import load_encoder_model, to_openvino
+from taskembed.encoding.engines.openvino import compile_blob
+from taskembed.models.files import find_model
 from tests import tiny_families
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskembed.compiled import CompiledModel, Facts, MadeFrom, list_entries, read_entry
-from taskembed.encoder import load_encoder
+from taskembed.encoding.cache import CompiledModel, Facts, MadeFrom, list_entries, read_entry
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings, Runtime
 from taskembed.errors import ModelUnavailableError
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings, Runtime
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
 from tests import tiny_models
@@ -91,7 +91,7 @@ def case(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
         return tiny.compiled
 
     monkeypatch.setattr(Runtime, "_compile", compile_)
-    monkeypatch.setattr("taskembed.encoder.TextEncoder.check", lambda *_: None)
+    monkeypatch.setattr("taskembed.encoding.load.TextEncoder.check", lambda *_: None)
     shutil.copytree(tiny.cache, case.cache)
     return case
 
@@ -226,7 +226,7 @@ def test_an_entry_that_others_may_write_to_is_made_again(case: Case) -> None:
 def test_compiled_models_that_take_much_room_are_mentioned_when_one_is_added(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.runtime.LARGE_BYTES", 1000)
+    monkeypatch.setattr("taskembed.encoding.runtime.LARGE_BYTES", 1000)
     case.run()
     assert case.said == []
     case.entry.unlink()

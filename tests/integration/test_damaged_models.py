@@ -16,11 +16,11 @@ import pytest
 
 from taskembed.cli.main import main
 from taskembed.errors import AccessDeniedError, ModelUnavailableError, StorageError, from_library
-from taskembed.explain import explain_model
-from taskembed.modelfiles import ModelFiles, find_model
-from taskembed.models import Stated
-from taskembed.savedjson import read_saved
+from taskembed.models.files import ModelFiles, find_model
+from taskembed.models.resolve import Stated
+from taskembed.models.saved_json import read_saved
 from taskembed.space import PromptType, Task
+from taskembed.verbs.explain import explain_model
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
 
@@ -295,7 +295,7 @@ def test_what_a_library_raises_is_told_by_its_cause(error: Exception, kind: type
 def test_explain_says_the_length_that_loading_finds(
     tmp_path: Path, save: Callable[..., Path], files: dict[str, dict[str, Any]]
 ) -> None:
-    from taskembed.loader import load_encoder_model
+    from taskembed.encoding.compile.encoders import load_encoder_model
 
     model = save(tmp_path / "model", pooling="mean")
     for name, values in files.items():

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.encoder import load_encoder_of
-from taskembed.index import Index
-from taskembed.runtime import EngineSettings
+from taskembed.encoding.load import load_encoder_of
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.index.reader import Index
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from tests import tiny_models

@@ -24,15 +24,15 @@ import pytest
 
 from taskembed import Document, index_corpus
 from taskembed.activity import looking_on
-from taskembed.encoder import load_encoder
+from taskembed.encoding._http import Wire
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.vendors import SERVERS, Ask, portions
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
 from taskembed.extras import install_hint
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
-from taskembed.servers import SERVERS, Ask, portions
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
-from taskembed.wire import Wire
 from tests.conftest import Run
 from tests.fakes import HashEncoder
 from tests.known_models import KNOWN, Known
@@ -215,7 +215,7 @@ class Noted(Wire):
 def test_every_hosted_model_is_sent_its_prompts_and_told_its_tasks(
     known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.hosted.Wire", Noted)
+    monkeypatch.setattr("taskembed.encoding._hosted.Wire", Noted)
     settings = EngineSettings(api_base="http://127.0.0.1:1/v1")
     for (model, dim), task in itertools.product(known.models.items(), known.tasks):
         encoder = load_encoder(model, task.task, settings=settings)
@@ -462,7 +462,7 @@ def test_a_request_is_not_sent_again_when_there_is_none(status: int, vendor: Ven
 def test_what_was_encoded_before_a_server_gave_up_is_kept(
     vendor: Vendor, corpus: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.wire.RETRIES", 1)
+    monkeypatch.setattr("taskembed.encoding._http.RETRIES", 1)
     vendor.dim = 384
     words = ("--api-base", vendor.url, "--index", tmp_path / "index")
     make = ("index", corpus, "--task", "similarity", "--model", "BAAI/bge-small-en-v1.5", *words)
@@ -605,7 +605,7 @@ def test_a_redirection_is_not_followed(vendor: Vendor) -> None:
 
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.wire.RETRIES", 0)
+    monkeypatch.setattr("taskembed.encoding._http.RETRIES", 0)
     with pytest.raises(ModelUnavailableError) as refusal:
         Wire("own", "m", "http://127.0.0.1:1/v1").send([Ask("m", ["x"])])
     assert refusal.value.message.startswith("127.0.0.1 cannot be reached: ")

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from taskembed.encoding._http import Wire
+from taskembed.encoding.vendors import Ask
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
-from taskembed.servers import Ask
-from taskembed.wire import Wire
 from tests.conftest import Run
 
 pytest.importorskip("openai")
@@ -104,8 +104,8 @@ def _imported() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.wire.RETRIES", 1)
-    monkeypatch.setattr("taskembed.wire.TOTAL_SECONDS", 20.0)
+    monkeypatch.setattr("taskembed.encoding._http.RETRIES", 1)
+    monkeypatch.setattr("taskembed.encoding._http.TOTAL_SECONDS", 20.0)
 
 
 def refusal_of(url: str, texts: list[str] | None = None, numbers: int | None = 8) -> TaskembedError:
@@ -176,7 +176,7 @@ def test_no_answer_takes_more_memory_than_vectors_could(
     pieces, said = UNENDING[name]
     server = serve(pieces)
     Wire("own", "m", server.url)  # imports are no part of the peak
-    import taskembed.bounded  # noqa: F401
+    import taskembed.encoding._bounded  # noqa: F401
 
     tracemalloc.start()
     try:
@@ -240,8 +240,8 @@ LAST = {"a byte at a time": "200", "an error's body": "400", "try again later": 
 def test_a_server_that_never_comes_to_an_end_is_left(
     name: str, serve: Callable[[Pieces], Raw], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.wire.TOTAL_SECONDS", 1.0)
-    monkeypatch.setattr("taskembed.wire.RETRIES", 10)
+    monkeypatch.setattr("taskembed.encoding._http.TOTAL_SECONDS", 1.0)
+    monkeypatch.setattr("taskembed.encoding._http.RETRIES", 10)
     server = serve(SLOW[name])
     began = time.monotonic()
     error = refusal_of(server.url, ["x", "y", "z"])
@@ -259,7 +259,7 @@ def test_a_server_that_never_comes_to_an_end_is_left(
 def test_one_try_ends_before_all_of_them(
     serve: Callable[[Pieces], Raw], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.wire.ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("taskembed.encoding._http.ANSWER_SECONDS", 0.3)
     server = serve(SLOW["a byte at a time"])
     began = time.monotonic()
     error = refusal_of(server.url)

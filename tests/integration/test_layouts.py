@@ -12,11 +12,11 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 
-from taskembed.encoder import load_encoder
+from taskembed.encoding.compile.encoders import quiet
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.loader import quiet
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from tests import layouts
 from tests.layouts import Layout

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from taskembed import encoder, metric
-from taskembed.index import Index
+from taskembed.encoding import load as encoder
+from taskembed.index.reader import Index
+from taskembed.models import metric
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from taskembed.encoder import TextEncoder, load_encoder
+from taskembed.encoding.load import TextEncoder, load_encoder
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.modelfiles import find_model
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.files import find_model
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from tests import tiny_models
 
@@ -112,7 +112,7 @@ def test_every_file_that_can_move_a_vector_moves_the_digest(model: Path, tmp_pat
 def test_the_bundled_weights_must_be_those_of_their_authors(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.modelfiles._bundled_folder", lambda: model)
+    monkeypatch.setattr("taskembed.models.files._bundled_folder", lambda: model)
     with pytest.raises(ModelUnavailableError, match="is not the one that its authors published"):
         find_model("minilm", cache=tmp_path / "cache")
 
@@ -182,7 +182,8 @@ def test_the_end_token_that_qwen3_is_pooled_on_is_there_also_after_a_cut(
 @pytest.mark.slow
 def test_many_processes_end_as_they_should(cache: Path) -> None:
     code = (
-        "from taskembed.encoder import *; from taskembed.space import *; from pathlib import Path; "
+        "from taskembed.encoding.load import *; from taskembed.space import *; "
+        "from pathlib import Path; "
         f"e = load_encoder(settings=EngineSettings(cache=Path({str(cache)!r}), device='cpu')); "
         "e.encode(['one text', 'another'] * 20, PromptType.DOCUMENT)"
     )

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from transformers import BertModel
 
-from taskembed.encoder import load_encoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.modelfiles import find_model
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.files import find_model
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from tests import layouts, tiny_families, tiny_models
 from tests.conftest import Run

@@ -16,10 +16,10 @@ from peft import PeftModel
 from sentence_transformers import SentenceTransformer
 
 import taskembed
-from taskembed.encoder import load_encoder
-from taskembed.modelfiles import find_folder
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.models.files import find_folder
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Floats
 from tests import tiny_models
@@ -105,7 +105,8 @@ def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     if device == "torch":
         monkeypatch.setattr(
-            "taskembed.loader.to_openvino", lambda *_: (b"", "this test wants the fallback")
+            "taskembed.encoding.compile.encoders.to_openvino",
+            lambda *_: (b"", "this test wants the fallback"),
         )
         cache = tmp_path / "cache"
     reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
@@ -154,7 +155,7 @@ def test_merged_adapters_have_the_vectors_of_adapters_beside_the_model(
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
     reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     first: Any = reference[0]
-    adapter = Path(taskembed.__file__).parent / "minilm" / task.value
+    adapter = Path(taskembed.__file__).parent / "models" / "minilm" / task.value
     first.auto_model = PeftModel.from_pretrained(first.auto_model, str(adapter))
     expected = reference.encode(TEXTS, normalize_embeddings=True, convert_to_numpy=True)
     name, vectors = bundled(settings, task, None)

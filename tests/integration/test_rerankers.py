@@ -12,9 +12,9 @@ import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
+from taskembed.encoding.reranker import load_reranker
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.reranker import load_reranker
-from taskembed.runtime import EngineSettings
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
 

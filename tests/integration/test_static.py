@@ -16,13 +16,13 @@ from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, StaticEmbedding
 from tokenizers import Tokenizer
 
-from taskembed.encoder import TextEncoder, load_encoder
-from taskembed.engines.static import TOKENS_AT_ONCE, StaticEngine
+from taskembed.encoding.engines.static import TOKENS_AT_ONCE, StaticEngine
+from taskembed.encoding.load import TextEncoder, load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.tokens import Tokens, batches, load_tokenizer
 from taskembed.errors import ModelUnavailableError
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType
-from taskembed.tokens import Tokens, batches, load_tokenizer
 from taskembed.vectors import FloatRows
 from tests import tiny_models
 from tests.conftest import Run

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from taskembed.encoder import load_encoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import BadInputError, StoppedError, StorageError, UsageError
-from taskembed.examples import read_examples
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
+from taskembed.reading.examples import read_examples
 from taskembed.space import PromptType, Task
+from taskembed.training._splits import draw_examples
 from taskembed.training.distill import distill
-from taskembed.training.draws import draw_examples
 from taskembed.training.job import train
-from taskembed.training.recipes import read_recipe
+from taskembed.training.recipe import read_recipe
 from taskembed.training.trainer import Progress
 from taskembed.vectors import Floats
 from tests import tiny_models

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
-from taskembed.encoder import TextEncoder, load_encoder
+from taskembed.encoding.load import TextEncoder, load_encoder
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models import Stated
-from taskembed.runtime import EngineSettings
+from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
@@ -115,7 +115,10 @@ def test_fp16_is_refused_where_it_overflows(
     device: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if device == "torch":
-        monkeypatch.setattr("taskembed.loader.to_openvino", lambda *_: (b"", "as a test wants it"))
+        monkeypatch.setattr(
+            "taskembed.encoding.compile.encoders.to_openvino",
+            lambda *_: (b"", "as a test wants it"),
+        )
         cache = tmp_path / "cache"
     model = tiny_families.save_t5(tmp_path / "model")
     encoder = load_encoder(

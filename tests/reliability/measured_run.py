@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from taskembed.corpus import RecordFields, RejectFile, read_corpus
 from taskembed.errors import TaskembedError
-from taskembed.pipeline import index_corpus
-from taskembed.records import find_inputs
-from taskembed.runs import Watch
+from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+from taskembed.reading.inputs import find_inputs
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, Rows
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import Watch
 from tests.fakes import HashEncoder
 
 DIM = 384

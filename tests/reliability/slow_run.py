@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taskembed.cli.stopping import Stopper
-from taskembed.corpus import Document
 from taskembed.errors import StoppedError
-from taskembed.pipeline import index_corpus
-from taskembed.runs import Watch
+from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import Watch
 from tests.fakes import HashEncoder
 
 

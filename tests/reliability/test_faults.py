@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.corpus import Document
 from taskembed.errors import (
     AccessDeniedError,
     IndexDamagedError,
@@ -26,11 +25,12 @@ from taskembed.errors import (
     StorageError,
     TaskembedError,
 )
-from taskembed.index import Index
-from taskembed.pipeline import index_corpus
-from taskembed.runs import IndexOptions, Watch
-from taskembed.searching import search_index
-from taskembed.store import read_newest, verify
+from taskembed.index.generations import read_newest, verify
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, Watch
+from taskembed.verbs.search import search_index
 from tests.fakes import HashEncoder, ShortWritesFs, fail_at
 from tests.reliability import workload
 

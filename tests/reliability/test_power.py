@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import NotFoundError, TaskembedError
-from taskembed.index import Index
-from taskembed.pipeline import index_corpus
-from taskembed.runs import IndexOptions, Watch
-from taskembed.store import read_newest, verify
+from taskembed.index.generations import read_newest, verify
+from taskembed.index.reader import Index
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, Watch
 from tests.fakes import HashEncoder
 from tests.reliability import workload
 from tests.reliability.power import Change, Image, RecordingFs, images, put, taken

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import NotFoundError
-from taskembed.index import Index
+from taskembed.index.reader import Index
 from tests.fakes import SLICE
 
 

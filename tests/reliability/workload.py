@@ -12,13 +12,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from taskembed.corpus import Document
-from taskembed.fs import Folder
-from taskembed.index import Contents, Index
-from taskembed.pipeline import index_corpus
-from taskembed.runs import IndexOptions, Watch
-from taskembed.searching import search_index
-from taskembed.store import read_newest
+from taskembed.index.fs import Folder
+from taskembed.index.generations import read_newest
+from taskembed.index.reader import Contents, Index
+from taskembed.reading.documents import Document
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, Watch
+from taskembed.verbs.search import search_index
 from tests.fakes import HashEncoder, StepFs, kill_at
 
 COUNT = 60

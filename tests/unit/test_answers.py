@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskembed.answers import AnswerError, limit_bytes, vectors_of
-from taskembed.servers import SERVERS
+from taskembed.encoding._answers import AnswerError, limit_bytes, vectors_of
+from taskembed.encoding.vendors import SERVERS
 
 TEXTS = ["a", "b", "c"]
 OPENAI = SERVERS["openai"].vectors

@@ -15,9 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
-from taskembed.deletion import delete_documents
-from taskembed.encoder import load_encoder, load_encoder_of
+from taskembed.encoding.load import load_encoder, load_encoder_of
+from taskembed.encoding.runtime import EngineSettings
 from taskembed.errors import (
     BadInputError,
     BadRecordError,
@@ -25,15 +24,16 @@ from taskembed.errors import (
     IndexDamagedError,
     UsageError,
 )
-from taskembed.index import Hit, Index
-from taskembed.pipeline import index_corpus
-from taskembed.plan import plan_index
-from taskembed.records import find_inputs
-from taskembed.runs import IndexOptions, OnDuplicate, Watch
-from taskembed.runtime import EngineSettings
-from taskembed.searching import rerank_hits, search_index
+from taskembed.index.reader import Hit, Index
+from taskembed.reading.documents import Document, RecordFields, RejectFile, read_corpus
+from taskembed.reading.inputs import find_inputs
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded, Rows
+from taskembed.verbs.delete import delete_documents
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, OnDuplicate, Watch
+from taskembed.verbs.plan import plan_index
+from taskembed.verbs.search import rerank_hits, search_index
 from tests.fakes import SLICE, SPACE, HashEncoder
 
 ANY: Any = None  # what a program without types may pass

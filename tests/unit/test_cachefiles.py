@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cachefiles import distrusted, own_folder, read_trusted, remember, remembered
-from taskembed.cachefiles import write_atomically as write
 from taskembed.errors import StorageError
+from taskembed.files import distrusted, own_folder, read_trusted, remember, remembered
+from taskembed.files import write_atomically as write
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from taskembed.chat import Chat, chat_of
-from taskembed.tokens import PromptTokenizer
+from taskembed.encoding._chat import Chat, chat_of
+from taskembed.encoding.tokens import PromptTokenizer
 
 
 def plain(prompt: str, text: str) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from taskembed.activity import looking_on
-from taskembed.commit import StoreWriter, open_writer
 from taskembed.errors import (
     AccessDeniedError,
     IndexBusyError,
@@ -24,9 +23,10 @@ from taskembed.errors import (
     TaskembedError,
     UsageError,
 )
-from taskembed.files import file_damage
-from taskembed.fs import Folder, Fs
-from taskembed.store import manifest_name, read_newest, verify
+from taskembed.index._files import file_damage
+from taskembed.index.commit import StoreWriter, open_writer
+from taskembed.index.fs import Folder, Fs
+from taskembed.index.generations import manifest_name, read_newest, verify
 from tests.fakes import ShortWritesFs, StepFs, fail_at
 
 DENIED_HINT = "run as a user who may, or choose another place"
@@ -505,7 +505,7 @@ def test_a_lock_that_names_nobody_is_still_a_lock(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from taskembed.commit import open_writer
+from taskembed.index.commit import open_writer
 with open_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -554,7 +554,7 @@ def test_waiting_for_another_writer_is_seen(tmp_path: Path) -> None:
         looking_on() as steps,
         pytest.MonkeyPatch.context() as patched,
     ):
-        patched.setattr("taskembed.lock.time.sleep", look)
+        patched.setattr("taskembed.index._lock.time.sleep", look)
         with open_writer(folder, wait_seconds=30):
             assert steps == []
     said = f"waiting: another taskembed is writing to {folder} (process {holder.pid} on "
@@ -608,9 +608,9 @@ def test_a_lock_that_is_a_link_does_not_write_elsewhere(tmp_path: Path) -> None:
 WRITE_AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from taskembed.commit import open_writer
+from taskembed.index.commit import open_writer
 from taskembed.errors import TaskembedError
-from taskembed.store import verify
+from taskembed.index.generations import verify
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)

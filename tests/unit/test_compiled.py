@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskembed.compiled import (
+from taskembed.encoding.cache import (
     CompiledModel,
     Facts,
     MadeFrom,

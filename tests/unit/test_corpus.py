@@ -17,10 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from taskembed.corpus import Document, Query, RecordFields, RejectFile, read_corpus, read_queries
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
-from taskembed.records import find_inputs
-from taskembed.template import Template
+from taskembed.reading.documents import (
+    Document,
+    Query,
+    RecordFields,
+    RejectFile,
+    read_corpus,
+    read_queries,
+)
+from taskembed.reading.inputs import find_inputs
+from taskembed.reading.template import Template
 
 
 def read(path: Path, fields: RecordFields | None = None, **options: str) -> list[Document]:

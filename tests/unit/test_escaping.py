@@ -17,9 +17,9 @@ from taskembed.cli.escaping import (
     trec_line,
     tsv_cell,
 )
-from taskembed.corpus import RecordFields, read_corpus
 from taskembed.errors import BadInputError
-from taskembed.streams import Input, stop_at_first
+from taskembed.reading.documents import RecordFields, read_corpus
+from taskembed.reading.streams import Input, stop_at_first
 
 CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.corpus import Document
 from taskembed.errors import BadVectorError, NotFoundError, SpaceMismatchError
 from taskembed.guard import require_good_vectors, require_same_space, without_length
-from taskembed.index import Index
-from taskembed.pipeline import index_corpus
-from taskembed.searching import search_index
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.search import search_index
 from tests.fakes import SPACE, HashEncoder
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from taskembed.corpus import RecordFields, RejectFile, read_corpus
 from taskembed.errors import BadRecordError
-from taskembed.records import find_inputs
+from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+from taskembed.reading.inputs import find_inputs
 
 GOOD = b'{"id": "a", "text": "x"}\n'
 

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskembed.corpus import Document
-from taskembed.deletion import delete_documents
 from taskembed.errors import IndexDamagedError, NotFoundError
-from taskembed.files import StoredFile
-from taskembed.index import Contents, Hit, Index, Part, read_index, verify_index
-from taskembed.pipeline import index_corpus
-from taskembed.runs import IndexOptions
-from taskembed.segments import SegmentInfo, StoredDocument
+from taskembed.index._files import StoredFile
+from taskembed.index.generations import Snapshot, manifest_name, read_newest
+from taskembed.index.reader import Contents, Hit, Index, Part, read_index, verify_index
+from taskembed.index.segments import SegmentInfo, StoredDocument
+from taskembed.index.writer import IndexWriter, Outcome, open_index_writer
+from taskembed.reading.documents import Document
 from taskembed.space import PromptType
-from taskembed.store import Snapshot, manifest_name, read_newest
 from taskembed.vectors import FloatRows
-from taskembed.writer import IndexWriter, Outcome, open_index_writer
+from taskembed.verbs.delete import delete_documents
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions
 from tests.fakes import SPACE, HashEncoder
 
 MADE_BY = {"engine": "test"}
@@ -419,7 +419,7 @@ def test_an_index_is_opened_with_few_file_handles(
     with open_index_writer(tmp_path / "i", SPACE) as writer:
         for number in range(5):
             put(writer, [f"d{number}"], unit_rows(1, number))
-    monkeypatch.setattr("taskembed.index.allow_handles", lambda _: False)
+    monkeypatch.setattr("taskembed.index.reader.allow_handles", lambda _: False)
     with Index.open(tmp_path / "i") as index:
         links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
         mine = [path for path in links if tmp_path / "i" in path.parents]

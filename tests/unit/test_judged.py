@@ -8,7 +8,7 @@ import pytest
 
 from taskembed.cli.output import is_one_of
 from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
-from taskembed.evaluation.judged import (
+from taskembed.evaluation.data import (
     Classes,
     Clusters,
     Files,

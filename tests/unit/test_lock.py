@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from taskembed import lock, store
-from taskembed.commit import StoreWriter, open_writer
 from taskembed.errors import IndexBusyError, IndexDamagedError, StorageError
-from taskembed.fs import Folder, Fs, opened_folder
-from taskembed.lock import LAST_GENERATION, UNKNOWN, acknowledged, acknowledgement, take_lock
-from taskembed.store import manifest_name, read_newest, verify
+from taskembed.index import _lock as lock
+from taskembed.index import generations as store
+from taskembed.index._lock import LAST_GENERATION, UNKNOWN, acknowledged, acknowledgement, take_lock
+from taskembed.index.commit import StoreWriter, open_writer
+from taskembed.index.fs import Folder, Fs, opened_folder
+from taskembed.index.generations import manifest_name, read_newest, verify
 from tests.fakes import StepFs
 
 ROOT = Path(__file__).parent.parent.parent
@@ -468,7 +469,7 @@ def test_a_lock_that_cannot_be_looked_at_is_not_said_to_be_deleted(
 FORK = """
 import os, sys, time
 from pathlib import Path
-from taskembed.commit import open_writer
+from taskembed.index.commit import open_writer
 with open_writer(Path(sys.argv[1])) as writer:
     if os.fork() == 0:
         try:

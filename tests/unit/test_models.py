@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import taskembed
+from taskembed.encoding.vendors import OWN, SERVERS
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.families import Family, parse_families
-from taskembed.models import ModelSpec, Stated, families, find_family
-from taskembed.models import resolve as resolve_stated
-from taskembed.servers import OWN, SERVERS
+from taskembed.models.catalogue import Family, parse_families
+from taskembed.models.resolve import ModelSpec, Stated, families, find_family
+from taskembed.models.resolve import resolve as resolve_stated
 from taskembed.space import Task
 from tests.known_models import KNOWN, TASKS, Known, KnownTask
 
@@ -539,7 +539,7 @@ def test_no_prompt_stands_in_for_an_adapter() -> None:
 
 
 def test_a_short_list_of_models_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.models.MODELS_IN_HINT", 1000)
+    monkeypatch.setattr("taskembed.models.resolve.MODELS_IN_HINT", 1000)
 
     with pytest.raises(ModelUnavailableError) as refusal:
         resolve("intfloat/e5-small-v2", Task.CODE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskembed.training.overlap import KnownTexts, Match, normalised
+from taskembed.training._overlap import KnownTexts, Match, normalised
 
 KNOWN = KnownTexts(
     [

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.corpus import Document
-from taskembed.deletion import delete_documents
 from taskembed.errors import BadRecordError, NotFoundError, StoppedError
-from taskembed.index import Index
-from taskembed.pipeline import index_corpus
-from taskembed.runs import IndexOptions, OnDuplicate, Watch
-from taskembed.searching import search_index
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
-from taskembed.window import WINDOW_BYTES
+from taskembed.verbs._window import WINDOW_BYTES
+from taskembed.verbs.delete import delete_documents
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, OnDuplicate, Watch
+from taskembed.verbs.search import search_index
 from tests.fakes import SLICE, HashEncoder
 
 

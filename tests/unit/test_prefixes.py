@@ -10,9 +10,9 @@ from functools import cache
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from taskembed.modelfiles import BUNDLED, find_folder
-from taskembed.prefixes import LongTextTokenizer
-from taskembed.tokens import PairTokenizer, PromptTokenizer, load_tokenizer
+from taskembed.encoding._prefixes import LongTextTokenizer
+from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, load_tokenizer
+from taskembed.models.files import BUNDLED, find_folder
 
 SPACE = "\u2581"  # what sentencepiece writes for a space
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -255,7 +255,8 @@ def test_a_pair_is_that_of_the_whole_texts(query: str, limit: int) -> None:
 
 def test_a_text_of_forty_megabytes_takes_little_memory() -> None:
     code = (
-        "import resource; from taskembed.tokens import *; from taskembed.modelfiles import *; "
+        "import resource; from taskembed.encoding.tokens import *; "
+        "from taskembed.models.files import *; "
         "t = load_tokenizer((find_folder('minilm')[0] / 'tokenizer.json').read_text()); "
         "p = PromptTokenizer(t, prompt='', max_length=256); x = 'the quick fox. ' * 2_700_000; "
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "

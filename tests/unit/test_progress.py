@@ -20,16 +20,16 @@ from taskembed.activity import Step, counted_texts, doing, looking_on
 from taskembed.cli.output import STATUS, message
 from taskembed.cli.progress import Display, duration, each_shown, shown_progress
 from taskembed.cli.training import shown_in
-from taskembed.corpus import RecordFields, read_corpus
-from taskembed.encoder import load_encoder
-from taskembed.meter import Meter
-from taskembed.pipeline import index_corpus
-from taskembed.records import find_inputs
-from taskembed.runs import Watch
-from taskembed.runtime import EngineSettings
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.runtime import EngineSettings
+from taskembed.reading.documents import RecordFields, read_corpus
+from taskembed.reading.inputs import find_inputs
+from taskembed.reading.meter import Meter
+from taskembed.reading.streams import Input, stop_at_first
 from taskembed.space import PromptType
-from taskembed.streams import Input, stop_at_first
 from taskembed.vectors import Encoded, Rows, gathered
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import Watch
 from tests.fakes import HashEncoder
 
 
@@ -212,7 +212,7 @@ def test_an_encoder_counts_its_texts(cache: Path, monkeypatch: pytest.MonkeyPatc
 
         return gathered(watched(), count, dim)
 
-    monkeypatch.setattr("taskembed.encoder.gathered", look)
+    monkeypatch.setattr("taskembed.encoding.load.gathered", look)
     with looking_on() as steps:
         encoder.encode(["one", "two", "three"], PromptType.QUERY)
         assert seen[-1] == ("encoding", 3, 3)

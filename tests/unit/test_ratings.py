@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from taskembed.training.ratings import ELO, fit_ratings, preferences
+from taskembed.training._ratings import ELO, fit_ratings, preferences
 
 
 def test_a_preference_is_how_likely_the_one_relevant_document_is_this_one() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
-from taskembed.examples import Form, read_examples
+from taskembed.reading.examples import Form, read_examples
 from taskembed.space import Task
-from taskembed.training.draws import draw_examples
-from taskembed.training.recipes import parse_recipe, read_recipe
+from taskembed.training._splits import draw_examples
+from taskembed.training.recipe import parse_recipe, read_recipe
 
 RECIPE = """\
 task = "sts"

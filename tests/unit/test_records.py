@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from taskembed.corpus import Document, RecordFields, RejectFile, read_corpus
 from taskembed.errors import BadInputError
-from taskembed.records import find_inputs
+from taskembed.reading.documents import Document, RecordFields, RejectFile, read_corpus
+from taskembed.reading.inputs import find_inputs
 
 LINES = [b'{"id": "%d", "text": "x"}\n' % number for number in range(10)]
 

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from taskembed import flat
 from taskembed.errors import IndexDamagedError, StorageError
-from taskembed.files import StoredFile
-from taskembed.segments import (
+from taskembed.index._files import StoredFile
+from taskembed.index.generations import Snapshot
+from taskembed.index.kinds import flat
+from taskembed.index.segments import (
     Segment,
     SegmentBuilder,
     SegmentInfo,
@@ -25,7 +26,6 @@ from taskembed.segments import (
     metadata_json,
     segment_infos,
 )
-from taskembed.store import Snapshot
 from taskembed.vectors import Flags, FloatRows
 
 NAME = "seg-00000001"
@@ -570,7 +570,7 @@ def test_what_a_manifest_says_of_a_segment_is_checked() -> None:
 
 
 def test_metadata_is_measured_as_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.segments.MAX_METADATA_BYTES", 20)
+    monkeypatch.setattr("taskembed.index.segments.MAX_METADATA_BYTES", 20)
     assert metadata_json({"a": "\x01\x01"}) == '{"a":"\\u0001\\u0001"}'
     with pytest.raises(ValueError, match="takes 26 bytes as JSON, and 20 are stored"):
         metadata_json({"a": "\x01\x01\x01"})

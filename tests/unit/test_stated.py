@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import ModelUnavailableError, NotFoundError, UsageError
-from taskembed.families import parse_rerankers, read_prompts_file
-from taskembed.models import Stated, find_reranker, resolve
+from taskembed.models.catalogue import parse_rerankers, read_prompts_file
+from taskembed.models.resolve import Stated, find_reranker, resolve
 from taskembed.space import Task
 
 QWEN3 = "Qwen/Qwen3-Embedding-0.6B"

@@ -18,8 +18,8 @@ from taskembed.errors import (
     StorageError,
     TaskembedError,
 )
-from taskembed.files import Damage, StoredFile, file_damage, open_file, read_file
-from taskembed.store import (
+from taskembed.index._files import Damage, StoredFile, file_damage, open_file, read_file
+from taskembed.index.generations import (
     Snapshot,
     generations_of,
     manifest_bytes,
@@ -393,7 +393,7 @@ def test_a_manifest_that_goes_after_it_was_listed_is_looked_for_again(
     put_manifest(tmp_path, 1)
     listed = iter([["manifest-00000000.json"]])
     monkeypatch.setattr(
-        "taskembed.store.names_in", lambda _: next(listed, ["manifest-00000001.json"])
+        "taskembed.index.generations.names_in", lambda _: next(listed, ["manifest-00000001.json"])
     )
     assert read_newest(tmp_path).generation == 1
     assert verify(tmp_path)[1] == []
@@ -413,7 +413,7 @@ def test_verify_reads_what_a_writer_removes_meanwhile(tmp_path: Path) -> None:
 def test_verify_with_few_file_handles_opens_one_file_at_a_time_and_begins_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.store.allow_handles", lambda _count: False)
+    monkeypatch.setattr("taskembed.index.generations.allow_handles", lambda _count: False)
     names = [f"seg-{number:08d}.db" for number in range(1, 6)]
     put_manifest(tmp_path, 1, *(put_file(tmp_path, name) for name in names))
     opened: list[int] = []

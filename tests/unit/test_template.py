@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskembed.errors import UsageError
-from taskembed.template import DEFAULT_TEMPLATE, Template
+from taskembed.reading.template import DEFAULT_TEMPLATE, Template
 
 
 def refusal(spelling: str, record: dict[str, object]) -> str:

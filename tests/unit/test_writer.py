@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskembed.corpus import Document
 from taskembed.errors import (
     IndexBusyError,
     IndexDamagedError,
@@ -20,17 +19,24 @@ from taskembed.errors import (
     TaskembedError,
     UsageError,
 )
-from taskembed.index import Contents, Index
-from taskembed.pipeline import index_corpus
-from taskembed.plan import plan_delete
-from taskembed.reading import Reading
-from taskembed.runs import IndexOptions, IndexSummary, Watch
-from taskembed.searching import search_index
-from taskembed.segments import Segment, StoredDocument
+from taskembed.index.generations import (
+    manifest_bytes,
+    manifest_name,
+    read_manifest,
+    read_newest,
+    verify,
+)
+from taskembed.index.reader import Contents, Index
+from taskembed.index.remembered import Reading
+from taskembed.index.segments import Segment, StoredDocument
+from taskembed.index.writer import MERGE_FACTOR, IndexWriter, Outcome, open_index_writer
+from taskembed.reading.documents import Document
 from taskembed.space import PromptType, Task
-from taskembed.store import manifest_bytes, manifest_name, read_manifest, read_newest, verify
 from taskembed.vectors import FloatRows
-from taskembed.writer import MERGE_FACTOR, IndexWriter, Outcome, open_index_writer
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
+from taskembed.verbs.plan import plan_delete
+from taskembed.verbs.search import search_index
 from tests.fakes import SPACE, HashEncoder, StepFs, fail_at
 
 MADE_BY = {"engine": "test"}
@@ -396,7 +402,7 @@ def test_a_dry_run_beside_a_writer_begins_again(
                 index_corpus(documents(3, f"text {number}"), HashEncoder(), folder)
         return Segment(*arguments)
 
-    monkeypatch.setattr("taskembed.writer.Segment", slow_segment)
+    monkeypatch.setattr("taskembed.index.writer.Segment", slow_segment)
     assert plan_delete(folder, ["d0001", "absent"]) == (1, ["absent"])
     assert taken
 

@@ -1,0 +1,101 @@
+"""The body of an answer, read no further than it may be long, and no longer than it may take.
+
+    client = httpx2.AsyncClient(event_hooks={"response": [bounding(limit_bytes, seconds)]})
+
+It is unpacked here, a little at a time: the library would unpack whatever arrived at once, a
+thousandfold for a hostile gzip, and again for each encoding that the server says to have put over
+another. Importing this module imports the HTTP library.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import httpx2
+
+from taskembed.encoding._answers import AnswerError
+
+ACCEPTED = "gzip"  # what `accept-encoding` asks for
+ERROR_BYTES = 2**16  # of what a server says of an error: the rest is not read
+_PIECE_BYTES = 2**16  # that are unpacked at once
+_GZIP_OR_ZLIB = 47  # zlib's number for: whichever it is
+
+
+def bounding(
+    limit_bytes: Callable[[], int], seconds: float
+) -> Callable[[httpx2.Response], Awaitable[None]]:
+    """Return what bounds a response before its body is read.
+
+    Reading more than `limit_bytes()` of it raises an AnswerError, and longer than `seconds` a
+    timeout; of an error's body, only the beginning is read.
+    """
+
+    async def bound(response: httpx2.Response) -> None:
+        encoding = response.headers.pop("content-encoding", "").strip().lower()
+        response.stream = _Bounded(
+            response,
+            unpack=_unpacker(encoding),
+            limit_bytes=limit_bytes() if response.is_success else ERROR_BYTES,
+            seconds=seconds,
+        )
+
+    return bound
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(
+        self,
+        response: httpx2.Response,
+        *,
+        unpack: Callable[[bytes], Iterator[bytes]],
+        limit_bytes: int,
+        seconds: float,
+    ) -> None:
+        assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # an async client's
+        self._packed = response.stream
+        self._request = response.request
+        self._is_error = not response.is_success
+        self._unpack = unpack
+        self._limit_bytes = limit_bytes
+        self._deadline = time.monotonic() + seconds
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = packed_left = self._limit_bytes
+        async for packed in self._packed:
+            if time.monotonic() > self._deadline:
+                raise httpx2.ReadTimeout("the answer takes too long", request=self._request)
+            packed_left -= len(packed)  # gzip can go on without any end, and hold nothing
+            for piece in self._unpack(packed):
+                left -= len(piece)
+                if left < 0 or packed_left < 0:
+                    break
+                yield piece
+            if left < 0 or packed_left < 0:
+                if self._is_error:
+                    return
+                raise AnswerError(f"with more than {self._limit_bytes:,} bytes")
+
+    async def aclose(self) -> None:
+        await self._packed.aclose()
+
+
+def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
+    if encoding in {"", "identity"}:
+        return lambda data: iter([data])
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise AnswerError(f"with an encoding that was not asked for: {encoding[:40]!r}")
+    unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
+
+    def unpack(data: bytes) -> Iterator[bytes]:
+        full = True
+        while (data or full) and not unpacking.eof:  # a full piece: more may be to come out
+            try:
+                piece = unpacking.decompress(data, _PIECE_BYTES)
+            except zlib.error:
+                raise AnswerError("with something that is no gzip, as it says") from None
+            data, full = unpacking.unconsumed_tail, len(piece) == _PIECE_BYTES
+            yield piece
+
+    return unpack

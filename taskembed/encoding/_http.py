@@ -1,0 +1,301 @@
+"""The line to a server: requests, retries, limits, keys.
+
+    Wire("cohere", "embed-v4.0", None).send([Ask("embed-v4.0", ["a text"], {"input_type": ...})])
+
+Requests and retries with back-off are the `openai` library's, which posts to any address. An answer
+is taken only when it is small enough, soon enough, and what was asked for (bounded.py, answers.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import numpy as np
+
+from taskembed.activity import Step, doing
+from taskembed.encoding._answers import AnswerError, limit_bytes, vectors_of, web_page
+from taskembed.encoding.vendors import SERVERS, Ask
+from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
+from taskembed.extras import install_hint
+from taskembed.secrets import (
+    KEY_OF_OWN,
+    redacted,
+    secrets_of_userinfo,
+    shown_address,
+    userinfo_of,
+    without_userinfo,
+)
+from taskembed.vectors import FloatRows
+
+if TYPE_CHECKING:
+    import openai
+
+AT_ONCE = 4  # requests
+RETRIES = 10  # the waits before them double up to 8 s, or are what the server says
+CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0  # of one try; the latter to its last byte
+TOTAL_SECONDS = 180.0  # of a request with all of its tries
+SAID_CHARACTERS = 300  # of what a server says of an error
+REFUSES_TEXTS = frozenset({400, 413, 422})  # answers that one bad text of many may be the cause of
+REFUSES_KEYS = frozenset({401, 403})
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})  # there is no such model, or no server
+CHECK_ADDRESS = "check --api-base: the address of most servers ends in /v1"
+GOES_ON = "the same command goes on from what was indexed"
+
+
+class Wire:
+    """The line to one server for one model."""
+
+    def __init__(self, name: str, model: str, api_base: str | None) -> None:
+        self.server = SERVERS[name]
+        address = api_base or self.server.url
+        if not address:
+            raise UsageError(
+                f"{model} is behind a server, and nothing says where",
+                hint="--api-base URL, or TASKEMBED_API_BASE",
+            )
+        # an address with a password would be in the errors of the library
+        self._userinfo = userinfo_of(address)
+        self._url, self.host = _parsed(address)
+        self._is_own = bool(api_base)
+        # The key of a vendor is for the vendor: it is never sent to another address.
+        self._key_name = KEY_OF_OWN if api_base else self.server.key
+        self._key = os.environ.get(self._key_name, "").strip()
+        if not self._key and not api_base:
+            raise ModelUnavailableError(
+                f"{model} is behind {self.host}, which wants a key",
+                hint=f"export {self._key_name}=KEY: it is only read there, and stored nowhere",
+            )
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise UsageError(f"{self._key_name} holds what no key can: it is not printable ASCII")
+        self._status = 0  # of the last answer
+        self._wait = Step("")  # for the answers that are on their way
+        self._limit_bytes = 0  # of one of the answers that are waited for
+        _require_library()
+
+    def send(self, asks: Iterable[Ask]) -> list[FloatRows]:
+        """Return float32[n, dim] for each of the asks; it raises what `answers` does."""
+        return [rows for group in self.answers(asks) for rows in group]
+
+    def answers(self, asks: Iterable[Ask]) -> Generator[list[FloatRows], None, None]:
+        """Yield float32[n, dim] for each of a few asks, which are under way at once.
+
+        One client sends them all, so that connections are made once. The event loop has a thread of
+        its own, so that a program that runs one itself (a notebook, a server) can call this.
+
+        Raises:
+            ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense, or
+                has not answered within `TOTAL_SECONDS`.
+            BadVectorError: a number of a vector is not finite.
+        """
+        from anyio.from_thread import start_blocking_portal  # 0.05 s
+
+        left = iter(asks)
+        with start_blocking_portal() as portal:
+            client = self._client()
+            try:
+                while group := list(islice(left, AT_ONCE)):
+                    with doing(f"waiting for {self.host}", waits_for_others=True) as self._wait:
+                        answers = portal.call(self._send, client, group)
+                    yield answers
+            finally:
+                portal.call(client.close)
+
+    async def _send(self, client: openai.AsyncOpenAI, asks: Sequence[Ask]) -> list[FloatRows]:
+        import asyncio
+
+        import openai  # 0.7 s
+
+        self._limit_bytes = max(limit_bytes(ask.texts, ask.numbers) for ask in asks)
+
+        async def one(ask: Ask) -> FloatRows:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                return await self._ask(client, ask)
+
+        # "from None": the library's errors hold what was sent, and what came back
+        try:
+            return await asyncio.gather(*map(one, asks))
+        except openai.APIStatusError as error:
+            raise self._refused(error) from None
+        except TimeoutError:
+            last = f"; its last one was {self._status}" if self._status else ""
+            raise self._error(
+                f"has given no whole answer within {TOTAL_SECONDS:g} s{last}"
+            ) from None
+        except openai.APIConnectionError as error:
+            raise self._error(f"cannot be reached: {error.__cause__ or error}") from None
+        except openai.OpenAIError as error:
+            raise self._error(f"cannot be asked: {error}") from None
+
+    def _client(self) -> openai.AsyncOpenAI:
+        import httpx2
+        import openai
+
+        from taskembed.encoding._bounded import bounding
+
+        async def remember(response: httpx2.Response) -> None:
+            self._status = response.status_code
+            if response.is_error:
+                self._wait.what = f"waiting for {self.host}, which answered {self._status}"
+
+        try:
+            url = httpx2.URL(self._url)
+        except httpx2.InvalidURL as error:
+            raise UsageError(f"--api-base {self._url!r}: {error}") from None
+        return openai.AsyncOpenAI(
+            api_key=self._key or "none",
+            admin_api_key="",
+            base_url=url,
+            max_retries=RETRIES,
+            timeout=openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            http_client=openai.DefaultAsyncHttpxClient(
+                # neither texts nor keys follow a redirection to another server
+                follow_redirects=False,
+                limits=httpx2.Limits(max_connections=AT_ONCE, keepalive_expiry=ANSWER_SECONDS),
+                event_hooks={
+                    "response": [remember, bounding(lambda: self._limit_bytes, ANSWER_SECONDS)]
+                },
+            ),
+        )
+
+    def _headers(self) -> dict[str, Any]:
+        """Return what a request has beside the library's own headers, or instead of them."""
+        import openai
+
+        from taskembed.encoding._bounded import ACCEPTED
+
+        omit, own = openai.Omit(), self.server.key_header
+        headers: dict[str, Any] = {"Accept-Encoding": ACCEPTED}
+        if own and self._key:
+            headers[own] = self._key
+        if self._userinfo:
+            plain = unquote(self._userinfo).encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(plain).decode()}"
+        elif own or not self._key:
+            headers["Authorization"] = omit
+        if self._key_name != SERVERS["openai"].key:  # what the environment says is for OpenAI alone
+            headers |= {"OpenAI-Organization": omit, "OpenAI-Project": omit}
+        return headers
+
+    async def _ask(self, client: openai.AsyncOpenAI, ask: Ask) -> FloatRows:
+        import httpx2
+        import openai
+
+        path = self.server.path.format(model=ask.model)
+        try:
+            answer = await client.post(
+                path,
+                cast_to=httpx2.Response,
+                body=self.server.body(ask),
+                options={"headers": self._headers()},
+            )
+            rows = vectors_of(answer.content, self.server.vectors, ask.texts, ask.numbers)
+        except AnswerError as error:
+            raise self._error(
+                f"answered {error}", hint=CHECK_ADDRESS if self._is_own else ""
+            ) from None
+        except openai.APIStatusError as error:
+            if error.status_code not in REFUSES_TEXTS:
+                raise
+            half = len(ask.texts) // 2
+            if not half:
+                raise self._refused(error, text=ask.texts[0]) from None
+            halves = (ask.texts[:half], ask.texts[half:])  # the one that it refuses is named
+            return self.joined(
+                [await self._ask(client, replace(ask, texts=some)) for some in halves]
+            )
+        self._require_finite(rows, ask.texts)
+        return rows
+
+    def joined(self, parts: Sequence[FloatRows]) -> FloatRows:
+        """Return the rows of several answers as one array.
+
+        Raises:
+            BadVectorError: they are not of one size.
+        """
+        sizes = sorted({part.shape[1] for part in parts})
+        if len(sizes) > 1:
+            said = ", ".join(map(str, sizes))
+            raise BadVectorError(f"{self.host} gave vectors of several sizes: {said} numbers")
+        return np.concatenate(parts)
+
+    def _require_finite(self, rows: FloatRows, texts: Sequence[str]) -> None:
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if bad.size:
+            raise BadVectorError(
+                f"{self.host} gave a number that is too large for the text that begins "
+                f"{texts[int(bad[0])][:60]!r}"
+            )
+
+    def _refused(self, error: openai.APIStatusError, text: str = "") -> ModelUnavailableError:
+        body, status = error.body, error.status_code
+        said = str(body.get("message") or body) if isinstance(body, dict) else str(body or error)
+        said = web_page(said.encode(errors="replace")) or said
+        what = f" the text that begins {text[:60]!r}" if text else ""
+        message = f"refuses{what} ({status}): {self._shown(said)[:SAID_CHARACTERS]}"
+        if status in REFUSES_KEYS:
+            kept = f"the key in {self._key_name}"
+            if self._userinfo:
+                kept = "the user and password in --api-base"
+            return self._error(message, hint=f"check {kept}")
+        if status in ELSEWHERE:
+            where = f"{CHECK_ADDRESS}; and " if self._is_own else ""
+            return self._error(message, hint=f"{where}check the name of the model")
+        return self._error(message, hint="" if text else GOES_ON)
+
+    def _error(self, what: str, hint: str = GOES_ON) -> ModelUnavailableError:
+        return ModelUnavailableError(f"{self.host} {self._shown(what)}", hint=hint or None)
+
+    def _shown(self, said: str) -> str:
+        """Return what a server or a library says, without the key and the password."""
+        return redacted(said, [self._key, *secrets_of_userinfo(self._userinfo)])
+
+
+def _parsed(address: str) -> tuple[str, str]:
+    """Return an address without user and password, and its host.
+
+    Raises:
+        UsageError: it is none that anything can be posted to.
+    """
+    bare = without_userinfo(address).rstrip("/")
+    if why := _not_an_address(bare):
+        raise UsageError(f"--api-base {shown_address(address).rstrip('/')!r}: {why}")
+    return bare, urlsplit(bare).hostname or ""
+
+
+def _not_an_address(bare: str) -> str:
+    """Return why nothing can be posted there; "" when something can."""
+    try:
+        parts = urlsplit(bare)
+        host = (parts.hostname or "").encode("idna")
+    except ValueError:
+        return "its host is no name and no number"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "not an http or https address"
+    if not _has_good_port(parts):
+        return "its port is no number from 1 to 65535"
+    if parts.query or parts.fragment or not bare.isprintable() or " " in bare:
+        return "no address of a server has white space, a ? or a #"
+    return ""
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _require_library() -> None:
+    """Refuse, before anything is read or sent, what the missing library would do."""
+    if any(find_spec(name) is None for name in ("openai", "httpx2")):
+        raise ModelUnavailableError(
+            "hosted models need the openai library, which is not installed",
+            hint=install_hint("hosted"),
+        )

@@ -1,0 +1,281 @@
+"""Compiled models in the user's cache, so that a second command needs neither torch nor a wait.
+
+An entry is one file: a line of JSON (facts, and the sizes of what follows), the tokenizer.json, the
+engine's blob, and the crc32 of it all. It is written whole or not at all; whatever does not check
+out is made again, never trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import struct
+import time
+import zlib
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from taskembed.encoding._chat import Chat
+from taskembed.files import read_trusted, write_atomically
+from taskembed.space import PromptType
+
+MEAN, UNIT_MEAN = "mean", "unit mean"
+LAYOUT = 6  # of an entry; also counts what the conversion does: raise it when that changes
+
+MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the loaded model said of itself.
+
+    Attributes:
+        dim: numbers in its vector.
+        max_length: tokens that it reads, special tokens included.
+        pooling: "mean", "cls", "lasttoken", ...
+        prompt_in_pooling: whether the prompt's tokens are pooled.
+        fallback: why this model runs on torch; "" when it does not have to.
+        fp16_overflows: whether fp16 cannot hold its activations.
+        pair: of a reranker that reads one text: what stands before the query, between query and
+            document, and after the document; empty when its tokenizer puts a pair together.
+        query_length: tokens that are read of a query; 0 for max_length.
+        document_length: tokens that are read of a document; 0 for max_length.
+        special_tokens: whether the tokenizer's special tokens stand around a text.
+        cut_left: whether a long text loses its beginning, and not its end.
+        query_chat: the template that a query is put into; None for none.
+        document_chat: likewise.
+        table: of static embeddings, whose blob is a table of token vectors: "mean", or "unit mean"
+            where the mean is brought to unit length; "" for a model that has to be run.
+    """
+
+    dim: int
+    max_length: int
+    pooling: str
+    prompt_in_pooling: bool
+    fallback: str = ""
+    fp16_overflows: bool = False
+    pair: tuple[str, ...] = ()
+    query_length: int = 0
+    document_length: int = 0
+    special_tokens: bool = True
+    cut_left: bool = False
+    query_chat: Chat | None = None
+    document_chat: Chat | None = None
+    table: str = ""
+
+    def chat(self, prompt_type: PromptType) -> Chat | None:
+        """Return the template that a text of a side is put into."""
+        return self.query_chat if prompt_type is PromptType.QUERY else self.document_chat
+
+    def length(self, prompt_type: PromptType) -> int:
+        """Return the tokens that are read of a text of a side, special tokens included."""
+        is_query = prompt_type is PromptType.QUERY
+        return (self.query_length if is_query else self.document_length) or self.max_length
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFrom:
+    """What an entry was made from, for `taskembed cache list` and to check the entry.
+
+    Attributes:
+        model: the name that it was asked for by.
+        revision: the commit of its repository; "" for a folder.
+        adapter: the name of the adapter in its weights; "" for none.
+        kind: "encoder" or "reranker".
+        digest: sha256 of everything that the compiled model depends on, but for the engine.
+        engine: the engine and its version.
+    """
+
+    model: str
+    revision: str
+    adapter: str
+    kind: str
+    digest: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A model that an engine can run at once. `blob` is empty for the torch engine."""
+
+    facts: Facts
+    tokenizer_json: str
+    blob: memoryview
+
+
+def entry_path(cache: Path, digest: str, engine: str) -> Path:
+    """Return where the compiled form of a model is kept.
+
+    Args:
+        cache: the cache folder.
+        digest: of the model's files.
+        engine: the engine and its version, which must be able to read its own blob.
+    """
+    key = hashlib.sha256(f"{LAYOUT} {digest} {engine}".encode()).hexdigest()
+    return cache / "compiled" / f"{key}.model"
+
+
+def checked_path(cache: Path, digest: str, engine: str, path_of_texts: str) -> Path:
+    """Return the file whose presence says that a model was compared with its reference.
+
+    Args:
+        cache: the cache folder.
+        digest: of the model's files.
+        engine: the engine and its version.
+        path_of_texts: everything else between a text and its vector: prompt, limit, size.
+    """
+    parts = f"{LAYOUT} {digest} {engine} {path_of_texts}"
+    return cache / "checked" / hashlib.sha256(parts.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """An entry as a person sees it.
+
+    Attributes:
+        path: its file.
+        size: bytes.
+        compiled: seconds since 1970, when it was made.
+        used: seconds since 1970, when its owner last used it, within an hour.
+        made_from: None when it cannot be read; it will be made again.
+    """
+
+    path: Path
+    size: int
+    compiled: float
+    used: float
+    made_from: MadeFrom | None
+
+
+def read_entry(path: Path, digest: str, engine: str) -> CompiledModel | None:
+    """Return an entry of the cache; None when there is none, or it is not what was written.
+
+    Args:
+        path: where it is.
+        digest: of what it must have been made from.
+        engine: what it must have been made for.
+
+    Raises:
+        StorageError: no more files can be opened.
+    """
+    data = read_trusted(path)
+    try:
+        if data is None or zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+            return None
+        header_end = 4 + struct.unpack("<I", data[:4])[0]
+        header = json.loads(bytes(data[4:header_end]))
+        made_from = MadeFrom(**header["made_from"])
+        if (made_from.digest, made_from.engine) != (digest, engine):
+            return None
+        facts = _facts(header["facts"])
+        tokenizer_end = header_end + int(header["tokenizer_bytes"])
+        blob = data[tokenizer_end:-4]
+        if not header_end <= tokenizer_end <= len(data) - 4 or (blob and facts.fallback):
+            return None
+        tokenizer_json = bytes(data[header_end:tokenizer_end]).decode()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, struct.error):
+        return None
+    return CompiledModel(facts, tokenizer_json, blob)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "tuple[str, ...]": (tuple,),
+    "Chat | None": (Chat, type(None)),
+}
+
+
+def _facts(saved: dict[str, Any]) -> Facts:
+    """Return the facts of an entry.
+
+    Raises:
+        ValueError: one of them cannot be one.
+    """
+    chats = {key: _chat(saved[key]) for key in ("query_chat", "document_chat")}
+    facts = Facts(**{**saved, "pair": tuple(saved["pair"]), **chats})
+    for field in fields(Facts):
+        value = getattr(facts, field.name)
+        if type(value) not in _KINDS[str(field.type)]:
+            raise ValueError(f"{field.name} is {value!r}")
+    if min(facts.dim, facts.max_length, facts.query_length + 1, facts.document_length + 1) < 1:
+        raise ValueError("a number is out of range")
+    if not all(isinstance(text, str) for text in facts.pair):
+        raise ValueError(f"pair is {facts.pair!r}")
+    return facts
+
+
+def _chat(saved: dict[str, Any] | None) -> Chat | None:
+    if saved is None:
+        return None
+    before, after = saved["alone"]
+    chat = Chat(**{**saved, "alone": (before, after), "prompted": tuple(saved["prompted"])})
+    texts, flags = (*chat.alone, *chat.prompted), (chat.strips_prompt, chat.strips_text)
+    if not all(isinstance(text, str) for text in texts) or len(chat.prompted) not in {0, 3}:
+        raise ValueError(f"chat is {chat!r}")
+    if not all(isinstance(flag, bool) for flag in flags):
+        raise ValueError(f"chat is {chat!r}")
+    return chat
+
+
+def write_entry(path: Path, model: CompiledModel, made_from: MadeFrom) -> bool:
+    """Write an entry; return False when the cache cannot be written."""
+    tokenizer = model.tokenizer_json.encode()
+    header = json.dumps(
+        {
+            "made_from": asdict(made_from),
+            "compiled_at": time.time(),
+            "facts": asdict(model.facts),
+            "tokenizer_bytes": len(tokenizer),
+        }
+    ).encode()
+    parts: list[bytes | memoryview] = [
+        struct.pack("<I", len(header)),
+        header,
+        tokenizer,
+        model.blob,
+    ]
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return write_atomically(path, [*parts, struct.pack("<I", checksum)])
+
+
+def list_entries(cache: Path) -> list[CacheEntry]:
+    """Return the compiled models of a cache folder, newest first."""
+    entries = []
+    for path in (cache / "compiled").glob("*.model"):
+        try:
+            status = path.stat()
+        except OSError:  # another process cleared it
+            continue
+        if stat.S_ISREG(status.st_mode):
+            compiled, made_from = _said(path) or (status.st_mtime, None)
+            entries.append(CacheEntry(path, status.st_size, compiled, status.st_mtime, made_from))
+    return sorted(entries, key=lambda entry: entry.compiled, reverse=True)
+
+
+def size_of(cache: Path) -> int:
+    """Return the bytes that the compiled models of a cache folder take."""
+    return sum(entry.size for entry in list_entries(cache))
+
+
+def _said(path: Path) -> tuple[float, MadeFrom] | None:
+    """Return when an entry was made, and from what, as it says itself; only its beginning is read.
+
+    None when it says nothing that can be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = struct.unpack("<I", stream.read(4))[0]
+            header = json.loads(stream.read(min(size, MOST_HEADER_BYTES)))
+        compiled, made_from = float(header["compiled_at"]), MadeFrom(**header["made_from"])
+        datetime.fromtimestamp(compiled, UTC)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError, struct.error):
+        return None
+    texts = (getattr(made_from, field.name) for field in fields(MadeFrom))
+    return (compiled, made_from) if all(isinstance(text, str) for text in texts) else None

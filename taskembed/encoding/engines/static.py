@@ -1,0 +1,60 @@
+"""The engine of static embeddings: a text's vector is the mean of its tokens' rows in a table.
+
+It is numpy alone, on whatever device, and always in fp32: there is nothing to speed up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.encoding.cache import UNIT_MEAN
+from taskembed.encoding.tokens import Batch
+
+TOKEN_BUDGET = 32_768  # tokens a batch: as fast as fewer, and nothing is padded for long
+# rows that are in memory at once: such a model reads texts of any length. Subtle: sums in fp32 of
+# many more rows lose digits, so those of the parts are added in fp64.
+TOKENS_AT_ONCE = 4_096
+
+
+class StaticEngine:
+    """A table of token vectors.
+
+    Args:
+        blob: float32[tokens, dim].
+        dim: numbers in a row.
+        kind: "mean", or "unit mean" where the mean is brought to unit length.
+    """
+
+    name = "static"
+    precision = "fp32"
+    token_budget = TOKEN_BUDGET
+
+    def __init__(self, blob: memoryview, *, dim: int, kind: str) -> None:
+        table = np.frombuffer(blob, np.float32).reshape(-1, dim)
+        # Subtle: in the cache it may begin at any byte, and numpy is slow with such a table.
+        self._table = np.require(table, requirements="A")
+        self._has_unit_length = kind == UNIT_MEAN
+
+    def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
+        """Yield each batch with float32[n, dim], in order."""
+        for batch in batches:
+            vectors = np.stack(
+                [
+                    self._mean(ids[marks != 0])
+                    for ids, marks in zip(batch.input_ids, batch.marks, strict=True)
+                ]
+            )
+            if self._has_unit_length:
+                lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+                vectors /= np.maximum(lengths, np.float32(1e-12))  # torch's
+            yield batch, vectors
+
+    def _mean(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return float32[dim]: zeros for a text without tokens."""
+        total = np.zeros(self._table.shape[1])
+        for begin in range(0, len(ids), TOKENS_AT_ONCE):
+            total += self._table[ids[begin : begin + TOKENS_AT_ONCE]].sum(axis=0)
+        return (total / max(len(ids), 1)).astype(np.float32)

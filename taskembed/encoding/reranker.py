@@ -1,0 +1,113 @@
+"""The second stage of a search: a model that reads query and document together.
+
+    reranker = load_reranker("BAAI/bge-reranker-v2-m3")
+    reranker.scores("what is a comet?", texts)    # float32[n], 0 to 1
+
+It is slower than comparing vectors by orders of magnitude, and more exact: it judges the few dozen
+documents that the vectors found. Its score is its authors' probability of being relevant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from taskembed.activity import doing
+from taskembed.encoding.runtime import EngineSettings, Kind, ModelSource, Runtime
+from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens, batches
+from taskembed.errors import UsageError
+from taskembed.models.catalogue import INSTRUCTION, RerankerFamily
+from taskembed.models.files import find_model
+from taskembed.models.resolve import find_reranker
+from taskembed.vectors import Floats
+
+
+class Reranker:
+    """A reranker; its engine starts at the first query."""
+
+    def __init__(
+        self, name: str, runtime: Runtime, family: RerankerFamily, instruction: str
+    ) -> None:
+        self.name = name
+        self._runtime = runtime
+        self._family = family
+        facts = runtime.compiled.facts
+        own = (family.before, family.between, family.after) if family.before else facts.pair
+        self._pair = tuple(part.replace(INSTRUCTION, instruction) for part in own)
+        self._limit = min(facts.max_length, family.max_length or facts.max_length)
+
+    def scores(self, query: str, texts: Sequence[str]) -> Floats:
+        """Return float32[n]: how well each text answers the query, from 0 to 1."""
+        tokens = self._tokenize(query, texts)
+        order = sorted(range(len(texts)), key=lambda row: len(tokens[row].ids), reverse=True)
+        engine = self._runtime.engine
+        logits = np.empty(len(texts), np.float64)
+        items = ((row, tokens[row]) for row in order)
+        with doing("reranking", unit="documents", total=len(texts)) as step:
+            for batch, rows in engine.run(batches(items, engine.token_budget)):
+                logits[batch.rows] = rows[:, 0]
+                step.done += len(rows)
+        # sigmoid(logit / temperature), by tanh, which does not overflow
+        scaled = np.tanh(logits / self._family.temperature / 2)
+        return (0.5 * (scaled + 1)).astype(np.float32)
+
+    def _tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
+        with self._runtime.failing():
+            if not self._pair:
+                return self._pairs.tokenize(query, texts)
+            before, between, after = self._pair
+            prompted = PromptTokenizer(
+                self._runtime.tokenizer,
+                prompt=f"{before}{query}{between}",
+                suffix=after,
+                max_length=self._limit,
+                special_tokens=False,
+            )
+            return prompted.tokenize(texts)
+
+    @cached_property
+    def _pairs(self) -> PairTokenizer:
+        return PairTokenizer(self._runtime.tokenizer, max_length=self._limit)
+
+
+def load_reranker(
+    model: str,
+    *,
+    revision: str | None = None,
+    instruction: str | None = None,
+    settings: EngineSettings | None = None,
+) -> Reranker:
+    """Return a reranker.
+
+    Args:
+        model: a folder, or a Hugging Face id.
+        revision: a branch, tag or commit of a Hugging Face repository.
+        instruction: what a document must do for a query, for a model that is told it.
+        settings: where and how the model runs.
+
+    Raises:
+        ModelUnavailableError: the model cannot be loaded, or is no reranker.
+        UsageError: it takes no instruction.
+    """
+    settings = settings or EngineSettings()
+    family = find_reranker(model)
+    if instruction is not None and not family.instruction:
+        raise UsageError(f"the reranker {model} takes no instruction")
+    files = find_model(
+        model,
+        cache=settings.cache_folder,
+        revision=revision,
+        offline=settings.offline,
+        with_code=settings.trust_remote_code,
+        notify=settings.notify,
+    )
+    source = ModelSource(
+        files,
+        Kind.RERANKER,
+        remote_code=settings.trust_remote_code,
+        answers=family.answers,
+    )
+    chosen = instruction if instruction is not None else family.instruction
+    return Reranker(files.name, Runtime(source, settings), family, chosen)

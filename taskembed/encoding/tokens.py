@@ -1,0 +1,287 @@
+"""Texts become token ids: special tokens + prompt + text (cut to fit) + suffix + special tokens.
+
+Prompt and text are tokenised as one string, as sentence-transformers and the models' authors do:
+a tokenizer may join characters across the seam. The suffix is put on after the text was cut
+(zEmbed-1), and the special tokens around everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import takewhile
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from taskembed.encoding._chat import Chat
+from taskembed.encoding._prefixes import SHORTEST_CHARS, LongTextTokenizer
+from taskembed.errors import ModelUnavailableError, first_line, is_panic
+
+_MOST_PROBES = 1_000
+
+Ints = npt.NDArray[np.int64]
+Made = TypeVar("Made")
+# the tables of positions in models that look them up
+POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|wpe)(\.weight)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text as the model reads it."""
+
+    ids: list[int]
+    prompt_length: int  # leading tokens that are not pooled; 0 when all are
+    truncated: bool
+    types: list[int] | None = None  # of a pair: which of the two a token is of
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts that the model reads together, padded on the right to the longest.
+
+    Attributes:
+        rows: int64[n]: which texts they are.
+        input_ids: int64[n, length].
+        attention_mask: int64[n, length]: 1 for a token, 0 for padding.
+        marks: int64[n, length]: for an encoder, 1 for a token whose vector is pooled; for a
+            reranker, the type of the token, which tells the query from the document.
+    """
+
+    rows: Ints
+    input_ids: Ints
+    attention_mask: Ints
+    marks: Ints
+
+
+class PromptTokenizer:
+    """The tokenizer of one side of a space. Safe to use from several threads."""
+
+    def __init__(  # noqa: PLR0913  # all but the first are named, most are optional
+        self,
+        tokenizer: Tokenizer,
+        *,
+        prompt: str,
+        suffix: str = "",
+        max_length: int,
+        prompt_in_pooling: bool = True,
+        special_tokens: bool = True,
+        cut_left: bool = False,
+        chat: Chat | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._long = LongTextTokenizer(tokenizer)
+        self._prompt, self._ending = (chat and chat.around(prompt)) or (prompt, "")
+        self._strips = chat is not None and chat.strips_text
+        self._tail = self._common_end() if chat else []
+        self._begin, specials = _special_tokens(tokenizer) if special_tokens else ([], [])
+        self._end = [*self._ids([suffix])[0], *specials] if suffix else specials
+        self._room = max(max_length - len(self._begin) - len(self._end), 0)
+        self._cut_left = cut_left
+        self._prompt_length = 0
+        if prompt and not prompt_in_pooling and chat is None:
+            alone = [*self._begin, *self._cut(self._ids([prompt])[0])]
+            self._prompt_length = len(alone) + _surplus(alone, specials, tokenizer)
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of each text.
+
+        Raises:
+            ValueError: the tokenizer gives up on a text.
+        """
+        encode = partial(self._long.encode, room=self._room, from_end=self._cut_left)
+        return [
+            Tokens(
+                [*self._begin, *self._cut(ids), *self._end],
+                self._prompt_length,
+                len(ids) > self._room,
+            )
+            for ids in _without_panic(encode, [self._whole(text) for text in texts])
+        ]
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the tokens of a text as the vocabulary spells them."""
+        ids = self.tokenize([text])[0].ids
+        return [self._tokenizer.id_to_token(token) or f"[{token}]" for token in ids]
+
+    def _whole(self, text: str) -> str:
+        return self._prompt + (text.strip() if self._strips else text) + self._ending
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        """Return what is read of a text: its beginning, or its end where the model cuts there.
+
+        The end of a chat template is written over the last tokens, as sentence-transformers does.
+        """
+        kept = ids[max(len(ids) - self._room, 0) :] if self._cut_left else ids[: self._room]
+        if self._tail and len(ids) >= self._room:
+            end = self._tail[-self._room :]
+            kept[len(kept) - len(end) :] = end
+        return kept
+
+    def _common_end(self) -> list[int]:
+        """Return the tokens at the end of every text, which are the chat template's."""
+        one, other = self._ids([self._whole("0"), self._whole("1 2 3 4")])
+        pairs = zip(reversed(one), reversed(other), strict=False)
+        count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return one[len(one) - count :] if count < min(len(one), len(other)) else []
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+
+class PairTokenizer:
+    """Query and document as a cross-encoder reads them: put together by the model's own tokenizer.
+
+    What is too long is cut from the longer of the two, as the libraries of the field do.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
+        self._max_length = max_length
+        self._tokenizer = tokenizer
+        self._tokenizer.enable_truncation(max_length, strategy="longest_first")
+
+    def tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of the query with each text.
+
+        Raises:
+            ValueError: the tokenizer gives up on a text.
+        """
+        if any(len(text) > SHORTEST_CHARS for text in texts):
+            texts = self._shortened(query, texts)
+
+        def encode(some: Sequence[str]) -> list[Tokens]:
+            encodings = self._tokenizer.encode_batch([(query, text) for text in some])
+            return [
+                Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings
+            ]
+
+        return _without_panic(encode, texts)
+
+    def _shortened(self, query: str, texts: Sequence[str]) -> list[str]:
+        """Return of each text no less than is read; which of query and text is longer stays so."""
+        query_length = len(self._whole.encode(query, add_special_tokens=False).ids)
+        return self._long.shortened(texts, max(self._max_length, query_length))
+
+    @cached_property
+    def _whole(self) -> Tokenizer:
+        """The same tokenizer without truncation: a copy, which takes up to a second to make."""
+        return load_tokenizer(self._tokenizer.to_str())
+
+    @cached_property
+    def _long(self) -> LongTextTokenizer:
+        return LongTextTokenizer(self._whole)
+
+
+def load_tokenizer(json_text: str) -> Tokenizer:
+    """Return the tokenizer of a tokenizer.json, with neither truncation nor padding of its own.
+
+    Raises:
+        ValueError: it is none, or it can tokenise nothing.
+    """
+    return _without_panic(_loaded, [json_text])[0]
+
+
+def _loaded(json_texts: Sequence[str]) -> list[Tokenizer]:
+    found = []
+    for json_text in json_texts:
+        tokenizer = Tokenizer.from_str(json_text)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode("a")
+        found.append(tokenizer)
+    return found
+
+
+def _without_panic(
+    encode: Callable[[Sequence[str]], list[Made]], texts: Sequence[str]
+) -> list[Made]:
+    """Return what becomes of texts; the library's panic, which is no Exception, becomes one.
+
+    A regular expression in a tokenizer.json may give up on a text, for example.
+
+    Raises:
+        ValueError: the tokenizer refuses a text, or gives up on it.
+    """
+    try:
+        return encode(texts)
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        if len(texts) > 1:
+            return [one for text in texts for one in _without_panic(encode, [text])]
+        raise ValueError(
+            f"its tokenizer gives up on {texts[0][:40]!r}: {first_line(error)}"
+        ) from None
+
+
+def batches(items: Iterable[tuple[int, Tokens]], budget: int) -> Iterator[Batch]:
+    """Yield batches of about `budget` tokens, padding included, in the order of `items`.
+
+    Args:
+        items: the number of each text and its tokens, best sorted by length.
+        budget: tokens a batch; a longer text is a batch of its own.
+    """
+    group: list[tuple[int, Tokens]] = []
+    longest = 0
+    for row, tokens in items:
+        padded_length = max(longest, len(tokens.ids))
+        if group and padded_length * (len(group) + 1) > budget:
+            yield _padded(group, longest)
+            group, padded_length = [], len(tokens.ids)
+        group.append((row, tokens))
+        longest = padded_length
+    if group:
+        yield _padded(group, longest)
+
+
+def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
+    shape = (len(group), max(length, 1))  # a model without special tokens has none for ""
+    input_ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for position, (_, tokens) in enumerate(group):
+        input_ids[position, : len(tokens.ids)] = tokens.ids
+        mask[position, : len(tokens.ids)] = 1
+    marks = mask
+    if any(tokens.types or tokens.prompt_length for _, tokens in group):
+        marks = mask.copy()
+        for position, (_, tokens) in enumerate(group):
+            marks[position, : tokens.prompt_length] = 0
+            if tokens.types is not None:
+                marks[position] = 0
+                marks[position, : len(tokens.types)] = tokens.types
+    return Batch(np.array([row for row, _ in group], np.int64), input_ids, mask, marks)
+
+
+def _surplus(prompt: list[int], specials: list[int], tokenizer: Tokenizer) -> int:
+    """Return by how many tokens more, or fewer, sentence-transformers leaves out for a prompt.
+
+    It tokenises the prompt alone, special tokens included, and takes one off when the last is one.
+    """
+    if specials:
+        return len(specials) - 1
+    last = tokenizer.get_added_tokens_decoder().get(prompt[-1]) if prompt else None
+    return -1 if last is not None and last.special else 0
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts before and after a text."""
+    for text in _probes(tokenizer):
+        bare = tokenizer.encode(text, add_special_tokens=False).ids
+        full = tokenizer.encode(text, add_special_tokens=True).ids
+        for start in range(len(full) - len(bare) + 1 if bare else 0):
+            if full[start : start + len(bare)] == bare:
+                return full[:start], full[start + len(bare) :]
+    raise ModelUnavailableError(
+        "the model's tokenizer changes a text when it adds special tokens",
+        hint="name another model with --model",
+    )
+
+
+def _probes(tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield texts until one has a token: a vocabulary may have neither letters nor an unknown."""
+    yield "a"
+    yield from sorted(tokenizer.get_vocab())[:_MOST_PROBES]

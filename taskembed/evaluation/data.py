@@ -1,0 +1,301 @@
+"""Data with judgements: what a task is evaluated on.
+
+    retrieval, code    corpus, queries, judgements (qrels): BEIR's folder, or files of their own
+    similarity         pairs: sentence1, sentence2, score
+    classification     train and test: text, label
+    clustering         texts: text, label
+
+A folder has files of these names with any ending that a corpus may have: corpus.jsonl.gz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskembed.english import counted
+from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
+from taskembed.evaluation.metrics import Judgements
+from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
+from taskembed.reading.documents import Document, Query, RecordFields, read_corpus, read_queries
+from taskembed.reading.examples import Example, Form, read_examples
+from taskembed.reading.inputs import find_inputs, split_name
+from taskembed.reading.streams import Input, read_lines, stop_at_first
+from taskembed.space import SYMMETRIC_TASKS, Task
+
+_TREC_CELLS = 4  # query, nothing, document, relevance
+_TSV_CELLS = 3
+_STEMS = ("corpus", "queries", "qrels", "pairs", "train", "test", "texts")  # in a folder of data
+_RESULTS = {".run", ".png", ".svg", ".pdf"}  # what may stand beside the data, and is none
+_LARGEST = 2**31 - 1  # a relevance for TREC's program
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """For retrieval and code.
+
+    Attributes:
+        documents: the corpus; None when an index has it.
+        queries: only those that are judged, in the order of their file.
+        judgements: query -> document -> relevance.
+    """
+
+    documents: Sequence[Document] | None
+    queries: Sequence[Query]
+    judgements: Judgements
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """For similarity."""
+
+    examples: Sequence[Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """For classification."""
+
+    train: Sequence[Example]
+    test: Sequence[Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """For clustering."""
+
+    examples: Sequence[Example]
+
+
+Judged = Ranking | Pairs | Classes | Clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where judged data is.
+
+    Attributes:
+        data: a folder, or for similarity and clustering one file; None when the rest says it all.
+        queries: of ranking, when not in the folder.
+        qrels: of ranking, when not in the folder.
+        limit: take the first so many queries, pairs, or texts to test on; 0 for all.
+    """
+
+    data: Path | None
+    queries: Path | None = None
+    qrels: Path | None = None
+    limit: int = 0
+
+    def paths(self) -> list[Path]:
+        """Return the files that the data may be read from: nothing must be written there."""
+        given = [place for place in (self.data, self.queries, self.qrels) if place is not None]
+        folders = [place / inner for place in given for inner in ("", "qrels", "queries")]
+        inside = [found for place in folders for stem in _STEMS for found in named(place, stem)]
+        return [place for place in given if not place.is_dir()] + inside
+
+
+def read_judged(
+    task: Task,
+    files: Files,
+    *,
+    with_corpus: bool = True,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Judged:
+    """Read the data of a task.
+
+    Args:
+        task: what it is evaluated for.
+        files: where it is.
+        with_corpus: False when an index has the documents.
+        notify: told what was left out.
+
+    Raises:
+        NotFoundError: a file does not exist.
+        UsageError: a file is needed that was not named.
+        BadInputError: a file cannot be used; the message names it, and the line.
+    """
+    if task not in SYMMETRIC_TASKS:
+        return _ranking(files, with_corpus=with_corpus, notify=notify)
+    if files.data is None:
+        raise UsageError(f"for {task.value}, name the data", hint="taskembed evaluate DATA")
+    if task is Task.SIMILARITY:
+        return Pairs(_first(_examples(files.data, "pairs", Form.SCORED), files.limit))
+    if task is Task.CLUSTERING:
+        texts = _examples(files.data, "texts", Form.LABELLED)
+        _require_labels(files.data, texts)
+        if files.limit:
+            _require_labels(f"{files.data}, the first {files.limit:,}", texts[: files.limit])
+        return Clusters(_first(texts, files.limit))
+    if not files.data.is_dir():
+        raise UsageError(
+            f"{files.data} is not a folder: classification is trained on one file, and judged on "
+            "another",
+            hint="a folder with train.jsonl and test.jsonl",
+        )
+    train = _examples(files.data, "train", Form.LABELLED)
+    _require_labels(files.data, train)
+    test = _first(_examples(files.data, "test", Form.LABELLED), files.limit)
+    if unknown := {item.label for item in test} - {item.label for item in train}:
+        raise BadInputError(f"{files.data}: no text to train on has the label {min(unknown)!r}")
+    return Classes(train, test)
+
+
+def read_ranking(folder: Path) -> Ranking:
+    """Read corpus, queries and judgements of a folder.
+
+    Raises:
+        NotFoundError: there is no corpus.
+        UsageError: queries or judgements are missing.
+        BadInputError: a file cannot be used.
+    """
+    return _ranking(Files(folder), with_corpus=True, notify=lambda _: None)
+
+
+def is_ranking(folder: Path) -> bool:
+    """Whether a folder has judgements of queries."""
+    return _ranking_in(folder, "qrels") is not None
+
+
+def _require_labels(place: Path | str, examples: Sequence[Example]) -> None:
+    if len({example.label for example in examples}) < 2:  # noqa: PLR2004  # nothing to tell apart
+        raise BadInputError(f"{place}: all texts have one label")
+
+
+def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:
+    return examples[:limit] if limit else examples
+
+
+def _examples(place: Path, stem: str, form: Form) -> Sequence[Example]:
+    path = _in_folder(place, stem) if place.is_dir() else place
+    if path is None:
+        raise NotFoundError(f"no {stem} in the folder {place}", hint=f"such as {stem}.jsonl")
+    return read_examples(path, form)[1]
+
+
+def _in_folder(folder: Path, stem: str) -> Path | None:
+    """Return the file of that name in a folder; None when there is none."""
+    inner = folder / stem
+    found = named(inner.parent, inner.name)
+    if len(found) > 1:
+        raise UsageError(f"{folder} has {found[0].name} and {found[1].name}", hint="remove one")
+    return found[0] if found else None
+
+
+def named(folder: Path, stem: str) -> list[Path]:
+    """Return the files of data of that name in a folder, sorted."""
+    found = (path for path in folder.glob(f"{stem}.*") if path.suffix not in _RESULTS)
+    return sorted(path for path in found if path.is_file())
+
+
+def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) -> Ranking:
+    queries = _ranking_file("queries", files.queries, files.data)
+    qrels = _ranking_file("qrels", files.qrels, files.data)
+    judgements = read_judgements(qrels)
+    documents = _documents(files.data) if with_corpus else None
+    if documents is not None:
+        _require_judged(documents, judgements, qrels, notify)
+    judged = [query for query in read_queries(str(queries)) if query.query_id in judgements]
+    if not judged:
+        raise BadInputError(
+            f"{qrels} judges no query of {queries}", hint="the ids must be the same"
+        )
+    if lost := len(judgements) - len(judged):
+        said = counted(lost, "judged query is", "judged queries are")
+        notify(f"note: {said} not in {queries}: left out")
+    judged = judged[: files.limit] if files.limit else judged
+    return Ranking(
+        documents, judged, {query.query_id: judgements[query.query_id] for query in judged}
+    )
+
+
+def _require_judged(
+    documents: Sequence[Document],
+    judgements: Judgements,
+    qrels: Path,
+    notify: Callable[[str], None],
+) -> None:
+    judged = {name for found in judgements.values() for name in found}
+    lost = judged - {document.doc_id for document in documents}
+    if lost == judged:
+        raise BadInputError(
+            f"{qrels} judges no document of the corpus", hint="the ids must be the same"
+        )
+    if lost:
+        said = counted(len(lost), "judged document is", "judged documents are")
+        notify(f"note: {said} not in the corpus")
+
+
+def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:
+    if given is not None:
+        return given
+    found = _ranking_in(folder, what) if folder is not None and folder.is_dir() else None
+    if found is not None:
+        return found
+    raise UsageError(f"the {what} are missing", hint=f"--{what} FILE, or a folder with them")
+
+
+def _ranking_in(folder: Path, what: str) -> Path | None:
+    """Return the queries or judgements of a folder; None when there are none."""
+    return _in_folder(folder, what) or _in_folder(folder, f"{what}/test")  # the latter as BEIR
+
+
+def _documents(place: Path | None) -> list[Document]:
+    path = _in_folder(place, "corpus") if place is not None and place.is_dir() else place
+    if path is None:
+        raise UsageError("the corpus is missing", hint="name it, or give --index")
+    stream = read_corpus(
+        find_inputs([str(path)]),
+        RecordFields(),
+        on_bad=stop_at_first,
+        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
+    )
+    documents: dict[str, Document] = {}
+    for document in stream:
+        if document.doc_id in documents:
+            raise BadRecordError(document.source, f"the id {document.doc_id!r} stands twice")
+        documents[document.doc_id] = document
+    return list(documents.values())
+
+
+def read_judgements(path: Path) -> dict[str, dict[str, int]]:
+    """Read judgements: TREC's four columns, or query, document and relevance, with a header or not.
+
+    Raises:
+        NotFoundError: there is no such file.
+        BadInputError: a line is no judgement; the message names it.
+    """
+    judgements: dict[str, dict[str, int]] = {}
+    for position, line in read_cells(path):
+        cells = line if len(line) == _TSV_CELLS else [line[0], *line[2:]]
+        if len(line) not in {_TSV_CELLS, _TREC_CELLS}:
+            raise BadRecordError(position, "it is not a query, a document and a relevance")
+        query, document, relevance = cells
+        try:
+            number = float(relevance)
+        except ValueError as error:
+            if position.endswith(":1"):  # the header
+                continue
+            reason = f"the relevance is not a number: {relevance!r}"
+            raise BadRecordError(position, reason) from error
+        if not (number.is_integer() and abs(number) <= _LARGEST):
+            raise BadRecordError(position, f"the relevance is not a whole number: {relevance!r}")
+        known = judgements.setdefault(query, {})
+        if known.setdefault(document, int(number)) != int(number):
+            raise BadRecordError(position, f"{query!r} and {document!r} are judged twice")
+    if not judgements:
+        raise BadInputError(f"{path}: it has no judgements")
+    return judgements
+
+
+def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the position and the cells of each line of a file with columns: tabs, or any space."""
+    item = Input(path, "tsv", split_name(path)[1])
+    if not path.exists():
+        raise NotFoundError(f"no such file: {path}", hint="check the path")
+    for position, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise BadRecordError(position, f"not UTF-8 at byte {error.start + 1}") from error
+        yield position, text.split("\t") if "\t" in text else text.split()

@@ -1,0 +1,166 @@
+"""One file of an index: opened once, and compared with the size and checksum it should have.
+
+What the operating system refuses (too few open files, a failing disk, no permission) is said as it
+is; only another size, another checksum, or something that is no file, is damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from taskembed.errors import IndexDamagedError, from_os_error
+
+CHUNK_BYTES = 4 * 2**20
+DAMAGED_HINT = (
+    "`taskembed verify` lists what is damaged; restore the folder from a copy, "
+    "or index again with --recreate"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that a manifest names."""
+
+    name: str
+    size: int  # bytes
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is not what was written."""
+
+    name: str
+    reason: str
+
+
+def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
+    """Return the error for a damaged file of the index in `folder`."""
+    return IndexDamagedError(
+        f"the index is damaged: {folder / damage.name}: {damage.reason}",
+        hint=DAMAGED_HINT,
+        name=damage.name,
+        reason=damage.reason,
+    )
+
+
+def file_damage(folder: Path, file: StoredFile) -> Damage | None:
+    """Read a whole file back; return how it differs from what was written, or None.
+
+    Raises:
+        TaskembedError: the operating system does not let it be read; that is no damage.
+    """
+    try:
+        with open_regular(folder, file.name) as stream:
+            return stream_damage(folder, file, stream)
+    except FileNotFoundError:
+        return Damage(file.name, "it is missing")
+    except IndexDamagedError as error:
+        return Damage(file.name, error.reason)
+
+
+def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | None:
+    """Read an open file as `file_damage` does."""
+    checksum = size = 0
+    try:
+        stream.seek(0)
+        while chunk := stream.read(CHUNK_BYTES):
+            checksum = zlib.crc32(chunk, checksum)
+            size += len(chunk)
+    except OSError as error:
+        raise from_os_error(error, str(folder / file.name)) from error
+    if size != file.size:
+        return Damage(file.name, f"it has {size:,} bytes, {file.size:,} were written")
+    if checksum != file.crc32:
+        return Damage(file.name, "its checksum does not match")
+    return None
+
+
+def open_file(folder: Path, file: StoredFile) -> BinaryIO:
+    """Open a file of a generation, checking its size; `read_file` checks the rest.
+
+    Whoever holds it open can read it for as long as it likes: a writer may unlink, never change it.
+
+    Raises:
+        FileNotFoundError: it is not there (any more): a newer generation may be.
+        IndexDamagedError: it is not what was written.
+    """
+    stream = open_regular(folder, file.name)
+    size = os.fstat(stream.fileno()).st_size
+    if size != file.size:
+        stream.close()
+        reason = f"it has {size:,} bytes, {file.size:,} were written"
+        raise damaged(folder, Damage(file.name, reason))
+    return stream
+
+
+_NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR}
+
+
+def open_regular(folder: Path, name: str) -> BinaryIO:
+    """Open a file of an index, unbuffered; what is no file (any more) is damage.
+
+    Raises:
+        FileNotFoundError: it is not there (any more).
+        IndexDamagedError: it is a folder, a pipe, a circle of links.
+        TaskembedError: what the operating system says otherwise.
+    """
+    path = folder / name
+    try:
+        # a pipe is opened without waiting for its other end
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise damaged(folder, Damage(name, "it is not a file"))
+        return os.fdopen(descriptor, "rb", buffering=0)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise damaged(folder, Damage(name, os.strerror(error.errno))) from error
+        raise from_os_error(error, str(path)) from error
+
+
+def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
+    """Return the bytes of an open file, their checksum checked.
+
+    Raises:
+        IndexDamagedError: they are not what was written.
+    """
+    data = bytearray(file.size)
+    view = memoryview(data)
+    position = 0
+    try:
+        stream.seek(0)
+        while count := stream.readinto(view[position:]):  # type: ignore[attr-defined]  # unbuffered
+            position += count
+    except OSError as error:
+        raise from_os_error(error, str(folder / file.name)) from error
+    if position != file.size or zlib.crc32(data) != file.crc32:
+        raise damaged(folder, Damage(file.name, "its checksum does not match"))
+    return data
+
+
+SPARE_HANDLES = 64  # for everything else that a process opens: libraries, models, pipes
+
+
+def allow_handles(count: int) -> bool:
+    """Let this process open so many files more, and return whether it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + SPARE_HANDLES
+    unlimited = resource.RLIM_INFINITY
+    if soft == unlimited or soft >= needed:
+        return True
+    raised = needed if hard == unlimited else min(needed, hard)
+    if raised > soft:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= needed

@@ -1,0 +1,359 @@
+"""Generations: immutable files, and the numbered manifests that list them.
+
+    INDEX/ LOCK                    held by the one writer; never deleted; see `lock.py`
+           manifest-00000042.json  generation 42: its files with size and crc32, and a body
+           seg-..., del-...        immutable files; a name belongs to one generation for ever
+
+The truth is the manifest with the highest number; LOCK only says how high that must be. Readers
+take no lock: they open the files of one manifest and keep them open. This module reads; `commit.py`
+writes. It knows names and bytes, not vectors.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from taskembed.activity import doing
+from taskembed.errors import (
+    IndexBusyError,
+    IndexDamagedError,
+    NewerFormatError,
+    NotFoundError,
+    TaskembedError,
+    from_os_error,
+)
+from taskembed.index._files import (
+    Damage,
+    StoredFile,
+    allow_handles,
+    damaged,
+    open_regular,
+    read_file,
+    stream_damage,
+)
+from taskembed.index._lock import LAST_GENERATION, LOCK, acknowledged
+
+FORMAT_VERSION = 1
+KNOWN_FEATURES: frozenset[str] = frozenset()
+OPEN_SECONDS = 60.0  # how long a reader begins again while a writer removes what it opens
+PAUSE_SECONDS = 0.002  # before a reader begins again the first time; then twice as long, and so on
+LONGEST_PAUSE_SECONDS = 0.25
+TIMES_STANDING = 5  # a manifest that is listed so often, and never there, is a link to nowhere
+
+_MANIFEST = re.compile(r"manifest-(\d{8})\.json")
+_FILE = re.compile(r"(seg|del)-\d{8}(-\d{8})?\.(faiss|db|bin)")
+OURS = re.compile(r"LOCK|manifest-\d{8}\.json(\.tmp)?|(seg|del)-\d{8}(-\d{8})?\.(faiss|db|bin)")
+_TRAILER = re.compile(rb"#crc32 ([0-9a-f]{8})\n")
+
+Body = Mapping[str, object]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One generation: what its manifest says. It never changes."""
+
+    generation: int
+    files: Mapping[str, StoredFile]
+    body: Body
+
+
+def read_newest(folder: Path) -> Snapshot:
+    """Return the newest generation of the index in `folder`, also while a writer removes old ones.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexDamagedError: the newest manifest is not what was written, or there is none beside
+            files that were.
+        NewerFormatError: it was written by a newer taskembed.
+    """
+    return open_newest(folder, lambda snapshot: snapshot)
+
+
+def _newest(folder: Path) -> int:
+    """Return the highest generation that has a manifest.
+
+    Raises:
+        FileNotFoundError: the list was made while a writer changed the folder.
+    """
+    promised = acknowledged(folder)
+    names = names_in(folder)
+    newest = max(generations_of(names), default=-1)
+    # Subtle: LOCK names a later generation before the manifest of this one is removed, so if it is
+    # read again and has not changed, the manifest was there, or should have been, all the time.
+    if newest < promised and acknowledged(folder) != promised:
+        raise FileNotFoundError(errno.ENOENT, "it is not there yet", manifest_name(promised))
+    if 0 <= newest < promised:
+        raise _lost(folder, promised, newest)
+    if newest < 0:
+        raise _without_manifest(folder, names, promised)
+    return newest
+
+
+def _lost(folder: Path, promised: int, newest: int) -> IndexDamagedError:
+    return IndexDamagedError(
+        f"the index is damaged: {folder / manifest_name(promised)}: it is missing, and it was "
+        f"committed after generation {newest}",
+        hint=f"restore it from a copy; or index again with --recreate; or go on with generation "
+        f"{newest}: delete {folder / LOCK}",
+    )
+
+
+def _without_manifest(folder: Path, names: Iterable[str], promised: int) -> TaskembedError:
+    if promised >= 0 or any(_FILE.fullmatch(name) for name in names):
+        return IndexDamagedError(
+            f"the index is damaged: {folder}: no manifest beside its files",
+            hint="restore the folder from a copy, or delete it and index again",
+        )
+    return NotFoundError(
+        f"no index at {folder}", hint="create one: taskembed index CORPUS --task retrieval"
+    )
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted; none when it does not exist."""
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208  # names are wanted, not paths
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise from_os_error(error, str(folder)) from error
+
+
+def generations_of(names: Iterable[str]) -> list[int]:
+    """Return the generations whose manifests are among `names`, ascending."""
+    return sorted(int(match[1]) for name in names if (match := _MANIFEST.fullmatch(name)))
+
+
+def manifest_name(generation: int) -> str:
+    """Return the name of a manifest: "manifest-00000042.json"."""
+    return f"manifest-{generation:08d}.json"
+
+
+def read_manifest(folder: Path, generation: int) -> Snapshot:
+    """Return a generation.
+
+    Raises:
+        FileNotFoundError: it is not there (any more).
+        IndexDamagedError: its manifest is not what was written.
+        NewerFormatError: it was written by a newer taskembed.
+    """
+    path = folder / manifest_name(generation)
+    try:
+        with open_regular(folder, path.name) as stream:
+            data = stream.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise from_os_error(error, str(path)) from error
+    try:
+        return _parse_manifest(data, generation)
+    except ValueError as error:
+        raise damaged(folder, Damage(path.name, str(error))) from error
+
+
+def _parse_manifest(data: bytes, generation: int) -> Snapshot:
+    """Read what `manifest_bytes` wrote.
+
+    Raises:
+        ValueError: the bytes are not what was written.
+        NewerFormatError: the format, or a feature, is not known here.
+    """
+    text, trailer = data[:-16], data[-16:]
+    match = _TRAILER.fullmatch(trailer)
+    if match is None or int(match[1], 16) != zlib.crc32(text):
+        raise ValueError("its checksum does not match")
+    try:
+        return _snapshot(json.loads(text), generation)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("it is not a manifest") from error
+
+
+def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
+    unknown = sorted(set(manifest["features"]) - KNOWN_FEATURES)
+    if manifest["format"] != FORMAT_VERSION or unknown:
+        what = f"feature {unknown[0]!r}" if unknown else f"format {manifest['format']}"
+        raise NewerFormatError(
+            f"the index was written by a newer taskembed: {what} is not known here",
+            hint="upgrade taskembed; nothing was changed",
+        )
+    if manifest["generation"] != generation:
+        raise ValueError(f"it is the manifest of generation {manifest['generation']}")
+    if generation >= LAST_GENERATION:
+        raise ValueError("no index has so many generations")
+    files = [StoredFile(item["name"], item["size"], item["crc32"]) for item in manifest["files"]]
+    for file in files:
+        _require_possible(file)
+    by_name = {file.name: file for file in files}
+    if len(by_name) != len(files):
+        raise ValueError("it names a file twice")
+    return Snapshot(generation, by_name, manifest["body"])
+
+
+def _require_possible(file: StoredFile) -> None:
+    """Refuse, behind a valid checksum, what no writer of ours ever wrote: a path, a size of 10^30.
+
+    Raises:
+        ValueError: it is that.
+    """
+    if (type(file.name), type(file.size), type(file.crc32)) != (str, int, int):
+        raise ValueError("a file without its exact fields")
+    if not _FILE.fullmatch(file.name):
+        raise ValueError(f"{file.name!r} is not the name of a file of an index")
+    if not (0 <= file.size < 2**63 and 0 <= file.crc32 < 2**32):
+        raise ValueError(f"{file.name} cannot have this size or checksum")
+
+
+def manifest_bytes(snapshot: Snapshot) -> bytes:
+    """Return the bytes of a manifest: JSON, and a last line with its checksum."""
+    manifest = {
+        "format": FORMAT_VERSION,
+        "features": sorted(KNOWN_FEATURES),
+        "generation": snapshot.generation,
+        "files": [
+            {"name": file.name, "size": file.size, "crc32": file.crc32}
+            for file in snapshot.files.values()
+        ],
+        "body": snapshot.body,
+    }
+    text = (json.dumps(manifest, indent=1) + "\n").encode()
+    return text + b"#crc32 %08x\n" % zlib.crc32(text)
+
+
+def open_newest(
+    folder: Path, opened: Callable[[Snapshot], T], *, seconds: float = OPEN_SECONDS
+) -> T:
+    """Return `opened(newest generation)`, again for as long as a writer removes its files.
+
+    Every reader opens an index through this. `opened` opens all that it needs and lets
+    FileNotFoundError pass.
+
+    Raises:
+        IndexDamagedError: a file is missing, and its generation is still the newest.
+        IndexBusyError: after so many seconds, generations still came faster than they are opened.
+    """
+    deadline = time.monotonic() + seconds
+    pause = PAUSE_SECONDS
+    tried, times = -1, 0
+    while True:
+        newest = -1
+        try:
+            newest = _newest(folder)
+            tried, times = newest, times + 1 if newest == tried else 1
+            return opened(read_manifest(folder, newest))
+        except FileNotFoundError as error:
+            missing = Path(os.fsdecode(error.filename or "its files")).name
+            if newest >= 0 and (times >= TIMES_STANDING or is_standing(folder, newest)):
+                raise damaged(folder, Damage(missing, "it is missing")) from error
+        if time.monotonic() >= deadline:
+            raise IndexBusyError(
+                f"{folder}: another process commits faster than the index can be opened here",
+                hint="run the same command again when it has finished",
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def is_standing(folder: Path, generation: int) -> bool:
+    """Return whether a generation is the newest, so that all of its files must be there.
+
+    Subtle: the manifest is looked for after the list was read. A writer removes a manifest before
+    the files that it names, so a file that is missing beside its manifest was not removed by one.
+    """
+    return (
+        generations_of(names_in(folder))[-1:] == [generation]
+        and (folder / manifest_name(generation)).exists()
+    )
+
+
+Check = Callable[[bytearray], None]
+
+
+def verify(
+    folder: Path, checks_of: Callable[[Snapshot], Mapping[str, Check]] = lambda _: {}
+) -> tuple[Snapshot, list[Damage]]:
+    """Read every byte of the newest generation back; return it and what is damaged.
+
+    Its files are all opened first, so a writer that removes them meanwhile does not matter. Where
+    the process may open too few, they are opened one by one, and a writer makes it begin again.
+
+    Args:
+        folder: of the index.
+        checks_of: gives what looks into a file by its name, and raises ValueError, beyond size and
+            checksum; IndexDamagedError says that it is the manifest itself that is damaged.
+    """
+    with ExitStack() as stack:
+
+        def checked(snapshot: Snapshot) -> tuple[Snapshot, list[Damage]]:
+            stack.close()  # what an earlier attempt opened
+            return snapshot, _damages(folder, snapshot, checks_of, stack)
+
+        return open_newest(folder, checked)
+
+
+def _damages(
+    folder: Path,
+    snapshot: Snapshot,
+    checks_of: Callable[[Snapshot], Mapping[str, Check]],
+    stack: ExitStack,
+) -> list[Damage]:
+    held: dict[str, BinaryIO | Damage] = {}
+    if allow_handles(len(snapshot.files)):
+        held = {name: _held(folder, snapshot, name, stack) for name in snapshot.files}
+    damages = []
+    try:
+        checks = checks_of(snapshot)
+    except IndexDamagedError as error:
+        checks = {}
+        manifest = manifest_name(snapshot.generation)
+        what = "" if error.name == manifest else f"{error.name}: "
+        damages.append(Damage(manifest, what + error.reason))
+    with doing("", unit="files", total=len(snapshot.files)) as step:
+        for name, file in sorted(snapshot.files.items()):
+            with ExitStack() as brief:
+                stream = held[name] if held else _held(folder, snapshot, name, brief)
+                found = _damage_of(folder, file, stream, checks.get(name))
+            damages += [found] if found else []
+            step.done += 1
+    return damages
+
+
+def _held(folder: Path, snapshot: Snapshot, name: str, stack: ExitStack) -> BinaryIO | Damage:
+    """Open a file of a generation, or say what is wrong with it.
+
+    Raises:
+        FileNotFoundError: a writer removed it.
+    """
+    try:
+        return stack.enter_context(open_regular(folder, name))
+    except FileNotFoundError:
+        if not is_standing(folder, snapshot.generation):
+            raise
+        return Damage(name, "it is missing")
+    except IndexDamagedError as error:
+        return Damage(name, error.reason)
+
+
+def _damage_of(
+    folder: Path, file: StoredFile, held: BinaryIO | Damage, check: Check | None
+) -> Damage | None:
+    if isinstance(held, Damage):
+        return held
+    found = stream_damage(folder, file, held)
+    if found or check is None:
+        return found
+    try:
+        check(read_file(folder, file, held))
+    except ValueError as error:
+        return Damage(file.name, str(error))
+    return None

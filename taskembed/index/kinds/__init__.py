@@ -1,0 +1,1 @@
+"""How the vectors of a segment are stored and searched: one module a kind."""

@@ -1,0 +1,260 @@
+"""Reading records: files of JSONL, Parquet, CSV and TSV become fields, each with its position.
+
+Plain, gzip or zstd; files, folders, stdin. Memory is bounded by one record (one small batch, for
+Parquet). docs/input.md has a table of what is accepted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from pathlib import Path
+from urllib.parse import unquote
+
+from taskembed.errors import (
+    BadInputError,
+    BadRecordError,
+    NotFoundError,
+    UsageError,
+    from_os_error,
+)
+from taskembed.reading._jsonl import first_line_hint, json_records
+from taskembed.reading._parquet import parquet_records
+from taskembed.reading._tables import TABLES, Columns, CsvRows, tsv_record
+from taskembed.reading.streams import Input, OnBad, Shape, opened, read_lines, translated
+
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_SAVED_DATASETS = ("dataset_dict.json", "state.json")  # with arrow files beside or below them
+_MANIFEST = re.compile(r"manifest-\d{8}\.json")  # of an index, which is no corpus
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive writes null
+
+Record = dict[str, object]
+Row = tuple[str, Record, bytes | None]
+
+
+def find_inputs(
+    arguments: Sequence[str], *, format_name: str | None = None, shape: Shape | None = None
+) -> list[Input]:
+    """Return the inputs that are meant: files, the corpus files of folders, "-" for stdin.
+
+    A folder stands for its files called corpus.*, or, when there is none, for every file below it
+    with a known name, sorted; what is hidden, and what an index keeps, is left out.
+
+    Args:
+        arguments: paths, or "-".
+        format_name: what all of them are, whatever their names.
+        shape: of those that are CSV or TSV.
+
+    Raises:
+        NotFoundError: there is no such file or folder, or nothing to read in a folder.
+        BadInputError: a folder is an index, or of a kind that is not read.
+        UsageError: the name does not say what a file is.
+    """
+    if arguments.count("-") > 1:
+        raise UsageError("stdin can be read only once")
+    shape = shape or Shape()
+    inputs: list[Input] = []
+    for argument in arguments:
+        path = Path(argument)
+        if argument == "-":
+            inputs.append(Input(None, format_name or "jsonl", None, shape))
+        elif path.is_dir():
+            inputs += [_file_input(found, format_name, shape) for found in _in_folder(path)]
+        elif not path.exists():
+            raise NotFoundError(f"no such file or folder: {argument}", hint="check the path")
+        else:
+            inputs.append(_file_input(path, format_name, shape))
+    return inputs
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.glob("corpus.*") if _is_known(path))
+    found = found or sorted(_below(folder))
+    if not found:
+        raise NotFoundError(
+            f"no corpus in the folder {folder}", hint=f"known names end in {' '.join(_FORMATS)}"
+        )
+    return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder with a known name, but none that is hidden or of an index."""
+
+    def stop(error: OSError) -> None:
+        raise from_os_error(error, str(error.filename)) from error
+
+    for name, folders, files in os.walk(folder, onerror=stop):
+        place = Path(name)
+        if any(map(_MANIFEST.fullmatch, files)):
+            if place == folder:
+                raise BadInputError(
+                    f"{folder} is an index, not a corpus", hint="name the files that it was made of"
+                )
+            folders.clear()
+            continue
+        _require_no_dataset(place, files)
+        folders[:] = [inner for inner in folders if not inner.startswith(".")]
+        yield from (path for path in map(place.joinpath, files) if _is_known(path))
+
+
+def _require_no_dataset(folder: Path, files: Sequence[str]) -> None:
+    is_saved = any(name in files for name in _SAVED_DATASETS)
+    if "dataset_dict.json" in files or (
+        is_saved and any(name.endswith(".arrow") for name in files)
+    ):
+        split = "['train']" if "dataset_dict.json" in files else ""  # or another one
+        raise BadInputError(
+            f"{folder} is what `save_to_disk` of Hugging Face's datasets wrote, which is not read",
+            hint=f"write Parquet: datasets.load_from_disk({str(folder)!r}){split}"
+            ".to_parquet('corpus.parquet')",
+        )
+
+
+def _is_known(path: Path) -> bool:
+    is_hidden = path.name.startswith(".")
+    return not is_hidden and split_name(path)[0] is not None and path.is_file()
+
+
+def _file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
+    known, compression = split_name(path)
+    chosen = format_name or known
+    if chosen is None:
+        raise UsageError(
+            f"{path}: the name does not say what it is",
+            hint="--format jsonl|parquet|csv|tsv",
+        )
+    if chosen == "parquet" and compression:
+        raise UsageError(f"{path}: Parquet is compressed inside", hint="decompress the file")
+    return Input(path, chosen, compression, shape, tuple(_partitions(path)))
+
+
+def split_name(path: Path) -> tuple[str | None, str | None]:
+    """Return the format and the compression that a name tells; None for what it does not."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
+    if compression:
+        suffixes.pop()
+    return (_FORMATS.get(suffixes[-1]) if suffixes else None), compression
+
+
+def _partitions(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield the columns that the folders of a path are named by, as Hive names them: year=2024."""
+    for part in path.parent.parts:
+        name, equals, value = part.partition("=")
+        if name and equals:
+            yield unquote(name), None if value == _NO_PARTITION else unquote(value)
+
+
+def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    """Return the position, the fields and, where there is one, the line of each record.
+
+    No record is held here while it is used, or two large ones would be in memory.
+
+    Args:
+        item: what to read.
+        on_bad: called with what is no record; raises to stop, returns to go on.
+        max_record_bytes: a larger record is a bad one.
+
+    Raises:
+        BadInputError: the file is not what its name says, or is damaged.
+        StorageError: it cannot be read.
+    """
+    max_record_bytes = min(max_record_bytes, sys.maxsize - 8)  # what readline takes
+    readers = {"jsonl": _jsonl_records, "tsv": _tsv_records, "csv": _csv_records}
+    read = readers.get(item.format, _parquet_records)
+    rows = read(item, on_bad, max_record_bytes)
+    if not item.partitions:
+        return rows
+
+    def with_folders(row: Row) -> Row | None:
+        source, record, line = row
+        try:
+            return source, _with_partitions(record, item.partitions), line
+        except ValueError as error:
+            on_bad(BadRecordError(source, str(error), raw=repr(record)))
+            return None
+
+    return filter(None, map(with_folders, rows))
+
+
+def _with_partitions(
+    record: dict[str, object], partitions: Sequence[tuple[str, str | None]]
+) -> Record:
+    whole = copy(record)
+    for name, value in partitions:
+        if name not in record:
+            whole[name] = value
+        elif not _is_same(record[name], value):
+            raise ValueError(
+                f'the field "{name}" is {record[name]!r}, and the folder says {name}={value}'
+            )
+    return whole
+
+
+def _is_same(value: object, partition: str | None) -> bool:
+    if value is None or partition is None:
+        return value is partition
+    if isinstance(value, bool):
+        return str(value).lower() == partition.lower()
+    if isinstance(value, int | float):
+        try:
+            return float(partition) == value
+        except ValueError:
+            return False
+    return str(value) == partition
+
+
+def _jsonl_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    def said(error: BadRecordError) -> None:
+        if error.source == f"{item.name}:1" and error.hint is None:  # a line that is too large
+            error.hint = first_line_hint(error.source, error.raw[:1].encode())
+        on_bad(error)
+
+    return json_records(read_lines(item, said, max_record_bytes), on_bad)
+
+
+def _columns(item: Input, on_bad: OnBad) -> Columns:
+    return Columns(on_bad, item.shape.delimiter or TABLES[item.format], item.shape.columns)
+
+
+def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    columns = _columns(item, on_bad)
+    lines = read_lines(item, columns.reject, max_record_bytes, keep_space=True)
+
+    def row(positioned: tuple[str, bytes]) -> Row | None:
+        source, line = positioned
+        record = tsv_record(columns, source, line)
+        return None if record is None else (source, record, line)
+
+    return filter(None, map(row, lines))
+
+
+def _csv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    columns = _columns(item, on_bad)
+    with opened(item) as stream:
+        rows = CsvRows(item.name, stream, columns, max_record_bytes)
+        with translated(item, lambda: rows.number):
+            yield from rows.records()
+
+
+def _parquet_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
+    def begin(share: Callable[[], float]) -> None:
+        size = item.path.stat().st_size if item.path else 0
+        item.meter.begin(item.path, lambda: int(share() * size))
+
+    def row(numbered: tuple[int, Record]) -> Row:
+        number, record = numbered
+        return f"{item.name}:row {number}", record, None
+
+    return map(row, parquet_records(item.path, item.name, on_bad, max_record_bytes, begin))

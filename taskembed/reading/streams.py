@@ -1,0 +1,344 @@
+"""The bytes of an input: opened, unpacked, decoded, in lines; a record is the most that is held."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from taskembed.errors import (
+    BadInputError,
+    BadRecordError,
+    TaskembedError,
+    UsageError,
+    first_line,
+    from_os_error,
+)
+from taskembed.reading.bounds import BLANK_BYTES, SHOWN_BYTES, SKIP_BYTES
+from taskembed.reading.meter import Meter
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BOM = b"\xef\xbb\xbf"
+_ZSTD_READ_BYTES = 2048  # may become 32,000 times as many, which are in memory at once
+_READ_BYTES = 64 * 2**10
+# codecs that make text, but none that a file is in; some take quadratic time
+_NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
+
+OnBad = Callable[[BadRecordError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    r"""What a CSV or TSV file does not say of itself.
+
+    Attributes:
+        delimiter: what parts the cells; None for a comma, or a tab in TSV.
+        encoding: as Python knows it; None for UTF-8.
+        columns: the names of the columns, when the first row is data; None when it has the names.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    columns: tuple[str, ...] | None = None
+
+    @classmethod
+    def parse(cls, delimiter: str | None, encoding: str | None, columns: str | None) -> Shape:
+        r"""Return the shape that is spelled so: ";" or "\t", "latin-1", "id,text".
+
+        Raises:
+            UsageError: it is none.
+        """
+        names = None if columns is None else tuple(name.strip() for name in columns.split(","))
+        if names is not None and (not all(names) or len(set(names)) < len(names)):
+            raise UsageError(
+                f"--columns {columns!r}: each column needs a name of its own",
+                hint="for example --columns id,text",
+            )
+        return cls(_delimiter(delimiter), _encoding(encoding), names)
+
+
+def _delimiter(spelling: str | None) -> str | None:
+    known = {"\\t": "\t", "tab": "\t"}
+    delimiter = known.get(spelling, spelling) if spelling is not None else None
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise UsageError(
+            f"--delimiter {delimiter!r} is not one character that can part cells",
+            hint=r"for example ';' or '\t'",
+        )
+    return delimiter
+
+
+def _encoding(name: str | None) -> str | None:
+    if name is None:
+        return None
+    try:
+        known = codecs.lookup(name).name.replace("-", "_")
+        "".encode(name)  # not bytes to bytes
+    except (LookupError, ValueError):
+        known = ""
+    if not known or known in _NO_ENCODINGS:
+        raise UsageError(
+            f"--encoding {name!r} is not known", hint="for example latin-1, cp1252 or utf-16"
+        )
+    return None if known in {"utf_8", "utf_8_sig"} else name
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file, or stdin, and what it is.
+
+    Attributes:
+        path: None for stdin.
+        format: "jsonl", "parquet", "csv", "tsv".
+        compression: "gzip", "zstd", or None.
+        shape: of CSV and TSV.
+        partitions: the columns that its folders are named by: year=2024.
+        meter: told that it is read.
+    """
+
+    path: Path | None
+    format: str
+    compression: str | None
+    shape: Shape = field(default_factory=Shape)
+    partitions: tuple[tuple[str, str | None], ...] = ()
+    meter: Meter = field(default_factory=Meter, compare=False)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "stdin" if self.path is None else str(self.path)
+
+
+def stop_at_first(error: BadRecordError) -> None:
+    """Raise: what `on_bad` is where every record must be good."""
+    raise error
+
+
+def read_lines(
+    item: Input, on_bad: OnBad, max_record_bytes: int, *, keep_space: bool = False
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the position and the bytes of each line that is not blank; only a newline ends one.
+
+    No line is held here while it is used, or two large ones would be in memory.
+
+    Args:
+        item: what to read.
+        on_bad: called with a line that is too large; raises to stop, returns to go on.
+        max_record_bytes: a larger line is a bad record.
+        keep_space: yield lines of nothing but white space too.
+
+    Raises:
+        BadInputError: the file is damaged, or has no end of a line, or nothing but blank lines.
+        StorageError: it cannot be read.
+    """
+    with opened(item) as stream:
+        lines = _Lines(item.name, stream, on_bad, max_record_bytes, keep_space=keep_space)
+        with translated(item, lambda: lines.number):
+            yield from iter(lines.next, None)
+
+
+class _Lines:
+    """The lines of a stream; `number` is that of the last one."""
+
+    def __init__(
+        self, name: str, stream: BinaryIO, on_bad: OnBad, limit: int, *, keep_space: bool
+    ) -> None:
+        self.number = 0
+        self._name = name
+        self._stream = stream
+        self._on_bad = on_bad
+        self._limit = min(limit, sys.maxsize - 8)  # what readline takes
+        self._keep_space = keep_space
+
+    def next(self) -> tuple[str, bytes] | None:
+        """Return the next line that is not blank; None at the end."""
+        blank = 0
+        while line := self._stream.readline(self._limit + 2):
+            self.number += 1
+            source = f"{self._name}:{self.number}"
+            if self.number == 1 and line.startswith(BOM):
+                line = line[len(BOM) :]
+            if len(line) > self._limit and _is_larger(line, self._limit):
+                self._on_bad(too_large(source, self._limit, line))
+                _skip_line(self._stream, line, source)
+                continue
+            content = line.rstrip(b"\r\n")
+            if content and (self._keep_space or not content.isspace()):
+                return source, content
+            blank = counted_blank(blank + len(line), source)
+        return None
+
+
+def _is_larger(line: bytes, limit: int) -> bool:
+    is_whole = line.endswith(b"\n") or len(line) < limit + 2
+    return not is_whole or len(line.rstrip(b"\r\n")) > limit
+
+
+def _skip_line(stream: BinaryIO, line: bytes, source: str) -> None:
+    skipped = len(line)
+    while line and not line.endswith(b"\n"):
+        line = stream.readline(2**20)
+        skipped += len(line)
+        if skipped > SKIP_BYTES:
+            raise endless(source)
+
+
+def too_large(source: str, limit: int, start: bytes) -> BadRecordError:
+    """Return what is said of a record that is larger than the limit."""
+    reason = f"the record is larger than {limit:,} bytes (--max-record-bytes)"
+    return BadRecordError(source, reason, raw=as_text(start[:SHOWN_BYTES]))
+
+
+def endless(source: str) -> BadInputError:
+    """Return what is said of a record whose end is not found."""
+    return BadInputError(
+        f"{source}: the record has no end within {SKIP_BYTES:,} bytes",
+        hint="the file is damaged, or not what its name says",
+    )
+
+
+def counted_blank(count: int, source: str) -> int:
+    """Return the bytes of blank lines that came one after another.
+
+    Raises:
+        BadInputError: there are too many.
+    """
+    if count > BLANK_BYTES:
+        raise BadInputError(
+            f"{source}: more than {BLANK_BYTES:,} bytes of blank lines",
+            hint="the file is damaged, or not what its name says",
+        )
+    return count
+
+
+def as_text(raw: bytes) -> str:
+    """Return bytes of a bad record as text that JSON can hold."""
+    return raw.decode(errors="backslashreplace")
+
+
+@contextmanager
+def opened(item: Input) -> Iterator[BinaryIO]:
+    """Open an input, unpacked and as UTF-8.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        raw = sys.stdin.buffer if item.path is None else item.path.open("rb")
+    except OSError as error:
+        raise from_os_error(error, item.name) from error
+    with raw:
+        item.meter.begin(item.path, raw.tell)
+        stream = raw
+        if item.compression == "gzip":
+            stream = cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+        elif item.compression == "zstd":
+            stream = _of_chunks(_zstd_content(raw))
+        encoding = item.shape.encoding if item.format in {"csv", "tsv"} else None
+        yield _of_chunks(_transcoded(stream, encoding, item.name)) if encoding else stream
+
+
+def _of_chunks(chunks: Iterator[bytes]) -> BinaryIO:
+    return cast("BinaryIO", io.BufferedReader(_Chunks(chunks)))
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks of bytes, of any sizes, as a stream."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while not self._ready:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._ready = memoryview(chunk)
+        target = memoryview(buffer).cast("B")
+        count = min(len(target), len(self._ready))
+        target[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+
+def _zstd_content(raw: BinaryIO) -> Iterator[bytes]:
+    """Yield the content of zstd frames, one after another.
+
+    Subtle: zstandard's own stream_reader takes the end of a file within a frame for the end of the
+    data, so that a cut file reads as a shorter one. A frame's `eof` tells them apart.
+    """
+    import zstandard
+
+    new_frame = zstandard.ZstdDecompressor().decompressobj
+    frame, is_begun = new_frame(), False
+    while packed := (frame.unused_data if frame.eof else b"") or raw.read(_ZSTD_READ_BYTES):
+        if frame.eof:
+            frame = new_frame()
+        yield frame.decompress(packed)
+        is_begun = not frame.eof
+    if is_begun:
+        raise EOFError("the last zstd frame is not whole")
+
+
+def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
+    """Yield the text of a stream as UTF-8."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+
+    def decoded(raw: bytes, *, final: bool = False) -> str:
+        try:
+            return decoder.decode(raw, final)
+        except UnicodeError as error:
+            reason = getattr(error, "reason", "") or str(error)
+            raise BadInputError(
+                f"{name}: it is not encoded in {encoding}: {reason}", hint="another --encoding"
+            ) from error
+
+    is_first = True
+    while raw := stream.read(_READ_BYTES):
+        if is_first and raw.startswith(BOM):
+            raise BadInputError(
+                f"{name}: it begins as UTF-8 does, and the encoding was said to be {encoding}",
+                hint="--encoding utf-8",
+            )
+        is_first = False
+        yield decoded(raw).encode()
+    yield decoded(b"", final=True).encode()
+
+
+@contextmanager
+def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
+    """Translate what reading a file can raise; `last` is the number of the last whole record."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeError) as error:
+        raise unreadable(item, last(), error) from error
+    except TaskembedError:
+        raise
+    except OSError as error:
+        raise from_os_error(error, item.name) from error
+    except Exception as error:
+        if type(error).__name__ == "ZstdError":  # known only when zstandard was imported
+            raise unreadable(item, last(), error) from error
+        raise
+
+
+def unreadable(item: Input, position: int, error: Exception) -> BadInputError:
+    """Return what is said of a file that cannot be read on."""
+    reason = first_line(error)
+    return BadInputError(
+        f"{item.name}: it cannot be read after record {position:,}: {reason}",
+        hint="the file is damaged, cut short, or not what its name says",
+    )

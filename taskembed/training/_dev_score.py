@@ -1,0 +1,104 @@
+"""The dev score: what a checkpoint is worth on the examples that were held back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+
+from taskembed.evaluation.metrics import cluster_quality, correlations, rank_quality
+from taskembed.models.resolve import ModelSpec
+from taskembed.reading.examples import Example, Form
+from taskembed.space import Task
+from taskembed.training._splits import Examples
+from taskembed.training.recipe import Recipe
+from taskembed.vectors import FloatRows
+
+DEV_SCORE = "eval_dev"  # the trainer's name of it
+DEV_DRAWS = 3  # of clusters: quick, since it is taken again and again
+_NAME = "dev"
+
+
+class DevScore(SentenceEvaluator):
+    """The mean over the sources, each by the measure of its form, in 0..1 (correlations: -1..1).
+
+    Pairs: nDCG@10 of the held-back positives; scores: Spearman; ratings: the mean Spearman of a
+    query's documents; labels: V-measure for clustering, otherwise how often the nearest other text
+    has the same label.
+    """
+
+    primary_metric = _NAME
+
+    def __init__(self, examples: Sequence[Examples], spec: ModelSpec, recipe: Recipe) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # not ours
+        self._examples = [item for item in examples if item.dev]
+        self._spec = spec
+        self._recipe = recipe
+
+    def __call__(self, model: Any, *_: object, **__: object) -> dict[str, float]:  # noqa: ANN401  # a SentenceTransformer
+        """Return the score, as the trainer wants it."""
+        was_training = model.training
+        model.eval()
+        scores = [self._score(model, item) for item in self._examples]
+        model.train(was_training)
+        return {_NAME: float(np.mean(scores))}
+
+    def _score(self, model: Any, item: Examples) -> float:  # noqa: ANN401  # as above
+        spec = self._spec
+        first = self._encode(model, item.dev, 0, spec.query_prompt)
+        if item.form is Form.LABELLED:
+            return self._label_score(first, [example.label for example in item.dev])
+        if item.form is Form.RATED:
+            return self._rated_score(model, first, item.dev)
+        second = self._encode(model, item.dev, 1, spec.document_prompt)
+        if item.form is Form.SCORED:
+            cosines = (first * second).sum(axis=1).tolist()
+            return correlations([example.score for example in item.dev], cosines)["spearman"]
+        return _pair_score(first @ second.T, item.dev)
+
+    def _encode(self, model: Any, dev: Sequence[Example], side: int, prompt: str) -> FloatRows:  # noqa: ANN401  # as above
+        texts = [example.texts[side] for example in dev]
+        vectors: FloatRows = model.encode(
+            texts,
+            prompt=prompt or None,
+            batch_size=self._recipe.training.batch,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+        )
+        return vectors
+
+    def _rated_score(self, model: Any, queries: FloatRows, dev: Sequence[Example]) -> float:  # noqa: ANN401  # as above
+        sides = range(1, len(dev[0].texts))
+        documents = [self._encode(model, dev, side, self._spec.document_prompt) for side in sides]
+        cosines = np.asarray([(queries * vectors).sum(axis=1) for vectors in documents]).T
+        agreed = [
+            correlations(example.ratings, row.tolist())["spearman"]
+            for example, row in zip(dev, cosines, strict=True)
+        ]
+        return float(np.nanmean(agreed))
+
+    def _label_score(self, vectors: FloatRows, labels: list[str]) -> float:
+        if self._recipe.task is Task.CLUSTERING:
+            found = cluster_quality(vectors, labels, texts=len(labels), draws=DEV_DRAWS)
+            return float(np.mean(found["v_measure"]))
+        cosines = vectors @ vectors.T
+        np.fill_diagonal(cosines, -np.inf)
+        nearest = cosines.argmax(axis=1)
+        return float(np.mean([labels[row] == labels[near] for row, near in enumerate(nearest)]))
+
+
+def _pair_score(cosines: FloatRows, dev: Sequence[Example]) -> float:
+    """Return the mean nDCG@10; two anchors with one positive have it both."""
+    judged: dict[str, dict[str, int]] = {}
+    positions: dict[str, str] = {}
+    for row, example in enumerate(dev):
+        positions.setdefault(example.texts[1], str(row))
+        judged[str(row)] = {positions[example.texts[1]]: 1}
+    columns = [int(name) for name in positions.values()]
+    run = {
+        str(row): dict(zip(positions.values(), map(float, cosines[row, columns]), strict=True))
+        for row in range(len(dev))
+    }
+    return float(np.mean(list(rank_quality(judged, run)["nDCG@10"].values())))

@@ -1,0 +1,5 @@
+"""What one can do with an index; the same for the shell, for Python and for a server.
+
+Doors: one a verb (`index`, `search`, `delete`, `plan`, `explain`), `options`, and `protocols`,
+which says what a verb needs of a model.
+"""

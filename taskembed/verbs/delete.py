@@ -1,0 +1,91 @@
+"""Deleting documents: by id, and, within a limit, those that an input does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from math import ceil
+from pathlib import Path
+
+from taskembed.arguments import is_utf8, require_texts
+from taskembed.english import counted
+from taskembed.errors import BadInputError, NotFoundError, UsageError
+from taskembed.index.commit import open_writer
+from taskembed.index.reader import Contents
+from taskembed.index.writer import IndexWriter, Outcome
+
+
+def require_ids(doc_ids: Iterable[object]) -> list[str]:
+    """Return ids that an index may have.
+
+    Raises:
+        TypeError: it is one text, whose characters would each be an id; or an id is no text.
+        UsageError: an id is not UTF-8.
+    """
+    if not isinstance(doc_ids, str | bytes):
+        doc_ids = list(doc_ids)
+        for doc_id in doc_ids:
+            if isinstance(doc_id, str) and not is_utf8(doc_id):
+                raise UsageError(f"the id {doc_id!r} is not UTF-8, so no index has it")
+    return require_texts(doc_ids, "doc_ids")
+
+
+def delete_documents(
+    folder: str | Path,
+    doc_ids: Iterable[str],
+    *,
+    wait_seconds: float = 0,
+    uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> tuple[int, list[str]]:
+    """Delete documents by id; return how many were deleted, and the ids that are not there.
+
+    Args:
+        folder: the index.
+        doc_ids: which; one that is given twice is deleted once.
+        wait_seconds: how long to wait for another writer.
+        uninterrupted: gives a context in which no signal may raise.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: an id is not UTF-8.
+        IndexBusyError: another process is writing.
+        TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
+    """
+    path = Path(folder)
+    doc_ids = require_ids(doc_ids)
+    if not path.exists():
+        raise NotFoundError(f"no index at {path}", hint="check --index")
+    with open_writer(path, wait_seconds=wait_seconds) as store:
+        if store.snapshot is None:
+            raise NotFoundError(f"no index at {path}", hint="check --index")
+        writer = IndexWriter(store, Contents.of(path, store.snapshot), rebuilding=False)
+        try:
+            with uninterrupted():
+                deleted = writer.delete(doc_ids)
+                writer.commit({})
+        finally:
+            writer.close()
+    there = set(deleted)
+    return len(deleted), [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in there]
+
+
+def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
+    """Return when so many documents may be deleted, since the input does not have them.
+
+    Args:
+        tally: how many documents the run has seen, and how many not.
+        limit: per cent of those that the index had before.
+
+    Raises:
+        BadInputError: it is more: the input may have been cut short.
+    """
+    unseen = tally[Outcome.UNSEEN]
+    before = unseen + tally[Outcome.UNCHANGED] + tally[Outcome.UPDATED]
+    if unseen * 100 <= limit * before:
+        return
+    share = ceil(unseen * 100 / before)
+    raise BadInputError(
+        f"--prune would delete {unseen:,} of {counted(before, 'document')}, {share} %: "
+        f"more than --prune-limit {limit:g}",
+        hint=f"nothing was deleted; if the input is whole: --prune-limit {share}, or --yes",
+    )

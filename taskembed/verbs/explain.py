@@ -1,0 +1,344 @@
+"""What would be encoded, without loading weights or using the network: strings, tokens, sources."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
+
+from taskembed.encoding.tokens import POSITIONS, PromptTokenizer, load_tokenizer
+from taskembed.errors import ModelUnavailableError, NotFoundError, from_library
+from taskembed.index.reader import read_index
+from taskembed.models.adapters import CONFIG
+from taskembed.models.catalogue import NO_LIMIT
+from taskembed.models.files import (
+    find_folder,
+    own_adapters,
+    renders_chat,
+    saved_prompts,
+    saved_suffix,
+)
+from taskembed.models.resolve import ModelSpec, Stated, canonical, find_family, resolve
+from taskembed.models.saved_json import read_saved
+from taskembed.models.stock_views import static_folder
+from taskembed.space import EmbeddingSpace, PromptType, Task
+
+DEFAULT_MAX_LENGTH = 512
+_AFTER_TWO = {"bart", "mbart", "mpnet", "opt"}
+# RoBERTa and these count positions from the padding token on: 514 of them hold 512 tokens
+_AFTER_PADDING = {"camembert", "data2vec-text", "ibert", "longformer", "luke"}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What happens to a text on one side of a task.
+
+    Attributes:
+        prompt: put before the text.
+        source: where the prompt comes from, for people.
+        adapter: the LoRA adapter in the weights; "" for none.
+        encoded: prompt, text and suffix: the exact string.
+        tokens: as the vocabulary spells them; None when the tokenizer is not on this machine.
+        truncated: whether the model would not read all of it.
+        max_length: tokens that the model reads.
+    """
+
+    prompt: str
+    source: str
+    adapter: str
+    encoded: str
+    tokens: tuple[str, ...] | None
+    truncated: bool
+    max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What happens to a text in a space."""
+
+    model: str
+    task: Task
+    sides: Mapping[PromptType, Side]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the explanation as what JSON can hold."""
+        sides = {prompt_type.value: asdict(side) for prompt_type, side in self.sides.items()}
+        return {"model": self.model, "task": self.task.value, **sides, "notes": list(self.notes)}
+
+
+def explain_model(  # all but the first three are optional and named
+    model: str,
+    task: Task,
+    text: str,
+    *,
+    revision: str | None = None,
+    stated: Stated | None = None,
+) -> Explanation:
+    """Explain what a model would read of a text for a task.
+
+    Raises:
+        ModelUnavailableError: the model has no prompts for the task, or is not known at all.
+    """
+    folder = _local_folder(model, revision)
+    stated = stated or Stated()
+    says_all = stated.query_prompt is not None or stated.family or stated.prompts
+    if folder is None and find_family(model) is None and not says_all:
+        raise ModelUnavailableError(
+            f"{model!r} is not a known model, and not on this machine",
+            hint="`taskembed models` lists the known ones",
+        )
+    spec = resolve(
+        model,
+        task,
+        stated,
+        saved_prompts=saved_prompts(folder) if folder else None,
+        saved_suffix=saved_suffix(folder) if folder else "",
+    )
+    limits = {side: _max_length(folder, side) for side in PromptType} if folder else {}
+    explained = _explanation(spec, text, folder, limits)
+    adapter = stated.adapter_for(task)
+    note = _adapter_note(adapter, folder) if adapter else ""
+    return replace(explained, notes=(*explained.notes, note)) if note else explained
+
+
+def _adapter_note(name: str, model_folder: Path | None) -> str:
+    """Return what is to be said of an adapter that was named: "" when it is there.
+
+    Raises:
+        ModelUnavailableError: it is a folder of something else.
+    """
+    own = own_adapters(model_folder) if model_folder else ()
+    if any((place / name / CONFIG).is_file() for place in own):
+        return ""
+    folder = _local_folder(name, None)
+    if folder is None:
+        return f"the adapter {name!r} is not on this machine"
+    if not (folder / CONFIG).is_file():
+        raise ModelUnavailableError(
+            f"the adapter {name!r} has no {CONFIG}: {folder}",
+            hint="give a folder that PEFT saved",
+        )
+    return ""
+
+
+def explain_index(index_folder: Path, text: str, *, moved_to: Path | None = None) -> Explanation:
+    """Explain what a search of an index, or an update of it, would read of a text.
+
+    Args:
+        index_folder: the index.
+        text: to be read.
+        moved_to: where its model is now, when it has moved.
+
+    Raises:
+        NotFoundError: there is no index.
+    """
+    space: EmbeddingSpace = read_index(index_folder)[1].live.space
+    spec = replace(
+        resolve(
+            space.model,
+            space.task,
+            Stated(
+                query_prompt=space.query_prompt,
+                document_prompt=space.document_prompt,
+                adapter=space.document_adapter or None,
+            ),
+        ),
+        suffix=space.suffix,
+        query_adapter=space.query_adapter,
+        document_adapter=space.document_adapter,
+    )
+    folder = moved_to or _local_folder(space.model, space.revision or None)
+    limits = dict.fromkeys(PromptType, space.max_length)
+    return _explanation(spec, text, folder, limits, recorded_in=index_folder)
+
+
+def describe_folder(name: str) -> dict[str, object]:
+    """Return what a model on this machine, that is not a known one, brings: for people, or JSON.
+
+    Args:
+        name: a folder, or a Hugging Face id.
+
+    Raises:
+        NotFoundError: there is no such model on this machine.
+    """
+    folder = _local_folder(name, None)
+    if folder is None:
+        raise NotFoundError(
+            f"{name!r} is not a known model, and not on this machine",
+            hint="`taskembed models` lists the known ones",
+        )
+    saved, suffix = saved_prompts(folder), saved_suffix(folder)
+    tasks: dict[str, object] = {}
+    for task in Task:
+        try:
+            spec = resolve(name, task, Stated(), saved_prompts=saved, saved_suffix=suffix)
+        except ModelUnavailableError:
+            continue
+        prompts = {"query_prompt": spec.query_prompt, "document_prompt": spec.document_prompt}
+        tasks[task.value] = prompts
+    return {
+        "model": name,
+        "folder": str(folder),
+        "max_length": _max_length(folder),
+        "prompts": dict(saved),
+        "suffix": suffix,
+        "tasks": tasks,
+    }
+
+
+def _explanation(
+    spec: ModelSpec,
+    text: str,
+    folder: Path | None,
+    limits: Mapping[PromptType, int | None],
+    recorded_in: Path | None = None,
+) -> Explanation:
+    notes = []
+    tokenizer = _tokenizer(folder) if folder else None
+    if tokenizer is None:
+        notes.append(
+            _server_note(spec)
+            if spec.server
+            else "the model is not on this machine, so its tokens are not shown"
+        )
+    if folder and renders_chat(folder):
+        notes.append("the model puts every text into its chat template, which is not shown here")
+    if not (spec.suffix or _differs_by_task(spec)):
+        notes.append(
+            "the model knows no prompts: every task gives the same numbers, and is a space of its "
+            "own by name, so that an index says what it is for"
+        )
+    sides = {}
+    for prompt_type in PromptType:
+        is_query = prompt_type is PromptType.QUERY
+        prompt = spec.query_prompt if is_query else spec.document_prompt
+        source = spec.query_prompt_source if is_query else spec.document_prompt_source
+        sides[prompt_type] = _side(
+            prompt,
+            f"the space of the index {recorded_in}" if recorded_in else source,
+            spec.query_adapter if is_query else spec.document_adapter,
+            text,
+            spec.suffix,
+            tokenizer,
+            limits.get(prompt_type) or DEFAULT_MAX_LENGTH,
+            special_tokens=folder is None or static_folder(folder) is None,
+        )
+    return Explanation(spec.model, spec.task, sides, tuple(notes))
+
+
+def _server_note(spec: ModelSpec) -> str:
+    where = f"the model is behind the server of {spec.server}"
+    if spec.query_adapter or spec.document_adapter:
+        return f"{where}, which puts its own prompts"
+    return f"{where}, which is told no task, and sent what is shown here"
+
+
+def _differs_by_task(spec: ModelSpec) -> bool:
+    """Whether something is put before texts, merged or told: for this task, or for another one."""
+    if spec.query_prompt or spec.document_prompt or spec.query_adapter or spec.document_adapter:
+        return True
+    family = find_family(spec.model)
+    return family is not None and any(any(astuple(one)) for one in family.tasks.values())
+
+
+def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown
+    prompt: str,
+    source: str,
+    adapter: str,
+    text: str,
+    suffix: str,
+    tokenizer: Tokenizer | None,
+    max_length: int,
+    *,
+    special_tokens: bool,
+) -> Side:
+    encoded = f"{prompt}{text}{suffix}"
+    if tokenizer is None:
+        return Side(prompt, source, adapter, encoded, None, truncated=False, max_length=max_length)
+    try:
+        prompted = PromptTokenizer(
+            tokenizer,
+            prompt=prompt,
+            suffix=suffix,
+            max_length=max_length,
+            special_tokens=special_tokens,
+        )
+        truncated = prompted.tokenize([text])[0].truncated
+        pieces = tuple(prompted.pieces(text))
+    except ValueError as error:
+        raise ModelUnavailableError(f"the text has no tokens: {error}") from error
+    return Side(
+        prompt, source, adapter, encoded, pieces, truncated=truncated, max_length=max_length
+    )
+
+
+def _local_folder(model: str, revision: str | None) -> Path | None:
+    try:
+        there = model if Path(model).is_dir() else canonical(model)
+        return find_folder(there, revision=revision, offline=True)[0]
+    except ModelUnavailableError:
+        return None
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """Return the tokenizer of a model.
+
+    Raises:
+        ModelUnavailableError: its files are damaged, or it needs code of its own.
+    """
+    path = (static_folder(folder) or folder) / "tokenizer.json"
+    try:
+        if path.exists():
+            return load_tokenizer(path.read_text(encoding="utf-8"))
+        from transformers import AutoTokenizer  # 2 s; only for models without a tokenizer.json
+
+        slow = AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
+        )
+        return load_tokenizer(slow.backend_tokenizer.to_str())
+    except Exception as error:  # whatever a model's files make a library raise
+        hint = "download the model again, or name another one"
+        raise from_library(
+            error, f"the tokenizer in {folder} cannot be loaded", hint=hint
+        ) from error
+
+
+def _max_length(folder: Path, side: PromptType | None = None) -> int | None:
+    """Return how many tokens a model reads, from its files: what loading it would find."""
+    if static := static_folder(folder):
+        truncation = (read_saved(static / "tokenizer.json") or {}).get("truncation")
+        limit = _length(truncation.get("max_length")) if isinstance(truncation, dict) else None
+        return limit or NO_LIMIT
+    saved = read_saved(folder / "sentence_bert_config.json") or {}
+    config = read_saved(folder / "config.json") or {}
+    tokenizer = read_saved(folder / "tokenizer_config.json") or {}
+    own = _length(saved.get(f"{side.value}_length")) if side else None
+    said = _length(saved.get("max_seq_length")) or _length(tokenizer.get("model_max_length"))
+    table = _position_table(folder, config)
+    told = _length(config.get("max_position_embeddings"))
+    return min(own or said or table, table) if table else own or said or told
+
+
+def _position_table(folder: Path, config: Mapping[str, object]) -> int | None:
+    """Return how many tokens a model has positions for; None when it does not look them up."""
+    kind, padding = str(config.get("model_type")), config.get("pad_token_id", 1)
+    skips_padding = isinstance(padding, int) and ("roberta" in kind or kind in _AFTER_PADDING)
+    unused = int(str(padding)) + 1 if skips_padding else 2 * (kind in _AFTER_TWO)
+    told = _length(config.get("max_position_embeddings"))
+    for path in sorted(folder.glob("*.safetensors")):
+        with contextlib.suppress(SafetensorError), safe_open(path, framework="numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  # it is no dict
+                if POSITIONS.search(name):
+                    held = int(tensors.get_slice(name).get_shape()[0]) - unused
+                    return min(held, told) if told else held
+    return None
+
+
+def _length(value: object) -> int | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 < value < NO_LIMIT else None  # type: ignore[operator,call-overload]  # a number

@@ -1,0 +1,344 @@
+"""Indexing a corpus: documents are read, encoded and committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from taskembed.activity import Step, doing
+from taskembed.errors import BadInputError, BadRecordError, TaskembedError
+from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
+from taskembed.index.segments import StoredDocument
+from taskembed.index.writer import Found, IndexWriter, Outcome, open_index_writer
+from taskembed.reading.documents import Document
+from taskembed.space import PromptType
+from taskembed.vectors import Encoded, Rows
+from taskembed.verbs._window import (
+    LOOK_UP,
+    WINDOW_BYTES,
+    WINDOW_DOCUMENTS,
+    Pending,
+    Storable,
+    Window,
+    batches,
+    storable,
+)
+from taskembed.verbs.delete import require_prune_limit
+from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, Watch
+from taskembed.verbs.protocols import Encoder, require_encoder
+
+COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
+FIRST_COMMIT_SECONDS = 2.0  # the first is soon: a run that is killed after 20 seconds got on
+COMMIT_BYTES = 128 * 2**20  # of texts, metadata and vectors, which wait in memory
+
+_T = TypeVar("_T")
+
+
+def index_corpus(
+    documents: Iterable[Document],
+    encoder: Encoder,
+    folder: str | Path,
+    *,
+    options: IndexOptions | None = None,
+    watch: Watch | None = None,
+) -> IndexSummary:
+    """Make the index in `folder` hold these documents, encoding only what it does not hold yet.
+
+    Running it again is the resume, and the update. Documents are read only after the space of the
+    encoder was found to be that of the index.
+
+    Args:
+        documents: any iterable; it is read once, and a few thousand are in memory at a time.
+        encoder: for the task of the index.
+        folder: where the index is, or will be.
+        options: how to index.
+        watch: how the run is watched, and what happens to bad records.
+
+    Raises:
+        TypeError: one of them is no `Document`, or the encoder none.
+        SpaceMismatchError: the index is of another space; nothing was read or changed.
+        IndexBusyError: another process is writing.
+        BadRecordError: a record is bad, and `watch.bad` stops there. What was encoded before it
+            is committed; likewise before an error of `documents` itself, which comes through.
+        TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
+    """
+    require_encoder(encoder)
+    options, watch = options or IndexOptions(), watch or Watch()
+    with open_index_writer(
+        Path(folder),
+        encoder.space,
+        recreate=options.recreate,
+        reading=options.reading,
+        wait_seconds=options.wait_seconds,
+        fs=watch.fs,
+    ) as writer:
+        run = _Run(writer, encoder, options, watch)
+        try:
+            with doing("", unit="documents") as step:
+                run.read(documents, step)
+            with doing("writing the index"):
+                return run.finish()
+        except Exception as error:
+            is_whole = isinstance(error, TaskembedError) or run.is_outside
+            if is_whole and not writer.has_failed:
+                with suppress(BadRecordError):  # of a document that is too long: one error is said
+                    run.commit()
+            if isinstance(error, TaskembedError):
+                error.safe_documents = writer.committed_documents
+            raise
+
+
+class _FromOutside(Iterator[_T]):
+    """What code of others gives; none of it is held here while it is used."""
+
+    def __init__(self, items: Iterable[_T], run: _Run) -> None:
+        self._items = iter(items)
+        self._run = run
+
+    def __next__(self) -> _T:
+        self._run.is_outside = True
+        try:
+            item = next(self._items)
+        except StopIteration:
+            self._run.is_outside = False
+            raise
+        self._run.is_outside = False
+        return item
+
+
+class _Run:
+    """One run of `index_corpus`: documents wait in `_pending` until a window of them is encoded."""
+
+    def __init__(
+        self, writer: IndexWriter, encoder: Encoder, options: IndexOptions, watch: Watch
+    ) -> None:
+        self._writer = writer
+        self._encoder = encoder
+        self._options = options
+        self._watch = watch
+        self._pending: dict[str, Pending] = {}
+        self._pending_bytes = 0
+        self._window = Window([], writer.space.dim)
+        self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
+        self._summary = IndexSummary()
+        self._read = 0
+        self._done = 0  # encoded, or found to be there
+        self._step = Step("")
+        self._began: float | None = None  # to encode
+        self._committed_at = 0.0
+        self.is_outside = False  # in code of others, whose errors leave this run whole
+
+    def read(self, documents: Iterable[Document], step: Step) -> None:
+        """Bring every document into the index, or find that it is there."""
+        self._step = step
+        readable = storable(_FromOutside(documents, self), self._watch.bad)
+        for batch in batches(readable, min(LOOK_UP, self._window_size)):
+            self._take_batch(batch)
+            if len(self._pending) >= self._window_size or self._pending_bytes >= WINDOW_BYTES:
+                self._encode_pending()
+            self._say_progress()
+        self._encode_pending()
+
+    def finish(self) -> IndexSummary:
+        """Prune, commit, and sum up."""
+        summary = self._summary
+        if self._options.prune or self._options.recreate:
+            summary.pruned = self._prune()
+        with self._watch.uninterrupted():
+            self._writer.finish(self._encoder.made_by)
+        tally = self._writer.tally()
+        summary.added = tally[Outcome.ADDED]
+        summary.updated = tally[Outcome.UPDATED]
+        summary.unchanged = tally[Outcome.UNCHANGED]
+        summary.rejected = self._watch.bad.count
+        summary.documents = len(self._writer)
+        return summary
+
+    def commit(self) -> None:
+        """Commit what is ready; nothing that was encoded is lost."""
+        with self._watch.uninterrupted():
+            too_long = self._put_ready()
+            self._writer.commit(self._encoder.made_by)
+            self._committed_at = self._watch.clock()
+        self._reject_truncated(too_long)
+
+    def _say_progress(self) -> None:
+        """Say how many documents are done, and how much that is of the input."""
+        step, share = self._step, self._watch.read_share()
+        ahead = len(self._pending) + self._window.unfilled  # they were read, but are not done
+        step.done = self._done
+        step.share = None if share is None else share * self._done / max(1, self._done + ahead)
+        self._watch.on_progress(self._done)
+
+    def _require_ids(self, batch: Sequence[Storable], found: Mapping[str, Found]) -> None:
+        """Refuse records without any id where those of the index had one: other fields, surely.
+
+        Raises:
+            BadInputError: every document would be in the index twice.
+        """
+        ids_are_made = all(item.document.id_is_made for item in batch)
+        if not ids_are_made or found or not len(self._writer) or self._writer.has_made_ids():
+            return
+        first = batch[0].document.where
+        raise BadInputError(
+            f"{first}: the records have no id, and the documents of the index have: "
+            "each would be there twice",
+            hint="--id-field NAME; or give another --index; nothing was changed",
+        )
+
+    def _take_batch(self, batch: Sequence[Storable]) -> None:
+        found = self._writer.find([item.document.doc_id for item in batch])
+        if not self._read:
+            self._require_ids(batch, found)
+        for item in batch:
+            self._take(item, found)
+        self._read += len(batch)
+
+    def _take(self, item: Storable, found: dict[str, Found]) -> None:
+        document, doc_id = item.document, item.document.doc_id
+        stored = found.get(doc_id)
+        if doc_id in self._pending or (stored and stored.outcome is not Outcome.UNSEEN):
+            self._summary.duplicates += 1
+            if self._options.on_duplicate is OnDuplicate.FIRST:
+                return
+            if self._options.on_duplicate is OnDuplicate.ERROR:
+                self._reject(document, f"the id {doc_id!r} stands twice in the input")
+                return
+            self._forget(doc_id)
+        self._summary.empty += not document.text
+        self._summary.without_id += document.id_is_made
+        new = Pending(document, item.metadata, stored)
+        if stored and (stored.document.text, stored.document.metadata) == (new.text, new.metadata):
+            self._leave(new, stored, found)
+        else:
+            self._pending[doc_id] = new
+            self._pending_bytes += new.size_bytes
+
+    def _leave(self, item: Pending, stored: Found, found: dict[str, Found]) -> None:
+        """Find that the index has the document as it is."""
+        if stored.document.truncated and self._options.fail_on_truncate:
+            self._reject_truncated([item])
+            return
+        if stored.outcome is Outcome.UNSEEN:
+            self._summary.truncated += stored.document.truncated
+            self._done += 1
+            self._writer.mark(stored, Outcome.UNCHANGED)
+            found[item.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
+
+    def _forget(self, doc_id: str) -> None:
+        """Take back a document that waits, since another with its id came."""
+        pending = self._pending.pop(doc_id, None)
+        if pending:
+            self._pending_bytes -= pending.size_bytes
+
+    def _encode_pending(self) -> None:
+        window = self._window = Window(list(self._pending.values()), self._writer.space.dim)
+        self._pending = {}
+        self._pending_bytes = 0
+        if self._began is None:
+            self._began = self._committed_at = self._watch.clock()
+        self._keep_vectors(window)
+        texts = window.texts
+        if texts:
+            sources = [str(window.items[row]) for row in window.to_encode]
+            slices = self._encoder.encode_slices(texts, PromptType.DOCUMENT)
+            for some, encoded in each_once(_FromOutside(slices, self), sources):
+                self._fill(window.to_encode[some], encoded)
+                self._say_progress()
+                if self._is_time_to_commit():
+                    self.commit()
+        with self._watch.uninterrupted():
+            too_long = self._put_ready()
+            self._window = Window([], self._writer.space.dim)  # none of it is held any more
+        self._reject_truncated(too_long)
+        if self._is_time_to_commit():
+            self.commit()
+
+    def _fill(self, rows: Rows, encoded: Encoded) -> None:
+        """Take what some documents of the window became; reject those that have no vector."""
+        window, space = self._window, self._writer.space
+        empty = without_length(encoded.vectors, space, len(rows))
+        has = rows[~empty]
+        if empty.any():
+            encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
+        require_good_vectors(encoded.vectors, space, [str(window.items[row]) for row in has])
+        with self._watch.uninterrupted():
+            window.fill(has, encoded)
+            self._summary.encoded += len(has)
+            self._done += len(rows)
+        for row in rows[empty]:
+            self._reject(window.items[row].document, NO_VECTOR)
+
+    def _keep_vectors(self, window: Window) -> None:
+        """Take over the vectors of documents of which only the metadata changed."""
+        for row, item in enumerate(window.items):
+            if item.found and not item.needs_encoding:
+                truncated = np.array([item.found.document.truncated])
+                kept = Encoded(self._writer.vector(item.found), truncated)
+                window.fill(np.array([row], dtype=np.int64), kept)
+                self._done += 1
+
+    def _put_ready(self) -> list[Pending]:
+        """Put what is encoded; return what is not put, since the model cannot read it whole."""
+        window = self._window
+        rows = window.take_ready()
+        refused: list[Pending] = []
+        if self._options.fail_on_truncate:
+            refused = [window.items[row] for row in rows[window.truncated[rows]]]
+            rows = rows[~window.truncated[rows]]
+        items = [window.items[row] for row in rows]
+        # Subtle: a commit moves documents, and there may have been one since they were looked up.
+        known = self._writer.find([item.doc_id for item in items if item.found])
+        for row, item in zip(rows, items, strict=True):
+            old = known.get(item.doc_id)
+            counted = old and old.outcome is not Outcome.UNSEEN and old.document.truncated
+            self._summary.truncated += int(window.truncated[row]) - bool(counted)
+        self._writer.put(
+            [
+                StoredDocument(0, item.doc_id, item.text, item.metadata, bool(truncated))
+                for item, truncated in zip(items, window.truncated[rows], strict=True)
+            ],
+            window.vectors[rows],
+            replaced=[known.get(item.doc_id) for item in items],
+            outcomes=[item.outcome for item in items],
+        )
+        return refused
+
+    def _is_time_to_commit(self) -> bool:
+        """Whether as much would be lost as may be; often at first, then once a minute."""
+        waiting = self._writer.unwritten_documents + int(self._window.ready.sum())
+        now = self._watch.clock()
+        so_far = now - (now if self._began is None else self._began)
+        may_be_lost = min(COMMIT_SECONDS, max(FIRST_COMMIT_SECONDS, so_far / 2))
+        return waiting > 0 and (
+            waiting >= self._options.commit_every
+            or self._writer.unwritten_bytes >= COMMIT_BYTES
+            or now - self._committed_at >= may_be_lost
+        )
+
+    def _prune(self) -> bool:
+        """Delete what the input does not have; return False when that would not be safe."""
+        if not self._read:
+            raise BadInputError(
+                "the input has no documents: what the index has would all be deleted",
+                hint="nothing was deleted; check what wrote the input",
+            )
+        if self._watch.bad.count and not self._options.recreate:
+            return False  # a record that is bad tonight may be one of them
+        if not self._options.recreate:
+            self.commit()
+            require_prune_limit(self._writer.tally(), self._options.prune_limit)
+        self._summary.deleted = self._writer.prune()
+        return True
+
+    def _reject(self, document: Document, reason: str) -> None:
+        self._watch.bad(BadRecordError(document.where, reason, raw=document.text))
+
+    def _reject_truncated(self, items: Sequence[Pending]) -> None:
+        limit = self._writer.space.max_length
+        for item in items:
+            self._reject(item.document, f"the model reads {limit:,} tokens, and the text has more")

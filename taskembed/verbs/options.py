@@ -1,0 +1,106 @@
+"""What a run of indexing is told, how it is watched, and what it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from taskembed.arguments import require_positive
+from taskembed.index.fs import Fs
+from taskembed.index.remembered import Reading
+from taskembed.reading.documents import RejectFile
+
+COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
+PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
+
+
+class OnDuplicate(StrEnum):
+    """What to do when one run has an id twice: the last stays, the first stays, it is an error."""
+
+    LAST = "last"
+    FIRST = "first"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How to index.
+
+    Attributes:
+        commit_every: documents between two commits; what is lost at most, with a minute of work.
+        on_duplicate: which of two documents with one id stays.
+        prune: delete the documents that this run's input does not have.
+        prune_limit: per cent of the documents that may be deleted by that; more is an error.
+        recreate: build a new index in place of the one that is there.
+        fail_on_truncate: a document that the model cannot read whole is a bad record.
+        wait_seconds: how long to wait for another writer.
+        reading: how the input is read, for the index to remember; None to leave that as it is.
+
+    Raises:
+        ValueError: a number is out of its bounds, or `on_duplicate` is none of the three.
+        TypeError: `commit_every` is no whole number.
+    """
+
+    commit_every: int = COMMIT_EVERY
+    on_duplicate: OnDuplicate = OnDuplicate.LAST
+    prune: bool = False
+    prune_limit: float = PRUNE_LIMIT
+    recreate: bool = False
+    fail_on_truncate: bool = False
+    wait_seconds: float = 0
+    reading: Reading | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self.commit_every, "commit_every")
+        if not 0 <= self.prune_limit <= 100:  # noqa: PLR2004  # per cent
+            raise ValueError(f"prune_limit is {self.prune_limit}; it is per cent, 0 to 100")
+        if not self.wait_seconds >= 0:
+            raise ValueError(f"wait_seconds is {self.wait_seconds}; it must be at least 0")
+        # a name will do: "first"
+        object.__setattr__(self, "on_duplicate", OnDuplicate(self.on_duplicate))
+
+
+@dataclass
+class IndexSummary:
+    """What a run did. `added` to `unchanged` count documents of the index, not records."""
+
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    truncated: int = 0  # of the documents of this run, also the unchanged
+    duplicates: int = 0  # records whose id the run had before
+    empty: int = 0  # records without any text
+    without_id: int = 0  # records that are named by the sha256 of their text
+    encoded: int = 0  # texts that went through the model
+    documents: int = 0  # in the index now
+    pruned: bool = True  # False when --prune was asked for and left out
+
+    def to_json(self) -> dict[str, int | bool]:
+        """Return the summary as what JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a run is watched: each has a default that does nothing.
+
+    Attributes:
+        bad: takes the bad records, those of the reader too: stops at the first, or goes on.
+        on_progress: called with the number of documents that are encoded, or were there, so far.
+        read_share: tells how much of the input was read, 0 to 1; None when nobody knows.
+        uninterrupted: gives a context in which no signal may raise.
+        clock: seconds; only differences count.
+        fs: where to write.
+    """
+
+    bad: RejectFile = field(default_factory=RejectFile)
+    on_progress: Callable[[int], None] = lambda _: None
+    read_share: Callable[[], float | None] = lambda: None
+    uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext
+    clock: Callable[[], float] = time.monotonic
+    fs: Fs = field(default_factory=Fs)

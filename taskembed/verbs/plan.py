@@ -1,0 +1,135 @@
+"""What a run would do: the same counts, from the newest generation, with no lock and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from taskembed.errors import BadRecordError
+from taskembed.index.commit import StoreWriter
+from taskembed.index.fs import Fs
+from taskembed.index.generations import Snapshot, open_newest
+from taskembed.index.reader import Contents
+from taskembed.index.writer import Found, IndexWriter, Outcome
+from taskembed.reading.documents import Document
+from taskembed.verbs._window import LOOK_UP, Storable, storable
+from taskembed.verbs.delete import require_ids, require_prune_limit
+from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, Watch
+
+
+def plan_index(
+    documents: Iterable[Document],
+    folder: Path | None,
+    *,
+    options: IndexOptions | None = None,
+    watch: Watch | None = None,
+) -> IndexSummary:
+    """Return what `index_corpus` would do, as far as it is known without a model.
+
+    `truncated` counts the unchanged only; `encoded` the texts that would go through the model.
+
+    Args:
+        documents: the input.
+        folder: the index; None for a new one.
+        options: as of the run.
+        watch: takes the bad records.
+
+    Raises:
+        BadInputError: more would be pruned than `options.prune_limit`.
+    """
+    plan = _Plan(options or IndexOptions(), watch or Watch())
+    if folder is None or plan.options.recreate:
+        return plan.summed_up(documents, None)
+    with _read_only(folder) as writer:
+        return plan.summed_up(documents, writer)
+
+
+def plan_delete(folder: Path, doc_ids: Iterable[str]) -> tuple[int, list[str]]:
+    """Return how many documents would be deleted, and the ids that are not there.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: an id is not UTF-8.
+    """
+    doc_ids = require_ids(doc_ids)
+    with _read_only(folder) as writer:
+        there = set(writer.find(list(dict.fromkeys(doc_ids))))
+    return len(there), [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in there]
+
+
+class _Plan:
+    """The counts of a run that does not take place."""
+
+    def __init__(self, options: IndexOptions, watch: Watch) -> None:
+        self.options = options
+        self._watch = watch
+        self._summary = IndexSummary()
+        self._new: set[str] = set()  # ids that the index does not have
+
+    def summed_up(self, documents: Iterable[Document], writer: IndexWriter | None) -> IndexSummary:
+        summary, options = self._summary, self.options
+        readable = storable(documents, self._watch.bad)
+        while batch := list(islice(readable, LOOK_UP)):
+            found = writer.find([item.document.doc_id for item in batch]) if writer else {}
+            for item in batch:
+                self._take(item, found.get(item.document.doc_id), writer)
+        summary.added = len(self._new)
+        summary.rejected = self._watch.bad.count
+        if writer:
+            tally = writer.tally()
+            summary.updated, summary.unchanged = tally[Outcome.UPDATED], tally[Outcome.UNCHANGED]
+            if options.prune:
+                summary.pruned = not summary.rejected
+                require_prune_limit(tally, options.prune_limit)
+                summary.deleted = tally[Outcome.UNSEEN] if summary.pruned else 0
+            summary.documents = len(writer) + summary.added - summary.deleted
+        else:
+            summary.documents = summary.added
+        return summary
+
+    def _take(self, item: Storable, stored: Found | None, writer: IndexWriter | None) -> None:
+        document, summary = item.document, self._summary
+        doc_id = document.doc_id
+        if doc_id in self._new or (stored and _outcome(stored) is not Outcome.UNSEEN):
+            summary.duplicates += 1
+            if self.options.on_duplicate is OnDuplicate.FIRST:
+                return
+            if self.options.on_duplicate is OnDuplicate.ERROR:
+                reason = f"the id {doc_id!r} stands twice in the input"
+                self._watch.bad(BadRecordError(document.where, reason, raw=document.text))
+                return
+        summary.empty += not document.text
+        summary.without_id += document.id_is_made
+        if stored is None or writer is None:
+            summary.encoded += doc_id not in self._new
+            self._new.add(doc_id)
+            return
+        is_text_same = stored.document.text == document.text
+        is_same = is_text_same and stored.document.metadata == item.metadata
+        summary.encoded += not is_text_same
+        summary.truncated += is_same and stored.document.truncated
+        writer.mark(stored, Outcome.UNCHANGED if is_same else Outcome.UPDATED)
+
+
+def _outcome(stored: Found) -> Outcome:
+    """Return what this plan has done with a document by now."""
+    if stored.segment is None:
+        return stored.outcome
+    return Outcome(int(stored.segment.outcomes[stored.document.row]))
+
+
+@contextmanager
+def _read_only(folder: Path) -> Iterator[IndexWriter]:
+    """Yield a writer of the newest generation that commits nothing, and so needs no lock."""
+
+    def opened(snapshot: Snapshot) -> IndexWriter:
+        contents = Contents.of(folder, snapshot)
+        return IndexWriter(StoreWriter(folder, Fs(), snapshot=snapshot), contents, rebuilding=False)
+
+    writer = open_newest(folder, opened)
+    try:
+        yield writer
+    finally:
+        writer.close()
