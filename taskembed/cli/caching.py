@@ -10,10 +10,10 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.command import Command
-from taskembed.cli.escaping import escaped, json_text
 from taskembed.cli.output import write
 from taskembed.english import counted
 from taskembed.errors import NotFoundError, from_os_error
+from taskembed.escaping import escaped, json_text
 
 if TYPE_CHECKING:
     from taskembed.encoding.cache import CacheEntry

@@ -13,11 +13,11 @@ from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import moved_encoder, require_asserted
 from taskembed.cli.counting import Counting
-from taskembed.cli.escaping import json_text, trec_line, tsv_cell
 from taskembed.cli.output import is_one_of, message, require_output, results, write
 from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.table import Column, print_table
 from taskembed.errors import ExitCode, UsageError
+from taskembed.escaping import json_text, tsv_cell
 from taskembed.space import SYMMETRIC_TASKS, Task
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from taskembed.evaluation.compare import Compared
     from taskembed.evaluation.data import Files, Judged
     from taskembed.evaluation.measured import Difference, Measured
-    from taskembed.evaluation.metrics import Run
     from taskembed.models.resolve import Stated
+    from taskembed.reading.trec import Run
 
 Data = Annotated[
     Path | None,
@@ -234,10 +234,11 @@ def _of_index(
 
 
 def _write_run(hits: Run, path: Path) -> None:
+    from taskembed.reading.trec import run_lines
+
     with results(path) as stream:
-        for query, found in hits.items():
-            for rank, (document, score) in enumerate(found.items(), 1):
-                write(trec_line(query, document, rank, score, "taskembed"), stream)
+        for line in run_lines(hits, "taskembed"):
+            write(line, stream)
 
 
 def _write_units(measured: Measured, path: Path) -> None:
@@ -378,8 +379,7 @@ def compare(
 ) -> int:
     """Compare runs on the same judgements, and test each against the first, query by query."""
     from taskembed.evaluation.compare import compare as test
-    from taskembed.evaluation.compare import read_run
-    from taskembed.evaluation.data import read_judgements
+    from taskembed.reading.trec import read_judgements, read_run
 
     with doing("comparing"):
         rows = test(read_judgements(qrels), [(str(path), read_run(path)) for path in runs])

@@ -13,7 +13,6 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import Wanted, choose_encoder, require_words, task_needed
-from taskembed.cli.escaping import id_of_line, json_text
 from taskembed.cli.output import message, require_output, write
 from taskembed.cli.progress import each_shown
 from taskembed.cli.rejected import said_after
@@ -23,6 +22,7 @@ from taskembed.cli.stopping import Stopper
 from taskembed.cli.words import half_built, next_step, truncated
 from taskembed.english import counted
 from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
+from taskembed.escaping import id_of_line, json_text
 
 if TYPE_CHECKING:
     from taskembed.index.reader import Part

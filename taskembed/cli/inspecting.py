@@ -12,7 +12,6 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import find_moved, is_same_model, require_task
-from taskembed.cli.escaping import escaped, json_text
 from taskembed.cli.output import message, write
 from taskembed.cli.settings import stated_words
 from taskembed.cli.stdin import read_stdin
@@ -20,6 +19,7 @@ from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import half_built
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, UsageError
+from taskembed.escaping import escaped, json_text
 from taskembed.models.catalogue import NO_LIMIT
 from taskembed.space import COSINE, PromptType, Task
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from taskembed.cli.escaping import escaped, json_text
 from taskembed.english import counted
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error
+from taskembed.escaping import escaped, json_text
 
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 STDERR = {"/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"}

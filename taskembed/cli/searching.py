@@ -16,13 +16,13 @@ from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli.choosing import moved_encoder, require_asserted, require_there
 from taskembed.cli.counting import Counting
-from taskembed.cli.escaping import id_line, json_text, trec_line, tsv_cell
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.rejected import said_after
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
 from taskembed.errors import BadInputError, ExitCode, UsageError, from_os_error
+from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
     from taskembed.encoding.reranker import Reranker
@@ -395,7 +395,9 @@ def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
     if shown.format is Format.IDS:
         return id_line(hit.doc_id) + "\n"
     if shown.format is Format.TREC and query:
-        return trec_line(query.query_id, hit.doc_id, hit.rank, _best_score(hit), shown.tag)
+        from taskembed.reading.trec import run_line
+
+        return run_line(query.query_id, hit.doc_id, hit.rank, _best_score(hit), shown.tag)
     shown.meet([hit])
     if shown.format is Format.TSV:
         cells = [query.query_id] if query else []

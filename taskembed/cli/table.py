@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from taskembed.cli.escaping import escaped
 from taskembed.cli.output import message, write
+from taskembed.escaping import escaped
 
 WIDE = 10_000  # characters; where no terminal folds lines, nothing does
 FOLDED = 16  # characters; a column that folds is not narrower, if it can be helped

@@ -10,12 +10,12 @@ import typer
 
 from taskembed.activity import Step, doing
 from taskembed.cli import options as opt
-from taskembed.cli.escaping import json_text
 from taskembed.cli.output import message, write
 from taskembed.cli.settings import engine_settings
 from taskembed.cli.stopping import Stopper
 from taskembed.english import counted
 from taskembed.errors import ExitCode
+from taskembed.escaping import json_text
 from taskembed.space import Task
 
 if TYPE_CHECKING:

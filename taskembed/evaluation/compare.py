@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from taskembed.errors import BadInputError, BadRecordError
-from taskembed.evaluation.data import read_cells
 from taskembed.evaluation.measured import Difference, Measured, paired_difference
-from taskembed.evaluation.metrics import EXTRA, SEED, Judgements, Run, rank_quality
+from taskembed.evaluation.metrics import EXTRA, SEED, rank_quality
 from taskembed.extras import needed
+from taskembed.reading.trec import Judgements, Run
 
 PERMUTATIONS = 10_000
 _AT_ONCE = 100  # permutations in memory
-_RUN_CELLS = 6  # query, Q0, document, rank, score, tag
 
 
 class Compared(NamedTuple):
@@ -82,29 +78,3 @@ def _p(first: Measured, second: Measured) -> float | None:
         rng=np.random.default_rng(SEED),
     )
     return float(found.pvalue)
-
-
-def read_run(path: Path) -> Run:
-    """Read a TREC run: query, Q0, document, rank, score, tag.
-
-    Raises:
-        NotFoundError: there is no such file.
-        BadInputError: a line is not of a run; the message names it.
-    """
-    run: dict[str, dict[str, float]] = {}
-    for position, cells in read_cells(path):
-        if len(cells) != _RUN_CELLS:
-            raise BadRecordError(position, "it has not the six columns of a TREC run")
-        query, _, document, _, score, _ = cells
-        try:
-            number = float(score)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise BadRecordError(position, f"the score is not a number: {score!r}")
-        if document in run.setdefault(query, {}):
-            raise BadRecordError(position, f"{document!r} is a hit of {query!r} twice")
-        run[query][document] = number
-    if not run:
-        raise BadInputError(f"{path}: it has no hits")
-    return run

@@ -10,25 +10,22 @@ A folder has files of these names with any ending that a corpus may have: corpus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
-from taskembed.evaluation.metrics import Judgements
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.documents import Document, Query, RecordFields, read_corpus, read_queries
 from taskembed.reading.examples import Example, Form, read_examples
-from taskembed.reading.inputs import find_inputs, split_name
-from taskembed.reading.streams import Input, read_lines, stop_at_first
+from taskembed.reading.inputs import find_inputs
+from taskembed.reading.streams import stop_at_first
+from taskembed.reading.trec import Judgements, read_judgements
 from taskembed.space import SYMMETRIC_TASKS, Task
 
-_TREC_CELLS = 4  # query, nothing, document, relevance
-_TSV_CELLS = 3
 _STEMS = ("corpus", "queries", "qrels", "pairs", "train", "test", "texts")  # in a folder of data
 _RESULTS = {".run", ".png", ".svg", ".pdf"}  # what may stand beside the data, and is none
-_LARGEST = 2**31 - 1  # a relevance for TREC's program
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,46 +253,3 @@ def _documents(place: Path | None) -> list[Document]:
             raise BadRecordError(document.source, f"the id {document.doc_id!r} stands twice")
         documents[document.doc_id] = document
     return list(documents.values())
-
-
-def read_judgements(path: Path) -> dict[str, dict[str, int]]:
-    """Read judgements: TREC's four columns, or query, document and relevance, with a header or not.
-
-    Raises:
-        NotFoundError: there is no such file.
-        BadInputError: a line is no judgement; the message names it.
-    """
-    judgements: dict[str, dict[str, int]] = {}
-    for position, line in read_cells(path):
-        cells = line if len(line) == _TSV_CELLS else [line[0], *line[2:]]
-        if len(line) not in {_TSV_CELLS, _TREC_CELLS}:
-            raise BadRecordError(position, "it is not a query, a document and a relevance")
-        query, document, relevance = cells
-        try:
-            number = float(relevance)
-        except ValueError as error:
-            if position.endswith(":1"):  # the header
-                continue
-            reason = f"the relevance is not a number: {relevance!r}"
-            raise BadRecordError(position, reason) from error
-        if not (number.is_integer() and abs(number) <= _LARGEST):
-            raise BadRecordError(position, f"the relevance is not a whole number: {relevance!r}")
-        known = judgements.setdefault(query, {})
-        if known.setdefault(document, int(number)) != int(number):
-            raise BadRecordError(position, f"{query!r} and {document!r} are judged twice")
-    if not judgements:
-        raise BadInputError(f"{path}: it has no judgements")
-    return judgements
-
-
-def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the position and the cells of each line of a file with columns: tabs, or any space."""
-    item = Input(path, "tsv", split_name(path)[1])
-    if not path.exists():
-        raise NotFoundError(f"no such file: {path}", hint="check the path")
-    for position, line in read_lines(item, stop_at_first, DEFAULT_MAX_RECORD_BYTES):
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise BadRecordError(position, f"not UTF-8 at byte {error.start + 1}") from error
-        yield position, text.split("\t") if "\t" in text else text.split()

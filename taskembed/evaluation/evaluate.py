@@ -10,7 +10,6 @@ from taskembed.evaluation.compare import measure_run
 from taskembed.evaluation.data import Clusters, Judged, Pairs, Ranking
 from taskembed.evaluation.measured import Measured
 from taskembed.evaluation.metrics import (
-    Run,
     classification_quality,
     cluster_quality,
     correlations,
@@ -19,6 +18,7 @@ from taskembed.guard import require_good_vectors
 from taskembed.index.kinds.flat import from_vectors
 from taskembed.index.reader import Index
 from taskembed.reading.examples import Example
+from taskembed.reading.trec import Run
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from taskembed.verbs.protocols import Encoder

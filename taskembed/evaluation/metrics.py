@@ -10,11 +10,12 @@ from __future__ import annotations
 import random
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from taskembed.extras import needed
+from taskembed.reading.trec import Judgements, Run
 from taskembed.vectors import FloatRows
 
 EXTRA = "evaluate"
@@ -26,9 +27,6 @@ CLASSIFIER_ITERATIONS = 100
 NEIGHBOURS = 5
 CLUSTERED_TEXTS = 16_384  # in each draw, with replacement
 KMEANS_BATCH = 512
-
-Judgements = Mapping[str, Mapping[str, int]]  # query -> document -> relevance
-Run = Mapping[str, Mapping[str, float]]  # query -> document -> score
 
 
 def require_libraries() -> None:

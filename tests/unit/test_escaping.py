@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskembed.cli.escaping import (
+from taskembed.errors import BadInputError
+from taskembed.escaping import (
     escaped,
     id_line,
     id_of_line,
     json_text,
-    trec_line,
     tsv_cell,
 )
-from taskembed.errors import BadInputError
 from taskembed.reading.documents import RecordFields, read_corpus
 from taskembed.reading.streams import Input, stop_at_first
 
@@ -50,7 +49,6 @@ def test_text_of_every_language_passes(text: str) -> None:
     assert tsv_cell(text) == text
     assert id_line(text) == text
     assert json_text(text) == f'"{text}"'
-    assert trec_line("q", text.split(maxsplit=1)[0], 1, 0.5, "t").split("\t")[0].count("\\") == 0
 
 
 @pytest.mark.parametrize("character", CONTROLS + BIDI + INVISIBLE)
@@ -58,10 +56,6 @@ def test_what_does_something_to_a_terminal_never_passes(character: str) -> None:
     text = f"a{character}b"
     for made in (escaped(text), tsv_cell(text), id_line(text), json_text(text)):
         assert character not in made
-    with pytest.raises(BadInputError, match="which a TREC run"):
-        trec_line("q", text, 1, 0.5, "t")
-    with pytest.raises(BadInputError, match="which a TREC run"):
-        trec_line(text, "d", 1, 0.5, "t")
 
 
 @given(st.text())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.cli.output import is_one_of
-from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
+from taskembed.errors import NotFoundError, TaskembedError, UsageError
 from taskembed.evaluation.data import (
     Classes,
     Clusters,
@@ -15,7 +15,6 @@ from taskembed.evaluation.data import (
     Pairs,
     Ranking,
     read_judged,
-    read_judgements,
 )
 from taskembed.space import Task
 
@@ -80,35 +79,6 @@ def test_pairs_classes_and_clusters(tmp_path: Path) -> None:
     clusters = read_judged(Task.CLUSTERING, Files(tmp_path / "texts.jsonl"))
     assert isinstance(clusters, Clusters)
     assert [item.label for item in clusters.examples] == ["1", "2"]
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("q1\ta", "it is not a query, a document and a relevance"),
-        ("q1 0 a 1 more", "it is not a query, a document and a relevance"),
-        ("q1\ta\tyes", "the relevance is not a number: 'yes'"),
-        ("q1\tb\t0.5", "the relevance is not a whole number: '0.5'"),
-        ("q1\tb\tinf", "the relevance is not a whole number: 'inf'"),
-        ("q1\tb\t9999999999", "the relevance is not a whole number: '9999999999'"),
-        ("q1\ta\t0", "'q1' and 'a' are judged twice"),
-    ],
-)
-def test_what_is_no_judgement_is_refused_by_its_line(
-    tmp_path: Path, line: str, reason: str
-) -> None:
-    path = tmp_path / "qrels.tsv"
-    path.write_text(f"q1\ta\t1\n{line}\n")
-    with pytest.raises(BadInputError) as refusal:
-        read_judgements(path)
-    assert refusal.value.message == f"{path}:2: {reason}"
-
-
-def test_judgements_of_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "qrels.tsv"
-    path.write_text("query-id\tcorpus-id\tscore\n")
-    with pytest.raises(BadInputError, match=r"qrels\.tsv: it has no judgements"):
-        read_judgements(path)
 
 
 def refused(task: Task, files: Files) -> TaskembedError:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from taskembed.errors import BadInputError, NotFoundError
-from taskembed.evaluation.compare import compare, measure_run, read_run
+from taskembed.evaluation.compare import compare, measure_run
 from taskembed.evaluation.measured import Measured, paired_difference
 
 
@@ -78,31 +75,3 @@ def test_a_run_is_measured_on_every_judged_query() -> None:
     assert found.values["nDCG@10"] == pytest.approx(1 / 3)
     assert found.names == ["q1", "q2", "q3"]
     assert found.per_unit["nDCG@10"] == [1.0, 0.0, 0.0]
-
-
-def test_a_run_is_read_as_trec_writes_it(tmp_path: Path) -> None:
-    path = tmp_path / "a.run"
-    path.write_text("q1 Q0 a 1 0.5 tag\nq1 Q0 b 2 -1e-3 tag\n\nq2\tQ0\ta\t1\t7\ttag\n")
-    assert read_run(path) == {"q1": {"a": 0.5, "b": -0.001}, "q2": {"a": 7.0}}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("q1 Q0 a 1 0.5\n", "a.run:1: it has not the six columns of a TREC run"),
-        ("q1 Q0 a 1 high tag\n", "a.run:1: the score is not a number: 'high'"),
-        ("", "a.run: it has no hits"),
-        ("q1 Q0 \xe9 1 0.5 tag\n", "a.run:1: not UTF-8 at byte 7"),
-    ],
-)
-def test_what_is_no_run_is_refused_by_its_line(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "a.run"
-    path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(BadInputError) as refusal:
-        read_run(path)
-    assert refusal.value.message == f"{tmp_path}/{message}"
-
-
-def test_a_run_that_is_not_there_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"no such file: .*/none\.run"):
-        read_run(tmp_path / "none.run")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import BadInputError, BadRecordError
-from taskembed.evaluation.data import read_cells
 from taskembed.reading.inputs import Record, find_inputs, read_records
 
 
@@ -177,13 +176,6 @@ def test_a_parquet_row_over_the_limit_is_bad_and_the_rest_goes_on(tmp_path: Path
     records, bad = _read(path, 1000)
     assert records == [{"id": "2", "n": [7]}]
     assert [error.source for error in bad] == [f"{path}:row 1"]
-
-
-def test_ratings_packed_by_zstd_are_read(tmp_path: Path) -> None:
-    zstandard = pytest.importorskip("zstandard")
-    path = tmp_path / "qrels.tsv.zst"
-    path.write_bytes(zstandard.ZstdCompressor().compress(b"q1\td1\t1\n"))
-    assert list(read_cells(path)) == [(f"{path}:1", ["q1", "d1", "1"])]
 
 
 def test_folders_that_are_named_as_hive_names_them_are_fields(tmp_path: Path) -> None:

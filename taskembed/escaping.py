@@ -15,8 +15,6 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from taskembed.errors import BadInputError
-
 _JOINERS = "\u200c\u200d"  # Persian, Hindi, Malayalam, and emoji of several people
 _BEFORE_NUMBERS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2"  # visible
 # the flag of Scotland is a black one and invisible letters; alone, these could hide a message
@@ -72,25 +70,6 @@ def id_line(doc_id: str) -> str:
 def id_of_line(line: str) -> str:
     """Return the id that `id_line` made a line of."""
     return _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), line)
-
-
-def trec_line(query_id: str, doc_id: str, rank: int, score: float, tag: str) -> str:
-    """Return a line of a TREC run, whose columns are separated by spaces.
-
-    Raises:
-        BadInputError: a name has what a column cannot hold, or a terminal should not get.
-    """
-    for name in (query_id, doc_id, tag):
-        if not name or name.split() != [name]:
-            raise BadInputError(
-                f"{name!r} has white space, which a TREC run cannot hold", hint="--format jsonl"
-            )
-        if escaped(name) != name:
-            raise BadInputError(
-                f"{escaped(name)!r} has a control character, which a TREC run should not hold",
-                hint="--format jsonl",
-            )
-    return f"{query_id} Q0 {doc_id} {rank} {score:.6f} {tag}\n"
 
 
 def _replaced(text: str, replace: Callable[[str], str]) -> str:
