@@ -12,7 +12,7 @@ import time
 from common import machine, read
 
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.evaluation.data import Files, Judged, read_judged
 from taskembed.evaluation.evaluate import evaluate
 from taskembed.evaluation.measured import Measured, paired_difference

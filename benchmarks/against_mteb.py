@@ -19,7 +19,7 @@ from mteb.abstasks.clustering import _evaluate_clustering_bootstrapped
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.evaluation.data import Files, read_judged
 from taskembed.evaluation.evaluate import evaluate, rank
 from taskembed.models.resolve import Stated

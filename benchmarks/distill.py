@@ -21,7 +21,7 @@ from common import machine
 
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.reranker import load_reranker
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.evaluation.compare import measure_run
 from taskembed.evaluation.data import Files, read_judged
 from taskembed.evaluation.evaluate import rank

@@ -17,7 +17,7 @@ import numpy as np
 from common import machine, read, write_jsonl
 
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import find_folder
 from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task

@@ -19,7 +19,7 @@ TYPE_CHECKING = False  # as type checkers know it; importing typing takes 5 ms
 if TYPE_CHECKING:
     from taskembed.encoding.load import load_encoder, load_encoder_of
     from taskembed.encoding.reranker import load_reranker
-    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.encoding.settings import EngineSettings
     from taskembed.errors import (
         AccessDeniedError,
         BadInputError,
@@ -98,7 +98,7 @@ _HOMES = {
     "EmbeddingSpace": "space",
     "Encoded": "vectors",
     "Encoder": "verbs.protocols",
-    "EngineSettings": "encoding.runtime",
+    "EngineSettings": "encoding.settings",
     "ExitCode": "errors",
     "Hit": "index.reader",
     "Index": "index.reader",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import BUNDLED_ADAPTERS
 from taskembed.space import PromptType, Task
 from tests import tiny_models

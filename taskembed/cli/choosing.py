@@ -14,7 +14,7 @@ from taskembed.space import SYMMETRIC_TASKS, Task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.encoding.settings import EngineSettings
     from taskembed.index.reader import Index
     from taskembed.models.resolve import Stated
     from taskembed.space import EmbeddingSpace
@@ -152,7 +152,7 @@ def find_moved(space: EmbeddingSpace, model: str) -> Path:
         SpaceMismatchError: it is another.
     """
     from taskembed.encoding.load import require_weights
-    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.encoding.settings import EngineSettings
     from taskembed.models.files import find_model
 
     settings = EngineSettings()
@@ -197,8 +197,8 @@ def _said_of_model(
 def _named(space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings) -> EmbeddingSpace:
     """Return the space with what the name of another model says of its weights."""
     from taskembed.encoding.vendors import OWN
+    from taskembed.models.catalogue import canonical, find_family
     from taskembed.models.files import is_here, is_missing_folder
-    from taskembed.models.resolve import canonical, find_family
     from taskembed.space import HOSTED
 
     model = canonical(wanted.model or space.model)
@@ -269,8 +269,8 @@ def _says_only_where(space: EmbeddingSpace, wanted: Wanted) -> bool:
 
 def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
     """Tell whether a name, or no name, is that of the index's model, where that was."""
+    from taskembed.models.catalogue import canonical
     from taskembed.models.files import stored_name
-    from taskembed.models.resolve import canonical
 
     return (
         model is None

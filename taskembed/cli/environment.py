@@ -157,8 +157,8 @@ def _spelled(name: str, value: object) -> object:
     if name == "task":
         return getattr(value, "value", value)
     if name in {"model", "adapter"}:
+        from taskembed.models.catalogue import canonical
         from taskembed.models.files import stored_name
-        from taskembed.models.resolve import canonical
 
         return canonical(stored_name(str(value)))
     return value

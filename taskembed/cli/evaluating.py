@@ -21,7 +21,7 @@ from taskembed.escaping import json_text, tsv_cell
 from taskembed.space import SYMMETRIC_TASKS, Task
 
 if TYPE_CHECKING:
-    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.encoding.settings import EngineSettings
     from taskembed.evaluation.ablate import Ablated
     from taskembed.evaluation.compare import Compared
     from taskembed.evaluation.data import Files, Judged

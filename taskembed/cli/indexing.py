@@ -101,7 +101,7 @@ def _reading_of(live: Part | None, said: Reading, *, recreate: bool) -> Reading:
 
 def say_licence(model: str, family: str | None) -> None:
     """Say what may not be done with a model, before anything is built on it."""
-    from taskembed.models.resolve import families, find_family
+    from taskembed.models.catalogue import families, find_family
 
     named = (item for item in families() if item.name == family)
     known = find_family(model) or next(named, None)

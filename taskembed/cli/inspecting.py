@@ -122,7 +122,7 @@ def models(
     Any other Hugging Face model or folder works too, with the prompts that it brings, with
     --query-prompt and --document-prompt, or with --prompts; and any cross-encoder as a reranker.
     """
-    from taskembed.models.resolve import families, find_family, find_reranker, rerankers
+    from taskembed.models.catalogue import families, find_family, find_reranker, rerankers
 
     chosen = [family for family in families() if task is None or task in family.tasks]
     judges = list(rerankers()) if task is None else []

@@ -26,7 +26,7 @@ from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
     from taskembed.encoding.reranker import Reranker
-    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.encoding.settings import EngineSettings
     from taskembed.index.reader import Hit, Index
     from taskembed.reading.documents import Query, RejectFile
     from taskembed.verbs.protocols import Encoder

@@ -10,7 +10,7 @@ from taskembed.cli.output import message
 from taskembed.errors import UsageError
 
 if TYPE_CHECKING:
-    from taskembed.encoding.runtime import EngineSettings
+    from taskembed.encoding.settings import EngineSettings
     from taskembed.models.resolve import Stated
 
 
@@ -27,7 +27,7 @@ def engine_settings(  # one an option
     quiet: bool = False,
 ) -> EngineSettings:
     """Return the settings; what takes long is said on stderr, unless `quiet`."""
-    from taskembed.encoding.runtime import EngineSettings  # numpy and tokenizers: 0.07 s
+    from taskembed.encoding.settings import EngineSettings  # numpy and tokenizers: 0.07 s
 
     return EngineSettings(
         device=device.value,
@@ -59,7 +59,7 @@ def stated_words(
     """
     if adapter is not None and no_adapter:
         raise UsageError("--adapter and --no-adapter exclude each other")
-    from taskembed.models.catalogue import read_prompts_file
+    from taskembed.models.prompts_file import read_prompts_file
     from taskembed.models.resolve import Stated
 
     return Stated(

@@ -18,11 +18,12 @@ from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
 from taskembed.encoding._http import Wire
 from taskembed.encoding._shortening import choose_truncation, shorten
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.vendors import OWN, SERVERS, Ask, portions
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.guard import NORM_TOLERANCE
-from taskembed.models.resolve import ModelSpec, Stated, find_family, resolve
+from taskembed.models.catalogue import find_family
+from taskembed.models.resolve import ModelSpec, Stated, resolve
 from taskembed.reading.template import DEFAULT_TEMPLATE
 from taskembed.secrets import without_userinfo
 from taskembed.space import COSINE, HOSTED, EmbeddingSpace, PromptType, Task

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.resolve import ModelSpec, find_family
+from taskembed.models.catalogue import find_family
+from taskembed.models.resolve import ModelSpec
 from taskembed.vectors import FloatRows
 
 PROJECTIONS = "projections.safetensors"  # zEmbed-1's: a matrix for each size, key "1280" to "40"

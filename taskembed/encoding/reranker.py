@@ -15,12 +15,12 @@ from functools import cached_property
 import numpy as np
 
 from taskembed.activity import doing
-from taskembed.encoding.runtime import EngineSettings, Kind, ModelSource, Runtime
+from taskembed.encoding._runtime import Kind, ModelSource, Runtime
+from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens, batches
 from taskembed.errors import UsageError
-from taskembed.models.catalogue import INSTRUCTION, RerankerFamily
+from taskembed.models.catalogue import RerankerFamily, find_reranker
 from taskembed.models.files import find_model
-from taskembed.models.resolve import find_reranker
 from taskembed.vectors import Floats
 
 
@@ -34,8 +34,7 @@ class Reranker:
         self._runtime = runtime
         self._family = family
         facts = runtime.compiled.facts
-        own = (family.before, family.between, family.after) if family.before else facts.pair
-        self._pair = tuple(part.replace(INSTRUCTION, instruction) for part in own)
+        self._pair = family.parts(instruction) or facts.pair
         self._limit = min(facts.max_length, family.max_length or facts.max_length)
 
     def scores(self, query: str, texts: Sequence[str]) -> Floats:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from taskembed.activity import doing
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.evaluation.data import Judged
 from taskembed.evaluation.evaluate import evaluate

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.files import combined_digest, find_folder, own_adapters, stored_name
+from taskembed.models._digests import combined_digest
+from taskembed.models.files import find_folder, own_adapters, stored_name
 from taskembed.models.saved_json import read_saved
 from taskembed.space import EmbeddingSpace, Task
 

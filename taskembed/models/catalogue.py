@@ -1,6 +1,6 @@
-"""The families of models that models.toml describes, and the prompts file of a user: TOML, checked.
+"""The models and rerankers that models.toml describes.
 
-    parse_families(text)[0].tasks[Task.RETRIEVAL].query_prompt
+    find_family("intfloat/e5-small-v2").tasks[Task.RETRIEVAL].query_prompt    # "query: "
 
 Nothing is decided here: see resolve.py. A mistake in models.toml is a developer's and a ValueError;
 its message names the table and the key.
@@ -11,59 +11,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from functools import cache
+from importlib import resources
 
-from taskembed.errors import UsageError, from_os_error
-from taskembed.space import DOT, SYMMETRIC_TASKS, PromptType, Task
+from taskembed.models._tables import (
+    FAMILY_KEYS,
+    INSTRUCTION,
+    Table,
+    TaskPrompts,
+    checked,
+    require_sense,
+    task_prompts,
+)
+from taskembed.space import Task
 
-INSTRUCTION = "{instruction}"  # its place in a template
-TRUNCATIONS = ("none", "slice", "layer-norm", "projection")
 # tokens: of a model that reads texts of any length; a tokenizer that knows no limit says 10**30
 NO_LIMIT = 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class TaskPrompts:
-    """What one task takes, on either side.
-
-    Attributes:
-        query_prompt: put before every query; "" for none.
-        document_prompt: put before every document; "" for none.
-        query_adapter: the name of the LoRA adapter for queries; "" for none.
-        document_adapter: the name of the LoRA adapter for documents; "" for none.
-        query_value: what tells a hosted model that it is a query; "" when nothing does.
-        document_value: what tells a hosted model that it is a document; "" when nothing does.
-    """
-
-    query_prompt: str
-    document_prompt: str
-    query_adapter: str = ""
-    document_adapter: str = ""
-    query_value: str = ""
-    document_value: str = ""
-
-    @property
-    def has_adapter(self) -> bool:
-        """Whether a side has one."""
-        return bool(self.query_adapter or self.document_adapter)
-
-
-@dataclass(frozen=True, slots=True)
-class PromptsFile:
-    """A user's own prompts: what is said of a family, without its models.
-
-    Attributes:
-        name: of the file, for people.
-        changes: fields of `Family` that it says.
-        tasks: the prompts of its tasks.
-        adapters: a LoRA folder or Hugging Face id a task, for both sides.
-    """
-
-    name: str
-    changes: Mapping[str, Any]
-    tasks: Mapping[Task, TaskPrompts]
-    adapters: Mapping[Task, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,40 +77,19 @@ class RerankerFamily:
     answers: tuple[str, ...] = ()
     note: str = ""
 
+    def parts(self, instruction: str) -> tuple[str, ...]:
+        """Return the text before a query, between query and document, and after the document.
 
-_Table = dict[str, Any]  # what tomllib gives; `_checked` makes it true to its types
+        Empty for a reranker whose files have such a template, or that needs none.
+        """
+        texts = (self.before, self.between, self.after) if self.before else ()
+        return tuple(text.replace(INSTRUCTION, instruction) for text in texts)
+
 
 _REQUIRED: dict[str, type] = {
     **dict.fromkeys(("name", "source", "licence"), str),
     "max_length": int,
     **dict.fromkeys(("models", "tasks"), dict),
-}
-_TEXTS = (
-    *("suffix", "truncation", "server", "hosted_parameter", "template", "end_token"),
-    *("metric", "note"),
-)
-_OPTIONAL: dict[str, type] = {
-    **dict.fromkeys(_TEXTS, str),
-    **dict.fromkeys(("commercial", "prompt_in_pooling", "remote_code"), bool),
-    "truncated_dims": list,
-    "aliases": dict,
-}
-_SIDES = {"query": ("query",), "document": ("document",), "both": ("query", "document")}
-_KINDS = {"": "prompt", "_instruction": "prompt", "_value": "value", "_adapter": "adapter"}
-# key of a task -> the fields of TaskPrompts that it fills: both_value fills query_value and
-# document_value
-_TASK_KEYS = {
-    key + ending: tuple(f"{side}_{kind}" for side in sides)
-    for key, sides in _SIDES.items()
-    for ending, kind in _KINDS.items()
-}
-_TYPE_NAMES = {
-    str: "a string",
-    int: "a whole number",
-    bool: "true or false",
-    float: "a number with a point",
-    dict: "a table",
-    list: "a list",
 }
 
 
@@ -180,9 +122,9 @@ def parse_rerankers(toml_text: str) -> tuple[RerankerFamily, ...]:
     return parsed
 
 
-def _top(toml_text: str) -> _Table:
+def _top(toml_text: str) -> Table:
     table = tomllib.loads(toml_text)
-    return _checked(table, "models.toml", required={"family": list}, optional={"reranker": list})
+    return checked(table, "models.toml", required={"family": list}, optional={"reranker": list})
 
 
 _RERANKER: dict[str, type] = {
@@ -198,7 +140,7 @@ def _reranker(raw: object, position: int) -> RerankerFamily:
     name = raw.get("name") if isinstance(raw, dict) else None
     where = f'reranker "{name}"' if name else f"reranker number {position}"
     required = {**dict.fromkeys(("name", "source", "licence"), str), "models": list}
-    table = _checked(raw, where, required=required, optional=_RERANKER)
+    table = checked(raw, where, required=required, optional=_RERANKER)
     texts = [table.get(key, "") for key in ("before", "between", "after")]
     answers = table.get("answers", [])
     for key, right in {
@@ -217,77 +159,14 @@ def _reranker(raw: object, position: int) -> RerankerFamily:
     return RerankerFamily(**{**table, **lists})
 
 
-_OWN = (
-    *("suffix", "truncation", "truncated_dims", "prompt_in_pooling", "end_token", "template"),
-    "metric",
-)
-
-
-def read_prompts_file(path: Path) -> PromptsFile:
-    """Read a user's prompts: the keys of a family in models.toml that say how it encodes.
-
-    An adapter may be named relative to the file.
-
-    Raises:
-        NotFoundError: there is no such file.
-        UsageError: it is not such a file; the message names the key.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
-    except ValueError as error:
-        raise UsageError(f"{path}: it is not UTF-8") from error
-    try:
-        return _prompts_file(tomllib.loads(text), path)
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}", hint="docs/models.md shows such a file") from error
-
-
-def _prompts_file(table: _Table, path: Path) -> PromptsFile:
-    kinds = {**{key: _OPTIONAL[key] for key in _OWN}, "tasks": dict, "adapters": dict}
-    _checked(table, "the file", optional=kinds)
-    _make_sense(table, "the file")
-    raw_tasks = table.pop("tasks", {})
-    raw_adapters = table.pop("adapters", {})
-    _checked(raw_tasks, "tasks", optional={task.value: dict for task in Task})
-    _checked(raw_adapters, "adapters", optional={task.value: str for task in Task})
-    tasks = {
-        Task(name): _task(task, Task(name), table, f'task "{name}"')
-        for name, task in raw_tasks.items()
-    }
-    beside = path.parent
-    adapters = {
-        Task(name): str(beside / folder) if (beside / folder).is_dir() else folder
-        for name, folder in raw_adapters.items()
-    }
-    if "truncated_dims" in table:
-        table["truncated_dims"] = tuple(table["truncated_dims"])
-    return PromptsFile(str(path), table, tasks, adapters)
-
-
-def _make_sense(table: _Table, where: str) -> None:
-    """Refuse values of optional keys that make no sense."""
-    dims = table.get("truncated_dims", [])
-    cut = table.get("truncation", "none") != "none" or bool(table.get("server"))
-    for key, right in {
-        "truncation": table.get("truncation", "none") in TRUNCATIONS,
-        "truncated_dims": all(type(dim) is int and dim > 0 for dim in dims) and (cut or not dims),
-        "template": INSTRUCTION in table.get("template", INSTRUCTION),
-        "metric": table.get("metric", DOT) == DOT,
-    }.items():
-        if not right:
-            raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
-
-
 def _family(raw: object, position: int) -> Family:
     name = raw.get("name") if isinstance(raw, dict) else None
     where = f'family "{name}"' if name else f"family number {position}"
-    table = _checked(raw, where, required=_REQUIRED, optional=_OPTIONAL)
-    _checked(table["models"], f"{where}, models", optional=dict.fromkeys(table["models"], int))
+    table = checked(raw, where, required=_REQUIRED, optional=FAMILY_KEYS)
+    checked(table["models"], f"{where}, models", optional=dict.fromkeys(table["models"], int))
     aliases = table.get("aliases", {})
-    _checked(aliases, f"{where}, aliases", optional=dict.fromkeys(aliases, str))
-    _checked(table["tasks"], f"{where}, tasks", optional={task.value: dict for task in Task})
+    checked(aliases, f"{where}, aliases", optional=dict.fromkeys(aliases, str))
+    checked(table["tasks"], f"{where}, tasks", optional={task.value: dict for task in Task})
     for key, right in {
         "source": table["source"].startswith("https://"),
         "licence": table["licence"],
@@ -299,61 +178,13 @@ def _family(raw: object, position: int) -> Family:
     }.items():
         if not right:
             raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
-    _make_sense(table, where)
+    require_sense(table, where)
     dims = table.get("truncated_dims", [])
     tasks = {
-        Task(name): _task(task, Task(name), table, f'{where}, task "{name}"')
+        Task(name): task_prompts(task, Task(name), table, f'{where}, task "{name}"')
         for name, task in table["tasks"].items()
     }
     return Family(**{**table, "tasks": tasks, "truncated_dims": tuple(dims)})
-
-
-def _task(raw: object, task: Task, family: _Table, where: str) -> TaskPrompts:
-    told = bool(family.get("hosted_parameter"))
-    keys = [
-        key
-        for key in _TASK_KEYS
-        if key.endswith("_value") == told
-        and not (key.endswith("_adapter") and family.get("server"))
-        and (key.startswith("both") or task not in SYMMETRIC_TASKS)
-    ]
-    filled = {"query_prompt": "", "document_prompt": ""} if told else {}
-    for key, text in _checked(raw, where, optional=dict.fromkeys(keys, str)).items():
-        is_instruction = key.endswith("_instruction")
-        if is_instruction and "template" not in family:
-            raise ValueError(f'{where}: "{key}" needs a "template" of the family')
-        prompt = family["template"].replace(INSTRUCTION, text) if is_instruction else text
-        for field_name in _TASK_KEYS[key]:
-            if field_name in filled:
-                raise ValueError(f'{where}: "{key}" says again what {field_name} is')
-            filled[field_name] = prompt
-    for side in PromptType:
-        field_name = f"{side.value}_{'value' if told else 'prompt'}"
-        if field_name not in filled:
-            raise ValueError(f"{where}: no key says what {field_name} is")
-    return TaskPrompts(**filled)
-
-
-def _checked(
-    raw: object,
-    where: str,
-    *,
-    required: Mapping[str, type] | None = None,
-    optional: Mapping[str, type] | None = None,
-) -> _Table:
-    """Return the table, or refuse a key that is missing, unknown, or of another type."""
-    if not isinstance(raw, dict):
-        raise ValueError(f"{where}: not a table")
-    types = {**(required or {}), **(optional or {})}
-    for key in required or {}:
-        if key not in raw:
-            raise ValueError(f'{where}: no key "{key}"')
-    for key, value in raw.items():
-        if key not in types:
-            raise ValueError(f'{where}: unknown key "{key}"')
-        if type(value) is not types[key]:
-            raise ValueError(f'{where}: "{key}" is not {_TYPE_NAMES[types[key]]}: {value!r}')
-    return raw
 
 
 def _refuse_twice(names: Iterable[str], what: str) -> None:
@@ -362,3 +193,47 @@ def _refuse_twice(names: Iterable[str], what: str) -> None:
         if name in seen:
             raise ValueError(f'models.toml: "{name}" is {what} twice')
         seen.add(name)
+
+
+@cache
+def families() -> tuple[Family, ...]:
+    """Return the families of models.toml, in its order."""
+    return parse_families(_models_toml())
+
+
+@cache
+def rerankers() -> tuple[RerankerFamily, ...]:
+    """Return the rerankers of models.toml, in its order."""
+    return parse_rerankers(_models_toml())
+
+
+def _models_toml() -> str:
+    return resources.files("taskembed.models").joinpath("models.toml").read_text(encoding="utf-8")
+
+
+def find_reranker(model: str) -> RerankerFamily:
+    """Return what is known of a reranker: of exactly that id; otherwise what holds for most."""
+    for family in rerankers():
+        if model.casefold() in {name.casefold() for name in family.models}:
+            return family
+    return RerankerFamily(name="", source="", licence="", models=())
+
+
+def find_family(model: str) -> Family | None:
+    """Return the family of exactly that id or alias, in any case; never of a part of one."""
+    return _by_name().get(model.casefold(), (None, ""))[0]
+
+
+def canonical(model: str) -> str:
+    """Return a model's id as models.toml spells it, or the name as it is."""
+    return _by_name().get(model.casefold(), (None, model))[1]
+
+
+@cache
+def _by_name() -> dict[str, tuple[Family, str]]:
+    """Return the family and the id of every id and alias, by its letters regardless of case."""
+    found: dict[str, tuple[Family, str]] = {}
+    for family in families():
+        names = {model: model for model in family.models} | dict(family.aliases)
+        found |= {name.casefold(): (family, model) for name, model in names.items()}
+    return found

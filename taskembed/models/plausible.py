@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.files import module_folders
+from taskembed.models.folder import module_folders
 from taskembed.models.saved_json import read_saved
 
 MOST_SHARED = (

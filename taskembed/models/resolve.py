@@ -10,20 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.catalogue import (
-    INSTRUCTION,
-    Family,
-    PromptsFile,
-    RerankerFamily,
-    TaskPrompts,
-    parse_families,
-    parse_rerankers,
-)
+from taskembed.models._tables import INSTRUCTION, TaskPrompts
+from taskembed.models.catalogue import Family, _by_name, families
+from taskembed.models.prompts_file import PromptsFile
 from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
 
 MODELS_IN_HINT = 6  # a longer list is not read
@@ -105,40 +97,6 @@ class ModelSpec:
     commercial: bool
     remote_code: bool
     server: str
-
-
-@cache
-def families() -> tuple[Family, ...]:
-    """Return the families of models.toml, in its order."""
-    return parse_families(_models_toml())
-
-
-@cache
-def rerankers() -> tuple[RerankerFamily, ...]:
-    """Return the rerankers of models.toml, in its order."""
-    return parse_rerankers(_models_toml())
-
-
-def _models_toml() -> str:
-    return resources.files("taskembed.models").joinpath("models.toml").read_text(encoding="utf-8")
-
-
-def find_reranker(model: str) -> RerankerFamily:
-    """Return what is known of a reranker: of exactly that id; otherwise what holds for most."""
-    for family in rerankers():
-        if model.casefold() in {name.casefold() for name in family.models}:
-            return family
-    return RerankerFamily(name="", source="", licence="", models=())
-
-
-def find_family(model: str) -> Family | None:
-    """Return the family of exactly that id or alias, in any case; never of a part of one."""
-    return _by_name().get(model.casefold(), (None, ""))[0]
-
-
-def canonical(model: str) -> str:
-    """Return a model's id as models.toml spells it, or the name as it is."""
-    return _by_name().get(model.casefold(), (None, model))[1]
 
 
 def resolve(
@@ -244,16 +202,6 @@ def _instructed(
         PromptType.QUERY: prompt,
         PromptType.DOCUMENT: known.get(PromptType.DOCUMENT, none),
     }
-
-
-@cache
-def _by_name() -> dict[str, tuple[Family, str]]:
-    """Return the family and the id of every id and alias, by its letters regardless of case."""
-    found: dict[str, tuple[Family, str]] = {}
-    for family in families():
-        names = {model: model for model in family.models} | dict(family.aliases)
-        found |= {name.casefold(): (family, model) for name, model in names.items()}
-    return found
 
 
 def _spec(

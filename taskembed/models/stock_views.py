@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.files import module_folders, saved_modules
+from taskembed.models.folder import module_folders, saved_modules
 from taskembed.models.saved_json import read_saved
 
 _HERE = "sentence_transformers.models"

@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.encoding.runtime import EngineSettings, device_of
+from taskembed.encoding.settings import EngineSettings, device_of
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
 from taskembed.extras import needed
 from taskembed.models.adapters import CONFIG, RECIPE
-from taskembed.models.files import ModelFiles, find_model, saved_prompts, saved_suffix
+from taskembed.models.catalogue import find_family
+from taskembed.models.files import ModelFiles, find_model
+from taskembed.models.folder import saved_prompts, saved_suffix
 from taskembed.models.metric import metric_of
-from taskembed.models.resolve import ModelSpec, Stated, find_family, resolve
+from taskembed.models.resolve import ModelSpec, Stated, resolve
 from taskembed.space import COSINE
 from taskembed.training._card import card
 from taskembed.training._splits import Examples, draw_examples

@@ -42,7 +42,8 @@ from torch.utils.data import SubsetRandomSampler
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from taskembed.encoding.compile.encoders import load_sentence_transformer, quiet
+from taskembed.encoding.compile.encoders import load_sentence_transformer
+from taskembed.encoding.compile.quiet import quiet
 from taskembed.errors import BadInputError, StorageError, UsageError
 from taskembed.models.adapters import WEIGHTS
 from taskembed.models.files import ModelFiles

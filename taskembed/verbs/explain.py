@@ -14,15 +14,10 @@ from taskembed.encoding.tokens import POSITIONS, PromptTokenizer, load_tokenizer
 from taskembed.errors import ModelUnavailableError, NotFoundError, from_library
 from taskembed.index.reader import read_index
 from taskembed.models.adapters import CONFIG
-from taskembed.models.catalogue import NO_LIMIT
-from taskembed.models.files import (
-    find_folder,
-    own_adapters,
-    renders_chat,
-    saved_prompts,
-    saved_suffix,
-)
-from taskembed.models.resolve import ModelSpec, Stated, canonical, find_family, resolve
+from taskembed.models.catalogue import NO_LIMIT, canonical, find_family
+from taskembed.models.files import find_folder, own_adapters
+from taskembed.models.folder import renders_chat, saved_prompts, saved_suffix
+from taskembed.models.resolve import ModelSpec, Stated, resolve
 from taskembed.models.saved_json import read_saved
 from taskembed.models.stock_views import static_folder
 from taskembed.space import EmbeddingSpace, PromptType, Task

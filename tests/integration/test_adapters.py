@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
 from taskembed.encoding.load import load_encoder, load_encoder_of
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task

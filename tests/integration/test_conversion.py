@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from taskembed.encoding.compile import encoders as loader
-from taskembed.encoding.compile.encoders import load_encoder_model, to_openvino
+from taskembed.encoding.compile import convert
+from taskembed.encoding.compile.convert import to_openvino
+from taskembed.encoding.compile.encoders import load_encoder_model
 from taskembed.encoding.engines.openvino import compile_blob
 from taskembed.models.files import find_model
 from tests import tiny_families
@@ -43,7 +44,7 @@ def failing(_model: nn.Module, _longest: int) -> bytes:
 def test_the_next_way_is_tried_when_one_gives_no_numbers_or_others_or_fails(
     first: Callable[[nn.Module, int], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "_WAYS", ((None, first), ("eager", made_of(1.0))))
+    monkeypatch.setattr(convert, "_WAYS", ((None, first), ("eager", made_of(1.0))))
     blob, reason = to_openvino(Sums(), 64)
     assert (bool(blob), reason) == (True, "")
 
@@ -58,7 +59,7 @@ def test_when_no_way_is_right_the_last_reason_is_said(monkeypatch: pytest.Monkey
         ],
         start=1,
     ):
-        monkeypatch.setattr(loader, "_WAYS", ways[:count])
+        monkeypatch.setattr(convert, "_WAYS", ways[:count])
         assert to_openvino(Sums(), 64) == (b"", reason)
 
 
@@ -87,6 +88,6 @@ def test_the_test_is_longer_than_a_models_window(tmp_path: Path, cache: Path) ->
     [config] = [part.config for part in model.modules() if isinstance(part, PreTrainedModel)]
     for window, longest, length in [(16, 8_192, 200), (300, 8_192, 308), (300, 64, 64)]:
         config.local_attention = window
-        assert loader._self_test_length(model, longest) == length
+        assert convert._self_test_length(model, longest) == length
     config.local_attention = 4_096  # no batch of several texts is that long: 1,024 tokens in all
-    assert loader._self_test_length(model, 8_192) == 512
+    assert convert._self_test_length(model, 8_192) == 512

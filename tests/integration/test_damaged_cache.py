@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from taskembed.encoding._runtime import Runtime
 from taskembed.encoding.cache import CompiledModel, Facts, MadeFrom, list_entries, read_entry
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings, Runtime
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
@@ -91,7 +92,7 @@ def case(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
         return tiny.compiled
 
     monkeypatch.setattr(Runtime, "_compile", compile_)
-    monkeypatch.setattr("taskembed.encoding.load.TextEncoder.check", lambda *_: None)
+    monkeypatch.setattr("taskembed.encoding._local.TextEncoder.check", lambda *_: None)
     shutil.copytree(tiny.cache, case.cache)
     return case
 
@@ -226,7 +227,7 @@ def test_an_entry_that_others_may_write_to_is_made_again(case: Case) -> None:
 def test_compiled_models_that_take_much_room_are_mentioned_when_one_is_added(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.encoding.runtime.LARGE_BYTES", 1000)
+    monkeypatch.setattr("taskembed.encoding._runtime.LARGE_BYTES", 1000)
     case.run()
     assert case.said == []
     case.entry.unlink()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from taskembed.encoding.load import load_encoder_of
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.index.reader import Index
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows

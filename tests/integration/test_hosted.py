@@ -26,7 +26,7 @@ from taskembed import Document, index_corpus
 from taskembed.activity import looking_on
 from taskembed.encoding._http import Wire
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.vendors import SERVERS, Ask, portions
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
 from taskembed.extras import install_hint

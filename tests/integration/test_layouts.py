@@ -12,9 +12,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules.transformer import Transformer
 
-from taskembed.encoding.compile.encoders import quiet
+from taskembed.encoding.compile.quiet import quiet
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task

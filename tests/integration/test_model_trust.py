@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from taskembed.encoding.load import TextEncoder, load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding._local import TextEncoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.files import find_model
 from taskembed.models.resolve import Stated

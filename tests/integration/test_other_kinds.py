@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import BertModel
 
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.files import find_model
 from taskembed.models.resolve import Stated

@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 
 import taskembed
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import find_folder
 from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
@@ -105,7 +105,7 @@ def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     if device == "torch":
         monkeypatch.setattr(
-            "taskembed.encoding.compile.encoders.to_openvino",
+            "taskembed.encoding.compile.convert.to_openvino",
             lambda *_: (b"", "this test wants the fallback"),
         )
         cache = tmp_path / "cache"

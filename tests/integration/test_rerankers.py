@@ -13,7 +13,7 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from taskembed.encoding.reranker import load_reranker
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
 from tests import tiny_families, tiny_models
 from tests.conftest import Run

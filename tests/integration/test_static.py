@@ -16,9 +16,10 @@ from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, StaticEmbedding
 from tokenizers import Tokenizer
 
+from taskembed.encoding._local import TextEncoder
 from taskembed.encoding.engines.static import TOKENS_AT_ONCE, StaticEngine
-from taskembed.encoding.load import TextEncoder, load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import Tokens, batches, load_tokenizer
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.resolve import Stated

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, StoppedError, StorageError, UsageError
 from taskembed.models.resolve import Stated
 from taskembed.reading.examples import read_examples

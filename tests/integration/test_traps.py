@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
-from taskembed.encoding.load import TextEncoder, load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding._local import TextEncoder
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.models.resolve import Stated
 from taskembed.space import PromptType, Task
@@ -116,7 +117,7 @@ def test_fp16_is_refused_where_it_overflows(
 ) -> None:
     if device == "torch":
         monkeypatch.setattr(
-            "taskembed.encoding.compile.encoders.to_openvino",
+            "taskembed.encoding.compile.convert.to_openvino",
             lambda *_: (b"", "as a test wants it"),
         )
         cache = tmp_path / "cache"

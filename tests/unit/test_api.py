@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from taskembed.encoding.load import load_encoder, load_encoder_of
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import (
     BadInputError,
     BadRecordError,

@@ -16,8 +16,8 @@ import pytest
 import taskembed
 from taskembed.encoding.vendors import OWN, SERVERS
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.catalogue import Family, parse_families
-from taskembed.models.resolve import ModelSpec, Stated, families, find_family
+from taskembed.models.catalogue import Family, families, find_family, parse_families
+from taskembed.models.resolve import ModelSpec, Stated
 from taskembed.models.resolve import resolve as resolve_stated
 from taskembed.space import Task
 from tests.known_models import KNOWN, TASKS, Known, KnownTask

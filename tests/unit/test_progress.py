@@ -21,7 +21,7 @@ from taskembed.cli.output import STATUS, message
 from taskembed.cli.progress import Display, duration, each_shown, shown_progress
 from taskembed.cli.training import shown_in
 from taskembed.encoding.load import load_encoder
-from taskembed.encoding.runtime import EngineSettings
+from taskembed.encoding.settings import EngineSettings
 from taskembed.reading.documents import RecordFields, read_corpus
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.meter import Meter
@@ -212,7 +212,7 @@ def test_an_encoder_counts_its_texts(cache: Path, monkeypatch: pytest.MonkeyPatc
 
         return gathered(watched(), count, dim)
 
-    monkeypatch.setattr("taskembed.encoding.load.gathered", look)
+    monkeypatch.setattr("taskembed.encoding._local.gathered", look)
     with looking_on() as steps:
         encoder.encode(["one", "two", "three"], PromptType.QUERY)
         assert seen[-1] == ("encoding", 3, 3)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import ModelUnavailableError, NotFoundError, UsageError
-from taskembed.models.catalogue import parse_rerankers, read_prompts_file
-from taskembed.models.resolve import Stated, find_reranker, resolve
+from taskembed.models.catalogue import find_reranker, parse_rerankers
+from taskembed.models.prompts_file import read_prompts_file
+from taskembed.models.resolve import Stated, resolve
 from taskembed.space import Task
 
 QWEN3 = "Qwen/Qwen3-Embedding-0.6B"

@@ -1,4 +1,5 @@
 """A model as its library saves it becomes one that the engines run. Imports torch.
 
-Doors: `encoders`, `rerankers`, `reference` (the comparison with sentence-transformers).
+Doors: `encoders` and `rerankers` (loading), `convert` (for the CPU engine), `quiet` (what libraries
+print), `reference` (the comparison with sentence-transformers).
 """

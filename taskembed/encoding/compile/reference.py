@@ -17,7 +17,8 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from taskembed.encoding.compile._pooled import is_static, side_modules
-from taskembed.encoding.compile.encoders import KNOWN_MODULES, backend_tokenizer, quiet
+from taskembed.encoding.compile.encoders import KNOWN_MODULES, backend_tokenizer
+from taskembed.encoding.compile.quiet import quiet
 from taskembed.errors import ModelUnavailableError, TaskembedError, first_line, is_panic
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows

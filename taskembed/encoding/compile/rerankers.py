@@ -18,9 +18,12 @@ from transformers import (
 )
 
 from taskembed.encoding.cache import Facts
-from taskembed.encoding.compile.encoders import FP16_OVERFLOWS, Loaded, loading, max_length
+from taskembed.encoding.compile._facts import FP16_OVERFLOWS, max_length
+from taskembed.encoding.compile.encoders import Loaded
+from taskembed.encoding.compile.quiet import loading
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.files import ModelFiles, model_files
+from taskembed.models.files import ModelFiles
+from taskembed.models.folder import model_files
 from taskembed.models.plausible import require_plausible
 from taskembed.models.saved_json import read_saved, require_json
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from tokenizers import Tokenizer
 
 from taskembed.activity import doing
-from taskembed.arguments import require_positive
 from taskembed.encoding.cache import (
     CompiledModel,
     MadeFrom,
@@ -31,9 +29,10 @@ from taskembed.encoding.cache import (
     write_entry,
 )
 from taskembed.encoding.engines.static import StaticEngine
+from taskembed.encoding.settings import EngineSettings, device_of
 from taskembed.encoding.tokens import Batch, load_tokenizer
 from taskembed.errors import ModelUnavailableError, TaskembedError, UsageError, from_library
-from taskembed.files import distrusted, own_folder, remember, remembered
+from taskembed.files import distrusted, remember, remembered
 from taskembed.models.adapters import AdapterFiles
 from taskembed.models.files import ModelFiles
 from taskembed.space import PromptType
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from taskembed.encoding.compile.encoders import Loaded
 
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 LARGE_BYTES = 2 * 2**30  # of compiled models; from there on, a person is told
 Made = TypeVar("Made")
 _NOT_THE_MODELS = (TaskembedError, OSError, MemoryError)  # fault
@@ -59,53 +56,6 @@ class Engine(Protocol):
 
     def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, FloatRows]]:
         """Yield each batch with float32[n, dim], in any order."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Where and how a model runs; none of it is part of the space.
-
-    Attributes:
-        device: "auto", "cpu", "cuda", "mps"; auto is an accelerator when there is one.
-        precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the device computes with it.
-        threads: of the CPU; None for all that the process may use.
-        one_query: made ready for one short text, on the CPU unless a device is named: starting
-            torch takes longer than a query.
-        offline: never use the network.
-        trust_remote_code: run the Python code of a model that does not load without it.
-        api_base: the address of a server with OpenAI's interface that has the model; of a hosted
-            model, in place of its own server's.
-        cache: the folder for compiled models; None for the user's.
-        notify: told, once, what takes long and what is slower than it could be.
-
-    Raises:
-        ValueError: there is no such device or precision, or no thread.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    one_query: bool = False
-    offline: bool = False
-    trust_remote_code: bool = False
-    api_base: str | None = None
-    cache: Path | None = None
-    notify: Callable[[str], None] = lambda _: None
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("device", self.device, DEVICES),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
-        if self.threads is not None:
-            require_positive(self.threads, "threads")
-
-    @property
-    def cache_folder(self) -> Path:
-        """The folder for compiled models."""
-        return Path(self.cache) if self.cache else own_folder()
 
 
 class Kind(Enum):
@@ -369,30 +319,9 @@ def _engine_version(device: str) -> str:
     return engine_version()
 
 
-def device_of(settings: EngineSettings) -> str:
-    """Return "cpu", "cuda" or "mps"; torch is imported only when there may be an accelerator.
-
-    Raises:
-        UsageError: there is no such device here.
-    """
-    wanted = settings.device
-    if wanted == "cpu" or (wanted == "auto" and (settings.one_query or not _may_accelerate())):
-        return "cpu"
-    from taskembed.encoding.engines.torch import choose_device  # torch: 2 s
-
-    try:
-        return choose_device(wanted)
-    except ValueError as error:
-        raise UsageError(str(error), hint="--device auto takes the best that there is") from error
-
-
 def _cores() -> int | None:
     """Return how many cores the process may use; None where the system does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-
-
-def _may_accelerate() -> bool:
-    return sys.platform == "darwin" or Path("/dev/nvidiactl").exists()
 
 
 def _load(
@@ -430,7 +359,7 @@ def _compile(loaded: Loaded, device: str) -> CompiledModel:
         return CompiledModel(loaded.facts, loaded.tokenizer_json, table)
     if device != "cpu":
         return CompiledModel(loaded.facts, loaded.tokenizer_json, memoryview(b""))
-    from taskembed.encoding.compile.encoders import to_openvino
+    from taskembed.encoding.compile.convert import to_openvino
 
     blob, reason = to_openvino(loaded.model, loaded.facts.max_length)
     return CompiledModel(

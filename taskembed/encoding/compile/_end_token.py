@@ -1,0 +1,50 @@
+"""The end token that a model's tokenizer has lost, put back after every text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
+
+from taskembed.models.saved_json import read_saved
+
+
+def keep_end_token(tokenizer: Any, folder: Path) -> str:  # noqa: ANN401  # transformers' own
+    """Put the end token after every text, where a model says so and its tokenizer has lost it.
+
+    Return that token; "" where nothing was lost.
+
+    Since its version 5, transformers does not act on `add_eos_token` any more; a model that is
+    pooled on that token would silently be pooled on the text's last one.
+    """
+    backend = tokenizer.backend_tokenizer
+    config = read_saved(folder / "tokenizer_config.json") or {}
+    end = tokenizer.eos_token_id
+    if config.get("add_eos_token") is not True or end is None:
+        return ""
+    if backend.encode("a").ids[-1] == end:
+        return ""
+    token = {"id": tokenizer.eos_token, "type_id": 0}
+    ids = {"id": tokenizer.eos_token, "ids": [end], "tokens": [tokenizer.eos_token]}
+    # Subtle: of two templates in a row the second does nothing: the one that is there is added to.
+    empty = json.loads(Tokenizer(BPE()).to_str())
+    processors = _processors(json.loads(backend.to_str())["post_processor"])
+    template = next(item for item in processors if item["type"] == "TemplateProcessing")
+    template["single"].append({"SpecialToken": token})
+    template["special_tokens"][tokenizer.eos_token] = ids
+    empty["post_processor"] = {"type": "Sequence", "processors": processors}
+    backend.post_processor = Tokenizer.from_str(json.dumps(empty)).post_processor
+    return str(tokenizer.eos_token)
+
+
+def _processors(state: Any) -> list[Any]:  # noqa: ANN401  # of tokenizer.json
+    """Return what a tokenizer does with a text's tokens, one after another; a template is there."""
+    found: list[Any] = [] if state is None else state.get("processors", [state])
+    if any(item["type"] == "TemplateProcessing" for item in found):
+        return found
+    nothing = TemplateProcessing(single="$A")
+    return [*found, json.loads(nothing.__getstate__())]

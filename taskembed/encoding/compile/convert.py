@@ -1,0 +1,136 @@
+"""Converting a loaded model for the CPU engine, and testing the result. Imports torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from taskembed.encoding.compile.quiet import quiet
+from taskembed.encoding.tokens import Batch
+from taskembed.errors import from_library, system_error
+from taskembed.vectors import FloatRows
+
+SELF_TEST_LENGTH = 200  # tokens
+SELF_TEST_TOLERANCE = 1e-4  # between torch and what OpenVINO made of it, both in fp32
+
+
+def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:
+    """Convert a model for the CPU engine and compare the two: in one way after another.
+
+    Args:
+        model: what was loaded; it comes back as it was.
+        longest: tokens that it reads.
+
+    Returns:
+        The blob and ""; or no blob, and why the model has to run on torch.
+    """
+    test, reason = _example(3, _self_test_length(model, longest)), ""
+    for attention, convert in _WAYS:
+        try:
+            with quiet():
+                with torch.inference_mode():
+                    expected = model(*test.tensors).numpy()
+                with _attention(model, attention):
+                    blob = convert(model, longest)
+            reason = _disagreement(blob, test, expected)
+        except Exception as error:  # whatever an unusual model makes the converter raise
+            if isinstance(error, MemoryError) or system_error(error):  # another time, it may
+                raise from_library(error, "OpenVINO cannot convert the model", hint="") from error
+            reason = f"OpenVINO cannot convert it ({type(error).__name__})"
+        else:
+            if not reason:
+                return blob, ""
+    return b"", reason
+
+
+def _traced(model: nn.Module, _longest: int) -> bytes:
+    from taskembed.encoding.engines.openvino import compile_blob
+
+    with torch.inference_mode():
+        return compile_blob(model, _example(2, 7).tensors)
+
+
+def _exported(model: nn.Module, longest: int) -> bytes:
+    """Export a model, which takes longer than tracing it, and also holds Gemma 3's masks."""
+    from taskembed.encoding.engines.openvino import compile_blob
+
+    axes = {0: torch.export.Dim("n", min=1), 1: torch.export.Dim("length", min=2, max=longest)}
+    with torch.no_grad():
+        program = torch.export.export(model, _example(2, 7).tensors, dynamic_shapes=(axes,) * 3)
+    return compile_blob(program, None)
+
+
+# Subtle: where a padding token sees nothing, which happens in a window, OpenVINO's own attention
+# gives no number, which the next layer spreads to every token. transformers' plain attention,
+# "eager", has a number there; no other token's result depends on it.
+_WAYS = ((None, _traced), ("eager", _traced), ("eager", _exported))
+
+
+@contextlib.contextmanager
+def _attention(model: nn.Module, name: str | None) -> Iterator[None]:
+    """Compute attention in another way within it; None for the model's own."""
+    parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+    before = [part.config._attn_implementation for part in parts]  # noqa: SLF001  # its only way to say
+    if name:
+        for part in parts:
+            part.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        for part, own in zip(parts, before, strict=True):
+            if name and own:
+                part.set_attn_implementation(own)
+
+
+def _self_test_length(model: nn.Module, longest: int) -> int:
+    """Return the tokens of a text in the test: beyond the model's window, where it has one.
+
+    Texts of more than half a batch are never padded: each is a batch of its own.
+    """
+    from taskembed.encoding.engines.openvino import TOKEN_BUDGET
+
+    configs = [part.config for part in model.modules() if isinstance(part, PreTrainedModel)]
+    windows = [
+        window
+        for config in configs
+        for key in ("sliding_window", "local_attention")
+        if isinstance(window := getattr(config, key, None), int)
+    ]
+    wanted = min(
+        max(SELF_TEST_LENGTH, *(window + 8 for window in (0, *windows))), TOKEN_BUDGET // 2
+    )
+    return min(wanted, longest)
+
+
+def _disagreement(blob: bytes, test: _Example, expected: FloatRows) -> str:
+    """Return how a blob computes otherwise than torch; "" when it does not."""
+    from taskembed.encoding.engines.openvino import OpenVinoEngine
+
+    engine = OpenVinoEngine(memoryview(blob), precision="fp32", threads=None, one_query=True)
+    _, converted = next(iter(engine.run(iter([test.batch]))))
+    difference = float(np.abs(expected - converted).max() / max(1.0, np.abs(expected).max()))
+    if not np.isfinite(difference):
+        return "OpenVINO computes no numbers for it"
+    if not difference < SELF_TEST_TOLERANCE:
+        return f"OpenVINO computes it {difference:.1g} differently"
+    return ""
+
+
+class _Example(NamedTuple):
+    batch: Batch
+    tensors: tuple[Tensor, Tensor, Tensor]
+
+
+def _example(rows: int, length: int) -> _Example:
+    """Return a batch with padding; its ids are small, so that every vocabulary has them."""
+    ids = np.arange(1, rows * length + 1, dtype=np.int64).reshape(rows, length) % 50 + 1
+    mask = np.ones_like(ids)
+    mask[-1, 3:] = 0  # beyond the window of a model with local attention: nothing is seen there
+    tensors = (torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(mask.copy()))
+    return _Example(Batch(np.arange(rows), ids, mask, mask), tensors)
