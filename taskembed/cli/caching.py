@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
 from taskembed.cli.command import Command
 from taskembed.cli.output import write
 from taskembed.english import counted
@@ -48,6 +49,7 @@ def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
 
 
 @app.command(cls=Command)
+@with_groups
 def clear(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="Only those of that model.")
@@ -62,8 +64,8 @@ def clear(
         ),
     ] = None,
     cache: opt.Cache = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    out: opt.OutputOptions,
 ) -> int:
     """Delete compiled models. No index is touched; the next command compiles again."""
     chosen = [
@@ -84,9 +86,9 @@ def clear(
         for path in _leftovers(_folder(cache)):
             _delete(path)
     size = sum(entry.size for entry in chosen)
-    if as_json:
+    if out.as_json:
         write(json_text({"deleted": len(chosen), "bytes": size}) + "\n")
-    elif not quiet:
+    elif not out.quiet:
         models = counted(len(chosen), "compiled model")
         write(f"{models} deleted, {size / 2**20:.1f} MiB\n")
     return 0

@@ -11,10 +11,10 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
 from taskembed.cli.choosing import moved_encoder, require_asserted
 from taskembed.cli.counting import Counting
 from taskembed.cli.output import is_one_of, message, require_output, results, write
-from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.table import Column, print_table
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text, tsv_cell
@@ -66,10 +66,9 @@ Limit = Annotated[
 ]
 
 
+@with_groups
 def evaluate(
     data: Data = None,
-    task: opt.TaskOption = None,
-    model: opt.ModelOption = None,
     index_folder: Annotated[
         Path | None,
         typer.Option(
@@ -82,13 +81,6 @@ def evaluate(
     queries: Queries = None,
     qrels: Qrels = None,
     limit: Limit = 0,
-    revision: opt.RevisionOption = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    instruction: opt.Instruction = None,
-    prompts: opt.PromptsOption = None,
-    family: opt.FamilyOption = None,
-    adapter: opt.AdapterOption = None,
     no_adapter: opt.NoAdapter = False,
     trust_remote_code: opt.TrustRemoteCode = False,
     run: Annotated[
@@ -106,13 +98,10 @@ def evaluate(
             help="Write the figures of each query (pair, draw) as TSV.",
         ),
     ] = None,
-    device: opt.DeviceOption = opt.Device.AUTO,
-    precision: opt.PrecisionOption = opt.Precision.AUTO,
-    threads: opt.Threads = None,
-    offline: opt.Offline = False,
-    cache: opt.Cache = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    model: opt.ModelOptions,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
 ) -> int:
     """Say how good a model, or an index, is on data with judgements.
 
@@ -121,37 +110,26 @@ def evaluate(
     """
     from taskembed.evaluation.data import Files
 
-    settings = engine_settings(
-        device,
-        precision,
-        threads,
-        offline=offline,
-        cache=cache,
-        trust_remote_code=trust_remote_code,
-        quiet=quiet,
-    )
-    stated = stated_words(
-        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
-    )
+    settings = machine.settings(quiet=out.quiet, trust_remote_code=trust_remote_code)
+    stated = model.stated(no_adapter=no_adapter)
     files = Files(data, queries, qrels, limit)
-    read = [*files.paths(), index_folder, adapter, prompts]
+    read = [*files.paths(), index_folder, model.adapter, model.prompts]
     require_output("--run", run, read)
     require_output("--per-query", per_unit, read)
     if run is not None and per_unit is not None and is_one_of(per_unit, [run]):
         raise UsageError("--run and --per-query name one file")
     hits: Run | None
     if index_folder is not None:
-        if revision is not None:
+        if model.revision is not None:
             raise UsageError("an index has its own --revision", hint="leave it out")
         with doing("evaluating"):
-            measured, hits = _of_index(index_folder, files, task, model, stated, settings)
+            measured, hits = _of_index(index_folder, files, model, stated, settings)
     else:
-        task = opt.required_task(task)
-        if run is not None and task in SYMMETRIC_TASKS:
+        if run is not None and model.required_task() in SYMMETRIC_TASKS:
             raise UsageError("--run is for retrieval and code")
         with doing("evaluating"):
-            measured, hits = _of_model(files, task, model, revision, stated, settings)
-    _print_measured(measured, as_json=as_json)
+            measured, hits = _of_model(files, model, stated, settings)
+    _print_measured(measured, as_json=out.as_json)
     if run is not None and hits is not None:
         _write_run(hits, run)
     if per_unit is not None:
@@ -161,9 +139,7 @@ def evaluate(
 
 def _of_model(
     files: Files,
-    task: Task,
-    model: str | None,
-    revision: str | None,
+    model: opt.ModelOptions,
     stated: Stated,
     settings: EngineSettings,
 ) -> tuple[Measured, Run | None]:
@@ -173,9 +149,10 @@ def _of_model(
     from taskembed.evaluation.evaluate import evaluate as measure
     from taskembed.evaluation.evaluate import rank
 
+    task = model.required_task()
     data = _judged(files, task, settings)
     encoder = Counting(
-        load_encoder(model, task, revision=revision, stated=stated, settings=settings)
+        load_encoder(model.model, task, revision=model.revision, stated=stated, settings=settings)
     )
     if isinstance(data, Ranking):
         hits = rank(encoder, data)
@@ -202,8 +179,7 @@ def _judged(files: Files, task: Task, settings: EngineSettings) -> Judged:
 def _of_index(
     folder: Path,
     files: Files,
-    task: Task | None,
-    model: str | None,
+    model: opt.ModelOptions,
     stated: Stated,
     settings: EngineSettings,
 ) -> tuple[Measured, Run]:
@@ -224,10 +200,10 @@ def _of_index(
                 f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
                 hint="taskembed evaluate DATA --task TASK",
             )
-        require_asserted(index, task, model, settings, adapter)
+        require_asserted(index, model.task, model.model, settings, adapter)
         data = read_judged(index.space.task, files, with_corpus=False, notify=settings.notify)
         assert isinstance(data, Ranking)  # noqa: S101  # what those two tasks have
-        encoder = Counting(moved_encoder(index.space, model, adapter, settings))
+        encoder = Counting(moved_encoder(index.space, model.model, adapter, settings))
         hits = rank_index(index, encoder, data)
         _say_cut(encoder, settings)
     return measure_run(data.judgements, hits), hits
@@ -266,20 +242,12 @@ def _print_measured(measured: Measured, *, as_json: bool) -> None:
         write(f"{name:{width}}  {number:.4f}\n")
 
 
+@with_groups
 def ablate(
     data: Data = None,
-    task: opt.TaskOption = None,
-    model: opt.ModelOption = None,
     queries: Queries = None,
     qrels: Qrels = None,
     limit: Limit = 0,
-    revision: opt.RevisionOption = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    instruction: opt.Instruction = None,
-    prompts: opt.PromptsOption = None,
-    family: opt.FamilyOption = None,
-    adapter: opt.AdapterOption = None,
     trust_remote_code: opt.TrustRemoteCode = False,
     chart: Annotated[
         Path | None,
@@ -290,13 +258,10 @@ def ablate(
             help="Draw it too: a file that ends in .png, .svg or .pdf.",
         ),
     ] = None,
-    device: opt.DeviceOption = opt.Device.AUTO,
-    precision: opt.PrecisionOption = opt.Precision.AUTO,
-    threads: opt.Threads = None,
-    offline: opt.Offline = False,
-    cache: opt.Cache = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    model: opt.ModelOptions,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
 ) -> int:
     """Show what the right prompts and adapter are worth: the same data without them, or with wrong.
 
@@ -308,24 +273,19 @@ def ablate(
     from taskembed.evaluation.chart import require_chart_name, save_chart
     from taskembed.evaluation.data import Files
 
-    settings = engine_settings(
-        device,
-        precision,
-        threads,
-        offline=offline,
-        cache=cache,
-        trust_remote_code=trust_remote_code,
-        quiet=quiet,
-    )
-    stated = stated_words(query_prompt, document_prompt, instruction, adapter, family, prompts)
-    task = opt.required_task(task)
+    settings = machine.settings(quiet=out.quiet, trust_remote_code=trust_remote_code)
+    stated, task = model.stated(), model.required_task()
     files = Files(data, queries, qrels, limit)
     if chart is not None:
         require_chart_name(chart)
-        require_output("--chart", chart, [*files.paths(), adapter, prompts], in_place=True)
+        require_output(
+            "--chart", chart, [*files.paths(), model.adapter, model.prompts], in_place=True
+        )
     judged = _judged(files, task, settings)
-    rows = list(run(model, task, judged, revision=revision, stated=stated, settings=settings))
-    if as_json:
+    rows = list(
+        run(model.model, task, judged, revision=model.revision, stated=stated, settings=settings)
+    )
+    if out.as_json:
         value = {
             "model": rows[0].space.model,
             "task": task.value,

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
 from taskembed.cli.choosing import Wanted, choose_encoder, require_words, task_needed
 from taskembed.cli.output import message, require_output, write
 from taskembed.cli.progress import each_shown
 from taskembed.cli.rejected import said_after
-from taskembed.cli.settings import engine_settings, stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
 from taskembed.cli.words import half_built, next_step, truncated
@@ -109,6 +109,7 @@ def say_licence(model: str, family: str | None) -> None:
         message(f"note: {model} is not for commercial use: its licence is {known.licence}")
 
 
+@with_groups
 def index(  # noqa: PLR0915  # words become values one after another
     inputs: Annotated[
         list[str],
@@ -117,16 +118,7 @@ def index(  # noqa: PLR0915  # words become values one after another
             help="JSONL, Parquet, CSV, TSV (also .gz, .zst), folders, or - for stdin.",
         ),
     ],
-    task: opt.TaskOption = None,
-    model: opt.ModelOption = None,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
-    revision: opt.RevisionOption = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    instruction: opt.Instruction = None,
-    prompts: opt.PromptsOption = None,
-    family: opt.FamilyOption = None,
-    adapter: opt.AdapterOption = None,
     no_adapter: opt.NoAdapter = False,
     dim: Annotated[
         int | None,
@@ -285,13 +277,10 @@ def index(  # noqa: PLR0915  # words become values one after another
         ),
     ] = False,
     wait: opt.Wait = 0,
-    device: opt.DeviceOption = opt.Device.AUTO,
-    precision: opt.PrecisionOption = opt.Precision.AUTO,
-    threads: opt.Threads = None,
-    offline: opt.Offline = False,
-    cache: opt.Cache = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    model: opt.ModelOptions,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
 ) -> int:
     """Encode documents for a task into an index; run it again to resume or update it.
 
@@ -331,22 +320,13 @@ def index(  # noqa: PLR0915  # words become values one after another
     if template or text_field:
         stated = Template.parse(template or f"{{{text_field}}}")
 
-    settings = engine_settings(
-        device,
-        precision,
-        threads,
-        offline=offline,
-        cache=cache,
-        trust_remote_code=trust_remote_code,
-        api_base=api_base,
-        quiet=quiet,
+    settings = machine.settings(
+        quiet=out.quiet, trust_remote_code=trust_remote_code, api_base=api_base
     )
-    words = stated_words(
-        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
-    )
-    wanted = Wanted(model, revision, task, words, dim, force_dim, str(stated))
+    words = model.stated(no_adapter=no_adapter)
+    wanted = Wanted(model.model, model.revision, model.task, words, dim, force_dim, str(stated))
     # what needs neither a model nor the documents is asked first
-    if space is None and task is None:
+    if space is None and model.task is None:
         raise task_needed()
     if space and not recreate:
         require_words(space, wanted, settings, hint=WAYS_ON)
@@ -355,8 +335,8 @@ def index(  # noqa: PLR0915  # words become values one after another
         with Stopper():
             require_writable(index_folder, wait_seconds=wait)
         encoder = choose_encoder(space, wanted, settings, keep_prompts=not recreate)
-        if space is None and not quiet:
-            say_licence(encoder.space.model, family)
+        if space is None and not out.quiet:
+            say_licence(encoder.space.model, model.family)
     from taskembed.verbs.options import IndexOptions, OnDuplicate
 
     options = IndexOptions(
@@ -384,7 +364,7 @@ def index(  # noqa: PLR0915  # words become values one after another
             watched = each_shown(documents, meter.share)
             summary = _planned(watched, index_folder if live else None, options, bad)
     seconds, done = time.monotonic() - started, encoder.space if encoder else None
-    _print_summary(summary, seconds, index_folder, done, as_json=as_json, quiet=quiet)
+    _print_summary(summary, seconds, index_folder, done, as_json=out.as_json, quiet=out.quiet)
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
 
 
@@ -449,6 +429,7 @@ def _planned(
     return summary
 
 
+@with_groups
 def delete(
     doc_ids: Annotated[
         list[str],
@@ -460,8 +441,8 @@ def delete(
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     dry_run: DryRun = False,
     wait: opt.Wait = 0,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    out: opt.OutputOptions,
 ) -> int:
     """Delete documents from an index by id.
 
@@ -481,11 +462,11 @@ def delete(
             deleted, missing = delete_documents(
                 index_folder, doc_ids, wait_seconds=wait, uninterrupted=stopper.uninterrupted
             )
-    if as_json:
+    if out.as_json:
         write(json_text({"deleted": deleted, "missing": missing}) + "\n")
-    elif not quiet:
+    elif not out.quiet:
         write(f"{deleted:,} {'would be ' if dry_run else ''}deleted\n")
-    if missing and not as_json:
+    if missing and not out.as_json:
         more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""  # noqa: PLR2004  # a line
         message(f"not in the index: {', '.join(map(repr, missing[:5]))}{more}")
     return ExitCode.PARTIAL if missing else ExitCode.OK

@@ -11,9 +11,9 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
 from taskembed.cli.choosing import find_moved, is_same_model, require_task
 from taskembed.cli.output import message, write
-from taskembed.cli.settings import stated_words
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
 from taskembed.cli.words import half_built
@@ -148,6 +148,7 @@ def models(
     return 0
 
 
+@with_groups
 def explain(
     text: Annotated[
         str,
@@ -155,8 +156,6 @@ def explain(
             metavar="[TEXT]", help="What to encode, or an example; - reads it from stdin."
         ),
     ] = "the text",
-    task: opt.TaskOption = None,
-    model: opt.ModelOption = None,
     index_folder: Annotated[
         Path | None,
         typer.Option(
@@ -166,15 +165,10 @@ def explain(
             help="Explain the space of that index.",
         ),
     ] = None,
-    revision: opt.RevisionOption = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    instruction: opt.Instruction = None,
-    prompts: opt.PromptsOption = None,
-    family: opt.FamilyOption = None,
-    adapter: opt.AdapterOption = None,
     no_adapter: opt.NoAdapter = False,
     as_json: opt.AsJson = False,
+    *,
+    model: opt.ModelOptions,
 ) -> int:
     """Show exactly what would be encoded for a text: the string, the tokens, where they come from.
 
@@ -182,17 +176,19 @@ def explain(
     """
     from taskembed.verbs.explain import explain_index, explain_model
 
-    stated = stated_words(
-        query_prompt, document_prompt, instruction, adapter, family, prompts, no_adapter=no_adapter
-    )
+    stated = model.stated(no_adapter=no_adapter)
     if text == "-":
         text = read_stdin("the text is").removesuffix("\n")
     if index_folder is not None:
-        moved_to = _moved_to(index_folder, task, model, revision, stated)
+        moved_to = _moved_to(index_folder, model, stated)
         explained = explain_index(index_folder, text, moved_to=moved_to)
     else:
         explained = explain_model(
-            model or "minilm", opt.required_task(task), text, revision=revision, stated=stated
+            model.model or "minilm",
+            model.required_task(),
+            text,
+            revision=model.revision,
+            stated=stated,
         )
     if as_json:
         write(json_text(explained.to_json()) + "\n")
@@ -205,9 +201,7 @@ def explain(
     return 0
 
 
-def _moved_to(
-    folder: Path, task: Task | None, model: str | None, revision: str | None, stated: Stated
-) -> Path | None:
+def _moved_to(folder: Path, model: opt.ModelOptions, stated: Stated) -> Path | None:
     """Return where the model of an index is said to be now; None for where it was.
 
     Raises:
@@ -217,15 +211,15 @@ def _moved_to(
     from taskembed.index.reader import read_index
     from taskembed.models.resolve import Stated
 
-    if stated != Stated() or revision is not None:
+    if stated != Stated() or model.revision is not None:
         raise UsageError(
             "an index has its own revision, prompts and adapter", hint="leave them out"
         )
     space = read_index(folder)[1].live.space
-    require_task(folder, space, task)
-    if model is None or is_same_model(space, model):
+    require_task(folder, space, model.task)
+    if model.model is None or is_same_model(space, model.model):
         return None
-    return find_moved(space, model)
+    return find_moved(space, model.model)
 
 
 def _side_text(prompt_type: PromptType, side: Side) -> str:

@@ -1,15 +1,24 @@
-"""The options that several commands have, each with its environment variable."""
+"""The options that several commands have, declared once: each alone, and in groups.
+
+A command takes a group as one parameter: see `with_groups`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taskembed.cli.output import message
 from taskembed.errors import UsageError
 from taskembed.space import Task
+
+if TYPE_CHECKING:
+    from taskembed.encoding.settings import EngineSettings
+    from taskembed.models.resolve import Stated
 
 
 def parse_task(name: str | Task) -> Task:
@@ -25,17 +34,6 @@ def parse_task(name: str | Task) -> Task:
 def complete_task(incomplete: str) -> list[str]:
     """Return the tasks that begin so, for the shell."""
     return [task.value for task in Task if task.value.startswith(incomplete)]
-
-
-def required_task(task: Task | None) -> Task:
-    """Return the task that was named.
-
-    Raises:
-        UsageError: none was.
-    """
-    if task is None:
-        raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
-    return task
 
 
 class Device(Enum):
@@ -256,3 +254,101 @@ ColumnNames = Annotated[
 ]
 
 DEFAULT_INDEX = Path("taskembed-index")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model encodes, for which task, and what is stated of it beside its name."""
+
+    task: TaskOption = None
+    model: ModelOption = None
+    revision: RevisionOption = None
+    query_prompt: QueryPrompt = None
+    document_prompt: DocumentPrompt = None
+    instruction: Instruction = None
+    prompts: PromptsOption = None
+    family: FamilyOption = None
+    adapter: AdapterOption = None
+
+    def required_task(self) -> Task:
+        """Return the task.
+
+        Raises:
+            UsageError: no task was given.
+        """
+        if self.task is None:
+            raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
+        return self.task
+
+    def stated(self, *, no_adapter: bool = False) -> Stated:
+        """Return the prompts, the adapter and the family that were given.
+
+        Args:
+            no_adapter: the model is used without the adapter that is known for the task.
+
+        Raises:
+            UsageError: an adapter and `no_adapter` were given; the prompts file is not valid.
+            NotFoundError: there is no such prompts file.
+        """
+        if self.adapter is not None and no_adapter:
+            raise UsageError("--adapter and --no-adapter exclude each other")
+        from taskembed.models.prompts_file import read_prompts_file
+        from taskembed.models.resolve import Stated
+
+        return Stated(
+            query_prompt=self.query_prompt,
+            document_prompt=self.document_prompt,
+            instruction=self.instruction,
+            adapter="" if no_adapter else self.adapter,
+            family=self.family,
+            prompts=read_prompts_file(self.prompts) if self.prompts else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MachineOptions:
+    """Where and how a model runs, and where its files are kept."""
+
+    device: DeviceOption = Device.AUTO
+    precision: PrecisionOption = Precision.AUTO
+    threads: Threads = None
+    offline: Offline = False
+    cache: Cache = None
+
+    def settings(
+        self,
+        *,
+        quiet: bool,
+        one_query: bool = False,
+        trust_remote_code: bool = False,
+        api_base: str | None = None,
+    ) -> EngineSettings:
+        """Return the settings of the engine that runs a model.
+
+        Args:
+            quiet: no notes on stderr.
+            one_query: a single short text will be encoded.
+            trust_remote_code: the model's own Python code may run.
+            api_base: the address of the server that runs the model, instead of this machine.
+        """
+        from taskembed.encoding.settings import EngineSettings  # numpy and tokenizers: 0.07 s
+
+        return EngineSettings(
+            device=self.device.value,
+            precision=self.precision.value,
+            threads=self.threads,
+            one_query=one_query,
+            offline=self.offline,
+            trust_remote_code=trust_remote_code,
+            api_base=api_base,
+            cache=self.cache,
+            notify=(lambda _: None) if quiet else message,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What a command prints."""
+
+    quiet: Quiet = False
+    as_json: AsJson = False

@@ -14,11 +14,11 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
 from taskembed.cli.choosing import moved_encoder, require_asserted, require_there
 from taskembed.cli.counting import Counting
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.rejected import said_after
-from taskembed.cli.settings import engine_settings
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
 from taskembed.errors import BadInputError, ExitCode, UsageError, from_os_error
@@ -87,6 +87,7 @@ class Shown:
         return "\t".join(map(tsv_cell, names)) + "\n"
 
 
+@with_groups
 def search(
     query: Annotated[
         str | None,
@@ -219,13 +220,9 @@ def search(
             "--tag", envvar="TASKEMBED_TAG", metavar="TAG", help="Last column of a TREC run."
         ),
     ] = "taskembed",
-    device: opt.DeviceOption = opt.Device.AUTO,
-    precision: opt.PrecisionOption = opt.Precision.AUTO,
-    threads: opt.Threads = None,
-    offline: opt.Offline = False,
-    cache: opt.Cache = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
 ) -> int:
     """Search an index with its own model, task and query prompt.
 
@@ -238,7 +235,7 @@ def search(
         raise UsageError(
             "give one query, --query-file, or --queries", hint="taskembed search --help"
         )
-    format_ = _format(format_, as_json=as_json, many=many, to_file=output is not None)
+    format_ = _format(format_, as_json=out.as_json, many=many, to_file=output is not None)
     _require_together("--skip-bad", "--queries", skip_bad <= many)
     _require_together("--rerank-instruction", "--rerank", rerank_instruction is None or rerank)
     _require_together("--header", "--format tsv", not header or format_ is Format.TSV)
@@ -250,16 +247,11 @@ def search(
 
     bad = RejectFile(stop=not skip_bad)
     shown = Shown(format_, _names(fields), not no_text, tag, header=header)
-    settings = engine_settings(
-        device,
-        precision,
-        threads,
-        offline=offline,
-        cache=cache,
+    settings = machine.settings(
+        quiet=out.quiet,
         one_query=not many,
         trust_remote_code=trust_remote_code,
         api_base=api_base,
-        quiet=quiet,
     )
     with Index.open(index_folder) as index:
         require_asserted(index, task, model, settings, adapter)
@@ -273,7 +265,7 @@ def search(
                 _search_many(how, queries, shown, stream, bad)
             elif text is not None:
                 _search_one(how, text, shown, stream)
-    if not quiet:
+    if not out.quiet:
         _say_after(shown, counting)
     return ExitCode.PARTIAL if bad.count else ExitCode.OK
 

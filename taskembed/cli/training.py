@@ -10,8 +10,8 @@ import typer
 
 from taskembed.activity import Step, doing
 from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
 from taskembed.cli.output import message, write
-from taskembed.cli.settings import engine_settings
 from taskembed.cli.stopping import Stopper
 from taskembed.english import counted
 from taskembed.errors import ExitCode
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taskembed.training.trainer import Progress
 
 
+@with_groups
 def train(
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE", help="A TOML file: task, base, data, settings.")
@@ -58,8 +59,8 @@ def train(
     ] = False,
     offline: opt.Offline = False,
     cache: opt.Cache = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    out: opt.OutputOptions,
 ) -> int:
     """Train a LoRA adapter of a model for a task, on pairs, scored pairs or labelled texts.
 
@@ -67,25 +68,18 @@ def train(
     """
     from taskembed.training.job import train as run
 
-    settings = engine_settings(
-        device,
-        opt.Precision.AUTO,
-        None,
-        offline=offline,
-        cache=cache,
-        trust_remote_code=trust_remote_code,
-        quiet=quiet,
-    )
+    machine = opt.MachineOptions(device=device, offline=offline, cache=cache)
+    settings = machine.settings(quiet=out.quiet, trust_remote_code=trust_remote_code)
     with Stopper(), doing("preparing the training") as step:
         job = run(
             recipe,
             data=data,
             output=output,
             settings=settings,
-            on_progress=(lambda _: None) if quiet else shown_in(step),
+            on_progress=(lambda _: None) if out.quiet else shown_in(step),
         )
     done = job.trained
-    if as_json:
+    if out.as_json:
         value: dict[str, object] = {
             "task": job.recipe.task.value,
             "adapter": str(job.folder),
@@ -126,6 +120,7 @@ def shown_in(step: Step) -> Callable[[Progress], None]:
     return update
 
 
+@with_groups
 def distill(
     pairs: Annotated[
         Path, typer.Argument(metavar="PAIRS", help="A file of queries and what answers them.")
@@ -171,13 +166,9 @@ def distill(
             help="Only the first N queries; 0 for all.",
         ),
     ] = 0,
-    device: opt.DeviceOption = opt.Device.AUTO,
-    precision: opt.PrecisionOption = opt.Precision.AUTO,
-    threads: opt.Threads = None,
-    offline: opt.Offline = False,
-    cache: opt.Cache = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.AsJson = False,
+    *,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
 ) -> int:
     """Have rerankers rate each query's documents, for `train` to learn their order from.
 
@@ -188,9 +179,7 @@ def distill(
     from taskembed.encoding.reranker import load_reranker
     from taskembed.training.distill import distill as run
 
-    settings = engine_settings(
-        device, precision, threads, offline=offline, cache=cache, quiet=quiet
-    )
+    settings = machine.settings(quiet=out.quiet)
 
     def update(count: int) -> None:
         step.done = count
@@ -205,7 +194,7 @@ def distill(
             limit=limit,
             on_progress=update,
         )
-    if as_json:
+    if out.as_json:
         value = {"output": str(output), "queries": done.queries, "before": done.before}
         write(json_text({**value, "agreed": round(done.agreed, 6)}) + "\n")
     else:
