@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StoppedError,
         StorageError,
         TaskembedError,
+        TextTooLongError,
         UsageError,
     )
     from taskembed.index.reader import Hit, Index
@@ -78,6 +79,7 @@ __all__ = [
     "StorageError",
     "Task",
     "TaskembedError",
+    "TextTooLongError",
     "UsageError",
     "Watch",
     "delete_documents",
@@ -118,6 +120,7 @@ _HOMES = {
     "StorageError": "errors",
     "Task": "space",
     "TaskembedError": "errors",
+    "TextTooLongError": "errors",
     "UsageError": "errors",
     "Watch": "verbs.options",
     "delete_documents": "verbs.delete",

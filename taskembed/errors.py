@@ -4,6 +4,7 @@
     ├── UsageError                2   the command's words do not fit together
     ├── BadInputError            65   the input cannot be used
     │   ├── BadRecordError            one record of it, named by file and line
+    │   ├── TextTooLongError          a text of which the tokenizer cannot be given a part
     │   └── BadVectorError            a vector of the model is not finite, or has no length
     ├── NotFoundError            66   no such input, no such index
     ├── ModelUnavailableError    69   the model cannot be loaded, or does not know the task
@@ -23,6 +24,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import reprlib
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -78,6 +81,18 @@ class BadRecordError(BadInputError):
         self.source = source
         self.reason = reason
         self.raw = raw
+
+
+class TextTooLongError(BadInputError):
+    """Some texts cannot be tokenised in bounded memory; `reasons` has why, by their positions."""
+
+    def __init__(self, texts: Sequence[str], rows: Sequence[int]) -> None:
+        self.reasons = {
+            row: f"the text has {len(texts[row]):,} characters, which would have to be tokenised "
+            "in one piece and take too much memory; split it"
+            for row in rows
+        }
+        super().__init__(f"{reprlib.repr(texts[rows[0]])}: {self.reasons[rows[0]]}")
 
 
 class BadVectorError(BadInputError):

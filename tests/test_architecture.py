@@ -73,8 +73,9 @@ PUBLIC = """
 AccessDeniedError BadInputError BadRecordError BadVectorError Document EmbeddingSpace Encoded
 Encoder EngineSettings ExitCode Hit Index IndexBusyError IndexDamagedError IndexOptions IndexSummary
 ModelUnavailableError NewerFormatError NotFoundError OnDuplicate PromptType RejectFile
-SpaceMismatchError Stated StoppedError StorageError Task TaskembedError UsageError Watch
-delete_documents index_corpus load_encoder load_encoder_of load_reranker rerank_hits search_index
+SpaceMismatchError Stated StoppedError StorageError Task TaskembedError TextTooLongError UsageError
+Watch delete_documents index_corpus load_encoder load_encoder_of load_reranker rerank_hits
+search_index
 """
 
 

@@ -40,6 +40,26 @@ def test_every_name_of_a_model_is_the_same_model(
 
 
 @pytest.mark.slow
+def test_an_endless_word_is_a_bad_record_and_takes_no_other_with_it(
+    run: Run, tmp_path: Path
+) -> None:
+    model, index = tiny_models.save_qwen3(tmp_path / "model"), tmp_path / "index"
+    corpus, endless = tmp_path / "corpus.jsonl", "x" * 2**22 + "."
+    lines = [{"id": "a", "text": "a fox"}, {"id": "b", "text": endless}, {"id": "c", "text": "dog"}]
+    corpus.write_text("\n".join(map(json.dumps, lines)))
+    words = ("index", corpus, "--task", "retrieval", "--model", model, "--index", index)
+    stopped = run(*words)
+    assert stopped.code == 65
+    assert f"{corpus}:2: the text has 4,194,305 characters" in stopped.err
+    done = run(*words, "--skip-bad")
+    assert done.code == 1
+    assert run("search", "fox", "--index", index, "--format", "ids").out.split() == ["a", "c"]
+    refused = run("search", endless, "--index", index)
+    assert refused.code == 65
+    assert "'xxxxxxxxxxxx...xxxxxxxxxxxx.': the text has 4,194,305 characters" in refused.err
+
+
+@pytest.mark.slow
 def test_an_instruction_is_a_part_of_the_space(
     run: Run, corpus: Path, qwen3: str, tmp_path: Path
 ) -> None:

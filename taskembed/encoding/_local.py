@@ -17,7 +17,7 @@ from taskembed.encoding._shortening import shorten
 from taskembed.encoding.cache import Facts
 from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import PromptTokenizer, Tokens, batches
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import ModelUnavailableError, TextTooLongError
 from taskembed.models.adapters import AdapterFiles, find_adapter
 from taskembed.models.catalogue import find_family
 from taskembed.models.files import (
@@ -72,6 +72,7 @@ class TextEncoder:
 
         Raises:
             TypeError: texts is one text, or one of them is none.
+            TextTooLongError: some texts would take too much memory to be tokenised.
             ValueError: a text is not UTF-8, or there is no such side.
         """
         texts = require_texts(texts, "texts")
@@ -190,7 +191,10 @@ def _tokenized_ahead(
     slices = [order[i : i + TOKENIZED_AT_ONCE] for i in range(0, len(order), TOKENIZED_AT_ONCE)]
 
     def tokenize(rows: list[int]) -> list[Tokens]:
-        return tokenizer.tokenize([texts[row] for row in rows])
+        try:
+            return tokenizer.tokenize([texts[row] for row in rows])
+        except TextTooLongError as error:
+            raise TextTooLongError(texts, [rows[at] for at in error.reasons]) from None
 
     with ThreadPoolExecutor(1) as thread:
         futures = [thread.submit(tokenize, rows) for rows in slices[:2]]

@@ -19,8 +19,14 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from taskembed.encoding._chat import Chat
-from taskembed.encoding._prefixes import SHORTEST_CHARS, LongTextTokenizer
-from taskembed.errors import ModelUnavailableError, first_line, is_panic
+from taskembed.encoding._prefixes import LONGEST_BYTES, SHORTEST_CHARS, LongTextTokenizer, grouped
+from taskembed.errors import (
+    BadInputError,
+    ModelUnavailableError,
+    TextTooLongError,
+    first_line,
+    is_panic,
+)
 
 _MOST_PROBES = 1_000
 
@@ -91,16 +97,21 @@ class PromptTokenizer:
         """Return the tokens of each text.
 
         Raises:
+            TextTooLongError: some would take too much memory.
             ValueError: the tokenizer gives up on a text.
         """
         encode = partial(self._long.encode, room=self._room, from_end=self._cut_left)
+        try:
+            found = _without_panic(encode, [self._whole(text) for text in texts])
+        except TextTooLongError as error:
+            raise TextTooLongError(texts, list(error.reasons)) from None
         return [
             Tokens(
                 [*self._begin, *self._cut(ids), *self._end],
                 self._prompt_length,
                 len(ids) > self._room,
             )
-            for ids in _without_panic(encode, [self._whole(text) for text in texts])
+            for ids in found
         ]
 
     def pieces(self, text: str) -> list[str]:
@@ -149,8 +160,12 @@ class PairTokenizer:
         """Return the tokens of the query with each text.
 
         Raises:
+            BadInputError: the query would take too much memory.
+            TextTooLongError: some texts would.
             ValueError: the tokenizer gives up on a text.
         """
+        if len(query.encode()) > LONGEST_BYTES:
+            raise BadInputError(f"the query has {len(query):,} characters: too many to rerank by")
         if any(len(text) > SHORTEST_CHARS for text in texts):
             texts = self._shortened(query, texts)
 
@@ -160,7 +175,9 @@ class PairTokenizer:
                 Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings
             ]
 
-        return _without_panic(encode, texts)
+        # each with the query, and with all that is behind the limit: not too much at once
+        groups = grouped(texts, lambda text: query + text)
+        return [one for some in groups for one in _without_panic(encode, some)]
 
     def _shortened(self, query: str, texts: Sequence[str]) -> list[str]:
         """Return of each text no less than is read; which of query and text is longer stays so."""
@@ -209,6 +226,8 @@ def _without_panic(
     """
     try:
         return encode(texts)
+    except TextTooLongError:
+        raise
     except BaseException as error:
         if not isinstance(error, Exception) and not is_panic(error):
             raise

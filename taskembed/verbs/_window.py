@@ -125,11 +125,6 @@ class Window:
         self.ready = np.zeros(len(items), dtype=np.bool_)  # and not put yet
         self.unfilled = len(items)
 
-    @property
-    def texts(self) -> list[str]:
-        """What the model is to encode, in the order of `to_encode`."""
-        return [self.items[row].text for row in self.to_encode]
-
     def fill(self, rows: Rows, encoded: Encoded) -> None:
         """Take what documents became: row i of `encoded` is of items[rows[i]]."""
         self.vectors[rows], self.truncated[rows] = encoded

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from taskembed.activity import Step, doing
-from taskembed.errors import BadInputError, BadRecordError, TaskembedError
+from taskembed.errors import BadInputError, BadRecordError, TaskembedError, TextTooLongError
 from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
 from taskembed.index.segments import StoredDocument
 from taskembed.index.writer import Found, IndexWriter, Outcome, open_index_writer
@@ -242,21 +242,39 @@ class _Run:
         if self._began is None:
             self._began = self._committed_at = self._watch.clock()
         self._keep_vectors(window)
-        texts = window.texts
-        if texts:
-            sources = [str(window.items[row]) for row in window.to_encode]
-            slices = self._encoder.encode_slices(texts, PromptType.DOCUMENT)
-            for some, encoded in each_once(_FromOutside(slices, self), sources):
-                self._fill(window.to_encode[some], encoded)
-                self._say_progress()
-                if self._is_time_to_commit():
-                    self.commit()
+        rows = window.to_encode
+        while len(rows):
+            rows = self._encode(rows)
         with self._watch.uninterrupted():
             too_long = self._put_ready()
             self._window = Window([], self._writer.space.dim)  # none of it is held any more
         self._reject_truncated(too_long)
         if self._is_time_to_commit():
             self.commit()
+
+    def _encode(self, rows: Rows) -> Rows:
+        """Encode documents of the window; return those that are left when one cannot be."""
+        items = self._window.items
+        left = np.ones(len(rows), dtype=np.bool_)
+        try:
+            slices = self._encoder.encode_slices(
+                [items[row].text for row in rows], PromptType.DOCUMENT
+            )
+            sources = [str(items[row]) for row in rows]
+            for some, encoded in each_once(_FromOutside(slices, self), sources):
+                left[some] = False
+                self._fill(rows[some], encoded)
+                self._say_progress()
+                if self._is_time_to_commit():
+                    self.commit()
+        except TextTooLongError as error:
+            self.is_outside = False
+            for position, reason in error.reasons.items():
+                left[position] = False
+                self._done += 1
+                self._reject(items[rows[position]].document, reason)
+            return rows[left]
+        return rows[:0]
 
     def _fill(self, rows: Rows, encoded: Encoded) -> None:
         """Take what some documents of the window became; reject those that have no vector."""

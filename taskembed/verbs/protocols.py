@@ -35,6 +35,9 @@ class Encoder(Protocol):
 
         Each text comes once: int64[m] of positions in `texts`, and m rows as of `encode`. What was
         yielded is safe from whatever stops the rest: a slice is a second of work or less.
+
+        Raises:
+            TextTooLongError: some of the texts cannot be encoded; without them, the others can.
         """
 
 

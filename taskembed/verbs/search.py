@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from taskembed.arguments import require_kind, require_positive, require_text, require_texts
-from taskembed.errors import BadInputError, BadVectorError
+from taskembed.errors import BadInputError, BadVectorError, TextTooLongError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.reader import Hit, Index
 from taskembed.space import PromptType
@@ -85,6 +85,7 @@ def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) ->
         k: how many; fewer when there are fewer hits.
 
     Raises:
+        BadInputError: a document is too long for the reranker's tokenizer.
         BadVectorError: a score is not a number.
         TypeError: the query is no text, or k no whole number.
         ValueError: k is below 1.
@@ -93,7 +94,11 @@ def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) ->
     k = require_positive(k, "k")
     if not hits:
         return []
-    scores = reranker.scores(query, [hit.text for hit in hits])
+    try:
+        scores = reranker.scores(query, [hit.text for hit in hits])
+    except TextTooLongError as error:
+        row, reason = next(iter(error.reasons.items()))
+        raise BadInputError(f"document {hits[row].doc_id!r}: {reason}") from error
     if not np.isfinite(scores).all():
         raise BadVectorError(
             f"the reranker gave no number for {hits[int(np.argmin(np.isfinite(scores)))].doc_id!r}",

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.errors import BadRecordError, NotFoundError, StoppedError
+from taskembed.errors import BadRecordError, NotFoundError, StoppedError, TextTooLongError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.documents import Document, RejectFile
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._window import WINDOW_BYTES
@@ -297,6 +297,42 @@ def test_a_document_that_is_too_long_takes_no_other_with_it(tmp_path: Path) -> N
             some, HashEncoder(), tmp_path / "i", options=IndexOptions(fail_on_truncate=True)
         )
     assert caught.value.safe_documents == 1
+
+
+class ChokingEncoder(HashEncoder):
+    """Cannot encode "endless" texts, and finds that after it has encoded others."""
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        yield from super().encode_slices(texts[:2], prompt_type)
+        if endless := [row for row, text in enumerate(texts) if text == "endless"]:
+            raise TextTooLongError(texts, endless)
+        for rows, encoded in super().encode_slices(texts[2:], prompt_type):
+            yield rows + 2, encoded
+
+
+def test_what_cannot_be_tokenised_is_a_bad_record_and_the_others_are_encoded(
+    tmp_path: Path,
+) -> None:
+    some = documents("one", "two", "endless", "four", "endless", "six", "seven")
+    bad: list[BadRecordError] = []
+    with RejectFile(stop=False) as reject:
+        encoder = ChokingEncoder()
+        summary = index_corpus(some, encoder, tmp_path / "i", watch=Watch(bad=reject))
+        bad += reject.first
+    assert [error.source for error in bad] == ["corpus:3", "corpus:5"]
+    assert bad[0].reason.startswith("the text has 7 characters, which would have to be tokenised")
+    assert (summary.added, summary.rejected, summary.encoded) == (5, 2, 5)
+    assert ids(tmp_path / "i") == ["d0", "d1", "d3", "d5", "d6"]
+    assert len(encoder.prompted) == 5  # none twice
+
+
+def test_what_cannot_be_tokenised_stops_a_run_and_what_was_encoded_is_kept(tmp_path: Path) -> None:
+    some = documents("one", "two", "endless", "four")
+    with pytest.raises(BadRecordError, match=r"^corpus:3: the text has 7 characters") as caught:
+        index_corpus(some, ChokingEncoder(), tmp_path / "i")
+    assert caught.value.safe_documents == 2
 
 
 def test_an_error_keeps_what_was_encoded_and_says_how_much(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from functools import cache
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from taskembed.encoding._prefixes import LongTextTokenizer
+from taskembed.encoding._prefixes import LONGEST_BYTES, LongTextTokenizer, grouped
 from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, load_tokenizer
+from taskembed.errors import BadInputError, TextTooLongError
 from taskembed.models.files import BUNDLED, find_folder
 
 SPACE = "\u2581"  # what sentencepiece writes for a space
@@ -217,7 +218,65 @@ def test_an_unknown_tokenizer_reads_a_text_whole() -> None:
     tokenizer = tokenizers()["pairs, unknown pattern"]
     prose = "the quick fox jumps over a dog. " * 1_000
     whole = tokenizer.encode(prose, add_special_tokens=False).ids
-    assert LongTextTokenizer(tokenizer).encode([prose], 10) == [whole]
+    reader = LongTextTokenizer(tokenizer)
+    assert reader.shortened([prose], 10) == [prose]
+    [ids] = reader.encode([prose], 10)
+    assert len(ids) > 10
+    assert ids == whole[: len(ids)]
+
+
+@pytest.mark.parametrize("from_end", [False, True])
+@pytest.mark.parametrize(
+    ("name", "one"),
+    [
+        ("bytes, Qwen", "x" * 2_000),
+        ("bytes, GPT-2", "\U0001f642" * 500),
+        ("pairs, unknown pattern", "the quick fox. " * 100),
+        ("Unigram, whole", "aab" * 700),
+    ],
+)
+def test_what_would_be_read_in_one_piece_is_bounded(name: str, one: str, *, from_end: bool) -> None:
+    reader = LongTextTokenizer(tokenizers()[name], shortest=64, longest=1_000)
+    with pytest.raises(TextTooLongError, match=f"the text has {len(one):,} characters") as caught:
+        reader.encode(["a fox", one, "a dog", one], 10, from_end=from_end)
+    assert list(caught.value.reasons) == [1, 3]
+    short = one[: 1_000 // len(one[0].encode())]
+    [ids] = reader.encode([short], 10, from_end=from_end)
+    whole = tokenizers()[name].encode(short, add_special_tokens=False).ids
+    assert ids == (whole[-len(ids) :] if from_end else whole[: len(ids)])
+    assert len(ids) > 10
+
+
+def test_a_text_with_a_seam_within_the_bound_is_read() -> None:
+    tokenizer = tokenizers()["bytes, Qwen"]
+    one = "x" * 900 + " fox" + "y" * 5_000
+    [ids] = LongTextTokenizer(tokenizer, shortest=64, longest=1_000).encode([one], 10)
+    assert ids[:10] == tokenizer.encode(one, add_special_tokens=False).ids[:10]
+
+
+def test_an_endless_word_of_bert_is_no_text_that_is_too_long() -> None:
+    reader = LongTextTokenizer(wordpiece(), longest=9_000)
+    assert len(reader.encode(["x" * 1_000_000], 10)[0]) == 1
+
+
+def test_no_more_is_tokenised_at_once_than_is_bounded() -> None:
+    assert list(grouped(["aaa", "b", "cc", "dddd", "e"], str, 3)) == [
+        ["aaa"],
+        ["b", "cc"],
+        ["dddd"],
+        ["e"],
+    ]
+
+
+def test_a_text_that_is_too_long_is_named_by_its_row_and_a_query_by_itself() -> None:
+    endless = "x" * (LONGEST_BYTES + 1)
+    prompted = PromptTokenizer(tokenizers()["bytes, Qwen"], prompt="query: ", max_length=64)
+    with pytest.raises(TextTooLongError) as caught:
+        prompted.tokenize(["a fox", endless])
+    assert list(caught.value.reasons) == [1]
+    pair = PairTokenizer(wordpiece(), max_length=64)
+    with pytest.raises(BadInputError, match=r"the query has 4,194,305 characters"):
+        pair.tokenize(endless, ["a fox"])
 
 
 def test_a_text_that_is_cut_says_so_and_one_that_shrinks_does_not() -> None:
