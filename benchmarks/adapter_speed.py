@@ -13,7 +13,7 @@ from common import machine, read
 
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 
 TEXTS = 3000
@@ -25,7 +25,10 @@ def main() -> None:
     settings = EngineSettings(offline=True)
     encoders = {
         name: load_encoder("minilm", Task.RETRIEVAL, stated=stated, settings=settings)
-        for name, stated in {"adapter": Stated(), "none": Stated(adapter="")}.items()
+        for name, stated in {
+            "adapter": PromptOverrides(),
+            "none": PromptOverrides(adapter=""),
+        }.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in encoders}
     for turn in range(ROUNDS + 1):  # the first warms up

@@ -23,7 +23,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.evaluation.data import Files, Judged, read_judged
 from taskembed.evaluation.evaluate import evaluate
 from taskembed.evaluation.measured import Measured, paired_difference
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.examples import read_examples
 from taskembed.space import Task
 from taskembed.training._overlap import normalised
@@ -72,7 +72,9 @@ def measure(options: argparse.Namespace, task: Task, name: str, way: str) -> Non
     data = read_data(options.data, task, name)
     adapter = "" if way == NONE else str(options.adapters / way) if options.adapters else way
     settings = EngineSettings(offline=True, notify=print)
-    encoder = load_encoder("minilm", task, stated=Stated(adapter=adapter), settings=settings)
+    encoder = load_encoder(
+        "minilm", task, stated=PromptOverrides(adapter=adapter), settings=settings
+    )
     measured = evaluate(encoder, data)
     value = {
         "task": task.value,

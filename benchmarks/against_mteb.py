@@ -22,7 +22,7 @@ from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.evaluation.data import Files, read_judged
 from taskembed.evaluation.evaluate import evaluate, rank
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 
 
@@ -39,7 +39,10 @@ def main() -> None:
     }.items():
         judged = read_judged(task, Files(data / name))
         encoder = load_encoder(
-            "minilm", task, stated=Stated(adapter=""), settings=EngineSettings(offline=True)
+            "minilm",
+            task,
+            stated=PromptOverrides(adapter=""),
+            settings=EngineSettings(offline=True),
         )
         ours = evaluate(encoder, judged)
         theirs = by_mteb(task, encoder, judged)

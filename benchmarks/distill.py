@@ -27,7 +27,7 @@ from taskembed.evaluation.data import Files, read_judged
 from taskembed.evaluation.evaluate import rank
 from taskembed.evaluation.measured import paired_difference
 from taskembed.models.files import find_folder
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.examples import read_examples
 from taskembed.space import Task
 from taskembed.training._overlap import KnownTexts, judged_texts
@@ -147,7 +147,7 @@ def judge(data: Path, work: Path) -> None:
     for name in ("base", "labelled", "rated"):
         adapter = "" if name == "base" else str(work / "adapters" / name)
         encoder = load_encoder(
-            "minilm", Task.RETRIEVAL, stated=Stated(adapter=adapter), settings=settings
+            "minilm", Task.RETRIEVAL, stated=PromptOverrides(adapter=adapter), settings=settings
         )
         run = rank(encoder, judged)
         found[name] = measure_run(judged.judgements, run)

@@ -19,7 +19,7 @@ from common import machine, read, write_jsonl
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import find_folder
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     from sentence_transformers import SentenceTransformer
 
     reference = SentenceTransformer(str(find_folder("minilm")[0]), device="cpu")
-    stated = Stated(adapter="")  # sentence-transformers has none either
+    stated = PromptOverrides(adapter="")  # sentence-transformers has none either
     settings = EngineSettings(device="cpu")
     encoder = load_encoder("minilm", Task.RETRIEVAL, stated=stated, settings=settings)
     encoder.encode(texts[:32], PromptType.DOCUMENT)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from taskembed.index.reader import Hit, Index
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.documents import Document, RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
@@ -71,10 +71,10 @@ __all__ = [
     "NewerFormatError",
     "NotFoundError",
     "OnDuplicate",
+    "PromptOverrides",
     "PromptType",
     "RejectFile",
     "SpaceMismatchError",
-    "Stated",
     "StoppedError",
     "StorageError",
     "Task",
@@ -112,10 +112,10 @@ _HOMES = {
     "NewerFormatError": "errors",
     "NotFoundError": "errors",
     "OnDuplicate": "verbs.options",
+    "PromptOverrides": "models.resolve",
     "PromptType": "space",
     "RejectFile": "reading.documents",
     "SpaceMismatchError": "errors",
-    "Stated": "models.resolve",
     "StoppedError": "errors",
     "StorageError": "errors",
     "Task": "space",

@@ -16,7 +16,7 @@ from taskembed.errors import ModelUnavailableError
 PACKAGE = "taskembed"
 
 
-def needed(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's module
+def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's module
     """Import a library that an extra of this package installs.
 
     Args:

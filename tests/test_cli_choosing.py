@@ -56,7 +56,7 @@ def nothing_is_loaded() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("taskembed.encoding.load.find_model", fail)
-        patch.setattr("taskembed.encoding._http.Wire.answers", fail)
+        patch.setattr("taskembed.encoding._http.VendorClient.answers", fail)
         yield
 
 

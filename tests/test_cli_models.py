@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from taskembed.encoding.cache import CompiledModel, Facts, MadeFrom, write_entry
+from taskembed.encoding.cache import CompiledModel, MadeFrom, ModelFacts, write_entry
 from taskembed.files import remember
 from tests import tiny_families, tiny_models
 from tests.conftest import Run, space_of
@@ -193,7 +193,7 @@ def test_explain_says_that_tasks_are_alike_only_where_all_are(
 
 
 def test_compiled_models_that_were_not_used_for_days_are_cleared(run: Run, tmp_path: Path) -> None:
-    facts = Facts(2, 8, "mean", prompt_in_pooling=True)
+    facts = ModelFacts(2, 8, "mean", prompt_in_pooling=True)
     model = CompiledModel(facts, "{}", memoryview(b"blob"))
     folder = tmp_path / "compiled"
     now = time.time()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from taskembed.encoding.settings import EngineSettings
     from taskembed.index.reader import Index
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
     from taskembed.space import EmbeddingSpace
     from taskembed.verbs.protocols import Encoder
 
@@ -30,7 +30,7 @@ class Wanted:
     model: str | None
     revision: str | None
     task: Task | None
-    stated: Stated
+    stated: PromptOverrides
     dim: int | None
     force_dim: bool
     template: str
@@ -107,10 +107,12 @@ def _require_names(
     space: EmbeddingSpace, model: str | None, settings: EngineSettings, adapter: str | None = None
 ) -> None:
     """Refuse the names of another model or adapter than those of the index."""
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
     from taskembed.verbs.search import SEARCH_HINT
 
-    wanted = Wanted(model, None, None, Stated(adapter=adapter), None, False, space.template)
+    wanted = Wanted(
+        model, None, None, PromptOverrides(adapter=adapter), None, False, space.template
+    )
     require_words(space, wanted, settings, hint=SEARCH_HINT)
 
 
@@ -185,11 +187,11 @@ def _said_of_model(
     space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings
 ) -> EmbeddingSpace:
     """Return the space as far as the name of a model and what was stated of it say what it is."""
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
 
     said = _named(space, wanted, settings)
     other = said.weights_digest != space.weights_digest or wanted.task not in {None, space.task}
-    if not other and (_says_only_where(space, wanted) or wanted.stated == Stated()):
+    if not other and (_says_only_where(space, wanted) or wanted.stated == PromptOverrides()):
         return said
     return _with_prompts(said, wanted.task or space.task, wanted.stated)
 
@@ -217,7 +219,7 @@ def _named(space: EmbeddingSpace, wanted: Wanted, settings: EngineSettings) -> E
     return replace(space, model=model, weights_digest=NOT_HERE, dim=size or space.dim)
 
 
-def _with_prompts(space: EmbeddingSpace, task: Task, stated: Stated) -> EmbeddingSpace:
+def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) -> EmbeddingSpace:
     """Return the space with the prompts that are stated, or known of its model."""
     from taskembed.models.resolve import resolve
 
@@ -255,12 +257,12 @@ def _with_prompts(space: EmbeddingSpace, task: Task, stated: Stated) -> Embeddin
 
 def _says_only_where(space: EmbeddingSpace, wanted: Wanted) -> bool:
     """Tell whether no more is said than where the index's model, or its adapter, is now."""
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
 
     adapter = wanted.stated.adapter
     moved = bool(adapter and space.adapter_digest and space.query_adapter == space.document_adapter)
     return (
-        wanted.stated == (Stated(adapter=adapter) if moved else Stated())
+        wanted.stated == (PromptOverrides(adapter=adapter) if moved else PromptOverrides())
         and not wanted.revision
         and wanted.task in {None, space.task}
         and wanted.dim in {None, space.dim}

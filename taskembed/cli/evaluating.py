@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from taskembed.evaluation.compare import Compared
     from taskembed.evaluation.data import Files, Judged
     from taskembed.evaluation.measured import Difference, Measured
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.trec import Run
 
 Data = Annotated[
@@ -140,7 +140,7 @@ def evaluate(
 def _of_model(
     files: Files,
     model: opt.ModelOptions,
-    stated: Stated,
+    stated: PromptOverrides,
     settings: EngineSettings,
 ) -> tuple[Measured, Run | None]:
     from taskembed.encoding.load import load_encoder
@@ -180,7 +180,7 @@ def _of_index(
     folder: Path,
     files: Files,
     model: opt.ModelOptions,
-    stated: Stated,
+    stated: PromptOverrides,
     settings: EngineSettings,
 ) -> tuple[Measured, Run]:
     from taskembed.evaluation.compare import measure_run
@@ -188,10 +188,10 @@ def _of_index(
     from taskembed.evaluation.evaluate import rank_index
     from taskembed.evaluation.metrics import require_libraries
     from taskembed.index.reader import Index
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
 
     adapter = stated.adapter or None  # where that of the index is now
-    if stated != Stated(adapter=adapter):
+    if stated != PromptOverrides(adapter=adapter):
         raise UsageError("an index has its own prompts and adapter", hint="leave them out")
     require_libraries()
     with Index.open(folder) as index:

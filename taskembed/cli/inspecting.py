@@ -25,7 +25,7 @@ from taskembed.space import COSINE, PromptType, Task
 
 if TYPE_CHECKING:
     from taskembed.models.catalogue import Family, RerankerFamily
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
     from taskembed.verbs.explain import Side
 
 
@@ -201,7 +201,7 @@ def explain(
     return 0
 
 
-def _moved_to(folder: Path, model: opt.ModelOptions, stated: Stated) -> Path | None:
+def _moved_to(folder: Path, model: opt.ModelOptions, stated: PromptOverrides) -> Path | None:
     """Return where the model of an index is said to be now; None for where it was.
 
     Raises:
@@ -209,9 +209,9 @@ def _moved_to(folder: Path, model: opt.ModelOptions, stated: Stated) -> Path | N
         UsageError: something was said that it has of its own.
     """
     from taskembed.index.reader import read_index
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
 
-    if stated != Stated() or model.revision is not None:
+    if stated != PromptOverrides() or model.revision is not None:
         raise UsageError(
             "an index has its own revision, prompts and adapter", hint="leave them out"
         )

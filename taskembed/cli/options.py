@@ -18,7 +18,7 @@ from taskembed.space import Task
 
 if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
-    from taskembed.models.resolve import Stated
+    from taskembed.models.resolve import PromptOverrides
 
 
 def parse_task(name: str | Task) -> Task:
@@ -280,7 +280,7 @@ class ModelOptions:
             raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
         return self.task
 
-    def stated(self, *, no_adapter: bool = False) -> Stated:
+    def stated(self, *, no_adapter: bool = False) -> PromptOverrides:
         """Return the prompts, the adapter and the family that were given.
 
         Args:
@@ -293,9 +293,9 @@ class ModelOptions:
         if self.adapter is not None and no_adapter:
             raise UsageError("--adapter and --no-adapter exclude each other")
         from taskembed.models.prompts_file import read_prompts_file
-        from taskembed.models.resolve import Stated
+        from taskembed.models.resolve import PromptOverrides
 
-        return Stated(
+        return PromptOverrides(
             query_prompt=self.query_prompt,
             document_prompt=self.document_prompt,
             instruction=self.instruction,

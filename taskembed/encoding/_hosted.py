@@ -16,14 +16,14 @@ import numpy as np
 
 from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
-from taskembed.encoding._http import Wire
+from taskembed.encoding._http import VendorClient
 from taskembed.encoding._shortening import choose_truncation, shorten
 from taskembed.encoding.settings import EngineSettings
-from taskembed.encoding.vendors import OWN, SERVERS, Ask, portions
+from taskembed.encoding.vendors import OWN, SERVERS, RequestBody, portions
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.guard import NORM_TOLERANCE
 from taskembed.models.catalogue import find_family
-from taskembed.models.resolve import ModelSpec, Stated, resolve
+from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.reading.template import DEFAULT_TEMPLATE
 from taskembed.secrets import without_userinfo
 from taskembed.space import COSINE, HOSTED, EmbeddingSpace, PromptType, Task
@@ -43,11 +43,11 @@ class HostedEncoder:
                 f"{space.model} is behind a server that this version does not know: {name!r}",
                 hint="upgrade taskembed",
             )
-        self._wire = Wire(name, self._model, api_base)
+        self._client = VendorClient(name, self._model, api_base)
         self.space = space
         cut_here = space.truncation not in {"none", "server"}
         self._numbers = _full_size(space.model) if cut_here else space.dim
-        self.made_by = {"engine": self._wire.host, "precision": "", "taskembed": __version__}
+        self.made_by = {"engine": self._client.host, "precision": "", "taskembed": __version__}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
         """Return float32[n, dim], as `TextEncoder` does.
@@ -74,26 +74,26 @@ class HostedEncoder:
         """
         texts, prompt_type = require_texts(texts, "texts"), PromptType(prompt_type)
         prompt = self.space.prompt(prompt_type)
-        asks = (
+        requests = (
             self._asked(some, prompt_type)
-            for some in portions([prompt + text for text in texts], self._wire.server)
+            for some in portions([prompt + text for text in texts], self._client.server)
         )
         first = 0
-        for parts in self._wire.answers(asks):
-            vectors = self._finished(self._wire.joined(parts))
+        for parts in self._client.answers(requests):
+            vectors = self._finished(self._client.joined(parts))
             if prompt_type is PromptType.DOCUMENT and not self.space.normalize:
                 self._require_lengths(vectors)
             rows = np.arange(first, first + len(vectors), dtype=np.int64)
             yield rows, Encoded(vectors, np.zeros(len(vectors), dtype=np.bool_))
             first += len(vectors)
 
-    def _asked(self, texts: Sequence[str], prompt_type: PromptType) -> Ask:
+    def _asked(self, texts: Sequence[str], prompt_type: PromptType) -> RequestBody:
         space = self.space
         is_query = prompt_type is PromptType.QUERY
         told = space.query_adapter if is_query else space.document_adapter
         field, _, value = told.partition("=")
         dim = space.dim if space.truncation == "server" else None
-        return Ask(self._model, texts, {field: value} if value else {}, dim, self._numbers)
+        return RequestBody(self._model, texts, {field: value} if value else {}, dim, self._numbers)
 
     def _finished(self, vectors: FloatRows) -> FloatRows:
         """Return a server's vectors as the space has them: their size, their length."""
@@ -101,7 +101,7 @@ class HostedEncoder:
         if space.truncation not in {"none", "server"}:
             if self._numbers not in {None, vectors.shape[1]}:  # the cut would hide it
                 raise BadVectorError(
-                    f"{self._wire.host} gave vectors of {vectors.shape[1]} numbers, "
+                    f"{self._client.host} gave vectors of {vectors.shape[1]} numbers, "
                     f"and those of {space.model} have {self._numbers}"
                 )
             vectors = shorten(vectors.astype(np.float32), space.dim, space.truncation, Path())
@@ -122,8 +122,8 @@ class HostedEncoder:
         lengths = np.linalg.norm(vectors, axis=1)
         if len(vectors) > 1 and bool((np.abs(lengths - 1) < NORM_TOLERANCE).all()):
             raise ModelUnavailableError(
-                f"{self._wire.host} normalises the vectors of {self._model}, which are compared by "
-                "inner product at their own lengths",
+                f"{self._client.host} normalises the vectors of {self._model}, which are compared "
+                "by inner product at their own lengths",
                 hint="turn that off at the server, or leave out --api-base",
             )
 
@@ -133,7 +133,7 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
     task: Task,
     *,
     revision: str | None = None,
-    stated: Stated | None = None,
+    stated: PromptOverrides | None = None,
     dim: int | None = None,
     force_dim: bool = False,
     template: str = str(DEFAULT_TEMPLATE),
@@ -156,12 +156,12 @@ def load_hosted(  # noqa: PLR0913  # as `load_encoder`
     _require_servable(spec)
     server = spec.server or OWN
     there = spec.model if spec.server else without_userinfo(model)  # its own server's name for it
-    wire = Wire(server, there, settings.api_base)
-    settings.notify(f"note: the texts are sent to {wire.host}")
+    client = VendorClient(server, there, settings.api_base)
+    settings.notify(f"note: the texts are sent to {client.host}")
     family = find_family(spec.model)
     full = _full_size(spec.model)
     if full is None:
-        full = wire.send([Ask(there, ["how many numbers has a vector?"])])[0].shape[1]
+        full = client.send([RequestBody(there, ["how many numbers has a vector?"])])[0].shape[1]
     size, method = _size(spec, full, dim, force=force_dim)
     metric = spec.metric or COSINE
     space = EmbeddingSpace(

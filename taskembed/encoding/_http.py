@@ -1,6 +1,6 @@
 """The line to a server: requests, retries, limits, keys.
 
-    Wire("cohere", "embed-v4.0", None).send([Ask("embed-v4.0", ["a text"], {"input_type": ...})])
+    VendorClient("cohere", "embed-v4.0", None).send([RequestBody("embed-v4.0", ["a text"])])
 
 Requests and retries with back-off are the `openai` library's, which posts to any address. An answer
 is taken only when it is small enough, soon enough, and what was asked for (bounded.py, answers.py).
@@ -21,7 +21,7 @@ import numpy as np
 
 from taskembed.activity import Step, doing
 from taskembed.encoding._answers import AnswerError, limit_bytes, vectors_of, web_page
-from taskembed.encoding.vendors import SERVERS, Ask
+from taskembed.encoding.vendors import SERVERS, RequestBody
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.extras import install_hint
 from taskembed.secrets import (
@@ -49,7 +49,7 @@ CHECK_ADDRESS = "check --api-base: the address of most servers ends in /v1"
 GOES_ON = "the same command goes on from what was indexed"
 
 
-class Wire:
+class VendorClient:
     """The line to one server for one model."""
 
     def __init__(self, name: str, model: str, api_base: str | None) -> None:
@@ -79,12 +79,12 @@ class Wire:
         self._limit_bytes = 0  # of one of the answers that are waited for
         _require_library()
 
-    def send(self, asks: Iterable[Ask]) -> list[FloatRows]:
-        """Return float32[n, dim] for each of the asks; it raises what `answers` does."""
-        return [rows for group in self.answers(asks) for rows in group]
+    def send(self, requests: Iterable[RequestBody]) -> list[FloatRows]:
+        """Return float32[n, dim] for each of the requests; it raises what `answers` does."""
+        return [rows for group in self.answers(requests) for rows in group]
 
-    def answers(self, asks: Iterable[Ask]) -> Generator[list[FloatRows], None, None]:
-        """Yield float32[n, dim] for each of a few asks, which are under way at once.
+    def answers(self, requests: Iterable[RequestBody]) -> Generator[list[FloatRows], None, None]:
+        """Yield float32[n, dim] for each of a few requests, which are under way at once.
 
         One client sends them all, so that connections are made once. The event loop has a thread of
         its own, so that a program that runs one itself (a notebook, a server) can call this.
@@ -96,7 +96,7 @@ class Wire:
         """
         from anyio.from_thread import start_blocking_portal  # 0.05 s
 
-        left = iter(asks)
+        left = iter(requests)
         with start_blocking_portal() as portal:
             client = self._client()
             try:
@@ -107,20 +107,22 @@ class Wire:
             finally:
                 portal.call(client.close)
 
-    async def _send(self, client: openai.AsyncOpenAI, asks: Sequence[Ask]) -> list[FloatRows]:
+    async def _send(
+        self, client: openai.AsyncOpenAI, requests: Sequence[RequestBody]
+    ) -> list[FloatRows]:
         import asyncio
 
         import openai  # 0.7 s
 
-        self._limit_bytes = max(limit_bytes(ask.texts, ask.numbers) for ask in asks)
+        self._limit_bytes = max(limit_bytes(request.texts, request.numbers) for request in requests)
 
-        async def one(ask: Ask) -> FloatRows:
+        async def one(request: RequestBody) -> FloatRows:
             async with asyncio.timeout(TOTAL_SECONDS):
-                return await self._ask(client, ask)
+                return await self._post(client, request)
 
         # "from None": the library's errors hold what was sent, and what came back
         try:
-            return await asyncio.gather(*map(one, asks))
+            return await asyncio.gather(*map(one, requests))
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except TimeoutError:
@@ -183,19 +185,19 @@ class Wire:
             headers |= {"OpenAI-Organization": omit, "OpenAI-Project": omit}
         return headers
 
-    async def _ask(self, client: openai.AsyncOpenAI, ask: Ask) -> FloatRows:
+    async def _post(self, client: openai.AsyncOpenAI, request: RequestBody) -> FloatRows:
         import httpx2
         import openai
 
-        path = self.server.path.format(model=ask.model)
+        path = self.server.path.format(model=request.model)
         try:
             answer = await client.post(
                 path,
                 cast_to=httpx2.Response,
-                body=self.server.body(ask),
+                body=self.server.body(request),
                 options={"headers": self._headers()},
             )
-            rows = vectors_of(answer.content, self.server.vectors, ask.texts, ask.numbers)
+            rows = vectors_of(answer.content, self.server.vectors, request.texts, request.numbers)
         except AnswerError as error:
             raise self._error(
                 f"answered {error}", hint=CHECK_ADDRESS if self._is_own else ""
@@ -203,14 +205,17 @@ class Wire:
         except openai.APIStatusError as error:
             if error.status_code not in REFUSES_TEXTS:
                 raise
-            half = len(ask.texts) // 2
+            half = len(request.texts) // 2
             if not half:
-                raise self._refused(error, text=ask.texts[0]) from None
-            halves = (ask.texts[:half], ask.texts[half:])  # the one that it refuses is named
+                raise self._refused(error, text=request.texts[0]) from None
+            halves = (
+                request.texts[:half],
+                request.texts[half:],
+            )  # the one that it refuses is named
             return self.joined(
-                [await self._ask(client, replace(ask, texts=some)) for some in halves]
+                [await self._post(client, replace(request, texts=some)) for some in halves]
             )
-        self._require_finite(rows, ask.texts)
+        self._require_finite(rows, request.texts)
         return rows
 
     def joined(self, parts: Sequence[FloatRows]) -> FloatRows:

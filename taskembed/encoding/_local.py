@@ -14,7 +14,7 @@ from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
 from taskembed.encoding._runtime import Engine, ModelSource, Runtime
 from taskembed.encoding._shortening import shorten
-from taskembed.encoding.cache import Facts
+from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import PromptTokenizer, Tokens, batches
 from taskembed.errors import ModelUnavailableError, TextTooLongError
@@ -268,7 +268,7 @@ class ModelParts:
         return PromptType.QUERY if self._settings.one_query else PromptType.DOCUMENT
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """What the model says of itself."""
         return self.runtime(self.first).compiled.facts
 

@@ -29,7 +29,7 @@ MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ModelFacts:
     """What the loaded model said of itself.
 
     Attributes:
@@ -101,7 +101,7 @@ class MadeFrom:
 class CompiledModel:
     """A model that an engine can run at once. `blob` is empty for the torch engine."""
 
-    facts: Facts
+    facts: ModelFacts
     tokenizer_json: str
     blob: memoryview
 
@@ -190,15 +190,15 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def _facts(saved: dict[str, Any]) -> Facts:
+def _facts(saved: dict[str, Any]) -> ModelFacts:
     """Return the facts of an entry.
 
     Raises:
         ValueError: one of them cannot be one.
     """
     chats = {key: _chat(saved[key]) for key in ("query_chat", "document_chat")}
-    facts = Facts(**{**saved, "pair": tuple(saved["pair"]), **chats})
-    for field in fields(Facts):
+    facts = ModelFacts(**{**saved, "pair": tuple(saved["pair"]), **chats})
+    for field in fields(ModelFacts):
         value = getattr(facts, field.name)
         if type(value) not in _KINDS[str(field.type)]:
             raise ValueError(f"{field.name} is {value!r}")

@@ -27,7 +27,7 @@ from taskembed.models.catalogue import find_family
 from taskembed.models.files import BUNDLED, ModelFiles, find_description, find_model
 from taskembed.models.folder import saved_prompts, saved_suffix
 from taskembed.models.metric import metric_of, require_metric
-from taskembed.models.resolve import ModelSpec, Stated, resolve
+from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.models.stock_views import (
     brings_own_model,
     is_understood,
@@ -49,7 +49,7 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     task: Task | str = Task.RETRIEVAL,
     *,
     revision: str | None = None,
-    stated: Stated | None = None,
+    stated: PromptOverrides | None = None,
     dim: int | None = None,
     force_dim: bool = False,
     template: str = str(DEFAULT_TEMPLATE),
@@ -216,7 +216,7 @@ def _metric_now(space: EmbeddingSpace, files: ModelFiles) -> dict[str, Any]:
     return {"normalize": False, "metric": metric}
 
 
-def _base(stated: Stated | None, settings: EngineSettings) -> str:
+def _base(stated: PromptOverrides | None, settings: EngineSettings) -> str:
     """Return the model to take when none is named: the stated adapter's base, or the bundled one.
 
     Raises:
@@ -258,7 +258,7 @@ def _files_and_spec(
     model: str,
     task: Task,
     revision: str | None,
-    stated: Stated | None,
+    stated: PromptOverrides | None,
     settings: EngineSettings,
     require: Callable[[ModelSpec], None],
 ) -> tuple[ModelFiles, ModelSpec]:

@@ -1,6 +1,6 @@
 """The servers of hosted models: where each is, which variable has its key, what it is sent.
 
-    SERVERS["cohere"].body(Ask("embed-v4.0", ["a text"], {"input_type": "search_query"}))
+    SERVERS["cohere"].body(RequestBody("embed-v4.0", ["a text"], {"input_type": "search_query"}))
 
 The shapes are those of each vendor's own reference; which model is behind which server, and what
 tells it the task, is in models.toml. What sends them is in _http.py.
@@ -20,20 +20,20 @@ OWN = "own"  # the name of a server that speaks OpenAI's interface and is named 
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RequestBody:
     """What is asked of a server.
 
     Attributes:
         model: its id there.
         texts: to encode, none of them empty.
-        told: the fields that say the task: {"input_type": "search_query"}; {} for none.
+        task_fields: the fields that say the task: {"input_type": "search_query"}; {} for none.
         dim: numbers in a vector that it is told to give; None when it is not told.
         numbers: in a vector, as far as that is known beforehand: a bound on the answer.
     """
 
     model: str
     texts: Sequence[str]
-    told: Mapping[str, str] = field(default_factory=dict)
+    task_fields: Mapping[str, str] = field(default_factory=dict)
     dim: int | None = None
     numbers: int | None = None
 
@@ -59,24 +59,26 @@ class Server:
     path: str
     key: str
     texts: int
-    body: Callable[[Ask], dict[str, Any]]
+    body: Callable[[RequestBody], dict[str, Any]]
     vectors: Callable[[Any], list[Any]]
     characters: int = 100_000
     key_header: str = ""
 
 
 def _body(
-    ask: Ask, texts: str = "input", dim: str = "dimensions", **more: object
+    request: RequestBody, texts: str = "input", dim: str = "dimensions", **more: object
 ) -> dict[str, Any]:
-    body = {"model": ask.model, texts: list(ask.texts), **more, **ask.told}
-    return body if ask.dim is None else {**body, dim: ask.dim}
+    body = {"model": request.model, texts: list(request.texts), **more, **request.task_fields}
+    return body if request.dim is None else {**body, dim: request.dim}
 
 
-def _gemini_body(ask: Ask) -> dict[str, Any]:
-    each: dict[str, Any] = {"model": f"models/{ask.model}", **ask.told}
-    if ask.dim is not None:
-        each["output_dimensionality"] = ask.dim
-    return {"requests": [{**each, "content": {"parts": [{"text": text}]}} for text in ask.texts]}
+def _gemini_body(request: RequestBody) -> dict[str, Any]:
+    each: dict[str, Any] = {"model": f"models/{request.model}", **request.task_fields}
+    if request.dim is not None:
+        each["output_dimensionality"] = request.dim
+    return {
+        "requests": [{**each, "content": {"parts": [{"text": text}]}} for text in request.texts]
+    }
 
 
 def _data(answer: Any) -> list[Any]:  # noqa: ANN401  # JSON from outside

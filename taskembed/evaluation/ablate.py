@@ -19,7 +19,7 @@ from taskembed.errors import ModelUnavailableError
 from taskembed.evaluation.data import Judged
 from taskembed.evaluation.evaluate import evaluate
 from taskembed.evaluation.measured import Difference, Measured, paired_difference
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs.protocols import Encoder
@@ -53,7 +53,7 @@ def ablate(
     data: Judged,
     *,
     revision: str | None = None,
-    stated: Stated | None = None,
+    stated: PromptOverrides | None = None,
     settings: EngineSettings | None = None,
 ) -> Iterator[Ablated]:
     """Evaluate a model on data in the right way, then in each wrong one; the right one is first.
@@ -72,7 +72,7 @@ def ablate(
     settings = settings or EngineSettings()
     right: Measured | None = None
     seen: dict[object, tuple[str, Measured]] = {}
-    for name, encoder in _ways(model, task, revision, stated or Stated(), settings):
+    for name, encoder in _ways(model, task, revision, stated or PromptOverrides(), settings):
         key = _key(encoder)
         same_as, measured = seen.get(key, ("", None))
         if measured is None:
@@ -86,9 +86,13 @@ def ablate(
 
 
 def _ways(
-    model: str | None, task: Task, revision: str | None, stated: Stated, settings: EngineSettings
+    model: str | None,
+    task: Task,
+    revision: str | None,
+    stated: PromptOverrides,
+    settings: EngineSettings,
 ) -> Iterator[tuple[str, Encoder]]:
-    def encoder(stated: Stated, task: Task = task) -> Encoder:
+    def encoder(stated: PromptOverrides, task: Task = task) -> Encoder:
         return load_encoder(model, task, revision=revision, stated=stated, settings=settings)
 
     right = encoder(stated)

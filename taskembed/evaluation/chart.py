@@ -11,7 +11,7 @@ from typing import Any
 from taskembed.errors import UsageError, from_os_error
 from taskembed.evaluation.ablate import Ablated
 from taskembed.evaluation.metrics import EXTRA
-from taskembed.extras import needed
+from taskembed.extras import require_extra
 
 ENDINGS = (".png", ".svg", ".pdf")
 LEAST_REACH = 0.01  # of the axis, when nothing differs
@@ -45,7 +45,7 @@ def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
     except OSError as error:
         raise from_os_error(error, str(path)) from error
     finally:
-        needed("matplotlib.pyplot", EXTRA).close(figure)
+        require_extra("matplotlib.pyplot", EXTRA).close(figure)
 
 
 def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplotlib's Figure
@@ -53,8 +53,8 @@ def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplo
 
     The axis has the differences, which are small beside the figures themselves.
     """
-    needed("matplotlib", EXTRA).use("Agg")
-    plot = needed("matplotlib.pyplot", EXTRA)
+    require_extra("matplotlib", EXTRA).use("Agg")
+    plot = require_extra("matplotlib.pyplot", EXTRA)
     figure, axes = plot.subplots(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
     for position, row in enumerate(rows):
         difference = row.difference

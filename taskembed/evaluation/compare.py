@@ -9,7 +9,7 @@ import numpy as np
 
 from taskembed.evaluation.measured import Difference, Measured, paired_difference
 from taskembed.evaluation.metrics import EXTRA, SEED, rank_quality
-from taskembed.extras import needed
+from taskembed.extras import require_extra
 from taskembed.reading.trec import Judgements, Run
 
 PERMUTATIONS = 10_000
@@ -68,7 +68,7 @@ def _p(first: Measured, second: Measured) -> float | None:
         return None
     if np.array_equal(ours, theirs):
         return 1.0
-    found = needed("scipy.stats", EXTRA).permutation_test(
+    found = require_extra("scipy.stats", EXTRA).permutation_test(
         (ours, theirs),
         lambda a, b, axis: (a - b).mean(axis=axis),
         permutation_type="samples",

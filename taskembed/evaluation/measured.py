@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskembed.evaluation.metrics import EXTRA, SEED, correlations
-from taskembed.extras import needed
+from taskembed.extras import require_extra
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -66,7 +66,7 @@ def paired_difference(ours: Measured, theirs: Measured) -> Difference:
     bootstrap of scipy (Efron & Tibshirani 1993, chapter 13), by the seed 42. A sample that has no
     value (a correlation of units without spread) does not count; without any, the ends are NaN.
     """
-    stats = needed("scipy.stats", EXTRA)
+    stats = require_extra("scipy.stats", EXTRA)
     rows = np.arange(len(ours.units))
     value = theirs.value_of(rows) - ours.value_of(rows)
     if len(rows) < 2:  # noqa: PLR2004  # one unit cannot be drawn differently

@@ -23,7 +23,7 @@ _FLAGS = "--query-prompt TEXT --document-prompt TEXT"
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class PromptOverrides:
     """What a user says of a model beside its name; None is what was not said.
 
     Attributes:
@@ -49,6 +49,9 @@ class Stated:
         if self.adapter is not None or self.prompts is None:
             return self.adapter
         return self.prompts.adapters.get(task)
+
+
+Stated = PromptOverrides  # the old name
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class ModelSpec:
 def resolve(
     model: str,
     task: Task,
-    stated: Stated | None = None,
+    stated: PromptOverrides | None = None,
     *,
     saved_prompts: Mapping[str, str] | None = None,
     saved_suffix: str = "",
@@ -120,7 +123,7 @@ def resolve(
         UsageError: what is stated does not fit together, or not with the model.
         ModelUnavailableError: a prompt is neither stated, nor known, nor brought.
     """
-    stated = stated or Stated()
+    stated = stated or PromptOverrides()
     family, name = _family_of(model, stated, saved_suffix)
     taken = family.tasks.get(task)
     adapter = stated.adapter_for(task)
@@ -153,7 +156,7 @@ class _Prompt(NamedTuple):
 _UNKNOWN = Family(name="", source="", licence="", max_length=0, models={}, tasks={})
 
 
-def _family_of(model: str, stated: Stated, saved_suffix: str) -> tuple[Family, str]:
+def _family_of(model: str, stated: PromptOverrides, saved_suffix: str) -> tuple[Family, str]:
     """Return the family of a model with what the user's file says instead, and the model's id."""
     unknown = replace(_UNKNOWN, suffix=saved_suffix)
     family, name = _by_name().get(model.casefold(), (unknown, model))
@@ -169,7 +172,7 @@ def _family_of(model: str, stated: Stated, saved_suffix: str) -> tuple[Family, s
     return family, name
 
 
-def _source(family: Family, task: Task, stated: Stated) -> str:
+def _source(family: Family, task: Task, stated: PromptOverrides) -> str:
     if stated.prompts and task in stated.prompts.tasks:
         return stated.prompts.name
     return f'models.toml, family "{family.name}"'
@@ -179,7 +182,7 @@ def _instructed(
     model: str,
     task: Task,
     family: Family,
-    stated: Stated,
+    stated: PromptOverrides,
     known: Mapping[PromptType, _Prompt],
 ) -> dict[PromptType, _Prompt]:
     """Return the prompts that an instruction makes; documents have none unless the task has one."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from taskembed.errors import BadInputError, NotFoundError
 from taskembed.evaluation.data import is_ranking, named, read_ranking
-from taskembed.extras import needed
+from taskembed.extras import require_extra
 from taskembed.reading.examples import read_examples
 
 EXTRA = "train"
@@ -44,7 +44,7 @@ class KnownTexts:
     """Texts that must not be met again."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._sketches = needed("datasketch", EXTRA)
+        self._sketches = require_extra("datasketch", EXTRA)
         self._texts = list(dict.fromkeys(filter(None, map(normalised, texts))))
         self._exact = set(self._texts)
         self._near = self._sketches.MinHashLSH(threshold=PROPOSED, num_perm=PERMUTATIONS)

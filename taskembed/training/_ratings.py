@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.extras import needed
+from taskembed.extras import require_extra
 
 ELO = 400 / np.log(10)  # an Elo point is 1/ELO of a rating
 EXTRA = "train"
@@ -67,7 +67,7 @@ def fit_ratings(beats: Matrix) -> Ratings:
         gradient = (wins - expected).sum(axis=1) - PRIOR * ratings
         return float(PRIOR * (ratings**2).sum() / 2 - likelihood), -gradient
 
-    found = needed("scipy.optimize", EXTRA).minimize(
+    found = require_extra("scipy.optimize", EXTRA).minimize(
         loss, np.zeros(count), jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 1e-15}
     )
     return np.asarray(found.x - found.x.mean(), dtype=np.float64)

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 from taskembed.encoding.settings import EngineSettings, device_of
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
-from taskembed.extras import needed
+from taskembed.extras import require_extra
 from taskembed.models.adapters import CONFIG, RECIPE
 from taskembed.models.catalogue import find_family
 from taskembed.models.files import ModelFiles, find_model
 from taskembed.models.folder import saved_prompts, saved_suffix
 from taskembed.models.metric import metric_of
-from taskembed.models.resolve import ModelSpec, Stated, resolve
+from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.space import COSINE
 from taskembed.training._card import card
 from taskembed.training._splits import Examples, draw_examples
@@ -97,8 +97,8 @@ def train(
         what = "an adapter that was made from something else" if adapter else "something else"
         raise UsageError(f"{folder} holds {what}", hint="remove it, or give another --output")
     _begin(work, made_from, settings)
-    needed("datasets", EXTRA)
-    needed("accelerate", EXTRA)
+    require_extra("datasets", EXTRA)
+    require_extra("accelerate", EXTRA)
     from taskembed.training.trainer import train_adapter  # seconds
 
     made = work / "adapter"
@@ -146,7 +146,7 @@ def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSp
     except UsageError as error:  # code at no commit
         hint = 'revision = "COMMIT" in the recipe, the 40 letters of the commit'
         raise UsageError(error.message, hint=hint) from error
-    stated = Stated(
+    stated = PromptOverrides(
         query_prompt=recipe.query_prompt,
         document_prompt=recipe.document_prompt,
         adapter="",  # the base is trained, not what another adapter made of it

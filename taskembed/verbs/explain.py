@@ -17,7 +17,7 @@ from taskembed.models.adapters import CONFIG
 from taskembed.models.catalogue import NO_LIMIT, canonical, find_family
 from taskembed.models.files import find_folder, own_adapters
 from taskembed.models.folder import renders_chat, saved_prompts, saved_suffix
-from taskembed.models.resolve import ModelSpec, Stated, resolve
+from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.models.saved_json import read_saved
 from taskembed.models.stock_views import static_folder
 from taskembed.space import EmbeddingSpace, PromptType, Task
@@ -72,7 +72,7 @@ def explain_model(  # all but the first three are optional and named
     text: str,
     *,
     revision: str | None = None,
-    stated: Stated | None = None,
+    stated: PromptOverrides | None = None,
 ) -> Explanation:
     """Explain what a model would read of a text for a task.
 
@@ -80,7 +80,7 @@ def explain_model(  # all but the first three are optional and named
         ModelUnavailableError: the model has no prompts for the task, or is not known at all.
     """
     folder = _local_folder(model, revision)
-    stated = stated or Stated()
+    stated = stated or PromptOverrides()
     says_all = stated.query_prompt is not None or stated.family or stated.prompts
     if folder is None and find_family(model) is None and not says_all:
         raise ModelUnavailableError(
@@ -137,7 +137,7 @@ def explain_index(index_folder: Path, text: str, *, moved_to: Path | None = None
         resolve(
             space.model,
             space.task,
-            Stated(
+            PromptOverrides(
                 query_prompt=space.query_prompt,
                 document_prompt=space.document_prompt,
                 adapter=space.document_adapter or None,
@@ -171,7 +171,7 @@ def describe_folder(name: str) -> dict[str, object]:
     tasks: dict[str, object] = {}
     for task in Task:
         try:
-            spec = resolve(name, task, Stated(), saved_prompts=saved, saved_suffix=suffix)
+            spec = resolve(name, task, PromptOverrides(), saved_prompts=saved, saved_suffix=suffix)
         except ModelUnavailableError:
             continue
         prompts = {"query_prompt": spec.query_prompt, "document_prompt": spec.document_prompt}

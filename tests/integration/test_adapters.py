@@ -16,7 +16,7 @@ from transformers import BertModel
 from taskembed.encoding.load import load_encoder, load_encoder_of
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
 from tests import tiny_families, tiny_models
@@ -53,8 +53,8 @@ def settings(cache: Path, said: list[str] | None = None) -> EngineSettings:
     )
 
 
-def stated(adapter: Path | str) -> Stated:
-    return Stated(query_prompt="", document_prompt="", adapter=str(adapter))
+def stated(adapter: Path | str) -> PromptOverrides:
+    return PromptOverrides(query_prompt="", document_prompt="", adapter=str(adapter))
 
 
 def unmerged(model: Path, adapter: Path) -> FloatRows:
@@ -85,7 +85,7 @@ def test_an_adapter_is_merged_and_recorded(model: Path, adapter: Path, cache: Pa
     plain = load_encoder(
         str(model),
         Task.RETRIEVAL,
-        stated=Stated(query_prompt="", document_prompt=""),
+        stated=PromptOverrides(query_prompt="", document_prompt=""),
         settings=settings(cache),
     )
     other, _ = plain.encode(TEXTS, PromptType.QUERY)
@@ -302,7 +302,7 @@ def test_an_adapter_of_another_known_model_is_said(
     load_encoder(
         "intfloat/e5-small-v2",
         Task.RETRIEVAL,
-        stated=Stated(adapter=str(adapter)),
+        stated=PromptOverrides(adapter=str(adapter)),
         settings=settings(cache, said),
     )
     assert said[0] == (
@@ -319,7 +319,7 @@ def test_jina_s_repository_is_read_and_never_written(tmp_path: Path, cache: Path
     load_encoder(
         str(folder),
         Task.RETRIEVAL,
-        stated=Stated(family="jina-v5-nano"),
+        stated=PromptOverrides(family="jina-v5-nano"),
         settings=settings(cache),
     )
     assert sorted(str(path) for path in folder.rglob("*")) == before

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 
 from taskembed.encoding._runtime import Runtime
-from taskembed.encoding.cache import CompiledModel, Facts, MadeFrom, list_entries, read_entry
+from taskembed.encoding.cache import CompiledModel, MadeFrom, ModelFacts, list_entries, read_entry
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
 from tests import tiny_models
 
-NO_PROMPTS = Stated(query_prompt="", document_prompt="")
+NO_PROMPTS = PromptOverrides(query_prompt="", document_prompt="")
 
 
 @dataclass(frozen=True)
@@ -240,5 +240,5 @@ def test_compiled_models_that_take_much_room_are_mentioned_when_one_is_added(
 
 def test_facts_are_what_they_were(tiny: Tiny) -> None:
     assert tiny.compiled.facts == replace(
-        Facts(32, 64, "mean", prompt_in_pooling=True), query_length=64, document_length=64
+        ModelFacts(32, 64, "mean", prompt_in_pooling=True), query_length=64, document_length=64
     )

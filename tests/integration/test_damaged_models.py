@@ -17,14 +17,14 @@ import pytest
 from taskembed.cli.main import main
 from taskembed.errors import AccessDeniedError, ModelUnavailableError, StorageError, from_library
 from taskembed.models.files import ModelFiles, find_model
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.models.saved_json import read_saved
 from taskembed.space import PromptType, Task
 from taskembed.verbs.explain import explain_model
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
 
-NO_PROMPTS = Stated(query_prompt="", document_prompt="")
+NO_PROMPTS = PromptOverrides(query_prompt="", document_prompt="")
 
 
 @pytest.fixture(scope="module")

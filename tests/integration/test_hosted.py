@@ -24,13 +24,13 @@ import pytest
 
 from taskembed import Document, index_corpus
 from taskembed.activity import looking_on
-from taskembed.encoding._http import Wire
+from taskembed.encoding._http import VendorClient
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.encoding.vendors import SERVERS, Ask, portions
+from taskembed.encoding.vendors import SERVERS, RequestBody, portions
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
 from taskembed.extras import install_hint
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
 from tests.conftest import Run
@@ -198,12 +198,12 @@ def test_every_vendor_is_told_the_task_and_the_side(
     assert again.code == 0, again.err
 
 
-class Noted(Wire):
+class Noted(VendorClient):
     """A line whose other end answers with ones, and that notes the body of each request."""
 
     bodies: ClassVar[list[Any]] = []
 
-    def answers(self, asks: Iterable[Ask]) -> Generator[list[FloatRows]]:
+    def answers(self, asks: Iterable[RequestBody]) -> Generator[list[FloatRows]]:
         for ask in asks:
             self.bodies.append(self.server.body(ask))
             yield [np.ones((len(ask.texts), ask.numbers or 1), np.float32)]
@@ -215,7 +215,7 @@ class Noted(Wire):
 def test_every_hosted_model_is_sent_its_prompts_and_told_its_tasks(
     known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.encoding._hosted.Wire", Noted)
+    monkeypatch.setattr("taskembed.encoding._hosted.VendorClient", Noted)
     settings = EngineSettings(api_base="http://127.0.0.1:1/v1")
     for (model, dim), task in itertools.product(known.models.items(), known.tasks):
         encoder = load_encoder(model, task.task, settings=settings)
@@ -299,7 +299,7 @@ def test_a_model_that_nobody_knows_is_asked_for_its_size(vendor: Vendor, tmp_pat
     encoder = load_encoder(
         "mine",
         Task.CODE,
-        stated=Stated(query_prompt="q: ", document_prompt=""),
+        stated=PromptOverrides(query_prompt="q: ", document_prompt=""),
         settings=EngineSettings(api_base=vendor.url),
     )
     assert (encoder.space.dim, encoder.space.weights_digest) == (24, "hosted:own/mine")
@@ -316,7 +316,7 @@ def test_where_a_server_of_one_s_own_cuts_is_unknown_under_any_name(
 ) -> None:
     vendor.dim = 384
     settings = EngineSettings(api_base=vendor.url)
-    stated = Stated(family="e5")
+    stated = PromptOverrides(family="e5")
     assert load_encoder(model, stated=stated, settings=settings).space.max_length == 0
     assert load_encoder("embed-v4.0", settings=settings).space.max_length == 128_000
 
@@ -345,7 +345,7 @@ def test_a_server_of_one_s_own_gives_whole_vectors_that_are_cut_here(
     encoder = load_encoder(
         "mine",
         Task.RETRIEVAL,
-        stated=Stated(family=family, query_prompt="", document_prompt=""),
+        stated=PromptOverrides(family=family, query_prompt="", document_prompt=""),
         dim=8,
         force_dim=True,
         settings=EngineSettings(api_base=vendor.url),
@@ -367,7 +367,7 @@ def test_a_key_goes_to_its_own_server_only(vendor: Vendor, monkeypatch: pytest.M
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "key of an admin")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "a project")
     for name, server in SERVERS.items():
-        Wire(name, "m", vendor.url).send([Ask("m", ["x"])])
+        VendorClient(name, "m", vendor.url).send([RequestBody("m", ["x"])])
         _, headers, _ = vendor.asked[-1]
         sent = headers.get(server.key_header or "authorization")
         assert sent == ("" if server.key_header else "Bearer ") + "key of TASKEMBED_API_KEY"
@@ -375,7 +375,7 @@ def test_a_key_goes_to_its_own_server_only(vendor: Vendor, monkeypatch: pytest.M
         assert everything.count("key of") == 1
         assert "a project" not in everything
     monkeypatch.delenv("TASKEMBED_API_KEY")
-    Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+    VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
     assert "authorization" not in vendor.asked[-1][1]
 
 
@@ -428,7 +428,7 @@ def test_a_key_is_never_printed_nor_stored(
 
 def test_a_request_is_sent_again_while_there_is_hope(vendor: Vendor) -> None:
     vendor.troubles = [(429, "{}"), (500, "{}"), (503, "not JSON"), (408, "{}")]
-    rows = Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+    rows = VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
     assert rows[0][0].tolist() == pytest.approx(vector_of("x", "", 24))
     assert len(vendor.asked) == 5
 
@@ -446,7 +446,7 @@ def test_whoever_looks_on_sees_for_whom_is_waited_and_what_it_answered(
 
     monkeypatch.setattr(Answers, "do_POST", look)
     with looking_on() as steps:
-        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+        VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
         assert steps == []
     assert seen == [["waiting for 127.0.0.1"], ["waiting for 127.0.0.1, which answered 503"]]
 
@@ -455,7 +455,7 @@ def test_whoever_looks_on_sees_for_whom_is_waited_and_what_it_answered(
 def test_a_request_is_not_sent_again_when_there_is_none(status: int, vendor: Vendor) -> None:
     vendor.troubles = [(status, '{"error": {"message": "no"}}')]
     with pytest.raises(ModelUnavailableError, match=rf"127.0.0.1 refuses \({status}\): no"):
-        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+        VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
     assert len(vendor.asked) == 1
 
 
@@ -499,7 +499,7 @@ def test_all_requests_of_a_run_share_a_few_connections(
     monkeypatch.setattr(Answers, "protocol_version", "HTTP/1.1")  # connections are kept
     monkeypatch.setattr(Answers, "do_POST", counted)
     settings = EngineSettings(api_base=vendor.url)
-    prompts = Stated(query_prompt="", document_prompt="")
+    prompts = PromptOverrides(query_prompt="", document_prompt="")
     encoder = load_encoder("mine", Task.RETRIEVAL, stated=prompts, settings=settings)
     connections.clear()
     texts = [f"text {number}" for number in range(32 * 4 * 5)]
@@ -509,22 +509,22 @@ def test_all_requests_of_a_run_share_a_few_connections(
 
 
 def test_a_program_that_runs_an_event_loop_can_encode(vendor: Vendor) -> None:
-    wire = Wire("own", "m", vendor.url)
-    begun = wire.answers([Ask("m", ["a"]) for _ in range(8)])
+    wire = VendorClient("own", "m", vendor.url)
+    begun = wire.answers([RequestBody("m", ["a"]) for _ in range(8)])
     next(begun)
 
     async def notebook() -> int:
         begun.close()  # as the garbage collector may, wherever it runs
-        return len(wire.send([Ask("m", ["a", "b"])])[0])
+        return len(wire.send([RequestBody("m", ["a", "b"])])[0])
 
     assert asyncio.run(notebook()) == 2
 
 
 def test_a_text_that_a_server_refuses_is_named(vendor: Vendor) -> None:
     vendor.refused_text = "text 17"
-    asks = [Ask("m", [f"text {number}" for number in range(20)])]
+    asks = [RequestBody("m", [f"text {number}" for number in range(20)])]
     with pytest.raises(ModelUnavailableError) as refusal:
-        Wire("own", "m", vendor.url).send(asks)
+        VendorClient("own", "m", vendor.url).send(asks)
     assert refusal.value.message == (
         "127.0.0.1 refuses the text that begins 'text 17' (400): a text is too long"
     )
@@ -544,7 +544,7 @@ def test_a_text_that_a_server_refuses_is_named(vendor: Vendor) -> None:
 def test_an_answer_that_makes_no_sense_is_refused(answer: str, said: str, vendor: Vendor) -> None:
     vendor.troubles = [(200, answer)]
     with pytest.raises(ModelUnavailableError, match=f"^127.0.0.1 {said}"):
-        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+        VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
 
 
 def test_vectors_of_another_size_than_the_index_s_are_refused(
@@ -586,7 +586,7 @@ def test_a_web_page_in_place_of_an_answer_is_called_so(
 ) -> None:
     vendor.troubles = [(status, PAGE)]
     with pytest.raises(ModelUnavailableError) as refusal:
-        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+        VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
     assert refusal.value.message == f"127.0.0.1 {said}"
     assert refusal.value.hint == hint
 
@@ -594,20 +594,22 @@ def test_a_web_page_in_place_of_an_answer_is_called_so(
 def test_a_password_that_is_refused_is_what_to_check(vendor: Vendor) -> None:
     vendor.troubles = [(401, "{}")]
     with pytest.raises(ModelUnavailableError) as refusal:
-        Wire("own", "m", vendor.url.replace("://", "://me:sesame@")).send([Ask("m", ["x"])])
+        VendorClient("own", "m", vendor.url.replace("://", "://me:sesame@")).send(
+            [RequestBody("m", ["x"])]
+        )
     assert refusal.value.hint == "check the user and password in --api-base"
 
 
 def test_a_redirection_is_not_followed(vendor: Vendor) -> None:
     vendor.troubles = [(307, "{}")]
     with pytest.raises(ModelUnavailableError, match=r"127\.0\.0\.1 refuses \(307\)"):
-        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+        VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
 
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskembed.encoding._http.RETRIES", 0)
     with pytest.raises(ModelUnavailableError) as refusal:
-        Wire("own", "m", "http://127.0.0.1:1/v1").send([Ask("m", ["x"])])
+        VendorClient("own", "m", "http://127.0.0.1:1/v1").send([RequestBody("m", ["x"])])
     assert refusal.value.message.startswith("127.0.0.1 cannot be reached: ")
 
 
@@ -705,7 +707,7 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
         ),
         (
             "embed-v4.0",
-            {"stated": Stated(adapter="mine")},
+            {"stated": PromptOverrides(adapter="mine")},
             UsageError,
             "embed-v4.0 is behind a server, where no adapter can be merged",
         ),
@@ -767,7 +769,7 @@ def test_what_no_server_can_be_told_is_refused(
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x/v1", "http://", "file:///etc"])
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as refusal:
-        Wire("own", "m", url)
+        VendorClient("own", "m", url)
     assert refusal.value.message == f"--api-base {url.rstrip('/')!r}: not an http or https address"
 
 
@@ -804,7 +806,7 @@ def test_without_the_library_it_is_said_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(ModelUnavailableError) as refusal:
-        Wire("own", "m", vendor.url).send([Ask("m", ["x"])])
+        VendorClient("own", "m", vendor.url).send([RequestBody("m", ["x"])])
     assert refusal.value.message == (
         "hosted models need the openai library, which is not installed"
     )

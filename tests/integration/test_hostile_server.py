@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.encoding._http import Wire
-from taskembed.encoding.vendors import Ask
+from taskembed.encoding._http import VendorClient
+from taskembed.encoding.vendors import RequestBody
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
 from tests.conftest import Run
 
@@ -97,7 +97,7 @@ def serve() -> Iterator[Callable[[Pieces], Raw]]:
 def _imported() -> Iterator[None]:
     """Send a request before any is timed or measured: what it imports takes seconds, and memory."""
     server = Raw(lambda: [answered(b'{"data": [{"index": 0, "embedding": [1.0]}]}')])
-    assert len(Wire("own", "m", server.url).send([Ask("m", ["a"])])[0]) == 1
+    assert len(VendorClient("own", "m", server.url).send([RequestBody("m", ["a"])])[0]) == 1
     yield
     server.close()
 
@@ -110,7 +110,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refusal_of(url: str, texts: list[str] | None = None, numbers: int | None = 8) -> TaskembedError:
     with pytest.raises(TaskembedError) as refusal:
-        Wire("own", "m", url).send([Ask("m", texts or ["x"], numbers=numbers)])
+        VendorClient("own", "m", url).send([RequestBody("m", texts or ["x"], numbers=numbers)])
     return refusal.value
 
 
@@ -175,7 +175,7 @@ def test_no_answer_takes_more_memory_than_vectors_could(
 ) -> None:
     pieces, said = UNENDING[name]
     server = serve(pieces)
-    Wire("own", "m", server.url)  # imports are no part of the peak
+    VendorClient("own", "m", server.url)  # imports are no part of the peak
     import taskembed.encoding._bounded  # noqa: F401
 
     tracemalloc.start()
@@ -208,8 +208,10 @@ def test_an_answer_that_is_packed_as_it_was_asked_to_is_read(
                 answered(packed, f"content-encoding: {name}")
             ]
         )
-        asked = Ask("m", [str(row) for row in range(32)], numbers=384)
-        assert Wire("own", "m", server.url).send([asked])[0] == pytest.approx(np.float32(rows))
+        asked = RequestBody("m", [str(row) for row in range(32)], numbers=384)
+        assert VendorClient("own", "m", server.url).send([asked])[0] == pytest.approx(
+            np.float32(rows)
+        )
         assert b"accept-encoding: gzip\r\n" in server.requests[0].lower() + b"\r\n"
 
 
@@ -321,8 +323,8 @@ def test_vectors_of_several_sizes_are_refused(serve: Callable[[Pieces], Raw]) ->
         row = {"embedding": [1.0] * next(sizes)}
         return [answered(json.dumps({"data": [row]}).encode())]
 
-    wire = Wire("own", "m", serve(pieces).url)
-    parts = wire.send([Ask("m", [text]) for text in "abcd"])
+    wire = VendorClient("own", "m", serve(pieces).url)
+    parts = wire.send([RequestBody("m", [text]) for text in "abcd"])
     with pytest.raises(BadVectorError) as refusal:
         wire.joined(parts)
     assert refusal.value.message == "127.0.0.1 gave vectors of several sizes: 8, 12 numbers"
@@ -353,7 +355,7 @@ def test_vectors_of_several_sizes_are_refused(serve: Callable[[Pieces], Raw]) ->
 )
 def test_an_address_that_is_none_is_a_usage_error(address: str, said: str) -> None:
     with pytest.raises(UsageError) as refusal:
-        Wire("own", "m", address)
+        VendorClient("own", "m", address)
     assert refusal.value.message == f"--api-base {address.rstrip('/')!r}: {said}"
 
 

@@ -16,7 +16,7 @@ from taskembed.encoding.compile.quiet import quiet
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from tests import layouts
 from tests.layouts import Layout
@@ -35,7 +35,7 @@ RIGHT, REFUSED = "right", "refused"
 def outcome(folder: Path, cache: Path, prompts: dict[PromptType, str] = PROMPTS) -> str:
     """Return whether a folder's vectors are right or it is refused; anything else fails."""
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache, threads=1)
-    stated = Stated(
+    stated = PromptOverrides(
         query_prompt=prompts[PromptType.QUERY], document_prompt=prompts[PromptType.DOCUMENT]
     )
     try:
@@ -169,7 +169,7 @@ def test_a_layout_drawn_at_random_is_right_or_refused(
 def test_a_text_cut_at_its_beginning_is_counted(tmp_path: Path, cache: Path) -> None:
     folder = layouts.save_layout(tmp_path / "model", SUPPORTED["the beginning is cut"])
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
-    stated = Stated(query_prompt="", document_prompt="")
+    stated = PromptOverrides(query_prompt="", document_prompt="")
     encoder = load_encoder(str(folder), Task.RETRIEVAL, stated=stated, settings=settings)
     truncated = encoder.encode(TEXTS, PromptType.DOCUMENT).truncated
     assert truncated.tolist() == [False, False, True, True, False]

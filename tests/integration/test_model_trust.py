@@ -16,11 +16,11 @@ from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.files import find_model
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from tests import tiny_models
 
-PROMPTS = Stated(query_prompt="", document_prompt="")
+PROMPTS = PromptOverrides(query_prompt="", document_prompt="")
 
 
 @pytest.fixture

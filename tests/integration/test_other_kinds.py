@@ -16,13 +16,13 @@ from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.files import find_model
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from tests import layouts, tiny_families, tiny_models
 from tests.conftest import Run
 from tests.layouts import Layout
 
-NO_PROMPTS = Stated(query_prompt="", document_prompt="")
+NO_PROMPTS = PromptOverrides(query_prompt="", document_prompt="")
 
 
 def refusal(folder: Path, cache: Path) -> ModelUnavailableError:
@@ -211,7 +211,7 @@ def test_a_comparison_is_made_once_for_a_prompt(tmp_path: Path) -> None:
         device="cpu", offline=True, cache=tmp_path / "cache", notify=told.append
     )
     for prompt in ("", "", "query: ", "query: "):
-        stated = Stated(query_prompt=prompt, document_prompt="")
+        stated = PromptOverrides(query_prompt=prompt, document_prompt="")
         load_encoder(str(model), Task.RETRIEVAL, stated=stated, settings=settings)
     assert told == [
         f"compiling the model {model} for this machine; this happens once",

@@ -19,7 +19,7 @@ import taskembed
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import find_folder
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Floats
 from tests import tiny_models
@@ -129,7 +129,9 @@ def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
 
 def bundled(settings: EngineSettings, task: Task, adapter: str | None) -> tuple[str, Floats]:
     """Return the adapter that the bundled model's space names, and the vectors of TEXTS."""
-    encoder = load_encoder("minilm", task, stated=Stated(adapter=adapter), settings=settings)
+    encoder = load_encoder(
+        "minilm", task, stated=PromptOverrides(adapter=adapter), settings=settings
+    )
     vectors, _ = encoder.encode(TEXTS, PromptType.DOCUMENT)
     return encoder.space.document_adapter, vectors
 

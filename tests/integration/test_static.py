@@ -22,7 +22,7 @@ from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import Tokens, batches, load_tokenizer
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from tests import tiny_models
@@ -35,7 +35,7 @@ TEXTS = ["fox", "the quick brown fox jumps", "the lazy dog " * 40, "query wizard
 def load(folder: Path, cache: Path, **stated: str) -> TextEncoder:
     said: dict[str, Any] = {"query_prompt": "query: ", "document_prompt": "", **stated}
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache, threads=1)
-    encoder = load_encoder(folder, "retrieval", stated=Stated(**said), settings=settings)
+    encoder = load_encoder(folder, "retrieval", stated=PromptOverrides(**said), settings=settings)
     assert isinstance(encoder, TextEncoder)
     return encoder
 

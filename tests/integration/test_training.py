@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, StoppedError, StorageError, UsageError
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.examples import read_examples
 from taskembed.space import PromptType, Task
 from taskembed.training._splits import draw_examples
@@ -185,7 +185,7 @@ def test_what_is_saved_is_what_was_scored(folder: Path, cache: Path) -> None:
     assert job.trained is not None
     dev = draw_examples(read_recipe(path), folder)[0].dev
     for adapter, score in {str(job.folder): job.trained.score, "": job.trained.base_score}.items():
-        stated = Stated(query_prompt="query ", adapter=adapter)
+        stated = PromptOverrides(query_prompt="query ", adapter=adapter)
         encoder = load_encoder(
             str(folder / "model"), Task.SIMILARITY, stated=stated, settings=settings(cache)
         )

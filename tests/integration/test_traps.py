@@ -16,14 +16,14 @@ from taskembed.encoding._local import TextEncoder
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.resolve import Stated
+from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
 from tests.integration import references
 
 TEXTS = ["fox", "the quick brown fox jumps over the lazy dog", "long " * 200 + "text"]
-NO_PROMPTS = Stated(query_prompt="", document_prompt="")
+NO_PROMPTS = PromptOverrides(query_prompt="", document_prompt="")
 
 
 def settings(cache: Path, **changes: Any) -> EngineSettings:  # noqa: ANN401  # of any type
@@ -67,7 +67,7 @@ def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path) -> Non
     encoder = load_encoder(
         str(model),
         Task.RETRIEVAL,
-        stated=Stated(family="gte-qwen2-instruct"),
+        stated=PromptOverrides(family="gte-qwen2-instruct"),
         settings=settings(tmp_path / "cache", trust_remote_code=True, notify=said.append),
     )
     assert isinstance(encoder, TextEncoder)
@@ -125,7 +125,7 @@ def test_fp16_is_refused_where_it_overflows(
     encoder = load_encoder(
         str(model),
         Task.RETRIEVAL,
-        stated=Stated(family="instructor"),
+        stated=PromptOverrides(family="instructor"),
         settings=settings(cache, precision="fp16"),
     )
     with pytest.raises(UsageError) as refusal:
@@ -149,7 +149,7 @@ def test_a_module_that_is_only_a_pickle_is_refused(tmp_path: Path, cache: Path) 
         load_encoder(
             str(model),
             Task.RETRIEVAL,
-            stated=Stated(family="instructor"),
+            stated=PromptOverrides(family="instructor"),
             settings=settings(cache),
         )
     assert refusal.value.message == (
@@ -299,7 +299,7 @@ def test_a_slice_of_zembed_is_refused(force: bool, tmp_path: Path, cache: Path) 
         load_encoder(
             str(model),
             Task.RETRIEVAL,
-            stated=Stated(family="zembed-1"),
+            stated=PromptOverrides(family="zembed-1"),
             dim=16,
             force_dim=force,
             settings=settings(cache),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from taskembed.encoding.cache import (
     CompiledModel,
-    Facts,
     MadeFrom,
+    ModelFacts,
     entry_path,
     list_entries,
     read_entry,
@@ -13,7 +13,7 @@ from taskembed.encoding.cache import (
 )
 
 MODEL = CompiledModel(
-    Facts(384, 256, "mean", prompt_in_pooling=True, pair=("a", "b", "c")),
+    ModelFacts(384, 256, "mean", prompt_in_pooling=True, pair=("a", "b", "c")),
     '{"a": 1}',
     memoryview(b"blob"),
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.extras import install_hint, needed
+from taskembed.extras import install_hint, require_extra
 
 
 class Installed:
@@ -99,6 +99,6 @@ def test_the_pip_of_this_python_is_named_when_another_would_be_called(
 
 def test_a_library_that_is_not_installed_is_named() -> None:
     with pytest.raises(ModelUnavailableError) as refusal:
-        needed("no_such_library", "evaluate")
+        require_extra("no_such_library", "evaluate")
     assert refusal.value.message == "the library no_such_library is not installed"
     assert refusal.value.hint == install_hint("evaluate")

@@ -17,7 +17,7 @@ import taskembed
 from taskembed.encoding.vendors import OWN, SERVERS
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.models.catalogue import Family, families, find_family, parse_families
-from taskembed.models.resolve import ModelSpec, Stated
+from taskembed.models.resolve import ModelSpec, PromptOverrides
 from taskembed.models.resolve import resolve as resolve_stated
 from taskembed.space import Task
 from tests.known_models import KNOWN, TASKS, Known, KnownTask
@@ -32,7 +32,7 @@ def family_of(name: str) -> Family:
 def resolve(
     model: str, task: Task, *, saved_prompts: Mapping[str, str] | None = None, **stated: str
 ) -> ModelSpec:
-    return resolve_stated(model, task, Stated(**stated), saved_prompts=saved_prompts)  # type: ignore[arg-type]  # texts
+    return resolve_stated(model, task, PromptOverrides(**stated), saved_prompts=saved_prompts)  # type: ignore[arg-type]  # texts
 
 
 def prompts_of(spec: ModelSpec) -> tuple[str, str]:
@@ -218,7 +218,7 @@ def test_a_known_model_s_own_prompts_do_not_matter() -> None:
         resolve("intfloat/e5-small-v2", Task.CODE, saved_prompts=saved)
 
 
-# Stated prompts.
+# PromptOverrides prompts.
 
 
 def test_a_stated_prompt_comes_before_the_known_one() -> None:

@@ -10,7 +10,7 @@ import pytest
 from taskembed.errors import ModelUnavailableError, NotFoundError, UsageError
 from taskembed.models.catalogue import find_reranker, parse_rerankers
 from taskembed.models.prompts_file import read_prompts_file
-from taskembed.models.resolve import Stated, resolve
+from taskembed.models.resolve import PromptOverrides, resolve
 from taskembed.space import Task
 
 QWEN3 = "Qwen/Qwen3-Embedding-0.6B"
@@ -23,7 +23,7 @@ def file(tmp_path: Path, text: str) -> Path:
 
 
 def test_an_instruction_goes_before_queries_only() -> None:
-    spec = resolve(QWEN3, Task.RETRIEVAL, Stated(instruction="Find the answer"))
+    spec = resolve(QWEN3, Task.RETRIEVAL, PromptOverrides(instruction="Find the answer"))
     assert (spec.query_prompt, spec.document_prompt) == (
         "Instruct: Find the answer\nQuery:",
         "",
@@ -32,12 +32,12 @@ def test_an_instruction_goes_before_queries_only() -> None:
 
 
 def test_an_instruction_goes_before_both_sides_of_a_symmetric_task() -> None:
-    spec = resolve(QWEN3, Task.CLUSTERING, Stated(instruction="Group these"))
+    spec = resolve(QWEN3, Task.CLUSTERING, PromptOverrides(instruction="Group these"))
     assert spec.query_prompt == spec.document_prompt == "Instruct: Group these\nQuery:"
 
 
 def test_an_instruction_leaves_a_stated_document_prompt() -> None:
-    stated = Stated(instruction="Find", document_prompt="d: ")
+    stated = PromptOverrides(instruction="Find", document_prompt="d: ")
     spec = resolve("intfloat/multilingual-e5-large-instruct", Task.RETRIEVAL, stated)
     assert (spec.query_prompt, spec.document_prompt) == ("Instruct: Find\nQuery: ", "d: ")
 
@@ -46,7 +46,7 @@ def test_an_instruction_makes_a_task_possible_that_the_authors_gave_none_for() -
     model = "intfloat/multilingual-e5-large-instruct"
     with pytest.raises(ModelUnavailableError):
         resolve(model, Task.CODE)
-    spec = resolve(model, Task.CODE, Stated(instruction="Find the function"))
+    spec = resolve(model, Task.CODE, PromptOverrides(instruction="Find the function"))
     assert (spec.query_prompt, spec.document_prompt) == (
         "Instruct: Find the function\nQuery: ",
         "",
@@ -55,7 +55,7 @@ def test_an_instruction_makes_a_task_possible_that_the_authors_gave_none_for() -
 
 def test_a_model_that_takes_no_instruction_refuses_one() -> None:
     with pytest.raises(UsageError) as refusal:
-        resolve("intfloat/e5-small-v2", Task.RETRIEVAL, Stated(instruction="Find"))
+        resolve("intfloat/e5-small-v2", Task.RETRIEVAL, PromptOverrides(instruction="Find"))
     assert refusal.value.message == (
         "intfloat/e5-small-v2 takes no instruction: its family has no template for one"
     )
@@ -65,12 +65,12 @@ def test_a_model_that_takes_no_instruction_refuses_one() -> None:
 @pytest.mark.parametrize(
     ("task", "stated"),
     [
-        (Task.RETRIEVAL, Stated(instruction="x", query_prompt="y")),
-        (Task.CLUSTERING, Stated(instruction="x", document_prompt="y")),
+        (Task.RETRIEVAL, PromptOverrides(instruction="x", query_prompt="y")),
+        (Task.CLUSTERING, PromptOverrides(instruction="x", document_prompt="y")),
     ],
 )
 def test_an_instruction_and_a_prompt_for_one_side_exclude_each_other(
-    task: Task, stated: Stated
+    task: Task, stated: PromptOverrides
 ) -> None:
     with pytest.raises(UsageError) as refusal:
         resolve(QWEN3, task, stated)
@@ -81,14 +81,14 @@ def test_an_instruction_and_a_prompt_for_one_side_exclude_each_other(
 
 @pytest.mark.parametrize("family", ["instructor", "hkunlp/instructor-large"])
 def test_a_folder_can_be_said_to_be_of_a_family(family: str) -> None:
-    spec = resolve("/models/mine", Task.SIMILARITY, Stated(family=family))
+    spec = resolve("/models/mine", Task.SIMILARITY, PromptOverrides(family=family))
     assert spec.query_prompt == "Represent the statement:"
     assert (spec.model, spec.prompt_in_pooling) == ("/models/mine", False)
 
 
 def test_an_unknown_family_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(UsageError) as refusal:
-        resolve("/models/mine", Task.SIMILARITY, Stated(family="e6"))
+        resolve("/models/mine", Task.SIMILARITY, PromptOverrides(family="e6"))
     assert refusal.value.message == "'e6' is not a known family"
     assert refusal.value.hint is not None
     assert refusal.value.hint.startswith("one of: minilm, all-minilm, all-mpnet, ")
@@ -113,7 +113,7 @@ def test_a_file_says_prompts_by_task_in_the_words_of_models_toml(tmp_path: Path)
             """,
         )
     )
-    stated = Stated(prompts=prompts)
+    stated = PromptOverrides(prompts=prompts)
     spec = resolve("mine", Task.RETRIEVAL, stated)
     assert (spec.query_prompt, spec.document_prompt) == ("Do: search; ", "doc: ")
     assert (spec.suffix, spec.truncation, spec.truncated_dims) == ("<end>", "slice", (64, 128))
@@ -125,7 +125,7 @@ def test_a_file_says_prompts_by_task_in_the_words_of_models_toml(tmp_path: Path)
 
 def test_a_file_changes_only_what_it_says_of_a_known_model(tmp_path: Path) -> None:
     prompts = read_prompts_file(file(tmp_path, 'tasks.clustering = { both = "topic: " }'))
-    stated = Stated(prompts=prompts)
+    stated = PromptOverrides(prompts=prompts)
     model = "intfloat/e5-small-v2"
     assert resolve(model, Task.CLUSTERING, stated).query_prompt == "topic: "
     spec = resolve(model, Task.RETRIEVAL, stated)
@@ -138,12 +138,14 @@ def test_an_adapter_in_a_file_is_beside_the_file_or_somewhere_else(tmp_path: Pat
     prompts = read_prompts_file(
         file(tmp_path, 'adapters = { retrieval = "lora", code = "someone/code-lora" }')
     )
-    stated = Stated(prompts=prompts, query_prompt="", document_prompt="")
+    stated = PromptOverrides(prompts=prompts, query_prompt="", document_prompt="")
     spec = resolve("mine", Task.RETRIEVAL, stated)
     assert spec.query_adapter == spec.document_adapter == str(tmp_path / "lora")
     assert resolve("mine", Task.CODE, stated).query_adapter == "someone/code-lora"
     assert (
-        resolve("mine", Task.CLUSTERING, Stated(prompts=prompts, query_prompt="")).query_adapter
+        resolve(
+            "mine", Task.CLUSTERING, PromptOverrides(prompts=prompts, query_prompt="")
+        ).query_adapter
         == ""
     )
 

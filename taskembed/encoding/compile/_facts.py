@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from taskembed.encoding._chat import Chat, chat_of
-from taskembed.encoding.cache import MEAN, UNIT_MEAN, Facts
+from taskembed.encoding.cache import MEAN, UNIT_MEAN, ModelFacts
 from taskembed.encoding.compile._pooled import is_static, pooling_modes, side_modules
 from taskembed.encoding.compile.quiet import quiet
 from taskembed.encoding.tokens import POSITIONS
@@ -91,7 +91,7 @@ def _position_table(model: nn.Module) -> int | None:
     return None
 
 
-def facts_of(model: SentenceTransformer, side: PromptType) -> Facts:
+def facts_of(model: SentenceTransformer, side: PromptType) -> ModelFacts:
     """Return what a model says of itself: of both sides alike, but for how it cuts this one."""
     both = {prompt_type: side_modules(model, prompt_type) for prompt_type in PromptType}
     lengths = {prompt_type: _side_length(both[prompt_type][0], prompt_type) for prompt_type in both}
@@ -101,7 +101,7 @@ def facts_of(model: SentenceTransformer, side: PromptType) -> Facts:
     if min(dim, shortest := min(lengths.values())) < 1:
         raise ValueError(f"it reads {shortest} tokens, and its vectors have {dim} numbers")
     pooled = dict.fromkeys(_pooling(modules) for modules in both.values())
-    return Facts(
+    return ModelFacts(
         dim=dim,
         max_length=max(lengths.values()),
         pooling="|".join(pooled),

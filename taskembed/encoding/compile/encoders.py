@@ -29,7 +29,7 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 from torch import nn
 
-from taskembed.encoding.cache import Facts
+from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.compile._lora import merge_adapter
 from taskembed.encoding.compile._pooled import PooledModel, is_static, pooling_modes, side_modules
 from taskembed.errors import (
@@ -59,7 +59,7 @@ class Loaded(NamedTuple):
     """
 
     model: nn.Module
-    facts: Facts
+    facts: ModelFacts
     tokenizer_json: str
     reference: SentenceTransformer | None = None
     table: FloatRows | None = None

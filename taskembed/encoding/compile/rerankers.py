@@ -17,7 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from taskembed.encoding.cache import Facts
+from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.compile._facts import FP16_OVERFLOWS, max_length
 from taskembed.encoding.compile.encoders import Loaded
 from taskembed.encoding.compile.quiet import loading
@@ -102,7 +102,7 @@ def load_reranker_model(
             yes, *no = (_token_id(tokenizer, token) for token in ids)
             wrapped = AnswerModel(model, yes, no[0] if no else None)
             pair = () if answers else _rendered(tokenizer, files.name)
-        facts = Facts(
+        facts = ModelFacts(
             dim=1,
             max_length=_limit(files.folder, tokenizer, model),
             pooling="pair" if is_pair else "answer",
