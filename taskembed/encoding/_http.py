@@ -208,10 +208,8 @@ class VendorClient:
             half = len(request.texts) // 2
             if not half:
                 raise self._refused(error, text=request.texts[0]) from None
-            halves = (
-                request.texts[:half],
-                request.texts[half:],
-            )  # the one that it refuses is named
+            # in halves, until the text that it refuses can be named
+            halves = (request.texts[:half], request.texts[half:])
             return self.joined(
                 [await self._post(client, replace(request, texts=some)) for some in halves]
             )
