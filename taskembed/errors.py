@@ -8,6 +8,7 @@
     │   └── BadVectorError            a vector of the model is not finite, or has no length
     ├── NotFoundError            66   no such input, no such index
     ├── ModelUnavailableError    69   the model cannot be loaded, or does not know the task
+    ├── MissingLibraryError      69   a library that the command needs is not installed
     ├── StorageError             74   the disk is full, or an input or output operation failed
     ├── IndexBusyError           75   another process writes to the index
     ├── IndexDamagedError        76   what is on disk is not what was written
@@ -16,7 +17,8 @@
     │   └── NewerFormatError          the index was written by a newer taskembed
     └── StoppedError        130, 143  a signal asked to stop; what was committed is safe
 
-A message says what, which, and why; the hint says what to type next.
+A message says what, which, and why; the hint says what to type next. Both are for people: a program
+asks for an error's class and its fields, and never reads its message.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ import errno
 import os
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -50,15 +53,27 @@ class ExitCode(IntEnum):
 
 
 class TaskembedError(Exception):
-    """The root: a message for people, a hint, an exit code for scripts."""
+    """The root: a message for people, a hint, an exit code for scripts.
+
+    Attributes:
+        what: the thing that the error is about, such as a path or "corpus.jsonl:17"; "" where the
+            reason names it.
+        reason: what is wrong.
+        message: both: "what: reason".
+        hint: what to type next, or None.
+        safe_documents: how many documents the index holds, where `index_corpus` raised the error;
+            None elsewhere.
+    """
 
     exit_code: ExitCode = ExitCode.BUG
+    safe_documents: int | None = None
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, reason: str, *, what: str = "", hint: str | None = None) -> None:
+        self.what = what
+        self.reason = reason
+        self.message = f"{what}: {reason}" if what else reason
         self.hint = hint
-        self.safe_documents: int | None = None  # in the index, when indexing was what failed
+        super().__init__(self.message)
 
 
 class UsageError(TaskembedError):
@@ -77,9 +92,8 @@ class BadRecordError(BadInputError):
     """One record cannot be used; `source` is "file:line", `raw` its text as far as it is known."""
 
     def __init__(self, source: str, reason: str, *, raw: str = "", hint: str | None = None) -> None:
-        super().__init__(f"{source}: {reason}", hint=hint)
+        super().__init__(reason, what=source, hint=hint)
         self.source = source
-        self.reason = reason
         self.raw = raw
 
 
@@ -109,6 +123,12 @@ class ModelUnavailableError(TaskembedError):
     """The model cannot be loaded, or does not know the task."""
 
     exit_code = ExitCode.MODEL_UNAVAILABLE
+
+
+class MissingLibraryError(TaskembedError):
+    """A library that the command needs, and that an extra of this package brings, is not there."""
+
+    exit_code = ExitCode.MODEL_UNAVAILABLE  # sysexits.h: "a support program or file does not exist"
 
 
 class StorageError(TaskembedError):
@@ -179,18 +199,34 @@ def from_os_error(error: OSError, what: str) -> TaskembedError:
     reason = _REASONS.get(error.errno or 0) or (
         os.strerror(error.errno) if error.errno else str(error)
     )
-    message = f"{what}: {reason}"
     if error.errno in _DENIED:
-        return AccessDeniedError(message, hint="run as a user who may, or choose another place")
+        hint = "run as a user who may, or choose another place"
+        return AccessDeniedError(reason, what=what, hint=hint)
     if error.errno in _ABSENT:
-        return NotFoundError(message, hint="check the path")
-    return StorageError(message, hint=_STORAGE_HINTS.get(error.errno or 0))
+        return NotFoundError(reason, what=what, hint="check the path")
+    return StorageError(reason, what=what, hint=_STORAGE_HINTS.get(error.errno or 0))
+
+
+@contextmanager
+def os_errors(what: object) -> Iterator[None]:
+    """Raise what the operating system refuses within as an error of ours about `what`, a path.
+
+    Raises:
+        NotFoundError: there is no such file or folder.
+        AccessDeniedError: it may not be read, or not be written to.
+        StorageError: the disk is full, too many files are open, or the device fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, str(what)) from error
 
 
 def system_error(error: BaseException) -> OSError | None:
     """Return what the operating system refused, wherever in an exception's history, or None.
 
-    Libraries put errors of their own around it. One in Rust tells it in words: "(os error 24)".
+    Libraries put errors of their own around it. Those in Rust keep its number in the text alone:
+    "(os error 24)".
     """
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -222,11 +258,11 @@ def from_library(error: BaseException, what: str, *, hint: str) -> TaskembedErro
     if isinstance(error, TaskembedError):
         return error
     if isinstance(error, MemoryError):
-        return StorageError(f"{what}: out of memory", hint=_STORAGE_HINTS[errno.ENOMEM])
+        return StorageError("out of memory", what=what, hint=_STORAGE_HINTS[errno.ENOMEM])
     if refused := system_error(error):
         where = refused.filename if isinstance(refused.filename, str) else what
         return from_os_error(refused, where)
-    return ModelUnavailableError(f"{what}: {first_line(error)}", hint=hint)
+    return ModelUnavailableError(first_line(error), what=what, hint=hint)
 
 
 def first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
 
@@ -24,12 +24,12 @@ def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library'
         extra: of pyproject.toml, that brings it.
 
     Raises:
-        ModelUnavailableError: it is not installed.
+        MissingLibraryError: it is not installed.
     """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise ModelUnavailableError(
+        raise MissingLibraryError(
             f"the library {error.name} is not installed", hint=install_hint(extra)
         ) from error
 

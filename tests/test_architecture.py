@@ -72,8 +72,8 @@ def loaded_by(arguments: list[str]) -> set[str]:
 PUBLIC = """
 AccessDeniedError BadInputError BadRecordError BadVectorError Document EmbeddingSpace Encoded
 Encoder EngineSettings ExitCode Hit Index IndexBusyError IndexDamagedError IndexOptions IndexSummary
-ModelUnavailableError NewerFormatError NotFoundError OnDuplicate PromptOverrides PromptType
-RejectFile SpaceMismatchError StoppedError StorageError Task TaskembedError TextTooLongError
+MissingLibraryError ModelUnavailableError NewerFormatError NotFoundError OnDuplicate PromptOverrides
+PromptType RejectFile SpaceMismatchError StoppedError StorageError Task TaskembedError TextTooLongError
 UsageError Watch delete_documents index_corpus load_encoder load_encoder_of load_reranker
 rerank_hits search_index
 """

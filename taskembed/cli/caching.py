@@ -13,7 +13,7 @@ from taskembed.cli._groups import with_groups
 from taskembed.cli.command import Command
 from taskembed.cli.output import write
 from taskembed.english import counted
-from taskembed.errors import NotFoundError, from_os_error
+from taskembed.errors import NotFoundError, os_errors
 from taskembed.escaping import escaped, json_text
 
 if TYPE_CHECKING:
@@ -95,10 +95,8 @@ def clear(
 
 
 def _delete(path: Path) -> None:
-    try:
+    with os_errors(path):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
 
 
 def _leftovers(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from taskembed.cli.environment import (
 from taskembed.cli.output import message
 from taskembed.cli.progress import shown_progress
 from taskembed.cli.wording import quoted
-from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.errors import MissingLibraryError, ModelUnavailableError, UsageError
 
 # names of files may be any bytes; an id is refused by what looks for it
 ANY_BYTES = {"inputs", "queries", "doc_ids"}
@@ -85,7 +85,7 @@ class Command(TyperCommand):
         try:
             with shown_progress(quiet=bool(ctx.params.get("quiet"))):
                 return super().invoke(ctx)
-        except (UsageError, ModelUnavailableError) as error:
+        except (UsageError, ModelUnavailableError, MissingLibraryError) as error:
             error.message = with_variables(error.message, ctx)
             error.hint = unset_variables(error.hint, ctx) if error.hint else None
             raise

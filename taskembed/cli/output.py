@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from taskembed.english import counted
-from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error
+from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error, os_errors
 from taskembed.escaping import escaped, json_text
 
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -195,16 +195,9 @@ def _is_stream(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    try:
-        # "a": a file that a shell has open there is not emptied
-        stream = path.open("a", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
-    try:
-        with stream:
-            yield stream
-    except OSError as error:  # when it is closed
-        raise from_os_error(error, str(path)) from error
+    # "a": a file that a shell has open there is not emptied
+    with os_errors(path), path.open("a", encoding="utf-8", newline="\n") as stream:
+        yield stream
 
 
 @contextlib.contextmanager
@@ -221,10 +214,8 @@ def results(output: Path | None) -> Iterator[TextIO]:
             yield stream
         return
     output = output.resolve()  # what a link leads to is written, and the link stays
-    try:
+    with os_errors(output):
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
-    except OSError as error:
-        raise from_os_error(error, str(output)) from error
     temporary = Path(name)
     try:
         # by an opener: so messages name the file, and neither its descriptor nor a temporary one

@@ -21,7 +21,7 @@ from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.rejected import said_after
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
-from taskembed.errors import BadInputError, ExitCode, UsageError, from_os_error
+from taskembed.errors import BadInputError, ExitCode, UsageError, os_errors
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
@@ -335,9 +335,8 @@ def _one_query(query: str | None, query_file: Path | None) -> str:
 
 def _text_in(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
+        with os_errors(path):
+            return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path}: the query is not UTF-8") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from taskembed.errors import BadInputError, from_os_error
+from taskembed.errors import BadInputError, os_errors
 
 
 def read_stdin(what: str) -> str:
@@ -18,8 +18,7 @@ def read_stdin(what: str) -> str:
         StorageError: it cannot be read; it was closed.
     """
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except OSError as error:
-        raise from_os_error(error, "stdin") from error
+        with os_errors("stdin"):
+            return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInputError(f"stdin: {what} not UTF-8") from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from taskembed.errors import UsageError, from_os_error
+from taskembed.errors import UsageError, os_errors
 from taskembed.evaluation.ablate import Ablated
 from taskembed.evaluation.metrics import EXTRA
 from taskembed.extras import require_extra
@@ -39,11 +39,9 @@ def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
     require_chart_name(path)
     figure = drawn(rows, title)
     try:
-        with warnings.catch_warnings():
+        with os_errors(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a letter that the font does not have
             figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
     finally:
         require_extra("matplotlib.pyplot", EXTRA).close(figure)
 

@@ -33,7 +33,7 @@ def require_libraries() -> None:
     """Refuse before anything is encoded.
 
     Raises:
-        ModelUnavailableError: a library of the extra is not installed.
+        MissingLibraryError: a library of the extra is not installed.
     """
     for name in ("ir_measures", "scipy.stats", "sklearn"):
         require_extra(name, EXTRA)

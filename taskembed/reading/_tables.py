@@ -48,7 +48,8 @@ class Columns:
             BadInputError: it is the header, without which no row can be read.
         """
         if self.names is None:
-            raise BadInputError(f"{error.message}, in the row of the names", hint=error.hint)
+            reason = f"{error.reason}, in the row of the names"
+            raise BadInputError(reason, what=error.source, hint=error.hint)
         self._on_bad(error)
 
     def record(self, row: list[str], source: str) -> dict[str, object] | None:

@@ -20,6 +20,7 @@ from taskembed.errors import (
     UsageError,
     first_line,
     from_os_error,
+    os_errors,
 )
 from taskembed.reading.bounds import BLANK_BYTES, SHOWN_BYTES, SKIP_BYTES
 from taskembed.reading.meter import Meter
@@ -232,10 +233,8 @@ def opened(item: Input) -> Iterator[BinaryIO]:
     Raises:
         StorageError: it cannot be read.
     """
-    try:
+    with os_errors(item.name):
         raw = sys.stdin.buffer if item.path is None else item.path.open("rb")
-    except OSError as error:
-        raise from_os_error(error, item.name) from error
     with raw:
         item.meter.begin(item.path, raw.tell)
         stream = raw

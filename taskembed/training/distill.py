@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from taskembed.errors import BadInputError, BadVectorError, UsageError, from_os_error
+from taskembed.errors import BadInputError, BadVectorError, UsageError, os_errors
 from taskembed.index.kinds.flat import from_vectors
 from taskembed.reading.examples import Form, rated_example, read_examples
 from taskembed.space import PromptType
@@ -114,10 +114,8 @@ def _done(
     output: Path, queries: Sequence[str], candidates: int, judges: Sequence[str]
 ) -> list[Any]:
     """Return the lines of the file, and cut off one that was not finished."""
-    try:
+    with os_errors(output):
         content = output.read_bytes() if output.exists() else b""
-    except OSError as error:
-        raise from_os_error(error, str(output)) from error
     whole = content[: content.rfind(b"\n") + 1]
     cut = content[len(whole) :]
     lines = [_line(text) for text in whole.splitlines()]
@@ -130,11 +128,8 @@ def _done(
             by = ", ".join(map(str, others)) if isinstance(others, list) else "nobody knows whom"
             raise UsageError(f"{output} has ratings of {count} candidates by {by}", hint=_OTHER)
     if cut:
-        try:
-            with output.open("r+b") as stream:
-                stream.truncate(len(whole))
-        except OSError as error:
-            raise from_os_error(error, str(output)) from error
+        with os_errors(output), output.open("r+b") as stream:
+            stream.truncate(len(whole))
     return lines
 
 
@@ -148,15 +143,11 @@ def _line(text: bytes) -> dict[str, Any]:
 
 
 def _appended(output: Path) -> BinaryIO:
-    try:
+    with os_errors(output):
         return output.open("ab")
-    except OSError as error:
-        raise from_os_error(error, str(output)) from error
 
 
 def _write(stream: BinaryIO, output: Path, value: Mapping[str, object]) -> None:
-    try:
+    with os_errors(output):
         stream.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
         stream.flush()
-    except OSError as error:
-        raise from_os_error(error, str(output)) from error

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskembed.encoding.settings import EngineSettings, device_of
-from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
+from taskembed.errors import ModelUnavailableError, UsageError, os_errors
 from taskembed.extras import require_extra
 from taskembed.models.adapters import CONFIG, RECIPE
 from taskembed.models.catalogue import find_family
@@ -113,13 +113,11 @@ def train(
         trust_remote_code=settings.trust_remote_code,
         on_progress=on_progress,
     )
-    try:
+    with os_errors(folder):
         shutil.copyfile(recipe_path, made / RECIPE)
         text = card(recipe, examples, files, trained, made_from)
         (made / CARD).write_text(text, encoding="utf-8")
         made.rename(folder)  # whole, or not there
-    except OSError as error:
-        raise from_os_error(error, str(folder)) from error
     shutil.rmtree(work, ignore_errors=True)
     return Job(recipe, folder, trained)
 
@@ -144,8 +142,8 @@ def _base(recipe: Recipe, settings: EngineSettings) -> tuple[ModelFiles, ModelSp
             notify=settings.notify,
         )
     except UsageError as error:  # code at no commit
-        hint = 'revision = "COMMIT" in the recipe, the 40 letters of the commit'
-        raise UsageError(error.message, hint=hint) from error
+        error.hint = 'revision = "COMMIT" in the recipe, the 40 letters of the commit'
+        raise
     stated = PromptOverrides(
         query_prompt=recipe.query_prompt,
         document_prompt=recipe.document_prompt,
@@ -189,7 +187,7 @@ def _begin(work: Path, made_from: str, settings: EngineSettings) -> None:
             f"{work} holds something else than checkpoints",
             hint="remove it, or give another --output",
         )
-    try:
+    with os_errors(work):
         if found and not (_STAMP in found and stamp.read_text() == made_from):
             settings.notify(f"the recipe, its data or its base has changed: {work} begins anew")
             shutil.rmtree(work)
@@ -197,17 +195,11 @@ def _begin(work: Path, made_from: str, settings: EngineSettings) -> None:
             settings.notify(f"going on from the last checkpoint in {work}")
         work.mkdir(parents=True, exist_ok=True)
         stamp.write_text(made_from)
-    except OSError as error:
-        raise from_os_error(error, str(work)) from error
 
 
 def _names(folder: Path) -> set[str]:
-    try:
-        return {path.name for path in folder.iterdir()}
-    except FileNotFoundError:
-        return set()
-    except OSError as error:
-        raise from_os_error(error, str(folder)) from error
+    with os_errors(folder):
+        return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
 def _stamp(path: Path) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Any
 
-from taskembed.errors import UsageError, from_os_error
+from taskembed.errors import UsageError, os_errors
 from taskembed.space import Task
 
 MINED_FROM = 50  # the nearest documents of a query: hard negatives are among them
@@ -152,9 +152,8 @@ def read_recipe(path: Path) -> Recipe:
         UsageError: it is no recipe; the message names the file and the key.
     """
     try:
-        return parse_recipe(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
+        with os_errors(path):
+            return parse_recipe(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
 

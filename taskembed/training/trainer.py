@@ -44,7 +44,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from taskembed.encoding.compile.encoders import load_sentence_transformer
 from taskembed.encoding.compile.quiet import quiet
-from taskembed.errors import BadInputError, StorageError, UsageError
+from taskembed.errors import BadInputError, StorageError, UsageError, first_line
 from taskembed.models.adapters import WEIGHTS
 from taskembed.models.files import ModelFiles
 from taskembed.models.resolve import ModelSpec
@@ -155,7 +155,7 @@ def train_adapter(  # noqa: PLR0913  # each is one thing that a training needs
     )
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(work)
-    with quiet(), _torch_writes(work):
+    with quiet():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     state = trainer.state
     if state.best_model_checkpoint is None:
@@ -182,14 +182,13 @@ def train_adapter(  # noqa: PLR0913  # each is one thing that a training needs
 
 @contextlib.contextmanager
 def _torch_writes(work: Path) -> Iterator[None]:
-    """Say of a full disk what it is: torch says it as a bug of its own."""
+    """Raise an error of ours where torch cannot write: of a full disk it makes a RuntimeError."""
     try:
         yield
     except RuntimeError as error:
-        if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
-            raise
         raise StorageError(
-            f"{work}: a checkpoint cannot be written",
+            f"a checkpoint cannot be written: {first_line(error)}",
+            what=str(work),
             hint="free some space and run the same command again",
         ) from error
 
@@ -209,6 +208,10 @@ class _AdapterTrainer(SentenceTransformerTrainer):
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         del state_dict
         save_adapter(self.model, Path(output_dir or str(self.args.output_dir)))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ANN401  # transformers'
+        with _torch_writes(Path(str(self.args.output_dir))):
+            super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ANN401  # transformers'
         del model

@@ -392,10 +392,8 @@ def test_a_full_disk_below_torch_is_said_to_be_one(tmp_path: Path) -> None:
     said = "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"  # by torch 2.13
     with pytest.raises(StorageError) as refusal, _torch_writes(tmp_path):
         raise RuntimeError(said)
-    assert refusal.value.message == f"{tmp_path}: a checkpoint cannot be written"
+    assert refusal.value.message == f"{tmp_path}: a checkpoint cannot be written: {said}"
     assert refusal.value.hint == "free some space and run the same command again"
-    with pytest.raises(RuntimeError, match="shapes"), _torch_writes(tmp_path):
-        raise RuntimeError("shapes differ")
 
 
 def test_code_of_a_base_is_run_at_a_commit_only(run: Run, folder: Path, hub: Path) -> None:

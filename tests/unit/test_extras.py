@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import MissingLibraryError
 from taskembed.extras import install_hint, require_extra
 
 
@@ -98,7 +98,7 @@ def test_the_pip_of_this_python_is_named_when_another_would_be_called(
 
 
 def test_a_library_that_is_not_installed_is_named() -> None:
-    with pytest.raises(ModelUnavailableError) as refusal:
+    with pytest.raises(MissingLibraryError) as refusal:
         require_extra("no_such_library", "evaluate")
     assert refusal.value.message == "the library no_such_library is not installed"
     assert refusal.value.hint == install_hint("evaluate")
