@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ExitCode,
         IndexBusyError,
         IndexDamagedError,
+        MissingLibraryError,
         ModelUnavailableError,
         NewerFormatError,
         NotFoundError,
