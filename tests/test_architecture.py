@@ -73,9 +73,9 @@ PUBLIC = """
 AccessDeniedError BadInputError BadRecordError BadVectorError Document EmbeddingSpace Encoded
 Encoder EngineSettings ExitCode Hit Index IndexBusyError IndexDamagedError IndexOptions IndexSummary
 MissingLibraryError ModelUnavailableError NewerFormatError NotFoundError OnDuplicate PromptOverrides
-PromptType RejectFile SpaceMismatchError StoppedError StorageError Task TaskembedError TextTooLongError
-UsageError Watch delete_documents index_corpus load_encoder load_encoder_of load_reranker
-rerank_hits search_index
+PromptType RejectFile SpaceMismatchError StoppedError StorageError Task TaskembedError
+TextTooLongError UsageError Watch delete_documents index_corpus load_encoder load_encoder_of
+load_reranker rerank_hits search_index
 """
 
 
