@@ -15,6 +15,7 @@ from taskembed.cli.main import main
 from taskembed.cli.output import report
 from taskembed.errors import BadInputError
 from taskembed.reading.documents import Document
+from taskembed.verbs.describe import half_built
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
 from tests.conftest import Run
@@ -171,7 +172,7 @@ def test_a_recreate_that_was_stopped_is_said_with_the_way_on(run: Run, tmp_path:
         "--recreate goes on from there; until then its files stay\n"
     )
     assert "\nbeing_recreated: yes\n" in done.out
-    assert words.half_built(1).startswith("note: a --recreate was stopped after 1 document: ")
+    assert half_built(1).startswith("a --recreate was stopped after 1 document: ")
 
 
 def test_one_document_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,6 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.choosing import moved_encoder, require_asserted
 from taskembed.cli.counting import Counting
 from taskembed.cli.output import is_one_of, message, require_output, results, write
 from taskembed.cli.table import Column, print_table
@@ -189,6 +188,7 @@ def _of_index(
     from taskembed.evaluation.metrics import require_libraries
     from taskembed.index.reader import Index
     from taskembed.models.resolve import PromptOverrides
+    from taskembed.verbs.encoders import encoder_for_search, require_expected
 
     adapter = stated.adapter or None  # where that of the index is now
     if stated != PromptOverrides(adapter=adapter):
@@ -200,10 +200,10 @@ def _of_index(
                 f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
                 hint="taskembed evaluate DATA --task TASK",
             )
-        require_asserted(index, model.task, model.model, settings, adapter)
+        require_expected(index, settings, task=model.task, model=model.model, adapter=adapter)
         data = read_judged(index.space.task, files, with_corpus=False, notify=settings.notify)
         assert isinstance(data, Ranking)  # noqa: S101  # what those two tasks have
-        encoder = Counting(moved_encoder(index.space, model.model, adapter, settings))
+        encoder = Counting(encoder_for_search(index, settings, model=model.model, adapter=adapter))
         hits = rank_index(index, encoder, data)
         _say_cut(encoder, settings)
     return measure_run(data.judgements, hits), hits

@@ -13,20 +13,17 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.choosing import Wanted, choose_encoder, require_words, task_needed
 from taskembed.cli.output import message, require_output, write
 from taskembed.cli.progress import each_shown
 from taskembed.cli.rejected import said_after
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.stopping import Stopper
-from taskembed.cli.words import half_built, next_step, truncated
+from taskembed.cli.words import next_step, truncated
 from taskembed.english import counted
-from taskembed.errors import ExitCode, IndexDamagedError, NotFoundError, UsageError
+from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import id_of_line, json_text
 
 if TYPE_CHECKING:
-    from taskembed.index.reader import Part
-    from taskembed.index.remembered import Reading
     from taskembed.reading.documents import Document, RejectFile
     from taskembed.reading.meter import Meter
     from taskembed.space import EmbeddingSpace
@@ -60,53 +57,6 @@ DryRun = Annotated[
         help="Say what would be done: nothing is written, no model loaded.",
     ),
 ]
-
-
-def existing_part(folder: Path, *, over_damage: bool) -> Part | None:
-    """Return what the index in a folder holds; None when there is none, or it never held anything.
-
-    Raises:
-        IndexDamagedError: it cannot be read, and it is not `over_damage` that it is made again.
-    """
-    from taskembed.index.reader import read_index
-
-    try:
-        contents = read_index(folder)[1]
-    except NotFoundError:
-        return None
-    except IndexDamagedError:
-        if over_damage:
-            return None
-        raise
-    if contents.building and not over_damage:
-        message(half_built(contents.building.documents))
-    return None if contents.live.is_new else contents.live
-
-
-def _reading_of(live: Part | None, said: Reading, *, recreate: bool) -> Reading:
-    """Return how the input is read: as was said, and for the rest as the index remembers.
-
-    Raises:
-        UsageError: the documents of the index are named by another field.
-    """
-    from taskembed.index.remembered import require_same_ids
-
-    if live is None:
-        return said
-    reading = said.over(live.reading)
-    if live.documents and not recreate:
-        require_same_ids(live.reading, reading)
-    return reading
-
-
-def say_licence(model: str, family: str | None) -> None:
-    """Say what may not be done with a model, before anything is built on it."""
-    from taskembed.models.catalogue import families, find_family
-
-    named = (item for item in families() if item.name == family)
-    known = find_family(model) or next(named, None)
-    if known and not known.commercial:
-        message(f"note: {model} is not for commercial use: its licence is {known.licence}")
 
 
 @with_groups
@@ -291,16 +241,20 @@ def index(  # noqa: PLR0915  # words become values one after another
     _check_words(rejects, max_bad, text_field, template, skip_bad=skip_bad, dry_run=dry_run)
     from taskembed.index.commit import require_writable
     from taskembed.index.remembered import Reading
-    from taskembed.index.writer import WAYS_ON
     from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
     from taskembed.reading.inputs import find_inputs
     from taskembed.reading.meter import Meter
     from taskembed.reading.streams import Shape
     from taskembed.reading.template import DEFAULT_TEMPLATE, Template
+    from taskembed.verbs.describe import read_existing
+    from taskembed.verbs.encoders import check_request, encoder_for_update
+    from taskembed.verbs.options import IndexOptions, OnDuplicate, SpaceRequest
 
-    live = existing_part(index_folder, over_damage=recreate)
-    space = live.space if live else None
-    said = Reading(
+    existing = read_existing(index_folder, recreate=recreate)
+    for note in existing.notes:
+        message(f"note: {note}")
+    space = existing.space
+    asked = Reading(
         id_field=id_field,
         text_field=text_field,
         format=format_name.value if format_name else None,
@@ -309,7 +263,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         encoding=encoding,
         columns=_columns(columns, header=first_row),
     )
-    reading = _reading_of(live, said, recreate=recreate)
+    reading = existing.reading(asked, recreate=recreate)
     shape = Shape.parse(reading.delimiter, reading.encoding, reading.columns or None)
     found = find_inputs(inputs, format_name=reading.format, shape=shape)
     meter = Meter.of(item.path for item in found)
@@ -323,22 +277,22 @@ def index(  # noqa: PLR0915  # words become values one after another
     settings = machine.settings(
         quiet=out.quiet, trust_remote_code=trust_remote_code, api_base=api_base
     )
-    words = model.stated(no_adapter=no_adapter)
-    wanted = Wanted(model.model, model.revision, model.task, words, dim, force_dim, str(stated))
-    # what needs neither a model nor the documents is asked first
-    if space is None and model.task is None:
-        raise task_needed()
-    if space and not recreate:
-        require_words(space, wanted, settings, hint=WAYS_ON)
+    request = SpaceRequest(
+        model.model,
+        model.task,
+        model.revision,
+        model.stated(no_adapter=no_adapter),
+        dim,
+        force_dim,
+        str(stated),
+    )
+    # what needs neither a model nor the documents is checked first
+    check_request(space, request, settings, recreate=recreate)
     encoder = None
     if not dry_run:
         with Stopper():
             require_writable(index_folder, wait_seconds=wait)
-        encoder = choose_encoder(space, wanted, settings, keep_prompts=not recreate)
-        if space is None and not out.quiet:
-            say_licence(encoder.space.model, model.family)
-    from taskembed.verbs.options import IndexOptions, OnDuplicate
-
+        encoder = encoder_for_update(space, request, settings, recreate=recreate)
     options = IndexOptions(
         commit_every=commit_every,
         on_duplicate=OnDuplicate(reading.on_duplicate or "last"),
@@ -362,7 +316,7 @@ def index(  # noqa: PLR0915  # words become values one after another
             summary = _indexed(documents, encoder, index_folder, options, bad, meter)
         else:
             watched = each_shown(documents, meter.share)
-            summary = _planned(watched, index_folder if live else None, options, bad)
+            summary = _planned(watched, index_folder if existing.part else None, options, bad)
     seconds, done = time.monotonic() - started, encoder.space if encoder else None
     _print_summary(summary, seconds, index_folder, done, as_json=out.as_json, quiet=out.quiet)
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK

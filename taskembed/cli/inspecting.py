@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.choosing import find_moved, is_same_model, require_task
 from taskembed.cli.output import message, write
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
-from taskembed.cli.words import half_built
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, UsageError
 from taskembed.escaping import escaped, json_text
@@ -31,45 +28,14 @@ if TYPE_CHECKING:
 
 def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
     """Show what an index is: its space, its documents, its generations, its size."""
-    from taskembed.index.generations import generations_of, names_in
-    from taskembed.index.reader import read_index
+    from taskembed.verbs.describe import describe_index
 
-    snapshot, contents = read_index(index_folder)
-    live, building = contents.live, contents.building
-    value = {
-        "index": str(index_folder),
-        "documents": live.documents,
-        "truncated": _count_truncated(index_folder),
-        "deleted_rows": sum(segment.deleted_rows for segment in live.segments),
-        "segments": len(live.segments),
-        "bytes": sum(file.size for file in snapshot.files.values()),
-        "generation": snapshot.generation,
-        "generations_kept": generations_of(names_in(index_folder)),
-        "committed_at": contents.committed_at,
-        "made_by": dict(live.made_by),
-        "reading": live.reading.to_json() if live.reading else {},
-        "being_recreated": building is not None,
-        "space": live.space.to_json(),
-    }
-    if building is not None:
-        message(half_built(building.documents))
-    if as_json:
-        write(json_text(value) + "\n")
-    else:
-        write(_lines(value))
+    description = describe_index(index_folder)
+    for note in description.notes:
+        message(f"note: {note}")
+    value = description.to_json()
+    write(json_text(value) + "\n" if as_json else _lines(value))
     return 0
-
-
-def _count_truncated(folder: Path) -> int | None:
-    """Return how many documents the model did not read whole; None when that cannot be read."""
-    from taskembed.index.reader import Index
-
-    try:
-        with doing("counting the truncated documents"), Index.open(folder) as index:
-            return index.count_truncated()
-    except IndexDamagedError as error:
-        message(f"note: the truncated documents cannot be counted: {error.message}")
-        return None
 
 
 def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
@@ -210,6 +176,7 @@ def _moved_to(folder: Path, model: opt.ModelOptions, stated: PromptOverrides) ->
     """
     from taskembed.index.reader import read_index
     from taskembed.models.resolve import PromptOverrides
+    from taskembed.verbs.encoders import find_moved, require_task
 
     if stated != PromptOverrides() or model.revision is not None:
         raise UsageError(
@@ -217,8 +184,6 @@ def _moved_to(folder: Path, model: opt.ModelOptions, stated: PromptOverrides) ->
         )
     space = read_index(folder)[1].live.space
     require_task(folder, space, model.task)
-    if model.model is None or is_same_model(space, model.model):
-        return None
     return find_moved(space, model.model)
 
 

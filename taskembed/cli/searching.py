@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -15,7 +14,6 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.choosing import moved_encoder, require_asserted, require_there
 from taskembed.cli.counting import Counting
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.rejected import said_after
@@ -25,13 +23,10 @@ from taskembed.errors import BadInputError, ExitCode, UsageError, os_errors
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
-    from taskembed.encoding.reranker import Reranker
-    from taskembed.encoding.settings import EngineSettings
-    from taskembed.index.reader import Hit, Index
+    from taskembed.index.reader import Hit
     from taskembed.reading.documents import Query, RejectFile
-    from taskembed.verbs.protocols import Encoder
+    from taskembed.verbs.search import Searcher
 
-QUERIES_AT_ONCE = 256  # are encoded and searched together; results are written after each
 SNIPPET_CHARACTERS = 200  # in the table; a data format never cuts
 SHOWN_FIELDS = 10
 
@@ -242,8 +237,8 @@ def search(
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, queries, query_file])
     text = None if many else _one_query(query, query_file)  # before a model is loaded for it
-    from taskembed.index.reader import Index
     from taskembed.reading.documents import RejectFile
+    from taskembed.verbs.search import Searcher
 
     bad = RejectFile(stop=not skip_bad)
     shown = Shown(format_, _names(fields), not no_text, tag, header=header)
@@ -253,18 +248,26 @@ def search(
         trust_remote_code=trust_remote_code,
         api_base=api_base,
     )
-    with Index.open(index_folder) as index:
-        require_asserted(index, task, model, settings, adapter)
-        require_there(rerank, settings)  # before the index's own model is loaded
-        counting = Counting(moved_encoder(index.space, model, adapter, settings))
-        reranker = _reranker(rerank, rerank_instruction, settings)
-        how = _How(index, counting, reranker, k, max(k, rerank_depth), min_score)
+    with Searcher.open(
+        index_folder,
+        settings,
+        task=task,
+        model=model,
+        adapter=adapter,
+        reranker=rerank,
+        instruction=rerank_instruction,
+        k=k,
+        depth=rerank_depth,
+        min_score=min_score,
+    ) as opened:
+        counting = Counting(opened.encoder)
+        searcher = replace(opened, encoder=counting)
         with results(output) as stream, said_after(bad):
-            write(shown.first_line(many=many, reranked=reranker is not None), stream)
+            write(shown.first_line(many=many, reranked=rerank is not None), stream)
             if queries is not None:
-                _search_many(how, queries, shown, stream, bad)
+                _search_many(searcher, queries, shown, stream, bad)
             elif text is not None:
-                _search_one(how, text, shown, stream)
+                _search_one(searcher, text, shown, stream)
     if not out.quiet:
         _say_after(shown, counting)
     return ExitCode.PARTIAL if bad.count else ExitCode.OK
@@ -274,31 +277,6 @@ def _require_together(option: str, other: str, fits: object) -> None:
     """Refuse an option that says nothing without another."""
     if not fits:
         raise UsageError(f"{option} goes with {other}")
-
-
-@dataclass(frozen=True, slots=True)
-class _How:
-    """What a search searches, and how far."""
-
-    index: Index
-    encoder: Encoder
-    reranker: Reranker | None
-    k: int
-    depth: int
-    min_score: float | None
-
-    def hits(self, texts: Sequence[str]) -> list[list[Hit]]:
-        """Return the hits of each query."""
-        from taskembed.verbs.search import rerank_hits, search_index
-
-        k = self.depth if self.reranker else self.k
-        found = search_index(texts, self.encoder, self.index, k=k, min_score=self.min_score)
-        if self.reranker is None:
-            return found
-        return [
-            rerank_hits(text, hits, self.reranker, k=self.k) if hits else []
-            for text, hits in zip(texts, found, strict=True)
-        ]
 
 
 def _names(fields: str | None) -> list[str] | None:
@@ -341,8 +319,8 @@ def _text_in(path: Path) -> str:
         raise BadInputError(f"{path}: the query is not UTF-8") from error
 
 
-def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
-    hits, index = how.hits([text])[0], how.index
+def _search_one(searcher: Searcher, text: str, shown: Shown, stream: TextIO) -> None:
+    hits, index = searcher.search([text])[0], searcher.index
     if shown.format in {Format.TABLE, Format.JSON}:
         shown.meet(hits)
     if shown.format is Format.TABLE:
@@ -352,7 +330,7 @@ def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
             "query": text,
             "task": index.space.task.value,
             "model": index.space.model,
-            **({"reranker": how.reranker.name} if how.reranker else {}),
+            **({"reranker": searcher.reranker.name} if searcher.reranker else {}),
             "generation": index.generation,
             "hits": [_hit_json(hit, shown) for hit in hits],
         }
@@ -361,25 +339,16 @@ def _search_one(how: _How, text: str, shown: Shown, stream: TextIO) -> None:
         write("".join(_line(hit, shown) for hit in hits), stream)
 
 
-def _search_many(how: _How, path: str, shown: Shown, stream: TextIO, bad: RejectFile) -> None:
+def _search_many(
+    searcher: Searcher, path: str, shown: Shown, stream: TextIO, bad: RejectFile
+) -> None:
     from taskembed.reading.documents import read_queries
 
     with doing("", unit="queries") as step:
-        for some in _blocks(read_queries(path, bad)):
-            found = how.hits([query.text for query in some])
-            lines = [
-                _line(hit, shown, query)
-                for query, hits in zip(some, found, strict=True)
-                for hit in hits
-            ]
+        for batch in searcher.search_batches(read_queries(path, bad)):
+            lines = [_line(hit, shown, query) for query, hits in batch for hit in hits]
             write("".join(lines), stream)
-            step.done += len(some)
-
-
-def _blocks(queries: Iterable[Query]) -> Iterator[list[Query]]:
-    iterator = iter(queries)
-    while block := list(islice(iterator, QUERIES_AT_ONCE)):
-        yield block
+            step.done += len(batch)
 
 
 def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
@@ -399,16 +368,6 @@ def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
         return "\t".join(map(tsv_cell, cells)) + "\n"
     named = {"query_id": query.query_id} if query else {}
     return json_text({**named, **_hit_json(hit, shown)}) + "\n"
-
-
-def _reranker(
-    name: str | None, instruction: str | None, settings: EngineSettings
-) -> Reranker | None:
-    if name is None:
-        return None
-    from taskembed.encoding.reranker import load_reranker
-
-    return load_reranker(name, instruction=instruction, settings=settings)
 
 
 def _say_after(shown: Shown, encoder: Counting) -> None:

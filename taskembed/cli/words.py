@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 TRUNCATED_SHARE = 0.05  # from here on it is worth a sentence
 
 
-def half_built(documents: int) -> str:
-    """Say what a --recreate that was stopped has left, and how to go on."""
-    return (
-        f"note: a --recreate was stopped after {counted(documents, 'document')}: the same command "
-        "with --recreate goes on from there; until then its files stay"
-    )
-
-
 def truncated(documents: int, of: int, space: EmbeddingSpace) -> str | None:
     """Say how many documents a model did not read whole; None when they are few."""
     if not documents or documents < of * TRUNCATED_SHARE:

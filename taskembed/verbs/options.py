@@ -1,4 +1,4 @@
-"""What a run of indexing is told, how it is watched, and what it answers."""
+"""The options and results of the verbs: a space that is asked for, how to index, how it went."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from enum import StrEnum
 from taskembed.arguments import require_positive
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
+from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.documents import RejectFile
+from taskembed.reading.template import Template
+from taskembed.space import Task
 
 COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
 PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
@@ -23,6 +26,42 @@ class OnDuplicate(StrEnum):
     LAST = "last"
     FIRST = "first"
     ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceRequest:
+    """What a caller asks of an embedding space; None leaves the choice to an index that exists.
+
+    Attributes:
+        model: "minilm", a folder, a Hugging Face id, or a hosted model's; of a model that was
+            moved, where it is now.
+        task: what the vectors are for; a name will do: "retrieval".
+        revision: a branch, tag or commit of a Hugging Face repository.
+        stated: prompts, an instruction, an adapter, a family, instead of the known ones.
+        dim: numbers in a vector, when they are to be fewer than the model's own.
+        force_dim: also a size that the model was not trained for.
+        template: how documents' fields become their texts.
+
+    Raises:
+        ValueError: there is no such task, or `dim` is below 1.
+        UsageError: the template has no field.
+    """
+
+    model: str | None = None
+    task: Task | None = None
+    revision: str | None = None
+    stated: PromptOverrides = field(default_factory=PromptOverrides)
+    dim: int | None = None
+    force_dim: bool = False
+    template: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.task is not None:
+            object.__setattr__(self, "task", Task(self.task))
+        if self.dim is not None:
+            require_positive(self.dim, "dim")
+        if self.template is not None:
+            object.__setattr__(self, "template", str(Template.parse(self.template)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,14 @@ class Scorer(Protocol):
         """Return float32[n], 0 to 1: how well each text answers the query."""
 
 
+class NamedScorer(Scorer, Protocol):
+    """A scorer that is named in the results of a search."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for people."""
+
+
 def require_encoder(encoder: object) -> None:
     """Return when it is an encoder, and not a model's name.
 

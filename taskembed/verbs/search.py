@@ -1,23 +1,172 @@
-"""Searching an index, and ranking anew: a query proves that it lives in the space."""
+"""Searching an index, and ranking hits anew: a query proves that it lives in the space."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 
 from taskembed.arguments import require_kind, require_positive, require_text, require_texts
+from taskembed.encoding.reranker import load_reranker
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, BadVectorError, TextTooLongError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.reader import Hit, Index
-from taskembed.space import PromptType
-from taskembed.verbs.protocols import Encoder, Scorer, require_encoder
+from taskembed.models.files import find_description
+from taskembed.reading.documents import Query
+from taskembed.space import PromptType, Task
+from taskembed.verbs._claims import SEARCH_HINT
+from taskembed.verbs.encoders import encoder_for_search, require_expected
+from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, require_encoder
 
-SEARCH_HINT = (
-    "leave out --task and --model to search with those of the index; "
-    "or make another index: taskembed index CORPUS --task TASK --index OTHER"
-)
+RERANK_DEPTH = 50  # hits of a query that a reranker judges: more take seconds on a CPU
+QUERIES_AT_ONCE = 256  # queries that are encoded and searched together
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Everything that answers queries: what a program opens once and keeps.
+
+    `dataclasses.replace(searcher, k=3)` answers with the same index and models, and other numbers.
+    Any thread may search.
+
+    Attributes:
+        index: an open one.
+        encoder: of the index's space.
+        reranker: judges the best hits again; None for none.
+        k: hits of a query.
+        depth: hits that the reranker judges; at least `k` are.
+        min_score: only documents with at least that score are hits; None for all.
+
+    Raises:
+        ValueError: k or depth is below 1.
+
+    Example:
+        with Searcher.open("my-index", reranker="BAAI/bge-reranker-v2-m3", k=3) as searcher:
+            hits = searcher.search(["why is the sky blue?"])[0]
+    """
+
+    index: Index
+    encoder: Encoder
+    reranker: NamedScorer | None = None
+    k: int = 10
+    depth: int = RERANK_DEPTH
+    min_score: float | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self.k, "k")
+        require_positive(self.depth, "depth")
+
+    @classmethod
+    def open(  # noqa: PLR0913  # all but the first two are optional and named
+        cls,
+        folder: str | Path,
+        settings: EngineSettings | None = None,
+        *,
+        task: Task | None = None,
+        model: str | None = None,
+        adapter: str | None = None,
+        reranker: str | None = None,
+        instruction: str | None = None,
+        k: int = 10,
+        depth: int = RERANK_DEPTH,
+        min_score: float | None = None,
+    ) -> Searcher:
+        """Open an index, its own encoder, and a reranker.
+
+        Args:
+            folder: of the index.
+            settings: where and how the models run.
+            task: the task that the index is expected to be for; None for any.
+            model: the model that the index is expected to be of, or the folder where that is now.
+            adapter: where the index's adapter is now.
+            reranker: a folder, or a Hugging Face id; None for no reranking.
+            instruction: what a document must do for a query, for a reranker that is told it.
+            k: hits of a query.
+            depth: hits that the reranker judges; at least `k` are.
+            min_score: only documents with at least that score are hits; None for all.
+
+        Raises:
+            NotFoundError: there is no index.
+            IndexDamagedError: a file of the index is not what was written.
+            SpaceMismatchError: the index is for another task, or of another model or adapter.
+            ModelUnavailableError: a model cannot be loaded.
+            ValueError: k or depth is below 1.
+        """
+        settings = settings or EngineSettings()
+        with ExitStack() as on_failure:
+            index = on_failure.enter_context(Index.open(folder))
+            require_expected(index, settings, task=task, model=model, adapter=adapter)
+            if reranker is not None:  # a wrong name is refused before an encoder is loaded
+                find_description(reranker, offline=settings.offline)
+            encoder = encoder_for_search(index, settings, model=model, adapter=adapter)
+            judge = None
+            if reranker is not None:
+                judge = load_reranker(reranker, instruction=instruction, settings=settings)
+            searcher = cls(index, encoder, judge, k, depth, min_score)
+            on_failure.pop_all()
+        return searcher
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the index."""
+        self.index.close()
+
+    def search(self, queries: Iterable[str]) -> list[list[Hit]]:
+        """Return the hits of each query, best first, in the order of the queries.
+
+        Args:
+            queries: texts, without a prompt.
+
+        Raises:
+            SpaceMismatchError: the encoder's vectors live in another space than the index's.
+            BadInputError: a query is empty, or not UTF-8.
+            BadVectorError: a query's vector, or a reranker's score, cannot be compared.
+            TypeError: queries is one text, or a query is no text.
+            ValueError: the index is closed.
+        """
+        texts = _read_queries(queries)
+        if self.reranker is None:
+            return self._nearest(texts, self.k)
+        return [
+            rerank_hits(text, hits, self.reranker, k=self.k)
+            for text, hits in zip(texts, self._nearest(texts, max(self.k, self.depth)), strict=True)
+        ]
+
+    def search_batches(
+        self, queries: Iterable[Query], *, size: int = QUERIES_AT_ONCE
+    ) -> Iterator[list[tuple[Query, list[Hit]]]]:
+        """Yield queries with their hits, a batch at a time; one batch is in memory at a time.
+
+        Args:
+            queries: any iterable, read once.
+            size: queries in a batch.
+
+        Raises:
+            as `search`; and what `queries` raises.
+        """
+        iterator = iter(queries)
+        while batch := list(islice(iterator, size)):
+            yield list(zip(batch, self.search([query.text for query in batch]), strict=True))
+
+    def _nearest(self, texts: list[str], k: int) -> list[list[Hit]]:
+        return search_index(texts, self.encoder, self.index, k=k, min_score=self.min_score)
 
 
 def search_index(

@@ -1,0 +1,134 @@
+"""What names and options say of an embedding space, before any model is opened.
+
+A model's name, its known prompts and the caller's options tell most of a space. When that much
+contradicts the space of an index, the request is refused without a download.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from taskembed.encoding.settings import EngineSettings
+from taskembed.encoding.vendors import OWN
+from taskembed.errors import ModelUnavailableError
+from taskembed.guard import require_same_space
+from taskembed.models.catalogue import canonical, find_family
+from taskembed.models.files import is_here, is_missing_folder, stored_name
+from taskembed.models.resolve import PromptOverrides, resolve
+from taskembed.space import HOSTED, SYMMETRIC_TASKS, EmbeddingSpace, Task
+from taskembed.verbs.options import SpaceRequest
+
+NOT_HERE = ""  # the digest of weights that are not on this machine
+SEARCH_HINT = (
+    "leave out --task and --model to search with those of the index; "
+    "or make another index: taskembed index CORPUS --task TASK --index OTHER"
+)
+
+
+def require_claimed(
+    space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings, *, hint: str
+) -> None:
+    """Refuse a request whose names and options show that it is of another space than the index's.
+
+    Args:
+        space: of the index.
+        request: what the caller asks for.
+        settings: where and how the model runs.
+        hint: what to do, for the error.
+
+    Raises:
+        SpaceMismatchError: the space differs; the message lists every field that is known to.
+        UsageError: the prompts, the adapter and the family that are stated do not fit together.
+    """
+    claimed = replace(
+        _claimed_of_model(space, request, settings),
+        task=request.task or space.task,
+        template=request.template or space.template,
+    )
+    require_same_space(space, replace(claimed, dim=request.dim or claimed.dim), hint=hint)
+
+
+def _claimed_of_model(
+    space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings
+) -> EmbeddingSpace:
+    """Return the space as far as a model's name and the statements about the model tell it."""
+    claimed = _named(space, request, settings)
+    other = claimed.weights_digest != space.weights_digest or request.task not in {None, space.task}
+    if not other and (names_only_places(space, request) or request.stated == PromptOverrides()):
+        return claimed
+    return _with_prompts(claimed, request.task or space.task, request.stated)
+
+
+def _named(
+    space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings
+) -> EmbeddingSpace:
+    """Return the space with what the name of another model tells of its weights."""
+    model = canonical(request.model or space.model)
+    if is_same_model(space, request.model):
+        return space
+    family = find_family(model)
+    if settings.api_base is not None or (family and family.hosted):
+        server = (family.server if family else "") or OWN
+        name = model if server != OWN else request.model or space.model
+        return replace(space, model=model, weights_digest=f"{HOSTED}{server}/{name}")
+    if space.hosted:
+        return replace(space, model=model, weights_digest="on this machine")
+    if is_missing_folder(model) or is_here(model, request.revision):
+        return space  # only the weights tell whether the model is the same
+    size = family.models.get(model) if family and space.truncation == "none" else None
+    return replace(space, model=model, weights_digest=NOT_HERE, dim=size or space.dim)
+
+
+def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) -> EmbeddingSpace:
+    """Return the space with the prompts that are stated, or known of its model."""
+    try:
+        spec = resolve(space.model, task, stated)
+    except ModelUnavailableError:  # the model's files may bring prompts: not known yet
+        query, document = stated.query_prompt, stated.document_prompt
+        if task in SYMMETRIC_TASKS:
+            query = document = query if query is not None else document
+        return replace(
+            space,
+            query_prompt=space.query_prompt if query is None else query,
+            document_prompt=space.document_prompt if document is None else document,
+        )
+    claimed = replace(
+        space,
+        query_prompt=spec.query_prompt,
+        document_prompt=spec.document_prompt,
+        suffix=spec.suffix,
+    )
+    given, has = stated.adapter_for(task), bool(space.document_adapter)
+    if given is not None and bool(given) == has:
+        return claimed  # only the files tell whether the two adapters are the same
+    adapters = (spec.query_adapter, spec.document_adapter)
+    if adapters == (space.query_adapter, space.document_adapter):
+        return claimed
+    query_adapter, document_adapter = adapters
+    return replace(
+        claimed,
+        query_adapter=query_adapter,
+        document_adapter=document_adapter,
+        adapter_digest="",  # not known; the digest of the index is that of other adapters
+    )
+
+
+def names_only_places(space: EmbeddingSpace, request: SpaceRequest) -> bool:
+    """Return whether a request tells no more than where the index's model or adapter is now."""
+    adapter = request.stated.adapter
+    moved = bool(adapter and space.adapter_digest and space.query_adapter == space.document_adapter)
+    return (
+        request.stated == (PromptOverrides(adapter=adapter) if moved else PromptOverrides())
+        and not request.revision
+        and request.task in {None, space.task}
+        and request.dim in {None, space.dim}
+    )
+
+
+def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
+    """Return whether a name, or None, means the index's model in the place where it was."""
+    return (
+        model is None
+        or model == space.model
+        or canonical(stored_name(model)) == canonical(space.model)
+    )

@@ -1,0 +1,181 @@
+"""What an index says of itself: its space, its documents, its files, and how its input is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskembed.activity import doing
+from taskembed.english import counted
+from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.index.generations import generations_of, names_in
+from taskembed.index.reader import Index, Part, read_index
+from taskembed.index.remembered import Reading, require_same_ids
+from taskembed.space import EmbeddingSpace
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDescription:
+    """What an index is.
+
+    Attributes:
+        folder: where it is.
+        space: the space of its vectors.
+        documents: how many it holds.
+        truncated: documents that the model did not read whole; None when that cannot be counted.
+        deleted_rows: rows of deleted documents that a later merge will remove.
+        segments: files of vectors, each with its documents.
+        size_bytes: of all files of the newest generation.
+        generation: the number of the newest generation.
+        generations_kept: the numbers of all generations in the folder.
+        committed_at: when the newest generation was written: ISO 8601, UTC.
+        made_by: the engine, its precision and the version that made the vectors.
+        reading: how the input is read, as the index remembers it.
+        is_being_recreated: whether a run that builds it anew was stopped.
+        notes: what a person should know of it.
+    """
+
+    folder: Path
+    space: EmbeddingSpace
+    documents: int
+    truncated: int | None
+    deleted_rows: int
+    segments: int
+    size_bytes: int
+    generation: int
+    generations_kept: list[int]
+    committed_at: str
+    made_by: Mapping[str, str]
+    reading: Mapping[str, str]
+    is_being_recreated: bool
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the description as what JSON can hold."""
+        return {
+            "index": str(self.folder),
+            "documents": self.documents,
+            "truncated": self.truncated,
+            "deleted_rows": self.deleted_rows,
+            "segments": self.segments,
+            "bytes": self.size_bytes,
+            "generation": self.generation,
+            "generations_kept": self.generations_kept,
+            "committed_at": self.committed_at,
+            "made_by": dict(self.made_by),
+            "reading": dict(self.reading),
+            "being_recreated": self.is_being_recreated,
+            "space": self.space.to_json(),
+        }
+
+
+def describe_index(folder: str | Path) -> IndexDescription:
+    """Describe the newest generation of an index; no lock is taken and no model is loaded.
+
+    Args:
+        folder: of the index.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexDamagedError: a file is missing or has another size, or the manifest is damaged.
+        NewerFormatError: the index was written by a newer taskembed.
+    """
+    path = Path(folder)
+    snapshot, contents = read_index(path)
+    live, building = contents.live, contents.building
+    truncated, notes = _count_truncated(path)
+    return IndexDescription(
+        folder=path,
+        space=live.space,
+        documents=live.documents,
+        truncated=truncated,
+        deleted_rows=sum(segment.deleted_rows for segment in live.segments),
+        segments=len(live.segments),
+        size_bytes=sum(file.size for file in snapshot.files.values()),
+        generation=snapshot.generation,
+        generations_kept=generations_of(names_in(path)),
+        committed_at=contents.committed_at,
+        made_by=live.made_by,
+        reading=live.reading.to_json() if live.reading else {},
+        is_being_recreated=building is not None,
+        notes=(*notes, *([half_built(building.documents)] if building else [])),
+    )
+
+
+def _count_truncated(folder: Path) -> tuple[int | None, list[str]]:
+    """Return how many documents the model did not read whole; or None, and a note that says why."""
+    try:
+        with doing("counting the truncated documents"), Index.open(folder) as index:
+            return index.count_truncated(), []
+    except IndexDamagedError as error:
+        return None, [f"the truncated documents cannot be counted: {error.message}"]
+
+
+def half_built(documents: int) -> str:
+    """Return a note: what a stopped --recreate has left, and how to continue it.
+
+    Args:
+        documents: how many the new index has so far.
+    """
+    return (
+        f"a --recreate was stopped after {counted(documents, 'document')}: the same command "
+        "with --recreate goes on from there; until then its files stay"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What a run over an index takes over from it.
+
+    Attributes:
+        part: the index's contents; None when there is no index, or it never had a document.
+        notes: what a person should know of it.
+    """
+
+    part: Part | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """The space of its vectors."""
+        return self.part.space if self.part else None
+
+    def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:
+        """Return how the input is read: as is asked, and for the rest as the index remembers.
+
+        Args:
+            asked: what the caller asks for.
+            recreate: the index is to be replaced, so that other ids do no harm.
+
+        Raises:
+            UsageError: the documents of the index are named by another field.
+        """
+        if self.part is None:
+            return asked
+        reading = asked.over(self.part.reading)
+        if self.part.documents and not recreate:
+            require_same_ids(self.part.reading, reading)
+        return reading
+
+
+def read_existing(folder: str | Path, *, recreate: bool = False) -> Existing:
+    """Return what the index in a folder, if there is one, has for the next run.
+
+    Args:
+        folder: where an index is, or will be.
+        recreate: the index is to be replaced: damage does not matter.
+
+    Raises:
+        IndexDamagedError: the index cannot be read, and is not to be replaced.
+    """
+    try:
+        contents = read_index(folder)[1]
+    except NotFoundError:
+        return Existing()
+    except IndexDamagedError:
+        if recreate:
+            return Existing()
+        raise
+    notes = (half_built(contents.building.documents),) if contents.building and not recreate else ()
+    return Existing(None if contents.live.is_new else contents.live, notes)

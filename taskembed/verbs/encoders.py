@@ -1,0 +1,219 @@
+"""The encoder of an index: what the caller asks for, and for the rest what the index says.
+
+    encoder = encoder_for_update(index.space, SpaceRequest(), EngineSettings())
+    encoder = encoder_for_search(index, model="where/it/is/now")
+
+A request that contradicts an index is refused before a model is downloaded or compiled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from taskembed.encoding.load import load_encoder, load_encoder_of, require_weights
+from taskembed.encoding.settings import EngineSettings
+from taskembed.errors import SpaceMismatchError, UsageError
+from taskembed.index.reader import Index
+from taskembed.index.writer import WAYS_ON
+from taskembed.models.catalogue import families, find_family
+from taskembed.models.files import find_model
+from taskembed.models.resolve import PromptOverrides
+from taskembed.reading.template import DEFAULT_TEMPLATE
+from taskembed.space import EmbeddingSpace, Task
+from taskembed.verbs._claims import (
+    SEARCH_HINT,
+    is_same_model,
+    names_only_places,
+    require_claimed,
+)
+from taskembed.verbs.options import SpaceRequest
+from taskembed.verbs.protocols import Encoder
+
+
+def check_request(
+    space: EmbeddingSpace | None,
+    request: SpaceRequest,
+    settings: EngineSettings | None = None,
+    *,
+    recreate: bool = False,
+) -> None:
+    """Refuse a request that cannot be met, as far as names show it; no model is opened.
+
+    Args:
+        space: of the index that there is; None when there is none.
+        request: what the caller asks for.
+        settings: where and how the model runs.
+        recreate: the index is to be replaced, so that its space binds nobody.
+
+    Raises:
+        UsageError: there is no index yet, and no task was named.
+        SpaceMismatchError: the index is of another space; the message lists every field that is
+            known to differ.
+    """
+    if space is None and request.task is None:
+        raise UsageError(
+            "a new index needs its task", hint=f"--task {'|'.join(task.value for task in Task)}"
+        )
+    if space is not None and not recreate:
+        require_claimed(space, request, settings or EngineSettings(), hint=WAYS_ON)
+
+
+def encoder_for_update(
+    space: EmbeddingSpace | None,
+    request: SpaceRequest,
+    settings: EngineSettings | None = None,
+    *,
+    recreate: bool = False,
+) -> Encoder:
+    """Return the encoder to index with; what was not asked for is as in the index's space.
+
+    `settings.notify` is told when the model of a new index is not for commercial use.
+
+    Args:
+        space: of the index that there is; None when there is none.
+        request: what the caller asks for.
+        settings: where and how the model runs.
+        recreate: the index is to be replaced: prompts are those known today, not its own.
+
+    Raises:
+        UsageError: there is no index yet, and no task was named.
+        SpaceMismatchError: the index is of another space.
+        ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
+    """
+    settings = settings or EngineSettings()
+    check_request(space, request, settings, recreate=recreate)
+    if space is None:
+        encoder = _load(None, request, settings)
+        _warn_of_licence(encoder.space.model, request.stated.family, settings)
+        return encoder
+    if not recreate and names_only_places(space, request):
+        space = replace(space, template=request.template or space.template)
+        return _load_moved(space, request.model, request.stated.adapter, settings)
+    return _load(space, request, settings)
+
+
+def encoder_for_search(
+    index: Index,
+    settings: EngineSettings | None = None,
+    *,
+    task: Task | None = None,
+    model: str | None = None,
+    adapter: str | None = None,
+) -> Encoder:
+    """Return the encoder of an index, whose model or adapter may be in another place by now.
+
+    Args:
+        index: to be searched.
+        settings: where and how the model runs.
+        task: the task that the index is expected to be for; None for any.
+        model: the model that the index is expected to be of, or the folder where that is now.
+        adapter: where the index's adapter is now.
+
+    Raises:
+        SpaceMismatchError: the index is for another task, or of another model or adapter.
+        ModelUnavailableError: the model cannot be loaded.
+    """
+    settings = settings or EngineSettings()
+    require_expected(index, settings, task=task, model=model, adapter=adapter)
+    return _load_moved(index.space, model, adapter, settings)
+
+
+def require_expected(
+    index: Index,
+    settings: EngineSettings,
+    *,
+    task: Task | None = None,
+    model: str | None = None,
+    adapter: str | None = None,
+) -> None:
+    """Return when an index may be what is expected, as far as names show it; no model is opened.
+
+    The arguments are those of `encoder_for_search`, which calls this too: on its own it serves a
+    caller that has more to check before a model is loaded.
+
+    Raises:
+        SpaceMismatchError: the index is for another task, or of another model or adapter.
+    """
+    require_task(index.folder, index.space, task)
+    _require_names(index.space, settings, model=model, adapter=adapter)
+
+
+def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None:
+    """Return when an index is for the task that was named, or none was named.
+
+    Raises:
+        SpaceMismatchError: the index is for another task.
+    """
+    if task is not None and task is not space.task:
+        raise SpaceMismatchError(
+            f"{folder} is for the task {space.task.value!r}, not {task.value!r}: vectors of "
+            "different tasks live in different spaces, so their scores would mean nothing",
+            hint=SEARCH_HINT,
+        )
+
+
+def find_moved(space: EmbeddingSpace, model: str | None) -> Path | None:
+    """Return the folder on this machine that the model of a space was moved to; None if it was not.
+
+    Args:
+        space: of an index.
+        model: the name or the folder of its model now; None for where it was.
+
+    Raises:
+        ModelUnavailableError: there is no such model on this machine.
+        SpaceMismatchError: it is another model.
+    """
+    if model is None or is_same_model(space, model):
+        return None
+    settings = EngineSettings()
+    _require_names(space, settings, model=model)
+    files = find_model(model, cache=settings.cache_folder, offline=True)
+    require_weights(space, files)
+    return files.folder
+
+
+def _load(space: EmbeddingSpace | None, request: SpaceRequest, settings: EngineSettings) -> Encoder:
+    """Return the encoder of a request, with the prompts that are known today."""
+    same = space if space and is_same_model(space, request.model) and not request.revision else None
+    shortened = same.dim if same and same.truncation != "none" else None
+    task = request.task or (space.task if space else None)
+    assert task is not None  # noqa: S101  # check_request was called
+    return load_encoder(
+        request.model or (space.model if space else None),
+        task,
+        revision=request.revision or (same.revision if same else None) or None,
+        stated=request.stated,
+        dim=request.dim or shortened,
+        force_dim=request.force_dim or (request.dim is None and shortened is not None),
+        template=request.template or (space.template if space else str(DEFAULT_TEMPLATE)),
+        settings=settings,
+    )
+
+
+def _load_moved(
+    space: EmbeddingSpace, model: str | None, adapter: str | None, settings: EngineSettings
+) -> Encoder:
+    """Return the encoder of a space whose model or adapter may be in another place by now."""
+    place = None if is_same_model(space, model) else model
+    return load_encoder_of(space, settings, model=place, adapter=adapter)
+
+
+def _require_names(
+    space: EmbeddingSpace,
+    settings: EngineSettings,
+    *,
+    model: str | None = None,
+    adapter: str | None = None,
+) -> None:
+    """Refuse the names of another model or adapter than those of the index."""
+    request = SpaceRequest(model, stated=PromptOverrides(adapter=adapter))
+    require_claimed(space, request, settings, hint=SEARCH_HINT)
+
+
+def _warn_of_licence(model: str, family: str | None, settings: EngineSettings) -> None:
+    """Report that a model is not for commercial use, before anything is built on it."""
+    named = (item for item in families() if item.name == family)
+    known = find_family(model) or next(named, None)
+    if known and not known.commercial:
+        settings.notify(f"note: {model} is not for commercial use: its licence is {known.licence}")
