@@ -28,10 +28,8 @@ PAGE = Path(__file__).with_name("cli.md")
 def reference() -> str:
     """Return the text of the page."""
     parts = [
-        "# Commands\n\nMade from `--help` by docs/generate_cli.py. Flags win over environment "
-        "variables, which win over\ndefaults. A variable that contradicts a flag is left out; one "
-        "that says what a space is\n(`TASKEMBED_TASK`, `TASKEMBED_MODEL`, ...) is for new indexes, "
-        "since an index has its own.\n"
+        "# Commands\n\nMade from `--help` by docs/generate_cli.py. "
+        "[environment.md](environment.md) lists\nthe environment variables that are defaults of options.\n"
     ]
     for command in COMMANDS:
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")

@@ -164,16 +164,3 @@ def test_a_header_with_a_fault_stops_the_run_though_bad_records_are_skipped(
     done = run("index", path, *NEW, "--skip-bad")
     assert done.code == 65
     assert f"error: {path}:" in done.err
-
-
-def test_variables_say_how_a_new_index_is_read_and_fit_together_or_are_left_out(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.tsv"
-    path.write_text("id\ttext\nb\tthe sun\n")
-    monkeypatch.setenv("TASKEMBED_COLUMNS", "id,text")
-    assert run("index", path, *NEW).out.startswith("1 added")
-    monkeypatch.setenv("TASKEMBED_INPUT_HEADER", "0")
-    assert run("index", path, *NEW).code == 65
-    path.write_text("a\tthe moon\nb\tthe sun\n")
-    assert run("index", path, *NEW).out.startswith("2 added")

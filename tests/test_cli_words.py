@@ -203,11 +203,11 @@ def test_a_value_is_refused_in_our_words(run: Run, arguments: tuple[str, str], s
 
 
 def test_a_variable_is_named_when_it_is_the_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKEMBED_TOP_K", "ten")
+    monkeypatch.setenv("TASKEMBED_THREADS", "ten")
     done = run("search", "x")
     assert (done.code, done.err.splitlines()[0]) == (
         2,
-        "taskembed: error: TASKEMBED_TOP_K: 'ten' is not a whole number",
+        "taskembed: error: TASKEMBED_THREADS: 'ten' is not a whole number",
     )
 
 

@@ -162,6 +162,29 @@ def test_a_query_does_not_change_how_errors_look(run: Run, tmp_path: Path) -> No
     assert done.err.startswith("taskembed: error: no index at")
 
 
+@pytest.mark.parametrize(
+    ("words", "is_json"),
+    [
+        (("search", "--nonsense", "--json"), True),
+        (("search", "--json", "--nonsense"), True),
+        (("search", "x", "--json", "-k", "ten"), True),
+        (("search", "x", "--json", "--index"), True),
+        (("search", "--nonsense", "--", "--json"), False),
+        (("search", "x", "-k", "ten", "--tag", "--json"), False),
+        (("serch", "x", "--json"), True),
+        (("serch", "x", "--", "--json"), False),
+        (("cache", "lst", "--json"), True),
+        (("--nonsense", "--json"), True),
+        (("cache", "list", "--nonsense"), False),
+    ],
+)
+def test_errors_in_the_words_are_json_where_json_is_an_option(
+    run: Run, words: tuple[str, ...], *, is_json: bool
+) -> None:
+    done = run(*words)
+    assert (done.code, done.err.startswith('{"error": ')) == (2, is_json), done.err
+
+
 @pytest.mark.parametrize(("value", "is_json"), [("1", True), ("yes", True), ("0", False)])
 def test_the_variable_says_json_as_the_option_does(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, value: str, is_json: bool

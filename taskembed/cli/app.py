@@ -12,7 +12,8 @@ import typer
 from typer.exceptions import TyperException
 
 from taskembed.cli import caching, evaluating, indexing, inspecting, searching, training
-from taskembed.cli.command import Command, Said
+from taskembed.cli.command import Command, Group, Said
+from taskembed.cli.environment import DEBUG
 from taskembed.cli.interrupt import Interrupt
 from taskembed.cli.output import ClosedPipeError, report, write
 from taskembed.cli.wording import usage_error
@@ -27,6 +28,7 @@ from taskembed.version import __version__
 
 app = typer.Typer(
     name="taskembed",
+    cls=Group,
     invoke_without_command=True,
     rich_markup_mode=None,  # rich costs 0.06 s at start-up
     pretty_exceptions_enable=False,
@@ -68,6 +70,10 @@ def options(
     An index holds vectors of one embedding space: a model, a task, its prompts. The space is saved
     with it, and a query from any other space is refused.
 
+    Environment variables: TASKEMBED_INDEX, _TASK, _MODEL, _DEVICE, _PRECISION, _THREADS, _OFFLINE,
+    _CACHE, _QUIET and _JSON are the defaults of the options of these names; TASKEMBED_API_BASE and
+    TASKEMBED_API_KEY are of your own server of models. docs/environment.md says more.
+
     Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or
     index; 69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index
     damaged; 77 not permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe.
@@ -103,7 +109,7 @@ def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
     except BaseException as error:  # noqa: BLE001  # the one place where everything is caught
         # what is raised for it may come out of an import, for example, as another error
         known = KeyboardInterrupt() if interrupt.came else error
-        return _failed(known, arguments, as_json=said.as_json(arguments))
+        return _failed(known, arguments, as_json=said.json)
     finally:
         interrupt.ignore_from_now()
 
@@ -112,7 +118,7 @@ def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) ->
     from taskembed.secrets import redacted, secrets_of
 
     secrets = secrets_of(arguments, os.environ)
-    if os.environ.get("TASKEMBED_DEBUG") == "1":
+    if os.environ.get(DEBUG) == "1":
         import traceback
 
         trace = "".join(traceback.format_exception(error))

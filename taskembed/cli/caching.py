@@ -10,7 +10,7 @@ import typer
 
 from taskembed.cli import options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.command import Command
+from taskembed.cli.command import Command, Group
 from taskembed.cli.output import write
 from taskembed.english import counted
 from taskembed.errors import NotFoundError, os_errors
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SECONDS_A_DAY = 86_400
 
 app = typer.Typer(
+    cls=Group,
     help="Show or clear the compiled models; what is cleared is made again when it is needed.",
     rich_markup_mode=None,
 )
@@ -57,7 +58,7 @@ def clear(
     unused: Annotated[
         int | None,
         typer.Option(
-            envvar="TASKEMBED_UNUSED",
+            "--unused",
             metavar="DAYS",
             min=0,
             help="Only those that were not used for so long.",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from typer.core import TyperCommand
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 from taskembed.cli.environment import (
     leave_out_what_does_not_fit,
+    unknown_variables,
     unset_variables,
     with_variables,
 )
@@ -21,7 +22,7 @@ from taskembed.errors import MissingLibraryError, ModelUnavailableError, UsageEr
 
 # names of files may be any bytes; an id is refused by what looks for it
 ANY_BYTES = {"inputs", "queries", "doc_ids"}
-TRUE = {"1", "true", "t", "yes", "y", "on"}  # what typer takes for it in a variable
+AS_JSON = "as_json"  # the parameter of --json
 
 
 @dataclass
@@ -29,17 +30,10 @@ class Said:
     """What of a command's words is needed when it has failed.
 
     Attributes:
-        json: whether JSON was asked for; None as long as the words are not understood.
+        json: errors are printed as JSON.
     """
 
-    json: bool | None = None
-
-    def as_json(self, arguments: Sequence[str]) -> bool:
-        """Whether errors are to be JSON, also errors in the words themselves."""
-        if self.json is not None:
-            return self.json
-        options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-        return "--json" in options or os.environ.get("TASKEMBED_JSON", "").lower() in TRUE
+    json: bool = False
 
 
 class Command(TyperCommand):
@@ -55,33 +49,25 @@ class Command(TyperCommand):
             # a file that may not be read is an error of its own, 77, and not of usage
             parameter.type_descriptor.parameter_info.readable = False
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # typer's own Context has no public name
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer's Context
+        """Parse the words, and remember first whether errors in them are to be JSON."""
+        remember_json(ctx, self.make_parser(ctx), self.params, args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Call the function.
 
         Raises:
             UsageError: a word is not UTF-8, or there are too many.
         """
-        said = ctx.find_object(Said)
-        if said is not None:
-            said.json = bool(ctx.params.get("as_json"))
-        for parameter in self.params:
-            value = ctx.params.get(parameter.name)
-            if parameter.name not in ANY_BYTES and isinstance(value, str) and not _is_text(value):
-                name = parameter.opts[0] if parameter.opts[0].startswith("-") else "the argument"
-                raise UsageError(
-                    f"{name} is not UTF-8: {value!r}", hint="check the encoding of the script"
-                )
-        if ctx.args:
-            text = " ".join([str(ctx.params[self.params[0].name]), *ctx.args])
-            raise UsageError(
-                f"{len(ctx.args) + 1} arguments, where one is expected",
-                hint=f"put the {self.params[0].name} in quotes: "
-                f"taskembed {self.name} {quoted(text)}",
-            )
+        self._require_text(ctx)
+        self._require_one_text(ctx)
         notes = leave_out_what_does_not_fit(ctx)
-        if self.name == "index" and not ctx.params["quiet"]:
-            for note in notes:
+        if not ctx.params.get("quiet"):
+            for note in notes if self.name == "index" else []:
                 message(f"note: {note}")
+            for name in unknown_variables(os.environ):
+                message(f"note: {name} has no effect; `taskembed --help` lists the variables")
         try:
             with shown_progress(quiet=bool(ctx.params.get("quiet"))):
                 return super().invoke(ctx)
@@ -89,6 +75,58 @@ class Command(TyperCommand):
             error.message = with_variables(error.message, ctx)
             error.hint = unset_variables(error.hint, ctx) if error.hint else None
             raise
+
+    def _require_text(self, ctx: Any) -> None:  # noqa: ANN401
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            if parameter.name not in ANY_BYTES and isinstance(value, str) and not _is_text(value):
+                name = parameter.opts[0] if parameter.opts[0].startswith("-") else "the argument"
+                raise UsageError(
+                    f"{name} is not UTF-8: {value!r}", hint="check the encoding of the script"
+                )
+
+    def _require_one_text(self, ctx: Any) -> None:  # noqa: ANN401
+        if ctx.args:
+            text = " ".join([str(ctx.params[self.params[0].name]), *ctx.args])
+            raise UsageError(
+                f"{len(ctx.args) + 1} arguments, where one is expected",
+                hint=f"put the {self.params[0].name} in quotes: "
+                f"taskembed {self.name} {quoted(text)}",
+            )
+
+
+class Group(TyperGroup):
+    """Commands, of which one is named by the words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        """Parse the words before the command's name; an unknown name too may be followed by --json.
+
+        The command, if there is one, then says it better: it knows which words are values.
+        """
+        parser = self.make_parser(ctx)
+        parser.allow_interspersed_args = True
+        params = [item for command in self.commands.values() for item in command.params]
+        option = next(item for item in params if item.name == AS_JSON)
+        option.add_to_parser(parser, ctx)
+        remember_json(ctx, parser, [option], args)
+        return super().parse_args(ctx, args)
+
+
+def remember_json(ctx: Any, parser: Any, params: list[Any], args: list[str]) -> None:  # noqa: ANN401
+    """Remember whether --json, or its variable, is among words that may be wrong otherwise."""
+    said = ctx.find_object(Said)
+    option = next((item for item in params if item.name == AS_JSON), None)
+    if said is None or option is None:
+        return
+    parser.ignore_unknown_options = True
+    strict, ctx.resilient_parsing = ctx.resilient_parsing, True  # no error: the next parser has it
+    given = parser.parse_args(list(args))[0]
+    ctx.resilient_parsing = strict
+    value, _ = option.consume_value(ctx, given)
+    try:
+        said.json = bool(option.process_value(ctx, value))
+    except typer.BadParameter:  # a variable that says neither
+        said.json = False
 
 
 def _is_text(value: str) -> bool:

@@ -7,52 +7,35 @@ typed nor an index that has a space of its own: it is left out where it does not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from taskembed.cli.searching import Format
 from taskembed.errors import TaskembedError
+from taskembed.secrets import API_BASE, KEY_OF_OWN
 
 if TYPE_CHECKING:
     from taskembed.index.reader import Part
     from taskembed.space import EmbeddingSpace
 
-# parameters of which one excludes the others
-ONE_OF = (
-    {"format_", "as_json"},
-    {"query", "query_file", "queries"},
-    {"text_field", "template"},
-    {"adapter", "no_adapter"},
+PREFIX = "TASKEMBED_"
+DEBUG = "TASKEMBED_DEBUG"
+# every variable that is read; docs/environment.md says what each is for
+VARIABLES = frozenset(
+    {
+        *("TASKEMBED_INDEX", "TASKEMBED_TASK", "TASKEMBED_MODEL"),
+        *("TASKEMBED_DEVICE", "TASKEMBED_PRECISION", "TASKEMBED_THREADS"),
+        *("TASKEMBED_OFFLINE", "TASKEMBED_CACHE", "TASKEMBED_QUIET", "TASKEMBED_JSON"),
+        *(API_BASE, KEY_OF_OWN, DEBUG),
+    }
 )
-# what an index has of its own once it is made
-OF_SPACE = (
-    *("task", "model", "revision", "query_prompt", "document_prompt", "instruction", "prompts"),
-    *("family", "adapter", "no_adapter", "dim", "force_dim"),
-    *("text_field", "template", "id_field"),
-)
-OF_ONE_QUERY = {Format.TABLE, Format.JSON, Format.IDS}
-REMEMBERED = {  # fields of `Reading`
-    "format_name": "format",
-    "on_duplicate": "on_duplicate",
-    "delimiter": "delimiter",
-    "encoding": "encoding",
-    "first_row": "columns",
-    "columns": "columns",
-}
+# parameters from variables that an index has of its own once it is made
+OF_SPACE = {"task", "model"}
 TYPED, FROM_VARIABLE = "COMMANDLINE", "ENVIRONMENT"  # typer's words
-# when a parameter means something beside the others
-FITS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
-    "format_": lambda given: (
-        given["format_"] not in (OF_ONE_QUERY if given["queries"] else {Format.TREC})
-    ),
-    "header": lambda given: given["format_"] is Format.TSV,
-    "first_row": lambda given: given["first_row"] is not False or given["columns"] is not None,
-    "columns": lambda given: given["first_row"] is False,
-    "rerank_instruction": lambda given: given["rerank"] is not None,
-    "skip_bad": lambda given: given.get("queries", "") is not None,  # searching for one query
-    "rejects": lambda given: given["skip_bad"] and not given["dry_run"],
-    "max_bad": lambda given: given["skip_bad"],
-}
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Return the variables that look like ours and are read by nothing."""
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in VARIABLES)
 
 
 def leave_out_what_does_not_fit(context: Any) -> list[str]:  # noqa: ANN401  # typer's own
@@ -62,26 +45,19 @@ def leave_out_what_does_not_fit(context: Any) -> list[str]:  # noqa: ANN401  # t
         A sentence for each that says another space than the index has.
     """
     given, variables = context.params, variables_of(context)
-    for group in ONE_OF:
-        if any(context.get_parameter_source(name).name == TYPED for name in group & given.keys()):
-            _leave_out(context, variables.keys() & group)
-    notes: list[str] = []
-    of_index = {*OF_SPACE, *REMEMBERED, "api_base"}
+    if "format_" in given and context.get_parameter_source("format_").name == TYPED:
+        _leave_out(context, variables.keys() & {"as_json"})
+    of_index = {*OF_SPACE, "api_base"}
     part = _made(given) if variables.keys() & of_index else None
-    if part is not None:
-        notes = [
-            f"{variables[name]} is for new indexes: this one has its own {name.replace('_', ' ')}, "
-            f"{own!r}"
-            for name, own in _own(part.space).items()
-            if name in variables and _spelled(name, given[name]) != own
-        ]
-        kept = {
-            name for name, field in REMEMBERED.items() if getattr(part.reading, field, None) is None
-        }
-        kept |= {"api_base"} if part.space.hosted else set()
-        _leave_out(context, variables.keys() & (of_index - kept))
-    unfit = {name for name in FITS.keys() & given.keys() if not FITS[name](given)}
-    _leave_out(context, variables.keys() & unfit)
+    if part is None:
+        return []
+    notes = [
+        f"{variables[name]} is for new indexes: this one has its own {name}, {own!r}"
+        for name, own in _own(part.space).items()
+        if name in variables and _spelled(name, given[name]) != own
+    ]
+    kept = {"api_base"} if part.space.hosted else set()
+    _leave_out(context, variables.keys() & (of_index - kept))
     return notes
 
 
@@ -139,26 +115,16 @@ def _made(given: Mapping[str, Any]) -> Part | None:
     return None if live.is_new else live
 
 
-def _own(space: EmbeddingSpace) -> dict[str, object]:
-    """Return what an index has of its own, of the parameters that are comparable."""
-    return {
-        "task": space.task.value,
-        "model": space.model,
-        "query_prompt": space.query_prompt,
-        "document_prompt": space.document_prompt,
-        "adapter": space.document_adapter,
-        "dim": space.dim,
-        "template": space.template,
-    }
+def _own(space: EmbeddingSpace) -> dict[str, str]:
+    """Return what an index has of its own, of the parameters that variables can give."""
+    return {"task": space.task.value, "model": space.model}
 
 
 def _spelled(name: str, value: object) -> object:
     """Return a value as an index spells it."""
     if name == "task":
         return getattr(value, "value", value)
-    if name in {"model", "adapter"}:
-        from taskembed.models.catalogue import canonical
-        from taskembed.models.files import stored_name
+    from taskembed.models.catalogue import canonical
+    from taskembed.models.files import stored_name
 
-        return canonical(stored_name(str(value)))
-    return value
+    return canonical(stored_name(str(value)))

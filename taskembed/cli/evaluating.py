@@ -39,8 +39,8 @@ Queries = Annotated[
     Path | None,
     typer.Option(
         "--queries",
-        envvar="TASKEMBED_EVALUATE_QUERIES",
         metavar="FILE",
+        rich_help_panel=opt.Panel.INPUT,
         help="The queries, when not in the folder: JSONL with id and text, or TSV.",
     ),
 ]
@@ -48,8 +48,8 @@ Qrels = Annotated[
     Path | None,
     typer.Option(
         "--qrels",
-        envvar="TASKEMBED_QRELS",
         metavar="FILE",
+        rich_help_panel=opt.Panel.INPUT,
         help="The judgements, when not in the folder: TREC qrels, or TSV.",
     ),
 ]
@@ -57,9 +57,9 @@ Limit = Annotated[
     int,
     typer.Option(
         "--limit",
-        envvar="TASKEMBED_LIMIT",
         min=0,
         metavar="N",
+        rich_help_panel=opt.Panel.INPUT,
         help="Only the first N queries, pairs, or texts to test on; 0 for all.",
     ),
 ]
@@ -72,8 +72,8 @@ def evaluate(
         Path | None,
         typer.Option(
             "--index",
-            envvar="TASKEMBED_EVALUATE_INDEX",
             metavar="DIR",
+            rich_help_panel=opt.Panel.INDEX,
             help="Evaluate that index, rather than a corpus.",
         ),
     ] = None,
@@ -85,15 +85,18 @@ def evaluate(
     run: Annotated[
         Path | None,
         typer.Option(
-            "--run", envvar="TASKEMBED_RUN", metavar="FILE", help="Keep the hits, as a TREC run."
+            "--run",
+            metavar="FILE",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="Keep the hits, as a TREC run.",
         ),
     ] = None,
     per_unit: Annotated[
         Path | None,
         typer.Option(
             "--per-query",
-            envvar="TASKEMBED_PER_QUERY",
             metavar="FILE",
+            rich_help_panel=opt.Panel.OUTPUT,
             help="Write the figures of each query (pair, draw) as TSV.",
         ),
     ] = None,
@@ -253,8 +256,8 @@ def ablate(
         Path | None,
         typer.Option(
             "--chart",
-            envvar="TASKEMBED_CHART",
             metavar="FILE",
+            rich_help_panel=opt.Panel.OUTPUT,
             help="Draw it too: a file that ends in .png, .svg or .pdf.",
         ),
     ] = None,

@@ -53,7 +53,7 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        envvar="TASKEMBED_DRY_RUN",
+        rich_help_panel=opt.Panel.INDEX,
         help="Say what would be done: nothing is written, no model loaded.",
     ),
 ]
@@ -74,9 +74,9 @@ def index(  # noqa: PLR0915  # words become values one after another
         int | None,
         typer.Option(
             "--dim",
-            envvar="TASKEMBED_DIM",
             min=1,
             metavar="N",
+            rich_help_panel=opt.Panel.MODEL,
             help="Numbers in a vector: a size that the model was trained for.  [default: all]",
         ),
     ] = None,
@@ -84,7 +84,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         bool,
         typer.Option(
             "--force-dim",
-            envvar="TASKEMBED_FORCE_DIM",
+            rich_help_panel=opt.Panel.MODEL,
             help="Shorten vectors also to a size that the model was not trained for.",
         ),
     ] = False,
@@ -94,7 +94,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         InputFormat | None,
         typer.Option(
             "--format",
-            envvar="TASKEMBED_INPUT_FORMAT",
+            rich_help_panel=opt.Panel.INPUT,
             help="What the inputs are, whatever their names.",
         ),
     ] = None,
@@ -102,8 +102,8 @@ def index(  # noqa: PLR0915  # words become values one after another
         str | None,
         typer.Option(
             "--id-field",
-            envvar="TASKEMBED_ID_FIELD",
             metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
             help="The field with the id.  [default: id, _id or doc_id]",
         ),
     ] = None,
@@ -111,8 +111,8 @@ def index(  # noqa: PLR0915  # words become values one after another
         str | None,
         typer.Option(
             "--text-field",
-            envvar="TASKEMBED_TEXT_FIELD",
             metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
             help="The field with the text.  [default: text, after title when there is one]",
         ),
     ] = None,
@@ -120,8 +120,8 @@ def index(  # noqa: PLR0915  # words become values one after another
         str | None,
         typer.Option(
             "--template",
-            envvar="TASKEMBED_TEMPLATE",
             metavar="TEMPLATE",
+            rich_help_panel=opt.Panel.INPUT,
             help="What is embedded: '{title}. {text}'; a field like {title?} may be missing.",
         ),
     ] = None,
@@ -133,9 +133,9 @@ def index(  # noqa: PLR0915  # words become values one after another
         int,
         typer.Option(
             "--commit-every",
-            envvar="TASKEMBED_COMMIT_EVERY",
             min=1,
             metavar="N",
+            rich_help_panel=opt.Panel.INDEX,
             help="Documents between commits; a minute of work is committed in any case.",
         ),
     ] = 20_000,
@@ -143,7 +143,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         Duplicates | None,
         typer.Option(
             "--on-duplicate",
-            envvar="TASKEMBED_ON_DUPLICATE",
+            rich_help_panel=opt.Panel.INDEX,
             help="Which of two documents with one id stays.  [default: last]",
         ),
     ] = None,
@@ -151,7 +151,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         bool,
         typer.Option(
             "--prune",
-            envvar="TASKEMBED_PRUNE",
+            rich_help_panel=opt.Panel.INDEX,
             help="Delete documents that the input does not have any more.",
         ),
     ] = False,
@@ -159,17 +159,19 @@ def index(  # noqa: PLR0915  # words become values one after another
         float,
         typer.Option(
             "--prune-limit",
-            envvar="TASKEMBED_PRUNE_LIMIT",
             min=0,
             max=100,
             metavar="PERCENT",
+            rich_help_panel=opt.Panel.INDEX,
             help="With --prune, stop when more of the documents would be deleted.",
         ),
     ] = 20,
     yes: Annotated[
         bool,
         typer.Option(
-            "--yes", envvar="TASKEMBED_YES", help="With --prune, delete however many they are."
+            "--yes",
+            rich_help_panel=opt.Panel.INDEX,
+            help="With --prune, delete however many they are.",
         ),
     ] = False,
     dry_run: DryRun = False,
@@ -177,7 +179,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         bool,
         typer.Option(
             "--recreate",
-            envvar="TASKEMBED_RECREATE",
+            rich_help_panel=opt.Panel.INDEX,
             help="Build a new index in place of the one that is there.",
         ),
     ] = False,
@@ -185,7 +187,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         bool,
         typer.Option(
             "--skip-bad",
-            envvar="TASKEMBED_SKIP_BAD",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
             help="Go on without bad records, and exit with 1.",
         ),
     ] = False,
@@ -193,8 +195,8 @@ def index(  # noqa: PLR0915  # words become values one after another
         Path | None,
         typer.Option(
             "--rejects",
-            envvar="TASKEMBED_REJECTS",
             metavar="FILE",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
             help="Write bad records there, as JSONL, with the reason of each.",
         ),
     ] = None,
@@ -202,9 +204,9 @@ def index(  # noqa: PLR0915  # words become values one after another
         int | None,
         typer.Option(
             "--max-bad",
-            envvar="TASKEMBED_MAX_BAD",
             min=0,
             metavar="N",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
             help="With --skip-bad, stop after more bad records than that.",
         ),
     ] = None,
@@ -212,9 +214,9 @@ def index(  # noqa: PLR0915  # words become values one after another
         int,
         typer.Option(
             "--max-record-bytes",
-            envvar="TASKEMBED_MAX_RECORD_BYTES",
             min=1,
             metavar="N",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
             help="A larger record is a bad one.",
         ),
     ] = 64 * 2**20,
@@ -222,7 +224,7 @@ def index(  # noqa: PLR0915  # words become values one after another
         bool,
         typer.Option(
             "--fail-on-truncate",
-            envvar="TASKEMBED_FAIL_ON_TRUNCATE",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
             help="A document that the model cannot read whole is a bad record.",
         ),
     ] = False,

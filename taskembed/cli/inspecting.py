@@ -74,10 +74,10 @@ def models(
         Task | None,
         typer.Option(
             "--task",
-            envvar="TASKEMBED_MODELS_TASK",
             parser=opt.parse_task,
             metavar="TASK",
             autocompletion=opt.complete_task,
+            rich_help_panel=opt.Panel.MODEL,
             help="Only the models that know the prompts or adapters of a task.",
         ),
     ] = None,
@@ -126,8 +126,8 @@ def explain(
         Path | None,
         typer.Option(
             "--index",
-            envvar="TASKEMBED_EXPLAIN_INDEX",
             metavar="DIR",
+            rich_help_panel=opt.Panel.INDEX,
             help="Explain the space of that index.",
         ),
     ] = None,

@@ -1,12 +1,13 @@
 """The options that several commands have, declared once: each alone, and in groups.
 
-A command takes a group as one parameter: see `with_groups`.
+A command takes a group as one parameter: see `with_groups`. An option has an environment variable
+only if a shell profile or a cron job wants it for every command; docs/environment.md lists them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,18 @@ def complete_task(incomplete: str) -> list[str]:
     return [task.value for task in Task if task.value.startswith(incomplete)]
 
 
+class Panel(StrEnum):
+    """The headings of a command's options in its help, in the order in which they are shown."""
+
+    INPUT = "Input"
+    INDEX = "Index"
+    BAD_RECORDS = "Bad records"
+    OUTPUT = "Output"
+    MODEL = "Model"
+    RERANKER = "Reranker"
+    MACHINE = "Machine"
+
+
 class Device(Enum):
     """Where a model runs."""
 
@@ -56,7 +69,13 @@ class Precision(Enum):
 
 IndexFolder = Annotated[
     Path,
-    typer.Option("--index", envvar="TASKEMBED_INDEX", metavar="DIR", help="The index."),
+    typer.Option(
+        "--index",
+        envvar="TASKEMBED_INDEX",
+        metavar="DIR",
+        rich_help_panel=Panel.INDEX,
+        help="The index.",
+    ),
 ]
 TaskOption = Annotated[
     Task | None,
@@ -66,6 +85,7 @@ TaskOption = Annotated[
         parser=parse_task,
         metavar="TASK",
         autocompletion=complete_task,
+        rich_help_panel=Panel.MODEL,
         help="retrieval, similarity, classification, clustering or code.",
     ),
 ]
@@ -75,6 +95,7 @@ ModelOption = Annotated[
         "--model",
         envvar="TASKEMBED_MODEL",
         metavar="MODEL",
+        rich_help_panel=Panel.MODEL,
         help="minilm, a Hugging Face id, or a folder.",
     ),
 ]
@@ -82,8 +103,8 @@ RevisionOption = Annotated[
     str | None,
     typer.Option(
         "--revision",
-        envvar="TASKEMBED_REVISION",
         metavar="REVISION",
+        rich_help_panel=Panel.MODEL,
         help="Branch, tag or commit of a Hugging Face model.",
     ),
 ]
@@ -91,8 +112,8 @@ QueryPrompt = Annotated[
     str | None,
     typer.Option(
         "--query-prompt",
-        envvar="TASKEMBED_QUERY_PROMPT",
         metavar="TEXT",
+        rich_help_panel=Panel.MODEL,
         help="Put before every query instead of the known prompt; '' for none.",
     ),
 ]
@@ -100,8 +121,8 @@ DocumentPrompt = Annotated[
     str | None,
     typer.Option(
         "--document-prompt",
-        envvar="TASKEMBED_DOCUMENT_PROMPT",
         metavar="TEXT",
+        rich_help_panel=Panel.MODEL,
         help="Put before every document instead of the known prompt; '' for none.",
     ),
 ]
@@ -109,8 +130,8 @@ Instruction = Annotated[
     str | None,
     typer.Option(
         "--instruction",
-        envvar="TASKEMBED_INSTRUCTION",
         metavar="TEXT",
+        rich_help_panel=Panel.MODEL,
         help="What queries ask for, for a model that follows instructions.",
     ),
 ]
@@ -118,8 +139,8 @@ PromptsOption = Annotated[
     Path | None,
     typer.Option(
         "--prompts",
-        envvar="TASKEMBED_PROMPTS",
         metavar="FILE",
+        rich_help_panel=Panel.MODEL,
         help="A TOML file with prompts and adapters of your own.",
     ),
 ]
@@ -127,8 +148,8 @@ FamilyOption = Annotated[
     str | None,
     typer.Option(
         "--family",
-        envvar="TASKEMBED_FAMILY",
         metavar="NAME",
+        rich_help_panel=Panel.MODEL,
         help="The known family that a folder's model is of, such as e5 or instructor.",
     ),
 ]
@@ -136,8 +157,8 @@ AdapterOption = Annotated[
     str | None,
     typer.Option(
         "--adapter",
-        envvar="TASKEMBED_ADAPTER",
         metavar="ADAPTER",
+        rich_help_panel=Panel.MODEL,
         help="A LoRA adapter to merge into the model: a folder, or a Hugging Face id.",
     ),
 ]
@@ -145,7 +166,7 @@ NoAdapter = Annotated[
     bool,
     typer.Option(
         "--no-adapter",
-        envvar="TASKEMBED_NO_ADAPTER",
+        rich_help_panel=Panel.MODEL,
         help="The model as it is, without the adapter that it has for the task.",
     ),
 ]
@@ -153,8 +174,8 @@ TrustRemoteCode = Annotated[
     bool,
     typer.Option(
         "--trust-remote-code",
-        envvar="TASKEMBED_TRUST_REMOTE_CODE",
-        help="Run the Python code of a model that needs it; with --revision COMMIT.",
+        rich_help_panel=Panel.MODEL,
+        help="Run the Python code of a model that needs it, at a fixed commit.",
     ),
 ]
 ApiBase = Annotated[
@@ -163,30 +184,47 @@ ApiBase = Annotated[
         "--api-base",
         envvar="TASKEMBED_API_BASE",
         metavar="URL",
+        rich_help_panel=Panel.MODEL,
         help="A server that has the model, such as http://localhost:8080/v1 (OpenAI's interface).",
     ),
 ]
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", envvar="TASKEMBED_DEVICE", help="Where the model runs."),
+    typer.Option(
+        "--device",
+        envvar="TASKEMBED_DEVICE",
+        rich_help_panel=Panel.MACHINE,
+        help="Where the model runs.",
+    ),
 ]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
         "--precision",
         envvar="TASKEMBED_PRECISION",
+        rich_help_panel=Panel.MACHINE,
         help="What it computes in; auto is bf16 where the hardware has it.",
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", envvar="TASKEMBED_THREADS", min=1, metavar="N", help="CPU threads to use."
+        "--threads",
+        envvar="TASKEMBED_THREADS",
+        min=1,
+        metavar="N",
+        rich_help_panel=Panel.MACHINE,
+        help="CPU threads to use.",
     ),
 ]
 Offline = Annotated[
     bool,
-    typer.Option("--offline", envvar="TASKEMBED_OFFLINE", help="Never use the network."),
+    typer.Option(
+        "--offline",
+        envvar="TASKEMBED_OFFLINE",
+        rich_help_panel=Panel.MACHINE,
+        help="Never use the network.",
+    ),
 ]
 Cache = Annotated[
     Path | None,
@@ -194,26 +232,36 @@ Cache = Annotated[
         "--cache",
         envvar="TASKEMBED_CACHE",
         metavar="DIR",
+        rich_help_panel=Panel.MACHINE,
         help="Where compiled models are kept, instead of the user's cache folder.",
     ),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", envvar="TASKEMBED_QUIET", help="Say nothing but errors."),
+    typer.Option(
+        "--quiet",
+        "-q",
+        envvar="TASKEMBED_QUIET",
+        rich_help_panel=Panel.OUTPUT,
+        help="Say nothing but errors.",
+    ),
 ]
 AsJson = Annotated[
     bool,
     typer.Option(
-        "--json", envvar="TASKEMBED_JSON", help="Print JSON; errors too are JSON, on stderr."
+        "--json",
+        envvar="TASKEMBED_JSON",
+        rich_help_panel=Panel.OUTPUT,
+        help="Print JSON; errors too are JSON, on stderr.",
     ),
 ]
 Wait = Annotated[
     float,
     typer.Option(
         "--wait",
-        envvar="TASKEMBED_WAIT",
         min=0,
         metavar="SECONDS",
+        rich_help_panel=Panel.INDEX,
         help="How long to wait for another writer.",
     ),
 ]
@@ -221,8 +269,8 @@ Delimiter = Annotated[
     str | None,
     typer.Option(
         "--delimiter",
-        envvar="TASKEMBED_DELIMITER",
         metavar="CHARACTER",
+        rich_help_panel=Panel.INPUT,
         help=r"What parts the cells of CSV and TSV, such as ';' or '\t'.",
     ),
 ]
@@ -230,8 +278,8 @@ Encoding = Annotated[
     str | None,
     typer.Option(
         "--encoding",
-        envvar="TASKEMBED_ENCODING",
         metavar="NAME",
+        rich_help_panel=Panel.INPUT,
         help="The encoding of CSV and TSV: cp1252, latin-1, utf-16.  [default: utf-8]",
     ),
 ]
@@ -239,7 +287,7 @@ FirstRow = Annotated[
     bool | None,
     typer.Option(
         "--header/--no-header",
-        envvar="TASKEMBED_INPUT_HEADER",
+        rich_help_panel=Panel.INPUT,
         help="Whether the first row of CSV and TSV has the names of the columns, or is data.",
     ),
 ]
@@ -247,8 +295,8 @@ ColumnNames = Annotated[
     str | None,
     typer.Option(
         "--columns",
-        envvar="TASKEMBED_COLUMNS",
         metavar="NAMES",
+        rich_help_panel=Panel.INPUT,
         help="With --no-header, the names of the columns: id,text.",
     ),
 ]

@@ -95,7 +95,12 @@ def search(
     k: Annotated[
         int,
         typer.Option(
-            "-k", "--top-k", envvar="TASKEMBED_TOP_K", min=1, metavar="N", help="How many hits."
+            "-k",
+            "--top-k",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="How many hits.",
         ),
     ] = 10,
     task: opt.TaskOption = None,
@@ -105,8 +110,8 @@ def search(
         Path | None,
         typer.Option(
             "--query-file",
-            envvar="TASKEMBED_QUERY_FILE",
             metavar="FILE",
+            rich_help_panel=opt.Panel.INPUT,
             help="Read the one query from a file; - is stdin.",
         ),
     ] = None,
@@ -114,8 +119,8 @@ def search(
         str | None,
         typer.Option(
             "--queries",
-            envvar="TASKEMBED_QUERIES",
             metavar="FILE",
+            rich_help_panel=opt.Panel.INPUT,
             help="Many queries: JSONL with id and text, or TSV; - is stdin.",
         ),
     ] = None,
@@ -123,7 +128,7 @@ def search(
         bool,
         typer.Option(
             "--skip-bad",
-            envvar="TASKEMBED_SKIP_BAD",
+            rich_help_panel=opt.Panel.INPUT,
             help="With --queries, go on without those that cannot be used, and exit with 1.",
         ),
     ] = False,
@@ -132,8 +137,8 @@ def search(
         typer.Option(
             "--output",
             "-o",
-            envvar="TASKEMBED_OUTPUT",
             metavar="FILE",
+            rich_help_panel=opt.Panel.OUTPUT,
             help="Write results there rather than to stdout; the file appears when it is whole.",
         ),
     ] = None,
@@ -141,7 +146,7 @@ def search(
         Format | None,
         typer.Option(
             "--format",
-            envvar="TASKEMBED_FORMAT",
+            rich_help_panel=opt.Panel.OUTPUT,
             help="trec is for --queries.  [default: table on a terminal, jsonl elsewhere]",
         ),
     ] = None,
@@ -149,26 +154,29 @@ def search(
         str | None,
         typer.Option(
             "--fields",
-            envvar="TASKEMBED_FIELDS",
             metavar="NAMES",
+            rich_help_panel=opt.Panel.OUTPUT,
             help="Metadata to print, separated by commas.  [default: all in JSON, none elsewhere]",
         ),
     ] = None,
     header: Annotated[
         bool,
         typer.Option(
-            "--header", envvar="TASKEMBED_HEADER", help="Begin TSV with the names of its columns."
+            "--header",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="Begin TSV with the names of its columns.",
         ),
     ] = False,
     no_text: Annotated[
-        bool, typer.Option("--no-text", envvar="TASKEMBED_NO_TEXT", help="Leave the texts out.")
+        bool,
+        typer.Option("--no-text", rich_help_panel=opt.Panel.OUTPUT, help="Leave the texts out."),
     ] = False,
     min_score: Annotated[
         float | None,
         typer.Option(
             "--min-score",
-            envvar="TASKEMBED_MIN_SCORE",
             metavar="SCORE",
+            rich_help_panel=opt.Panel.OUTPUT,
             help="Leave out hits below that score: a cosine, unless the index has `metric: dot`.",
         ),
     ] = None,
@@ -176,8 +184,8 @@ def search(
         str | None,
         typer.Option(
             "--rerank",
-            envvar="TASKEMBED_RERANK",
             metavar="MODEL",
+            rich_help_panel=opt.Panel.RERANKER,
             help="Judge the best hits again with a reranker: a Hugging Face id, or a folder.",
         ),
     ] = None,
@@ -185,9 +193,9 @@ def search(
         int,
         typer.Option(
             "--rerank-depth",
-            envvar="TASKEMBED_RERANK_DEPTH",
             min=1,
             metavar="N",
+            rich_help_panel=opt.Panel.RERANKER,
             help="How many hits the reranker judges.",
         ),
     ] = 50,
@@ -195,24 +203,20 @@ def search(
         str | None,
         typer.Option(
             "--rerank-instruction",
-            envvar="TASKEMBED_RERANK_INSTRUCTION",
             metavar="TEXT",
+            rich_help_panel=opt.Panel.RERANKER,
             help="What a document must do for a query, for a reranker that is told it.",
         ),
     ] = None,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option(
-            "--trust-remote-code",
-            envvar="TASKEMBED_TRUST_REMOTE_CODE",
-            help="Run the Python code of the index's model, if it needs that to be loaded.",
-        ),
-    ] = False,
+    trust_remote_code: opt.TrustRemoteCode = False,
     api_base: opt.ApiBase = None,
     tag: Annotated[
         str,
         typer.Option(
-            "--tag", envvar="TASKEMBED_TAG", metavar="TAG", help="Last column of a TREC run."
+            "--tag",
+            metavar="TAG",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="Last column of a TREC run.",
         ),
     ] = "taskembed",
     *,
