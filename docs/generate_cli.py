@@ -29,7 +29,8 @@ def reference() -> str:
     """Return the text of the page."""
     parts = [
         "# Commands\n\nMade from `--help` by docs/generate_cli.py. "
-        "[environment.md](environment.md) lists\nthe environment variables that are defaults of options.\n"
+        "[environment.md](environment.md) lists\n"
+        "the environment variables that are defaults of options.\n"
     ]
     for command in COMMANDS:
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
