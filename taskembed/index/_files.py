@@ -12,6 +12,7 @@ import os
 import resource
 import stat
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -136,17 +137,45 @@ def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
         IndexDamagedError: they are not what was written.
     """
     data = bytearray(file.size)
-    view = memoryview(data)
-    position = 0
+    read_into(folder, file, stream, [memoryview(data)])
+    return data
+
+
+def read_into(
+    folder: Path, file: StoredFile, stream: BinaryIO, parts: Sequence[memoryview]
+) -> None:
+    """Read an open file into buffers, one after the other, and check its checksum.
+
+    Args:
+        folder: of the index.
+        file: what it should be.
+        stream: the open file.
+        parts: bytes, as many in all as the file should have.
+
+    Raises:
+        IndexDamagedError: they are not what was written.
+    """
+    checksum = position = 0
     try:
         stream.seek(0)
-        while count := stream.readinto(view[position:]):  # type: ignore[attr-defined]  # unbuffered
-            position += count
+        for part in parts:
+            for start in range(0, len(part), CHUNK_BYTES):  # while it is in the processor's cache
+                block = part[start : start + CHUNK_BYTES]
+                filled = _fill(stream, block)
+                position += filled
+                checksum = zlib.crc32(block[:filled], checksum)
     except OSError as error:
         raise from_os_error(error, str(folder / file.name)) from error
-    if position != file.size or zlib.crc32(data) != file.crc32:
+    if position != file.size or checksum != file.crc32:
         raise damaged(folder, Damage(file.name, "its checksum does not match"))
-    return data
+
+
+def _fill(stream: BinaryIO, block: memoryview) -> int:
+    """Read until a block is full or the file ends; return how many bytes there were."""
+    position = 0
+    while count := stream.readinto(block[position:]):  # type: ignore[attr-defined]  # unbuffered
+        position += count
+    return position
 
 
 SPARE_HANDLES = 64  # for everything else that a process opens: libraries, models, pipes

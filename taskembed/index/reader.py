@@ -16,6 +16,7 @@ from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError
+from taskembed.index._best import nearest_rows
 from taskembed.index._files import DAMAGED_HINT, Damage, allow_handles, damaged, open_file
 from taskembed.index.generations import Body, Check, Snapshot, manifest_name, open_newest, verify
 from taskembed.index.remembered import Reading
@@ -350,10 +351,15 @@ class Index:
             IndexDamagedError: a file is not what was written.
         """
         self.load()
-        candidates: list[list[tuple[float, StoredDocument]]] = [[] for _ in queries]
-        for segment in self._segments:
-            _add_candidates(candidates, segment, queries, k)
-        return [_best(found, k) for found in candidates]
+        best = nearest_rows(self._segments, queries, k)
+        documents = [
+            segment.documents(int(row) for row in best.row[best.segment == number])
+            for number, segment in enumerate(self._segments)
+        ]
+        found: list[list[tuple[float, StoredDocument]]] = [[] for _ in queries]
+        for query, score, number, row in best.tolist():
+            found[query].append((score, documents[number][row]))
+        return [_best(candidates, k) for candidates in found]
 
 
 def read_index(folder: str | Path) -> tuple[Snapshot, Contents]:
@@ -429,29 +435,6 @@ def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]
                 segment.vectors()
         stack.pop_all()
     return segments
-
-
-def _add_candidates(
-    candidates: list[list[tuple[float, StoredDocument]]],
-    segment: Segment,
-    queries: FloatRows,
-    k: int,
-) -> None:
-    """Add the k best documents of a segment to each query's, with all that equal the k-th."""
-    limit = segment.info.live_rows
-    asked = min(k + 1, limit)
-    scores, rows = segment.search(queries, asked)
-    # Subtle: which of equal scores come first must not depend on k, so when the last one asked for
-    # equals the k-th, more are asked for until it does not.
-    while asked < limit and k and bool((scores[:, -1] == scores[:, k - 1]).any()):
-        asked = min(asked * 2, limit)
-        scores, rows = segment.search(queries, asked)
-    keep = scores >= scores[:, min(k, asked) - 1, None] if asked and k else scores > np.inf
-    documents = segment.documents(int(row) for row in rows[keep])
-    for query, found in enumerate(candidates):
-        for position in np.flatnonzero(keep[query]):
-            document = documents[int(rows[query, position])]
-            found.append((float(scores[query, position]), document))
 
 
 def _best(found: list[tuple[float, StoredDocument]], k: int) -> list[Hit]:

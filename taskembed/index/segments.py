@@ -34,6 +34,7 @@ from taskembed.index._files import (
     damaged,
     open_file,
     read_file,
+    read_into,
     stream_damage,
 )
 from taskembed.index.generations import Snapshot
@@ -315,12 +316,29 @@ class Segment:
             # one that was checked whole is opened again: by the writer, for whom it stays
             stream = self._streams.pop(file.name, None) or self._reopened(file)
             with stream:
-                data = read_file(self._folder, file, stream)
-            try:
-                self._vectors = flat.from_bytes(data, rows=self.info.rows, dim=self._dim)
-            except ValueError as error:
-                raise self._damaged(file.name, str(error)) from error
+                self._vectors = self._read_flat(file, stream)
         return self._vectors
+
+    def _read_flat(self, file: StoredFile, stream: BinaryIO) -> flat.Flat:
+        header = bytearray(min(flat.HEADER_BYTES, file.size))
+        vectors = np.empty((self.info.rows, self._dim), np.float32)
+        rest = vectors.data.cast("B") if vectors.size else memoryview(b"")
+        if len(header) + len(rest) != file.size:
+            data = read_file(self._folder, file, stream)
+            header, rest = data[: flat.HEADER_BYTES], memoryview(data)[flat.HEADER_BYTES :]
+        else:
+            read_into(self._folder, file, stream, [memoryview(header), rest])
+        try:
+            shape = {"rows": self.info.rows, "dim": self._dim}
+            flat.require_header(header, size=file.size, **shape)
+        except ValueError as error:
+            raise self._damaged(file.name, str(error)) from error
+        return flat.Flat(vectors)
+
+    @property
+    def live_rows(self) -> int:
+        """How many of its documents were not deleted."""
+        return self.info.live_rows
 
     def search(self, queries: FloatRows, k: int) -> tuple[FloatRows, npt.NDArray[np.int64]]:
         """Return scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first."""
@@ -385,7 +403,8 @@ class Segment:
         name = self.info.vectors_file
         header = self._check_whole(name, flat.HEADER_BYTES)
         try:
-            flat.require_header(header, rows=self.info.rows, dim=self._dim)
+            size = self._files[name].size
+            flat.require_header(header, size=size, rows=self.info.rows, dim=self._dim)
         except ValueError as error:
             raise self._damaged(name, str(error)) from error
 
@@ -477,10 +496,10 @@ def check_vectors(data: bytearray, info: SegmentInfo, dim: int) -> None:
     Raises:
         ValueError: they are not.
     """
-    vectors = flat.from_bytes(data, rows=info.rows, dim=dim)
+    flat.require_header(data, size=len(data), rows=info.rows, dim=dim)
+    vectors = np.frombuffer(data, np.float32, offset=flat.HEADER_BYTES).reshape(info.rows, dim)
     for start in range(0, info.rows, _ROWS_AT_ONCE):
-        rows = np.arange(start, min(start + _ROWS_AT_ONCE, info.rows), dtype=np.int64)
-        if not np.isfinite(vectors.rows(rows)).all():
+        if not np.isfinite(vectors[start : start + _ROWS_AT_ONCE]).all():
             raise ValueError(_NOT_FINITE)
 
 

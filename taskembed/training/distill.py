@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from taskembed.errors import BadInputError, BadVectorError, UsageError, os_errors
-from taskembed.index.kinds.flat import from_vectors
+from taskembed.index.kinds.flat import Flat
 from taskembed.reading.examples import Form, rated_example, read_examples
 from taskembed.space import PromptType
 from taskembed.training._ratings import fit_ratings, preferences
@@ -86,7 +86,7 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
         return Distilled(before, before, best / before)
     vectors = encoder.encode(documents, PromptType.DOCUMENT).vectors
     asked = encoder.encode(queries, PromptType.QUERY).vectors
-    _, nearest = from_vectors(vectors).search(asked, candidates)
+    _, nearest = Flat(vectors).search(asked, candidates)
     rows = {document: row for row, document in enumerate(documents)}
     with _appended(output) as stream:
         for number in range(before, len(examples)):

@@ -26,7 +26,7 @@ from taskembed.verbs.encoders import encoder_for_search, require_expected
 from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, require_encoder
 
 RERANK_DEPTH = 50  # hits of a query that a reranker judges: more take seconds on a CPU
-QUERIES_AT_ONCE = 256  # queries that are encoded and searched together
+QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from taskembed.errors import IndexDamagedError, StorageError
@@ -307,10 +305,10 @@ def test_a_vector_that_is_no_number_is_damage_to_a_search_that_meets_it(
 def test_a_header_is_as_faiss_writes_it(rows: int, dim: int) -> None:
     data = bytes(flat.to_bytes(np.ones((rows, dim), np.float32)))
     assert len(data) == flat.HEADER_BYTES + rows * dim * 4
-    flat.require_header(data, rows=rows, dim=dim)
+    flat.require_header(data, size=len(data), rows=rows, dim=dim)
     for other in ((rows + 1, dim), (rows, dim + 1)):
         with pytest.raises(ValueError, match="it is not a flat index of"):
-            flat.require_header(data, rows=other[0], dim=other[1])
+            flat.require_header(data, size=len(data), rows=other[0], dim=other[1])
 
 
 def flat_l2_bytes() -> bytes:
@@ -527,33 +525,6 @@ def test_deletions_that_do_not_fit_their_segment_are_damage(
     assert caught.value.message == (
         f"the index is damaged: {tmp_path / DELETIONS}: it does not fit its segment"
     )
-
-
-def flat_bytes(rows: int) -> bytearray:
-    return bytearray(flat.to_bytes(np.ones((rows, 4), np.float32)))
-
-
-def test_vectors_are_read_by_two_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # FAISS's limits are those of the process: a small file must not limit a large one
-    deserialize = flat.faiss.deserialize_index
-    small = threading.Thread(target=lambda: flat.from_bytes(flat_bytes(1), rows=1, dim=4))
-
-    def deserialize_while_another_thread_reads(data: npt.NDArray[np.uint8]) -> object:
-        if len(data) > 1000:
-            small.start()
-            small.join(0.2)  # it may wait for us
-        return deserialize(data)
-
-    monkeypatch.setattr(flat.faiss, "deserialize_index", deserialize_while_another_thread_reads)
-    read = flat.from_bytes(flat_bytes(1000), rows=1000, dim=4)
-    small.join()
-    assert read.search(axes(0), 1)[0].tolist() == [[1.0]]
-
-
-def test_the_limits_of_faiss_are_only_those_of_our_reading() -> None:
-    data = np.frombuffer(flat_bytes(1000), np.uint8)
-    flat.from_bytes(flat_bytes(1), rows=1, dim=4)
-    assert flat.faiss.deserialize_index(data).ntotal == 1000
 
 
 def test_what_a_manifest_says_of_a_segment_is_checked() -> None:

@@ -1,16 +1,14 @@
-"""Exact search by inner product with FAISS: the one module that knows FAISS.
+"""Exact search by inner product with FAISS, over vectors in memory, without a copy of them.
 
-FAISS is used on bytes that we wrote, synced and checked ourselves: its own `write_index` returns
-normally with a truncated file when the disk is full (64 of 399 sizes measured), and its reader
-loads damaged vectors without a word. See docs/adr/0003-commit-protocol.md.
+A file of vectors is a FAISS IndexFlatIP, which `faiss.read_index` opens. It is not read with FAISS:
+a header of a fixed size stands before the rows, so they are read into an array of their own.
+FAISS's own reader holds three copies of them at a time (4.6 GB for a million vectors of 384
+numbers, docs/adr/0013-search-without-reading-everything.md).
 """
 
 from __future__ import annotations
 
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import faiss as _faiss
@@ -22,18 +20,19 @@ from taskembed.vectors import Flags, FloatRows
 # FAISS's published types are those of the C++ signatures, which its Python layer replaces.
 faiss: Any = _faiss
 
-MIN_HEADER_BYTES = 256  # more than the header of a flat index
 # its kind, dim, rows, two numbers that mean nothing, whether it is trained, its metric, and how
 # many numbers follow
 _HEADER = struct.Struct("<4siq16x?iQ")
 HEADER_BYTES = _HEADER.size
+# FAISS multiplies matrices, five times as fast a query, from so many numbers in the queries on
+_MATRIX_NUMBERS = 128_000
 
 
 class Flat:
     """Vectors in memory: float32[rows, dim], inner product."""
 
-    def __init__(self, index: Any) -> None:  # noqa: ANN401  # FAISS publishes no types
-        self._index = index
+    def __init__(self, vectors: FloatRows) -> None:
+        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
 
     def search(
         self, queries: FloatRows, k: int, alive: Flags | None = None
@@ -48,55 +47,65 @@ class Flat:
         Returns:
             Scores float32[n, k] and rows int64[n, k].
         """
-        if k == 0:
-            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        if k == 0 or not len(queries):
+            shape = (len(queries), k)
+            return np.empty(shape, np.float32), np.empty(shape, np.int64)
+        if queries.size < _MATRIX_NUMBERS:
+            return _knn(queries, self.vectors, k, _selector(alive))
         if alive is None:
-            return self._index.search(queries, k)  # type: ignore[no-any-return]
-        bits = np.packbits(alive, bitorder="little")
-        chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-        return self._index.search(queries, k, params=chosen)  # type: ignore[no-any-return]
+            return _knn(queries, self.vectors, k)
+        # with a selector FAISS multiplies no matrices: a copy of what is alive costs less
+        kept = np.flatnonzero(alive)
+        scores, rows = _knn(queries, self.vectors[kept], k)
+        return scores, np.where(rows < 0, -1, kept[rows])
 
     def rows(self, rows: npt.NDArray[np.int64]) -> FloatRows:
         """Return the vectors of those rows, float32[len(rows), dim]."""
-        return self._index.reconstruct_batch(rows)  # type: ignore[no-any-return]
+        return self.vectors[rows]
+
+
+def _selector(alive: Flags | None) -> Any:  # noqa: ANN401  # FAISS publishes no types
+    # Subtle: without any selector FAISS divides the vectors of a single query among threads, which
+    # takes 2.6 times as long as one thread (128 ms against 49 for a million vectors)
+    if alive is None:
+        return faiss.IDSelectorAll()
+    return faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))
+
+
+def _knn(
+    queries: FloatRows,
+    vectors: FloatRows,
+    k: int,
+    selector: Any = None,  # noqa: ANN401  # FAISS publishes no types
+) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    if queries.shape[1:] != vectors.shape[1:]:  # FAISS would read past the end
+        raise ValueError(f"queries of shape {queries.shape} for vectors of {vectors.shape[1]}")
+    scores = np.empty((len(queries), k), np.float32)
+    rows = np.empty((len(queries), k), np.int64)
+    pointer = faiss.swig_ptr
+    faiss.knn_inner_product(
+        pointer(queries), pointer(vectors), vectors.shape[1], len(queries), len(vectors), k,
+        pointer(scores), pointer(rows), selector,
+    )  # fmt: skip
+    return scores, rows
 
 
 def to_bytes(vectors: FloatRows) -> memoryview:
     """Return a serialised IndexFlatIP of float32[n, dim]."""
-    return memoryview(faiss.serialize_index(_filled(vectors)))
-
-
-def from_vectors(vectors: FloatRows) -> Flat:
-    """Return an index in memory of float32[n, dim]."""
-    return Flat(_filled(vectors))
-
-
-def _filled(vectors: FloatRows) -> Any:  # noqa: ANN401  # FAISS publishes no types
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
-    return index
+    return memoryview(faiss.serialize_index(index))
 
 
-def from_bytes(data: bytearray, *, rows: int, dim: int) -> Flat:
-    """Read what `to_bytes` gave.
-
-    Raises:
-        ValueError: it is not that, or not of that shape.
-    """
-    try:
-        with _limits(len(data) + MIN_HEADER_BYTES):
-            index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
-    except (RuntimeError, AssertionError, MemoryError) as error:
-        raise ValueError("FAISS cannot read it") from error
-    if not isinstance(index, faiss.IndexFlat) or (index.ntotal, index.d) != (rows, dim):
-        raise _other_shape(rows, dim)
-    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise _other_metric()
-    return Flat(index)
-
-
-def require_header(header: bytes, *, rows: int, dim: int) -> None:
+def require_header(header: bytes | bytearray, *, size: int, rows: int, dim: int) -> None:
     """Check the first HEADER_BYTES of what `to_bytes` gave, without reading the vectors.
+
+    Args:
+        header: these bytes.
+        size: bytes of all of it.
+        rows: how many vectors it should have.
+        dim: numbers in each.
 
     Raises:
         ValueError: it is not that, or not of that shape.
@@ -110,6 +119,8 @@ def require_header(header: bytes, *, rows: int, dim: int) -> None:
         raise _other_shape(rows, dim)
     if metric != faiss.METRIC_INNER_PRODUCT:
         raise _other_metric()
+    if size != HEADER_BYTES + rows * dim * 4:
+        raise _other_shape(rows, dim)
 
 
 def _other_shape(rows: int, dim: int) -> ValueError:
@@ -118,26 +129,3 @@ def _other_shape(rows: int, dim: int) -> ValueError:
 
 def _other_metric() -> ValueError:
     return ValueError("its metric is not the inner product")
-
-
-_reading = threading.Lock()
-
-
-@contextmanager
-def _limits(size: int) -> Iterator[None]:
-    """Let FAISS allocate no more than `size` bytes: a hostile header can ask for gigabytes.
-
-    Its limits are those of the process, so they hold for one reading at a time, and are put back.
-    """
-    with _reading:
-        before = (
-            faiss.get_deserialization_vector_byte_limit(),
-            faiss.get_deserialization_loop_limit(),
-        )
-        faiss.set_deserialization_vector_byte_limit(size)
-        faiss.set_deserialization_loop_limit(size)
-        try:
-            yield
-        finally:
-            faiss.set_deserialization_vector_byte_limit(before[0])
-            faiss.set_deserialization_loop_limit(before[1])
