@@ -6,8 +6,10 @@ import os
 import platform
 from pathlib import Path
 
-from taskembed.reading.documents import Document, RecordFields, RejectFile, read_corpus
+from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.rejects import RejectFile
 
 
 def machine() -> str:

@@ -20,8 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import machine
 
-from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+from taskembed.reading.documents import read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     )
     from taskembed.index.reader import Hit, Index
     from taskembed.models.resolve import PromptOverrides
-    from taskembed.reading.documents import Document, RejectFile
+    from taskembed.reading.documents import Document
+    from taskembed.reading.rejects import RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
     from taskembed.verbs.delete import delete_documents
@@ -117,7 +118,7 @@ _HOMES = {
     "OnDuplicate": "verbs.options",
     "PromptOverrides": "models.resolve",
     "PromptType": "space",
-    "RejectFile": "reading.documents",
+    "RejectFile": "reading.rejects",
     "SpaceMismatchError": "errors",
     "StoppedError": "errors",
     "StorageError": "errors",

@@ -24,8 +24,9 @@ from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import id_of_line, json_text
 
 if TYPE_CHECKING:
-    from taskembed.reading.documents import Document, RejectFile
+    from taskembed.reading.documents import Document
     from taskembed.reading.meter import Meter
+    from taskembed.reading.rejects import RejectFile
     from taskembed.space import EmbeddingSpace
     from taskembed.verbs.options import IndexOptions, IndexSummary
     from taskembed.verbs.protocols import Encoder
@@ -243,9 +244,11 @@ def index(  # noqa: PLR0915  # words become values one after another
     _check_words(rejects, max_bad, text_field, template, skip_bad=skip_bad, dry_run=dry_run)
     from taskembed.index.commit import require_writable
     from taskembed.index.remembered import Reading
-    from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+    from taskembed.reading.documents import read_corpus
+    from taskembed.reading.fields import RecordFields
     from taskembed.reading.inputs import find_inputs
     from taskembed.reading.meter import Meter
+    from taskembed.reading.rejects import RejectFile
     from taskembed.reading.streams import Shape
     from taskembed.reading.template import DEFAULT_TEMPLATE, Template
     from taskembed.verbs.describe import read_existing

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from taskembed.cli.output import message
 
 if TYPE_CHECKING:
-    from taskembed.reading.documents import RejectFile
+    from taskembed.reading.rejects import RejectFile
 
 
 @contextmanager

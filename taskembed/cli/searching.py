@@ -24,7 +24,8 @@ from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
     from taskembed.index.reader import Hit
-    from taskembed.reading.documents import Query, RejectFile
+    from taskembed.reading.queries import Query
+    from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.search import Searcher
 
 SNIPPET_CHARACTERS = 200  # in the table; a data format never cuts
@@ -241,7 +242,7 @@ def search(
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, queries, query_file])
     text = None if many else _one_query(query, query_file)  # before a model is loaded for it
-    from taskembed.reading.documents import RejectFile
+    from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.search import Searcher
 
     bad = RejectFile(stop=not skip_bad)
@@ -346,7 +347,7 @@ def _search_one(searcher: Searcher, text: str, shown: Shown, stream: TextIO) -> 
 def _search_many(
     searcher: Searcher, path: str, shown: Shown, stream: TextIO, bad: RejectFile
 ) -> None:
-    from taskembed.reading.documents import read_queries
+    from taskembed.reading.queries import read_queries
 
     with doing("", unit="queries") as step:
         for batch in searcher.search_batches(read_queries(path, bad)):

@@ -17,9 +17,11 @@ from pathlib import Path
 from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
-from taskembed.reading.documents import Document, Query, RecordFields, read_corpus, read_queries
+from taskembed.reading.documents import Document, read_corpus
 from taskembed.reading.examples import Example, Form, read_examples
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.queries import Query, read_queries
 from taskembed.reading.streams import stop_at_first
 from taskembed.reading.trec import Judgements, read_judgements
 from taskembed.space import SYMMETRIC_TASKS, Task

@@ -12,6 +12,7 @@ import orjson
 
 from taskembed.errors import BadRecordError
 from taskembed.reading.bounds import MAX_VALUES
+from taskembed.reading.rows import Row, WideRecord
 
 _LONG_NUMBER = re.compile(rb"[-0-9][0-9]{18}[0-9]")  # may be more than 64 bits
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
@@ -20,19 +21,14 @@ _TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]|\\.)*+"){0,50000}+')
 _FIRST = re.compile(rb"\s*(\[|\{\s*$)")
 _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
 
-Row = tuple[str, dict[str, object], bytes]
-
-
-class WideRecord(dict[str, object]):
-    """A record that may have whole numbers of more than 64 bits."""
-
 
 def json_records(
-    lines: Iterable[tuple[str, bytes]], on_bad: Callable[[BadRecordError], None]
+    name: str, lines: Iterable[tuple[str, bytes]], on_bad: Callable[[BadRecordError], None]
 ) -> Iterator[Row]:
     """Return the position, the fields and the line of each record; whole numbers are exact.
 
     Args:
+        name: what messages call the file.
         lines: the position and the bytes of each.
         on_bad: called with what is no record; raises to stop, returns to go on.
     """
@@ -40,10 +36,10 @@ def json_records(
     def row(number: int, positioned: tuple[str, bytes]) -> Row | None:
         source, line = positioned
         try:
-            return source, _parsed(line), line
+            return Row(source, _parsed(line), line)
         except ValueError as error:
             raw = line.decode(errors="backslashreplace")
-            hint = first_line_hint(source, line) if number == 0 else None
+            hint = first_line_hint(name, line) if number == 0 else None
             on_bad(BadRecordError(source, str(error), raw=raw, hint=hint))
             return None
 
@@ -106,12 +102,11 @@ def _reason(error: orjson.JSONDecodeError, line: bytes) -> str:
     return f"not JSON at column {error.colno}: {error.msg}"
 
 
-def first_line_hint(source: str, line: bytes) -> str | None:
+def first_line_hint(name: str, line: bytes) -> str | None:
     """Return how a file becomes JSONL whose first line shows that it is JSON of another kind."""
     found = _FIRST.match(line)
     if not found:
         return None
-    name = source.rpartition(":")[0]
     file = "" if name == "stdin" else f" {shlex.quote(name)}"
     every = ".[]" if found[1] == b"[" else "."
     return f"one record a line: jq -c '{every}'{file} > corpus.jsonl"

@@ -9,27 +9,24 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError
 from taskembed.reading._csv_end import end_of_record
-from taskembed.reading.bounds import BLANK_BYTES, MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
+from taskembed.reading.bounds import MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
+from taskembed.reading.rows import Row
+from taskembed.reading.streams import BOM, DAMAGED, OnBad, as_text, counted_blank
 
 TABLES = {"csv": ",", "tsv": "\t"}  # and what parts their cells
-_BOM = b"\xef\xbb\xbf"
 _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
 _LONE_RETURN = re.compile(rb"(?<=\r)(?!\n)")  # ends a row too, as in files of old spreadsheets
 _CHUNK_BYTES = 2**20
 _LINE_END_BYTES = 2
 _LARGE_BYTES = 2**20
 _LOOKED_AT = 1_000  # characters of a row, for what parts them
-_DAMAGED = "the file is damaged, or not what its name says"
 _QUOTE_HINT = "look for a quote that is never closed"
-
-OnBad = Callable[[BadRecordError], None]
-Row = tuple[str, dict[str, object], bytes | None]
 
 
 class Columns:
@@ -123,7 +120,7 @@ def tsv_record(columns: Columns, source: str, line: bytes) -> dict[str, object] 
     cells = line.count(columns.delimiter.encode()) + 1  # before they are made
     if cells > MAX_VALUES:
         reason = f"the record has more than {MAX_VALUES:,} cells"
-        columns.reject(BadRecordError(source, reason, raw=_as_text(line[:SHOWN_BYTES])))
+        columns.reject(BadRecordError(source, reason, raw=as_text(line[:SHOWN_BYTES])))
         return None
     try:
         return columns.record(line.decode().split(columns.delimiter), source)
@@ -140,11 +137,7 @@ def _not_utf_8(error: UnicodeDecodeError, line: bytes, source: str) -> BadRecord
         reason, known = "it looks like UTF-16, not UTF-8", "utf-16-le, or utf-16-be"
     else:
         reason, known = f"not UTF-8 at byte {error.start + 1}", "cp1252 (of Windows) or latin-1"
-    return BadRecordError(source, reason, raw=_as_text(line), hint=f"--encoding {known}")
-
-
-def _as_text(raw: bytes) -> str:
-    return raw.decode(errors="backslashreplace")
+    return BadRecordError(source, reason, raw=as_text(line), hint=f"--encoding {known}")
 
 
 class _TooLargeError(Exception):
@@ -217,17 +210,12 @@ class CsvRows:
         blank = 0
         while (row := self._row()) is not None:
             if self._is_blank(row):
-                blank += self._record.size
-                if blank > BLANK_BYTES:
-                    raise BadInputError(
-                        f"{self._source}: more than {BLANK_BYTES:,} bytes of blank lines",
-                        hint=_DAMAGED,
-                    )
+                blank = counted_blank(blank + self._record.size, self._source)
                 continue
             blank = 0
             record = self._checked(row)
             if record is not None:
-                return self._source, record, None
+                return Row(self._source, record, None)
         return None
 
     def _row(self) -> list[str] | None:
@@ -242,7 +230,9 @@ class CsvRows:
                 self._rows = self._reader()
                 continue
             except csv.Error as error:
-                raise BadInputError(f"{self._source}: {error}", hint=_csv_hint(error)) from error
+                is_at_end = not self._piece
+                hint = _QUOTE_HINT if is_at_end else DAMAGED
+                raise BadInputError(str(error), what=self._source, hint=hint) from error
             if self._record.size > _LARGE_BYTES:
                 self._rows = self._reader()  # the one before keeps what it took for the largest
             return row
@@ -278,7 +268,7 @@ class CsvRows:
         size = self._limit + _LINE_END_BYTES + 1
         line = self._readline(size)
         if self.number == 0:
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(BOM)
         if -1 < line.find(b"\r") < len(line) - _LINE_END_BYTES:
             pieces = _LONE_RETURN.split(line)
             if len(pieces) > 1 and len(line) >= size:
@@ -297,7 +287,7 @@ class CsvRows:
         """Say that a record is too large, and pass over the rest of it."""
         is_open = self._record.lines > 1  # another line is asked for within quotes only
         hint = _QUOTE_HINT if is_open else None
-        raw = _as_text(self._record.start)
+        raw = as_text(self._record.start)
         self._columns.reject(BadRecordError(self._source, reason, raw=raw, hint=hint))
         start, self._pieces = b"".join([self._piece, *reversed(self._pieces)]), []
         try:
@@ -312,7 +302,3 @@ class CsvRows:
             raise BadInputError(f"{self._source}: {error}", hint=_QUOTE_HINT) from error
         self.number += lines - 1
         self._held = io.BytesIO(left + self._held.read())
-
-
-def _csv_hint(error: csv.Error) -> str:
-    return _QUOTE_HINT if "end of data" in str(error) else _DAMAGED

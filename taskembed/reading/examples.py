@@ -20,7 +20,8 @@ from pathlib import Path
 
 from taskembed.errors import BadInputError, BadRecordError
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
-from taskembed.reading.inputs import Record, find_inputs, read_records
+from taskembed.reading.inputs import find_inputs, read_records
+from taskembed.reading.rows import Record
 from taskembed.reading.streams import stop_at_first
 
 FEWEST_RATED = 2  # documents that can be compared

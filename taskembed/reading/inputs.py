@@ -24,6 +24,7 @@ from taskembed.errors import (
 from taskembed.reading._jsonl import first_line_hint, json_records
 from taskembed.reading._parquet import parquet_records
 from taskembed.reading._tables import TABLES, Columns, CsvRows, tsv_record
+from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import Input, OnBad, Shape, opened, read_lines, translated
 
 _FORMATS = {
@@ -38,9 +39,6 @@ _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _SAVED_DATASETS = ("dataset_dict.json", "state.json")  # with arrow files beside or below them
 _MANIFEST = re.compile(r"manifest-\d{8}\.json")  # of an index, which is no corpus
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive writes null
-
-Record = dict[str, object]
-Row = tuple[str, Record, bytes | None]
 
 
 def find_inputs(
@@ -180,7 +178,7 @@ def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
     def with_folders(row: Row) -> Row | None:
         source, record, line = row
         try:
-            return source, _with_partitions(record, item.partitions), line
+            return Row(source, _with_partitions(record, item.partitions), line)
         except ValueError as error:
             on_bad(BadRecordError(source, str(error), raw=repr(record)))
             return None
@@ -218,10 +216,10 @@ def _is_same(value: object, partition: str | None) -> bool:
 def _jsonl_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
     def said(error: BadRecordError) -> None:
         if error.source == f"{item.name}:1" and error.hint is None:  # a line that is too large
-            error.hint = first_line_hint(error.source, error.raw[:1].encode())
+            error.hint = first_line_hint(item.name, error.raw[:1].encode())
         on_bad(error)
 
-    return json_records(read_lines(item, said, max_record_bytes), on_bad)
+    return json_records(item.name, read_lines(item, said, max_record_bytes), on_bad)
 
 
 def _columns(item: Input, on_bad: OnBad) -> Columns:
@@ -235,7 +233,7 @@ def _tsv_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
     def row(positioned: tuple[str, bytes]) -> Row | None:
         source, line = positioned
         record = tsv_record(columns, source, line)
-        return None if record is None else (source, record, line)
+        return None if record is None else Row(source, record, line)
 
     return filter(None, map(row, lines))
 
@@ -255,6 +253,6 @@ def _parquet_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Itera
 
     def row(numbered: tuple[int, Record]) -> Row:
         number, record = numbered
-        return f"{item.name}:row {number}", record, None
+        return Row(f"{item.name}:row {number}", record, None)
 
     return map(row, parquet_records(item.path, item.name, on_bad, max_record_bytes, begin))

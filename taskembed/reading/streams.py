@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BOM = b"\xef\xbb\xbf"
+DAMAGED = "the file is damaged, or not what its name says"
 _ZSTD_READ_BYTES = 2048  # may become 32,000 times as many, which are in memory at once
 _READ_BYTES = 64 * 2**10
 # codecs that make text, but none that a file is in; some take quadratic time
@@ -203,7 +204,7 @@ def endless(source: str) -> BadInputError:
     """Return what is said of a record whose end is not found."""
     return BadInputError(
         f"{source}: the record has no end within {SKIP_BYTES:,} bytes",
-        hint="the file is damaged, or not what its name says",
+        hint=DAMAGED,
     )
 
 
@@ -216,7 +217,7 @@ def counted_blank(count: int, source: str) -> int:
     if count > BLANK_BYTES:
         raise BadInputError(
             f"{source}: more than {BLANK_BYTES:,} bytes of blank lines",
-            hint="the file is damaged, or not what its name says",
+            hint=DAMAGED,
         )
     return count
 
@@ -323,21 +324,21 @@ def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeError) as error:
-        raise unreadable(item, last(), error) from error
+        raise unreadable(item.name, last(), error) from error
     except TaskembedError:
         raise
     except OSError as error:
         raise from_os_error(error, item.name) from error
     except Exception as error:
         if type(error).__name__ == "ZstdError":  # known only when zstandard was imported
-            raise unreadable(item, last(), error) from error
+            raise unreadable(item.name, last(), error) from error
         raise
 
 
-def unreadable(item: Input, position: int, error: Exception) -> BadInputError:
-    """Return what is said of a file that cannot be read on."""
-    reason = first_line(error)
+def unreadable(name: str, position: int, error: Exception) -> BadInputError:
+    """Return the error of a file that cannot be read on after a record; positions begin at 1."""
     return BadInputError(
-        f"{item.name}: it cannot be read after record {position:,}: {reason}",
+        f"it cannot be read after record {position:,}: {first_line(error)}",
+        what=name,
         hint="the file is damaged, cut short, or not what its name says",
     )

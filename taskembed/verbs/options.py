@@ -12,7 +12,7 @@ from taskembed.arguments import require_positive
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
 from taskembed.models.resolve import PromptOverrides
-from taskembed.reading.documents import RejectFile
+from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
 from taskembed.space import Task
 

@@ -19,7 +19,7 @@ from taskembed.errors import BadInputError, BadVectorError, TextTooLongError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.reader import Hit, Index
 from taskembed.models.files import find_description
-from taskembed.reading.documents import Query
+from taskembed.reading.queries import Query
 from taskembed.space import PromptType, Task
 from taskembed.verbs._claims import SEARCH_HINT
 from taskembed.verbs.encoders import encoder_for_search, require_expected

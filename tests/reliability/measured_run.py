@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.errors import TaskembedError
-from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+from taskembed.reading.documents import read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.rejects import RejectFile
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs.index import index_corpus

@@ -25,8 +25,10 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.index.reader import Hit, Index
-from taskembed.reading.documents import Document, RecordFields, RejectFile, read_corpus
+from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs.delete import delete_documents

@@ -18,15 +18,11 @@ import pytest
 import zstandard
 
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
-from taskembed.reading.documents import (
-    Document,
-    Query,
-    RecordFields,
-    RejectFile,
-    read_corpus,
-    read_queries,
-)
+from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.queries import Query, read_queries
+from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
 
 

@@ -17,7 +17,8 @@ from taskembed.escaping import (
     json_text,
     tsv_cell,
 )
-from taskembed.reading.documents import RecordFields, read_corpus
+from taskembed.reading.documents import read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.streams import Input, stop_at_first
 
 CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))

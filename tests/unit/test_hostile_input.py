@@ -12,8 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from taskembed.errors import BadRecordError
-from taskembed.reading.documents import RecordFields, RejectFile, read_corpus
+from taskembed.reading.documents import read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.rejects import RejectFile
 
 GOOD = b'{"id": "a", "text": "x"}\n'
 

@@ -22,7 +22,8 @@ from taskembed.cli.progress import Display, duration, each_shown, shown_progress
 from taskembed.cli.training import shown_in
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.reading.documents import RecordFields, read_corpus
+from taskembed.reading.documents import read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.meter import Meter
 from taskembed.reading.streams import Input, stop_at_first

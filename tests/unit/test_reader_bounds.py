@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import BadInputError, BadRecordError
-from taskembed.reading.inputs import Record, find_inputs, read_records
+from taskembed.reading.inputs import find_inputs, read_records
+from taskembed.reading.rows import Record
 
 
 def _read(path: Path, limit: int = 2**20) -> tuple[list[Record], list[BadRecordError]]:
@@ -104,8 +105,7 @@ def test_a_row_that_is_not_utf_8_is_bad_and_the_rest_goes_on(tmp_path: Path, nam
 def test_blank_lines_without_end_stop_the_run(
     tmp_path: Path, name: str, line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("streams", "_tables"):
-        monkeypatch.setattr(f"taskembed.reading.{module}.BLANK_BYTES", 10_000)
+    monkeypatch.setattr("taskembed.reading.streams.BLANK_BYTES", 10_000)
     path = tmp_path / name
     path.write_bytes(b"id,text\n" * (name != "a.jsonl") + line * 10_001)
     with pytest.raises(BadInputError, match="10,000 bytes of blank lines"):
@@ -249,7 +249,7 @@ def test_a_row_of_too_many_values_is_found_in_the_levels(
 ) -> None:
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("taskembed.reading._parquet.NESTED_VALUES", 50_000)
+    monkeypatch.setattr("taskembed.reading._parquet_plan.NESTED_VALUES", 50_000)
     path = tmp_path / "a.parquet"
 
     def written(lengths: list[int]) -> Path:

@@ -10,8 +10,10 @@ import pytest
 import zstandard
 
 from taskembed.errors import BadInputError
-from taskembed.reading.documents import Document, RecordFields, RejectFile, read_corpus
+from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
+from taskembed.reading.rejects import RejectFile
 
 LINES = [b'{"id": "%d", "text": "x"}\n' % number for number in range(10)]
 

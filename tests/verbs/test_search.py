@@ -13,7 +13,8 @@ import pytest
 
 from taskembed.errors import BadInputError, ModelUnavailableError, SpaceMismatchError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document, Query
+from taskembed.reading.documents import Document
+from taskembed.reading.queries import Query
 from taskembed.space import Task
 from taskembed.vectors import Floats
 from taskembed.verbs.index import index_corpus

@@ -1,0 +1,72 @@
+"""Bad records: stop at the first, or keep them in a file, and count."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from taskembed.errors import BadInputError, BadRecordError, os_errors
+
+SHOWN_BAD = 5  # bad records that are kept to be shown, when no file takes them
+
+
+class RejectFile:
+    """What happens to bad records: stop at the first; or write each to a file, and count.
+
+    Example:
+        with RejectFile(Path("bad.jsonl"), stop=False, max_bad=100) as bad:
+            for document in read_corpus(inputs, fields, on_bad=bad):
+                ...
+    """
+
+    def __init__(
+        self, path: Path | None = None, *, stop: bool = True, max_bad: int | None = None
+    ) -> None:
+        self.count = 0
+        self.first: list[BadRecordError] = []  # a few, for people
+        self._path = path
+        self._stop = stop
+        self._max_bad = max_bad
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> RejectFile:
+        if self._path:
+            with os_errors(self._path):
+                # made even when nothing is rejected: an empty file says so
+                self._stream = self._path.open("wb")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._stream:
+            self._stream.close()
+
+    def __call__(self, error: BadRecordError) -> None:
+        """Take a bad record.
+
+        Raises:
+            BadRecordError: the run is to stop at the first.
+            BadInputError: there were more than `max_bad`.
+        """
+        if self._stop:
+            raise error
+        self.count += 1
+        if len(self.first) < SHOWN_BAD:
+            # without the record, which may be large
+            self.first.append(BadRecordError(error.source, error.reason, hint=error.hint))
+        if self._stream:
+            value = {"source": error.source, "reason": error.reason, "record": error.raw}
+            with os_errors(self._path):
+                self._stream.write(json.dumps(value).encode() + b"\n")
+                self._stream.flush()
+        if self._max_bad is not None and self.count > self._max_bad:
+            raise BadInputError(
+                f"more than {self._max_bad:,} bad records; the last is {error.message}",
+                hint="look at the input, or raise --max-bad",
+            )
