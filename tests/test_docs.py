@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 from enum import Enum
@@ -15,6 +16,7 @@ import taskembed
 from taskembed.cli.environment import VARIABLES
 from taskembed.errors import ExitCode
 from tests.conftest import Run
+from tests.sessions import play
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,29 +71,91 @@ def test_the_table_of_environment_variables_has_each() -> None:
     assert sorted(rows) == sorted(VARIABLES)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("README.md", "docs/exit-codes.md", "docs/input.md", "docs/models.md"),
-        *("docs/adapters.md", "docs/evaluation.md", "docs/training.md", "docs/python.md"),
-        "docs/environment.md",
-    ],
+PAGES = sorted(
+    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[a-z]*/README.md")], key=str
 )
-def test_the_commands_and_options_that_documents_name_exist(path: str) -> None:
-    text = (ROOT / path).read_text()
+HAND_WRITTEN = [
+    path
+    for path in PAGES
+    if path.name != "cli.md" and path.parent.name not in {"adr", "benchmarks"}
+]
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", HAND_WRITTEN, ids=_name)
+def test_the_commands_and_options_that_documents_name_exist(path: Path) -> None:
     known = set(re.findall(r"--[\w-]+", (ROOT / "docs" / "cli.md").read_text()))
-    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text))
-    ours = named
-    assert ours <= known, sorted(ours - known)
+    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", path.read_text()))
+    assert named <= known, sorted(named - known)
 
 
-def test_the_first_example_of_readme_gives_the_hits_that_it_shows(run: Run, tmp_path: Path) -> None:
-    corpus = ROOT / "sample_data" / "corpus.jsonl"
-    assert run("index", corpus, "--task", "retrieval", "--index", tmp_path / "i").code == 0
-    shown = re.search(r'taskembed search "(.+?)" -k 1.*?\n({.+?})\n', _readme(), re.DOTALL)
-    assert shown
-    done = run("search", shown[1], "-k", "1", "--index", tmp_path / "i", "--no-text")
-    assert done.lines[0]["doc_id"] in shown[2]
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    lost = [link for link in re.findall(r"\]\(([^)\s]+)\)", _prose(path)) if not _leads(path, link)]
+    assert lost == []
+
+
+def _leads(page: Path, link: str) -> bool:
+    if link.startswith(("https://", "http://")):
+        return True
+    name, _, heading = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    return target.exists() and (not heading or heading in _headings(target))
+
+
+def _headings(page: Path) -> set[str]:
+    """Return what can follow a # in a link to a page, made from its headings as GitHub does."""
+    headings = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_map_lists_every_page() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    listed = set(re.findall(r"\]\(([^)]+)\)", text))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    without = {path for path in pages - listed if not path.startswith("adr/")} - {"README.md"}
+    assert without == set()
+
+
+def test_the_readme_is_short() -> None:
+    assert len(_readme().splitlines()) <= 120
+
+
+def test_the_table_in_the_readme_has_every_command() -> None:
+    rows = re.findall(r"^\| `taskembed (\w+)", _readme(), re.MULTILINE)
+    titles = re.findall(
+        r"^## taskembed (\w+)$", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE
+    )
+    assert rows == titles
+
+
+@pytest.fixture
+def sample_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder with the sample data the current one."""
+    shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("sample_data")
+def test_the_session_in_the_readme_shows_what_a_terminal_shows(run: Run) -> None:
+    assert play(ROOT / "README.md", run) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # compiles a model for each of three tasks
+@pytest.mark.usefixtures("sample_data")
+@pytest.mark.parametrize(("page", "steps"), [("tutorial", 17), ("how-to/evaluate", 2)])
+def test_the_sessions_in_the_docs_show_what_a_terminal_shows(
+    run: Run, page: str, steps: int
+) -> None:
+    assert play(ROOT / "docs" / f"{page}.md", run) == steps
 
 
 def test_the_example_in_python_prints_what_it_shows(
