@@ -42,14 +42,17 @@ if TYPE_CHECKING:
     from taskembed.index.reader import Hit, Index
     from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.documents import Document
+    from taskembed.reading.queries import Query
     from taskembed.reading.rejects import RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
     from taskembed.verbs.delete import delete_documents
+    from taskembed.verbs.describe import IndexDescription, describe_index
+    from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.index import index_corpus
-    from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, Watch
+    from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, SpaceRequest, Watch
     from taskembed.verbs.protocols import Encoder
-    from taskembed.verbs.search import rerank_hits, search_index
+    from taskembed.verbs.search import Searcher, rerank_hits, search_index
 
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "Index",
     "IndexBusyError",
     "IndexDamagedError",
+    "IndexDescription",
     "IndexOptions",
     "IndexSummary",
     "MissingLibraryError",
@@ -76,8 +80,11 @@ __all__ = [
     "OnDuplicate",
     "PromptOverrides",
     "PromptType",
+    "Query",
     "RejectFile",
+    "Searcher",
     "SpaceMismatchError",
+    "SpaceRequest",
     "StoppedError",
     "StorageError",
     "Task",
@@ -86,6 +93,9 @@ __all__ = [
     "UsageError",
     "Watch",
     "delete_documents",
+    "describe_index",
+    "encoder_for_search",
+    "encoder_for_update",
     "index_corpus",
     "load_encoder",
     "load_encoder_of",
@@ -109,6 +119,7 @@ _HOMES = {
     "Index": "index.reader",
     "IndexBusyError": "errors",
     "IndexDamagedError": "errors",
+    "IndexDescription": "verbs.describe",
     "IndexOptions": "verbs.options",
     "IndexSummary": "verbs.options",
     "MissingLibraryError": "errors",
@@ -118,8 +129,11 @@ _HOMES = {
     "OnDuplicate": "verbs.options",
     "PromptOverrides": "models.resolve",
     "PromptType": "space",
+    "Query": "reading.queries",
     "RejectFile": "reading.rejects",
+    "Searcher": "verbs.search",
     "SpaceMismatchError": "errors",
+    "SpaceRequest": "verbs.options",
     "StoppedError": "errors",
     "StorageError": "errors",
     "Task": "space",
@@ -128,6 +142,9 @@ _HOMES = {
     "UsageError": "errors",
     "Watch": "verbs.options",
     "delete_documents": "verbs.delete",
+    "describe_index": "verbs.describe",
+    "encoder_for_search": "verbs.encoders",
+    "encoder_for_update": "verbs.encoders",
     "index_corpus": "verbs.index",
     "load_encoder": "encoding.load",
     "load_encoder_of": "encoding.load",

@@ -71,10 +71,11 @@ def loaded_by(arguments: list[str]) -> set[str]:
 
 PUBLIC = """
 AccessDeniedError BadInputError BadRecordError BadVectorError Document EmbeddingSpace Encoded
-Encoder EngineSettings ExitCode Hit Index IndexBusyError IndexDamagedError IndexOptions IndexSummary
-MissingLibraryError ModelUnavailableError NewerFormatError NotFoundError OnDuplicate PromptOverrides
-PromptType RejectFile SpaceMismatchError StoppedError StorageError Task TaskembedError
-TextTooLongError UsageError Watch delete_documents index_corpus load_encoder load_encoder_of
+Encoder EngineSettings ExitCode Hit Index IndexBusyError IndexDamagedError IndexDescription
+IndexOptions IndexSummary MissingLibraryError ModelUnavailableError NewerFormatError NotFoundError
+OnDuplicate PromptOverrides PromptType Query RejectFile Searcher SpaceMismatchError SpaceRequest
+StoppedError StorageError Task TaskembedError TextTooLongError UsageError Watch delete_documents
+describe_index encoder_for_search encoder_for_update index_corpus load_encoder load_encoder_of
 load_reranker rerank_hits search_index
 """
 

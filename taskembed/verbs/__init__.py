@@ -1,5 +1,5 @@
 """What one can do with an index; the same for the shell, for Python and for a server.
 
-Doors: one a verb (`index`, `search`, `delete`, `plan`, `explain`), `options`, and `protocols`,
-which says what a verb needs of a model.
+Doors: one a verb (`index`, `search`, `delete`, `plan`, `explain`, `describe`); `encoders`, which
+chooses the encoder of an index; `options`; and `protocols`: what a verb needs of a model.
 """
