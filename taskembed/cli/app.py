@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from taskembed.cli import caching, evaluating, indexing, inspecting, searching, training
+from taskembed.cli._help import MAX_WIDTH
 from taskembed.cli.command import Command, Group, Said
 from taskembed.cli.environment import DEBUG
 from taskembed.cli.interrupt import Interrupt
@@ -26,27 +27,38 @@ from taskembed.errors import (
 )
 from taskembed.version import __version__
 
+ENVIRONMENT = """\
+Environment variables: TASKEMBED_INDEX, _TASK, _MODEL, _API_BASE, _DEVICE, _PRECISION, _THREADS,
+_OFFLINE, _CACHE, _QUIET and _JSON are the defaults of these options; TASKEMBED_API_KEY is the key
+for --api-base. docs/environment.md says more."""
+EXIT_CODES = """\
+Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or index;
+69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index damaged; 77 not
+permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe."""
+
 app = typer.Typer(
     name="taskembed",
     cls=Group,
     invoke_without_command=True,
+    epilog=f"{ENVIRONMENT}\n\n{EXIT_CODES}",
     rich_markup_mode=None,  # rich costs 0.06 s at start-up
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
 )
-app.command(cls=Command)(indexing.index)
-app.command(cls=Command, context_settings={"allow_extra_args": True})(searching.search)
-app.command(cls=Command)(indexing.delete)
-app.command(cls=Command)(inspecting.info)
-app.command(cls=Command)(inspecting.verify)
-app.command(cls=Command)(inspecting.models)
-app.command(cls=Command)(inspecting.explain)
-app.command(cls=Command)(evaluating.evaluate)
-app.command(cls=Command)(evaluating.ablate)
-app.command(cls=Command)(evaluating.compare)
-app.command(cls=Command)(training.train)
-app.command(cls=Command)(training.distill)
-app.add_typer(caching.app, name="cache")
+for _heading, _commands in {
+    "Index and search": (
+        *(indexing.index, searching.search, indexing.delete),
+        *(inspecting.info, inspecting.verify),
+    ),
+    "Models": (inspecting.models, inspecting.explain),
+    "Evaluation": (evaluating.evaluate, evaluating.ablate, evaluating.compare),
+    "Training": (training.train, training.distill),
+}.items():
+    for _command in _commands:
+        # the words of a query without quotes are one mistake, which `Command` names
+        _settings = {"allow_extra_args": _command is searching.search}
+        app.command(cls=Command, rich_help_panel=_heading, context_settings=_settings)(_command)
+app.add_typer(caching.app, name="cache", rich_help_panel="Models")
 
 
 def _print_version(value: bool) -> None:  # typer's signature
@@ -70,13 +82,9 @@ def options(
     An index holds vectors of one embedding space: a model, a task, its prompts. The space is saved
     with it, and a query from any other space is refused.
 
-    Environment variables: TASKEMBED_INDEX, _TASK, _MODEL, _DEVICE, _PRECISION, _THREADS, _OFFLINE,
-    _CACHE, _QUIET and _JSON are the defaults of the options of these names; TASKEMBED_API_BASE and
-    TASKEMBED_API_KEY are of your own server of models. docs/environment.md says more.
-
-    Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or
-    index; 69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index
-    damaged; 77 not permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe.
+    Example:
+        taskembed index corpus.jsonl --task retrieval
+        taskembed search "why is the sky blue?"
     """
     if context.invoked_subcommand is None:
         write(context.get_help() + "\n")

@@ -23,14 +23,20 @@ SECONDS_A_DAY = 86_400
 
 app = typer.Typer(
     cls=Group,
-    help="Show or clear the compiled models; what is cleared is made again when it is needed.",
+    help="List or delete the compiled models.\n\nA deleted one is made again when it is needed.",
     rich_markup_mode=None,
 )
 
 
 @app.command("list", cls=Command)
 def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
-    """List the compiled models, newest first, each with the digest of what it was made from."""
+    """List the compiled models, newest first.
+
+    Each has the digest of what it was made from.
+
+    Example:
+        taskembed cache list
+    """
     entries = _entries(cache)
     if as_json:
         write(json_text([_entry_json(entry) for entry in entries]) + "\n")
@@ -59,6 +65,7 @@ def clear(
         int | None,
         typer.Option(
             "--unused",
+            rich_help_panel=opt.Panel.INPUT,
             metavar="DAYS",
             min=0,
             help="Only those that were not used for so long.",
@@ -68,7 +75,13 @@ def clear(
     *,
     out: opt.OutputOptions,
 ) -> int:
-    """Delete compiled models. No index is touched; the next command compiles again."""
+    """Delete compiled models.
+
+    No index is touched; the next command compiles again.
+
+    Example:
+        taskembed cache clear --unused 30
+    """
     chosen = [
         entry
         for entry in _entries(cache)

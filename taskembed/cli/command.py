@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from taskembed.cli._help import write_help
 from taskembed.cli.environment import (
     leave_out_what_does_not_fit,
     unknown_variables,
@@ -54,6 +55,10 @@ class Command(TyperCommand):
         remember_json(ctx, self.make_parser(ctx), self.params, args)
         return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Write the help."""
+        write_help(self, ctx, formatter)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Call the function.
 
@@ -97,6 +102,10 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """Commands, of which one is named by the words."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Write the help."""
+        write_help(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
         """Parse the words before the command's name; an unknown name too may be followed by --json.

@@ -68,6 +68,8 @@ Limit = Annotated[
 @with_groups
 def evaluate(
     data: Data = None,
+    *,
+    model: opt.ModelOptions,
     index_folder: Annotated[
         Path | None,
         typer.Option(
@@ -100,15 +102,16 @@ def evaluate(
             help="Write the figures of each query (pair, draw) as TSV.",
         ),
     ] = None,
-    *,
-    model: opt.ModelOptions,
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
 ) -> int:
-    """Say how good a model, or an index, is on data with judgements.
+    """Measure how good a model or an index is on data with judgements.
 
     retrieval, code: nDCG@10, Recall@100, MRR@10, MAP. similarity: Spearman, Pearson.
     classification: accuracy and F1 of logistic regression and kNN. clustering: V-measure.
+
+    Example:
+        taskembed evaluate scifact --task retrieval
     """
     from taskembed.evaluation.data import Files
 
@@ -248,6 +251,8 @@ def _print_measured(measured: Measured, *, as_json: bool) -> None:
 @with_groups
 def ablate(
     data: Data = None,
+    *,
+    model: opt.ModelOptions,
     queries: Queries = None,
     qrels: Qrels = None,
     limit: Limit = 0,
@@ -261,15 +266,18 @@ def ablate(
             help="Draw it too: a file that ends in .png, .svg or .pdf.",
         ),
     ] = None,
-    *,
-    model: opt.ModelOptions,
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
 ) -> int:
-    """Show what the right prompts and adapter are worth: the same data without them, or with wrong.
+    """Measure what the right prompts and adapter are worth.
+
+    The same data is evaluated with them, without them, and with wrong ones.
 
     Each way is one row, with its difference from the right one and the interval that holds that in
     95 of 100 bootstrap samples.
+
+    Example:
+        taskembed ablate scifact --task retrieval --model intfloat/e5-small-v2
     """
     from taskembed.evaluation.ablate import ablate as run
     from taskembed.evaluation.ablate import listed
@@ -340,7 +348,13 @@ def compare(
     ],
     as_json: opt.AsJson = False,
 ) -> int:
-    """Compare runs on the same judgements, and test each against the first, query by query."""
+    """Compare runs on the same judgements, with a paired test.
+
+    Each run is tested against the first, query by query.
+
+    Example:
+        taskembed compare scifact/qrels/test.tsv base.run tuned.run
+    """
     from taskembed.evaluation.compare import compare as test
     from taskembed.reading.trec import read_judgements, read_run
 

@@ -69,6 +69,8 @@ def index(  # noqa: PLR0915  # words become values one after another
             help="JSONL, Parquet, CSV, TSV (also .gz, .zst), folders, or - for stdin.",
         ),
     ],
+    *,
+    model: opt.ModelOptions,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     no_adapter: opt.NoAdapter = False,
     dim: Annotated[
@@ -230,16 +232,17 @@ def index(  # noqa: PLR0915  # words become values one after another
         ),
     ] = False,
     wait: opt.Wait = 0,
-    *,
-    model: opt.ModelOptions,
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
 ) -> int:
-    """Encode documents for a task into an index; run it again to resume or update it.
+    """Encode documents into an index; run again to resume or update.
 
     The first run makes the index, with the task and everything else that its embedding space
     consists of. Later runs need no options: they take the index's own, and encode only what is new
     or has changed.
+
+    Example:
+        taskembed index corpus.jsonl --task retrieval
     """
     _check_words(rejects, max_bad, text_field, template, skip_bad=skip_bad, dry_run=dry_run)
     from taskembed.index.commit import require_writable
@@ -406,6 +409,9 @@ def delete(
     """Delete documents from an index by id.
 
     Ids that are not in the index are named, and the exit code is 1.
+
+    Example:
+        taskembed delete moon mars
     """
     from taskembed.verbs.delete import delete_documents
 

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
-    """Show what an index is: its space, its documents, its generations, its size."""
+    """Show what an index is: its space, documents and size.
+
+    Example:
+        taskembed info --index notes-index --json
+    """
     from taskembed.verbs.describe import describe_index
 
     description = describe_index(index_folder)
@@ -39,7 +43,11 @@ def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson 
 
 
 def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
-    """Read every byte of an index back and list what is not as it was written."""
+    """Read every byte of an index and list what is damaged.
+
+    Example:
+        taskembed verify --index notes-index
+    """
     from taskembed.index.reader import verify_index
 
     snapshot, damages = verify_index(index_folder)
@@ -83,10 +91,13 @@ def models(
     ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
-    """List the models and rerankers that are known, with what each needs and the tasks it is for.
+    """List the known models and rerankers, their needs and tasks.
 
     Any other Hugging Face model or folder works too, with the prompts that it brings, with
     --query-prompt and --document-prompt, or with --prompts; and any cross-encoder as a reranker.
+
+    Example:
+        taskembed models --task code
     """
     from taskembed.models.catalogue import families, find_family, find_reranker, rerankers
 
@@ -122,6 +133,8 @@ def explain(
             metavar="[TEXT]", help="What to encode, or an example; - reads it from stdin."
         ),
     ] = "the text",
+    *,
+    model: opt.ModelOptions,
     index_folder: Annotated[
         Path | None,
         typer.Option(
@@ -133,12 +146,15 @@ def explain(
     ] = None,
     no_adapter: opt.NoAdapter = False,
     as_json: opt.AsJson = False,
-    *,
-    model: opt.ModelOptions,
 ) -> int:
-    """Show exactly what would be encoded for a text: the string, the tokens, where they come from.
+    """Show exactly what would be encoded for a text, and why.
+
+    It shows the string with its prompt, the tokens, and where the prompt comes from.
 
     No weights are loaded, and nothing is downloaded.
+
+    Example:
+        taskembed explain "a cat" --task retrieval --model intfloat/e5-small-v2
     """
     from taskembed.verbs.explain import explain_index, explain_model
 

@@ -229,6 +229,9 @@ def search(
     --task and --model only assert: when the index is of another space, nothing is searched, since
     scores between spaces mean nothing. A model or adapter that was moved is found by --model FOLDER
     or --adapter FOLDER: it is taken when it is what the index was made with.
+
+    Example:
+        taskembed search "why is the sky blue?" -k 3
     """
     many = queries is not None
     if (query is not None) + (query_file is not None) + many != 1:

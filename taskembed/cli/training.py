@@ -55,9 +55,14 @@ def train(
     *,
     out: opt.OutputOptions,
 ) -> int:
-    """Train a LoRA adapter of a model for a task, on pairs, scored pairs or labelled texts.
+    """Train a LoRA adapter of a model for a task.
+
+    It learns from pairs, scored pairs or labelled texts.
 
     A training that was stopped goes on from its last checkpoint when the same command is run again.
+
+    Example:
+        taskembed train recipe.toml --data pairs
     """
     from taskembed.training.job import train as run
 
@@ -163,10 +168,13 @@ def distill(
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
 ) -> int:
-    """Have rerankers rate each query's documents, for `train` to learn their order from.
+    """Have rerankers rate documents, for `train` to learn from.
 
     Scores become preferences between two documents, and those become one rating a document, by
     Bradley and Terry's model (Elo). A run that was stopped goes on when it is started again.
+
+    Example:
+        taskembed distill pairs.jsonl --teacher BAAI/bge-reranker-v2-m3
     """
     from taskembed.encoding.load import load_encoder
     from taskembed.encoding.reranker import load_reranker
