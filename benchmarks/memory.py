@@ -14,15 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
 from common import machine
 
 from taskembed.reading.documents import Document
+from taskembed.testing import HashEncoder
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus
-from tests.fakes import HashEncoder
 
 TEXT = "a sentence of some forty words that says nothing in particular " * 4
 

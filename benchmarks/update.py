@@ -11,12 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import machine
 
@@ -25,9 +22,9 @@ from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
+from taskembed.testing import HashEncoder
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus
-from tests.fakes import HashEncoder
 
 
 class IdleEncoder(HashEncoder):

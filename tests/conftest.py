@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from taskembed.cli.main import main
+from taskembed.testing import fake_models
 
 # before anything imports the hub's library, which reads it once
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -44,6 +46,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave tests/integration to those who name it: its tests load torch and compile models."""
     is_named = any("integration" in argument for argument in config.args)
     return True if collection_path.name == "integration" and not is_named else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that run real models to one process, first: each would load torch."""
+    for item in items:
+        if "integration" in item.path.parts:
+            item.add_marker("real_models")
+        if item.get_closest_marker("real_models"):
+            item.add_marker(pytest.mark.xdist_group("real models"))
+    items.sort(key=lambda item: item.get_closest_marker("real_models") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +102,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def models(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run fake models, but for the tests that are marked: `real_models`."""
+    with nullcontext() if request.node.get_closest_marker("real_models") else fake_models():
+        yield
+
+
+@pytest.fixture
+def run(
+    capfd: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch, models: None
+) -> Run:
     """Run a command in this process."""
     monkeypatch.setenv("TASKEMBED_CACHE", str(cache))
     monkeypatch.setenv("TASKEMBED_THREADS", "1")  # the processes of the tests share the cores

@@ -16,7 +16,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from taskembed.index._lock import take_lock
 from taskembed.index.fs import Fs
 from taskembed.models.files import is_here
-from tests import tiny_models
+from tests import plain_models
 from tests.conftest import Run, space_of
 
 PROMPTS = ("--query-prompt", "find ", "--document-prompt", "")
@@ -24,7 +24,7 @@ PROMPTS = ("--query-prompt", "find ", "--document-prompt", "")
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.save_bert(tmp_path_factory.mktemp("tiny") / "model", pooling="mean")
+    return plain_models.save_bert(tmp_path_factory.mktemp("tiny") / "model", pooling="mean")
 
 
 @pytest.fixture
@@ -317,7 +317,7 @@ class Hub:
 
     def __init__(self, repository: Path, here: Path) -> None:
         self.repository = repository
-        self.here = here / tiny_models.COMMIT
+        self.here = here / plain_models.COMMIT
         self.sent: list[str] = []
 
     def snapshot_download(  # the library's
@@ -329,7 +329,7 @@ class Hub:
         ignore_patterns: list[str],
         local_files_only: bool,
     ) -> str:
-        assert revision in {None, tiny_models.COMMIT}
+        assert revision in {None, plain_models.COMMIT}
         assert ignore_patterns
         if local_files_only:
             if not self.here.exists():
@@ -367,7 +367,7 @@ def test_a_model_that_nobody_knows_is_asked_for_its_prompts_before_its_weights(
     done = run(*make, *PROMPTS)
     assert done.code == 0, done.err
     assert "model.safetensors" in hub_with_model.sent
-    assert space_of(run, index)["revision"] == tiny_models.COMMIT
+    assert space_of(run, index)["revision"] == plain_models.COMMIT
     sent = list(hub_with_model.sent)
     assert run("search", "fox", "--index", index).code == 0
     assert hub_with_model.sent == sent  # all of it is here now
@@ -393,7 +393,7 @@ def test_what_another_library_left_out_is_downloaded(
     hub_with_model: Hub,
 ) -> None:
     shutil.rmtree(hub_with_model.repository)
-    tiny_models.save_bert(hub_with_model.repository, pooling="cls")
+    plain_models.save_bert(hub_with_model.repository, pooling="cls")
     here = shutil.copytree(hub_with_model.repository, hub_with_model.here)
     left_out = here / missing
     shutil.rmtree(left_out) if left_out.is_dir() else left_out.unlink()
@@ -409,11 +409,11 @@ def test_what_another_library_left_out_is_downloaded(
 
 def test_a_repository_that_has_no_modules_is_whole_without_them(hub: Path, model: Path) -> None:
     (model / "modules.json").unlink()
-    tiny_models.publish(model, hub, "some/model")
+    plain_models.publish(model, hub, "some/model")
     assert is_here("some/model")  # it was downloaded with everything that there is
     (model / ".gitattributes").unlink()
     assert not is_here("some/model")
-    known = hub / "hub" / "models--some--model" / ".no_exist" / tiny_models.COMMIT / "modules.json"
+    known = hub / "hub" / "models--some--model" / ".no_exist" / plain_models.COMMIT / "modules.json"
     known.parent.mkdir(parents=True)
     known.touch()  # as the hub's library notes it
     assert is_here("some/model")

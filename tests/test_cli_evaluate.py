@@ -15,7 +15,7 @@ from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import BUNDLED_ADAPTERS
 from taskembed.space import PromptType, Task
-from tests import tiny_models
+from tests import plain_models
 from tests.conftest import Run
 
 E5 = "intfloat/e5-small-v2"
@@ -31,7 +31,7 @@ RELEVANT = {"q1": "fox", "q2": "dog", "q3": "wizard"}
 
 @pytest.fixture
 def e5(hub: Path, tmp_path: Path) -> str:
-    tiny_models.publish(tiny_models.save_bert(tmp_path / "model", pooling="mean"), hub, E5)
+    plain_models.publish(plain_models.save_bert(tmp_path / "model", pooling="mean"), hub, E5)
     return E5
 
 
@@ -120,7 +120,6 @@ def test_an_index_is_evaluated_in_its_own_space(
     assert "an index has its own prompts and adapter" in done.err
 
 
-@pytest.mark.slow
 def test_the_adapter_of_an_index_is_found_where_it_was_moved(
     run: Run, beir: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.cli.main import main
+from taskembed.testing import fake_models
 from tests.conftest import Run
 
 
@@ -27,7 +28,8 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     ]
     corpus = write_jsonl(folder / "corpus.jsonl", records)
     words = ["index", str(corpus), "--task", "retrieval", "--index", str(folder / "index")]
-    assert main([*words, "--cache", str(cache)]) == 0
+    with fake_models():
+        assert main([*words, "--cache", str(cache)]) == 0
     return folder / "index"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,16 @@ import pytest
 from taskembed.cli import words
 from taskembed.cli.main import main
 from taskembed.cli.output import report
+from taskembed.encoding.fake import FakeEngine
+from taskembed.encoding.tokens import Batch
 from taskembed.errors import BadInputError
 from taskembed.reading.documents import Document
+from taskembed.testing import HASH_SPACE, HashEncoder, fake_models
+from taskembed.vectors import FloatRows
 from taskembed.verbs.describe import half_built
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
 from tests.conftest import Run
-from tests.fakes import SPACE, HashEncoder
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,8 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     texts = ["word " * 400, "short", "also short"]
     corpus.write_text("".join(json.dumps({"id": text[:6], "text": text}) + "\n" for text in texts))
     options = ["--task", "retrieval", "--index", str(folder / "index"), "--cache", str(cache)]
-    assert main(["index", str(corpus), *options]) == 0
+    with fake_models():
+        assert main(["index", str(corpus), *options]) == 0
     return folder / "index"
 
 
@@ -37,16 +42,16 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 
 
 def test_many_cut_documents_are_said_in_words() -> None:
-    assert words.truncated(1234, 5183, SPACE) == (
+    assert words.truncated(1234, 5183, HASH_SPACE) == (
         "1,234 of 5,183 documents are longer than the 32 tokens that hash reads; "
         "the rest of each was not embedded"
     )
-    assert words.truncated(1, 1, SPACE) == (
+    assert words.truncated(1, 1, HASH_SPACE) == (
         "1 of 1 document is longer than the 32 tokens that hash reads; its rest was not embedded"
     )
-    assert words.truncated(4, 100, SPACE) is None
-    assert words.truncated(5, 100, SPACE) is not None
-    assert words.truncated(0, 0, SPACE) is None
+    assert words.truncated(4, 100, HASH_SPACE) is None
+    assert words.truncated(5, 100, HASH_SPACE) is not None
+    assert words.truncated(0, 0, HASH_SPACE) is None
 
 
 def test_cut_documents_are_said_by_index_and_counted_by_info(run: Run, indexed: Path) -> None:
@@ -276,6 +281,15 @@ def test_explain_shows_an_adapter_of_ones_own(run: Run, tmp_path: Path) -> None:
 def everything_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("TICK", 0.002), ("LONG", 0), ("LINE_EVERY", 0)):
         monkeypatch.setattr(f"taskembed.cli.progress.{name}_SECONDS", seconds)
+    run = FakeEngine.run
+
+    def run_slowly(
+        engine: FakeEngine, batches: Iterator[Batch]
+    ) -> Iterator[tuple[Batch, FloatRows]]:
+        time.sleep(0.05)  # some ticks
+        yield from run(engine, batches)
+
+    monkeypatch.setattr(FakeEngine, "run", run_slowly)
 
 
 @pytest.mark.usefixtures("everything_is_long")
@@ -317,7 +331,7 @@ def test_models_are_found_by_task_and_by_a_part_of_their_name(run: Run) -> None:
 
 
 def test_a_folder_says_what_it_brings(run: Run, tmp_path: Path) -> None:
-    from tests.tiny_models import save_bert
+    from tests.plain_models import save_bert
 
     model = save_bert(tmp_path / "model", pooling="mean")
     config = {"prompts": {"query": "q: ", "document": "d: "}}

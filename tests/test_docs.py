@@ -143,12 +143,14 @@ def sample_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.real_models
 @pytest.mark.usefixtures("sample_data")
 def test_the_session_in_the_readme_shows_what_a_terminal_shows(run: Run) -> None:
     assert play(ROOT / "README.md", run) == 4
 
 
 @pytest.mark.slow
+@pytest.mark.real_models
 @pytest.mark.timeout(300)  # compiles a model for each of three tasks
 @pytest.mark.usefixtures("sample_data")
 @pytest.mark.parametrize(("page", "steps"), [("tutorial", 17), ("how-to/evaluate", 2)])
@@ -158,18 +160,26 @@ def test_the_sessions_in_the_docs_show_what_a_terminal_shows(
     assert play(ROOT / "docs" / f"{page}.md", run) == steps
 
 
+EXAMPLE = re.compile(r"<!-- run -->\n```python\n(.+?)```.+?```text\n(.+?)```", re.DOTALL)
+
+
+@pytest.mark.real_models
 def test_the_example_in_python_prints_what_it_shows(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (ROOT / "docs" / "python.md").read_text()
-    example = re.search(r"<!-- run -->\n```python\n(.+?)```.+?```text\n(.+?)```", text, re.DOTALL)
-    assert example
+    (code, shown), _ = EXAMPLE.findall((ROOT / "docs" / "python.md").read_text())
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "taskembed").symlink_to(cache)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    exec(compile(example[1], "python.md", "exec"), {})  # noqa: S102  # our own example
-    assert capsys.readouterr().out == example[2]
+    exec(compile(code, "python.md", "exec"), {})  # noqa: S102  # our own example
+    assert capsys.readouterr().out == shown
+
+
+def test_the_example_of_tests_prints_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    _, (code, shown) = EXAMPLE.findall((ROOT / "docs" / "python.md").read_text())
+    exec(compile(code, "python.md", "exec"), {})  # noqa: S102  # our own example
+    assert capsys.readouterr().out == shown
 
 
 def test_every_public_name_is_described_with_its_parameters() -> None:

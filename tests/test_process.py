@@ -14,14 +14,15 @@ import pytest
 
 from taskembed.cli.interrupt import Interrupt
 from taskembed.cli.main import main
+from taskembed.testing import fake_models
 from tests.conftest import Result, Run
 
 PYTHON = sys.executable
 
 
-def shell(words: str, *, cache: Path, redirections: str = "") -> Result:
+def shell(words: str, *, cache: Path, redirections: str = "", module: str = "taskembed") -> Result:
     """Run `taskembed` by a shell, which can close streams."""
-    command = f'"$PYTHON" -m taskembed {words} {redirections}'
+    command = f'"$PYTHON" -m {module} {words} {redirections}'
     done = subprocess.run(
         ["sh", "-c", command],
         env={**os.environ, "PYTHON": PYTHON, "TASKEMBED_CACHE": str(cache)},
@@ -37,7 +38,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "corpus.jsonl").write_text('{"id": "moon", "text": "The Moon orbits the Earth."}\n')
     words = ["index", str(folder / "corpus.jsonl"), "--task", "retrieval"]
-    assert main([*words, "--index", str(folder / "index"), "--cache", str(cache)]) == 0
+    with fake_models():
+        assert main([*words, "--index", str(folder / "index"), "--cache", str(cache)]) == 0
     return folder / "index"
 
 
@@ -79,6 +81,7 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path, cache: Path)
         f"index {corpus} --task retrieval --index {index} --skip-bad",
         cache=cache,
         redirections="<&- >&- 2>&-",
+        module="taskembed.testing",
     )
     assert done.code == 74  # the summary had nowhere to go
     assert shell(f"verify --index {index}", cache=cache).code == 0

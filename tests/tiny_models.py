@@ -6,8 +6,6 @@ tokenizer, prompts, pooling and conversion as the real model of their family.
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from tokenizers import (
     normalizers,
     pre_tokenizers,
     processors,
-    trainers,
 )
 from transformers import (
     BertConfig,
@@ -33,48 +30,16 @@ from transformers import (
     XLMRobertaModel,
 )
 
-HIDDEN = 32
-COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of every published model
-WORDS = [
-    "query passage represent this sentence for searching relevant passages instruct given a "
-    "web search that answer the retrieve semantically similar text classify user categories in",
-    "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:",
-    "the quick brown fox jumps over the lazy dog while seven wizards brew jinxed potions",
-    "def add(left, right): return left + right",
-    "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich",
-]
+from tests import plain_models
+from tests.plain_models import COMMIT, HIDDEN, WORDS, publish, write_json, written_words
 
-
-def written_words() -> tuple[list[str], list[str]]:
-    """Return the words of WORDS and their characters, in order.
-
-    Vocabularies are made of them by hand: what trainers make of so few words differs from run to
-    run, and so would every vector of a random model.
-    """
-    words = sorted({*re.findall(r"\w+", " ".join(WORDS))})
-    return words, sorted({*"".join(WORDS)} - {*" \n"})
+__all__ = ["COMMIT", "HIDDEN", "WORDS", "publish", "write_json"]
 
 
 def wordpiece() -> PreTrainedTokenizerFast:
     """Return a tokenizer as BERT's."""
-    normalizer = normalizers.BertNormalizer(lowercase=True)
-    words, characters = (
-        [normalizer.normalize_str(one) for one in some] for some in written_words()
-    )
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    inside = [f"##{character}" for character in characters]
-    pieces = dict.fromkeys([*specials, *characters, *inside, *words])
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
-        tokenizer_object=tokenizer,
+        tokenizer_object=plain_models.wordpiece(),
         unk_token="[UNK]",
         pad_token="[PAD]",
         cls_token="[CLS]",
@@ -172,24 +137,8 @@ def save_multilingual_bert(folder: Path, *, pooling: str, normalize: bool = True
 
 def byte_pairs(*, end_token: bool = True) -> PreTrainedTokenizerFast:
     """Return a tokenizer as Qwen's, which puts <|endoftext|> at the end, or does not."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>", "<|im_end|>", "<|im_start|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    tokenizer.train_from_iterator(WORDS, trainer)
-    if end_token:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="$A <|endoftext|>",
-            pair="$A <|endoftext|> $B:1 <|endoftext|>:1",
-            special_tokens=[("<|endoftext|>", 0)],
-        )
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not ours
-        tokenizer_object=tokenizer,
+        tokenizer_object=plain_models.byte_pairs(end_token=end_token),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         padding_side="left",
@@ -217,11 +166,7 @@ def save_qwen3(folder: Path) -> Path:
     torch.manual_seed(3)
     fast = byte_pairs()
     config = qwen3_config(len(fast))
-    prompts = {
-        "query": "Instruct: Given a web search query, retrieve relevant passages that answer the "
-        "query\nQuery:",
-        "document": "",
-    }
+    prompts = plain_models.QWEN3_PROMPTS
     return save(folder, Qwen3Model(config), fast, pooling="lasttoken", prompts=prompts)
 
 
@@ -233,16 +178,6 @@ def vary_lengths(folder: Path) -> None:
         if name.lower().replace("_", "").endswith("norm.weight"):
             tensors[name] = torch.randn_like(tensor)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def publish(folder: Path, hub: Path, name: str) -> None:
-    """Put a model where the hub's library keeps what it has downloaded, under its name there."""
-    repository = hub / "hub" / f"models--{name.replace('/', '--')}"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(COMMIT)
-    (repository / "snapshots").mkdir()
-    (folder / ".gitattributes").touch()  # as every whole repository has it
-    (repository / "snapshots" / COMMIT).symlink_to(folder.absolute(), target_is_directory=True)
 
 
 def save(
@@ -259,35 +194,6 @@ def save(
     model.eval()  # type: ignore[no-untyped-call]  # not ours
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    base = "sentence_transformers.models"
-    modules = [
-        {"idx": 0, "name": "0", "path": "", "type": f"{base}.Transformer"},
-        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{base}.Pooling"},
-        {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{base}.Normalize"},
-    ]
-    modules = modules if normalize else modules[:2]
-    modes = {"mean": "mean_tokens", "cls": "cls_token", "lasttoken": "lasttoken"}
-    write_json(folder / "modules.json", modules)
-    write_json(
-        folder / "1_Pooling" / "config.json",
-        {
-            "word_embedding_dimension": HIDDEN,
-            **{f"pooling_mode_{name}": name == modes[pooling] for name in modes.values()},
-        },
+    return plain_models.write_around(
+        folder, pooling=pooling, max_length=max_length, prompts=prompts, normalize=normalize
     )
-    (folder / "2_Normalize").mkdir()
-    if max_length:
-        write_json(
-            folder / "sentence_bert_config.json",
-            {"max_seq_length": max_length, "do_lower_case": False},
-        )
-    write_json(
-        folder / "config_sentence_transformers.json",
-        {"__version__": {"sentence_transformers": "2.7.0"}, "prompts": prompts or {}},
-    )
-    return folder
-
-
-def write_json(path: Path, value: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
