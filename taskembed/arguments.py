@@ -31,6 +31,8 @@ def require_text(text: object, what: str) -> str:
         TypeError: it is no text.
         ValueError: it is not UTF-8: it has half of a surrogate pair.
     """
+    if isinstance(text, str) and text.isascii():
+        return text
     text = require_string(text, what)
     if not is_utf8(text):
         raise ValueError(f"{what} is not UTF-8: {reprlib.repr(text)}")

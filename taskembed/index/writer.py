@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +68,7 @@ class OpenSegment:
         return self.segment
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):  # made in half the time of a dataclass, for each document
     """A document that the index has, and where: `segment` None is what is not committed yet."""
 
     document: StoredDocument

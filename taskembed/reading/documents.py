@@ -34,6 +34,7 @@ from taskembed.reading.template import has_field, has_fields, kind_of, no_field,
 MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
 MAX_DEPTH = 200  # levels of metadata: orjson reads 1,024 of them, but writes only 254
 
+_NESTED = (dict, list)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -65,6 +66,8 @@ class Document:
         doc_id: object = self.doc_id
         text: object = self.text
         metadata: object = self.metadata
+        if type(doc_id) is str and type(text) is str and type(metadata) is dict:
+            return  # nearly always, and quickly said
         if not isinstance(doc_id, str):
             shown = reprlib.repr(doc_id)
             raise TypeError(f"the id of a document is {shown}; it must be a text: {str(doc_id)!r}")
@@ -174,25 +177,38 @@ def document_of(
         ValueError: it cannot be one; says why.
     """
     text = fields.template.render(record)
-    _check_text(record, fields)
     id_field = fields.id_field or id_field_of(record, id_fields)
-    if fields.id_field and value_of(record, id_field) is None:
-        is_null = has_field(record, id_field)
-        raise ValueError(
-            f'the field "{id_field}" is null' if is_null else no_field(id_field, record)
-        )
-    doc_id = _id(value_of(record, id_field), id_field)
-    metadata = {name: value for name, value in record.items() if name != id_field}
+    id_value = record.get(id_field)
+    if id_value is None:
+        id_value = _other_id(record, fields, id_field)
+    doc_id = None if id_value is None else _id(id_value, id_field)
+    metadata = dict(record)
+    metadata.pop(id_field, None)
     source_text = record.get(fields.text_field)
-    if isinstance(source_text, str) and source_text.strip() == text:
-        del metadata[fields.text_field]  # the document has it anyway
+    if not isinstance(source_text, str):
+        _check_text(source_text, fields)
+    elif source_text.strip() == text:
+        metadata.pop(fields.text_field, None)  # the document has it anyway
     for name, value in metadata.items():
-        if isinstance(value, dict | list) and _is_deeper(value, MAX_DEPTH):
+        if isinstance(value, _NESTED) and _is_deeper(value, MAX_DEPTH):
             raise ValueError(f'the field "{name}" is nested deeper than {MAX_DEPTH} levels')
     if doc_id is None:
         made = hashlib.sha256(text.encode()).hexdigest()
         return Document(made, text, metadata, source, id_is_made=True)
     return Document(doc_id, text, metadata, source)
+
+
+def _other_id(record: Record, fields: RecordFields, name: str) -> object:
+    """Return the id within an object; None when there is none.
+
+    Raises:
+        ValueError: there is none in the field that was named.
+    """
+    value = value_of(record, name)
+    if value is None and fields.id_field:
+        is_null = has_field(record, name)
+        raise ValueError(f'the field "{name}" is null' if is_null else no_field(name, record))
+    return value
 
 
 def _require_narrow(value: object) -> None:
@@ -204,18 +220,15 @@ def _require_narrow(value: object) -> None:
         raise ValueError(f"the number {value} has more than 64 bits; write it as text")
 
 
-def _check_text(record: Record, fields: RecordFields) -> None:
+def _check_text(text: object, fields: RecordFields) -> None:
     """Refuse a number as the text; in another field of the template it is welcome."""
-    text = record.get(fields.text_field)
-    if text is None or isinstance(text, str):
-        return
-    if fields.text_field in fields.template.fields:
+    if text is not None and fields.text_field in fields.template.fields:
         raise ValueError(f'the field "{fields.text_field}" is not a text but {kind_of(text)}')
 
 
 def _is_deeper(value: object, levels: int) -> bool:
     """Say whether lists and objects stand in each other more than so many times."""
-    if not isinstance(value, dict | list):
+    if not isinstance(value, _NESTED):
         return False
     if not levels:
         return True
@@ -223,10 +236,8 @@ def _is_deeper(value: object, levels: int) -> bool:
     return any(_is_deeper(item, levels - 1) for item in inner)
 
 
-def _id(value: object, name: str) -> str | None:
-    """Return an id as text; None when there is none."""
-    if value is None:
-        return None
+def _id(value: object, name: str) -> str:
+    """Return an id as text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -242,6 +253,8 @@ def check_id(value: str, what: str) -> None:
     Raises:
         ValueError: it cannot; the message begins with `what`.
     """
+    if value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_BYTES:
+        return  # nearly always, and quickly said
     require_text(value, what)
     if not value:
         raise ValueError(f"{what} is empty")

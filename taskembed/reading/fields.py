@@ -34,7 +34,10 @@ class RecordFields:
 
 def id_field_of(record: Record, names: Sequence[str]) -> str:
     """Return the first of some names that a record has a field of; the first name if none."""
-    return next((name for name in names if name in record), names[0])
+    for name in names:  # half the time of a generator
+        if name in record:
+            return name
+    return names[0]
 
 
 def named_fields(fields: RecordFields) -> set[str]:

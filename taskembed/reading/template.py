@@ -74,8 +74,10 @@ class Template:
             value = record.get(name)
             if not isinstance(value, str):
                 value = _written(record, name, optional=optional)
-            pieces += (literal, value)
-        return "".join((*pieces, self._end)).strip()
+            pieces.append(literal)
+            pieces.append(value)
+        pieces.append(self._end)
+        return "".join(pieces).strip()
 
 
 DEFAULT_TEMPLATE = Template("{title?} {text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,7 @@ WINDOW_DOCUMENTS = 4_096  # are sorted by length, and encoded slice by slice
 WINDOW_BYTES = 32 * 2**20  # of texts and metadata
 
 
-@dataclass(frozen=True, slots=True)
-class Storable:
+class Storable(NamedTuple):  # made in half the time of a dataclass, for each document
     """A document that an index can hold, with its metadata as it is stored."""
 
     document: Document  # without metadata: as objects they take several times the memory

@@ -211,23 +211,26 @@ class _Run:
             self._forget(doc_id)
         self._summary.empty += not document.text
         self._summary.without_id += document.id_is_made
-        new = Pending(document, item.metadata, stored)
-        if stored and (stored.document.text, stored.document.metadata) == (new.text, new.metadata):
-            self._leave(new, stored, found)
+        if (
+            stored
+            and stored.document.text == document.text
+            and stored.document.metadata == item.metadata
+        ):
+            self._leave(item, stored, found)
         else:
-            self._pending[doc_id] = new
+            new = self._pending[doc_id] = Pending(document, item.metadata, stored)
             self._pending_bytes += new.size_bytes
 
-    def _leave(self, item: Pending, stored: Found, found: dict[str, Found]) -> None:
+    def _leave(self, item: Storable, stored: Found, found: dict[str, Found]) -> None:
         """Find that the index has the document as it is."""
         if stored.document.truncated and self._options.fail_on_truncate:
-            self._reject_truncated([item])
+            self._reject_truncated([Pending(item.document, item.metadata, stored)])
             return
         if stored.outcome is Outcome.UNSEEN:
             self._summary.truncated += stored.document.truncated
             self._done += 1
             self._writer.mark(stored, Outcome.UNCHANGED)
-            found[item.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
+            found[item.document.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
 
     def _forget(self, doc_id: str) -> None:
         """Take back a document that waits, since another with its id came."""

@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.documents import Document, check_id, read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.queries import Query, read_queries
@@ -112,6 +112,20 @@ def test_the_metadata_has_every_field_but_the_id_and_what_the_text_is(tmp_path: 
     write(path, {"id": "a", "_id": "b", "text": "x", "title": "T"})
     (document,) = read(path, RecordFields(id_field="_id"))
     assert document.metadata == {"id": "a", "title": "T", "text": "x"}
+
+
+def test_the_text_can_be_the_id_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.jsonl", {"text": "fox", "n": 1})
+    (document,) = read(path, RecordFields(id_field="text"))
+    assert (document.doc_id, document.text, document.metadata) == ("fox", "fox", {"n": 1})
+
+
+@pytest.mark.parametrize("bad", ["a\x7f", "a\n", "", "x" * 4_097, "\u00e9" * 2_049, "\ud800"])
+def test_whatever_its_alphabet_an_id_is_checked(bad: str) -> None:
+    check_id("x" * 4_096, "the id")
+    check_id("\u00e9" * 2_048, "the id")
+    with pytest.raises(ValueError, match=r"^the id "):
+        check_id(bad, "the id")
 
 
 def test_fields_within_fields_have_dotted_names(tmp_path: Path) -> None:
