@@ -2,9 +2,9 @@
 
     python benchmarks/overlap.py DATA docs/recipes/*.toml
 
-Columns: examples drawn (trained on and held back); those that were left out, since a text of theirs
-is judged; of the drawn examples' texts, those that are judged (exactly, nearly: both must be 0);
-and those that are a document that some set searches in, but that answers none of its queries.
+Columns: examples used (trained on and held back); examples left out, since evaluation data judges
+a text of theirs; of the used examples' texts, those that are judged (exactly, nearly: both must be
+0); and those that are a document in a searched corpus, but relevant to none of its queries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from taskembed.training._overlap import KnownTexts, Match, corpus_texts, judged_texts
-from taskembed.training._splits import draw_examples
+from taskembed.training._splits import split_examples
 from taskembed.training.recipe import read_recipe
 
 
@@ -25,16 +25,16 @@ def main() -> None:
     judged = KnownTexts(judged_texts(data, patterns))
     searched = KnownTexts(corpus_texts(data, patterns))
     print(f"{len(judged):,} texts are judged, {len(searched):,} documents are searched in\n")
-    print("| recipe | file | drawn | left out | judged, exactly | nearly | only searched in |")
+    print("| recipe | file | used | left out | judged, exactly | nearly | only searched in |")
     print("|---|---|---|---|---|---|---|")
     for name, recipe in recipes.items():
-        for item in draw_examples(recipe, data):
-            drawn = [*item.train, *item.dev]
-            texts = [text for example in drawn for text in example.texts]
+        for split in split_examples(recipe, data):
+            used = [*split.train, *split.dev]
+            texts = [text for example in used for text in example.texts]
             found = Counter(judged.match(text) for text in texts)
             only = sum(searched.match(text) is not None for text in texts)
             print(
-                f"| {name} | {item.source.path} | {len(drawn):,} | {item.excluded:,} | "
+                f"| {name} | {split.file.path} | {len(used):,} | {split.excluded:,} | "
                 f"{found[Match.EXACT]:,} | {found[Match.NEAR]:,} | {only:,} of {len(texts):,} |",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""The card of an adapter: what it is for, what it was made from, what it scored."""
+"""The card of an adapter: its task, data, licences, recipe and scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from taskembed.models.files import ModelFiles
-from taskembed.training._splits import Examples
+from taskembed.training._folders import STAMP
+from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import Recipe
 from taskembed.version import __version__
 
@@ -17,18 +18,26 @@ if TYPE_CHECKING:
 
 def card(
     recipe: Recipe,
-    examples: Sequence[Examples],
+    splits: Sequence[DataSplit],
     files: ModelFiles,
     trained: Trained,
     made_from: str,
 ) -> str:
-    """Return the card as Markdown, with the front matter that model hubs read."""
+    """Return the card as Markdown, with the front matter that model hubs read.
+
+    Args:
+        recipe: the recipe that was followed.
+        splits: the examples that were trained on and held back.
+        files: the base model.
+        trained: the scores.
+        made_from: digest of recipe, examples and base, by which a later run knows the adapter.
+    """
     rows = "\n".join(
-        f"| {item.source.path} | {item.form.name.lower()} | {item.read:,} | {len(item.train):,} "
-        f"| {len(item.dev):,} | {item.excluded:,} | {item.source.licence or 'not stated'} |"
-        for item in examples
+        f"| {split.file.path} | {split.form.name.lower()} | {split.read:,} | {len(split.train):,} "
+        f"| {len(split.dev):,} | {split.excluded:,} | {split.file.licence or 'not stated'} |"
+        for split in splits
     )
-    how = ", ".join(
+    values = ", ".join(
         f"{key} {value}"
         for table in (recipe.lora, recipe.training)
         for key, value in asdict(table).items()
@@ -40,7 +49,7 @@ base_model: {recipe.model}
 library_name: peft
 license: {recipe.licence or "other"}
 tags: [lora, {recipe.task.value}]
-made-from: {made_from}
+{STAMP}: {made_from}
 ---
 
 # A LoRA adapter of {recipe.model} for {recipe.task.value}
@@ -51,7 +60,7 @@ made-from: {made_from}
 
 ## Base
 
-{files.name}, sha256 of its weights and configuration `{files.digest}`.
+{files.name}; the sha256 of its weights and configuration is `{files.digest}`.
 
 ## Data
 
@@ -59,20 +68,20 @@ made-from: {made_from}
 |---|---|---|---|---|---|---|
 {rows}
 
-Left out are examples with a text that an evaluation set judges, or nearly that text. These sets:
+Examples that share a text with evaluation data, exactly or nearly, are left out. Evaluation data:
 {", ".join(recipe.exclude) or "none was named"}.
 
 ## Recipe
 
-Task {recipe.task.value}, seed {recipe.seed}; {how}.
-Of what was learnt, {recipe.lora.strength:.0%} is saved.
+Task {recipe.task.value}, seed {recipe.seed}; {values}.
+{recipe.lora.strength:.0%} of the learnt change is saved.
 
 ## Figures
 
 Dev score: base {trained.base_score:.4f}, adapter {trained.score:.4f}, at step {trained.step}
-of {trained.steps}. It is the mean over the files, on what was held back: of pairs nDCG@10, of
-scores Spearman, of labels V-measure for clustering and otherwise accuracy of the nearest neighbour,
-of ratings Spearman.
+of {trained.steps}. The score is the mean over the files, on the held-back examples: nDCG@10 for
+pairs, Spearman for scored pairs, V-measure (clustering) or accuracy of the nearest neighbour for
+labelled texts, Spearman for rated documents.
 
 {trained.parameters:,} numbers were trained in {trained.seconds:,.0f} s, by taskembed {__version__}.
 """

@@ -1,4 +1,4 @@
-"""The dev score: what a checkpoint is worth on the examples that were held back."""
+"""The dev score: the quality of a checkpoint on the held-back examples."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ from taskembed.evaluation.metrics import cluster_quality, correlations, rank_qua
 from taskembed.models.resolve import ModelSpec
 from taskembed.reading.examples import Example, Form
 from taskembed.space import Task
-from taskembed.training._splits import Examples
+from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import Recipe
 from taskembed.vectors import FloatRows
 
-DEV_SCORE = "eval_dev"  # the trainer's name of it
-DEV_DRAWS = 3  # of clusters: quick, since it is taken again and again
+DEV_SCORE = "eval_dev"  # the trainer's name for the dev score
+DEV_DRAWS = 3  # for clustering; few, since the score is computed many times
 _NAME = "dev"
 
 
 class DevScore(SentenceEvaluator):
-    """The mean over the sources, each by the measure of its form, in 0..1 (correlations: -1..1).
+    """The mean over the files of each file's score, from 0 to 1 (a correlation from -1 to 1).
 
-    Pairs: nDCG@10 of the held-back positives; scores: Spearman; ratings: the mean Spearman of a
-    query's documents; labels: V-measure for clustering, otherwise how often the nearest other text
-    has the same label.
+    Pairs: nDCG@10 of the positives. Scored pairs: Spearman. Rated documents: the mean over the
+    queries of Spearman. Labelled texts: V-measure for clustering, otherwise how often the nearest
+    other text has the same label.
     """
 
     primary_metric = _NAME
 
-    def __init__(self, examples: Sequence[Examples], spec: ModelSpec, recipe: Recipe) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # not ours
-        self._examples = [item for item in examples if item.dev]
+    def __init__(self, splits: Sequence[DataSplit], spec: ModelSpec, recipe: Recipe) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the library has no types
+        self._splits = [split for split in splits if split.dev]
         self._spec = spec
         self._recipe = recipe
 
     def __call__(self, model: Any, *_: object, **__: object) -> dict[str, float]:  # noqa: ANN401  # a SentenceTransformer
-        """Return the score, as the trainer wants it."""
+        """Return the dev score of a model, in the form that the trainer expects."""
         was_training = model.training
         model.eval()
-        scores = [self._score(model, item) for item in self._examples]
+        scores = [self._score(model, split) for split in self._splits]
         model.train(was_training)
         return {_NAME: float(np.mean(scores))}
 
-    def _score(self, model: Any, item: Examples) -> float:  # noqa: ANN401  # as above
+    def _score(self, model: Any, split: DataSplit) -> float:  # noqa: ANN401  # as above
         spec = self._spec
-        first = self._encode(model, item.dev, 0, spec.query_prompt)
-        if item.form is Form.LABELLED:
-            return self._label_score(first, [example.label for example in item.dev])
-        if item.form is Form.RATED:
-            return self._rated_score(model, first, item.dev)
-        second = self._encode(model, item.dev, 1, spec.document_prompt)
-        if item.form is Form.SCORED:
+        first = self._encode(model, split.dev, 0, spec.query_prompt)
+        if split.form is Form.LABELLED:
+            return self._label_score(first, [example.label for example in split.dev])
+        if split.form is Form.RATED:
+            return self._rated_score(model, first, split.dev)
+        second = self._encode(model, split.dev, 1, spec.document_prompt)
+        if split.form is Form.SCORED:
             cosines = (first * second).sum(axis=1).tolist()
-            return correlations([example.score for example in item.dev], cosines)["spearman"]
-        return _pair_score(first @ second.T, item.dev)
+            return correlations([example.score for example in split.dev], cosines)["spearman"]
+        return _pair_score(first @ second.T, split.dev)
 
     def _encode(self, model: Any, dev: Sequence[Example], side: int, prompt: str) -> FloatRows:  # noqa: ANN401  # as above
         texts = [example.texts[side] for example in dev]
@@ -73,16 +73,16 @@ class DevScore(SentenceEvaluator):
         sides = range(1, len(dev[0].texts))
         documents = [self._encode(model, dev, side, self._spec.document_prompt) for side in sides]
         cosines = np.asarray([(queries * vectors).sum(axis=1) for vectors in documents]).T
-        agreed = [
+        spearmans = [
             correlations(example.ratings, row.tolist())["spearman"]
             for example, row in zip(dev, cosines, strict=True)
         ]
-        return float(np.nanmean(agreed))
+        return float(np.nanmean(spearmans))
 
     def _label_score(self, vectors: FloatRows, labels: list[str]) -> float:
         if self._recipe.task is Task.CLUSTERING:
-            found = cluster_quality(vectors, labels, texts=len(labels), draws=DEV_DRAWS)
-            return float(np.mean(found["v_measure"]))
+            quality = cluster_quality(vectors, labels, texts=len(labels), draws=DEV_DRAWS)
+            return float(np.mean(quality["v_measure"]))
         cosines = vectors @ vectors.T
         np.fill_diagonal(cosines, -np.inf)
         nearest = cosines.argmax(axis=1)
@@ -90,7 +90,12 @@ class DevScore(SentenceEvaluator):
 
 
 def _pair_score(cosines: FloatRows, dev: Sequence[Example]) -> float:
-    """Return the mean nDCG@10; two anchors with one positive have it both."""
+    """Return the mean nDCG@10; two anchors may have the same positive.
+
+    Args:
+        cosines: float32[n, n], of each anchor with each positive.
+        dev: the n pairs.
+    """
     judged: dict[str, dict[str, int]] = {}
     positions: dict[str, str] = {}
     for row, example in enumerate(dev):

@@ -1,11 +1,12 @@
-"""Texts to train on that are also texts to be judged on: found, so that they can be left out.
+"""Find training texts that are in evaluation data too, so that they can be left out.
 
     known = KnownTexts(judged_texts(Path("data"), ["classification/*"]))
     known.match("How do I revert a card payment?")    # Match.EXACT, Match.NEAR or None
 
-Two texts are the same when only case, punctuation and spaces tell them apart; and nearly the same
-when of the runs of five characters that either has they share at least 0.8 (Jaccard; Broder 1997,
-https://doi.org/10.1109/SEQUEN.1997.666900). Of longer texts the first 512 characters are compared.
+Two texts are the same if they differ only in case, punctuation and spaces. They are nearly the
+same if the sets of their five-character sequences have a Jaccard similarity of at least 0.8
+(Broder 1997, https://doi.org/10.1109/SEQUEN.1997.666900). Only the first 512 characters of a text
+are compared.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ from taskembed.extras import require_extra
 from taskembed.reading.examples import read_examples
 
 EXTRA = "train"
-SHINGLE = 5  # characters
-COMPARED = 512  # characters
-NEAR = 0.8
-PERMUTATIONS = 64  # of the sketch, which only proposes what is then compared exactly
-PROPOSED = 0.7  # below NEAR, since a sketch errs by about 1/8
+SHINGLE = 5  # characters in a sequence
+COMPARED = 512  # characters compared, from the start of a text
+NEAR = 0.8  # Jaccard similarity of texts that are nearly the same
+PERMUTATIONS = 64  # in the sketch that finds the pairs to compare exactly
+PROPOSED = 0.7  # Jaccard similarity by the sketch; below NEAR, since a sketch errs by about 1/8
 
-# what is judged in a folder without queries; what is called otherwise is to train on
+# the files with evaluation data in a folder without queries; other names are training data
 _JUDGED_FILES = ("pairs", "test", "texts", "titles")
 _BETWEEN = re.compile(r"[\W_]+")
 
 
 class Match(Enum):
-    """How a text is one that is known."""
+    """How a text matches a known one."""
 
     EXACT = "exact"
     NEAR = "near"
 
 
 class KnownTexts:
-    """Texts that must not be met again."""
+    """Texts of evaluation data, to compare training texts with."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._sketches = require_extra("datasketch", EXTRA)
@@ -56,7 +57,7 @@ class KnownTexts:
         return len(self._texts)
 
     def match(self, text: str) -> Match | None:
-        """Say how a text is one of them; None when it is not."""
+        """Return how a text matches one of the known texts; None if it matches none."""
         plain = normalised(text)
         if plain in self._exact:
             return Match.EXACT
@@ -76,7 +77,7 @@ class KnownTexts:
 
 
 def normalised(text: str) -> str:
-    """Return a text without what does not tell it apart: its words, in lower case, and a space."""
+    """Return the words of a text in lower case, separated by spaces; at most 512 characters."""
     return _BETWEEN.sub(" ", text.casefold()).strip()[:COMPARED]
 
 
@@ -85,18 +86,18 @@ def _shingles(text: str) -> set[str]:
 
 
 def judged_texts(folder: Path, patterns: Iterable[str]) -> Iterator[str]:
-    """Yield the texts that evaluation sets judge: all but documents that answer no query.
+    """Yield the judged texts of evaluation data: queries, their relevant documents, labelled texts.
 
-    Those only stand in the way of the right ones; that a text of theirs is trained on says nothing
-    about the right answer. `corpus_texts` has them too.
+    Documents that are relevant to no query are left out: to train on them does not tell which
+    document answers a query. `corpus_texts` yields all documents.
 
     Args:
-        folder: that the patterns are relative to.
-        patterns: of the sets' folders: "retrieval/*".
+        folder: the folder that the patterns are relative to.
+        patterns: folders of evaluation data, such as "retrieval/*".
 
     Raises:
-        NotFoundError: a pattern names no folder.
-        BadInputError: a file cannot be read, or a folder has none of evaluation data.
+        NotFoundError: a pattern matches no folder.
+        BadInputError: a file cannot be read, or a folder has no evaluation data.
     """
     for place in _folders(folder, patterns):
         if not is_ranking(place):
@@ -114,7 +115,10 @@ def judged_texts(folder: Path, patterns: Iterable[str]) -> Iterator[str]:
 
 
 def corpus_texts(folder: Path, patterns: Iterable[str]) -> Iterator[str]:
-    """Yield the texts of every document that evaluation sets search in; as `judged_texts`."""
+    """Yield the texts of all documents that evaluation data is searched in.
+
+    The parameters and the errors are those of `judged_texts`.
+    """
     for place in _folders(folder, patterns):
         if is_ranking(place):
             yield from (item.text for item in read_ranking(place).documents or ())
@@ -124,14 +128,16 @@ def _folders(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     for pattern in patterns:
         places = sorted(path for path in folder.glob(pattern) if path.is_dir())
         if not places:
-            raise NotFoundError(f"no folder of the name {folder / pattern}", hint="see the recipe")
+            raise NotFoundError(
+                f"no folder matches {folder / pattern}", hint="check exclude in the recipe"
+            )
         yield from places
 
 
 def _labelled_texts(place: Path) -> Iterator[str]:
     paths = [path for stem in _JUDGED_FILES for path in named(place, stem)]
     if not paths:
-        raise BadInputError(f"{place} has no data to be judged on", hint="see the recipe's exclude")
+        raise BadInputError(f"{place} has no evaluation data", hint="check exclude in the recipe")
     for path in paths:
         for example in read_examples(path)[1]:
             yield from example.texts

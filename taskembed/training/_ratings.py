@@ -1,15 +1,15 @@
-"""From a judge's scores to ratings: pairwise preferences, then Bradley and Terry's model.
+"""From teachers' scores to ratings: pairwise preferences, then Bradley and Terry's model.
 
-Scores of different judges, and of one judge for different queries, have no common scale; who beats
-whom has. So scores become preferences, and preferences become one rating a document:
+Scores of different teachers, and of one teacher for different queries, have no common scale;
+preferences between two documents have one. So scores become preferences, and preferences become one
+rating for each document:
 
     P(i beats j) = 1 / (1 + exp(rating_j - rating_i))
 
 Sources: Bradley and Terry 1952 (https://doi.org/10.2307/2334029); fitted by maximum likelihood as
 in Hunter 2004 (https://doi.org/10.1214/aos/1079120141). Elo's scale is the same times 400 / ln 10.
-That ratings of one query's documents are what an embedding model learns from is zELO's pipeline
-(https://arxiv.org/abs/2509.12541), which fits Thurstone's model: a normal distribution in place of
-the logistic one above.
+Training an embedding model on such ratings is zELO's pipeline (https://arxiv.org/abs/2509.12541),
+which fits Thurstone's model: a normal distribution in place of the logistic one above.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import numpy.typing as npt
 
 from taskembed.extras import require_extra
 
-ELO = 400 / np.log(10)  # an Elo point is 1/ELO of a rating
+ELO = 400 / np.log(10)  # Elo points in a rating difference of 1
 EXTRA = "train"
-# What each rating is held to 0 by: without it a document that wins always would be rated infinite.
-# It is the precision of a normal prior.
+# Precision of a normal prior that keeps ratings near 0: without it, the rating of a document that
+# always wins would be infinite.
 PRIOR = 1e-4
-LEAST = 1e-6  # a score is kept so far from 0 and 1, where it has no logit
+LEAST = 1e-6  # smallest distance of a score from 0 and 1, which have no logit
 
 Matrix = npt.NDArray[np.float64]  # float64[n, n]
 Ratings = npt.NDArray[np.float64]  # float64[n]
 
 
 def preferences(scores: Matrix) -> Matrix:
-    """Return how often each document beats each other: the mean over the judges.
+    """Return how often each document beats each other one: the mean over the teachers.
 
-    A judge's score is its probability p that a document is relevant. Given that just one of two is,
-    it is i with p_i (1 - p_j) / (p_i (1 - p_j) + p_j (1 - p_i)), which is the logistic function of
-    the difference of their logits.
+    A teacher's score is its probability p that a document is relevant. Given that exactly one of
+    two is relevant, it is i with probability p_i (1 - p_j) / (p_i (1 - p_j) + p_j (1 - p_i)), which
+    is the logistic function of the difference of their logits.
 
     Args:
-        scores: float64[judges, n], 0 to 1.
+        scores: float64[teachers, n], from 0 to 1.
 
     Returns:
         float64[n, n]: [i, j] is how often i beats j; [i, j] + [j, i] = 1.
@@ -53,7 +53,13 @@ def fit_ratings(beats: Matrix) -> Ratings:
     """Return the ratings that make the preferences most likely; their mean is 0.
 
     Args:
-        beats: float64[n, n], as `preferences` gives: every pair is compared.
+        beats: float64[n, n], as `preferences` returns it.
+
+    Returns:
+        float64[n], in the order of the documents.
+
+    Raises:
+        MissingLibraryError: scipy is not installed.
     """
     count = len(beats)
     wins = np.asarray(beats, dtype=np.float64).copy()

@@ -1,44 +1,45 @@
-"""What a reranker thinks of a query's documents, as ratings that an encoder can be trained on.
+"""Ratings of documents by rerankers: examples that `train` moves an embedding model towards.
 
-    pairs (anchor, positive) -> each query's candidates: its positive, and the nearest others
-    candidates -> the judges' scores -> preferences -> ratings (see ratings.py)
-    -> JSONL: {"query": ..., "documents": [...], "ratings": [...], "relevant": 0,
+    pairs (anchor, positive) -> candidates of each query: its positive, and the nearest others
+    candidates -> scores by each teacher -> preferences -> ratings (see _ratings.py)
+    ratings -> JSONL: {"query": ..., "documents": [...], "ratings": [...], "relevant": 0,
        "teachers": [...]}
 
-`taskembed train` takes that file: cosines are trained to give each query's documents the shares
-that the ratings give them (softmax of both; Luce 1959), by KL divergence.
+`taskembed train` reads the file. It gives each document of a query the share that its rating gives
+it, and trains the cosines to give the same shares (softmax of both; Luce 1959), by KL divergence.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from taskembed.errors import BadInputError, BadVectorError, UsageError, os_errors
 from taskembed.index.kinds.flat import Flat
-from taskembed.reading.examples import Form, rated_example, read_examples
+from taskembed.reading.examples import Example, Form, rated_example, read_examples
 from taskembed.space import PromptType
 from taskembed.training._ratings import fit_ratings, preferences
 from taskembed.verbs.protocols import Encoder, Scorer
 
-FEWEST = 2  # documents that can be compared
-_OTHER = "remove it, or give another --output"
-_LINE_START = b'{"query": '  # of every line of ours
+FEWEST = 2  # documents of a query; one alone cannot be compared
+RATING_DIGITS = 6  # after the decimal point, in the file
+_OTHER_OUTPUT = "remove it, or give another --output"
+_LINE_START = b'{"query": '  # of every line of a file of ratings
 
 
 @dataclass(frozen=True, slots=True)
 class Distilled:
-    """What was written.
+    """The result of `distill`.
 
     Attributes:
-        queries: in the file now.
-        before: of these, those that were in it already.
-        agreed: share of the queries whose positive is rated best.
+        queries: number of queries in the file.
+        before: number of queries that the file had before this run.
+        agreed: share of the queries whose positive has the best rating, 0 to 1.
     """
 
     queries: int
@@ -49,28 +50,29 @@ class Distilled:
 def distill(  # noqa: PLR0913  # each is one thing that it needs
     pairs: Path,
     encoder: Encoder,
-    judges: Mapping[str, Scorer],
+    teachers: Mapping[str, Scorer],
     output: Path,
     *,
     candidates: int,
     limit: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Distilled:
-    """Rate the candidates of each query, and write them; what the file has already is kept.
+    """Rate the candidates of each query, and write the ratings; a file that was begun is continued.
 
     Args:
         pairs: a file of anchors and positives.
-        encoder: finds the candidates, among all positives.
-        judges: rerankers by their names; their preferences are averaged.
-        output: JSONL; a run that was stopped goes on where it ends.
-        candidates: documents of a query, its positive among them.
-        limit: the first so many queries; 0 for all.
-        on_progress: told how many queries are done.
+        encoder: finds the candidates among all positives.
+        teachers: rerankers by name; their preferences are averaged.
+        output: a JSONL file; a run that was stopped continues where it ends.
+        candidates: number of documents of each query, its positive among them.
+        limit: use only the first `limit` queries; 0 for all.
+        on_progress: called with the number of queries that are done.
 
     Raises:
-        BadInputError: an example cannot be used, or there are too few.
-        UsageError: the file is of other pairs, candidates or judges.
-        BadVectorError: a judge gives no number.
+        BadInputError: an example cannot be used, or there are too few documents.
+        UsageError: the file has ratings of other pairs, candidates or teachers.
+        BadVectorError: a teacher's score is not a number.
+        StorageError: the file cannot be written.
     """
     everything = read_examples(pairs, Form.PAIRS)[1]
     examples = everything[:limit] if limit else everything
@@ -79,75 +81,88 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
         raise BadInputError(
             f"{pairs}: {candidates} candidates of {len(documents):,} documents cannot be compared"
         )
-    queries = [example.texts[0] for example in examples]
-    known = _done(output, [example.texts[0] for example in everything], candidates, list(judges))
-    before, best = len(known), sum(line["ratings"][0] == max(line["ratings"]) for line in known)
-    if before >= len(queries):
+    queries = [example.texts[0] for example in everything]
+    begun = _continued(output, queries, candidates, list(teachers))
+    before = len(begun)
+    best = sum(line["ratings"][0] == max(line["ratings"]) for line in begun)
+    if before >= len(examples):
         return Distilled(before, before, best / before)
-    vectors = encoder.encode(documents, PromptType.DOCUMENT).vectors
-    asked = encoder.encode(queries, PromptType.QUERY).vectors
-    _, nearest = Flat(vectors).search(asked, candidates)
-    rows = {document: row for row, document in enumerate(documents)}
-    with _appended(output) as stream:
-        for number in range(before, len(examples)):
-            positive = rows[examples[number].texts[1]]
-            others = [int(row) for row in nearest[number] if row != positive]
-            texts = [documents[row] for row in (positive, *others[: candidates - 1])]
-            scores = np.asarray([judge.scores(queries[number], texts) for judge in judges.values()])
-            if not np.isfinite(scores).all():
-                raise BadVectorError(f"a teacher gave no number for {queries[number]!r}")
-            ratings = fit_ratings(preferences(scores.astype(np.float64)))
-            best += int(ratings.argmax() == 0)
-            value = {
-                "query": queries[number],
+    chosen = _candidates(examples, documents, encoder, candidates)
+    with os_errors(output):
+        stream = output.open("ab")
+    with stream:
+        for number, (example, texts) in enumerate(zip(examples, chosen, strict=True), 1):
+            if number <= before:
+                continue
+            ratings = _rated(example.texts[0], texts, teachers)
+            best += int(np.argmax(ratings) == 0)
+            line = {
+                "query": example.texts[0],
                 "documents": texts,
-                "ratings": [round(rating, 6) for rating in ratings.tolist()],
+                "ratings": ratings,
                 "relevant": 0,
-                "teachers": list(judges),
+                "teachers": list(teachers),
             }
-            _write(stream, output, value)
-            on_progress(number + 1)
+            with os_errors(output):
+                stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                stream.flush()
+            on_progress(number)
     return Distilled(len(examples), before, best / len(examples))
 
 
-def _done(
-    output: Path, queries: Sequence[str], candidates: int, judges: Sequence[str]
-) -> list[Any]:
-    """Return the lines of the file, and cut off one that was not finished."""
+def _candidates(
+    examples: Sequence[Example], documents: Sequence[str], encoder: Encoder, count: int
+) -> Iterator[list[str]]:
+    """Yield the candidates of each example: its positive, then the nearest other documents."""
+    vectors = encoder.encode(documents, PromptType.DOCUMENT).vectors
+    queries = encoder.encode([example.texts[0] for example in examples], PromptType.QUERY).vectors
+    _, nearest = Flat(vectors).search(queries, count)
+    rows = {document: row for row, document in enumerate(documents)}
+    for example, its_nearest in zip(examples, nearest, strict=True):
+        positive = rows[example.texts[1]]
+        others = [int(row) for row in its_nearest if row != positive]
+        yield [documents[row] for row in (positive, *others[: count - 1])]
+
+
+def _rated(query: str, documents: Sequence[str], teachers: Mapping[str, Scorer]) -> list[float]:
+    """Return one rating for each document."""
+    scores = np.asarray([teacher.scores(query, documents) for teacher in teachers.values()])
+    if not np.isfinite(scores).all():
+        raise BadVectorError(f"the score of a teacher is not a number, for the query {query!r}")
+    ratings = fit_ratings(preferences(scores.astype(np.float64)))
+    return [round(rating, RATING_DIGITS) for rating in ratings.tolist()]
+
+
+def _continued(
+    output: Path, queries: Sequence[str], candidates: int, teachers: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the lines that the file has already, and remove an unfinished last line."""
     with os_errors(output):
         content = output.read_bytes() if output.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
-    cut = content[len(whole) :]
-    lines = [_line(text) for text in whole.splitlines()]
-    asked = [line.get("query") for line in lines]
-    if asked != queries[: len(lines)] or not _LINE_START.startswith(cut[: len(_LINE_START)]):
-        raise UsageError(f"{output} has ratings of other pairs", hint=_OTHER)
+    unfinished = content[len(whole) :]
+    lines = [_parsed(text) for text in whole.splitlines()]
+    rated = [line.get("query") for line in lines]
+    if rated != queries[: len(lines)] or not _LINE_START.startswith(unfinished[: len(_LINE_START)]):
+        raise UsageError(f"{output} has ratings of other pairs", hint=_OTHER_OUTPUT)
     for line in lines:
         count, others = len(line["documents"]), line.get("teachers")
-        if (count, others) != (candidates, judges):
-            by = ", ".join(map(str, others)) if isinstance(others, list) else "nobody knows whom"
-            raise UsageError(f"{output} has ratings of {count} candidates by {by}", hint=_OTHER)
-    if cut:
+        if (count, others) != (candidates, teachers):
+            by = ", ".join(map(str, others)) if isinstance(others, list) else "unknown teachers"
+            raise UsageError(
+                f"{output} has ratings of {count} candidates by {by}", hint=_OTHER_OUTPUT
+            )
+    if unfinished:
         with os_errors(output), output.open("r+b") as stream:
             stream.truncate(len(whole))
     return lines
 
 
-def _line(text: bytes) -> dict[str, Any]:
+def _parsed(text: bytes) -> dict[str, Any]:
+    """Return a line of ratings; an empty one if the line is anything else."""
     try:
         line = json.loads(text)
         rated_example(line)
     except (ValueError, AttributeError):  # no JSON, no object, or no ratings
         return {}
     return dict(line)
-
-
-def _appended(output: Path) -> BinaryIO:
-    with os_errors(output):
-        return output.open("ab")
-
-
-def _write(stream: BinaryIO, output: Path, value: Mapping[str, object]) -> None:
-    with os_errors(output):
-        stream.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
-        stream.flush()

@@ -1,11 +1,11 @@
-"""Recipes: everything that an adapter is made from, in a small TOML file.
+"""Recipes: everything that determines an adapter, in a small TOML file.
 
     task = "retrieval"
     [[data]]
     path = "pairs.jsonl"
     licence = "MIT"
 
-What a recipe leaves out has the default of the class below that it belongs to.
+A key that a recipe leaves out has the default of its class below.
 """
 
 from __future__ import annotations
@@ -21,26 +21,34 @@ from typing import Any
 from taskembed.errors import UsageError, os_errors
 from taskembed.space import Task
 
-MINED_FROM = 50  # the nearest documents of a query: hard negatives are among them
-_NAME = re.compile(r"([^./\x00-\x1f][^/\x00-\x1f]*)?")  # of a folder among the adapters
-_WHY = {
-    "name": "it is to be the name of a folder, without a dot before it",
-    "exclude": "it has folders in the folder of data, such as retrieval/*",
-    "data: dev": "some examples must be held back to score on, and one alone says nothing",
-    "data: negatives": f"they are mined among the nearest {MINED_FROM}",
+MINED_FROM = 50  # nearest documents of a query, among which hard negatives are mined
+_NAME = re.compile(r"([^./\x00-\x1f][^/\x00-\x1f]*)?")  # the name of an adapter's folder
+_KINDS = {  # of values, by the type of their field
+    "str": "a text",
+    "str | None": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "tuple[int, ...]": "a list of whole numbers",
+    "tuple[str, ...]": "a list of texts",
+}
+_WHY = {  # more about a value that is invalid
+    "name": "it must be the name of a folder, and not begin with a dot",
+    "exclude": "it must name folders inside --data, such as retrieval/*",
+    "data: dev": "the dev score needs at least two held-back examples",
+    "data: negatives": f"they are mined among the {MINED_FROM} nearest documents",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataFile:
     """One file of examples.
 
     Attributes:
-        path: relative to the folder of data.
-        licence: of the examples; it is written into the adapter's card.
-        limit: take so many examples, drawn by the seed; 0 for all.
-        dev: hold so many back for the dev score.
-        negatives: mine so many hard negatives for each pair that has none.
+        path: path of the file, relative to the folder of data.
+        licence: licence of the examples, for the adapter's card.
+        limit: number of examples to train on, chosen with the seed; 0 for all.
+        dev: number of examples to hold back for the dev score.
+        negatives: number of hard negatives to mine for each pair that has none.
     """
 
     path: str
@@ -55,13 +63,13 @@ class Lora:
     """The shape of the adapter: https://arxiv.org/abs/2106.09685.
 
     Attributes:
-        rank: of the two matrices.
-        alpha: what they add is multiplied by alpha / rank.
-        dropout: share of the adapter's inputs that is left out of a step.
-        targets: the names of the linear layers; none for all: attention and MLP projections.
-        strength: how much of what was learnt is saved. Half way between base and tuned model, much
-            of the gain is kept, and what the base could do elsewhere is not lost (WiSE-FT:
-            https://arxiv.org/abs/2109.01903).
+        rank: rank of the two matrices.
+        alpha: the product of the matrices is multiplied by alpha / rank.
+        dropout: share of the adapter's inputs that is left out in a step, 0 to 1.
+        targets: names of the linear layers; empty for all projections of attention and MLP.
+        strength: share of the learnt change that is saved, 0 to 1. Half way between base and tuned
+            model, most of the gain is kept, and little of the base's ability elsewhere is lost
+            (WiSE-FT: https://arxiv.org/abs/2109.01903).
     """
 
     rank: int = 16
@@ -73,22 +81,22 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How it is trained.
+    """How the adapter is trained.
 
     Attributes:
-        steps: at most so many.
+        steps: largest number of steps.
         batch: examples in a step.
-        mini_batch: are in memory at once; it changes nothing but time and memory.
-        learning_rate: at its highest.
-        warmup: share of the steps in which it rises; then it falls linearly to 0.
-        max_length: tokens that are read of a text.
-        scale: what cosines are multiplied by in the losses of pairs and scores (1 / temperature).
-        margin: of the loss of labels.
-        dropout: of the base model; 0 makes a step on the CPU twice as fast.
-        eval_steps: the dev score is taken, and a checkpoint saved, after so many.
-        patience: stop after so many dev scores without a better one.
-        matryoshka: shorter vectors that are trained too, besides the whole one.
-        precision: "bf16" or "fp32", of what is multiplied; weights are fp32.
+        mini_batch: examples in memory at once; it changes only time and memory.
+        learning_rate: the highest learning rate.
+        warmup: share of the steps in which the learning rate rises; then it falls linearly to 0.
+        max_length: tokens of a text that are read.
+        scale: factor of the cosines in the losses of pairs and scores (1 / temperature).
+        margin: margin between positives and negatives, in the loss of labelled texts.
+        dropout: dropout in the base model; 0 makes a step on the CPU twice as fast.
+        eval_steps: steps between two dev scores, each with a checkpoint.
+        patience: number of dev scores without a better one after which the training stops.
+        matryoshka: sizes of shorter vectors that are trained besides the whole one.
+        precision: "bf16" or "fp32", of matrix products; weights are fp32.
     """
 
     steps: int = 600
@@ -108,28 +116,28 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All of it.
+    """A training recipe.
 
     Attributes:
-        task: what the adapter is for: its prompts are the space's.
+        task: the task of the adapter; the base is trained with its prompts.
         data: the files of examples.
-        model: the base.
-        revision: of the base, when it is of the hub: a branch, tag or commit.
-        family: the known family that a folder's model is of.
-        query_prompt: instead of the known one.
-        document_prompt: instead of the known one.
-        name: of the adapter; the task's when not given.
-        licence: of the adapter.
-        seed: of every draw.
+        model: the base model: "minilm", a Hugging Face id, or a folder.
+        revision: branch, tag or commit of a base from Hugging Face.
+        family: the known family of a base in a folder.
+        query_prompt: prompt for queries, instead of the known one.
+        document_prompt: prompt for documents, instead of the known one.
+        name: name of the adapter's folder; the task's name if empty.
+        licence: licence of the adapter, for its card.
+        seed: seed of everything random.
         note: a sentence for the card.
-        exclude: folders of data to be judged on, such as "retrieval/*": an example with a text that
-            is one of theirs, or nearly, is left out.
-        lora: the adapter's shape.
-        training: how it is trained.
+        exclude: folders of evaluation data, such as "retrieval/*"; examples that share a text with
+            them, exactly or nearly, are left out.
+        lora: the shape of the adapter.
+        training: how the adapter is trained.
     """
 
     task: Task
-    data: tuple[Source, ...]
+    data: tuple[DataFile, ...]
     model: str = "minilm"
     revision: str | None = None
     family: str | None = None
@@ -145,11 +153,11 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe.
+    """Read a recipe from a file.
 
     Raises:
         NotFoundError: there is no such file.
-        UsageError: it is no recipe; the message names the file and the key.
+        UsageError: the file is not a recipe; the message names the file and the key.
     """
     try:
         with os_errors(path):
@@ -162,17 +170,17 @@ def parse_recipe(text: str) -> Recipe:
     """Read the text of a recipe.
 
     Raises:
-        ValueError: it is no TOML, or a key is unknown, missing, or makes no sense.
+        ValueError: the text is not TOML, or a key is unknown, missing or has a wrong value.
     """
     table = tomllib.loads(text)
     for key in ("task", "data"):
         if key not in table:
-            raise ValueError(f'it has no "{key}"')
+            raise ValueError(f'the key "{key}" is missing')
     sources = table["data"]
     if not isinstance(sources, list) or not sources:
         raise ValueError('"data" is not a list of tables: write [[data]]')
     table["data"] = tuple(
-        _filled(Source, source, f"data {number}") for number, source in enumerate(sources, 1)
+        _filled(DataFile, source, f"data {number}") for number, source in enumerate(sources, 1)
     )
     if not isinstance(table["task"], str):
         raise ValueError('"task" is not a text')
@@ -193,10 +201,10 @@ def _filled(kind: type[Any], table: object, where: str) -> Any:  # noqa: ANN401 
     for key, value in table.items():
         if key not in types:
             known = ", ".join(types)
-            raise ValueError(f'{where}: unknown key "{key}"; there are {known}')
+            raise ValueError(f'{where}: unknown key "{key}"; the keys are {known}')
         values[key] = _converted(value, types[key], f'{where}: "{key}"')
     if missing := [name for name in ("path",) if name in types and name not in values]:
-        raise ValueError(f'{where}: no key "{missing[0]}"')
+        raise ValueError(f'{where}: the key "{missing[0]}" is missing')
     return kind(**values)
 
 
@@ -208,12 +216,13 @@ def _converted(value: object, type_name: str, where: str) -> object:
             return tuple(value)
         case "tuple[str, ...]", list() if all(isinstance(item, str) for item in value):
             return tuple(value)
-    expected = {"str": str, "str | None": str, "int": int}.get(type_name)
-    if expected is None and type_name.startswith(("float", "tuple[int", "tuple[str")):
-        raise ValueError(f"{where} is not a {type_name}: {value!r}")
-    if expected is not None and type(value) is not expected:
-        raise ValueError(f"{where} is not a {type_name}: {value!r}")
-    return value
+        case "str" | "str | None", str():
+            return value
+        case "int", int() if not isinstance(value, bool):
+            return value
+    if type_name in _KINDS:
+        raise ValueError(f"{where} is not {_KINDS[type_name]}: {value!r}")
+    return value  # converted already
 
 
 def _check(recipe: Recipe) -> None:
@@ -239,19 +248,19 @@ def _check(recipe: Recipe) -> None:
         "training: patience": training.patience < 1,
         "training: precision": training.precision not in {"bf16", "fp32"},
         "training: matryoshka": any(dim < 1 for dim in training.matryoshka),
-        "data: limit": any(source.limit < 0 for source in recipe.data),
-        "data: negatives": any(not 0 <= source.negatives <= MINED_FROM for source in recipe.data),
-        "data: dev": any(source.dev < 0 or source.dev == 1 for source in recipe.data)
-        or not any(source.dev for source in recipe.data),
+        "data: limit": any(file.limit < 0 for file in recipe.data),
+        "data: negatives": any(not 0 <= file.negatives <= MINED_FROM for file in recipe.data),
+        "data: dev": any(file.dev < 0 or file.dev == 1 for file in recipe.data)
+        or not any(file.dev for file in recipe.data),
     }
     for key, is_wrong in wrong.items():
         if is_wrong:
             more = f": {_WHY[key]}" if key in _WHY else ""
-            raise ValueError(f'"{key}" makes no sense{more}')
+            raise ValueError(f'"{key}" is invalid{more}')
 
 
 def _is_inside(pattern: str) -> bool:
-    """Whether a pattern names folders below another."""
+    """Whether a pattern names folders inside the folder of data."""
     path = PurePath(pattern)
     whole = all(part == "**" or "**" not in part for part in path.parts)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and whole

@@ -17,7 +17,7 @@ from taskembed.errors import BadInputError, StoppedError, StorageError, UsageErr
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.examples import read_examples
 from taskembed.space import PromptType, Task
-from taskembed.training._splits import draw_examples
+from taskembed.training._splits import split_examples
 from taskembed.training.distill import distill
 from taskembed.training.job import train
 from taskembed.training.recipe import read_recipe
@@ -41,6 +41,9 @@ eval_steps = 8
 max_length = 32
 precision = "fp32"
 """
+
+
+CHANGED = "starting again: the recipe, its data or its base has changed since the checkpoints in"
 
 
 def recipe(folder: Path, *, task: str = "retrieval", data: str = "", settings: str = "") -> Path:
@@ -183,7 +186,7 @@ def test_what_is_saved_is_what_was_scored(folder: Path, cache: Path) -> None:
     )
     job = train(path, data=folder, output=folder / "out", settings=settings(cache))
     assert job.trained is not None
-    dev = draw_examples(read_recipe(path), folder)[0].dev
+    dev = split_examples(read_recipe(path), folder)[0].dev
     for adapter, score in {str(job.folder): job.trained.score, "": job.trained.base_score}.items():
         stated = PromptOverrides(query_prompt="query ", adapter=adapter)
         encoder = load_encoder(
@@ -232,7 +235,7 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(folder: Path, ca
         settings=settings(cache, said),
         on_progress=lambda progress: steps.append(progress.step),
     )
-    assert said == [f"going on from the last checkpoint in {folder}/halves/.retrieval-work"]
+    assert said == [f"continuing from the last checkpoint in {folder}/halves/.retrieval-work"]
     assert min(steps) > 0  # it did not begin anew
     assert whole.trained is not None
     assert halves.trained is not None
@@ -286,7 +289,7 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path, cach
     said: list[str] = []
     path = recipe(folder, settings=SETTINGS.replace("24", "8"))
     train(path, data=folder, output=folder / "out", settings=settings(cache, said))
-    assert said == [f"the recipe, its data or its base has changed: {work} begins anew"]
+    assert said == [f"{CHANGED} {work}"]
 
 
 def test_what_is_not_ours_is_neither_removed_nor_written_to(run: Run, folder: Path) -> None:
@@ -321,7 +324,7 @@ def test_a_link_to_a_folder_and_the_rest_of_checkpoints_are_no_hindrance(
     said: list[str] = []
     train(path, data=folder, output=folder / "out", settings=settings(cache, said))
     assert said == [
-        f"the recipe, its data or its base has changed: {rest.parent} begins anew",
+        f"{CHANGED} {rest.parent}",
     ]
     assert (real / "README.md").is_file()
     assert not rest.parent.exists()
@@ -358,7 +361,7 @@ def test_a_run_that_was_killed_before_its_card_was_written_goes_on(
         (
             ("max_length = 32", "max_length = 32\nmatryoshka = [16, 64]"),
             2,
-            'error: "training: matryoshka" of 64 makes no sense: ',
+            'error: "training: matryoshka" of 64 is too large: ',
         ),
         (("dev = 10", "dev = 40\nnegatives = 40"), 65, "error: no pair has 40 documents near"),
         (('model = "', 'model = "/none'), 69, "there is no model '/none"),
@@ -382,15 +385,15 @@ def test_a_dev_score_that_is_no_number_is_refused(run: Run, folder: Path) -> Non
     path = recipe(folder, task="similarity", settings=settings)
     done = run("train", path, "--data", folder, "--output", folder / "out")
     assert done.code == 65, done.err
-    assert "the dev score is not a number: what is held back has no spread\n" in done.err
-    assert "hint: a larger dev in the recipe" in done.err
+    assert "the dev score is not a number: the held-back examples have no spread\n" in done.err
+    assert "hint: use a larger dev in the recipe" in done.err
 
 
 def test_a_full_disk_below_torch_is_said_to_be_one(tmp_path: Path) -> None:
-    from taskembed.training.trainer import _torch_writes
+    from taskembed.training._checkpoints import torch_writes
 
     said = "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"  # by torch 2.13
-    with pytest.raises(StorageError) as refusal, _torch_writes(tmp_path):
+    with pytest.raises(StorageError) as refusal, torch_writes(tmp_path):
         raise RuntimeError(said)
     assert refusal.value.message == f"{tmp_path}: a checkpoint cannot be written: {said}"
     assert refusal.value.hint == "free some space and run the same command again"
@@ -405,7 +408,10 @@ def test_code_of_a_base_is_run_at_a_commit_only(run: Run, folder: Path, hub: Pat
     done = run(*words, "--trust-remote-code")
     assert done.code == 2
     assert "--trust-remote-code runs the code of intfloat/e5-small-v2: say which" in done.err
-    assert 'hint: revision = "COMMIT" in the recipe, the 40 letters of the commit' in done.err
+    assert (
+        'hint: write revision = "COMMIT" into the recipe: the 40 characters of the commit'
+        in done.err
+    )
 
 
 def test_a_bad_example_is_named_by_file_and_line(run: Run, folder: Path) -> None:
@@ -432,13 +438,13 @@ def test_a_model_of_inner_products_cannot_be_trained(run: Run, folder: Path) -> 
     done = run("train", recipe(folder), "--data", folder, "--output", folder / "out")
     assert done.code == 69
     assert (
-        "cannot be trained: its vectors are not compared by their cosine, and the losses are of "
+        "cannot be trained: its vectors are compared by their inner product, and the losses use "
         "the cosine"
     ) in done.err
 
 
-class WordJudge:
-    """Thinks that a document is relevant as far as it shares words with the query."""
+class WordTeacher:
+    """A reranker whose score is the share of the query's words that a document has."""
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
@@ -455,8 +461,8 @@ def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
     path = write(folder, pairs(turned=True))
     output = folder / "rated.jsonl"
     encoder = HashEncoder(SPACE)
-    judge = WordJudge()
-    done = distill(path, encoder, {"one": judge, "other": WordJudge(0.5)}, output, candidates=4)
+    teacher = WordTeacher()
+    done = distill(path, encoder, {"one": teacher, "other": WordTeacher(0.5)}, output, candidates=4)
     assert (done.queries, done.before, done.agreed) == (60, 0, 1.0)
     form, examples = read_examples(output)
     assert form.name == "RATED"
@@ -468,10 +474,10 @@ def test_candidates_are_rated_and_a_stopped_run_goes_on(folder: Path) -> None:
     whole = output.read_bytes()
     output.write_bytes(whole[: len(whole) // 2])  # as a killed run leaves it: within a line
     left = whole[: len(whole) // 2].count(b"\n")
-    judge = WordJudge()
-    done = distill(path, encoder, {"one": judge, "other": WordJudge(0.5)}, output, candidates=4)
+    teacher = WordTeacher()
+    done = distill(path, encoder, {"one": teacher, "other": WordTeacher(0.5)}, output, candidates=4)
     assert (done.queries, done.before) == (60, left)
-    assert len(judge.asked) == 60 - left
+    assert len(teacher.asked) == 60 - left
     assert output.read_bytes() == whole
 
 
@@ -479,12 +485,12 @@ def test_ratings_of_other_pairs_are_kept(run: Run, folder: Path) -> None:
     path = write(folder, pairs(turned=True))
     output = folder / "rated.jsonl"
     encoder = HashEncoder(SPACE)
-    distill(path, encoder, {"one": WordJudge()}, output, candidates=4)
+    distill(path, encoder, {"one": WordTeacher()}, output, candidates=4)
     with pytest.raises(UsageError, match=r"has ratings of 4 candidates by one$"):
-        distill(path, encoder, {"other": WordJudge()}, output, candidates=4)
+        distill(path, encoder, {"other": WordTeacher()}, output, candidates=4)
     with pytest.raises(UsageError, match=r"has ratings of 4 candidates by one$"):
-        distill(path, encoder, {"one": WordJudge()}, output, candidates=5)
-    again = distill(path, encoder, {"one": WordJudge(-0.1)}, output, candidates=4, limit=9)
+        distill(path, encoder, {"one": WordTeacher()}, output, candidates=5)
+    again = distill(path, encoder, {"one": WordTeacher(-0.1)}, output, candidates=4, limit=9)
     assert (again.queries, again.before, again.agreed) == (60, 60, 1.0)  # nothing was left to rate
     before = output.read_bytes()
     write(folder, list(reversed(pairs())))
@@ -493,7 +499,7 @@ def test_ratings_of_other_pairs_are_kept(run: Run, folder: Path) -> None:
     assert done.code == 69  # there is no such reranker; nothing was touched
     assert output.read_bytes() == before
     with pytest.raises(UsageError, match="has ratings of other pairs"):
-        distill(path, HashEncoder(SPACE), {"one": WordJudge()}, output, candidates=4)
+        distill(path, HashEncoder(SPACE), {"one": WordTeacher()}, output, candidates=4)
     assert output.read_bytes() == before
     first = json.dumps(pairs()[-1]["anchor"])
     broken = [
@@ -503,15 +509,17 @@ def test_ratings_of_other_pairs_are_kept(run: Run, folder: Path) -> None:
     for others in (path.read_bytes()[:-1], b"my notes", *broken):
         output.write_bytes(others)
         with pytest.raises(UsageError, match="has ratings of other pairs"):
-            distill(path, HashEncoder(SPACE), {"one": WordJudge()}, output, candidates=4)
+            distill(path, HashEncoder(SPACE), {"one": WordTeacher()}, output, candidates=4)
         assert output.read_bytes() == others
 
 
 def test_a_teacher_without_a_number_is_refused(folder: Path) -> None:
     path = write(folder, pairs())
-    judges = {"one": WordJudge(float("nan"))}
-    with pytest.raises(BadInputError, match="a teacher gave no number for "):
-        distill(path, HashEncoder(SPACE), judges, folder / "rated.jsonl", candidates=4)
+    teachers = {"one": WordTeacher(float("nan"))}
+    with pytest.raises(
+        BadInputError, match="the score of a teacher is not a number, for the query "
+    ):
+        distill(path, HashEncoder(SPACE), teachers, folder / "rated.jsonl", candidates=4)
 
 
 def test_too_few_documents_cannot_be_compared(folder: Path) -> None:
@@ -520,5 +528,5 @@ def test_too_few_documents_cannot_be_compared(folder: Path) -> None:
     path = write(folder, pairs()[:3])
     with pytest.raises(BadInputError, match="4 candidates of 3 documents cannot be compared"):
         distill(
-            path, HashEncoder(SPACE), {"one": WordJudge()}, folder / "rated.jsonl", candidates=4
+            path, HashEncoder(SPACE), {"one": WordTeacher()}, folder / "rated.jsonl", candidates=4
         )

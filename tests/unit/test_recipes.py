@@ -11,7 +11,7 @@ import pytest
 from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
 from taskembed.reading.examples import Form, read_examples
 from taskembed.space import Task
-from taskembed.training._splits import draw_examples
+from taskembed.training._splits import split_examples
 from taskembed.training.recipe import parse_recipe, read_recipe
 
 RECIPE = """\
@@ -45,31 +45,51 @@ def test_what_a_recipe_says_and_leaves_out() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('task = "sts"', "", 'it has no "task"'),
+        ('task = "sts"', "", 'the key "task" is missing'),
         ('task = "sts"', 'task = "chess"', "'chess' is not a task"),
         ('task = "sts"', "task = 1", '"task" is not a text'),
         ("[[data]]", "[data]", '"data" is not a list of tables: write [[data]]'),
-        ('path = "pairs.jsonl"', "", 'data 1: no key "path"'),
-        ("dev = 2", 'dev = "2"', "data 1: \"dev\" is not a int: '2'"),
-        ("dev = 2", "", '"data: dev" makes no sense: some examples must be held back'),
-        ("dev = 2", "dev = 1", '"data: dev" makes no sense: some examples must be held back'),
-        ("dev = 2", "dev = 2\nlimit = -3", '"data: limit" makes no sense'),
-        ("dev = 2", "dev = 2\nnegatives = 51", '"data: negatives" makes no sense: they are mined'),
-        ("seed = 7", "seed = -1", '"seed" makes no sense'),
-        ("seed = 7", 'name = "../x"', '"name" makes no sense: it is to be the name of a folder'),
-        ("seed = 7", 'name = ".x"', '"name" makes no sense: it is to be the name of a folder'),
-        ('"judged/*"', '"/judged/*"', '"exclude" makes no sense: it has folders in the folder of'),
-        ('"judged/*"', '"../judged"', '"exclude" makes no sense: it has folders in the folder of'),
-        ('"judged/*"', '"judged/**b"', '"exclude" makes no sense: it has folders in the folder'),
-        ('"judged/*"', '""', '"exclude" makes no sense: it has folders in the folder of data'),
-        ("[128]", "[128]\nscale = nan", '"training: scale" makes no sense'),
-        ("rank = 4", "rang = 4", 'lora: unknown key "rang"; there are rank, alpha, dropout'),
-        ("rank = 4", "rank = 0", '"lora: rank" makes no sense'),
-        ("rank = 4", "rank = true", 'lora: "rank" is not a int: True'),
-        ("strength = 0.5", "strength = 0", '"lora: strength" makes no sense'),
-        ("learning_rate = 1", "learning_rate = 2", '"training: learning_rate" makes no sense'),
-        ("[128]", '["128"]', "training: \"matryoshka\" is not a tuple[int, ...]: ['128']"),
-        ("[128]", "[128]\nprecision = 'fp8'", '"training: precision" makes no sense'),
+        ('path = "pairs.jsonl"', "", 'data 1: the key "path" is missing'),
+        ("dev = 2", 'dev = "2"', "data 1: \"dev\" is not a whole number: '2'"),
+        ("dev = 2", "", '"data: dev" is invalid: the dev score needs at least'),
+        ("dev = 2", "dev = 1", '"data: dev" is invalid: the dev score needs at least'),
+        ("dev = 2", "dev = 2\nlimit = -3", '"data: limit" is invalid'),
+        (
+            "dev = 2",
+            "dev = 2\nnegatives = 51",
+            '"data: negatives" is invalid: they are mined',
+        ),
+        ("seed = 7", "seed = -1", '"seed" is invalid'),
+        (
+            "seed = 7",
+            'name = "../x"',
+            '"name" is invalid: it must be the name of a folder',
+        ),
+        ("seed = 7", 'name = ".x"', '"name" is invalid: it must be the name of a folder'),
+        (
+            '"judged/*"',
+            '"/judged/*"',
+            '"exclude" is invalid: it must name folders inside',
+        ),
+        (
+            '"judged/*"',
+            '"../judged"',
+            '"exclude" is invalid: it must name folders inside',
+        ),
+        ('"judged/*"', '"judged/**b"', '"exclude" is invalid: it must name folders'),
+        ('"judged/*"', '""', '"exclude" is invalid: it must name folders inside --data'),
+        ("[128]", "[128]\nscale = nan", '"training: scale" is invalid'),
+        ("rank = 4", "rang = 4", 'lora: unknown key "rang"; the keys are rank, alpha, dropout'),
+        ("rank = 4", "rank = 0", '"lora: rank" is invalid'),
+        ("rank = 4", "rank = true", 'lora: "rank" is not a whole number: True'),
+        ("strength = 0.5", "strength = 0", '"lora: strength" is invalid'),
+        (
+            "learning_rate = 1",
+            "learning_rate = 2",
+            '"training: learning_rate" is invalid',
+        ),
+        ("[128]", '["128"]', "training: \"matryoshka\" is not a list of whole numbers: ['128']"),
+        ("[128]", "[128]\nprecision = 'fp8'", '"training: precision" is invalid'),
         ("seed = 7", "seed = = 7", "Invalid value"),
     ],
 )
@@ -170,11 +190,11 @@ def recipe_of(*lines: str) -> str:
 def test_examples_are_drawn_by_the_seed_and_held_back(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *({"anchor": f"q{n}", "positive": f"d{n}"} for n in range(50)))
     text = recipe_of("[[data]]", 'path = "a.jsonl"', "dev = 5", "limit = 20")
-    first, again = (draw_examples(parse_recipe(text), tmp_path)[0] for _ in range(2))
+    first, again = (split_examples(parse_recipe(text), tmp_path)[0] for _ in range(2))
     assert first == again
     assert (len(first.train), len(first.dev), first.read, first.excluded) == (20, 5, 50, 0)
     assert not {item.texts for item in first.train} & {item.texts for item in first.dev}
-    other = draw_examples(parse_recipe("seed = 1\n" + text), tmp_path)[0]
+    other = split_examples(parse_recipe("seed = 1\n" + text), tmp_path)[0]
     assert other.train != first.train
 
 
@@ -185,7 +205,7 @@ def test_no_text_that_is_held_back_is_trained_on(tmp_path: Path) -> None:
         {"anchor": "question 1", "positive": "ANSWER 2"},
     )
     text = recipe_of("[[data]]", 'path = "a.jsonl"', "dev = 2")
-    drawn = draw_examples(parse_recipe(text), tmp_path)[0]
+    drawn = split_examples(parse_recipe(text), tmp_path)[0]
     held_back = {item.texts[1].casefold().strip("!") for item in drawn.dev}
     assert len(drawn.dev) == 2
     assert not {item.texts[1].casefold().strip("!") for item in drawn.train} & held_back
@@ -214,10 +234,10 @@ def test_what_is_judged_on_is_left_out(tmp_path: Path, qrels: str) -> None:
     )
     text = recipe_of('exclude = ["judged/*"]', "[[data]]", 'path = "a.jsonl"', "dev = 2")
     said: list[str] = []
-    drawn = draw_examples(parse_recipe(text), tmp_path, said.append)[0]
+    split = split_examples(parse_recipe(text), tmp_path, said.append)[0]
     assert said == ["looking among 6 examples for texts of judged/*"]
-    assert drawn.excluded == 3
-    anchors = {item.texts[0] for item in (*drawn.train, *drawn.dev)}
+    assert split.excluded == 3
+    anchors = {item.texts[0] for item in (*split.train, *split.dev)}
     assert anchors == {"x4", "x5", "x7"}  # a document that answers nothing is no judged text
 
 
@@ -228,14 +248,14 @@ def test_what_is_judged_on_is_left_out(tmp_path: Path, qrels: str) -> None:
         (
             [{"text": str(n), "label": "x"} for n in range(5)],
             [],
-            "a.jsonl: its examples have not two labels with two texts each, so nothing tells them",
+            "a.jsonl: at least two labels need two texts each to train on",
         ),
         (
             [{"text": str(n), "label": "xy"[n % 2]} for n in range(9)],
             ["[training]", "batch = 5"],
-            '"training: batch" of 5 makes no sense: labels go in twos',
+            '"training: batch" of 5 does not fit labelled texts: it must be even, and 4 or more',
         ),
-        ([GOOD["pairs"]], ['exclude = ["no/*"]'], "no folder of the name "),
+        ([GOOD["pairs"]], ['exclude = ["no/*"]'], "no folder matches "),
     ],
 )
 def test_too_little_to_train_on_is_refused(
@@ -246,7 +266,7 @@ def test_too_little_to_train_on_is_refused(
     tables = [line for line in lines if line.startswith(("[", "batch"))]
     text = recipe_of(*(line for line in lines if line not in tables), *data, *tables)
     with pytest.raises(TaskembedError) as refusal:
-        draw_examples(parse_recipe(text), tmp_path)
+        split_examples(parse_recipe(text), tmp_path)
     assert refusal.value.message.startswith(message)
 
 
@@ -255,7 +275,7 @@ def test_what_one_file_holds_back_no_other_trains_on(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *records)
     write(tmp_path / "b.jsonl", *records)
     data = ["[[data]]", 'path = "b.jsonl"', "[[data]]", 'path = "a.jsonl"', "dev = 5"]
-    other, first = draw_examples(parse_recipe(recipe_of(*data)), tmp_path)
+    other, first = split_examples(parse_recipe(recipe_of(*data)), tmp_path)
     held_back = {item.texts for item in first.dev}
     assert len(held_back) == 5
     assert len(other.train) == len(first.train) == 15
@@ -267,5 +287,5 @@ def test_a_folder_that_has_nothing_to_leave_out_is_refused(tmp_path: Path) -> No
     write(tmp_path / "judged" / "other" / "notes.jsonl", {"a": 1})
     text = recipe_of('exclude = ["judged/*"]', "[[data]]", 'path = "a.jsonl"', "dev = 2")
     with pytest.raises(BadInputError) as refusal:
-        draw_examples(parse_recipe(text), tmp_path)
-    assert refusal.value.message == f"{tmp_path}/judged/other has no data to be judged on"
+        split_examples(parse_recipe(text), tmp_path)
+    assert refusal.value.message == f"{tmp_path}/judged/other has no evaluation data"

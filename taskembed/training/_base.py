@@ -1,0 +1,86 @@
+"""The base model of a training: its files, and the prompts of the recipe's task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskembed.encoding.settings import EngineSettings
+from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.models.catalogue import find_family
+from taskembed.models.files import ModelFiles, find_model
+from taskembed.models.folder import saved_prompts, saved_suffix
+from taskembed.models.metric import metric_of
+from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
+from taskembed.space import COSINE
+from taskembed.training.recipe import Recipe
+
+OTHER_MODEL = "name another model in the recipe"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model that an adapter can be trained for.
+
+    Attributes:
+        files: the folder of the model, and its digest.
+        spec: the prompts for the recipe's task, without any adapter.
+    """
+
+    files: ModelFiles
+    spec: ModelSpec
+
+
+def require_own_weights(recipe: Recipe) -> None:
+    """Refuse a hosted model, before anything else is read.
+
+    Raises:
+        ModelUnavailableError: the model is behind a server.
+    """
+    family = find_family(recipe.model)
+    if family and family.hosted:
+        raise ModelUnavailableError(
+            f"{recipe.model} is behind a server: only a model with weights can be trained",
+            hint=OTHER_MODEL,
+        )
+
+
+def find_base(recipe: Recipe, settings: EngineSettings) -> Base:
+    """Find the files of the base model, and the prompts that it is trained with.
+
+    Raises:
+        UsageError: the model needs code of its own, and the recipe has no commit for it.
+        ModelUnavailableError: the model is not there, has no prompts for the task, or compares its
+            vectors by something else than the cosine.
+    """
+    try:
+        files = find_model(
+            recipe.model,
+            cache=settings.cache_folder,
+            revision=recipe.revision,
+            offline=settings.offline,
+            with_code=settings.trust_remote_code,
+            notify=settings.notify,
+        )
+    except UsageError as error:  # code of a model, without a commit
+        error.hint = 'write revision = "COMMIT" into the recipe: the 40 characters of the commit'
+        raise
+    overrides = PromptOverrides(
+        query_prompt=recipe.query_prompt,
+        document_prompt=recipe.document_prompt,
+        adapter="",  # train the base itself, not the base with another adapter
+        family=recipe.family,
+    )
+    spec = resolve(
+        recipe.model,
+        recipe.task,
+        overrides,
+        saved_prompts=saved_prompts(files.folder),
+        saved_suffix=saved_suffix(files.folder),
+    )
+    if metric_of(files.folder, known=spec.metric, cut=False) != COSINE:
+        raise ModelUnavailableError(
+            f"{recipe.model} cannot be trained: its vectors are compared by their inner product, "
+            "and the losses use the cosine",
+            hint=OTHER_MODEL,
+        )
+    return Base(files, spec)

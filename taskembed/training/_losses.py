@@ -1,0 +1,69 @@
+"""The loss for each form of examples: sentence-transformers' losses, set up by the recipe.
+
+    pairs     InfoNCE over the batch and mined negatives     CachedMultipleNegativesRankingLoss
+    scored    order of the scores                            CoSENTLoss
+    labelled  every triplet in the batch                     BatchAllTripletLoss
+    rated     the shares that ratings give the documents     DistillKLDivLoss
+
+Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import losses
+from torch import nn
+
+from taskembed.reading.examples import Form
+from taskembed.training.recipe import Recipe, Training
+
+
+def make_loss(model: SentenceTransformer, form: Form, recipe: Recipe) -> nn.Module:
+    """Return the loss for examples of a form; with Matryoshka if the recipe has shorter sizes."""
+    loss = _loss(model, form, recipe.training)
+    if recipe.training.matryoshka:
+        full = int(model.get_embedding_dimension() or 0)
+        dims = sorted({*recipe.training.matryoshka, full}, reverse=True)
+        loss = losses.MatryoshkaLoss(model, loss, matryoshka_dims=dims)
+    return loss
+
+
+def _loss(model: SentenceTransformer, form: Form, training: Training) -> nn.Module:
+    loss: nn.Module
+    match form:
+        case Form.SCORED:
+            loss = losses.CoSENTLoss(model, scale=training.scale)
+        case Form.LABELLED:
+            distance = losses.BatchHardTripletLossDistanceFunction.cosine_distance
+            loss = losses.BatchAllTripletLoss(
+                model, distance_metric=distance, margin=training.margin
+            )
+        case Form.RATED:
+            loss = losses.DistillKLDivLoss(model, similarity_fct=_ScaledCosine(training.scale))
+        case Form.PAIRS:
+            loss = _ranking_loss(model, training)
+    return loss
+
+
+def _ranking_loss(model: SentenceTransformer, training: Training) -> nn.Module:
+    loss: nn.Module
+    if training.batch <= training.mini_batch:  # the cache would give the same gradients, slower
+        loss = losses.MultipleNegativesRankingLoss(model, scale=training.scale)
+    else:
+        loss = losses.CachedMultipleNegativesRankingLoss(
+            model, scale=training.scale, mini_batch_size=training.mini_batch
+        )
+    return loss
+
+
+class _ScaledCosine:
+    """Cosines of float[n, dim] and float[n, dim], times a number: the input of the softmax."""
+
+    __name__ = "scaled_cosine"  # the loss notes it in its configuration
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+
+    def __call__(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cosine_similarity(first, second) * self._scale
