@@ -10,33 +10,24 @@ A key that a recipe leaves out has the default of its class below.
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from taskembed.errors import UsageError, os_errors
 from taskembed.space import Task
+from taskembed.strict import STRICT, checked
 
 MINED_FROM = 50  # nearest documents of a query, among which hard negatives are mined
 _NAME = re.compile(r"([^./\x00-\x1f][^/\x00-\x1f]*)?")  # the name of an adapter's folder
-_KINDS = {  # of values, by the type of their field
-    "str": "a text",
-    "str | None": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "tuple[int, ...]": "a list of whole numbers",
-    "tuple[str, ...]": "a list of texts",
-}
-_WHY = {  # more about a value that is invalid
-    "name": "it must be the name of a folder, and not begin with a dot",
-    "exclude": "it must name folders inside --data, such as retrieval/*",
-    "data: dev": "the dev score needs at least two held-back examples",
-    "data: negatives": f"they are mined among the {MINED_FROM} nearest documents",
-}
+
+Count = Annotated[int, Ge(0)]
+AtLeastOne = Annotated[int, Ge(1)]
+Share = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +42,17 @@ class DataFile:
         negatives: number of hard negatives to mine for each pair that has none.
     """
 
+    __pydantic_config__ = STRICT
+
     path: str
     licence: str = ""
-    limit: int = 0
-    dev: int = 0
-    negatives: int = 0
+    limit: Count = 0
+    dev: Count = 0
+    negatives: Annotated[int, Ge(0), Le(MINED_FROM)] = 0
+
+    def __post_init__(self) -> None:
+        if self.dev == 1:
+            raise ValueError('"dev" cannot be 1: the dev score needs at least two examples')
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +69,13 @@ class Lora:
             (WiSE-FT: https://arxiv.org/abs/2109.01903).
     """
 
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
+    __pydantic_config__ = STRICT
+
+    rank: AtLeastOne = 16
+    alpha: AtLeastOne = 32
+    dropout: Share = 0.0
     targets: tuple[str, ...] = ()
-    strength: float = 1.0
+    strength: Annotated[float, Gt(0), Le(1)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +98,21 @@ class Training:
         precision: "bf16" or "fp32", of matrix products; weights are fp32.
     """
 
-    steps: int = 600
-    batch: int = 64
-    mini_batch: int = 64
-    learning_rate: float = 2e-4
-    warmup: float = 0.1
-    max_length: int = 64
-    scale: float = 20.0
-    margin: float = 0.3
-    dropout: float = 0.0
-    eval_steps: int = 50
-    patience: int = 4
-    matryoshka: tuple[int, ...] = ()
-    precision: str = "bf16"
+    __pydantic_config__ = STRICT
+
+    steps: AtLeastOne = 600
+    batch: Annotated[int, Ge(2)] = 64  # one example has no other to be told from
+    mini_batch: AtLeastOne = 64
+    learning_rate: Annotated[float, Gt(0), Lt(1)] = 2e-4
+    warmup: Annotated[float, Ge(0), Le(1)] = 0.1
+    max_length: Annotated[int, Ge(4)] = 64  # two of the tokens are special
+    scale: Annotated[float, Gt(0)] = 20.0
+    margin: Annotated[float, Gt(0)] = 0.3
+    dropout: Share = 0.0
+    eval_steps: AtLeastOne = 50
+    patience: AtLeastOne = 4
+    matryoshka: tuple[AtLeastOne, ...] = ()
+    precision: Literal["bf16", "fp32"] = "bf16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,10 @@ class Recipe:
         training: how the adapter is trained.
     """
 
+    __pydantic_config__ = STRICT
+
     task: Task
-    data: tuple[DataFile, ...]
+    data: Annotated[tuple[DataFile, ...], MinLen(1)]
     model: str = "minilm"
     revision: str | None = None
     family: str | None = None
@@ -145,11 +148,24 @@ class Recipe:
     document_prompt: str | None = None
     name: str = ""
     licence: str = ""
-    seed: int = 42
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 42
     note: str = ""
     exclude: tuple[str, ...] = ()
     lora: Lora = field(default_factory=Lora)
     training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f'"name" must be the name of a folder, and not begin with a dot: {self.name!r}'
+            )
+        for pattern in self.exclude:
+            if not _is_inside(pattern):
+                raise ValueError(
+                    f'"exclude" must name folders inside --data, such as retrieval/*: {pattern!r}'
+                )
+        if not any(file.dev for file in self.data):
+            raise ValueError('"dev" is 0 in all data: the dev score needs held-back examples')
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -163,7 +179,7 @@ def read_recipe(path: Path) -> Recipe:
         with os_errors(path):
             return parse_recipe(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(str(error), what=str(path)) from error
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -172,91 +188,7 @@ def parse_recipe(text: str) -> Recipe:
     Raises:
         ValueError: the text is not TOML, or a key is unknown, missing or has a wrong value.
     """
-    table = tomllib.loads(text)
-    for key in ("task", "data"):
-        if key not in table:
-            raise ValueError(f'the key "{key}" is missing')
-    sources = table["data"]
-    if not isinstance(sources, list) or not sources:
-        raise ValueError('"data" is not a list of tables: write [[data]]')
-    table["data"] = tuple(
-        _filled(DataFile, source, f"data {number}") for number, source in enumerate(sources, 1)
-    )
-    if not isinstance(table["task"], str):
-        raise ValueError('"task" is not a text')
-    table["task"] = Task(table["task"])
-    for key, kind in {"lora": Lora, "training": Training}.items():
-        if key in table:
-            table[key] = _filled(kind, table[key], key)
-    recipe: Recipe = _filled(Recipe, table, "the recipe")
-    _check(recipe)
-    return recipe
-
-
-def _filled(kind: type[Any], table: object, where: str) -> Any:  # noqa: ANN401  # an object of `kind`
-    if not isinstance(table, Mapping):
-        raise ValueError(f'"{where}" is not a table')
-    values = {}
-    types = {item.name: str(item.type) for item in fields(kind)}
-    for key, value in table.items():
-        if key not in types:
-            known = ", ".join(types)
-            raise ValueError(f'{where}: unknown key "{key}"; the keys are {known}')
-        values[key] = _converted(value, types[key], f'{where}: "{key}"')
-    if missing := [name for name in ("path",) if name in types and name not in values]:
-        raise ValueError(f'{where}: the key "{missing[0]}" is missing')
-    return kind(**values)
-
-
-def _converted(value: object, type_name: str, where: str) -> object:
-    match type_name, value:
-        case "float", int() | float() if not isinstance(value, bool):
-            return float(value)
-        case "tuple[int, ...]", list() if all(type(item) is int for item in value):
-            return tuple(value)
-        case "tuple[str, ...]", list() if all(isinstance(item, str) for item in value):
-            return tuple(value)
-        case "str" | "str | None", str():
-            return value
-        case "int", int() if not isinstance(value, bool):
-            return value
-    if type_name in _KINDS:
-        raise ValueError(f"{where} is not {_KINDS[type_name]}: {value!r}")
-    return value  # converted already
-
-
-def _check(recipe: Recipe) -> None:
-    lora, training = recipe.lora, recipe.training
-    wrong = {
-        "name": not _NAME.fullmatch(recipe.name),
-        "seed": not 0 <= recipe.seed < 2**32,
-        "exclude": not all(map(_is_inside, recipe.exclude)),
-        "lora: rank": lora.rank < 1,
-        "lora: alpha": lora.alpha < 1,
-        "lora: dropout": not 0 <= lora.dropout < 1,
-        "lora: strength": not 0 < lora.strength <= 1,
-        "training: steps": training.steps < 1,
-        "training: batch": training.batch < 2,  # noqa: PLR2004  # one example has no other
-        "training: mini_batch": training.mini_batch < 1,
-        "training: learning_rate": not 0 < training.learning_rate < 1,
-        "training: warmup": not 0 <= training.warmup <= 1,
-        "training: max_length": training.max_length < 4,  # noqa: PLR2004  # two are special
-        "training: scale": not 0 < training.scale < math.inf,
-        "training: margin": not 0 < training.margin < math.inf,
-        "training: dropout": not 0 <= training.dropout < 1,
-        "training: eval_steps": training.eval_steps < 1,
-        "training: patience": training.patience < 1,
-        "training: precision": training.precision not in {"bf16", "fp32"},
-        "training: matryoshka": any(dim < 1 for dim in training.matryoshka),
-        "data: limit": any(file.limit < 0 for file in recipe.data),
-        "data: negatives": any(not 0 <= file.negatives <= MINED_FROM for file in recipe.data),
-        "data: dev": any(file.dev < 0 or file.dev == 1 for file in recipe.data)
-        or not any(file.dev for file in recipe.data),
-    }
-    for key, is_wrong in wrong.items():
-        if is_wrong:
-            more = f": {_WHY[key]}" if key in _WHY else ""
-            raise ValueError(f'"{key}" is invalid{more}')
+    return checked(Recipe, tomllib.loads(text))
 
 
 def _is_inside(pattern: str) -> bool:

@@ -1,0 +1,145 @@
+"""Data from outside, checked against a type: a table of TOML or JSON becomes a frozen dataclass.
+
+    @dataclass(frozen=True, slots=True)
+    class Lora:
+        __pydantic_config__ = STRICT
+        rank: Annotated[int, Ge(1)] = 16
+
+    checked(Lora, {"rank": 4})    # Lora(rank=4)
+    checked(Lora, {"rang": 4})    # MisfitError: unknown key "rang"; the keys are rank
+    checked(Lora, {"rank": 0})    # MisfitError: "rank" must be at least 1: 0
+
+Every key must be known and every value of its type: "4" is no number, and true is not 1. pydantic
+compares; the words are ours (docs/adr/0014-strict-validation.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+
+if TYPE_CHECKING:
+    from pydantic import ConfigDict, TypeAdapter
+
+T = TypeVar("T")
+
+STRICT: ConfigDict = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+_TABLE = "is not a table: {input!r}"
+_LIST = "is not a list: {input!r}"
+_REASONS = {  # pydantic's names of what can be wrong with a value
+    "string_type": "is not a string: {input!r}",
+    "int_type": "is not a whole number: {input!r}",
+    "int_from_float": "is not a whole number: {input!r}",
+    "float_type": "is not a number: {input!r}",
+    "finite_number": "is not a finite number: {input!r}",
+    "bool_type": "is not true or false: {input!r}",
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "dataclass_type": _TABLE,
+    "dict_type": _TABLE,
+    "mapping_type": _TABLE,
+    "greater_than": "must be more than {gt:g}: {input!r}",
+    "greater_than_equal": "must be at least {ge:g}: {input!r}",
+    "less_than": "must be less than {lt:g}: {input!r}",
+    "less_than_equal": "must be at most {le:g}: {input!r}",
+    "too_short": "has nothing in it",
+    "literal_error": "is none of {expected}: {input!r}",
+    "enum": "is none of {expected}: {input!r}",
+}
+
+
+class MisfitError(ValueError):
+    """Data that is not of its type.
+
+    Attributes:
+        path: the keys and positions that lead to the value: ("data", 0, "limit").
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, message: str, *, path: Sequence[str | int], reason: str) -> None:
+        super().__init__(message)
+        self.path = tuple(path)
+        self.reason = reason
+
+
+def checked(kind: type[T], value: object) -> T:
+    """Return data as an object of its type.
+
+    Args:
+        kind: a dataclass with `__pydantic_config__ = STRICT`, or a type made of such.
+        value: what TOML or JSON has in its place.
+
+    Raises:
+        MisfitError: a key is unknown or missing, or a value is of another type or out of its range.
+    """
+    from pydantic import ValidationError
+
+    hashable: Any = kind
+    try:
+        # as JSON: there, a list is a tuple and a text an enum also where everything else is exact
+        found: T = _adapter(hashable).validate_json(json.dumps(value, default=str))
+    except ValidationError as error:
+        raise _misfit(kind, value, error.errors(include_url=False)[0]) from error
+    return found
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401  # any type
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _misfit(kind: type[Any], value: object, error: Mapping[str, Any]) -> MisfitError:
+    path, key = error["loc"], error["loc"][-1] if error["loc"] else ""
+    holder, place = _place(value, path[:-1]), _place(value, path)
+    given = error["input"]
+    match error["type"]:
+        case "missing":
+            place, reason = holder, f'the key "{key}" is missing'
+        case "unexpected_keyword_argument":
+            known = ", ".join(_keys(kind, path[:-1]))
+            place, reason = holder, f'unknown key "{key}"; the keys are {known}'
+        case "value_error":  # of `__post_init__`
+            reason = str(error["ctx"]["error"])
+        case "tuple_type" if isinstance(given, dict):
+            place, reason = holder, f'"{key}" is one table, not a list of them: write [[{key}]]'
+        case name:
+            reason = _REASONS.get(name, error["msg"]).format(input=given, **error.get("ctx", {}))
+            if not path:
+                place, reason = "", f"the whole {reason}"
+            elif isinstance(key, str):
+                place, reason = holder, f'"{key}" {reason}'
+            else:  # a position in a list
+                place, reason = "", f"{place} {reason}"
+    return MisfitError(f"{place}: {reason}" if place else reason, path=path, reason=reason)
+
+
+def _place(value: Any, path: Sequence[str | int]) -> str:  # noqa: ANN401  # whatever was parsed
+    """Return how a person calls a place: 'data 2', or 'family "e5", models' where it has a name."""
+    words: list[str] = []
+    for step in path:
+        if isinstance(step, str):
+            value = value.get(step)  # none, where it is missing
+            words.append(step)
+        else:
+            value = value[step]
+            name = value.get("name") if isinstance(value, dict) else None
+            words[-1:] = [f"{words[-1]} {json.dumps(name) if name else step + 1}"]
+    return ", ".join(words)
+
+
+def _keys(kind: Any, path: Sequence[str | int]) -> list[str]:  # noqa: ANN401  # any type
+    """Return the keys of the dataclass that is at a place of a type."""
+    for step in path:
+        if is_dataclass(kind):
+            kind = get_type_hints(kind)[str(step)]
+        else:  # of a tuple, or the values of a dict
+            kind = [item for item in get_args(kind) if item is not Ellipsis][-1]
+        kind = next((item for item in get_args(kind) if NoneType in get_args(kind)), kind)
+    return [item.name for item in fields(kind)]
