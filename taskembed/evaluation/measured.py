@@ -59,17 +59,25 @@ class Difference(NamedTuple):
     high: float
 
 
-def paired_difference(ours: Measured, theirs: Measured) -> Difference:
+def paired_difference(
+    ours: Measured, theirs: Measured, *, resamples: int = RESAMPLES
+) -> Difference:
     """Return `theirs` minus `ours`, with its confidence interval.
 
-    The units are drawn again 1,000 times with replacement, the same for both: the percentile
-    bootstrap of scipy (Efron & Tibshirani 1993, chapter 13), by the seed 42. A sample that has no
-    value (a correlation of units without spread) does not count; without any, the ends are NaN.
+    The units are drawn again with replacement, the same for both: the percentile bootstrap of
+    scipy (Efron & Tibshirani 1993, chapter 13), by the seed 42. A sample that has no value (a
+    correlation of units without spread) does not count; without any, the ends are NaN.
+
+    Args:
+        ours: the first measurement.
+        theirs: the second, of the same units.
+        resamples: how many times the units are drawn.
     """
     stats = require_extra("scipy.stats", EXTRA)
     rows = np.arange(len(ours.units))
     value = theirs.value_of(rows) - ours.value_of(rows)
-    if len(rows) < 2:  # noqa: PLR2004  # one unit cannot be drawn differently
+    # one unit cannot be drawn differently; units without spread have none in any sample
+    if len(rows) < 2 or np.isnan(value):  # noqa: PLR2004
         return Difference(value, np.nan, np.nan)
     ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     with warnings.catch_warnings():
@@ -78,7 +86,7 @@ def paired_difference(ours: Measured, theirs: Measured) -> Difference:
             (rows,),
             lambda drawn: theirs.value_of(drawn) - ours.value_of(drawn),
             vectorized=False,
-            n_resamples=RESAMPLES,
+            n_resamples=resamples,
             method="percentile",
             rng=np.random.default_rng(SEED),
         ).bootstrap_distribution

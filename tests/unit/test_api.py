@@ -278,8 +278,9 @@ def test_an_encoder_is_asked_for_in_words_that_are_known(
         load()
 
 
+@pytest.mark.usefixtures("models")
 def test_the_bundled_model_by_names(cache: Path) -> None:
-    settings = EngineSettings(cache=cache, device="cpu", threads=1)
+    settings = EngineSettings(cache=cache, device="cpu")
     encoder = load_encoder("minilm", "retrieval", settings=settings)
     assert encoder.space.task is Task.RETRIEVAL
     by_name = encoder.encode(["one", "two"], "query").vectors

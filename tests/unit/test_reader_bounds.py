@@ -275,7 +275,7 @@ def test_a_large_text_in_a_dictionary_is_measured_before_it_is_repeated(tmp_path
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "a.parquet"
     pq.write_table(
-        pa.table({"id": list(map(str, range(300))), "text": ["x" * 900_000] * 298 + ["a", "b"]}),
+        pa.table({"id": list(map(str, range(300))), "text": ["x" * 90_000] * 298 + ["a", "b"]}),
         path,
         dictionary_pagesize_limit=2**21,
     )
