@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from taskembed.cli import caching, evaluating, indexing, inspecting, searching, training
+from taskembed.cli import cache, indexing, inspecting, searching
 from taskembed.cli._help import MAX_WIDTH
+from taskembed.cli.ablate import ablate_command
 from taskembed.cli.command import Command, Group, Said
+from taskembed.cli.compare import compare_command
+from taskembed.cli.distill import distill_command
 from taskembed.cli.environment import DEBUG
+from taskembed.cli.evaluate import evaluate_command
+from taskembed.cli.explain import explain_command
 from taskembed.cli.interrupt import Interrupt
+from taskembed.cli.models import models_command
 from taskembed.cli.output import ClosedPipeError, report, write
+from taskembed.cli.train import train_command
 from taskembed.cli.wording import usage_error
 from taskembed.errors import (
     ExitCode,
@@ -45,20 +52,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
 )
-for _heading, _commands in {
-    "Index and search": (
-        *(indexing.index, searching.search, indexing.delete),
-        *(inspecting.info, inspecting.verify),
-    ),
-    "Models": (inspecting.models, inspecting.explain),
-    "Evaluation": (evaluating.evaluate, evaluating.ablate, evaluating.compare),
-    "Training": (training.train, training.distill),
-}.items():
-    for _command in _commands:
-        # the words of a query without quotes are one mistake, which `Command` names
-        _settings = {"allow_extra_args": _command is searching.search}
-        app.command(cls=Command, rich_help_panel=_heading, context_settings=_settings)(_command)
-app.add_typer(caching.app, name="cache", rich_help_panel="Models")
+_COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
+    "Index and search": {
+        "index": indexing.index,
+        "search": searching.search,
+        "delete": indexing.delete,
+        "info": inspecting.info,
+        "verify": inspecting.verify,
+    },
+    "Models": {"models": models_command, "explain": explain_command},
+    "Evaluation": {
+        "evaluate": evaluate_command,
+        "ablate": ablate_command,
+        "compare": compare_command,
+    },
+    "Training": {"train": train_command, "distill": distill_command},
+}
+for _heading, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        # a query without quotes is one mistake, which `Command` names
+        _settings = {"allow_extra_args": _name == "search"}
+        app.command(_name, cls=Command, rich_help_panel=_heading, context_settings=_settings)(
+            _command
+        )
+app.add_typer(cache.app, name="cache", rich_help_panel="Models")
 
 
 def _print_version(value: bool) -> None:  # typer's signature

@@ -14,11 +14,11 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.counting import Counting
 from taskembed.cli.output import STDOUT, message, require_output, results, write
 from taskembed.cli.rejected import said_after
 from taskembed.cli.stdin import read_stdin
 from taskembed.cli.table import Column, print_table
+from taskembed.cli.words import truncation_notes
 from taskembed.errors import BadInputError, ExitCode, UsageError, os_errors
 from taskembed.escaping import id_line, json_text, tsv_cell
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taskembed.index.reader import Hit
     from taskembed.reading.queries import Query
     from taskembed.reading.rejects import RejectFile
+    from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.search import Searcher
 
 SNIPPET_CHARACTERS = 200  # in the table; a data format never cuts
@@ -246,6 +247,7 @@ def search(
         require_output("--output", output, [index_folder, queries, query_file])
     text = None if many else _one_query(query, query_file)  # before a model is loaded for it
     from taskembed.reading.rejects import RejectFile
+    from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.search import Searcher
 
     bad = RejectFile(stop=not skip_bad)
@@ -268,7 +270,7 @@ def search(
         depth=rerank_depth,
         min_score=min_score,
     ) as opened:
-        counting = Counting(opened.encoder)
+        counting = CountingEncoder(opened.encoder)
         searcher = replace(opened, encoder=counting)
         with results(output) as stream, said_after(bad):
             write(shown.first_line(many=many, reranked=rerank is not None), stream)
@@ -378,9 +380,9 @@ def _line(hit: Hit, shown: Shown, query: Query | None = None) -> str:
     return json_text({**named, **_hit_json(hit, shown)}) + "\n"
 
 
-def _say_after(shown: Shown, encoder: Counting) -> None:
+def _say_after(shown: Shown, encoder: CountingEncoder) -> None:
     """Say which of the fields that were asked for no hit has, and which queries were cut."""
-    for note in encoder.notes():
+    for note in truncation_notes(encoder):
         message(f"note: {note}")
     unknown = [name for name in shown.fields or () if name not in shown.met]
     if unknown and shown.any_hit:

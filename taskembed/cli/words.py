@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskembed.cli.options import DEFAULT_INDEX
 from taskembed.english import counted
+from taskembed.space import PromptType
 
 if TYPE_CHECKING:
     from taskembed.space import EmbeddingSpace
+    from taskembed.verbs.counting import CountingEncoder
 
 TRUNCATED_SHARE = 0.05  # from here on it is worth a sentence
 
@@ -37,6 +40,13 @@ def truncated_queries(queries: int, of: int, space: EmbeddingSpace) -> str | Non
         f"{queries:,} of {counted(of, 'query', 'queries')} {verb} longer than "
         f"{_reach(space)}; what is beyond that was not searched for"
     )
+
+
+def truncation_notes(encoder: CountingEncoder) -> Iterator[str]:
+    """Yield a note for each side of which texts were truncated, if that is worth a note."""
+    for side, say in ((PromptType.DOCUMENT, truncated), (PromptType.QUERY, truncated_queries)):
+        if note := say(encoder.truncated[side], encoder.texts[side], encoder.space):
+            yield note
 
 
 def next_step(documents: int, folder: Path) -> str:

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from taskembed.encoding._chat import Chat
+from taskembed.errors import NotFoundError, os_errors
 from taskembed.files import read_trusted, write_atomically
 from taskembed.space import PromptType
 
 MEAN, UNIT_MEAN = "mean", "unit mean"
 LAYOUT = 6  # of an entry; also counts what the conversion does: raise it when that changes
 
+SECONDS_A_DAY = 86_400
 MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
 
 
@@ -257,6 +259,48 @@ def list_entries(cache: Path) -> list[CacheEntry]:
             compiled, made_from = _said(path) or (status.st_mtime, None)
             entries.append(CacheEntry(path, status.st_size, compiled, status.st_mtime, made_from))
     return sorted(entries, key=lambda entry: entry.compiled, reverse=True)
+
+
+def delete_entries(
+    cache: Path, *, model: str | None = None, unused_days: int | None = None
+) -> list[CacheEntry]:
+    """Delete compiled models; without a choice of them, also what is remembered of models.
+
+    Args:
+        cache: the folder.
+        model: only what was made from that model.
+        unused_days: only what was not used for so many days.
+
+    Raises:
+        NotFoundError: nothing was made from that model.
+        StorageError: a file cannot be deleted.
+        AccessDeniedError: a file must not be deleted.
+    """
+    chosen = [
+        entry
+        for entry in list_entries(cache)
+        if model is None or (entry.made_from and entry.made_from.model == model)
+    ]
+    if model is not None and not chosen:
+        raise NotFoundError(
+            f"there is no compiled model of {model!r}", hint="`taskembed cache list` lists them"
+        )
+    if unused_days is not None:
+        last = datetime.now(UTC).timestamp() - unused_days * SECONDS_A_DAY
+        chosen = [entry for entry in chosen if entry.used <= last]
+    paths = [entry.path for entry in chosen]
+    if model is None and unused_days is None:
+        paths += _leftovers(cache)
+    for path in paths:
+        with os_errors(path):
+            path.unlink(missing_ok=True)
+    return chosen
+
+
+def _leftovers(cache: Path) -> list[Path]:
+    """Return the other files of a cache: what is remembered of models, what a kill left behind."""
+    remembered = [path for name in ("checked", "digests") for path in (cache / name).glob("*")]
+    return sorted([*remembered, *cache.glob("*/.tmp-*")])
 
 
 def size_of(cache: Path) -> int:

@@ -46,6 +46,20 @@ class Ablated:
     difference: Difference | None
     same_as: str
 
+    def to_json(self) -> dict[str, object]:
+        """Return the row as what JSON can hold, but for numbers that do not exist."""
+        return {
+            "name": self.name,
+            "query_prompt": self.space.query_prompt,
+            "document_prompt": self.space.document_prompt,
+            "query_adapter": self.space.query_adapter,
+            "document_adapter": self.space.document_adapter,
+            "values": dict(self.measured.values),
+            "difference": self.difference.value if self.difference else None,
+            "interval": [self.difference.low, self.difference.high] if self.difference else None,
+            "same_as": self.same_as or None,
+        }
+
 
 def ablate(
     model: str | None,
@@ -153,21 +167,3 @@ def _key(encoder: Encoder) -> object:
     """Return what is equal for two encoders that give the same vectors for the same texts."""
     space = encoder.space
     return replace(space, task=Task.RETRIEVAL, model="", revision="")
-
-
-def listed(rows: Sequence[Ablated]) -> list[dict[str, object]]:
-    """Return the rows as what JSON can hold."""
-    return [
-        {
-            "name": row.name,
-            "query_prompt": row.space.query_prompt,
-            "document_prompt": row.space.document_prompt,
-            "query_adapter": row.space.query_adapter,
-            "document_adapter": row.space.document_adapter,
-            "values": dict(row.measured.values),
-            "difference": row.difference.value if row.difference else None,
-            "interval": [row.difference.low, row.difference.high] if row.difference else None,
-            "same_as": row.same_as or None,
-        }
-        for row in rows
-    ]

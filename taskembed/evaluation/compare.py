@@ -32,6 +32,16 @@ class Compared(NamedTuple):
     difference: Difference | None
     p: float | None
 
+    def to_json(self) -> dict[str, object]:
+        """Return the row as what JSON can hold, but for numbers that do not exist."""
+        return {
+            "run": self.name,
+            "values": self.measured.values,
+            "difference": self.difference.value if self.difference else None,
+            "interval": [self.difference.low, self.difference.high] if self.difference else None,
+            "p": self.p,
+        }
+
 
 def compare(judgements: Judgements, runs: Sequence[tuple[str, Run]]) -> list[Compared]:
     """Measure runs, and test each against the first, query by query.

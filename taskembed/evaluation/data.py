@@ -98,7 +98,6 @@ def read_judged(
     task: Task,
     files: Files,
     *,
-    with_corpus: bool = True,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Judged:
     """Read the data of a task.
@@ -106,7 +105,6 @@ def read_judged(
     Args:
         task: what it is evaluated for.
         files: where it is.
-        with_corpus: False when an index has the documents.
         notify: told what was left out.
 
     Raises:
@@ -115,7 +113,7 @@ def read_judged(
         BadInputError: a file cannot be used; the message names it, and the line.
     """
     if task not in SYMMETRIC_TASKS:
-        return _ranking(files, with_corpus=with_corpus, notify=notify)
+        return _ranking(files, with_corpus=True, notify=notify)
     if files.data is None:
         raise UsageError(f"for {task.value}, name the data", hint="taskembed evaluate DATA")
     if task is Task.SIMILARITY:
@@ -149,6 +147,21 @@ def read_ranking(folder: Path) -> Ranking:
         BadInputError: a file cannot be used.
     """
     return _ranking(Files(folder), with_corpus=True, notify=lambda _: None)
+
+
+def read_judged_queries(files: Files, *, notify: Callable[[str], None] = lambda _: None) -> Ranking:
+    """Read queries and judgements, for an index that has the documents.
+
+    Args:
+        files: where they are.
+        notify: told what was left out.
+
+    Raises:
+        NotFoundError: a file does not exist.
+        UsageError: queries or judgements are missing.
+        BadInputError: a file cannot be used.
+    """
+    return _ranking(files, with_corpus=False, notify=notify)
 
 
 def is_ranking(folder: Path) -> bool:

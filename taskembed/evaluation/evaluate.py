@@ -3,29 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.settings import EngineSettings
+from taskembed.errors import UsageError
 from taskembed.evaluation.compare import measure_run
-from taskembed.evaluation.data import Clusters, Judged, Pairs, Ranking
+from taskembed.evaluation.data import (
+    Clusters,
+    Files,
+    Judged,
+    Pairs,
+    Ranking,
+    read_judged,
+    read_judged_queries,
+)
 from taskembed.evaluation.measured import Measured
 from taskembed.evaluation.metrics import (
     classification_quality,
     cluster_quality,
     correlations,
+    require_libraries,
 )
 from taskembed.guard import require_good_vectors
 from taskembed.index.kinds.flat import Flat
 from taskembed.index.reader import Index
+from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.examples import Example
 from taskembed.reading.trec import Run
-from taskembed.space import PromptType
+from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
 from taskembed.vectors import FloatRows
+from taskembed.verbs.counting import CountingEncoder
+from taskembed.verbs.encoders import encoder_for_search, require_expected
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.search import search_index
 
 DEPTH = 1000  # hits of a query in a run: TREC's own
 QUERIES_AT_ONCE = 512  # from some 350 on, a query costs a fifth: see `index.kinds.flat`
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came out of an evaluation.
+
+    Attributes:
+        measured: the figures.
+        run: the hits of each query; None for tasks that are not about ranking.
+        encoder: the one that was used, with the counts of texts that it did not read whole.
+    """
+
+    measured: Measured
+    run: Run | None
+    encoder: CountingEncoder
+
+
+def evaluate_model(
+    model: str | None,
+    task: Task,
+    files: Files,
+    *,
+    revision: str | None = None,
+    stated: PromptOverrides | None = None,
+    settings: EngineSettings | None = None,
+) -> Evaluation:
+    """Evaluate a model on judged data.
+
+    Args:
+        model: a name as `load_encoder` takes it.
+        task: what the data is for.
+        files: where the data is.
+        revision: of the model.
+        stated: prompts and adapter to use instead of the known ones.
+        settings: where and how the model runs.
+
+    Raises:
+        MissingLibraryError: a library of the extra `evaluate` is not installed.
+        NotFoundError: a file does not exist.
+        UsageError: a file is needed that was not named.
+        BadInputError: a file cannot be used; the message names it, and the line.
+        ModelUnavailableError: the model cannot be loaded, or does not know the task.
+    """
+    settings = settings or EngineSettings()
+    require_libraries()
+    data = read_judged(task, files, notify=settings.notify)
+    encoder = CountingEncoder(
+        load_encoder(model, task, revision=revision, stated=stated, settings=settings)
+    )
+    if isinstance(data, Ranking):
+        run = rank(encoder, data)
+        return Evaluation(measure_run(data.judgements, run), run, encoder)
+    return Evaluation(evaluate(encoder, data), None, encoder)
+
+
+def evaluate_index(
+    folder: Path,
+    files: Files,
+    *,
+    task: Task | None = None,
+    model: str | None = None,
+    adapter: str | None = None,
+    settings: EngineSettings | None = None,
+) -> Evaluation:
+    """Evaluate an index, with its own model, on judged queries.
+
+    Args:
+        folder: of the index.
+        files: where the queries and the judgements are; the index has the documents.
+        task: the task that the index is expected to be for; None for any.
+        model: the model that the index is expected to be of, or the folder where that is now.
+        adapter: where the index's adapter is now.
+        settings: where and how the model runs.
+
+    Raises:
+        MissingLibraryError: a library of the extra `evaluate` is not installed.
+        UsageError: the index is for a task that is not about ranking, or a file was not named.
+        NotFoundError: there is no index, or a file does not exist.
+        BadInputError: a file cannot be used; the message names it, and the line.
+        SpaceMismatchError: the index is for another task, or of another model or adapter.
+        ModelUnavailableError: the model cannot be loaded.
+    """
+    settings = settings or EngineSettings()
+    require_libraries()
+    with Index.open(folder) as index:
+        if index.space.task in SYMMETRIC_TASKS:
+            raise UsageError(
+                f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",
+                hint="taskembed evaluate DATA --task TASK",
+            )
+        require_expected(index, settings, task=task, model=model, adapter=adapter)
+        data = read_judged_queries(files, notify=settings.notify)
+        encoder = CountingEncoder(encoder_for_search(index, settings, model=model, adapter=adapter))
+        run = rank_index(index, encoder, data)
+    return Evaluation(measure_run(data.judgements, run), run, encoder)
 
 
 def evaluate(encoder: Encoder, data: Judged) -> Measured:

@@ -21,6 +21,7 @@ from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.models.saved_json import read_saved
 from taskembed.models.stock_views import static_folder
 from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.verbs.encoders import find_moved, require_task
 
 DEFAULT_MAX_LENGTH = 512
 _AFTER_TWO = {"bart", "mbart", "mpnet", "opt"}
@@ -121,18 +122,25 @@ def _adapter_note(name: str, model_folder: Path | None) -> str:
     return ""
 
 
-def explain_index(index_folder: Path, text: str, *, moved_to: Path | None = None) -> Explanation:
+def explain_index(
+    index_folder: Path, text: str, *, task: Task | None = None, model: str | None = None
+) -> Explanation:
     """Explain what a search of an index, or an update of it, would read of a text.
 
     Args:
         index_folder: the index.
         text: to be read.
-        moved_to: where its model is now, when it has moved.
+        task: the task that the index is expected to be for; None for any.
+        model: the model that the index is expected to be of, or the folder where that is now.
 
     Raises:
         NotFoundError: there is no index.
+        SpaceMismatchError: the index is for another task, or of another model.
+        ModelUnavailableError: there is no such model on this machine.
     """
     space: EmbeddingSpace = read_index(index_folder)[1].live.space
+    require_task(index_folder, space, task)
+    moved_to = find_moved(space, model)
     spec = replace(
         resolve(
             space.model,

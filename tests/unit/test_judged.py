@@ -15,6 +15,7 @@ from taskembed.evaluation.data import (
     Pairs,
     Ranking,
     read_judged,
+    read_judged_queries,
 )
 from taskembed.space import Task
 
@@ -60,8 +61,7 @@ def test_files_in_other_places(beir: Path, tmp_path: Path) -> None:
     data = read_judged(Task.RETRIEVAL, Files(beir / "corpus.jsonl", queries, qrels))
     assert isinstance(data, Ranking)
     assert data.judgements == {"7": {"b": 1, "a": 0}}
-    without = read_judged(Task.RETRIEVAL, Files(None, queries, qrels), with_corpus=False)
-    assert isinstance(without, Ranking)
+    without = read_judged_queries(Files(None, queries, qrels))
     assert without.documents is None
 
 

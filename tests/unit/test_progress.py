@@ -19,7 +19,7 @@ import pytest
 from taskembed.activity import Step, counted_texts, doing, looking_on
 from taskembed.cli.output import STATUS, message
 from taskembed.cli.progress import Display, duration, each_shown, shown_progress
-from taskembed.cli.training import shown_in
+from taskembed.cli.train import shown_in
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.reading.documents import read_corpus

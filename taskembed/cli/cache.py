@@ -13,13 +13,10 @@ from taskembed.cli._groups import with_groups
 from taskembed.cli.command import Command, Group
 from taskembed.cli.output import write
 from taskembed.english import counted
-from taskembed.errors import NotFoundError, os_errors
 from taskembed.escaping import escaped, json_text
 
 if TYPE_CHECKING:
     from taskembed.encoding.cache import CacheEntry
-
-SECONDS_A_DAY = 86_400
 
 app = typer.Typer(
     cls=Group,
@@ -37,7 +34,9 @@ def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
     Example:
         taskembed cache list
     """
-    entries = _entries(cache)
+    from taskembed.encoding.cache import list_entries
+
+    entries = list_entries(_folder(cache))
     if as_json:
         write(json_text([_entry_json(entry) for entry in entries]) + "\n")
         return 0
@@ -82,53 +81,22 @@ def clear(
     Example:
         taskembed cache clear --unused 30
     """
-    chosen = [
-        entry
-        for entry in _entries(cache)
-        if model is None or (entry.made_from and entry.made_from.model == model)
-    ]
-    if model is not None and not chosen:
-        raise NotFoundError(
-            f"there is no compiled model of {model!r}", hint="`taskembed cache list` lists them"
-        )
-    if unused is not None:
-        last = datetime.now(UTC).timestamp() - unused * SECONDS_A_DAY
-        chosen = [entry for entry in chosen if entry.used <= last]
-    for entry in chosen:
-        _delete(entry.path)
-    if model is None and unused is None:
-        for path in _leftovers(_folder(cache)):
-            _delete(path)
-    size = sum(entry.size for entry in chosen)
+    from taskembed.encoding.cache import delete_entries
+
+    deleted = delete_entries(_folder(cache), model=model, unused_days=unused)
+    size = sum(entry.size for entry in deleted)
     if out.as_json:
-        write(json_text({"deleted": len(chosen), "bytes": size}) + "\n")
+        write(json_text({"deleted": len(deleted), "bytes": size}) + "\n")
     elif not out.quiet:
-        models = counted(len(chosen), "compiled model")
+        models = counted(len(deleted), "compiled model")
         write(f"{models} deleted, {size / 2**20:.1f} MiB\n")
     return 0
-
-
-def _delete(path: Path) -> None:
-    with os_errors(path):
-        path.unlink(missing_ok=True)
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """Return the other files of a cache: what is remembered of models, what a kill left behind."""
-    remembered = [path for name in ("checked", "digests") for path in (folder / name).glob("*")]
-    return sorted([*remembered, *folder.glob("*/.tmp-*")])
 
 
 def _folder(cache: Path | None) -> Path:
     from taskembed.files import own_folder
 
     return cache or own_folder()
-
-
-def _entries(cache: Path | None) -> list[CacheEntry]:
-    from taskembed.encoding.cache import list_entries
-
-    return list_entries(_folder(cache))
 
 
 def _when(entry: CacheEntry) -> str:

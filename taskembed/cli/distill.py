@@ -1,0 +1,110 @@
+"""`taskembed distill`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.activity import doing
+from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
+from taskembed.cli.output import write
+from taskembed.cli.stopping import Stopper
+from taskembed.english import counted
+from taskembed.errors import ExitCode
+from taskembed.escaping import json_text
+from taskembed.space import Task
+
+if TYPE_CHECKING:
+    pass
+
+
+@with_groups
+def distill_command(
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="A file of queries and what answers them.")
+    ],
+    teacher: Annotated[
+        list[str],
+        typer.Option(
+            "--teacher",
+            metavar="MODEL",
+            rich_help_panel=opt.Panel.RERANKER,
+            help="A reranker: a Hugging Face id, or a folder. Several: their preferences' mean.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="The ratings, as JSONL; what it has already is kept.",
+        ),
+    ] = Path("rated.jsonl"),
+    task: opt.TaskOption = Task.RETRIEVAL,
+    model: opt.ModelOption = None,
+    candidates: Annotated[
+        int,
+        typer.Option(
+            "--candidates",
+            min=2,
+            metavar="N",
+            rich_help_panel=opt.Panel.INPUT,
+            help="Documents of a query that are rated: its own, and the nearest others.",
+        ),
+    ] = 8,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit",
+            min=0,
+            metavar="N",
+            rich_help_panel=opt.Panel.INPUT,
+            help="Only the first N queries; 0 for all.",
+        ),
+    ] = 0,
+    *,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
+) -> int:
+    """Have rerankers rate documents, for `train` to learn from.
+
+    Scores become preferences between two documents, and those become one rating a document, by
+    Bradley and Terry's model (Elo). A run that was stopped goes on when it is started again.
+
+    Example:
+        taskembed distill pairs.jsonl --teacher BAAI/bge-reranker-v2-m3
+    """
+    from taskembed.encoding.load import load_encoder
+    from taskembed.encoding.reranker import load_reranker
+    from taskembed.training.distill import distill
+
+    settings = machine.settings(quiet=out.quiet)
+
+    def update(count: int) -> None:
+        step.done = count
+
+    with Stopper(), doing("", unit="queries") as step:
+        done = distill(
+            pairs,
+            load_encoder(model, task or Task.RETRIEVAL, settings=settings),
+            {name: load_reranker(name, settings=settings) for name in teacher},
+            output,
+            candidates=candidates,
+            limit=limit,
+            on_progress=update,
+        )
+    if out.as_json:
+        value = {"output": str(output), "queries": done.queries, "before": done.before}
+        write(json_text({**value, "agreed": round(done.agreed, 6)}) + "\n")
+    else:
+        write(
+            f"{output}: {counted(done.queries, 'query', 'queries')}, "
+            f"{done.before:,} of them from before; "
+            f"the given document is rated best in {done.agreed:.1%}\n"
+        )
+    return ExitCode.OK

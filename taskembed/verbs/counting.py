@@ -1,0 +1,50 @@
+"""An encoder that counts the texts that its model does not read whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from taskembed.space import EmbeddingSpace, PromptType
+from taskembed.vectors import Encoded, Rows
+from taskembed.verbs.protocols import Encoder
+
+
+class CountingEncoder:
+    """An encoder that counts the texts of each side, and those that were truncated.
+
+    Attributes:
+        texts: how many were encoded, by side.
+        truncated: how many of them the model did not read whole, by side.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.texts = Counter[PromptType]()
+        self.truncated = Counter[PromptType]()
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Where the vectors live."""
+        return self._encoder.space
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        """As the encoder's."""
+        return self._encoder.made_by
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        """Encode texts, and count them."""
+        encoded = self._encoder.encode(texts, prompt_type)
+        self.texts[prompt_type] += len(texts)
+        self.truncated[prompt_type] += int(encoded.truncated.sum())
+        return encoded
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Encode texts, some at a time, and count them."""
+        for rows, encoded in self._encoder.encode_slices(texts, prompt_type):
+            self.texts[prompt_type] += len(rows)
+            self.truncated[prompt_type] += int(encoded.truncated.sum())
+            yield rows, encoded

@@ -1,0 +1,113 @@
+"""What is known of models, for people and as JSON; nothing is loaded or downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from taskembed.encoding.vendors import SERVERS
+from taskembed.models.catalogue import (
+    Family,
+    RerankerFamily,
+    families,
+    find_family,
+    find_reranker,
+    rerankers,
+)
+from taskembed.space import COSINE, Task
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModels:
+    """The known models that were asked for.
+
+    Attributes:
+        families: of encoders.
+        rerankers: families of rerankers.
+        is_exact: whether they are of the one model that was named.
+    """
+
+    families: Sequence[Family]
+    rerankers: Sequence[RerankerFamily]
+    is_exact: bool = False
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Return a description of each family."""
+        return [*map(describe_family, self.families), *map(describe_reranker, self.rerankers)]
+
+
+def find_known(name: str | None = None, task: Task | None = None) -> KnownModels:
+    """Return the known models that are called so, or whose names have that in them.
+
+    Args:
+        name: of a model, or a part of the name; None for all models.
+        task: only models that know the prompts or adapters of that task, and no rerankers.
+    """
+    family = find_family(name) if name else None
+    reranker = find_reranker(name) if name else None
+    if family or (reranker and reranker.name):
+        judges = [reranker] if reranker and reranker.name else []
+        return KnownModels([family] if family else [], judges, is_exact=True)
+    part = name or ""
+    return KnownModels(
+        [
+            item
+            for item in families()
+            if (task is None or task in item.tasks) and _is_like(part, item)
+        ],
+        [item for item in rerankers() if task is None and _is_like(part, item)],
+    )
+
+
+def describe_family(family: Family) -> dict[str, object]:
+    """Return what is known of a family of models, as what JSON can hold."""
+    tasks = {}
+    for task, prompts in family.tasks.items():
+        values = {name: value for name, value in asdict(prompts).items() if value}
+        values.setdefault("query_prompt", prompts.query_prompt)
+        values.setdefault("document_prompt", prompts.document_prompt)
+        tasks[task.value] = values
+    return {
+        "family": family.name,
+        "models": dict(family.models),
+        "aliases": dict(family.aliases),
+        "licence": family.licence,
+        "commercial_use": family.commercial,
+        "needs": needs_of(family),
+        "max_length": family.max_length,
+        "metric": family.metric or COSINE,
+        "truncation": family.truncation,
+        "truncated_dims": list(family.truncated_dims),
+        "suffix": family.suffix,
+        "takes_instruction": bool(family.template),
+        "source": family.source,
+        "note": family.note,
+        "tasks": tasks,
+    }
+
+
+def describe_reranker(family: RerankerFamily) -> dict[str, object]:
+    """Return what is known of a family of rerankers, as what JSON can hold."""
+    return {
+        "reranker": family.name,
+        "models": list(family.models),
+        "licence": family.licence,
+        "commercial_use": family.commercial,
+        "instruction": family.instruction,
+        "source": family.source,
+        "note": family.note,
+    }
+
+
+def needs_of(family: Family) -> str:
+    """Return what a family's models need beside their files: a key's variable, or an option."""
+    if family.hosted:
+        return SERVERS[family.server].key
+    if family.remote_code and any(prompts.has_adapter for prompts in family.tasks.values()):
+        return "(refused)"  # its adapters are inside its code: see encoding/load.py
+    return "--trust-remote-code" if family.remote_code else ""
+
+
+def _is_like(part: str, family: Family | RerankerFamily) -> bool:
+    """Whether the name of the family, or of one of its models, has that in it."""
+    return any(part.lower() in name.lower() for name in (family.name, *family.models))
