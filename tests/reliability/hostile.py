@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
+from backports import zstd
 
 MIB = 2**20
 
 
 def _zstd(path: Path, pieces: Iterable[bytes]) -> None:
-    with path.open("wb") as raw, zstandard.ZstdCompressor(level=3).stream_writer(raw) as stream:
+    with zstd.open(path, "wb", level=3) as stream:
         for piece in pieces:
             stream.write(piece)
 

@@ -13,7 +13,6 @@ import pytest
 from tests.reliability.hostile import HOSTILE
 
 pytest.importorskip("pyarrow")
-pytest.importorskip("zstandard")
 
 PEAK = 1_400  # MiB of resident memory, of which Python and its libraries take 100
 SECONDS = 300  # a machine that does much else needs four times as long as one that does not
