@@ -1,6 +1,6 @@
 """Is anything trained on that is also judged on? Every text of every recipe, against every set.
 
-    python benchmarks/overlap.py DATA docs/recipes/*.toml
+    python benchmarks/overlap.py DATA taskembed/models/minilm/*/recipe.toml
 
 Columns: examples used (trained on and held back); examples left out, since evaluation data judges
 a text of theirs; of the used examples' texts, those that are judged (exactly, nearly: both must be
@@ -20,7 +20,7 @@ from taskembed.training.recipe import read_recipe
 
 def main() -> None:
     data = Path(sys.argv[1])
-    recipes = {path.stem: read_recipe(Path(path)) for path in map(Path, sys.argv[2:])}
+    recipes = {path.parent.name: read_recipe(path) for path in map(Path, sys.argv[2:])}
     patterns = sorted({pattern for recipe in recipes.values() for pattern in recipe.exclude})
     judged = KnownTexts(judged_texts(data, patterns))
     searched = KnownTexts(corpus_texts(data, patterns))

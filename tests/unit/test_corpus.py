@@ -173,6 +173,13 @@ def test_the_name_says_what_a_file_is(
     assert [document.doc_id for document in read(tmp_path / name)] == ["a"]
 
 
+def test_the_sample_corpus_is_the_same_as_parquet() -> None:
+    sample = Path(__file__).parents[2] / "sample_data"
+    documents = [read(sample / name) for name in ("corpus.jsonl", "corpus.parquet")]
+    assert len(documents[0]) == 207
+    assert documents[0] == documents[1]
+
+
 def test_another_name_needs_the_format(tmp_path: Path) -> None:
     path = write(tmp_path / "corpus.txt", {"id": "a", "text": "x"})
     with pytest.raises(UsageError) as caught:

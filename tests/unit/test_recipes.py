@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import taskembed
 from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
 from taskembed.reading.examples import Form, read_examples
 from taskembed.space import Task
@@ -102,7 +103,7 @@ def test_what_is_no_recipe_is_refused_by_its_key(
 
 
 def test_the_recipes_of_the_bundled_adapters_are_recipes() -> None:
-    paths = sorted((Path(__file__).parents[2] / "docs" / "recipes").glob("minilm-*.toml"))
+    paths = sorted((Path(taskembed.__file__).parent / "models" / "minilm").glob("*/recipe.toml"))
     assert [read_recipe(path).task.value for path in paths] == [
         *("classification", "clustering", "code", "retrieval", "similarity")
     ]
