@@ -36,6 +36,11 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> Non
     assert loaded_by(arguments) & (HEAVY | {"rich", "tokenizers", "orjson"}) == set()
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["index", "--help"], ["cache", "list", "-h"]])
+def test_help_does_without_pydantic(arguments: list[str]) -> None:
+    assert "pydantic" not in loaded_by(arguments)
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, taskembed; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +119,9 @@ class Group(TyperGroup):
         option = next(item for item in params if item.name == AS_JSON)
         option.add_to_parser(parser, ctx)
         remember_json(ctx, parser, [option], args)
+        own: list[Any] = self.get_params(ctx)
+        for parameter in own:  # typer would import pydantic to check that nothing was given
+            parameter.process_value = _unless_none(parameter.process_value)
         return super().parse_args(ctx, args)
 
 
@@ -136,6 +140,10 @@ def remember_json(ctx: Any, parser: Any, params: list[Any], args: list[str]) -> 
         said.json = bool(option.process_value(ctx, value))
     except typer.BadParameter:  # a variable that says neither
         said.json = False
+
+
+def _unless_none(process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda context, value: None if value is None else process(context, value)
 
 
 def _is_text(value: str) -> bool:
