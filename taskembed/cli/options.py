@@ -266,6 +266,14 @@ Wait = Annotated[
         help="How long to wait for another writer.",
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        rich_help_panel=Panel.INDEX,
+        help="Say what would be done: nothing is written, no model loaded.",
+    ),
+]
 Delimiter = Annotated[
     str | None,
     typer.Option(

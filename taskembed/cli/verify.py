@@ -1,37 +1,17 @@
-"""`taskembed info`, `verify`, `models` and `explain`: what is there, and what would be done."""
+"""`taskembed verify`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from taskembed.cli import options as opt
-from taskembed.cli._fields import field_lines
-from taskembed.cli.output import message, write
+from taskembed.cli.output import write
 from taskembed.english import counted
-from taskembed.errors import IndexDamagedError
+from taskembed.errors import ExitCode, IndexDamagedError
 from taskembed.escaping import escaped, json_text
 
-if TYPE_CHECKING:
-    pass
 
-
-def info(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
-    """Show what an index is: its space, documents and size.
-
-    Example:
-        taskembed info --index notes-index --json
-    """
-    from taskembed.verbs.describe import describe_index
-
-    description = describe_index(index_folder)
-    for note in description.notes:
-        message(f"note: {note}")
-    value = description.to_json()
-    write(json_text(value) + "\n" if as_json else field_lines(value))
-    return 0
-
-
-def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False) -> int:
+def verify_command(
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False
+) -> int:
     """Read every byte of an index and list what is damaged.
 
     Example:
@@ -56,4 +36,4 @@ def verify(index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJso
     if not as_json:
         files = counted(count, "file is as it was", "files are as they were")
         write(f"generation {snapshot.generation}: {files} written\n")
-    return 0
+    return ExitCode.OK

@@ -1,0 +1,190 @@
+"""How hits are printed: as a table, JSON, JSONL, TSV, ids, or a TREC run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TextIO
+
+from taskembed.cli.output import write
+from taskembed.cli.table import Column, print_table
+from taskembed.escaping import id_line, json_text, tsv_cell
+
+if TYPE_CHECKING:
+    from taskembed.index.reader import Hit
+    from taskembed.reading.queries import Query
+    from taskembed.verbs.search import Searcher
+
+SNIPPET_CHARACTERS = 200  # of a text in the table; a data format never cuts
+NAMED_FIELDS = 10  # metadata fields in a note
+
+
+class HitFormat(Enum):
+    """A format of hits."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    TSV = "tsv"
+    IDS = "ids"
+    TREC = "trec"
+
+
+OF_ONE_QUERY = {HitFormat.TABLE, HitFormat.JSON, HitFormat.IDS}
+
+
+@dataclass(slots=True)
+class HitPrinter:
+    """Prints hits in one format, and remembers which metadata fields they have.
+
+    Attributes:
+        format: of the hits.
+        fields: metadata fields that are printed; None for all.
+        with_text: whether the texts are printed.
+        tag: the last column of a TREC run.
+        header: whether TSV begins with the names of its columns.
+    """
+
+    format: HitFormat
+    fields: Sequence[str] | None
+    with_text: bool
+    tag: str
+    header: bool
+    _met: dict[str, None] = field(default_factory=dict)  # metadata fields, in their order
+    _any_hit: bool = False
+
+    def print_header(self, stream: TextIO, *, many: bool, reranked: bool) -> None:
+        """Print the names of the columns of TSV, if they are asked for.
+
+        Args:
+            stream: where to print.
+            many: the hits are of many queries.
+            reranked: the hits have a reranker's score.
+        """
+        if not self.header:
+            return
+        names = ["query_id"] if many else []
+        names += ["rank", "doc_id", "score"]
+        names += ["text"] if self.with_text else []
+        names += self.fields or ()
+        names += ["rerank_score"] if reranked else []  # new columns come last
+        write("\t".join(map(tsv_cell, names)) + "\n", stream)
+
+    def print_answer(
+        self, query: str, hits: Sequence[Hit], searcher: Searcher, stream: TextIO
+    ) -> None:
+        """Print the hits of one query.
+
+        Args:
+            query: the text.
+            hits: of the query, best first.
+            searcher: what found them.
+            stream: where to print.
+        """
+        if self.format is HitFormat.TABLE:
+            self._meet(hits)
+            self._print_table(hits, stream)
+        elif self.format is HitFormat.JSON:
+            self._meet(hits)
+            index, reranker = searcher.index, searcher.reranker
+            value = {
+                "query": query,
+                "task": index.space.task.value,
+                "model": index.space.model,
+                **({"reranker": reranker.name} if reranker else {}),
+                "generation": index.generation,
+                "hits": [self._json(hit) for hit in hits],
+            }
+            write(json_text(value) + "\n", stream)
+        else:
+            write("".join(self._line(hit) for hit in hits), stream)
+
+    def print_batch(self, batch: Iterable[tuple[Query, list[Hit]]], stream: TextIO) -> None:
+        """Print the hits of some queries, a line each."""
+        lines = [self._line(hit, query) for query, hits in batch for hit in hits]
+        write("".join(lines), stream)
+
+    def notes(self) -> Iterator[str]:
+        """Yield a note if no hit has a metadata field that was asked for."""
+        unknown = [name for name in self.fields or () if name not in self._met]
+        if unknown and self._any_hit:
+            known = ", ".join(list(self._met)[:NAMED_FIELDS]) or "none"
+            more = ", ..." if len(self._met) > NAMED_FIELDS else ""
+            yield f"no hit has the field {', '.join(unknown)}; there are: {known}{more}"
+
+    def _meet(self, hits: Iterable[Hit]) -> None:
+        for hit in hits:
+            self._any_hit = True
+            self._met.update(dict.fromkeys(hit.metadata))
+
+    def _line(self, hit: Hit, query: Query | None = None) -> str:
+        if self.format is HitFormat.IDS:
+            return id_line(hit.doc_id) + "\n"
+        if self.format is HitFormat.TREC and query:
+            from taskembed.reading.trec import run_line
+
+            # the score that the rank goes by
+            score = hit.score if hit.rerank_score is None else hit.rerank_score
+            return run_line(query.query_id, hit.doc_id, hit.rank, score, self.tag)
+        self._meet([hit])
+        if self.format is HitFormat.TSV:
+            return self._tsv(hit, query)
+        named = {"query_id": query.query_id} if query else {}
+        return json_text({**named, **self._json(hit)}) + "\n"
+
+    def _tsv(self, hit: Hit, query: Query | None) -> str:
+        cells = [query.query_id] if query else []
+        cells += [str(hit.rank), hit.doc_id, f"{hit.score:.6f}"]
+        cells += [hit.text] if self.with_text else []
+        cells += [_cell(hit.metadata.get(name)) for name in self.fields or ()]
+        cells += [f"{hit.rerank_score:.6f}"] if hit.rerank_score is not None else []
+        return "\t".join(map(tsv_cell, cells)) + "\n"
+
+    def _json(self, hit: Hit) -> dict[str, object]:
+        value: dict[str, object] = {
+            "rank": hit.rank,
+            "doc_id": hit.doc_id,
+            "score": round(hit.score, 6),
+        }
+        if hit.rerank_score is not None:
+            value["rerank_score"] = round(hit.rerank_score, 6)
+        if self.with_text:
+            value["text"] = hit.text
+        metadata = hit.metadata
+        if self.fields is not None:
+            metadata = {name: metadata[name] for name in self.fields if name in metadata}
+        elif not self.with_text:  # the metadata has the text as it was before its title was added
+            metadata = {name: value for name, value in metadata.items() if name != "text"}
+        value["metadata"] = dict(metadata)
+        return value
+
+    def _print_table(self, hits: Sequence[Hit], stream: TextIO) -> None:
+        if not hits:
+            write("no hits\n", stream)
+            return
+        reranked = hits[0].rerank_score is not None
+        columns = [Column("rank", number=True), Column("score", number=True)]
+        columns += [Column("rerank_score", number=True)] if reranked else []
+        columns += [Column(name, folds=True) for name in ("doc_id", *(self.fields or ()))]
+        columns += [Column("text", folds=True)] if self.with_text else []
+        print_table(columns, list(map(self._cells, hits)), stream=stream)
+
+    def _cells(self, hit: Hit) -> list[str]:
+        cells = [str(hit.rank), f"{hit.score:.4f}"]
+        cells += [f"{hit.rerank_score:.4f}"] if hit.rerank_score is not None else []
+        cells += [hit.doc_id]
+        cells += [_cell(hit.metadata.get(name)) for name in self.fields or ()]
+        cells += [_snippet(hit.text)] if self.with_text else []
+        return cells
+
+
+def _snippet(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SNIPPET_CHARACTERS else flat[: SNIPPET_CHARACTERS - 1] + "…"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json_text(value)

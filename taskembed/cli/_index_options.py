@@ -1,0 +1,316 @@
+"""The options of `taskembed index` alone, in groups: its input, its space, the run, bad records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import options as opt
+from taskembed.errors import UsageError
+
+if TYPE_CHECKING:
+    from taskembed.index.remembered import Reading
+    from taskembed.verbs.options import IndexOptions, SpaceRequest
+
+
+class InputFormat(Enum):
+    """What an input is, when its name does not say."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    CSV = "csv"
+    TSV = "tsv"
+
+
+class Duplicates(Enum):
+    """Which of two documents with one id stays: `OnDuplicate`, whose import takes 0.04 s."""
+
+    LAST = "last"
+    FIRST = "first"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How the input is read; the index remembers it."""
+
+    format_name: Annotated[
+        InputFormat | None,
+        typer.Option(
+            "--format",
+            rich_help_panel=opt.Panel.INPUT,
+            help="What the inputs are, whatever their names.",
+        ),
+    ] = None
+    id_field: Annotated[
+        str | None,
+        typer.Option(
+            "--id-field",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
+            help="The field with the id.  [default: id, _id or doc_id]",
+        ),
+    ] = None
+    text_field: Annotated[
+        str | None,
+        typer.Option(
+            "--text-field",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
+            help="The field with the text.  [default: text, after title when there is one]",
+        ),
+    ] = None
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template",
+            metavar="TEMPLATE",
+            rich_help_panel=opt.Panel.INPUT,
+            help="What is embedded: '{title}. {text}'; a field like {title?} may be missing.",
+        ),
+    ] = None
+    delimiter: opt.Delimiter = None
+    encoding: opt.Encoding = None
+    first_row: opt.FirstRow = None
+    columns: opt.ColumnNames = None
+
+    def check(self) -> None:
+        """Refuse options that contradict each other.
+
+        Raises:
+            UsageError: they do.
+        """
+        if self.text_field and self.template:
+            raise UsageError("--text-field and --template exclude each other")
+
+    def reading(self, on_duplicate: Duplicates | None) -> Reading:
+        """Return how the input is to be read; None is left to what the index remembers.
+
+        Args:
+            on_duplicate: which of two documents with one id stays.
+
+        Raises:
+            UsageError: columns are named, and their names are in the first row; or neither.
+        """
+        from taskembed.index.remembered import Reading
+
+        return Reading(
+            id_field=self.id_field,
+            text_field=self.text_field,
+            format=self.format_name.value if self.format_name else None,
+            on_duplicate=on_duplicate.value if on_duplicate else None,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            columns=self._columns(),
+        )
+
+    def _columns(self) -> str | None:
+        if self.columns is None and self.first_row is False:
+            raise UsageError("--no-header needs the names of the columns", hint="--columns id,text")
+        if self.columns is not None and self.first_row is not False:
+            raise UsageError(
+                "--columns goes with --no-header",
+                hint="where the first row has the names, --id-field and --text-field say which "
+                "is what",
+            )
+        return "" if self.first_row else self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceOptions:
+    """What is asked of a new index's space beside its model and its prompts."""
+
+    no_adapter: opt.NoAdapter = False
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            "--dim",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.MODEL,
+            help="Numbers in a vector: a size that the model was trained for.  [default: all]",
+        ),
+    ] = None
+    force_dim: Annotated[
+        bool,
+        typer.Option(
+            "--force-dim",
+            rich_help_panel=opt.Panel.MODEL,
+            help="Shorten vectors also to a size that the model was not trained for.",
+        ),
+    ] = False
+    trust_remote_code: opt.TrustRemoteCode = False
+    api_base: opt.ApiBase = None
+
+    def request(self, model: opt.ModelOptions, template: str) -> SpaceRequest:
+        """Return what is asked of the space.
+
+        Args:
+            model: the model, and what is stated of it.
+            template: how a record's fields become its text.
+
+        Raises:
+            UsageError: an adapter and --no-adapter were given; the prompts file is not valid.
+            NotFoundError: there is no such prompts file.
+        """
+        from taskembed.verbs.options import SpaceRequest
+
+        return SpaceRequest(
+            model=model.model,
+            task=model.task,
+            revision=model.revision,
+            stated=model.stated(no_adapter=self.no_adapter),
+            dim=self.dim,
+            force_dim=self.force_dim,
+            template=template,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What becomes of the index."""
+
+    commit_every: Annotated[
+        int,
+        typer.Option(
+            "--commit-every",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Documents between commits; a minute of work is committed in any case.",
+        ),
+    ] = 20_000
+    on_duplicate: Annotated[
+        Duplicates | None,
+        typer.Option(
+            "--on-duplicate",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Which of two documents with one id stays.  [default: last]",
+        ),
+    ] = None
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Delete documents that the input does not have any more.",
+        ),
+    ] = False
+    prune_limit: Annotated[
+        float,
+        typer.Option(
+            "--prune-limit",
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            rich_help_panel=opt.Panel.INDEX,
+            help="With --prune, stop when more of the documents would be deleted.",
+        ),
+    ] = 20
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            rich_help_panel=opt.Panel.INDEX,
+            help="With --prune, delete however many they are.",
+        ),
+    ] = False
+    dry_run: opt.DryRun = False
+    recreate: Annotated[
+        bool,
+        typer.Option(
+            "--recreate",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Build a new index in place of the one that is there.",
+        ),
+    ] = False
+    wait: opt.Wait = 0
+
+    def options(self, reading: Reading, *, fail_on_truncate: bool) -> IndexOptions:
+        """Return how to index.
+
+        Args:
+            reading: how the input is read, for the index to remember.
+            fail_on_truncate: a document that the model cannot read whole is a bad record.
+        """
+        from taskembed.verbs.options import IndexOptions, OnDuplicate
+
+        return IndexOptions(
+            commit_every=self.commit_every,
+            on_duplicate=OnDuplicate(reading.on_duplicate or "last"),
+            prune=self.prune,
+            prune_limit=100 if self.yes else self.prune_limit,
+            recreate=self.recreate,
+            fail_on_truncate=fail_on_truncate,
+            wait_seconds=self.wait,
+            reading=reading,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecordOptions:
+    """What a bad record is, and what happens to it."""
+
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
+            help="Go on without bad records, and exit with 1.",
+        ),
+    ] = False
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            "--rejects",
+            metavar="FILE",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
+            help="Write bad records there, as JSONL, with the reason of each.",
+        ),
+    ] = None
+    max_bad: Annotated[
+        int | None,
+        typer.Option(
+            "--max-bad",
+            min=0,
+            metavar="N",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
+            help="With --skip-bad, stop after more bad records than that.",
+        ),
+    ] = None
+    max_record_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-record-bytes",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
+            help="A larger record is a bad one.",
+        ),
+    ] = 64 * 2**20
+    fail_on_truncate: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-truncate",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
+            help="A document that the model cannot read whole is a bad record.",
+        ),
+    ] = False
+
+    def check(self, *, dry_run: bool) -> None:
+        """Refuse options that contradict each other, or say nothing without another.
+
+        Args:
+            dry_run: nothing is written.
+
+        Raises:
+            UsageError: they do.
+        """
+        if (self.rejects or self.max_bad is not None) and not self.skip_bad:
+            raise UsageError("--rejects and --max-bad go with --skip-bad")
+        if self.rejects and dry_run:
+            raise UsageError("--dry-run writes nothing, so there are no --rejects")

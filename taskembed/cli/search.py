@@ -1,0 +1,109 @@
+"""`taskembed search`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from taskembed.activity import doing
+from taskembed.cli import options as opt
+from taskembed.cli._groups import with_groups
+from taskembed.cli._search_options import HitOptions, QueryOptions, RerankOptions
+from taskembed.cli.output import STDOUT, message, require_output, results
+from taskembed.cli.rejected import said_after
+from taskembed.cli.words import truncation_notes
+from taskembed.errors import ExitCode
+
+if TYPE_CHECKING:
+    from taskembed.cli._hits import HitPrinter
+    from taskembed.reading.rejects import RejectFile
+    from taskembed.verbs.search import Searcher
+
+
+@with_groups
+def search_command(
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[QUERY]",
+            help="What to search for; - reads it from stdin. After -- it may begin with a dash.",
+        ),
+    ] = None,
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    task: opt.TaskOption = None,
+    model: opt.ModelOption = None,
+    adapter: opt.AdapterOption = None,
+    *,
+    of_query: QueryOptions,
+    of_hits: HitOptions,
+    reranker: RerankOptions,
+    trust_remote_code: opt.TrustRemoteCode = False,
+    api_base: opt.ApiBase = None,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
+) -> int:
+    """Search an index with its own model, task and query prompt.
+
+    --task and --model only assert: when the index is of another space, nothing is searched, since
+    scores between spaces mean nothing. A model or adapter that was moved is found by --model FOLDER
+    or --adapter FOLDER: it is taken when it is what the index was made with.
+
+    Example:
+        taskembed search "why is the sky blue?" -k 3
+    """
+    of_query.check(query)
+    many = of_query.many
+    printer = of_hits.printer(as_json=out.as_json, many=many)
+    reranker.check()
+    if str(of_hits.output) not in STDOUT:
+        read = [index_folder, of_query.queries, of_query.query_file]
+        require_output("--output", of_hits.output, read)
+    text = None if many else of_query.text(query)  # before a model is loaded for it
+    from taskembed.reading.rejects import RejectFile
+    from taskembed.verbs.counting import CountingEncoder
+    from taskembed.verbs.search import Searcher
+
+    bad = RejectFile(stop=not of_query.skip_bad)
+    settings = machine.settings(
+        quiet=out.quiet,
+        one_query=not many,
+        trust_remote_code=trust_remote_code,
+        api_base=api_base,
+    )
+    with Searcher.open(
+        index_folder,
+        settings,
+        task=task,
+        model=model,
+        adapter=adapter,
+        reranker=reranker.rerank,
+        instruction=reranker.rerank_instruction,
+        k=of_hits.k,
+        depth=reranker.rerank_depth,
+        min_score=of_hits.min_score,
+    ) as opened:
+        counting = CountingEncoder(opened.encoder)
+        searcher = replace(opened, encoder=counting)
+        with results(of_hits.output) as stream, said_after(bad):
+            printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
+            if text is not None:
+                printer.print_answer(text, searcher.search([text])[0], searcher, stream)
+            elif of_query.queries is not None:
+                _search_many(searcher, of_query.queries, printer, stream, bad)
+    if not out.quiet:
+        for note in (*truncation_notes(counting), *printer.notes()):
+            message(f"note: {note}")
+    return ExitCode.PARTIAL if bad.count else ExitCode.OK
+
+
+def _search_many(
+    searcher: Searcher, path: str, printer: HitPrinter, stream: TextIO, bad: RejectFile
+) -> None:
+    from taskembed.reading.queries import read_queries
+
+    with doing("", unit="queries") as step:
+        for batch in searcher.search_batches(read_queries(path, bad)):
+            printer.print_batch(batch, stream)
+            step.done += len(batch)
