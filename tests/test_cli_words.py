@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cli import words
+from taskembed.cli import _words
+from taskembed.cli._output import report
 from taskembed.cli.main import main
-from taskembed.cli.output import report
 from taskembed.encoding.fake import FakeEngine
 from taskembed.encoding.tokens import Batch
 from taskembed.errors import BadInputError
@@ -42,16 +42,16 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 
 
 def test_many_cut_documents_are_said_in_words() -> None:
-    assert words.truncated(1234, 5183, HASH_SPACE) == (
+    assert _words.truncated(1234, 5183, HASH_SPACE) == (
         "1,234 of 5,183 documents are longer than the 32 tokens that hash reads; "
         "the rest of each was not embedded"
     )
-    assert words.truncated(1, 1, HASH_SPACE) == (
+    assert _words.truncated(1, 1, HASH_SPACE) == (
         "1 of 1 document is longer than the 32 tokens that hash reads; its rest was not embedded"
     )
-    assert words.truncated(4, 100, HASH_SPACE) is None
-    assert words.truncated(5, 100, HASH_SPACE) is not None
-    assert words.truncated(0, 0, HASH_SPACE) is None
+    assert _words.truncated(4, 100, HASH_SPACE) is None
+    assert _words.truncated(5, 100, HASH_SPACE) is not None
+    assert _words.truncated(0, 0, HASH_SPACE) is None
 
 
 def test_cut_documents_are_said_by_index_and_counted_by_info(run: Run, indexed: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_run_says_what_the_index_holds_and_how_to_search_it(
     value = run("index", corpus, *options, "--json").json
     assert isinstance(value, dict)
     assert value["index"] == str(folder)
-    assert words.next_step(1, Path("taskembed-index")) == (
+    assert _words.next_step(1, Path("taskembed-index")) == (
         'taskembed-index holds 1 document: taskembed search "..."'
     )
 
@@ -280,7 +280,7 @@ def test_explain_shows_an_adapter_of_ones_own(run: Run, tmp_path: Path) -> None:
 @pytest.fixture
 def everything_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("TICK", 0.002), ("LONG", 0), ("LINE_EVERY", 0)):
-        monkeypatch.setattr(f"taskembed.cli.progress.{name}_SECONDS", seconds)
+        monkeypatch.setattr(f"taskembed.cli._progress.{name}_SECONDS", seconds)
     run = FakeEngine.run
 
     def run_slowly(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cli.interrupt import Interrupt
+from taskembed.cli._interrupt import Interrupt
 from taskembed.cli.main import main
 from taskembed.testing import fake_models
 from tests.conftest import Result, Run
@@ -235,7 +235,7 @@ def test_an_interrupt_that_python_swallowed_is_raised_again() -> None:
     """A KeyboardInterrupt in a callback, as of a weak reference, is not raised by Python."""
     code = """
 import os, signal, sys, time
-from taskembed.cli.interrupt import Interrupt
+from taskembed.cli._interrupt import Interrupt
 from taskembed.cli.main import main
 class Closing:
     def __del__(self):

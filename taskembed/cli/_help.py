@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
-from taskembed.cli.options import Panel
+from taskembed.cli._options import Panel
 
 # typer's own commands, parameters and formatter have no public names: they are Any here
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
-from taskembed.cli.output import write
-from taskembed.cli.table import Column, print_table
+from taskembed.cli._output import write
+from taskembed.cli._table import Column, print_table
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:

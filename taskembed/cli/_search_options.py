@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._hits import OF_ONE_QUERY, HitFormat, HitPrinter
-from taskembed.cli.stdin import read_stdin
+from taskembed.cli._stdin import read_stdin
 from taskembed.errors import BadInputError, UsageError, os_errors
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._figures import difference_cells, without_nan
 from taskembed.cli._groups import with_groups
-from taskembed.cli.output import message, require_output, write
-from taskembed.cli.table import Column, print_table
+from taskembed.cli._output import message, require_output, write
+from taskembed.cli._table import Column, print_table
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
 

@@ -12,24 +12,24 @@ import typer
 from typer.exceptions import TyperException
 
 from taskembed.cli import cache
+from taskembed.cli._command import Command, Group, Said
+from taskembed.cli._environment import DEBUG
 from taskembed.cli._help import MAX_WIDTH
+from taskembed.cli._interrupt import Interrupt
+from taskembed.cli._output import ClosedPipeError, report, write
+from taskembed.cli._wording import usage_error
 from taskembed.cli.ablate import ablate_command
-from taskembed.cli.command import Command, Group, Said
 from taskembed.cli.compare import compare_command
 from taskembed.cli.delete import delete_command
 from taskembed.cli.distill import distill_command
-from taskembed.cli.environment import DEBUG
 from taskembed.cli.evaluate import evaluate_command
 from taskembed.cli.explain import explain_command
 from taskembed.cli.index import index_command
 from taskembed.cli.info import info_command
-from taskembed.cli.interrupt import Interrupt
 from taskembed.cli.models import models_command
-from taskembed.cli.output import ClosedPipeError, report, write
 from taskembed.cli.search import search_command
 from taskembed.cli.train import train_command
 from taskembed.cli.verify import verify_command
-from taskembed.cli.wording import usage_error
 from taskembed.errors import (
     ExitCode,
     StoppedError,

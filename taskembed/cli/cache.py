@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
+from taskembed.cli._command import Command, Group
 from taskembed.cli._groups import with_groups
-from taskembed.cli.command import Command, Group
-from taskembed.cli.output import write
+from taskembed.cli._output import write
 from taskembed.english import counted
 from taskembed.escaping import escaped, json_text
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.output import message, write
-from taskembed.cli.stdin import read_stdin
-from taskembed.cli.stopping import Stopper
+from taskembed.cli._output import message, write
+from taskembed.cli._stdin import read_stdin
+from taskembed.cli._stopping import Stopper
 from taskembed.errors import ExitCode
 from taskembed.escaping import id_of_line, json_text
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.activity import doing
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.output import write
-from taskembed.cli.stopping import Stopper
+from taskembed.cli._output import write
+from taskembed.cli._stopping import Stopper
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text

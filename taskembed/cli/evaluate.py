@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.activity import doing
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._figures import note_if_nothing_found, without_nan
 from taskembed.cli._groups import with_groups
-from taskembed.cli.output import is_one_of, message, require_output, results, write
-from taskembed.cli.words import truncation_notes
+from taskembed.cli._output import is_one_of, message, require_output, results, write
+from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text, tsv_cell
 from taskembed.space import SYMMETRIC_TASKS

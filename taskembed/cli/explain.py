@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.output import write
-from taskembed.cli.stdin import read_stdin
+from taskembed.cli._output import write
+from taskembed.cli._stdin import read_stdin
 from taskembed.errors import UsageError
 from taskembed.escaping import escaped, json_text
 from taskembed.models.catalogue import NO_LIMIT

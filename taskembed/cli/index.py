@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
 from taskembed.cli._index_options import BadRecordOptions, InputOptions, RunOptions, SpaceOptions
-from taskembed.cli.output import message, require_output, write
-from taskembed.cli.progress import each_shown
-from taskembed.cli.rejected import said_after
-from taskembed.cli.stopping import Stopper
-from taskembed.cli.words import next_step, truncated
+from taskembed.cli._output import message, require_output, write
+from taskembed.cli._progress import each_shown
+from taskembed.cli._rejected import said_after
+from taskembed.cli._stopping import Stopper
+from taskembed.cli._words import next_step, truncated
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._fields import field_lines
-from taskembed.cli.output import message, write
+from taskembed.cli._output import message, write
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from taskembed.cli.interrupt import Interrupt
+from taskembed.cli._interrupt import Interrupt
 
 TYPE_CHECKING = False  # importing typing takes longer than this whole module
 if TYPE_CHECKING:

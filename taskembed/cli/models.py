@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._fields import field_lines
-from taskembed.cli.output import write
-from taskembed.cli.table import Column, print_table
+from taskembed.cli._output import write
+from taskembed.cli._table import Column, print_table
 from taskembed.escaping import json_text
 from taskembed.models.catalogue import NO_LIMIT
 from taskembed.space import Task

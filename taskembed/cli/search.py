@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from taskembed.activity import doing
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._output import STDOUT, message, require_output, results
+from taskembed.cli._rejected import said_after
 from taskembed.cli._search_options import HitOptions, QueryOptions, RerankOptions
-from taskembed.cli.output import STDOUT, message, require_output, results
-from taskembed.cli.rejected import said_after
-from taskembed.cli.words import truncation_notes
+from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.activity import Step, doing
-from taskembed.cli import options as opt
+from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli.output import message, write
-from taskembed.cli.stopping import Stopper
+from taskembed.cli._output import message, write
+from taskembed.cli._stopping import Stopper
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
 

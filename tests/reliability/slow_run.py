@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from taskembed.cli.stopping import Stopper
+from taskembed.cli._stopping import Stopper
 from taskembed.errors import StoppedError
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType

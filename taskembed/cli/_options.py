@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli.output import message
+from taskembed.cli._output import message
 from taskembed.errors import UsageError
 from taskembed.space import Task
 

@@ -10,16 +10,16 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from taskembed.cli._help import write_help
-from taskembed.cli.environment import (
+from taskembed.cli._environment import (
     leave_out_what_does_not_fit,
     unknown_variables,
     unset_variables,
     with_variables,
 )
-from taskembed.cli.output import message
-from taskembed.cli.progress import shown_progress
-from taskembed.cli.wording import quoted
+from taskembed.cli._help import write_help
+from taskembed.cli._output import message
+from taskembed.cli._progress import shown_progress
+from taskembed.cli._wording import quoted
 from taskembed.errors import MissingLibraryError, ModelUnavailableError, UsageError
 
 # names of files may be any bytes; an id is refused by what looks for it

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from taskembed.cli.output import message, write
+from taskembed.cli._output import message, write
 from taskembed.escaping import escaped
 
 WIDE = 10_000  # characters; where no terminal folds lines, nothing does

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from taskembed.activity import Step, doing, looking_on
-from taskembed.cli.output import STATUS, message
+from taskembed.cli._output import STATUS, message
 
 TICK_SECONDS = 0.2
 LONG_SECONDS = 2.0  # what takes longer is shown

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.cli.options import DEFAULT_INDEX
+from taskembed.cli._options import DEFAULT_INDEX
 from taskembed.english import counted
 from taskembed.space import PromptType
 
