@@ -46,11 +46,12 @@ if TYPE_CHECKING:
     from taskembed.reading.rejects import RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
+    from taskembed.verbs.defaults import OnDuplicate
     from taskembed.verbs.delete import delete_documents
     from taskembed.verbs.describe import IndexDescription, describe_index
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.index import index_corpus
-    from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, SpaceRequest, Watch
+    from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
     from taskembed.verbs.protocols import Encoder
     from taskembed.verbs.search import Searcher, rerank_hits, search_index
 
@@ -126,7 +127,7 @@ _HOMES = {
     "ModelUnavailableError": "errors",
     "NewerFormatError": "errors",
     "NotFoundError": "errors",
-    "OnDuplicate": "verbs.options",
+    "OnDuplicate": "verbs.defaults",
     "PromptOverrides": "models.resolve",
     "PromptType": "space",
     "Query": "reading.queries",

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
+EVALUATE, TRAIN = "evaluate", "train"  # extras of pyproject.toml
 
 
 def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's module

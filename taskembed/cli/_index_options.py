@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,27 +10,13 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.errors import UsageError
+from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
+from taskembed.reading.formats import InputFormat
+from taskembed.verbs.defaults import COMMIT_EVERY, OnDuplicate
 
 if TYPE_CHECKING:
     from taskembed.index.remembered import Reading
     from taskembed.verbs.options import IndexOptions, SpaceRequest
-
-
-class InputFormat(Enum):
-    """What an input is, when its name does not say."""
-
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-    CSV = "csv"
-    TSV = "tsv"
-
-
-class Duplicates(Enum):
-    """Which of two documents with one id stays: `OnDuplicate`, whose import takes 0.04 s."""
-
-    LAST = "last"
-    FIRST = "first"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +72,7 @@ class InputOptions:
         if self.text_field and self.template:
             raise UsageError("--text-field and --template exclude each other")
 
-    def reading(self, on_duplicate: Duplicates | None) -> Reading:
+    def reading(self, on_duplicate: OnDuplicate | None) -> Reading:
         """Return how the input is to be read; None is left to what the index remembers.
 
         Args:
@@ -183,9 +168,9 @@ class RunOptions:
             rich_help_panel=opt.Panel.INDEX,
             help="Documents between commits; a minute of work is committed in any case.",
         ),
-    ] = 20_000
+    ] = COMMIT_EVERY
     on_duplicate: Annotated[
-        Duplicates | None,
+        OnDuplicate | None,
         typer.Option(
             "--on-duplicate",
             rich_help_panel=opt.Panel.INDEX,
@@ -237,7 +222,8 @@ class RunOptions:
             reading: how the input is read, for the index to remember.
             fail_on_truncate: a document that the model cannot read whole is a bad record.
         """
-        from taskembed.verbs.options import IndexOptions, OnDuplicate
+        from taskembed.verbs.defaults import OnDuplicate
+        from taskembed.verbs.options import IndexOptions
 
         return IndexOptions(
             commit_every=self.commit_every,
@@ -291,7 +277,7 @@ class BadRecordOptions:
             rich_help_panel=opt.Panel.BAD_RECORDS,
             help="A larger record is a bad one.",
         ),
-    ] = 64 * 2**20
+    ] = DEFAULT_MAX_RECORD_BYTES
     fail_on_truncate: Annotated[
         bool,
         typer.Option(

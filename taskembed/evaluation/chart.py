@@ -10,8 +10,7 @@ from typing import Any
 
 from taskembed.errors import UsageError, os_errors
 from taskembed.evaluation.ablate import Ablated
-from taskembed.evaluation.metrics import EXTRA
-from taskembed.extras import require_extra
+from taskembed.extras import EVALUATE, require_extra
 
 ENDINGS = (".png", ".svg", ".pdf")
 LEAST_REACH = 0.01  # of the axis, when nothing differs
@@ -43,7 +42,7 @@ def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
             warnings.simplefilter("ignore")  # of a letter that the font does not have
             figure.savefig(path, dpi=150)
     finally:
-        require_extra("matplotlib.pyplot", EXTRA).close(figure)
+        require_extra("matplotlib.pyplot", EVALUATE).close(figure)
 
 
 def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplotlib's Figure
@@ -51,8 +50,8 @@ def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplo
 
     The axis has the differences, which are small beside the figures themselves.
     """
-    require_extra("matplotlib", EXTRA).use("Agg")
-    plot = require_extra("matplotlib.pyplot", EXTRA)
+    require_extra("matplotlib", EVALUATE).use("Agg")
+    plot = require_extra("matplotlib.pyplot", EVALUATE)
     figure, axes = plot.subplots(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
     for position, row in enumerate(rows):
         difference = row.difference

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from taskembed.evaluation.measured import Difference, Measured, paired_difference
-from taskembed.evaluation.metrics import EXTRA, SEED, rank_quality
-from taskembed.extras import require_extra
+from taskembed.evaluation.metrics import SEED, rank_quality
+from taskembed.extras import EVALUATE, require_extra
 from taskembed.reading.trec import Judgements, Run
 
 PERMUTATIONS = 10_000
@@ -78,7 +78,7 @@ def _p(first: Measured, second: Measured) -> float | None:
         return None
     if np.array_equal(ours, theirs):
         return 1.0
-    found = require_extra("scipy.stats", EXTRA).permutation_test(
+    found = require_extra("scipy.stats", EVALUATE).permutation_test(
         (ours, theirs),
         lambda a, b, axis: (a - b).mean(axis=axis),
         permutation_type="samples",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from taskembed.batches import batched
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import UsageError
@@ -184,8 +185,7 @@ def rank_index(index: Index, encoder: Encoder, data: Ranking) -> Run:
         SpaceMismatchError: the encoder is of another space.
     """
     run: dict[str, Mapping[str, float]] = {}
-    for start in range(0, len(data.queries), QUERIES_AT_ONCE):
-        some = data.queries[start : start + QUERIES_AT_ONCE]
+    for some in batched(data.queries, QUERIES_AT_ONCE):
         found = search_index([query.text for query in some], encoder, index, k=DEPTH)
         for query, hits in zip(some, found, strict=True):
             run[query.query_id] = {hit.doc_id: hit.score for hit in hits}

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.evaluation.metrics import EXTRA, SEED, correlations
-from taskembed.extras import require_extra
+from taskembed.evaluation.metrics import SEED, correlations
+from taskembed.extras import EVALUATE, require_extra
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -73,7 +73,7 @@ def paired_difference(
         theirs: the second, of the same units.
         resamples: how many times the units are drawn.
     """
-    stats = require_extra("scipy.stats", EXTRA)
+    stats = require_extra("scipy.stats", EVALUATE)
     rows = np.arange(len(ours.units))
     value = theirs.value_of(rows) - ours.value_of(rows)
     # one unit cannot be drawn differently; units without spread have none in any sample

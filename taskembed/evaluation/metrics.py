@@ -14,11 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from taskembed.extras import require_extra
+from taskembed.extras import EVALUATE, require_extra
 from taskembed.reading.trec import Judgements, Run
 from taskembed.vectors import FloatRows
 
-EXTRA = "evaluate"
 SEED = 42  # of every draw; MTEB's own
 RANK_MEASURES = ("nDCG@10", "R@100", "RR@10", "AP")
 DRAWS = 10
@@ -36,7 +35,7 @@ def require_libraries() -> None:
         MissingLibraryError: a library of the extra is not installed.
     """
     for name in ("ir_measures", "scipy.stats", "sklearn"):
-        require_extra(name, EXTRA)
+        require_extra(name, EVALUATE)
 
 
 def rank_quality(judgements: Judgements, run: Run) -> dict[str, dict[str, float]]:
@@ -46,7 +45,7 @@ def rank_quality(judgements: Judgements, run: Run) -> dict[str, dict[str, float]
     RR@10: it is RR, where the first relevant document is among the first ten. (ir-measures has an
     RR@10 of another program, which ranks documents of equal scores the other way round.)
     """
-    library = require_extra("ir_measures", EXTRA)
+    library = require_extra("ir_measures", EVALUATE)
     computed = [library.parse_measure(name.replace("RR@10", "RR")) for name in RANK_MEASURES]
     names = dict(zip(map(str, computed), RANK_MEASURES, strict=True))
     values = {name: dict.fromkeys(judgements, 0.0) for name in RANK_MEASURES}
@@ -64,7 +63,7 @@ def correlations(expected: Sequence[float], predicted: Sequence[float]) -> dict[
 
     Without any spread in one of them there is no correlation: NaN.
     """
-    stats = require_extra("scipy.stats", EXTRA)
+    stats = require_extra("scipy.stats", EVALUATE)
     if len(expected) < 2:  # noqa: PLR2004  # one number has no spread
         return {"spearman": float("nan"), "pearson": float("nan")}
     with warnings.catch_warnings():
@@ -88,9 +87,9 @@ def classification_quality(
         test: float32[m, dim].
         test_labels: of row i.
     """
-    linear = require_extra("sklearn.linear_model", EXTRA)
-    neighbors = require_extra("sklearn.neighbors", EXTRA)
-    score = require_extra("sklearn.metrics", EXTRA)
+    linear = require_extra("sklearn.linear_model", EVALUATE)
+    neighbors = require_extra("sklearn.neighbors", EVALUATE)
+    score = require_extra("sklearn.metrics", EVALUATE)
     values: dict[str, list[float]] = defaultdict(list)
     for rows in _draws(train_labels):
         classifiers = {
@@ -137,8 +136,8 @@ def cluster_quality(
         texts: that a draw takes, with replacement.
         draws: how many.
     """
-    cluster = require_extra("sklearn.cluster", EXTRA)
-    score = require_extra("sklearn.metrics", EXTRA)
+    cluster = require_extra("sklearn.cluster", EVALUATE)
+    score = require_extra("sklearn.metrics", EVALUATE)
     generator = random.Random(SEED)  # noqa: S311  # draws, not secrets
     values = []
     for _ in range(draws):

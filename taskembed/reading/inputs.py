@@ -24,18 +24,10 @@ from taskembed.errors import (
 from taskembed.reading._jsonl import first_line_hint, json_records
 from taskembed.reading._parquet import parquet_records
 from taskembed.reading._tables import TABLES, Columns, CsvRows, tsv_record
+from taskembed.reading.formats import ENDINGS, split_name
 from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import Input, OnBad, Shape, opened, read_lines, translated
 
-_FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-}
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _SAVED_DATASETS = ("dataset_dict.json", "state.json")  # with arrow files beside or below them
 _MANIFEST = re.compile(r"manifest-\d{8}\.json")  # of an index, which is no corpus
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive writes null
@@ -81,7 +73,7 @@ def _in_folder(folder: Path) -> list[Path]:
     found = found or sorted(_below(folder))
     if not found:
         raise NotFoundError(
-            f"no corpus in the folder {folder}", hint=f"known names end in {' '.join(_FORMATS)}"
+            f"no corpus in the folder {folder}", hint=f"known names end in {' '.join(ENDINGS)}"
         )
     return found
 
@@ -135,15 +127,6 @@ def _file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
     if chosen == "parquet" and compression:
         raise UsageError(f"{path}: Parquet is compressed inside", hint="decompress the file")
     return Input(path, chosen, compression, shape, tuple(_partitions(path)))
-
-
-def split_name(path: Path) -> tuple[str | None, str | None]:
-    """Return the format and the compression that a name tells; None for what it does not."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
-    if compression:
-        suffixes.pop()
-    return (_FORMATS.get(suffixes[-1]) if suffixes else None), compression
 
 
 def _partitions(path: Path) -> Iterator[tuple[str, str | None]]:

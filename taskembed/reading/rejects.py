@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from taskembed.errors import BadInputError, BadRecordError, os_errors
@@ -38,12 +37,7 @@ class RejectFile:
                 self._stream = self._path.open("wb")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._stream:
             self._stream.close()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError
 from taskembed.escaping import escaped
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
-from taskembed.reading.inputs import split_name
+from taskembed.reading.formats import split_name
 from taskembed.reading.streams import Input, read_lines, stop_at_first
 
 Judgements = Mapping[str, Mapping[str, int]]  # query -> document -> relevance

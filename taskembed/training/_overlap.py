@@ -19,10 +19,9 @@ from pathlib import Path
 
 from taskembed.errors import BadInputError, NotFoundError
 from taskembed.evaluation.data import is_ranking, named, read_ranking
-from taskembed.extras import require_extra
+from taskembed.extras import TRAIN, require_extra
 from taskembed.reading.examples import read_examples
 
-EXTRA = "train"
 SHINGLE = 5  # characters in a sequence
 COMPARED = 512  # characters compared, from the start of a text
 NEAR = 0.8  # Jaccard similarity of texts that are nearly the same
@@ -45,7 +44,7 @@ class KnownTexts:
     """Texts of evaluation data, to compare training texts with."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._sketches = require_extra("datasketch", EXTRA)
+        self._sketches = require_extra("datasketch", TRAIN)
         self._texts = list(dict.fromkeys(filter(None, map(normalised, texts))))
         self._exact = set(self._texts)
         self._near = self._sketches.MinHashLSH(threshold=PROPOSED, num_perm=PERMUTATIONS)

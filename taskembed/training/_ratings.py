@@ -17,10 +17,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.extras import require_extra
+from taskembed.extras import TRAIN, require_extra
 
 ELO = 400 / np.log(10)  # Elo points in a rating difference of 1
-EXTRA = "train"
 # Precision of a normal prior that keeps ratings near 0: without it, the rating of a document that
 # always wins would be infinite.
 PRIOR = 1e-4
@@ -73,7 +72,7 @@ def fit_ratings(beats: Matrix) -> Ratings:
         gradient = (wins - expected).sum(axis=1) - PRIOR * ratings
         return float(PRIOR * (ratings**2).sum() / 2 - likelihood), -gradient
 
-    found = require_extra("scipy.optimize", EXTRA).minimize(
+    found = require_extra("scipy.optimize", TRAIN).minimize(
         loss, np.zeros(count), jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 1e-15}
     )
     return np.asarray(found.x - found.x.mean(), dtype=np.float64)

@@ -21,12 +21,11 @@ import numpy as np
 
 from taskembed.errors import BadInputError, BadVectorError, UsageError, os_errors
 from taskembed.index.kinds.flat import Flat
-from taskembed.reading.examples import Example, Form, rated_example, read_examples
+from taskembed.reading.examples import FEWEST_RATED, Example, Form, rated_example, read_examples
 from taskembed.space import PromptType
 from taskembed.training._ratings import fit_ratings, preferences
 from taskembed.verbs.protocols import Encoder, Scorer
 
-FEWEST = 2  # documents of a query; one alone cannot be compared
 RATING_DIGITS = 6  # after the decimal point, in the file
 _OTHER_OUTPUT = "remove it, or give another --output"
 _LINE_START = b'{"query": '  # of every line of a file of ratings
@@ -77,7 +76,7 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
     everything = read_examples(pairs, Form.PAIRS)[1]
     examples = everything[:limit] if limit else everything
     documents = list(dict.fromkeys(example.texts[1] for example in examples))
-    if candidates < FEWEST or len(documents) < candidates:
+    if candidates < FEWEST_RATED or len(documents) < candidates:
         raise BadInputError(
             f"{pairs}: {candidates} candidates of {len(documents):,} documents cannot be compared"
         )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import os_errors
-from taskembed.extras import require_extra
+from taskembed.extras import TRAIN, require_extra
 from taskembed.models.adapters import RECIPE
 from taskembed.models.files import ModelFiles
 from taskembed.training._base import find_base, require_own_weights
@@ -30,8 +30,6 @@ from taskembed.training.recipe import Recipe, read_recipe
 
 if TYPE_CHECKING:
     from taskembed.training.trainer import Progress, Trained
-
-EXTRA = "train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def train(
         return Job(recipe, folders.adapter, None)
     folders.begin(made_from, settings.notify)
     for library in ("datasets", "accelerate"):
-        require_extra(library, EXTRA)
+        require_extra(library, TRAIN)
     from taskembed.training.trainer import train_adapter  # imports torch: seconds
 
     trained = train_adapter(recipe, splits, base, settings, folders, on_progress)

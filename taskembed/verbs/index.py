@@ -27,8 +27,9 @@ from taskembed.verbs._window import (
     batches,
     storable,
 )
+from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import require_prune_limit
-from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, Watch
+from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
 from taskembed.verbs.protocols import Encoder, require_encoder
 
 COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 
 from taskembed.arguments import require_positive
 from taskembed.index.fs import Fs
@@ -15,17 +14,7 @@ from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
 from taskembed.space import Task
-
-COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
-PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
-
-
-class OnDuplicate(StrEnum):
-    """What to do when one run has an id twice: the last stays, the first stays, it is an error."""
-
-    LAST = "last"
-    FIRST = "first"
-    ERROR = "error"
+from taskembed.verbs.defaults import COMMIT_EVERY, PRUNE_LIMIT, OnDuplicate
 
 
 @dataclass(frozen=True, slots=True)

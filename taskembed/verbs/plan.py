@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
+from taskembed.batches import batched
 from taskembed.errors import BadRecordError
 from taskembed.index.commit import StoreWriter
 from taskembed.index.fs import Fs
@@ -15,8 +15,9 @@ from taskembed.index.reader import Contents
 from taskembed.index.writer import Found, IndexWriter, Outcome
 from taskembed.reading.documents import Document
 from taskembed.verbs._window import LOOK_UP, Storable, storable
+from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import require_ids, require_prune_limit
-from taskembed.verbs.options import IndexOptions, IndexSummary, OnDuplicate, Watch
+from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
 
 
 def plan_index(
@@ -70,8 +71,7 @@ class _Plan:
 
     def summed_up(self, documents: Iterable[Document], writer: IndexWriter | None) -> IndexSummary:
         summary, options = self._summary, self.options
-        readable = storable(documents, self._watch.bad)
-        while batch := list(islice(readable, LOOK_UP)):
+        for batch in batched(storable(documents, self._watch.bad), LOOK_UP):
             found = writer.find([item.document.doc_id for item in batch]) if writer else {}
             for item in batch:
                 self._take(item, found.get(item.document.doc_id), writer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from taskembed.arguments import require_kind, require_positive, require_text, require_texts
+from taskembed.batches import batched
 from taskembed.encoding.reranker import load_reranker
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, BadVectorError, TextTooLongError
@@ -161,8 +161,7 @@ class Searcher:
         Raises:
             as `search`; and what `queries` raises.
         """
-        iterator = iter(queries)
-        while batch := list(islice(iterator, size)):
+        for batch in batched(queries, size):
             yield list(zip(batch, self.search([query.text for query in batch]), strict=True))
 
     def _nearest(self, texts: list[str], k: int) -> list[list[Hit]]:

@@ -31,9 +31,10 @@ from taskembed.reading.inputs import find_inputs
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded, Rows
+from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.options import IndexOptions, OnDuplicate, Watch
+from taskembed.verbs.options import IndexOptions, Watch
 from taskembed.verbs.plan import plan_index
 from taskembed.verbs.search import rerank_hits, search_index
 from tests.fakes import SLICE, SPACE, HashEncoder

@@ -13,9 +13,10 @@ from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._window import WINDOW_BYTES
+from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.options import IndexOptions, OnDuplicate, Watch
+from taskembed.verbs.options import IndexOptions, Watch
 from taskembed.verbs.search import search_index
 from tests.fakes import SLICE, HashEncoder
 

@@ -1,0 +1,16 @@
+"""Defaults and choices that the command line shows in its help: nothing is imported for them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
+PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
+
+
+class OnDuplicate(StrEnum):
+    """What to do when one run has an id twice: the last stays, the first stays, it is an error."""
+
+    LAST = "last"
+    FIRST = "first"
+    ERROR = "error"
