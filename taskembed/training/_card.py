@@ -32,17 +32,7 @@ def card(
         trained: the scores.
         made_from: digest of recipe, examples and base, by which a later run knows the adapter.
     """
-    rows = "\n".join(
-        f"| {split.file.path} | {split.form.name.lower()} | {split.read:,} | {len(split.train):,} "
-        f"| {len(split.dev):,} | {split.excluded:,} | {split.file.licence or 'not stated'} |"
-        for split in splits
-    )
-    values = ", ".join(
-        f"{key} {value}"
-        for table in (recipe.lora, recipe.training)
-        for key, value in asdict(table).items()
-        if value not in ((), "")
-    )
+    rows = "\n".join(map(_row, splits))
     return f"""\
 ---
 base_model: {recipe.model}
@@ -73,7 +63,7 @@ Examples that share a text with evaluation data, exactly or nearly, are left out
 
 ## Recipe
 
-Task {recipe.task.value}, seed {recipe.seed}; {values}.
+Task {recipe.task.value}, seed {recipe.seed}; {_values(recipe)}.
 {recipe.lora.strength:.0%} of the learnt change is saved.
 
 ## Figures
@@ -85,3 +75,23 @@ labelled texts, Spearman for rated documents.
 
 {trained.parameters:,} numbers were trained in {trained.seconds:,.0f} s, by taskembed {__version__}.
 """
+
+
+def _row(split: DataSplit) -> str:
+    cells = [
+        split.file.path,
+        split.form.name.lower(),
+        *(f"{count:,}" for count in (split.read, len(split.train), len(split.dev), split.excluded)),
+        split.file.licence or "not stated",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _values(recipe: Recipe) -> str:
+    """Return the recipe's settings of adapter and training: "rank 16, alpha 32, ..."."""
+    return ", ".join(
+        f"{key} {value}"
+        for table in (recipe.lora, recipe.training)
+        for key, value in asdict(table).items()
+        if value not in ((), "")
+    )

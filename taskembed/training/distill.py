@@ -93,15 +93,8 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
         for number, (example, texts) in enumerate(zip(examples, chosen, strict=True), 1):
             if number <= before:
                 continue
-            ratings = _rated(example.texts[0], texts, teachers)
-            best += int(np.argmax(ratings) == 0)
-            line = {
-                "query": example.texts[0],
-                "documents": texts,
-                "ratings": ratings,
-                "relevant": 0,
-                "teachers": list(teachers),
-            }
+            line = _rated(example.texts[0], texts, teachers)
+            best += int(np.argmax(line["ratings"]) == 0)
             with os_errors(output):
                 stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
                 stream.flush()
@@ -123,13 +116,19 @@ def _candidates(
         yield [documents[row] for row in (positive, *others[: count - 1])]
 
 
-def _rated(query: str, documents: Sequence[str], teachers: Mapping[str, Scorer]) -> list[float]:
-    """Return one rating for each document."""
+def _rated(query: str, documents: list[str], teachers: Mapping[str, Scorer]) -> dict[str, Any]:
+    """Return a line of the file: the documents of a query with one rating each."""
     scores = np.asarray([teacher.scores(query, documents) for teacher in teachers.values()])
     if not np.isfinite(scores).all():
         raise BadVectorError(f"the score of a teacher is not a number, for the query {query!r}")
     ratings = fit_ratings(preferences(scores.astype(np.float64)))
-    return [round(rating, RATING_DIGITS) for rating in ratings.tolist()]
+    return {
+        "query": query,
+        "documents": documents,
+        "ratings": [round(rating, RATING_DIGITS) for rating in ratings.tolist()],
+        "relevant": 0,
+        "teachers": list(teachers),
+    }
 
 
 def _continued(

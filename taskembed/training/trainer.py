@@ -112,25 +112,18 @@ def train_adapter(
     started = time.monotonic()
     model = load_sentence_transformer(base.files, trust_remote_code=settings.trust_remote_code)
     prepare(model, recipe, base.spec)
-    datasets = {
-        f"data{number}": make_dataset(split, model, recipe, base.spec)  # mined by the base alone
-        for number, split in enumerate(splits, 1)
-    }
+    names = [f"data{number}" for number in range(1, len(splits) + 1)]
+    # before the adapter is added: the base alone mines the negatives
+    datasets = [make_dataset(split, model, recipe, base.spec) for split in splits]
     transformer = add_adapter(model, recipe)
-    losses = {
-        name: make_loss(model, split.form, recipe)
-        for name, split in zip(datasets, splits, strict=True)
-    }
+    losses = [make_loss(model, split.form, recipe) for split in splits]
     trainer = _AdapterTrainer(
         model=model,
         args=_arguments(recipe, base.spec, folders.work, device_of(settings)),
-        train_dataset=DatasetDict(datasets),
-        loss=losses,
+        train_dataset=DatasetDict(zip(names, datasets, strict=True)),
+        loss=dict(zip(names, losses, strict=True)),
         evaluator=DevScore(splits, base.spec, recipe),
-        callbacks=[
-            EarlyStoppingCallback(early_stopping_patience=recipe.training.patience),
-            _Reporter(on_progress),
-        ],
+        callbacks=[EarlyStoppingCallback(recipe.training.patience), _Reporter(on_progress)],
     )
     trainer.remove_callback(PrinterCallback)
     best = _best_checkpoint(trainer, folders.work)
