@@ -1,11 +1,11 @@
-"""What is being done at the moment, for whoever looks on: a step within a step.
+"""What the program is doing now, for a display of progress: steps within steps.
 
     with doing("encoding", unit="texts", total=300) as step:
         ...
         step.done = 20
 
-Nothing is shown here, and without an onlooker nothing is kept. The command line looks on from a
-thread of its own, so that a step is seen to take long while it does.
+This module shows nothing, and keeps nothing unless somebody observes. The command line observes
+from a thread of its own, so it can show a step while the step is running.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Step:
     """Something that may take long.
 
     Attributes:
-        what: it is: "loading the model minilm"; "" where the number of what is done says it.
-        unit: of what is counted; "" when nothing is.
-        total: how many there are; None when nobody knows.
-        waits_for_others: for another process, or a server.
-        shows_itself: on a terminal: a library draws its own bar.
-        done: how many were done so far.
-        share: 0 to 1, where it is known although `total` is not.
+        what: what is being done: "loading the model minilm"; "" if the count says enough.
+        unit: what is counted, in the plural: "texts"; "" if nothing is.
+        total: the final count; None if it is unknown.
+        waits_for_others: whether the step waits for another process or a server.
+        shows_itself: whether a library draws its own progress bar on a terminal.
+        done: the count so far.
+        share: share that is done, 0 to 1, if it is known although `total` is not; else None.
     """
 
     what: str
@@ -48,7 +48,7 @@ _steps: ContextVar[list[Step] | None] = ContextVar("steps", default=None)
 
 @contextmanager
 def looking_on() -> Iterator[list[Step]]:
-    """Yield a list of what is being done, the outermost step first, that stays up to date."""
+    """Yield the list of current steps, the outermost first; it changes as steps begin and end."""
     steps: list[Step] = []
     token = _steps.set(steps)
     try:
@@ -66,7 +66,10 @@ def doing(
     waits_for_others: bool = False,
     shows_itself: bool = False,
 ) -> Iterator[Step]:
-    """Yield a step that lasts as long as the context; whoever does it says how far it is."""
+    """Yield a step that lasts as long as the context; the caller updates `done` or `share`.
+
+    The parameters are the attributes of `Step`.
+    """
     step = Step(what, unit, total, waits_for_others, shows_itself)
     steps = _steps.get()
     if steps is not None:
@@ -79,7 +82,12 @@ def doing(
 
 
 def counted_texts(slices: Iterable[tuple[_Sized, _T]], total: int) -> Iterator[tuple[_Sized, _T]]:
-    """Yield what an encoder does of so many texts, and count them: each slice has their numbers."""
+    """Yield the slices of an encoder, and report the number of encoded texts as a step.
+
+    Args:
+        slices: positions of some texts, and their vectors.
+        total: number of texts in all slices.
+    """
     with doing("encoding", unit="texts" if total > 1 else "", total=total) as step:
         for rows, encoded in slices:
             step.done += len(rows)

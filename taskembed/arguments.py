@@ -1,4 +1,4 @@
-"""Arguments of the Python interface that would go wrong in silence: a text for a list of texts."""
+"""Checks of arguments that would silently give wrong results: a text instead of a list of texts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ def require_texts(texts: Iterable[object], what: str) -> list[str]:
     """Return texts that can be encoded and stored.
 
     Args:
-        texts: what was given.
-        what: they are, in a message: "queries".
+        texts: the argument.
+        what: the name of the argument, for messages: "queries".
 
     Raises:
-        TypeError: it is one text, whose characters would each be taken for one; or one is no text.
-        ValueError: one is not UTF-8.
+        TypeError: the argument is a single string, or one of the texts is not a string.
+        ValueError: a text cannot be written as UTF-8.
     """
     if isinstance(texts, str | bytes):
-        raise TypeError(f"{what} is a list of texts: [{reprlib.repr(texts)}] for one")
+        raise TypeError(f"{what} must be a list of texts: [{reprlib.repr(texts)}] for one text")
     return [require_text(text, f"{what}[{position}]") for position, text in enumerate(texts)]
 
 
@@ -28,8 +28,8 @@ def require_text(text: object, what: str) -> str:
     """Return a text that can be encoded and stored.
 
     Raises:
-        TypeError: it is no text.
-        ValueError: it is not UTF-8: it has half of a surrogate pair.
+        TypeError: the argument is not a string.
+        ValueError: the text has a lone surrogate, so it cannot be written as UTF-8.
     """
     if isinstance(text, str) and text.isascii():
         return text
@@ -40,10 +40,10 @@ def require_text(text: object, what: str) -> str:
 
 
 def require_string(text: object, what: str) -> str:
-    """Return a text, whatever is in it.
+    """Return a text, whatever characters it has.
 
     Raises:
-        TypeError: it is no text.
+        TypeError: the argument is not a string.
     """
     if not isinstance(text, str):
         raise TypeError(f"{what} is {reprlib.repr(text)}; it must be a text")
@@ -51,7 +51,7 @@ def require_string(text: object, what: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Say whether a text can be written: it has no half of a surrogate pair."""
+    """Return whether a text can be written as UTF-8: it has no lone surrogate."""
     if text.isascii():
         return True
     try:
@@ -62,21 +62,21 @@ def is_utf8(text: str) -> bool:
 
 
 def require_kind(value: object, kind: type, way: str) -> None:
-    """Return when a value is of a class; `way` says how to come by one.
+    """Check that a value is of a class; `way` is an expression that gives one, for the message.
 
     Raises:
-        TypeError: it is not.
+        TypeError: the value is of another class.
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{type(value).__name__} is no {kind.__name__}: {way} is one")
+        raise TypeError(f"expected {kind.__name__}, not {type(value).__name__}: use {way}")
 
 
 def require_positive(number: SupportsIndex, what: str) -> int:
-    """Return a whole number of at least 1, numpy's too.
+    """Return a whole number of at least 1; numpy's integers are accepted.
 
     Raises:
-        TypeError: it is no whole number.
-        ValueError: it is below 1.
+        TypeError: the argument is not a whole number.
+        ValueError: the number is below 1.
     """
     try:
         whole = operator.index(number)

@@ -1,4 +1,4 @@
-"""Libraries that not every installation has: they are imported when they are needed."""
+"""Optional libraries, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library'
     """Import a library that an extra of this package installs.
 
     Args:
-        module: its name to import: "sklearn.cluster".
-        extra: of pyproject.toml, that brings it.
+        module: the name to import: "sklearn.cluster".
+        extra: the extra in pyproject.toml that installs the library.
 
     Raises:
-        MissingLibraryError: it is not installed.
+        MissingLibraryError: the library is not installed.
     """
     try:
         return import_module(module)
@@ -36,7 +36,7 @@ def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library'
 
 
 def install_hint(extra: str) -> str:
-    """Return what to type to install an extra, from where this package was installed from."""
+    """Return the command that installs an extra, from the place this package came from."""
     noted = _noted_by_pip()
     url = str(noted.get("url", ""))
     checkout = Path(unquote(urlsplit(url).path)) if url else Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def install_hint(extra: str) -> str:
 
 
 def _noted_by_pip() -> dict[str, Any]:
-    """Return what an installer notes of a package that is not from the package index."""
+    """Return the installer's note about a package that is not from the package index."""
     # https://packaging.python.org/en/latest/specifications/direct-url/
     try:
         noted = json.loads(metadata.distribution(PACKAGE).read_text("direct_url.json") or "{}")
@@ -59,11 +59,11 @@ def _noted_by_pip() -> dict[str, Any]:
 
 
 def _pip() -> str:
-    """Return the pip of this Python, which need not be the first on the path."""
+    """Return the pip of this Python, which may not be the first on the path."""
     own = Path(sys.executable).with_name("pip")
     return shlex.quote(str(own)) if own.exists() and shutil.which("pip") != str(own) else "pip"
 
 
 def _quoted(text: str) -> str:
-    """Return text in the quotes that people type, where they do."""
+    """Return text in double quotes if they are enough, else quoted for the shell."""
     return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'

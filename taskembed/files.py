@@ -1,9 +1,8 @@
-"""Files of the user's cache: written whole or not at all, and never needed to be there.
+"""Files of the user's cache: written whole or not at all; the program works without them.
 
-A compiled model decides every vector. So nothing is read that another user could have written:
-a file and its folders must belong to the user who runs this, or to root, and nobody else may write
-to them. Who may read them is the umask's business, but for the user's own cache folder, which is
-private.
+A compiled model decides every vector, so no file is read that another user could have written: the
+file and its folders must belong to the current user or to root, and nobody else may write to them.
+The umask decides who may read them; only the user's own cache folder is always private.
 """
 
 from __future__ import annotations
@@ -22,32 +21,32 @@ from pathlib import Path
 from taskembed.errors import from_os_error
 
 PRIVATE = 0o700
-SHARED = 0o755  # less what the umask takes
-SECONDS_BETWEEN_MARKS = 3600  # a file's last use is noted no more often
-_NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # what must be made again would meet them too
+SHARED = 0o755  # minus the umask
+SECONDS_BETWEEN_MARKS = 3600  # least time between two notes of a file's last use
+_NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # making the file again would fail too
 
 
 def own_folder() -> Path:
-    """Return the user's own cache folder, which is taken when no other is named."""
+    """Return the user's own cache folder, the default."""
     from platformdirs import user_cache_path
 
     return user_cache_path("taskembed")
 
 
 def distrusted(folder: Path) -> str:
-    """Return why nothing is read from a cache folder, nor written to it; "" when it is safe.
+    """Return why a cache folder must not be used; "" if it is safe.
 
-    A folder that is not there is safe: it will be ours.
+    A folder that does not exist is safe: we will make it.
 
     Args:
-        folder: in the cache: "compiled", for example; that above it must be safe too.
+        folder: a folder in the cache, such as "compiled"; its parent must be safe too.
     """
     for place in (folder.parent, folder):
         try:
             status = place.stat()
         except OSError:
             continue
-        # in a folder such as /tmp nobody can take away what is another's
+        # in a folder such as /tmp (sticky), nobody can replace another user's files
         if why := _unsafe(status, shared=bool(status.st_mode & stat.S_ISVTX)):
             return f"{place} {why}"
     return ""
@@ -64,15 +63,15 @@ def _unsafe(status: os.stat_result, *, shared: bool = False) -> str:
 
 
 def read_trusted(path: Path) -> memoryview | None:
-    """Return the bytes of a file of the cache, mapped; None when there is none to be trusted.
+    """Return the bytes of a file of the cache, memory-mapped; None if there is no safe one.
 
     Raises:
-        StorageError: no more files can be opened.
+        StorageError: too many files are open.
     """
     if distrusted(path.parent):
         return None
     try:
-        # a pipe in its place must not be waited for
+        # do not wait for a pipe in the file's place
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         if error.errno in _NO_HANDLES:
@@ -91,22 +90,22 @@ def read_trusted(path: Path) -> memoryview | None:
 
 
 def _mark_as_used(descriptor: int, status: os.stat_result) -> None:
-    """Note when a file was last used, as its time of modification: it is never modified.
+    """Note the time of use as the time of modification, since the file is never modified.
 
-    Its time of access would say when anything read it, a backup too; or nothing (noatime).
+    The time of access also changes for a backup, or never changes (noatime).
     """
     now = time.time_ns()
     is_recent = now - status.st_mtime_ns < SECONDS_BETWEEN_MARKS * 10**9
     if is_recent or os.utime not in os.supports_fd:
         return
-    with contextlib.suppress(OSError):  # it is root's
+    with contextlib.suppress(OSError):  # the file belongs to root
         os.utime(descriptor, ns=(now, now))
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
-    """Write a file under another name and rename it; return False when the cache takes nothing.
+    """Write a file under another name and rename it; return whether that succeeded.
 
-    A cache that cannot be written costs time, never a result.
+    If the cache cannot be written, only time is lost: the contents are made again next time.
     """
     temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
     try:
@@ -130,7 +129,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, none of which others may write to."""
+    """Make a folder and its parents, writable by the user alone."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -140,12 +139,12 @@ def _make_folder(folder: Path) -> None:
 
 
 def remember(path: Path, value: str) -> bool:
-    """Write a short text, and a seal that belongs to it and to its file's name."""
+    """Write a short text with a checksum of the text and the file's name; return success."""
     return write_atomically(path, [f"{value}\n{_seal(path, value)}\n".encode()])
 
 
 def remembered(path: Path) -> str | None:
-    """Return what `remember` wrote to a file; None when it is anything else."""
+    """Return the text that `remember` wrote; None if the file has anything else."""
     found = read_trusted(path)
     if found is None:
         return None

@@ -1,9 +1,9 @@
-"""Keys and passwords, kept out of everything that is printed.
+"""Keys and passwords are removed from everything that is printed.
 
     redacted("no such key: sk-1", ["sk-1"])    # "no such key: ***"
 
-A server may repeat what it was sent, and a library may put an address into its errors: whatever is
-said of either goes through here.
+A server may repeat a key in its answer, and a library may quote an address in its error, so both
+go through this module before they are printed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus, unquote
 
-KEY_OF_OWN = "TASKEMBED_API_KEY"  # the variable with the key of a server that has no name here
+KEY_OF_OWN = "TASKEMBED_API_KEY"  # the variable with the key for the server at --api-base
 API_BASE = "TASKEMBED_API_BASE"
-KEYS = (  # the variables with keys
+KEYS = (  # environment variables that hold keys
     KEY_OF_OWN,
     "OPENAI_API_KEY",
     "OPENAI_ADMIN_KEY",
@@ -29,20 +29,20 @@ KEYS = (  # the variables with keys
     "HUGGING_FACE_HUB_TOKEN",
 )
 HIDDEN = "***"
-WITHIN_WORDS = 6  # characters of a secret that is looked for inside of words too
+WITHIN_WORDS = 6  # characters; a secret of this length is also replaced inside words
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")  # greedy: a password may have an @
 
 
 def without_userinfo(text: str) -> str:
-    """Return text whose addresses have no user and no password any more."""
+    """Return text without the user and password of its addresses."""
     return _USERINFO.sub("", text)
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return text in which no secret is left, nor the user and password of an address."""
+    """Return text with *** for every secret and for the user and password of every address."""
     for secret in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
         found = re.escape(secret)
-        # a short one is the "x" or "none" of a server that wants no key, more often than not
+        # a short secret is often the "x" or "none" for a server that needs no key
         text = re.sub(
             found if len(secret) >= WITHIN_WORDS else rf"(?<!\w){found}(?!\w)", HIDDEN, text
         )
@@ -50,15 +50,15 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 
 
 def userinfo_of(address: str) -> str:
-    """Return the "user:password" of an address as it is written there, "" for none."""
+    """Return the "user:password" of an address as written, "" if it has none."""
     found = _USERINFO.search(address)
     return found[0][:-1] if found else ""
 
 
 def shown_address(address: str) -> str:
-    """Return what an address is called in an error: without all that may be a password of it.
+    """Return an address for an error message, without anything that may be its password.
 
-    It may be no address at all, so that is all before the last @.
+    The text may be no valid address, so everything before the last @ is replaced.
     """
     scheme, middle, rest = address.rpartition("://")
     _, at, after = rest.rpartition("@")
@@ -66,7 +66,7 @@ def shown_address(address: str) -> str:
 
 
 def secrets_of(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return what must not be printed of a command line and its environment."""
+    """Return the secrets in a command line and its environment."""
     found = [environment.get(name, "").strip() for name in KEYS]
     for address in (*_addresses(arguments), environment.get(API_BASE, "")):
         before_at = address.rpartition("@")[0]
@@ -75,7 +75,7 @@ def secrets_of(arguments: Sequence[str], environment: Mapping[str, str]) -> list
 
 
 def secrets_of_userinfo(userinfo: str) -> list[str]:
-    """Return what must not be printed of a "user:password": the two together, and the latter."""
+    """Return the secrets in "user:password": the two together, and the password."""
     _, _, password = userinfo.partition(":")
     return [one for one in (userinfo, password) if one]
 
@@ -90,7 +90,7 @@ def _addresses(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return the ways in which a secret may be spelled."""
+    """Return the spellings of a secret: plain, quoted for addresses, JSON or Python, and base64."""
     if not secret:
         return set()
     plain = {secret, unquote(secret)}

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """What the vectors are for; a name in the words of the field will do: Task("sts").
+    """What the vectors are for. Other names of the field are accepted: Task("sts").
 
     Raises:
-        ValueError: no task has that name.
+        ValueError: no task has the name.
     """
 
     RETRIEVAL = "retrieval"
@@ -32,15 +32,15 @@ class Task(StrEnum):
         raise ValueError(f"{value!r} is not a task; the tasks are {', '.join(cls)}")
 
 
-# whose two sides are alike
+# tasks that encode queries and documents in the same way
 SYMMETRIC_TASKS = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
-COSINE, DOT = "cosine", "dot"  # of vectors of unit length; of vectors as the model makes them
-HOSTED = "hosted:"  # begins what stands for the digest of weights that nobody here can see
+COSINE, DOT = "cosine", "dot"  # metrics: for vectors of unit length; for vectors as they are
+HOSTED = "hosted:"  # prefix of `weights_digest` of a hosted model, whose weights are unknown
 _ALIASES = {"sts": "similarity", "text-matching": "similarity", "separation": "clustering"}
 
 
 class PromptType(StrEnum):
-    """Which side of a task a text stands on (MTEB's words); "query" will do for PromptType.QUERY.
+    """The side of a task that a text is on, in MTEB's words. "query" means PromptType.QUERY.
 
     Raises:
         ValueError: there is no such side.
@@ -56,28 +56,29 @@ class PromptType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpace:
-    """What must be equal, field by field, for the scores between two vectors to mean anything.
+    """The fields that must be equal for two vectors to be comparable.
 
     Attributes:
-        model: its id as models.toml spells it, else the name it was asked for by: a Hugging Face
-            id, a folder, "minilm".
-        revision: the commit of the model's repository; "" for a folder.
-        weights_digest: sha256 over every file of the model that can move a vector; of a hosted
-            model "hosted:", the server's name, a slash, the model's.
-        query_adapter: the name of the LoRA adapter merged into the weights for queries; "" for
-            none. Of a hosted model, what tells its server that a text is a query.
-        document_adapter: likewise for documents; nearly always the same.
+        model: the model's id as models.toml spells it; for an unknown model the name that was
+            given: a Hugging Face id or a folder.
+        revision: commit of the model's repository; "" for a folder.
+        weights_digest: sha256 over every file of the model that can change a vector. For a hosted
+            model: "hosted:VENDOR/MODEL".
+        query_adapter: name of the LoRA adapter merged into the weights for queries; "" for none.
+            For a hosted model: the parameter that tells its server that a text is a query.
+        document_adapter: the same for documents; it is nearly always the same adapter.
         adapter_digest: sha256 of the adapters' files; "" for none.
         task: what the vectors are for.
-        query_prompt: put before every query, byte for byte.
-        document_prompt: put before every document, byte for byte.
-        suffix: put after every text, after truncation (zEmbed-1).
+        query_prompt: text before every query, byte for byte.
+        document_prompt: text before every document, byte for byte.
+        suffix: text after every text, added after truncation (zEmbed-1).
         pooling: how token vectors become one: "mean", "cls", "lasttoken", ...; "mean, prompt
-            excluded" when the prompt's tokens are left out of it (INSTRUCTOR).
-        max_length: tokens that the model reads of a text, special tokens included.
+            excluded" if the prompt's tokens are left out of the mean (INSTRUCTOR).
+        max_length: largest number of tokens that the model reads, special tokens included; 0 if
+            only the server of a hosted model knows it.
         dim: numbers in a vector.
         truncation: how the model's vector was cut to `dim`: "none", "slice", ...
-        normalize: whether vectors have unit length; they do where the metric is the cosine.
+        normalize: whether vectors have unit length: exactly if the metric is the cosine.
         metric: "cosine", or "dot": the inner product of the model's vectors as they are.
         template: how a document's fields become its text: "{title?} {text}".
     """
@@ -102,19 +103,23 @@ class EmbeddingSpace:
 
     @property
     def hosted(self) -> bool:
-        """Whether its model is behind a server."""
+        """Whether the model is behind a server."""
         return self.weights_digest.startswith(HOSTED)
 
     def prompt(self, prompt_type: PromptType | str) -> str:
-        """Return what is put before a text of that side."""
+        """Return the prompt of a side.
+
+        Raises:
+            ValueError: there is no such side.
+        """
         is_query = PromptType(prompt_type) is PromptType.QUERY
         return self.query_prompt if is_query else self.document_prompt
 
-    def differences(self, other: EmbeddingSpace) -> list[Difference]:
-        """Return every field in which `other` is another space, in the order of the fields.
+    def differences(self, other: EmbeddingSpace) -> list[FieldDifference]:
+        """Return the fields in which two spaces differ, in the order of the fields.
 
-        A renamed but identical model is the same space: `model` and `revision` count only when the
-        digest of the weights differs too, and the names of adapters when theirs does.
+        A renamed but identical model is the same space: `model` and `revision` count only if the
+        digests of the weights differ too, and the names of adapters only if their digests do.
         """
         ignored: frozenset[str] = frozenset()
         if self.weights_digest == other.weights_digest:
@@ -122,13 +127,13 @@ class EmbeddingSpace:
         if self.adapter_digest and self.adapter_digest == other.adapter_digest:
             ignored |= _ADAPTER_NAMES
         return [
-            Difference(field.name, getattr(self, field.name), getattr(other, field.name))
+            FieldDifference(field.name, getattr(self, field.name), getattr(other, field.name))
             for field in fields(self)
             if field.name not in ignored and getattr(self, field.name) != getattr(other, field.name)
         ]
 
     def to_json(self) -> dict[str, str | int | bool]:
-        """Return the space as what JSON can hold; `from_json` is the way back."""
+        """Return the space as a JSON object; `from_json` reads it."""
         values = asdict(self)
         values["task"] = self.task.value
         return values
@@ -160,7 +165,7 @@ _ADAPTER_NAMES = frozenset({"query_adapter", "document_adapter"})
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FieldDifference:
     """One field in which two spaces differ."""
 
     field: str

@@ -1,4 +1,4 @@
-"""Vectors as arrays: the names of their types."""
+"""Types of arrays, and vectors collected from slices."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ Rows = npt.NDArray[np.int64]  # int64[n]
 
 
 class Encoded(NamedTuple):
-    """What an encoder gives: row i of both is of texts[i]."""
+    """The result of an encoder: row i of both arrays belongs to texts[i]."""
 
     vectors: FloatRows  # float32[n, dim]
-    truncated: Flags  # bool[n]: the model did not read all of the text
+    truncated: Flags  # bool[n]: whether the text was longer than the model reads
 
 
 def gathered(slices: Iterable[tuple[Rows, Encoded]], count: int, dim: int) -> Encoded:
-    """Return what the slices of `count` texts make together, row i of text i.
+    """Return the slices of `count` texts as one result.
 
     Args:
-        slices: the numbers of some texts, and what they were encoded as; each text once.
-        count: how many texts there are.
+        slices: int64[m], the positions of m texts, and their m vectors; each text once.
+        count: number of texts.
         dim: numbers in a vector.
+
+    Returns:
+        float32[count, dim] and bool[count]: row i belongs to text i. A row that no slice has is
+        NaN, which the guard refuses.
     """
-    # a row that no slice has stays without a number, which the guard refuses
     vectors = np.full((count, dim), np.nan, dtype=np.float32)
     truncated = np.zeros(count, dtype=np.bool_)
     for number, (rows, encoded) in enumerate(slices):

@@ -135,7 +135,7 @@ def test_another_task_is_refused_before_anything_is_read(run: Run, indexed: Path
     done = run("index", indexed.parent / "never.jsonl", "--task", "sts", "--index", indexed, "-q")
     assert done.code == 78
     assert done.err == (
-        "taskembed: error: this is another embedding space than that of the index\n"
+        "taskembed: error: this is not the embedding space of the index\n"
         "  query_adapter: the index has 'retrieval', not 'similarity'\n"
         "  document_adapter: the index has 'retrieval', not 'similarity'\n"
         "  task: the index has 'retrieval', not 'similarity'\n"
@@ -501,7 +501,7 @@ def test_changed_weights_are_refused(run: Run, corpus: Path, folder: Path, tmp_p
     weights.write_bytes(data)
     refused = run("search", "moon", "--index", folder)
     assert refused.code == 78
-    assert "weights: they differ from those that built this index" in refused.err
+    assert "weights: differ from those that built this index" in refused.err
     assert run("index", corpus, "--index", folder).code == 78
 
 

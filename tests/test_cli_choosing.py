@@ -121,7 +121,7 @@ def test_a_model_that_was_moved_is_explained(
     assert run(*explain, "--model", moved).out == before.out
     change(moved)
     done = run(*explain, "--model", moved)
-    assert (done.code, "  weights: they differ from those" in done.err) == (78, True)
+    assert (done.code, "  weights: differ from those" in done.err) == (78, True)
     assert run(*explain, "--model", tmp_path / "nowhere").code == 69
 
 
@@ -136,7 +136,7 @@ def test_another_model_is_not_taken_for_the_one_that_was_moved(
     for words in (("search", "fox"), ("index", corpus)):
         done = run(*words, "--model", other, "--index", index)
         assert done.code == 78
-        assert "  weights: they differ from those that built this index (sha256 " in done.err
+        assert "  weights: differ from those that built this index (sha256 " in done.err
     assert space_of(run, index)["model"] == str(model)
 
 
@@ -162,9 +162,9 @@ def test_a_model_that_was_changed_in_its_place_is_said_to_be(
         done = run(*words, "--index", index)
         assert done.code == 78
         assert done.err.splitlines()[-1] == (
-            "taskembed: hint: the files of the model or its adapter were changed since: put the "
-            "old ones back; or make the index again with --recreate, or another one with "
-            "--index OTHER. Nothing was changed"
+            "taskembed: hint: the files of the model or its adapter have changed: restore the old "
+            "ones; or build the index again with --recreate, or another one with --index OTHER. "
+            "The index was not changed"
         )
     assert run(*make, "--recreate").code == 0
     assert run("search", "fox", "--index", index).code == 0
@@ -240,9 +240,9 @@ def test_another_model_is_refused_by_its_name_alone(
         done = run(*words[command], "--model", "intfloat/e5-small-v2", "--index", minilm, *offline)
     assert done.code == 78
     assert done.err.splitlines()[:6] == [
-        "taskembed: error: this is another embedding space than that of the index",
+        "taskembed: error: this is not the embedding space of the index",
         "  model: the index has 'minilm', not 'intfloat/e5-small-v2'",
-        "  weights: those of the other model are not on this machine to be compared",
+        "  weights: the other model is not on this machine, so its weights cannot be compared",
         "  query_adapter: the index has 'retrieval', not ''",
         "  document_adapter: the index has 'retrieval', not ''",
         "  query_prompt: the index has '', not 'query: '",

@@ -197,7 +197,7 @@ def search_index(
         ValueError: k is below 1, or the index is closed.
     """
     require_encoder(encoder)
-    require_kind(index, Index, "what Index.open(FOLDER) gives")
+    require_kind(index, Index, "Index.open(FOLDER)")
     queries = _read_queries(queries)
     k = require_positive(k, "k")
     require_same_space(index.space, encoder.space, hint=SEARCH_HINT)

@@ -141,7 +141,7 @@ def test_an_index_refuses_the_adapter_when_it_has_changed(
     )
     done = run("search", "fox", "--index", index)
     assert done.code == 78
-    assert "  adapter: they differ from those that built this index (sha256 " in done.err
+    assert "  adapter: differ from those that built this index (sha256 " in done.err
 
 
 def test_an_adapter_that_was_moved_is_asked_for_and_found(
@@ -166,7 +166,7 @@ def test_an_adapter_that_was_moved_is_asked_for_and_found(
     other = save_adapter(tmp_path / "other", model, seed=1)
     done = run(*search, other)
     assert done.code == 78
-    assert "  adapter: they differ from those that built this index (sha256 " in done.err
+    assert "  adapter: differ from those that built this index (sha256 " in done.err
     assert run("index", corpus, "--adapter", tmp_path / "moved", "--index", index).code == 0
     assert run("search", "fox", "--index", index, "--format", "jsonl").out == hits
     assert str(tmp_path / "moved") in run("info", "--index", index).out

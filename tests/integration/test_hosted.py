@@ -556,7 +556,7 @@ def test_vectors_of_another_size_than_the_index_s_are_refused(
     vendor.dim = 12
     done = run("search", "fox", *words)
     assert done.code == 65
-    assert "the model gave float32[1, 12] for the query 'fox', not float32[1, 24]" in done.err
+    assert "the model returned float32[1, 12] for the query 'fox', not float32[1, 24]" in done.err
 
 
 PAGE = "<!doctype html><html><head><title>Sign\n in</title></head><body>please</body></html>"

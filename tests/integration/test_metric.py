@@ -186,8 +186,8 @@ def test_an_index_by_the_cosine_of_a_dot_model_is_refused(
         refused = run(*command, "--index", index)
         assert refused.code == 78
         assert (
-            "  metric: the index was made for 'cosine', and the vectors of this model are compared "
-            "by 'dot': build it again with --recreate\n"
+            "  metric: the index was built for 'cosine', and this model uses 'dot': "
+            "build the index again with --recreate\n"
         ) in refused.err
         assert "normalize" not in refused.err
 

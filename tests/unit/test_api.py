@@ -147,8 +147,8 @@ def test_errors_name_a_document_without_a_place_by_its_id(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("queries", "error", "said"),
     [
-        ("hello", TypeError, r"^queries is a list of texts: \['hello'\] for one$"),
-        (b"hello", TypeError, r"^queries is a list of texts: \[b'hello'\] for one$"),
+        ("hello", TypeError, r"^queries must be a list of texts: \['hello'\] for one text$"),
+        (b"hello", TypeError, r"^queries must be a list of texts: \[b'hello'\] for one text$"),
         (["a", 7], TypeError, r"^queries\[1\] is 7; it must be a text$"),
         (["a", None], TypeError, r"^queries\[1\] is None; it must be a text$"),
         (["\udcff"], BadInputError, r"^queries\[0\] is not UTF-8: '\\udcff'$"),
@@ -214,7 +214,7 @@ def test_no_hits_need_no_reranker() -> None:
 @pytest.mark.parametrize(
     ("doc_ids", "said"),
     [
-        ("abc", r"^doc_ids is a list of texts: \['abc'\] for one$"),
+        ("abc", r"^doc_ids must be a list of texts: \['abc'\] for one text$"),
         ([1], r"^doc_ids\[0\] is 1; it must be a text$"),
     ],
 )
@@ -286,7 +286,7 @@ def test_the_bundled_model_by_names(cache: Path) -> None:
     assert encoder.space.task is Task.RETRIEVAL
     by_name = encoder.encode(["one", "two"], "query").vectors
     assert (by_name == encoder.encode(["one", "two"], PromptType.QUERY).vectors).all()
-    with pytest.raises(TypeError, match="texts is a list of texts"):
+    with pytest.raises(TypeError, match="texts must be a list of texts"):
         encoder.encode("one", PromptType.QUERY)
     with pytest.raises(ValueError, match="not a side of a task"):
         encoder.encode(["one"], "passage")
@@ -298,13 +298,15 @@ def test_a_name_is_no_encoder_and_a_folder_no_index(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"^str is no encoder: what load_encoder\("):
         index_corpus([Document("a", "one")], name, folder)
     index_corpus([Document("a", "one")], HashEncoder(), folder)
-    with pytest.raises(TypeError, match=r"^PosixPath is no Index: what Index\.open\("):
+    with pytest.raises(TypeError, match=r"^expected Index, not PosixPath: use Index\.open\("):
         search_index(["a"], HashEncoder(), folder)
     with Index.open(folder) as index:
         with pytest.raises(TypeError, match=r"^str is no encoder"):
             search_index(["a"], name, index)
         wrong: Any = index
-        with pytest.raises(TypeError, match=r"^Index is no EmbeddingSpace: index\.space is one$"):
+        with pytest.raises(
+            TypeError, match=r"^expected EmbeddingSpace, not Index: use index\.space$"
+        ):
             load_encoder_of(wrong)
 
 
@@ -366,11 +368,11 @@ class OwnEncoder:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([0, 2], r"^document 'b': the encoder gave no vector$"),
-        ([0, 1, 1], r"^document 'b': the encoder gave two vectors$"),
-        ([0, 1, 3], r"^the encoder gave a vector for text 3; there is none$"),
-        ([0, -1, 1], r"^the encoder gave a vector for text -1; there is none$"),
-        ([], r"^document 'a': the encoder gave no vector$"),
+        ([0, 2], r"^document 'b': the encoder returned no vector$"),
+        ([0, 1, 1], r"^document 'b': the encoder returned two vectors$"),
+        ([0, 1, 3], r"^the encoder returned a vector for text 3, which is not there$"),
+        ([0, -1, 1], r"^the encoder returned a vector for text -1, which is not there$"),
+        ([], r"^document 'a': the encoder returned no vector$"),
     ],
     ids=str,
 )

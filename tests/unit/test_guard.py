@@ -29,8 +29,8 @@ def test_the_refusal_lists_every_field_that_differs() -> None:
     with pytest.raises(SpaceMismatchError) as caught:
         require_same_space(SPACE, other, hint="do this")
     assert caught.value.message == (
-        "this is another embedding space than that of the index\n"
-        "  weights: they differ from those that built this index "
+        "this is not the embedding space of the index\n"
+        "  weights: differ from those that built this index "
         "(sha256 000000000000, now ffffffffffff)\n"
         "  task: the index has 'retrieval', not 'code'\n"
         "  query_prompt: the index has 'query: ', not 'query:'\n"
@@ -53,7 +53,9 @@ def test_a_bad_vector_is_refused_by_the_name_of_its_document(number: float, leng
     vectors[1, 1] = number
     with pytest.raises(BadVectorError) as caught:
         require_good_vectors(vectors, SPACE, ["a.jsonl:1", "a.jsonl:2"])
-    assert caught.value.message == f"a.jsonl:2: the model gave a vector of length {length}, not 1"
+    assert (
+        caught.value.message == f"a.jsonl:2: the model returned a vector of length {length}, not 1"
+    )
 
 
 DOT = replace(SPACE, normalize=False, metric="dot")
@@ -71,7 +73,7 @@ def test_what_is_no_number_is_refused_there_too(number: float, length: str) -> N
     with pytest.raises(BadVectorError) as caught:
         require_good_vectors(vectors, DOT, ["a.jsonl:1", "a.jsonl:2"])
     assert caught.value.message == (
-        f"a.jsonl:2: the model gave a vector of length {length}, which is no number"
+        f"a.jsonl:2: the model returned a vector of length {length}, which is not a number"
     )
 
 
@@ -79,9 +81,9 @@ def test_another_metric_is_told_in_one_line() -> None:
     with pytest.raises(SpaceMismatchError) as caught:
         require_same_space(SPACE, DOT, hint="do this")
     assert caught.value.message == (
-        "this is another embedding space than that of the index\n"
-        "  metric: the index was made for 'cosine', and the vectors of this model are compared by "
-        "'dot': build it again with --recreate\n"
+        "this is not the embedding space of the index\n"
+        "  metric: the index was built for 'cosine', and this model uses 'dot': "
+        "build the index again with --recreate\n"
         "  vectors of different spaces cannot be compared: their scores would mean nothing"
     )
 
@@ -110,14 +112,18 @@ def test_a_vector_without_length_is_none_and_the_reason_is_said() -> None:
     vectors = unit_rows(2)
     vectors[1] = 0
     assert without_length(vectors, SPACE, 2).tolist() == [False, True]
-    with pytest.raises(BadVectorError, match=r"^b: the model reads no token of it, so it has no"):
+    with pytest.raises(BadVectorError, match=r"^b: the model knows no token of this text, so"):
         require_good_vectors(vectors, SPACE, ["a", "b"])
 
 
 def test_a_wrong_shape_or_type_is_refused() -> None:
-    with pytest.raises(BadVectorError, match=r"gave float32\[2, 16\] for a, not float32\[1, 16\]"):
+    with pytest.raises(
+        BadVectorError, match=r"returned float32\[2, 16\] for a, not float32\[1, 16\]"
+    ):
         require_good_vectors(unit_rows(2), SPACE, ["a"])
-    with pytest.raises(BadVectorError, match=r"gave float64\[1, 16\] for a, not float32\[1, 16\]"):
+    with pytest.raises(
+        BadVectorError, match=r"returned float64\[1, 16\] for a, not float32\[1, 16\]"
+    ):
         require_good_vectors(unit_rows(1).astype(np.float64), SPACE, ["a"])
 
 
@@ -132,7 +138,7 @@ class BrokenEncoder(HashEncoder):
 
 def test_nothing_of_a_batch_with_a_bad_vector_is_indexed(tmp_path: Path) -> None:
     documents = [Document("a", "fine", {}, "f:1"), Document("b", "boom", {}, "f:2")]
-    with pytest.raises(BadVectorError, match=r"^f:2: document 'b': the model gave a vector of"):
+    with pytest.raises(BadVectorError, match=r"^f:2: document 'b': the model returned a vector of"):
         index_corpus(documents, BrokenEncoder(), tmp_path / "index")
     with pytest.raises(NotFoundError):
         Index.open(tmp_path / "index")
@@ -142,7 +148,7 @@ def test_a_bad_query_vector_gives_no_hits_but_an_error(tmp_path: Path) -> None:
     index_corpus([Document("a", "fine", {})], HashEncoder(), tmp_path / "index")
     with (
         Index.open(tmp_path / "index") as index,
-        pytest.raises(BadVectorError, match=r"^the query 'boom': the model gave a vector of"),
+        pytest.raises(BadVectorError, match=r"^the query 'boom': the model returned a vector of"),
     ):
         search_index(["boom"], BrokenEncoder(), index)
 

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from taskembed.space import Difference, EmbeddingSpace, PromptType, Task
+from taskembed.space import EmbeddingSpace, FieldDifference, PromptType, Task
 from tests.fakes import SPACE
 
 
@@ -62,7 +62,9 @@ def test_every_field_counts() -> None:
     for name, value in OTHER.items():
         differences = SPACE.differences(replace(SPACE, **{name: value}))  # type: ignore[arg-type]  # a field each
         expected = (
-            [] if name in {"model", "revision"} else [Difference(name, getattr(SPACE, name), value)]
+            []
+            if name in {"model", "revision"}
+            else [FieldDifference(name, getattr(SPACE, name), value)]
         )
         assert differences == expected, name
 

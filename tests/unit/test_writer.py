@@ -355,7 +355,7 @@ def test_documents_of_another_space_are_refused_and_nothing_changes(tmp_path: Pa
     with pytest.raises(SpaceMismatchError) as caught, open_index_writer(folder, OTHER_SPACE):
         pass
     assert caught.value.message.splitlines() == [
-        "this is another embedding space than that of the index",
+        "this is not the embedding space of the index",
         "  task: the index has 'retrieval', not 'clustering'",
         "  query_prompt: the index has 'query: ', not ''",
         "  document_prompt: the index has 'passage: ', not ''",
