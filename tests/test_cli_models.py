@@ -319,6 +319,5 @@ def test_the_bundled_adapters_are_of_the_bundled_model(tmp_path: Path) -> None:
         card = (place / "README.md").read_text()
         assert "base_model: minilm\n" in card
         assert f"`{base.digest}`" in card
-        recipe = Path(__file__).parent.parent / "docs" / "recipes" / f"minilm-{place.name}.toml"
-        assert (place / "recipe.toml").read_text() == recipe.read_text()
+        assert f'\ntask = "{place.name}"\n' in (place / "recipe.toml").read_text()
         assert (place / "adapter_model.safetensors").stat().st_size < 1.5 * 2**20

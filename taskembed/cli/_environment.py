@@ -14,7 +14,6 @@ from taskembed.errors import TaskembedError
 from taskembed.secrets import API_BASE, KEY_OF_OWN
 
 if TYPE_CHECKING:
-    from taskembed.index.reader import Part
     from taskembed.space import EmbeddingSpace
 
 PREFIX = "TASKEMBED_"
@@ -48,15 +47,15 @@ def leave_out_what_does_not_fit(context: Any) -> list[str]:  # noqa: ANN401  # t
     if "format_" in given and context.get_parameter_source("format_").name == TYPED:
         _leave_out(context, variables.keys() & {"as_json"})
     of_index = {*OF_SPACE, "api_base"}
-    part = _made(given) if variables.keys() & of_index else None
-    if part is None:
+    space = _made(given) if variables.keys() & of_index else None
+    if space is None:
         return []
     notes = [
         f"{variables[name]} is for new indexes: this one has its own {name}, {own!r}"
-        for name, own in _own(part.space).items()
+        for name, own in _own(space).items()
         if name in variables and _spelled(name, given[name]) != own
     ]
-    kept = {"api_base"} if part.space.hosted else set()
+    kept = {"api_base"} if space.hosted else set()
     _leave_out(context, variables.keys() & (of_index - kept))
     return notes
 
@@ -101,18 +100,17 @@ def _leave_out(context: Any, names: Iterable[str]) -> None:  # noqa: ANN401
             context.params[parameter.name] = parameter.process_value(context, default)
 
 
-def _made(given: Mapping[str, Any]) -> Part | None:
-    """Return what the index holds that is meant; None when there is none, or it is made again."""
-    from taskembed.index.reader import read_index
+def _made(given: Mapping[str, Any]) -> EmbeddingSpace | None:
+    """Return the space of the index that is meant; None if there is none, or it is made again."""
+    from taskembed.verbs.describe import read_existing
 
     folder = given.get("index_folder")
     if folder is None or given.get("recreate"):
         return None
     try:
-        live = read_index(folder)[1].live
+        return read_existing(folder).space
     except TaskembedError:
-        return None  # the command will say it
-    return None if live.is_new else live
+        return None  # the command reports it
 
 
 def _own(space: EmbeddingSpace) -> dict[str, str]:
