@@ -243,4 +243,4 @@ def _text_in(path: Path) -> str:
         with os_errors(path):
             return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInputError(f"{path}: the query is not UTF-8") from error
+        raise BadInputError("the query is not UTF-8", what=str(path)) from error

@@ -30,7 +30,7 @@ def usage_error(error: TyperException, arguments: Sequence[str]) -> UsageError:
     if _command(error) == "search" and (dashed := _dashed_query(error, arguments)):
         hint = f"a query that begins with a dash goes after --: taskembed search -- {dashed}"
     if isinstance(error, typer.BadParameter) and error.message and error.param:
-        return UsageError(f"{_named(error)}: {_reason(error)}", hint=hint)
+        return UsageError(_reason(error), what=_named(error), hint=hint)
     said = error.format_message()
     return UsageError(said[:1].lower() + said[1:].rstrip("."), hint=hint)
 

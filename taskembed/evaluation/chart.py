@@ -24,7 +24,7 @@ def require_chart_name(path: Path) -> None:
         UsageError: it ends otherwise.
     """
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{path}: a chart ends in {', '.join(ENDINGS)}")
+        raise UsageError(f"a chart ends in {', '.join(ENDINGS)}", what=str(path))
 
 
 def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:

@@ -134,7 +134,9 @@ def read_judged(
     _require_labels(files.data, train)
     test = _first(_examples(files.data, "test", Form.LABELLED), files.limit)
     if unknown := {item.label for item in test} - {item.label for item in train}:
-        raise BadInputError(f"{files.data}: no text to train on has the label {min(unknown)!r}")
+        raise BadInputError(
+            f"no text to train on has the label {min(unknown)!r}", what=str(files.data)
+        )
     return Classes(train, test)
 
 
@@ -171,7 +173,7 @@ def is_ranking(folder: Path) -> bool:
 
 def _require_labels(place: Path | str, examples: Sequence[Example]) -> None:
     if len({example.label for example in examples}) < 2:  # noqa: PLR2004  # nothing to tell apart
-        raise BadInputError(f"{place}: all texts have one label")
+        raise BadInputError("all texts have one label", what=str(place))
 
 
 def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:

@@ -84,7 +84,8 @@ def _copy(stream: BinaryIO, copy: BinaryIO, name: str) -> None:
     while piece := stream.read(2**20):
         if copy.tell() + len(piece) > SPOOL_BYTES:
             raise BadInputError(
-                f"{name}: more than {SPOOL_BYTES:,} bytes of Parquet from a pipe",
+                f"more than {SPOOL_BYTES:,} bytes of Parquet from a pipe",
+                what=name,
                 hint="name the file",
             )
         copy.write(piece)
@@ -97,7 +98,8 @@ def _require_footer(stream: BinaryIO, name: str) -> None:
         footer = int.from_bytes(stream.read(4), "little")
         if stream.read() == _MAGIC and MAX_FOOTER_BYTES < footer < size:
             raise BadInputError(
-                f"{name}: its footer has {footer:,} bytes, and {MAX_FOOTER_BYTES:,} are read",
+                f"its footer has {footer:,} bytes, and {MAX_FOOTER_BYTES:,} are read",
+                what=name,
                 hint=WAY_OUT,
             )
     stream.seek(0)

@@ -78,8 +78,9 @@ def plan_of(file: Any, group: int, stream: BinaryIO, name: str) -> Plan:  # noqa
     together = sum(column.largest_page for column in columns)
     if together > PAGES_BYTES:
         raise BadInputError(
-            f"{name}: the pages of row group {group} take {together:,} bytes at once, "
+            f"the pages of row group {group} take {together:,} bytes at once, "
             f"and {PAGES_BYTES:,} are read",
+            what=name,
             hint=WAY_OUT,
         )
     most = min([ROWS, *(column.most_rows for column in columns)])

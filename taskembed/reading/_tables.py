@@ -58,14 +58,16 @@ class Columns:
         if self._said is not None:
             if [name.lower() for name in self._said] == [cell.strip().lower() for cell in row]:
                 raise BadInputError(
-                    f"{source}: the first row has the names of the columns",
+                    "the first row has the names of the columns",
+                    what=source,
                     hint="--header instead of --no-header and --columns",
                 )
             self._said = None
         if self.names is None:
             if len(set(row)) < len(row):
                 raise BadInputError(
-                    f"{source}: a column stands twice in the header",
+                    "a column stands twice in the header",
+                    what=source,
                     hint=header_hint(row, self.delimiter),
                 )
             self.names = row
@@ -299,6 +301,6 @@ class CsvRows:
                 limit=SKIP_BYTES,
             )
         except ValueError as error:
-            raise BadInputError(f"{self._source}: {error}", hint=_QUOTE_HINT) from error
+            raise BadInputError(str(error), what=self._source, hint=_QUOTE_HINT) from error
         self.number += lines - 1
         self._held = io.BytesIO(left + self._held.read())

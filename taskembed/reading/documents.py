@@ -148,7 +148,7 @@ class _Taking:
             )
             if item.format in TABLES and not has_fields(record, needed_fields(self._fields)):
                 # no row of the file has it: a fault of the header, and not of a record
-                raise BadInputError(bad.message, hint=bad.hint) from error
+                raise BadInputError(bad.reason, what=source, hint=bad.hint) from error
             if self._fieldless is None and not has_fields(record, self._named):
                 self._fieldless = BadInputError(
                     f"no record can be used: {bad.message}", hint=bad.hint

@@ -80,7 +80,7 @@ def read_examples(path: Path, only: Form | None = None) -> tuple[Form, Sequence[
             raise BadRecordError(position, reason)
         examples.append(example)
     if form is None:
-        raise BadInputError(f"{path}: it has no examples")
+        raise BadInputError("it has no examples", what=str(path))
     return form, examples
 
 

@@ -121,11 +121,12 @@ def _file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
     chosen = format_name or known
     if chosen is None:
         raise UsageError(
-            f"{path}: the name does not say what it is",
+            "the name does not say what it is",
+            what=str(path),
             hint="--format jsonl|parquet|csv|tsv",
         )
     if chosen == "parquet" and compression:
-        raise UsageError(f"{path}: Parquet is compressed inside", hint="decompress the file")
+        raise UsageError("Parquet is compressed inside", what=str(path), hint="decompress the file")
     return Input(path, chosen, compression, shape, tuple(_partitions(path)))
 
 

@@ -203,7 +203,8 @@ def too_large(source: str, limit: int, start: bytes) -> BadRecordError:
 def endless(source: str) -> BadInputError:
     """Return what is said of a record whose end is not found."""
     return BadInputError(
-        f"{source}: the record has no end within {SKIP_BYTES:,} bytes",
+        f"the record has no end within {SKIP_BYTES:,} bytes",
+        what=source,
         hint=DAMAGED,
     )
 
@@ -216,7 +217,8 @@ def counted_blank(count: int, source: str) -> int:
     """
     if count > BLANK_BYTES:
         raise BadInputError(
-            f"{source}: more than {BLANK_BYTES:,} bytes of blank lines",
+            f"more than {BLANK_BYTES:,} bytes of blank lines",
+            what=source,
             hint=DAMAGED,
         )
     return count
@@ -284,14 +286,15 @@ def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
         except UnicodeError as error:
             reason = getattr(error, "reason", "") or str(error)
             raise BadInputError(
-                f"{name}: it is not encoded in {encoding}: {reason}", hint="another --encoding"
+                f"it is not encoded in {encoding}: {reason}", what=name, hint="another --encoding"
             ) from error
 
     is_first = True
     while raw := stream.read(_READ_BYTES):
         if is_first and raw.startswith(BOM):
             raise BadInputError(
-                f"{name}: it begins as UTF-8 does, and the encoding was said to be {encoding}",
+                f"it begins as UTF-8 does, and the encoding was said to be {encoding}",
+                what=name,
                 hint="--encoding utf-8",
             )
         is_first = False

@@ -51,7 +51,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
         if judged.setdefault(document, value) != value:
             raise BadRecordError(position, f"{query!r} and {document!r} are judged twice")
     if not judgements:
-        raise BadInputError(f"{path}: it has no judgements")
+        raise BadInputError("it has no judgements", what=str(path))
     return judgements
 
 
@@ -86,7 +86,7 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
             raise BadRecordError(position, f"{document!r} is a hit of {query!r} twice")
         run[query][document] = number
     if not run:
-        raise BadInputError(f"{path}: it has no hits")
+        raise BadInputError("it has no hits", what=str(path))
     return run
 
 

@@ -101,9 +101,10 @@ class _Splitter:
             train.append(example)
         if not train:
             raise BadInputError(
-                f"{self._file.path}: none of {self._read:,} examples is left to train on: "
+                f"none of {self._read:,} examples is left to train on: "
                 f"{len(self._dev):,} are held back, and {self._excluded:,} share a text with "
-                "evaluation data"
+                "evaluation data",
+                what=self._file.path,
             )
         if self._form is Form.LABELLED:
             self._require_labels(train)
@@ -122,7 +123,7 @@ class _Splitter:
         counts = Counter(example.label for example in train)
         if sum(count > 1 for count in counts.values()) < 2:  # noqa: PLR2004
             raise BadInputError(
-                f"{self._file.path}: at least two labels need two texts each to train on"
+                "at least two labels need two texts each to train on", what=self._file.path
             )
         if self._batch < 4 or self._batch % 2:  # noqa: PLR2004  # two labels, two texts each
             raise UsageError(

@@ -78,7 +78,8 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
     documents = list(dict.fromkeys(example.texts[1] for example in examples))
     if candidates < FEWEST_RATED or len(documents) < candidates:
         raise BadInputError(
-            f"{pairs}: {candidates} candidates of {len(documents):,} documents cannot be compared"
+            f"{candidates} candidates of {len(documents):,} documents cannot be compared",
+            what=str(pairs),
         )
     queries = [example.texts[0] for example in everything]
     begun = _continued(output, queries, candidates, list(teachers))

@@ -186,8 +186,9 @@ class _Run:
             return
         first = batch[0].document.where
         raise BadInputError(
-            f"{first}: the records have no id, and the documents of the index have: "
+            "the records have no id, and the documents of the index have: "
             "each would be there twice",
+            what=first,
             hint="--id-field NAME; or give another --index; nothing was changed",
         )
 
