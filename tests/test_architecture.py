@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,26 @@ def test_a_package_says_what_it_is_and_imports_nothing() -> None:
     for path in PACKAGE.glob("*/**/__init__.py"):
         (docstring,) = ast.parse(path.read_text()).body
         assert isinstance(docstring, ast.Expr)
+
+
+def test_the_command_line_shows_its_entry_and_a_module_for_each_command() -> None:
+    from typer.main import get_command
+
+    from taskembed.cli.app import app
+
+    commands: Any = get_command(app)
+    seen = {path.stem for path in (PACKAGE / "cli").glob("*.py") if path.stem[0] != "_"}
+    assert seen == {"main", "app", *commands.commands}
+
+
+def test_no_function_of_a_command_is_longer_than_80_lines() -> None:
+    lengths = {
+        f"{path.stem}.{node.name}": node.end_lineno - node.lineno + 1
+        for path in (PACKAGE / "cli").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > 80} == {}
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,41 @@ class InputOptions:
             help="What is embedded: '{title}. {text}'; a field like {title?} may be missing.",
         ),
     ] = None
-    delimiter: opt.Delimiter = None
-    encoding: opt.Encoding = None
-    first_row: opt.FirstRow = None
-    columns: opt.ColumnNames = None
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter",
+            metavar="CHARACTER",
+            rich_help_panel=opt.Panel.INPUT,
+            help=r"What parts the cells of CSV and TSV, such as ';' or '\t'.",
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--encoding",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
+            help="The encoding of CSV and TSV: cp1252, latin-1, utf-16.  [default: utf-8]",
+        ),
+    ] = None
+    first_row: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            rich_help_panel=opt.Panel.INPUT,
+            help="Whether the first row of CSV and TSV has the names of the columns, or is data.",
+        ),
+    ] = None
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            rich_help_panel=opt.Panel.INPUT,
+            help="With --no-header, the names of the columns: id,text.",
+        ),
+    ] = None
 
     def check(self) -> None:
         """Refuse options that contradict each other.

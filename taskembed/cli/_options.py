@@ -19,7 +19,6 @@ from taskembed.space import Task
 
 if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
-    from taskembed.evaluation.data import Files
     from taskembed.models.resolve import PromptOverrides
 
 
@@ -274,76 +273,6 @@ DryRun = Annotated[
         help="Say what would be done: nothing is written, no model loaded.",
     ),
 ]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(
-        "--delimiter",
-        metavar="CHARACTER",
-        rich_help_panel=Panel.INPUT,
-        help=r"What parts the cells of CSV and TSV, such as ';' or '\t'.",
-    ),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding",
-        metavar="NAME",
-        rich_help_panel=Panel.INPUT,
-        help="The encoding of CSV and TSV: cp1252, latin-1, utf-16.  [default: utf-8]",
-    ),
-]
-FirstRow = Annotated[
-    bool | None,
-    typer.Option(
-        "--header/--no-header",
-        rich_help_panel=Panel.INPUT,
-        help="Whether the first row of CSV and TSV has the names of the columns, or is data.",
-    ),
-]
-ColumnNames = Annotated[
-    str | None,
-    typer.Option(
-        "--columns",
-        metavar="NAMES",
-        rich_help_panel=Panel.INPUT,
-        help="With --no-header, the names of the columns: id,text.",
-    ),
-]
-Data = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[DATA]",
-        help="A folder: corpus, queries, qrels; or pairs; or train, test; or texts; or one file.",
-    ),
-]
-Queries = Annotated[
-    Path | None,
-    typer.Option(
-        "--queries",
-        metavar="FILE",
-        rich_help_panel=Panel.INPUT,
-        help="The queries, when not in the folder: JSONL with id and text, or TSV.",
-    ),
-]
-Qrels = Annotated[
-    Path | None,
-    typer.Option(
-        "--qrels",
-        metavar="FILE",
-        rich_help_panel=Panel.INPUT,
-        help="The judgements, when not in the folder: TREC qrels, or TSV.",
-    ),
-]
-Limit = Annotated[
-    int,
-    typer.Option(
-        "--limit",
-        min=0,
-        metavar="N",
-        rich_help_panel=Panel.INPUT,
-        help="Only the first N queries, pairs, or texts to test on; 0 for all.",
-    ),
-]
 
 DEFAULT_INDEX = Path("taskembed-index")
 
@@ -395,22 +324,6 @@ class ModelOptions:
             family=self.family,
             prompts=read_prompts_file(self.prompts) if self.prompts else None,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class DataOptions:
-    """Where judged data is, and how much of it is used."""
-
-    data: Data = None
-    queries: Queries = None
-    qrels: Qrels = None
-    limit: Limit = 0
-
-    def files(self) -> Files:
-        """Return where the data is."""
-        from taskembed.evaluation.data import Files
-
-        return Files(self.data, self.queries, self.qrels, self.limit)
 
 
 @dataclass(frozen=True, slots=True)

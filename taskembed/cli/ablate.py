@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import _options as opt
+from taskembed.cli._data_options import DataOptions
 from taskembed.cli._figures import difference_cells, without_nan
 from taskembed.cli._groups import with_groups
 from taskembed.cli._output import message, require_output, write
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @with_groups
 def ablate_command(
     *,
-    data: opt.DataOptions,
+    data: DataOptions,
     model: opt.ModelOptions,
     trust_remote_code: opt.TrustRemoteCode = False,
     chart: Annotated[

@@ -1,23 +1,19 @@
-"""One application, one error boundary."""
+"""The application: its commands, and how one is run."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 from taskembed.cli import cache
+from taskembed.cli._boundary import failed
 from taskembed.cli._command import Command, Group, Said
-from taskembed.cli._environment import DEBUG
 from taskembed.cli._help import MAX_WIDTH
 from taskembed.cli._interrupt import Interrupt
-from taskembed.cli._output import ClosedPipeError, report, write
-from taskembed.cli._wording import usage_error
+from taskembed.cli._output import write
 from taskembed.cli.ablate import ablate_command
 from taskembed.cli.compare import compare_command
 from taskembed.cli.delete import delete_command
@@ -32,10 +28,6 @@ from taskembed.cli.train import train_command
 from taskembed.cli.verify import verify_command
 from taskembed.errors import (
     ExitCode,
-    StoppedError,
-    StorageError,
-    TaskembedError,
-    from_os_error,
 )
 from taskembed.version import __version__
 
@@ -139,50 +131,6 @@ def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
     except BaseException as error:  # noqa: BLE001  # the one place where everything is caught
         # what is raised for it may come out of an import, for example, as another error
         known = KeyboardInterrupt() if interrupt.came else error
-        return _failed(known, arguments, as_json=said.json)
+        return failed(known, arguments, as_json=said.json)
     finally:
         interrupt.ignore_from_now()
-
-
-def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> int:
-    from taskembed.secrets import redacted, secrets_of
-
-    secrets = secrets_of(arguments, os.environ)
-    if os.environ.get(DEBUG) == "1":
-        import traceback
-
-        trace = "".join(traceback.format_exception(error))
-        with contextlib.suppress(OSError, ValueError):  # nobody listens
-            sys.stderr.write(redacted(trace, secrets))
-    known = _known(error, arguments)
-    known.message = redacted(known.message, secrets)
-    known.hint = redacted(known.hint, secrets) if known.hint else None
-    if known.exit_code is not ExitCode.CLOSED_PIPE:
-        report(known, as_json=as_json)
-    return int(known.exit_code)
-
-
-def _known(error: BaseException, arguments: Sequence[str]) -> TaskembedError:
-    """Return the error of ours that stands for any exception."""
-    match error:
-        case TaskembedError():
-            return error
-        case TyperException():
-            return usage_error(error, arguments)
-        case KeyboardInterrupt() | typer.Abort():
-            return StoppedError("stopped by SIGINT", signal_number=2)
-        case OSError():
-            return _of_system(error)
-        case MemoryError():
-            return StorageError("out of memory", hint="what was committed is safe; try again")
-    return TaskembedError(
-        f"this is a bug: {type(error).__name__}: {error}",
-        hint="TASKEMBED_DEBUG=1 shows where; please report it. What was committed is safe",
-    )
-
-
-def _of_system(error: OSError) -> TaskembedError:
-    if isinstance(error, BrokenPipeError):
-        return ClosedPipeError("the output was closed")
-    # a file's name rather than the number of one that is open
-    return from_os_error(error, error.filename if isinstance(error.filename, str) else "the output")

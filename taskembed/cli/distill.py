@@ -18,7 +18,7 @@ from taskembed.escaping import json_text
 from taskembed.space import Task
 
 if TYPE_CHECKING:
-    pass
+    from taskembed.training.distill import Distilled
 
 
 @with_groups
@@ -89,7 +89,7 @@ def distill_command(
         step.done = count
 
     with Stopper(), doing("", unit="queries") as step:
-        done = distill(
+        rated = distill(
             pairs,
             load_encoder(model, task or Task.RETRIEVAL, settings=settings),
             {name: load_reranker(name, settings=settings) for name in teacher},
@@ -98,13 +98,17 @@ def distill_command(
             limit=limit,
             on_progress=update,
         )
-    if out.as_json:
-        value = {"output": str(output), "queries": done.queries, "before": done.before}
-        write(json_text({**value, "agreed": round(done.agreed, 6)}) + "\n")
-    else:
-        write(
-            f"{output}: {counted(done.queries, 'query', 'queries')}, "
-            f"{done.before:,} of them from before; "
-            f"the given document is rated best in {done.agreed:.1%}\n"
-        )
+    _print_ratings(output, rated, as_json=out.as_json)
     return ExitCode.OK
+
+
+def _print_ratings(output: Path, rated: Distilled, *, as_json: bool) -> None:
+    if as_json:
+        value = {"output": str(output), "queries": rated.queries, "before": rated.before}
+        write(json_text({**value, "agreed": round(rated.agreed, 6)}) + "\n")
+        return
+    write(
+        f"{output}: {counted(rated.queries, 'query', 'queries')}, "
+        f"{rated.before:,} of them from before; "
+        f"the given document is rated best in {rated.agreed:.1%}\n"
+    )

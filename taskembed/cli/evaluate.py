@@ -9,6 +9,7 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.cli import _options as opt
+from taskembed.cli._data_options import DataOptions
 from taskembed.cli._figures import note_if_nothing_found, without_nan
 from taskembed.cli._groups import with_groups
 from taskembed.cli._output import is_one_of, message, require_output, results, write
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @with_groups
 def evaluate_command(
     *,
-    data: opt.DataOptions,
+    data: DataOptions,
     model: opt.ModelOptions,
     index_folder: Annotated[
         Path | None,

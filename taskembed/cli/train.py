@@ -19,6 +19,7 @@ from taskembed.escaping import json_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskembed.training.job import Job
     from taskembed.training.trainer import Progress
 
 
@@ -74,32 +75,38 @@ def train_command(
             settings=settings,
             on_progress=(lambda _: None) if out.quiet else shown_in(step),
         )
+    write(_job_json(job) if out.as_json else _job_text(job))
     done = job.trained
-    if out.as_json:
-        value: dict[str, object] = {
-            "task": job.recipe.task.value,
-            "adapter": str(job.folder),
-            "trained": done is not None,
-        }
-        if done:
-            value |= {
-                "base_score": round(done.base_score, 6),
-                "score": round(done.score, 6),
-                "step": done.step,
-                "steps": done.steps,
-                "seconds": round(done.seconds, 1),
-            }
-        write(json_text(value) + "\n")
-    elif done is None:
-        write(f"{job.folder} is there already, made from the same recipe, data and base\n")
-    else:
-        write(
-            f"{job.folder}: dev score {done.base_score:.4f} -> {done.score:.4f} at step "
-            f"{done.step:,} of {done.steps:,}, {done.seconds:,.0f} s\n"
-        )
     if done and not done.score > done.base_score:
         message("note: on what was held back, the adapter is no better than the base")
     return ExitCode.OK
+
+
+def _job_json(job: Job) -> str:
+    value: dict[str, object] = {
+        "task": job.recipe.task.value,
+        "adapter": str(job.folder),
+        "trained": job.trained is not None,
+    }
+    if done := job.trained:
+        value |= {
+            "base_score": round(done.base_score, 6),
+            "score": round(done.score, 6),
+            "step": done.step,
+            "steps": done.steps,
+            "seconds": round(done.seconds, 1),
+        }
+    return json_text(value) + "\n"
+
+
+def _job_text(job: Job) -> str:
+    done = job.trained
+    if done is None:
+        return f"{job.folder} is there already, made from the same recipe, data and base\n"
+    return (
+        f"{job.folder}: dev score {done.base_score:.4f} -> {done.score:.4f} at step "
+        f"{done.step:,} of {done.steps:,}, {done.seconds:,.0f} s\n"
+    )
 
 
 def shown_in(step: Step) -> Callable[[Progress], None]:
