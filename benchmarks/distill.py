@@ -26,7 +26,7 @@ from taskembed.evaluation.compare import measure_run
 from taskembed.evaluation.data import Files, read_judged
 from taskembed.evaluation.evaluate import rank
 from taskembed.evaluation.measured import paired_difference
-from taskembed.models.files import find_folder
+from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.examples import read_examples
 from taskembed.space import Task
@@ -100,7 +100,7 @@ def train_teacher(examples, folder: Path) -> None:
     from torch import nn
 
     started = time.perf_counter()
-    base, _ = find_folder("minilm")
+    base, _ = Hub().folder("minilm")
     model = CrossEncoder(
         str(base), num_labels=1, max_length=96, device="cpu", local_files_only=True
     )

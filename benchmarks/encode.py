@@ -18,7 +18,7 @@ from common import machine, read, write_jsonl
 
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.models.files import find_folder
+from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 
@@ -36,7 +36,7 @@ def main() -> None:
 
     from sentence_transformers import SentenceTransformer
 
-    reference = SentenceTransformer(str(find_folder("minilm")[0]), device="cpu")
+    reference = SentenceTransformer(str(Hub().folder("minilm")[0]), device="cpu")
     stated = PromptOverrides(adapter="")  # sentence-transformers has none either
     settings = EngineSettings(device="cpu")
     encoder = load_encoder("minilm", Task.RETRIEVAL, stated=stated, settings=settings)

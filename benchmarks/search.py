@@ -72,9 +72,9 @@ def main() -> None:
 
 
 def model_folder() -> str:
-    from taskembed.models.files import find_folder
+    from taskembed.models.files import Hub
 
-    return str(find_folder("minilm")[0])
+    return str(Hub().folder("minilm")[0])
 
 
 def save_plain_index(folder: Path, index: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from taskembed.errors import BadVectorError, SpaceMismatchError
-from taskembed.space import HOSTED, EmbeddingSpace, FieldDifference, Task
+from taskembed.space import EmbeddingSpace, FieldDifference, Task
 from taskembed.vectors import Encoded, Flags, FloatRows, Rows
 
 NORM_TOLERANCE = 1e-3  # of a vector's length from 1; normalised float32 rows are within 1e-6
@@ -36,6 +36,8 @@ def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint:
     if {item.field for item in differences} <= _FILES and stored.model == offered.model:
         hint = CHANGED_HINT
     implied = {"normalize"}  # by the metric
+    if stored.hosted or offered.hosted:
+        implied.add("weights_digest")  # by the server
     if not offered.adapter_digest and stored.query_adapter != offered.query_adapter:
         implied.add("adapter_digest")  # by the adapters' names
     lines = [f"  {_described(item)}" for item in differences if item.field not in implied]
@@ -52,10 +54,9 @@ def _described(difference: FieldDifference) -> str:
         value.value if isinstance(value, Task) else value
         for value in (difference.ours, difference.theirs)
     )
-    hosted = any(str(value).startswith(HOSTED) for value in (ours, theirs))
     if name == "weights_digest" and not theirs:
         return "weights: the other model is not on this machine, so its weights cannot be compared"
-    if name in {"weights_digest", "adapter_digest"} and not hosted:
+    if name in {"weights_digest", "adapter_digest"}:
         what = name.removesuffix("_digest")
         return (
             f"{what}: differ from those that built this index "

@@ -55,7 +55,7 @@ def nothing_is_loaded() -> Iterator[None]:
         raise AssertionError("a model was looked for")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("taskembed.encoding.load.find_model", fail)
+        patch.setattr("taskembed.models.files.Hub.locate", fail)
         patch.setattr("taskembed.encoding._http.VendorClient.answers", fail)
         yield
 
@@ -350,7 +350,7 @@ class Hub:
 def hub_with_model(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     hub = Hub(model, tmp_path / "snapshots")
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub.snapshot_download)
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     return hub
 
 

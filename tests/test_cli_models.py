@@ -151,7 +151,7 @@ def test_explain_shows_adapters_and_what_a_server_is_told(run: Run) -> None:
     done = run("explain", "--task", "retrieval", "--model", "jinaai/jina-embeddings-v5-text-nano")
     assert done.out.count("  adapter: retrieval\n") == 2
     done = run("explain", "--task", "retrieval", "--model", "embed-v4.0")
-    assert "  adapter: input_type=search_query\n" in done.out
+    assert "  told to the server: input_type=search_query\n" in done.out
     assert (
         "note: the model is behind the server of cohere, which puts its own prompts\n" in done.out
     )
@@ -308,10 +308,10 @@ def test_an_adapter_and_none_exclude_each_other(run: Run, corpus: Path, tmp_path
 def test_the_bundled_adapters_are_of_the_bundled_model(tmp_path: Path) -> None:
     """What the card says of data and base is what the files say."""
     import taskembed
-    from taskembed.models.files import find_model
+    from taskembed.models.files import Hub
 
     folder = Path(taskembed.__file__).parent / "models" / "minilm"
-    base = find_model("minilm", cache=tmp_path)
+    base = Hub(tmp_path).locate("minilm")
     assert sorted(path.name for path in folder.iterdir()) == [
         *("classification", "clustering", "code", "retrieval", "similarity")
     ]

@@ -122,7 +122,7 @@ def _spelled(name: str, value: object) -> object:
     """Return a value as an index spells it."""
     if name == "task":
         return getattr(value, "value", value)
-    from taskembed.models.catalogue import canonical
+    from taskembed.models.catalogue import identify
     from taskembed.models.files import stored_name
 
-    return canonical(stored_name(str(value)))
+    return identify(stored_name(str(value))).name

@@ -16,6 +16,7 @@ from taskembed.cli._output import message, require_output, write
 from taskembed.cli._table import Column, print_table
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
+from taskembed.space import PromptType
 
 if TYPE_CHECKING:
     from taskembed.evaluation.ablate import Ablated
@@ -96,7 +97,7 @@ def _ablation_cells(rows: Sequence[Ablated]) -> tuple[list[Column], list[list[st
     cells = []
     for row in rows:
         space = row.space
-        adapters = dict.fromkeys((space.query_adapter, space.document_adapter))
+        adapters = dict.fromkeys(space.adapter(side) or space.request(side) for side in PromptType)
         cells.append(
             [
                 row.name + (f" (as {row.same_as})" if row.same_as else ""),

@@ -17,7 +17,7 @@ from taskembed.models.catalogue import NO_LIMIT
 from taskembed.space import PromptType
 
 if TYPE_CHECKING:
-    from taskembed.verbs.explain import Side
+    from taskembed.verbs.explain import ExplainedSide
 
 
 @with_groups
@@ -82,13 +82,14 @@ def explain_command(
     return 0
 
 
-def _side_text(prompt_type: PromptType, side: Side) -> str:
+def _side_text(prompt_type: PromptType, side: ExplainedSide) -> str:
     lines = [
         f"{prompt_type.value}:",
         f"  prompt: {repr(side.prompt) if side.prompt else 'none'}",
         f"  from: {escaped(side.source)}",
     ]
     lines += [f"  adapter: {escaped(side.adapter)}"] if side.adapter else []
+    lines += [f"  told to the server: {escaped(side.request)}"] if side.request else []
     lines.append(f"  encoded: {side.encoded!r}")
     if side.tokens is not None:
         limit = f" of {side.max_length}" if side.max_length < NO_LIMIT else ""

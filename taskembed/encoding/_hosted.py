@@ -1,8 +1,8 @@
 """Hosted models: their server encodes, and is told the task as it wants to be told.
 
-    encoder = load_hosted("embed-v4.0", Task.RETRIEVAL, settings=EngineSettings())
+    encoder = open_hosted(identify("embed-v4.0"), EncoderRequest(Task.RETRIEVAL))
 
-Nobody here can see the weights, so the space has the server's name and the model's in their place.
+Nobody here can see the weights, so the space has the server's name and the model's name there.
 A server of one's own that speaks OpenAI's interface knows no tasks: the prompt is put before a text
 here, before it is sent.
 """
@@ -17,16 +17,15 @@ import numpy as np
 from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
 from taskembed.encoding._http import VendorClient
+from taskembed.encoding._request import EncoderRequest
 from taskembed.encoding._shortening import choose_truncation, shorten
 from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.vendors import OWN, SERVERS, RequestBody, portions
 from taskembed.errors import BadVectorError, ModelUnavailableError, UsageError
 from taskembed.guard import NORM_TOLERANCE
-from taskembed.models.catalogue import find_family
-from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
-from taskembed.reading.template import DEFAULT_TEMPLATE
-from taskembed.secrets import without_userinfo
-from taskembed.space import COSINE, HOSTED, EmbeddingSpace, PromptType, Task
+from taskembed.models.catalogue import Identified, identify
+from taskembed.models.resolve import ModelSpec, resolve
+from taskembed.space import COSINE, EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, FloatRows, Rows, gathered
 from taskembed.version import __version__
 
@@ -37,20 +36,22 @@ class HostedEncoder:
     made_by: Mapping[str, str]
 
     def __init__(self, space: EmbeddingSpace, api_base: str | None) -> None:
-        name, _, self._model = space.weights_digest.removeprefix(HOSTED).partition("/")
-        if name not in SERVERS:
+        assert space.hosted is not None  # noqa: S101  # the caller looked
+        self._hosted = space.hosted
+        server, self._model = space.hosted.server, space.hosted.server_model
+        if server not in SERVERS:
             raise ModelUnavailableError(
-                f"{space.model} is behind a server that this version does not know: {name!r}",
+                f"{space.model} is behind a server that this version does not know: {server!r}",
                 hint="upgrade taskembed",
             )
-        self._client = VendorClient(name, self._model, api_base)
+        self._client = VendorClient(server, self._model, api_base)
         self.space = space
         cut_here = space.truncation not in {"none", "server"}
-        self._numbers = _full_size(space.model) if cut_here else space.dim
+        self._numbers = identify(space.model).dim if cut_here else space.dim
         self.made_by = {"engine": self._client.host, "precision": "", "taskembed": __version__}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
-        """Return float32[n, dim], as `TextEncoder` does.
+        """Return float32[n, dim], as `LocalEncoder` does.
 
         No text is known to be cut: servers do not say.
 
@@ -88,12 +89,9 @@ class HostedEncoder:
             first += len(vectors)
 
     def _asked(self, texts: Sequence[str], prompt_type: PromptType) -> RequestBody:
-        space = self.space
-        is_query = prompt_type is PromptType.QUERY
-        told = space.query_adapter if is_query else space.document_adapter
-        field, _, value = told.partition("=")
-        dim = space.dim if space.truncation == "server" else None
-        return RequestBody(self._model, texts, {field: value} if value else {}, dim, self._numbers)
+        fields = self._hosted.fields_of_request(prompt_type)
+        dim = self.space.dim if self.space.truncation == "server" else None
+        return RequestBody(self._model, texts, fields, dim, self._numbers)
 
     def _finished(self, vectors: FloatRows) -> FloatRows:
         """Return a server's vectors as the space has them: their size, their length."""
@@ -128,66 +126,58 @@ class HostedEncoder:
             )
 
 
-def load_hosted(  # noqa: PLR0913  # as `load_encoder`
-    model: str | None,
-    task: Task,
-    *,
-    revision: str | None = None,
-    stated: PromptOverrides | None = None,
-    dim: int | None = None,
-    force_dim: bool = False,
-    template: str = str(DEFAULT_TEMPLATE),
-    settings: EngineSettings,
-) -> HostedEncoder:
-    """Return the encoder of a hosted model for a task; the arguments are those of `load_encoder`.
+def open_hosted(model: Identified, request: EncoderRequest) -> HostedEncoder:
+    """Return the encoder of a hosted model for a task.
 
     Raises:
         ModelUnavailableError: the server cannot be used, or knows nothing of the task.
         UsageError: what is stated does not fit the model.
     """
-    if model is None:
-        raise UsageError("--api-base needs the name of a model there", hint="--model NAME")
-    spec = resolve(without_userinfo(model), task, stated)  # the name is stored
-    if revision:
+    settings = request.settings
+    spec = resolve(model, request.task, request.stated)
+    if request.revision:
         raise UsageError(f"{spec.model} is behind a server, which takes no --revision")
-    if spec.server and stated and stated.adapter_for(task):
+    if spec.server and request.stated.adapter_for(request.task):
         raise UsageError(f"{spec.model} is behind a server, where no adapter can be merged")
     _require_online(spec.model, settings)
     _require_servable(spec)
-    server = spec.server or OWN
-    there = spec.model if spec.server else without_userinfo(model)  # its own server's name for it
-    client = VendorClient(server, there, settings.api_base)
+    there = spec.model if spec.server else model.asked  # its own server's name for it
+    client = VendorClient(spec.server or OWN, there, settings.api_base)
     settings.notify(f"note: the texts are sent to {client.host}")
-    family = find_family(spec.model)
-    full = _full_size(spec.model)
+    full = spec.dim
     if full is None:
         full = client.send([RequestBody(there, ["how many numbers has a vector?"])])[0].shape[1]
-    size, method = _size(spec, full, dim, force=force_dim)
+    size, method = _size(spec, full, request.dim, force=request.force_dim)
+    return HostedEncoder(_space(spec, there, size, method, request.template), settings.api_base)
+
+
+def _space(spec: ModelSpec, there: str, size: int, method: str, template: str) -> EmbeddingSpace:
+    """Return the space of a hosted model, whose name at its server is `there`."""
     metric = spec.metric or COSINE
-    space = EmbeddingSpace(
+    return EmbeddingSpace(
         model=spec.model,
         revision="",
-        weights_digest=f"{HOSTED}{server}/{there}",
-        query_adapter=spec.query_adapter,
-        document_adapter=spec.document_adapter,
+        weights_digest="",
+        query_adapter="",
+        document_adapter="",
         adapter_digest="",
-        task=task,
-        query_prompt=spec.query_prompt,
-        document_prompt=spec.document_prompt,
+        task=spec.task,
+        query_prompt=spec.prompt(PromptType.QUERY),
+        document_prompt=spec.prompt(PromptType.DOCUMENT),
         suffix="",
         pooling="server",
         # of one's own server nobody here knows where it cuts, whatever the model is called there
-        max_length=family.max_length if family and spec.server else 0,
+        max_length=spec.max_length if spec.server else 0,
         dim=size,
         truncation=method,
         normalize=metric == COSINE,
         metric=metric,
         template=template,
+        hosted=spec.hosted_model(spec.server or OWN, there),
     )
-    return HostedEncoder(space, settings.api_base)
 
 
-def load_hosted_of(space: EmbeddingSpace, settings: EngineSettings) -> HostedEncoder:
+def open_hosted_of(space: EmbeddingSpace, settings: EngineSettings) -> HostedEncoder:
     """Return the encoder of an index's space whose model is behind a server.
 
     Raises:
@@ -195,12 +185,6 @@ def load_hosted_of(space: EmbeddingSpace, settings: EngineSettings) -> HostedEnc
     """
     _require_online(space.model, settings)
     return HostedEncoder(space, settings.api_base)
-
-
-def _full_size(model: str) -> int | None:
-    """Return how many numbers a vector of a model has, when nobody cuts it; None if unknown."""
-    family = find_family(model)
-    return family.models.get(model) if family else None
 
 
 def _require_online(model: str, settings: EngineSettings) -> None:
@@ -219,8 +203,8 @@ def _require_servable(spec: ModelSpec) -> None:
     """
     if spec.server:
         return
-    if spec.query_adapter or spec.document_adapter:
-        why = f"its adapter {spec.document_adapter!r} cannot be merged there"
+    if spec.has_adapter:
+        why = f"its adapter {spec.adapter(PromptType.DOCUMENT)!r} cannot be merged there"
     elif spec.suffix:
         why = f"the suffix {spec.suffix!r} must follow a text after it was cut, which happens there"
     elif not spec.prompt_in_pooling:

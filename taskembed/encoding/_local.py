@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,21 +11,11 @@ import numpy as np
 
 from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
-from taskembed.encoding._runtime import Engine, ModelSource, Runtime
+from taskembed.encoding._parts import ModelParts
+from taskembed.encoding._runtime import Engine
 from taskembed.encoding._shortening import shorten
-from taskembed.encoding.cache import ModelFacts
-from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import PromptTokenizer, Tokens, batches
 from taskembed.errors import ModelUnavailableError, TextTooLongError
-from taskembed.models.adapters import AdapterFiles, find_adapter
-from taskembed.models.catalogue import find_family
-from taskembed.models.files import (
-    ModelFiles,
-)
-from taskembed.models.resolve import ModelSpec
-from taskembed.models.stock_views import (
-    has_sides,
-)
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, Flags, FloatRows, Rows, gathered
 from taskembed.version import __version__
@@ -38,7 +27,7 @@ PROMPT_EXCLUDED = ", prompt excluded"  # the end of `EmbeddingSpace.pooling` of 
 TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokenises the next
 
 
-class TextEncoder:
+class LocalEncoder:
     """The encoder of one space. Its engine starts at the first text."""
 
     def __init__(self, space: EmbeddingSpace, parts: ModelParts) -> None:
@@ -205,91 +194,3 @@ def _tokenized_ahead(
             truncated[rows] = [item.truncated for item in tokens]
             items = zip(rows, tokens, strict=True)
             yield from sorted(items, key=lambda item: len(item[1].ids), reverse=True)
-
-
-class ModelParts:
-    """The files of a space's model and adapters, and the runtime of either side."""
-
-    def __init__(
-        self,
-        files: ModelFiles,
-        spec: ModelSpec | EmbeddingSpace,
-        settings: EngineSettings,
-        *,
-        remote_code: bool,
-    ) -> None:
-        self.files = files
-        self._settings = settings
-        self._remote_code = remote_code
-        names = {
-            PromptType.QUERY: spec.query_adapter,
-            PromptType.DOCUMENT: spec.document_adapter,
-        }
-        found = {name: self._find(name) for name in dict.fromkeys(names.values()) if name}
-        self._adapters = {side: found.get(name) for side, name in names.items()}
-        self._sided = has_sides(files.folder)
-        self._runtimes: dict[tuple[AdapterFiles | None, PromptType | None], Runtime] = {}
-
-    def adapter_name(self, side: PromptType) -> str:
-        """Return what is kept of the name of a side's adapter; "" for none."""
-        adapter = self._adapters[side]
-        return adapter.name if adapter else ""
-
-    def _find(self, name: str) -> AdapterFiles:
-        settings = self._settings
-        adapter = find_adapter(
-            name,
-            self.files.folder,
-            cache=settings.cache_folder,
-            offline=settings.offline,
-            notify=settings.notify,
-        )
-        known = find_family(adapter.base)
-        if known is not None and known is not find_family(self.files.name):
-            settings.notify(
-                f"note: the adapter {name} was trained on {adapter.base}, not {self.files.name}"
-            )
-        return adapter
-
-    @property
-    def adapters(self) -> list[AdapterFiles]:
-        """The adapters of the two sides, one of both once."""
-        return list(dict.fromkeys(adapter for adapter in self._adapters.values() if adapter))
-
-    @property
-    def adapter_digest(self) -> str:
-        """Sha256 over the adapters of both sides; "" when there are none."""
-        digests = [adapter.digest if adapter else "" for adapter in self._adapters.values()]
-        return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests) else ""
-
-    @property
-    def first(self) -> PromptType:
-        """The side that is needed first."""
-        return PromptType.QUERY if self._settings.one_query else PromptType.DOCUMENT
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What the model says of itself."""
-        return self.runtime(self.first).compiled.facts
-
-    def runtime(self, prompt_type: PromptType) -> Runtime:
-        """Return what runs a side; both sides' is one, when they are the same model."""
-        adapter, side = key = self._key(prompt_type)
-        if key not in self._runtimes:
-            source = ModelSource(
-                self.files, adapter=adapter, remote_code=self._remote_code, side=side
-            )
-            self._runtimes[key] = Runtime(source, self._settings)
-        return self._runtimes[key]
-
-    def sides_of(self, runtime: Runtime) -> list[PromptType]:
-        """Return the sides that a runtime runs."""
-        return [side for side in PromptType if self._runtimes.get(self._key(side)) is runtime]
-
-    def _key(self, side: PromptType) -> tuple[AdapterFiles | None, PromptType | None]:
-        return self._adapters[side], side if self._sided else None
-
-    @property
-    def started(self) -> Engine | None:
-        """An engine that was started; None when no text was encoded."""
-        return next((item.started for item in self._runtimes.values() if item.started), None)

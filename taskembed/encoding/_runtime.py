@@ -34,7 +34,7 @@ from taskembed.encoding.tokens import Batch, load_tokenizer
 from taskembed.errors import ModelUnavailableError, TaskembedError, UsageError, from_library
 from taskembed.files import distrusted, remember, remembered
 from taskembed.models.adapters import AdapterFiles
-from taskembed.models.files import ModelFiles
+from taskembed.models.files import Located
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 
@@ -78,7 +78,7 @@ class ModelSource:
         side: whose branch it is, where queries and documents have models of their own.
     """
 
-    files: ModelFiles
+    files: Located
     kind: Kind = Kind.ENCODER
     adapter: AdapterFiles | None = None
     remote_code: bool = False

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.catalogue import find_family
 from taskembed.models.resolve import ModelSpec
 from taskembed.vectors import FloatRows
 
@@ -65,8 +64,7 @@ def require_offered(spec: ModelSpec, wanted: int | None, *, force: bool = False)
     Raises:
         UsageError: as `choose_truncation`.
     """
-    family = find_family(spec.model)
-    full = family.models.get(spec.model) if family else None
+    full = spec.dim
     if full is not None and (spec.truncation != "projection" or (wanted or 0) > full):
         choose_truncation(spec, None, full, wanted, force=force)
 

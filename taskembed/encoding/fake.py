@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from taskembed.activity import doing
-from taskembed.encoding import _local, reranker
+from taskembed.encoding import _parts, reranker
 from taskembed.encoding._runtime import Engine, Kind, ModelSource
 from taskembed.encoding.cache import CompiledModel, ModelFacts
 from taskembed.encoding.settings import EngineSettings
@@ -37,7 +37,7 @@ def fake_models() -> Iterator[None]:
     It holds for the whole process, threads included, and for every way to open a model: functions,
     and commands. Hosted models are not replaced.
     """
-    users: tuple[Any, ...] = (_local, reranker)
+    users: tuple[Any, ...] = (_parts, reranker)
     before = [user.Runtime for user in users]
     for user in users:
         user.Runtime = FakeRuntime

@@ -20,7 +20,6 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens, batches
 from taskembed.errors import UsageError
 from taskembed.models.catalogue import RerankerFamily, find_reranker
-from taskembed.models.files import find_model
 from taskembed.vectors import Floats
 
 
@@ -94,18 +93,12 @@ def load_reranker(
     family = find_reranker(model)
     if instruction is not None and not family.instruction:
         raise UsageError(f"the reranker {model} takes no instruction")
-    files = find_model(
-        model,
-        cache=settings.cache_folder,
-        revision=revision,
-        offline=settings.offline,
-        with_code=settings.trust_remote_code,
-        notify=settings.notify,
-    )
+    with_code = settings.trust_remote_code
+    files = settings.hub.locate(model, revision=revision, with_code=with_code)
     source = ModelSource(
         files,
         Kind.RERANKER,
-        remote_code=settings.trust_remote_code,
+        remote_code=with_code,
         answers=family.answers,
     )
     chosen = instruction if instruction is not None else family.instruction

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from taskembed.arguments import require_positive
 from taskembed.errors import UsageError
 from taskembed.files import own_folder
+from taskembed.models.files import Hub
 
 if TYPE_CHECKING:
     pass
@@ -60,6 +61,11 @@ class EngineSettings:
                 raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
         if self.threads is not None:
             require_positive(self.threads, "threads")
+
+    @property
+    def hub(self) -> Hub:
+        """Where the files of models and adapters are found."""
+        return Hub(self.cache_folder, self.offline, self.notify)
 
     @property
     def cache_folder(self) -> Path:

@@ -54,6 +54,8 @@ class Ablated:
             "document_prompt": self.space.document_prompt,
             "query_adapter": self.space.query_adapter,
             "document_adapter": self.space.document_adapter,
+            "query_request": self.space.request(PromptType.QUERY),
+            "document_request": self.space.request(PromptType.DOCUMENT),
             "values": dict(self.measured.values),
             "difference": self.difference.value if self.difference else None,
             "interval": [self.difference.low, self.difference.high] if self.difference else None,
@@ -138,14 +140,7 @@ class _Swapped:
     @property
     def space(self) -> EmbeddingSpace:
         """Where the vectors of the right roles live."""
-        space = self._encoder.space
-        return replace(
-            space,
-            query_prompt=space.document_prompt,
-            document_prompt=space.query_prompt,
-            query_adapter=space.document_adapter,
-            document_adapter=space.query_adapter,
-        )
+        return self._encoder.space.swapped()
 
     @property
     def made_by(self) -> Mapping[str, str]:

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from taskembed.errors import from_os_error
 from taskembed.files import remember, remembered
-from taskembed.models.folder import model_files, module_folders
+from taskembed.models.folder import Tree, model_files, module_folders
 from taskembed.models.saved_json import read_saved
 
 
-def model_digest(
-    folder: Path, cache: Path, *, with_code: bool, find: Callable[[str], Path] | None = None
-) -> str:
+def model_digest(tree: Tree, cache: Path, *, with_code: bool) -> str:
     """Return the digest of every file of a model that can move a vector.
 
     Args:
-        folder: the model's.
+        tree: the model's files.
         cache: where digests are remembered.
         with_code: Python files too.
-        find: gives the folder of the base of a module that is itself an adapter.
     """
-    files = model_files(folder, with_code=with_code)
-    own = combined_digest(files, folder, cache)
-    bases = [base for place in module_folders(folder) if (base := _base_of(place))]
-    if not bases or find is None:
-        return own
-    below = [model_digest(find(base), cache, with_code=with_code) for base in bases]
-    return hashlib.sha256("\0".join([own, *below]).encode()).hexdigest()
+    return combined_digest(model_files(tree, with_code=with_code), tree.root, cache)
+
+
+def adapter_bases(tree: Tree) -> list[str]:
+    """Return the models on whose weights the modules of a model are put that are adapters."""
+    return [base for place in module_folders(tree) if (base := _base_of(place))]
 
 
 def _base_of(place: Path) -> str:

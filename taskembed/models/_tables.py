@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from taskembed.models.sides import Side, Sides
 from taskembed.space import DOT, SYMMETRIC_TASKS, PromptType, Task
 
 INSTRUCTION = "{instruction}"  # its place in a template
 TRUNCATIONS = ("none", "slice", "layer-norm", "projection")
-
-
-@dataclass(frozen=True, slots=True)
-class TaskPrompts:
-    """What one task takes, on either side.
-
-    Attributes:
-        query_prompt: put before every query; "" for none.
-        document_prompt: put before every document; "" for none.
-        query_adapter: the name of the LoRA adapter for queries; "" for none.
-        document_adapter: the name of the LoRA adapter for documents; "" for none.
-        query_value: what tells a hosted model that it is a query; "" when nothing does.
-        document_value: what tells a hosted model that it is a document; "" when nothing does.
-    """
-
-    query_prompt: str
-    document_prompt: str
-    query_adapter: str = ""
-    document_adapter: str = ""
-    query_value: str = ""
-    document_value: str = ""
-
-    @property
-    def has_adapter(self) -> bool:
-        """Whether a side has one."""
-        return bool(self.query_adapter or self.document_adapter)
 
 
 Table = dict[str, Any]  # what tomllib gives; `checked` makes it true to its types
@@ -49,14 +23,17 @@ FAMILY_KEYS: dict[str, type] = {
     "truncated_dims": list,
     "aliases": dict,
 }
-_SIDES = {"query": ("query",), "document": ("document",), "both": ("query", "document")}
+_SIDES = {
+    "query": (PromptType.QUERY,),
+    "document": (PromptType.DOCUMENT,),
+    "both": tuple(PromptType),
+}
 _KINDS = {"": "prompt", "_instruction": "prompt", "_value": "value", "_adapter": "adapter"}
-# key of a task -> the fields of TaskPrompts that it fills: both_value fills query_value and
-# document_value
+# key of a task -> the field of `Side` that it fills, and of which sides
 _TASK_KEYS = {
-    key + ending: tuple(f"{side}_{kind}" for side in sides)
+    key + ending: (field_name, sides)
     for key, sides in _SIDES.items()
-    for ending, kind in _KINDS.items()
+    for ending, field_name in _KINDS.items()
 }
 _TYPE_NAMES = {
     str: "a string",
@@ -82,30 +59,44 @@ def require_sense(table: Table, where: str) -> None:
             raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
 
 
-def task_prompts(raw: object, task: Task, family: Table, where: str) -> TaskPrompts:
-    told = bool(family.get("hosted_parameter"))
+def task_sides(raw: object, task: Task, family: Table, where: str, source: str) -> Sides:
+    """Return what the two sides of a task take, from its table.
+
+    Args:
+        raw: the table.
+        task: the task that it is for.
+        family: the table of its family, or of the prompts file.
+        where: the table's place, for the messages of errors.
+        source: where its prompts come from, for people.
+
+    Raises:
+        ValueError: a key makes no sense, or is missing.
+    """
+    is_told = bool(family.get("hosted_parameter"))
     keys = [
         key
         for key in _TASK_KEYS
-        if key.endswith("_value") == told
+        if key.endswith("_value") == is_told
         and not (key.endswith("_adapter") and family.get("server"))
         and (key.startswith("both") or task not in SYMMETRIC_TASKS)
     ]
-    filled = {"query_prompt": "", "document_prompt": ""} if told else {}
+    filled: dict[PromptType, dict[str, str]] = {side: {} for side in PromptType}
     for key, text in checked(raw, where, optional=dict.fromkeys(keys, str)).items():
         is_instruction = key.endswith("_instruction")
         if is_instruction and "template" not in family:
             raise ValueError(f'{where}: "{key}" needs a "template" of the family')
-        prompt = family["template"].replace(INSTRUCTION, text) if is_instruction else text
-        for field_name in _TASK_KEYS[key]:
-            if field_name in filled:
-                raise ValueError(f'{where}: "{key}" says again what {field_name} is')
-            filled[field_name] = prompt
+        field_name, sides = _TASK_KEYS[key]
+        for side in sides:
+            if field_name in filled[side]:
+                raise ValueError(f'{where}: "{key}" says again what {side}_{field_name} is')
+            filled[side][field_name] = (
+                family["template"].replace(INSTRUCTION, text) if is_instruction else text
+            )
+    needed = "value" if is_told else "prompt"
     for side in PromptType:
-        field_name = f"{side.value}_{'value' if told else 'prompt'}"
-        if field_name not in filled:
-            raise ValueError(f"{where}: no key says what {field_name} is")
-    return TaskPrompts(**filled)
+        if needed not in filled[side]:
+            raise ValueError(f"{where}: no key says what {side}_{needed} is")
+    return {side: Side(**fields, source=source) for side, fields in filled.items()}
 
 
 def checked(

@@ -7,13 +7,13 @@ An adapter is a folder as PEFT saves it. Its name is a folder of the model's own
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.errors import ModelUnavailableError
 from taskembed.models._digests import combined_digest
-from taskembed.models.files import find_folder, own_adapters, stored_name
+from taskembed.models.files import Hub, own_adapters, stored_name
 from taskembed.models.saved_json import read_saved
 from taskembed.space import EmbeddingSpace, Task
 
@@ -70,22 +70,13 @@ def other_purposes(adapter: AdapterFiles, space: EmbeddingSpace) -> Iterator[str
             )
 
 
-def find_adapter(
-    name: str,
-    model_folder: Path | None,
-    *,
-    cache: Path,
-    offline: bool = False,
-    notify: Callable[[str], None] = lambda _: None,
-) -> AdapterFiles:
+def find_adapter(name: str, model_folder: Path | None, hub: Hub) -> AdapterFiles:
     """Return the files of a LoRA adapter, downloading them if they are not on this machine.
 
     Args:
         name: a folder in the model's own, any folder, or a Hugging Face id.
         model_folder: of the model that it is for; None when that is still to be found out.
-        cache: where digests are remembered.
-        offline: never use the network.
-        notify: told before a download.
+        hub: where it is looked for.
 
     Raises:
         ModelUnavailableError: there is no such adapter, or it is not LoRA, or only a pickle.
@@ -93,12 +84,7 @@ def find_adapter(
     folder = _own_folder(name, model_folder)
     stored = name if folder else stored_name(name)
     if folder is None:
-        try:
-            folder, _ = find_folder(name, offline=offline, notify=notify)
-        except ModelUnavailableError as error:
-            raise ModelUnavailableError(
-                error.message.replace("model", "adapter"), hint=error.hint
-            ) from error
+        folder, _ = hub.folder(name, kind="adapter")
     config = _config(name, folder)
     kind = config.get("peft_type")
     if kind != "LORA":
@@ -111,7 +97,7 @@ def find_adapter(
             f"the adapter {name!r} has no {WEIGHTS}: {folder}",
             hint="save it again with PEFT; a pickle is not read",
         )
-    digest = combined_digest([folder / CONFIG, folder / WEIGHTS], folder, cache)
+    digest = combined_digest([folder / CONFIG, folder / WEIGHTS], folder, hub.cache)
     base = config.get("base_model_name_or_path")
     return AdapterFiles(stored, folder, digest, base if isinstance(base, str) else "")
 

@@ -1,6 +1,6 @@
 """The models and rerankers that models.toml describes.
 
-    find_family("intfloat/e5-small-v2").tasks[Task.RETRIEVAL].query_prompt    # "query: "
+    identify("intfloat/e5-small-v2").family.tasks[Task.RETRIEVAL]    # what either side takes
 
 Nothing is decided here: see resolve.py. A mistake in models.toml is a developer's and a ValueError;
 its message names the table and the key.
@@ -18,11 +18,11 @@ from taskembed.models._tables import (
     FAMILY_KEYS,
     INSTRUCTION,
     Table,
-    TaskPrompts,
     checked,
     require_sense,
-    task_prompts,
+    task_sides,
 )
+from taskembed.models.sides import Sides
 from taskembed.space import Task
 
 # tokens: of a model that reads texts of any length; a tokenizer that knows no limit says 10**30
@@ -38,7 +38,7 @@ class Family:
     licence: str
     max_length: int
     models: Mapping[str, int]
-    tasks: Mapping[Task, TaskPrompts]
+    tasks: Mapping[Task, Sides]
     commercial: bool = True
     suffix: str = ""
     truncation: str = "none"
@@ -57,6 +57,36 @@ class Family:
     def hosted(self) -> bool:
         """Whether its models are behind a server."""
         return bool(self.server)
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether a task has an adapter."""
+        return any(side.adapter for sides in self.tasks.values() for side in sides.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A model's name, and what models.toml knows under it.
+
+    Attributes:
+        asked: the name as it was given.
+        name: its id as models.toml spells it; the name as it was given where that is not known.
+        family: the family that it is of; None when models.toml does not know the name.
+    """
+
+    asked: str
+    name: str
+    family: Family | None
+
+    @property
+    def hosted(self) -> bool:
+        """Whether it is known to be behind a server."""
+        return self.family is not None and self.family.hosted
+
+    @property
+    def dim(self) -> int | None:
+        """The numbers in its vectors when nothing cuts them; None when that is not known."""
+        return self.family.models.get(self.name) if self.family else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +211,9 @@ def _family(raw: object, position: int) -> Family:
     require_sense(table, where)
     dims = table.get("truncated_dims", [])
     tasks = {
-        Task(name): task_prompts(task, Task(name), table, f'{where}, task "{name}"')
+        Task(name): task_sides(
+            task, Task(name), table, f'{where}, task "{name}"', f"models.toml, {where}"
+        )
         for name, task in table["tasks"].items()
     }
     return Family(**{**table, "tasks": tasks, "truncated_dims": tuple(dims)})
@@ -219,21 +251,17 @@ def find_reranker(model: str) -> RerankerFamily:
     return RerankerFamily(name="", source="", licence="", models=())
 
 
-def find_family(model: str) -> Family | None:
-    """Return the family of exactly that id or alias, in any case; never of a part of one."""
-    return _by_name().get(model.casefold(), (None, ""))[0]
-
-
-def canonical(model: str) -> str:
-    """Return a model's id as models.toml spells it, or the name as it is."""
-    return _by_name().get(model.casefold(), (None, model))[1]
+def identify(model: str) -> Identified:
+    """Return what is known of exactly that id or alias, in any case; never of a part of one."""
+    name, family = _by_name().get(model.casefold(), (model, None))
+    return Identified(model, name, family)
 
 
 @cache
-def _by_name() -> dict[str, tuple[Family, str]]:
-    """Return the family and the id of every id and alias, by its letters regardless of case."""
-    found: dict[str, tuple[Family, str]] = {}
+def _by_name() -> dict[str, tuple[str, Family]]:
+    """Return the id and the family of every id and alias, by its letters regardless of case."""
+    known: dict[str, tuple[str, Family]] = {}
     for family in families():
         names = {model: model for model in family.models} | dict(family.aliases)
-        found |= {name.casefold(): (family, model) for name, model in names.items()}
-    return found
+        known |= {name.casefold(): (model, family) for name, model in names.items()}
+    return known

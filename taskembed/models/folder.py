@@ -1,9 +1,17 @@
-"""What the folder of a model holds: modules, weights, configuration, prompts."""
+"""What the folder of a model holds: modules, weights, configuration, prompts.
+
+    tree = walk(folder)
+    model_files(tree)    # the files that can move a vector
+
+A folder is walked once, and what follows from its files is found in the `Tree`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +19,65 @@ from taskembed.errors import ModelUnavailableError, from_os_error
 from taskembed.models.saved_json import read_saved, read_saved_list
 
 MOST_MODULES = 1_000
+MODULES = "modules.json"
+_SETTINGS = "config_sentence_transformers.json"
+_EXPORTED = ("*.onnx", "*.gguf", "openvino*.xml")  # weights in other libraries' formats
 
 
-def saved_prompts(folder: Path) -> Mapping[str, str]:
-    """Return the prompts that a model brings in config_sentence_transformers.json, by name."""
-    prompts = _saved(folder).get("prompts", {})
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The files and folders of a model, from one walk; both are sorted."""
+
+    root: Path
+    files: tuple[Path, ...]
+    folders: tuple[Path, ...]  # without the root
+
+    def named(self, pattern: str) -> list[Path]:
+        """Return the files whose names match a pattern such as "*.safetensors"."""
+        return [path for path in self.files if fnmatch(path.name, pattern)]
+
+
+def walk(root: Path) -> Tree:
+    """Return the files and folders below a folder.
+
+    Raises:
+        StorageError: a folder cannot be read; its files would be left out in silence.
+        AccessDeniedError: a folder may not be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise from_os_error(error, str(error.filename or root)) from error
+
+    files: list[Path] = []
+    folders: list[Path] = []
+    for place, folder_names, file_names in os.walk(root, onerror=refuse):
+        files += [Path(place, name) for name in file_names]
+        folders += [Path(place, name) for name in folder_names]
+    return Tree(root, tuple(sorted(files)), tuple(sorted(folders)))
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPrompts:
+    """What a model saves in config_sentence_transformers.json of the texts around a text.
+
+    Attributes:
+        prompts: the prompts, by name.
+        suffix: put after every text (zEmbed-1); "" for none.
+    """
+
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ""
+
+
+def saved_prompts(folder: Path) -> SavedPrompts:
+    """Return the prompts and the suffix that a model brings."""
+    saved = read_saved(folder / _SETTINGS) or {}
+    prompts, suffix = saved.get("prompts", {}), saved.get("suffix", "")
     items = prompts.items() if isinstance(prompts, dict) else ()
-    return {key: text for key, text in items if isinstance(text, str)}
+    return SavedPrompts(
+        prompts={key: text for key, text in items if isinstance(text, str)},
+        suffix=suffix if isinstance(suffix, str) else "",
+    )
 
 
 def saved_modules(folder: Path) -> list[dict[str, Any]]:
@@ -26,28 +86,40 @@ def saved_modules(folder: Path) -> list[dict[str, Any]]:
     Raises:
         ModelUnavailableError: it lists something else.
     """
-    modules = read_saved_list(folder / "modules.json")
+    modules = read_saved_list(folder / MODULES)
     if len(modules) > MOST_MODULES:
         raise ModelUnavailableError(
-            f"{folder / 'modules.json'} lists {len(modules):,} modules",
+            f"{folder / MODULES} lists {len(modules):,} modules",
             hint="download the model again: no model has so many",
         )
     return modules
 
 
-def saved_suffix(folder: Path) -> str:
-    """Return what a model says there must be put after every text (zEmbed-1); "" for nothing."""
-    suffix = _saved(folder).get("suffix", "")
-    return suffix if isinstance(suffix, str) else ""
+def module_folders(tree: Tree) -> list[Path]:
+    """Return the folders of a model's modules, its own first, a router's branches too.
+
+    A router's configuration has a name of its own; as Asym, once, it had that of every module.
+    """
+    root = tree.root
+    listed = [
+        (str(item.get("path", "")), str(item.get("type", ""))) for item in saved_modules(root)
+    ]
+    inside = [pair for pair in listed if not {"..", "/"} & set(Path(pair[0]).parts)]
+    numbered = {
+        path for path in tree.folders if path.parent == root and fnmatch(path.name, "[0-9]*_*")
+    }
+    own = {root, *numbered, *(root / path for path, _ in inside)}
+    routers = {path.parent for path in tree.named("router_config.json")}
+    routers |= {root / path for path, kind in inside if kind.endswith((".Asym", ".Router"))}
+    branches = {path for router in routers if router.is_dir() for path in router.iterdir()}
+    # a path that can be no path is no folder: Path.is_dir would raise
+    places = sorted(path for path in own | routers | branches if os.path.isdir(path))  # noqa: PTH112
+    return [path for path in places if not _is_left_out(path.relative_to(root))]
 
 
-def _saved(folder: Path) -> dict[str, object]:
-    return read_saved(folder / "config_sentence_transformers.json") or {}
-
-
-def require_safetensors(name: str, folder: Path) -> None:
+def require_safetensors(name: str, tree: Tree) -> None:
     """Refuse a model, or a module of it (a Dense in its folder), that is only a pickle."""
-    places = module_folders(folder)
+    places = module_folders(tree)
     pickle = next(
         (
             path
@@ -60,81 +132,36 @@ def require_safetensors(name: str, folder: Path) -> None:
     has_weights = any(path for place in places for path in place.glob("*.safetensors"))
     if has_weights and pickle is None:
         return
-    only = pickle.relative_to(folder) if pickle else None
+    only = pickle.relative_to(tree.root) if pickle else None
     why = f"only {only}, a pickle, which can run code when it is loaded" if only else "none"
     hint = "convert it with its author's tools, or name another model"
-    if pickle is None and (exported := _exported(folder)):
-        why = f"only {exported.relative_to(folder)}, which was made for another library"
+    exported = [path for pattern in _EXPORTED for path in tree.named(pattern)]
+    if pickle is None and exported:
+        relative = exported[0].relative_to(tree.root)
+        why = f"only {relative}, which was made for another library"
         hint = "name the repository that it was made from"
     raise ModelUnavailableError(
         f"the model {name!r} has no weights as safetensors: there is {why}", hint=hint
     )
 
 
-def _exported(folder: Path) -> Path | None:
-    """Return the weights that another library's format has; OpenVINO's are a pair of files."""
-    found = (path for end in ("*.onnx", "*.gguf", "openvino*.xml") for path in folder.rglob(end))
-    return next(found, None)
-
-
-def module_folders(folder: Path) -> list[Path]:
-    """Return the folders of a model's modules, its own first, a router's branches too.
-
-    A router's configuration has a name of its own; as Asym, once, it had that of every module.
-    """
-    listed = [
-        (str(item.get("path", "")), str(item.get("type", ""))) for item in saved_modules(folder)
-    ]
-    inside = [pair for pair in listed if not {"..", "/"} & set(Path(pair[0]).parts)]
-    own = {folder, *folder.glob("[0-9]*_*"), *(folder / path for path, _ in inside)}
-    routers = {path.parent for path in folder.glob("**/router_config.json")}
-    routers |= {folder / path for path, kind in inside if kind.endswith((".Asym", ".Router"))}
-    branches = {path for router in routers if router.is_dir() for path in router.iterdir()}
-    # a path that can be no path is no folder: Path.is_dir would raise
-    found = sorted(path for path in own | routers | branches if os.path.isdir(path))  # noqa: PTH112
-    return [path for path in found if not _is_left_out(path.relative_to(folder))]
-
-
-def renders_chat(folder: Path) -> bool:
+def renders_chat(tree: Tree) -> bool:
     """Tell whether a model's texts are put into its chat template, which has a file of its own."""
-    saved = (read_saved(path) or {} for path in folder.rglob("sentence_bert_config.json"))
+    saved = (read_saved(path) or {} for path in tree.named("sentence_bert_config.json"))
     return any("message" in str(config.get("modality_config")) for config in saved)
 
 
-def model_files(folder: Path, *, with_code: bool = False) -> list[Path]:
-    """Return the files of a model that can move a vector, sorted.
-
-    Raises:
-        StorageError: a folder cannot be read.
-        AccessDeniedError: a folder may not be read.
-    """
+def model_files(tree: Tree, *, with_code: bool = False) -> list[Path]:
+    """Return the files of a model that can move a vector, sorted."""
     suffixes = {".safetensors", ".json", ".txt", ".model"} | ({".py"} if with_code else set())
-    suffixes |= {".jinja"} if renders_chat(folder) else set()
-    return [path for path in all_files(folder) if _matters(path, folder, suffixes)]
-
-
-def all_files(folder: Path) -> list[Path]:
-    """Return the files in a folder and those below it, sorted.
-
-    Raises:
-        StorageError: one of the folders cannot be read; a file would be left out in silence.
-        AccessDeniedError: one of them may not be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise from_os_error(error, str(error.filename or folder)) from error
-
-    return sorted(
-        Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names
-    )
-
-
-def _matters(path: Path, folder: Path, suffixes: set[str]) -> bool:
-    """Tell whether a file can move a vector: weights, configuration and tokenizer can."""
-    relative = path.relative_to(folder)
-    if _is_left_out(relative):
-        return False
-    return path.suffix in suffixes and path.is_file()
+    suffixes |= {".jinja"} if renders_chat(tree) else set()
+    return [
+        path
+        for path in tree.files
+        if path.suffix in suffixes
+        and not _is_left_out(path.relative_to(tree.root))
+        and path.is_file()
+    ]
 
 
 def _is_left_out(relative: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.folder import module_folders
+from taskembed.models.folder import module_folders, walk
 from taskembed.models.saved_json import read_saved
 
 MOST_SHARED = (
@@ -30,7 +30,7 @@ def require_plausible(name: str, folder: Path) -> None:
         ModelUnavailableError: one does, or a file of weights is none.
         StorageError: a file cannot be read.
     """
-    for place in module_folders(folder):
+    for place in module_folders(walk(folder)):
         config = read_saved(place / "config.json") or {}
         found = [(key, count) for key, count in _numbers(config) if _counts_parts(key)]
         largest = max((count for _, count in found), default=0)

@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from taskembed.errors import UsageError, from_os_error
-from taskembed.models._tables import (
-    FAMILY_KEYS,
-    Table,
-    TaskPrompts,
-    checked,
-    require_sense,
-    task_prompts,
-)
+from taskembed.models._tables import FAMILY_KEYS, Table, checked, require_sense, task_sides
+from taskembed.models.sides import Sides
 from taskembed.space import Task
 
 
@@ -33,7 +27,7 @@ class PromptsFile:
 
     name: str
     changes: Mapping[str, Any]
-    tasks: Mapping[Task, TaskPrompts]
+    tasks: Mapping[Task, Sides]
     adapters: Mapping[Task, str]
 
 
@@ -73,7 +67,7 @@ def _prompts_file(table: Table, path: Path) -> PromptsFile:
     checked(raw_tasks, "tasks", optional={task.value: dict for task in Task})
     checked(raw_adapters, "adapters", optional={task.value: str for task in Task})
     tasks = {
-        Task(name): task_prompts(task, Task(name), table, f'task "{name}"')
+        Task(name): task_sides(task, Task(name), table, f'task "{name}"', str(path))
         for name, task in raw_tasks.items()
     }
     beside = path.parent

@@ -1,6 +1,6 @@
 """Which models and tasks are known: what models.toml says, and when to refuse.
 
-    resolve("intfloat/e5-small-v2", Task.RETRIEVAL).query_prompt    # "query: "
+    resolve(identify("intfloat/e5-small-v2"), Task.RETRIEVAL).prompt(PromptType.QUERY)  # "query: "
 
 A model is added in models.toml, without any Python. A model that is not there has the prompts that
 it brings, or those that are stated; nothing is guessed. No model is opened here.
@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models._tables import INSTRUCTION, TaskPrompts
-from taskembed.models.catalogue import Family, _by_name, families
+from taskembed.models._tables import INSTRUCTION
+from taskembed.models.catalogue import Family, Identified, families, identify
+from taskembed.models.folder import SavedPrompts
 from taskembed.models.prompts_file import PromptsFile
-from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
+from taskembed.models.sides import Side, Sides
+from taskembed.space import SYMMETRIC_TASKS, HostedModel, PromptType, Task
 
 MODELS_IN_HINT = 6  # a longer list is not read
 _FLAGS = "--query-prompt TEXT --document-prompt TEXT"
@@ -62,14 +64,9 @@ class ModelSpec:
         model: its id as models.toml spells it, or the name that it was asked for by.
         family: the name of its family; "" when models.toml does not know the model.
         task: what the vectors are for.
-        query_prompt: put before every query.
-        document_prompt: put before every document.
-        query_prompt_source: where that prompt comes from, for people.
-        document_prompt_source: where that prompt comes from, for people.
-        query_adapter: the name of the LoRA adapter for queries; "" for none; of a hosted model,
-            what tells its server that a text is a query: "input_type=query".
-        document_adapter: likewise for documents.
+        sides: what queries take, and what documents take.
         suffix: put after every text, after truncation.
+        dim: numbers in its own vectors; None when that is not known.
         truncation: how its vectors may be shortened; "none" when they may not.
         truncated_dims: to these sizes; any when empty.
         prompt_in_pooling: whether the prompt's tokens are pooled.
@@ -79,18 +76,17 @@ class ModelSpec:
         commercial: False when they are known not to be for commercial use.
         remote_code: whether it loads only with Python code of its own.
         server: the name of the server that it is behind; "" for a model with weights to load.
+        parameter: the field of a request that has the value of a side; "" for none.
+        max_length: tokens that it reads, as its family says; 0 when that is not known.
+        note: what else its family says, for people; "" for nothing.
     """
 
     model: str
     family: str
     task: Task
-    query_prompt: str
-    document_prompt: str
-    query_prompt_source: str
-    document_prompt_source: str
-    query_adapter: str
-    document_adapter: str
+    sides: Sides
     suffix: str
+    dim: int | None
     truncation: str
     truncated_dims: tuple[int, ...]
     prompt_in_pooling: bool
@@ -100,52 +96,76 @@ class ModelSpec:
     commercial: bool
     remote_code: bool
     server: str
+    parameter: str
+    max_length: int
+    note: str
+
+    def prompt(self, prompt_type: PromptType) -> str:
+        """Return what is put before a text of that side."""
+        return self.sides[prompt_type].prompt
+
+    def adapter(self, prompt_type: PromptType) -> str:
+        """Return the name of a side's adapter; "" for none."""
+        return self.sides[prompt_type].adapter
+
+    def request(self, prompt_type: PromptType) -> str:
+        """Return what tells a hosted model's server the side: "input_type=query"; "" for none."""
+        value = self.sides[prompt_type].value
+        return f"{self.parameter}={value}" if value else ""
+
+    def hosted_model(self, server: str, server_model: str) -> HostedModel:
+        """Return how a server that runs the model is asked, where it has that name."""
+        query, document = self.sides[PromptType.QUERY], self.sides[PromptType.DOCUMENT]
+        return HostedModel(server, server_model, self.parameter, query.value, document.value)
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether a side has an adapter."""
+        return any(side.adapter for side in self.sides.values())
+
+
+_NOTHING_SAVED = SavedPrompts()
 
 
 def resolve(
-    model: str,
+    model: Identified,
     task: Task,
     stated: PromptOverrides | None = None,
     *,
-    saved_prompts: Mapping[str, str] | None = None,
-    saved_suffix: str = "",
+    saved: SavedPrompts = _NOTHING_SAVED,
 ) -> ModelSpec:
     """Return what a model takes for a task: what is stated, else known, else what it brings.
 
     Args:
-        model: a Hugging Face id, a folder, "minilm".
+        model: what models.toml knows of it.
         task: what the vectors are for.
         stated: what the user says of it.
-        saved_prompts: what the model brings, by name; used only when models.toml has no such model.
-        saved_suffix: likewise.
+        saved: what the model brings; used only when models.toml has no such model.
 
     Raises:
         UsageError: what is stated does not fit together, or not with the model.
         ModelUnavailableError: a prompt is neither stated, nor known, nor brought.
     """
     stated = stated or PromptOverrides()
-    family, name = _family_of(model, stated, saved_suffix)
-    taken = family.tasks.get(task)
+    family = _family_of(model, stated, saved.suffix)
     adapter = stated.adapter_for(task)
-    if taken:
-        source = _source(family, task, stated)
-        prompts = {
-            PromptType.QUERY: _Prompt(taken.query_prompt, source),
-            PromptType.DOCUMENT: _Prompt(taken.document_prompt, source),
-        }
-    elif adapter is None and any(other.has_adapter for other in family.tasks.values()):
-        raise _no_adapter(name, task)  # no prompt can stand in for it
-    else:
-        prompts = _saved(task, saved_prompts or {}) if not family.name else {}
-    prompts |= _stated(task, stated.query_prompt, stated.document_prompt)
-    prompts |= _instructed(name, task, family, stated, prompts)
-    missing = [side for side in PromptType if side not in prompts]
+    sides = dict(family.tasks.get(task, {}))
+    if not sides and adapter is None and family.has_adapters:
+        raise _no_adapter(model.name, task)  # no prompt can stand in for it
+    if not sides and not family.name:
+        sides = _saved(task, saved.prompts)
+    for side, prompt in _stated_prompts(model.name, task, family, stated).items():
+        sides[side] = replace(sides.get(side, Side()), prompt=prompt.text, source=prompt.source)
+    if stated.instruction is not None:
+        sides.setdefault(
+            PromptType.DOCUMENT, Side(source="an instruction goes before queries only")
+        )
+    missing = [side for side in PromptType if side not in sides]
     if missing:
-        raise _no_prompts(name, task, missing, known=bool(family.name))
-    taken = taken or TaskPrompts("", "")
+        raise _no_prompts(model.name, task, missing, known=bool(family.name))
     if adapter is not None:
-        taken = replace(taken, query_adapter=adapter, document_adapter=adapter)
-    return _spec(name, task, family, taken, prompts)
+        sides = {side: replace(taken, adapter=adapter) for side, taken in sides.items()}
+    return _spec(model, task, family, sides)
 
 
 class _Prompt(NamedTuple):
@@ -156,76 +176,50 @@ class _Prompt(NamedTuple):
 _UNKNOWN = Family(name="", source="", licence="", max_length=0, models={}, tasks={})
 
 
-def _family_of(model: str, stated: PromptOverrides, saved_suffix: str) -> tuple[Family, str]:
-    """Return the family of a model with what the user's file says instead, and the model's id."""
+def _family_of(model: Identified, stated: PromptOverrides, saved_suffix: str) -> Family:
+    """Return the family of a model, with what the user's file says instead."""
     unknown = replace(_UNKNOWN, suffix=saved_suffix)
-    family, name = _by_name().get(model.casefold(), (unknown, model))
+    family = model.family or unknown
     if stated.family:
         named = [family for family in families() if family.name == stated.family]
-        family = named[0] if named else _by_name().get(stated.family.casefold(), (unknown, ""))[0]
+        family = named[0] if named else identify(stated.family).family or unknown
         if not family.name:
             known = ", ".join(family.name for family in families() if not family.hosted)
             raise UsageError(f"{stated.family!r} is not a known family", hint=f"one of: {known}")
     if stated.prompts:
         tasks = {**family.tasks, **stated.prompts.tasks}
         family = replace(family, **{**stated.prompts.changes, "tasks": tasks})
-    return family, name
+    return family
 
 
-def _source(family: Family, task: Task, stated: PromptOverrides) -> str:
-    if stated.prompts and task in stated.prompts.tasks:
-        return stated.prompts.name
-    return f'models.toml, family "{family.name}"'
-
-
-def _instructed(
-    model: str,
-    task: Task,
-    family: Family,
-    stated: PromptOverrides,
-    known: Mapping[PromptType, _Prompt],
+def _stated_prompts(
+    model: str, task: Task, family: Family, stated: PromptOverrides
 ) -> dict[PromptType, _Prompt]:
-    """Return the prompts that an instruction makes; documents have none unless the task has one."""
+    """Return the prompts that are stated, or that an instruction makes."""
+    prompts = _stated(task, stated.query_prompt, stated.document_prompt)
     if stated.instruction is None:
-        return {}
+        return prompts
     if not family.template:
         raise UsageError(
             f"{model} takes no instruction: its family has no template for one",
             hint="--query-prompt TEXT states a whole prompt",
         )
-    if stated.query_prompt is not None or (
-        stated.document_prompt is not None and task in SYMMETRIC_TASKS
-    ):
+    if PromptType.QUERY in prompts:
         raise UsageError("--instruction and a stated prompt for the same side exclude each other")
     prompt = _Prompt(family.template.replace(INSTRUCTION, stated.instruction), "--instruction")
     if task in SYMMETRIC_TASKS:
         return dict.fromkeys(PromptType, prompt)
-    none = _Prompt("", "an instruction goes before queries only")
-    return {
-        PromptType.QUERY: prompt,
-        PromptType.DOCUMENT: known.get(PromptType.DOCUMENT, none),
-    }
+    return {**prompts, PromptType.QUERY: prompt}
 
 
-def _spec(
-    model: str,
-    task: Task,
-    family: Family,
-    taken: TaskPrompts,
-    prompts: Mapping[PromptType, _Prompt],
-) -> ModelSpec:
-    query, document = prompts[PromptType.QUERY], prompts[PromptType.DOCUMENT]
+def _spec(model: Identified, task: Task, family: Family, sides: Sides) -> ModelSpec:
     return ModelSpec(
-        model=model,
+        model=model.name,
         family=family.name,
         task=task,
-        query_prompt=query.text,
-        document_prompt=document.text,
-        query_prompt_source=query.source,
-        document_prompt_source=document.source,
-        query_adapter=taken.query_adapter or _told(family, taken.query_value),
-        document_adapter=taken.document_adapter or _told(family, taken.document_value),
+        sides={side: sides[side] for side in PromptType},
         suffix=family.suffix,
+        dim=model.dim,
         truncation=family.truncation,
         truncated_dims=family.truncated_dims,
         prompt_in_pooling=family.prompt_in_pooling,
@@ -235,12 +229,10 @@ def _spec(
         commercial=family.commercial,
         remote_code=family.remote_code,
         server=family.server,
+        parameter=family.hosted_parameter,
+        max_length=family.max_length,
+        note=family.note,
     )
-
-
-def _told(family: Family, value: str) -> str:
-    """Return what tells a hosted model its task, as the field of a request and its value."""
-    return f"{family.hosted_parameter}={value}" if value else ""
 
 
 def _stated(task: Task, query: str | None, document: str | None) -> dict[PromptType, _Prompt]:
@@ -289,7 +281,7 @@ _SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
 _ALWAYS_SAVED = ("query", "document")
 
 
-def _saved(task: Task, saved: Mapping[str, str]) -> dict[PromptType, _Prompt]:
+def _saved(task: Task, saved: Mapping[str, str]) -> dict[PromptType, Side]:
     """Return the prompts that a model brings for a task; both, one or none."""
     chosen = {}
     for side, names in _SAVED_NAMES[task].items():
@@ -300,7 +292,7 @@ def _saved(task: Task, saved: Mapping[str, str]) -> dict[PromptType, _Prompt]:
     if all(not saved[name] and name in _ALWAYS_SAVED for name in chosen.values()):
         return {}
     return {
-        side: _Prompt(saved[name], f"the model's own prompt {name!r}")
+        side: Side(saved[name], source=f"the model's own prompt {name!r}")
         for side, name in chosen.items()
     }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.folder import module_folders, saved_modules
+from taskembed.models.folder import module_folders, saved_modules, walk
 from taskembed.models.saved_json import read_saved
 
 _HERE = "sentence_transformers.models"
@@ -130,7 +130,7 @@ def _wrong_in(module: dict[str, Any]) -> str:
 
 def _quantised(folder: Path) -> str:
     """Return the configuration that says so, of the model or of a module of it; "" for none."""
-    for place in (folder, *module_folders(folder)):
+    for place in (folder, *module_folders(walk(folder))):
         if (read_saved(place / "config.json") or {}).get("quantization_config"):
             return str((place / "config.json").relative_to(folder))
     return ""

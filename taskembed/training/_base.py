@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.catalogue import find_family
-from taskembed.models.files import ModelFiles, find_model
-from taskembed.models.folder import saved_prompts, saved_suffix
+from taskembed.models.catalogue import identify
+from taskembed.models.files import Located
+from taskembed.models.folder import saved_prompts
 from taskembed.models.metric import metric_of
 from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.space import COSINE
@@ -26,7 +26,7 @@ class Base:
         spec: the prompts for the recipe's task, without any adapter.
     """
 
-    files: ModelFiles
+    files: Located
     spec: ModelSpec
 
 
@@ -36,8 +36,7 @@ def require_own_weights(recipe: Recipe) -> None:
     Raises:
         ModelUnavailableError: the model is behind a server.
     """
-    family = find_family(recipe.model)
-    if family and family.hosted:
+    if identify(recipe.model).hosted:
         raise ModelUnavailableError(
             f"{recipe.model} is behind a server: only a model with weights can be trained",
             hint=OTHER_MODEL,
@@ -53,14 +52,8 @@ def find_base(recipe: Recipe, settings: EngineSettings) -> Base:
             vectors by something else than the cosine.
     """
     try:
-        files = find_model(
-            recipe.model,
-            cache=settings.cache_folder,
-            revision=recipe.revision,
-            offline=settings.offline,
-            with_code=settings.trust_remote_code,
-            notify=settings.notify,
-        )
+        with_code = settings.trust_remote_code
+        files = settings.hub.locate(recipe.model, revision=recipe.revision, with_code=with_code)
     except UsageError as error:  # code of a model, without a commit
         error.hint = 'write revision = "COMMIT" into the recipe: the 40 characters of the commit'
         raise
@@ -70,13 +63,8 @@ def find_base(recipe: Recipe, settings: EngineSettings) -> Base:
         adapter="",  # train the base itself, not the base with another adapter
         family=recipe.family,
     )
-    spec = resolve(
-        recipe.model,
-        recipe.task,
-        overrides,
-        saved_prompts=saved_prompts(files.folder),
-        saved_suffix=saved_suffix(files.folder),
-    )
+    model, saved = identify(recipe.model), saved_prompts(files.folder)
+    spec = resolve(model, recipe.task, overrides, saved=saved)
     if metric_of(files.folder, known=spec.metric, cut=False) != COSINE:
         raise ModelUnavailableError(
             f"{recipe.model} cannot be trained: its vectors are compared by their inner product, "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from taskembed.models.files import ModelFiles
+from taskembed.models.files import Located
 from taskembed.training._folders import STAMP
 from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import Recipe
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def card(
     recipe: Recipe,
     splits: Sequence[DataSplit],
-    files: ModelFiles,
+    files: Located,
     trained: Trained,
     made_from: str,
 ) -> str:

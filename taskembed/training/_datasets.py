@@ -25,6 +25,7 @@ from taskembed.encoding.compile.quiet import quiet
 from taskembed.errors import BadInputError
 from taskembed.models.resolve import ModelSpec
 from taskembed.reading.examples import Example, Form
+from taskembed.space import PromptType
 from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import MINED_FROM, Recipe
 
@@ -86,8 +87,8 @@ def _mined(
             relative_margin=MINED_MARGIN,
             num_negatives=count,
             output_format="n-tuple",
-            query_prompt=spec.query_prompt or None,
-            corpus_prompt=spec.document_prompt or None,
+            query_prompt=spec.prompt(PromptType.QUERY) or None,
+            corpus_prompt=spec.prompt(PromptType.DOCUMENT) or None,
             batch_size=recipe.training.batch,
             verbose=False,
         )
@@ -104,9 +105,11 @@ def column_prompts(spec: ModelSpec) -> dict[str, str]:
     numbers = range(1, MINED_FROM + 1)
     numbered = [f"{name}_{number}" for number in numbers for name in ("negative", "document")]
     prompts = {
-        **dict.fromkeys(("anchor", "query", "sentence1"), spec.query_prompt),
-        **dict.fromkeys(("positive", "negative", "sentence2", "text"), spec.document_prompt),
-        **dict.fromkeys(numbered, spec.document_prompt),
+        **dict.fromkeys(("anchor", "query", "sentence1"), spec.prompt(PromptType.QUERY)),
+        **dict.fromkeys(
+            ("positive", "negative", "sentence2", "text"), spec.prompt(PromptType.DOCUMENT)
+        ),
+        **dict.fromkeys(numbered, spec.prompt(PromptType.DOCUMENT)),
     }
     return {name: prompt for name, prompt in prompts.items() if prompt}
 

@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer.evaluation import SentenceEvalua
 from taskembed.evaluation.metrics import cluster_quality, correlations, rank_quality
 from taskembed.models.resolve import ModelSpec
 from taskembed.reading.examples import Example, Form
-from taskembed.space import Task
+from taskembed.space import PromptType, Task
 from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import Recipe
 from taskembed.vectors import FloatRows
@@ -47,12 +47,12 @@ class DevScore(SentenceEvaluator):
 
     def _score(self, model: Any, split: DataSplit) -> float:  # noqa: ANN401  # as above
         spec = self._spec
-        first = self._encode(model, split.dev, 0, spec.query_prompt)
+        first = self._encode(model, split.dev, 0, spec.prompt(PromptType.QUERY))
         if split.form is Form.LABELLED:
             return self._label_score(first, [example.label for example in split.dev])
         if split.form is Form.RATED:
             return self._rated_score(model, first, split.dev)
-        second = self._encode(model, split.dev, 1, spec.document_prompt)
+        second = self._encode(model, split.dev, 1, spec.prompt(PromptType.DOCUMENT))
         if split.form is Form.SCORED:
             cosines = (first * second).sum(axis=1).tolist()
             return correlations([example.score for example in split.dev], cosines)["spearman"]
@@ -71,7 +71,9 @@ class DevScore(SentenceEvaluator):
 
     def _rated_score(self, model: Any, queries: FloatRows, dev: Sequence[Example]) -> float:  # noqa: ANN401  # as above
         sides = range(1, len(dev[0].texts))
-        documents = [self._encode(model, dev, side, self._spec.document_prompt) for side in sides]
+        documents = [
+            self._encode(model, dev, side, self._spec.prompt(PromptType.DOCUMENT)) for side in sides
+        ]
         cosines = np.asarray([(queries * vectors).sum(axis=1) for vectors in documents]).T
         spearmans = [
             correlations(example.ratings, row.tolist())["spearman"]

@@ -21,7 +21,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import os_errors
 from taskembed.extras import TRAIN, require_extra
 from taskembed.models.adapters import RECIPE
-from taskembed.models.files import ModelFiles
+from taskembed.models.files import Located
 from taskembed.training._base import find_base, require_own_weights
 from taskembed.training._card import card
 from taskembed.training._folders import CARD, Folders
@@ -95,7 +95,7 @@ def train(
     return Job(recipe, folders.adapter, trained)
 
 
-def _made_from(recipe: Path, splits: Sequence[DataSplit], files: ModelFiles) -> str:
+def _made_from(recipe: Path, splits: Sequence[DataSplit], files: Located) -> str:
     """Return the sha256 of everything that the adapter depends on: recipe, examples, base."""
     digest = hashlib.sha256(recipe.read_bytes())
     digest.update(files.digest.encode())

@@ -12,10 +12,10 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.vendors import OWN
 from taskembed.errors import ModelUnavailableError
 from taskembed.guard import require_same_space
-from taskembed.models.catalogue import canonical, find_family
+from taskembed.models.catalogue import identify
 from taskembed.models.files import is_here, is_missing_folder, stored_name
 from taskembed.models.resolve import PromptOverrides, resolve
-from taskembed.space import HOSTED, SYMMETRIC_TASKS, EmbeddingSpace, Task
+from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, HostedModel, PromptType, Task
 from taskembed.verbs.options import SpaceRequest
 
 NOT_HERE = ""  # the digest of weights that are not on this machine
@@ -53,7 +53,7 @@ def _claimed_of_model(
 ) -> EmbeddingSpace:
     """Return the space as far as a model's name and the statements about the model tell it."""
     claimed = _named(space, request, settings)
-    other = claimed.weights_digest != space.weights_digest or request.task not in {None, space.task}
+    other = not claimed.has_weights_of(space) or request.task not in {None, space.task}
     if not other and (names_only_places(space, request) or request.stated == PromptOverrides()):
         return claimed
     return _with_prompts(claimed, request.task or space.task, request.stated)
@@ -63,26 +63,26 @@ def _named(
     space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings
 ) -> EmbeddingSpace:
     """Return the space with what the name of another model tells of its weights."""
-    model = canonical(request.model or space.model)
     if is_same_model(space, request.model):
         return space
-    family = find_family(model)
-    if settings.api_base is not None or (family and family.hosted):
+    known = identify(request.model or space.model)
+    model, family = known.name, known.family
+    if settings.api_base is not None or known.hosted:
         server = (family.server if family else "") or OWN
-        name = model if server != OWN else request.model or space.model
-        return replace(space, model=model, weights_digest=f"{HOSTED}{server}/{name}")
+        hosted = HostedModel(server, model if server != OWN else known.asked)
+        return replace(space, model=model, weights_digest=NOT_HERE, hosted=hosted)
     if space.hosted:
-        return replace(space, model=model, weights_digest="on this machine")
+        return replace(space, model=model, weights_digest=NOT_HERE, hosted=None)
     if is_missing_folder(model) or is_here(model, request.revision):
         return space  # only the weights tell whether the model is the same
-    size = family.models.get(model) if family and space.truncation == "none" else None
+    size = known.dim if space.truncation == "none" else None
     return replace(space, model=model, weights_digest=NOT_HERE, dim=size or space.dim)
 
 
 def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) -> EmbeddingSpace:
     """Return the space with the prompts that are stated, or known of its model."""
     try:
-        spec = resolve(space.model, task, stated)
+        spec = resolve(identify(space.model), task, stated)
     except ModelUnavailableError:  # the model's files may bring prompts: not known yet
         query, document = stated.query_prompt, stated.document_prompt
         if task in SYMMETRIC_TASKS:
@@ -94,14 +94,15 @@ def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) ->
         )
     claimed = replace(
         space,
-        query_prompt=spec.query_prompt,
-        document_prompt=spec.document_prompt,
+        query_prompt=spec.prompt(PromptType.QUERY),
+        document_prompt=spec.prompt(PromptType.DOCUMENT),
         suffix=spec.suffix,
+        hosted=space.hosted and spec.hosted_model(space.hosted.server, space.hosted.server_model),
     )
     given, has = stated.adapter_for(task), bool(space.document_adapter)
     if given is not None and bool(given) == has:
         return claimed  # only the files tell whether the two adapters are the same
-    adapters = (spec.query_adapter, spec.document_adapter)
+    adapters = (spec.adapter(PromptType.QUERY), spec.adapter(PromptType.DOCUMENT))
     if adapters == (space.query_adapter, space.document_adapter):
         return claimed
     query_adapter, document_adapter = adapters
@@ -130,5 +131,5 @@ def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
     return (
         model is None
         or model == space.model
-        or canonical(stored_name(model)) == canonical(space.model)
+        or identify(stored_name(model)).name == identify(space.model).name
     )

@@ -16,8 +16,8 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import SpaceMismatchError, UsageError
 from taskembed.index.reader import Index
 from taskembed.index.writer import WAYS_ON
-from taskembed.models.catalogue import families, find_family
-from taskembed.models.files import find_model
+from taskembed.models.catalogue import families, identify
+from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.template import DEFAULT_TEMPLATE
 from taskembed.space import EmbeddingSpace, Task
@@ -168,7 +168,7 @@ def find_moved(space: EmbeddingSpace, model: str | None) -> Path | None:
         return None
     settings = EngineSettings()
     _require_names(space, settings, model=model)
-    files = find_model(model, cache=settings.cache_folder, offline=True)
+    files = Hub(settings.cache_folder, offline=True).locate(model)
     require_weights(space, files)
     return files.folder
 
@@ -214,6 +214,6 @@ def _require_names(
 def _warn_of_licence(model: str, family: str | None, settings: EngineSettings) -> None:
     """Report that a model is not for commercial use, before anything is built on it."""
     named = (item for item in families() if item.name == family)
-    known = find_family(model) or next(named, None)
+    known = identify(model).family or next(named, None)
     if known and not known.commercial:
         settings.notify(f"note: {model} is not for commercial use: its licence is {known.licence}")

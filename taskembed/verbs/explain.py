@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -14,13 +14,14 @@ from taskembed.encoding.tokens import POSITIONS, PromptTokenizer, load_tokenizer
 from taskembed.errors import ModelUnavailableError, NotFoundError, from_library
 from taskembed.index.reader import read_index
 from taskembed.models.adapters import CONFIG
-from taskembed.models.catalogue import NO_LIMIT, canonical, find_family
-from taskembed.models.files import find_folder, own_adapters
-from taskembed.models.folder import renders_chat, saved_prompts, saved_suffix
+from taskembed.models.catalogue import NO_LIMIT, Family, Identified, identify
+from taskembed.models.files import Hub, own_adapters, place_of
+from taskembed.models.folder import SavedPrompts, renders_chat, saved_prompts, walk
 from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.models.saved_json import read_saved
+from taskembed.models.sides import Side
 from taskembed.models.stock_views import static_folder
-from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.space import EmbeddingSpace, HostedModel, PromptType, Task
 from taskembed.verbs.encoders import find_moved, require_task
 
 DEFAULT_MAX_LENGTH = 512
@@ -30,13 +31,15 @@ _AFTER_PADDING = {"camembert", "data2vec-text", "ibert", "longformer", "luke"}
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ExplainedSide:
     """What happens to a text on one side of a task.
 
     Attributes:
         prompt: put before the text.
         source: where the prompt comes from, for people.
         adapter: the LoRA adapter in the weights; "" for none.
+        request: what tells a hosted model's server which side a text is of, such as
+            "input_type=search_query"; "" for nothing.
         encoded: prompt, text and suffix: the exact string.
         tokens: as the vocabulary spells them; None when the tokenizer is not on this machine.
         truncated: whether the model would not read all of it.
@@ -46,6 +49,7 @@ class Side:
     prompt: str
     source: str
     adapter: str
+    request: str
     encoded: str
     tokens: tuple[str, ...] | None
     truncated: bool
@@ -58,7 +62,7 @@ class Explanation:
 
     model: str
     task: Task
-    sides: Mapping[PromptType, Side]
+    sides: Mapping[PromptType, ExplainedSide]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -80,23 +84,19 @@ def explain_model(  # all but the first three are optional and named
     Raises:
         ModelUnavailableError: the model has no prompts for the task, or is not known at all.
     """
-    folder = _local_folder(model, revision)
+    known = identify(model)
+    folder = _local_folder(known, revision)
     stated = stated or PromptOverrides()
     says_all = stated.query_prompt is not None or stated.family or stated.prompts
-    if folder is None and find_family(model) is None and not says_all:
+    if folder is None and known.family is None and not says_all:
         raise ModelUnavailableError(
             f"{model!r} is not a known model, and not on this machine",
             hint="`taskembed models` lists the known ones",
         )
-    spec = resolve(
-        model,
-        task,
-        stated,
-        saved_prompts=saved_prompts(folder) if folder else None,
-        saved_suffix=saved_suffix(folder) if folder else "",
-    )
+    saved = saved_prompts(folder) if folder else SavedPrompts()
+    spec = resolve(known, task, stated, saved=saved)
     limits = {side: _max_length(folder, side) for side in PromptType} if folder else {}
-    explained = _explanation(spec, text, folder, limits)
+    explained = _explanation(spec, known.family, text, folder, limits)
     adapter = stated.adapter_for(task)
     note = _adapter_note(adapter, folder) if adapter else ""
     return replace(explained, notes=(*explained.notes, note)) if note else explained
@@ -111,7 +111,7 @@ def _adapter_note(name: str, model_folder: Path | None) -> str:
     own = own_adapters(model_folder) if model_folder else ()
     if any((place / name / CONFIG).is_file() for place in own):
         return ""
-    folder = _local_folder(name, None)
+    folder = _local_folder(identify(name), None)
     if folder is None:
         return f"the adapter {name!r} is not on this machine"
     if not (folder / CONFIG).is_file():
@@ -141,23 +141,26 @@ def explain_index(
     space: EmbeddingSpace = read_index(index_folder)[1].live.space
     require_task(index_folder, space, task)
     moved_to = find_moved(space, model)
-    spec = replace(
-        resolve(
-            space.model,
-            space.task,
-            PromptOverrides(
-                query_prompt=space.query_prompt,
-                document_prompt=space.document_prompt,
-                adapter=space.document_adapter or None,
-            ),
-        ),
-        suffix=space.suffix,
-        query_adapter=space.query_adapter,
-        document_adapter=space.document_adapter,
+    known = identify(space.model)
+    stated = PromptOverrides(
+        query_prompt=space.query_prompt,
+        document_prompt=space.document_prompt,
+        adapter=space.document_adapter or None,
     )
-    folder = moved_to or _local_folder(space.model, space.revision or None)
+    hosted = space.hosted or HostedModel("", "")
+    source = f"the space of the index {index_folder}"
+    sides = {
+        side: Side(space.prompt(side), space.adapter(side), value, source)
+        for side, value in (
+            (PromptType.QUERY, hosted.query_value),
+            (PromptType.DOCUMENT, hosted.document_value),
+        )
+    }
+    spec = resolve(known, space.task, stated)
+    spec = replace(spec, suffix=space.suffix, sides=sides, parameter=hosted.parameter)
+    folder = moved_to or _local_folder(known, space.revision or None)
     limits = dict.fromkeys(PromptType, space.max_length)
-    return _explanation(spec, text, folder, limits, recorded_in=index_folder)
+    return _explanation(spec, known.family, text, folder, limits)
 
 
 def describe_folder(name: str) -> dict[str, object]:
@@ -169,37 +172,37 @@ def describe_folder(name: str) -> dict[str, object]:
     Raises:
         NotFoundError: there is no such model on this machine.
     """
-    folder = _local_folder(name, None)
+    known = identify(name)
+    folder = _local_folder(known, None)
     if folder is None:
         raise NotFoundError(
             f"{name!r} is not a known model, and not on this machine",
             hint="`taskembed models` lists the known ones",
         )
-    saved, suffix = saved_prompts(folder), saved_suffix(folder)
+    saved = saved_prompts(folder)
     tasks: dict[str, object] = {}
     for task in Task:
         try:
-            spec = resolve(name, task, PromptOverrides(), saved_prompts=saved, saved_suffix=suffix)
+            spec = resolve(known, task, saved=saved)
         except ModelUnavailableError:
             continue
-        prompts = {"query_prompt": spec.query_prompt, "document_prompt": spec.document_prompt}
-        tasks[task.value] = prompts
+        tasks[task.value] = {f"{side}_prompt": spec.prompt(side) for side in PromptType}
     return {
         "model": name,
         "folder": str(folder),
         "max_length": _max_length(folder),
-        "prompts": dict(saved),
-        "suffix": suffix,
+        "prompts": dict(saved.prompts),
+        "suffix": saved.suffix,
         "tasks": tasks,
     }
 
 
 def _explanation(
     spec: ModelSpec,
+    family: Family | None,
     text: str,
     folder: Path | None,
     limits: Mapping[PromptType, int | None],
-    recorded_in: Path | None = None,
 ) -> Explanation:
     notes = []
     tokenizer = _tokenizer(folder) if folder else None
@@ -209,65 +212,65 @@ def _explanation(
             if spec.server
             else "the model is not on this machine, so its tokens are not shown"
         )
-    if folder and renders_chat(folder):
+    if folder and renders_chat(walk(folder)):
         notes.append("the model puts every text into its chat template, which is not shown here")
-    if not (spec.suffix or _differs_by_task(spec)):
+    if not (spec.suffix or _differs_by_task(spec, family)):
         notes.append(
             "the model knows no prompts: every task gives the same numbers, and is a space of its "
             "own by name, so that an index says what it is for"
         )
-    sides = {}
-    for prompt_type in PromptType:
-        is_query = prompt_type is PromptType.QUERY
-        prompt = spec.query_prompt if is_query else spec.document_prompt
-        source = spec.query_prompt_source if is_query else spec.document_prompt_source
-        sides[prompt_type] = _side(
-            prompt,
-            f"the space of the index {recorded_in}" if recorded_in else source,
-            spec.query_adapter if is_query else spec.document_adapter,
-            text,
-            spec.suffix,
-            tokenizer,
-            limits.get(prompt_type) or DEFAULT_MAX_LENGTH,
-            special_tokens=folder is None or static_folder(folder) is None,
+    has_specials = folder is None or static_folder(folder) is None
+    sides = {
+        prompt_type: _explained_side(
+            spec, prompt_type, text, tokenizer, limits.get(prompt_type), special_tokens=has_specials
         )
+        for prompt_type in PromptType
+    }
     return Explanation(spec.model, spec.task, sides, tuple(notes))
 
 
 def _server_note(spec: ModelSpec) -> str:
     where = f"the model is behind the server of {spec.server}"
-    if spec.query_adapter or spec.document_adapter:
+    if any(side.value for side in spec.sides.values()):
         return f"{where}, which puts its own prompts"
     return f"{where}, which is told no task, and sent what is shown here"
 
 
-def _differs_by_task(spec: ModelSpec) -> bool:
+def _differs_by_task(spec: ModelSpec, family: Family | None) -> bool:
     """Whether something is put before texts, merged or told: for this task, or for another one."""
-    if spec.query_prompt or spec.document_prompt or spec.query_adapter or spec.document_adapter:
-        return True
-    family = find_family(spec.model)
-    return family is not None and any(any(astuple(one)) for one in family.tasks.values())
+    tasks = [spec.sides, *(family.tasks.values() if family else ())]
+    return any(
+        side.prompt or side.adapter or side.value for sides in tasks for side in sides.values()
+    )
 
 
-def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown
-    prompt: str,
-    source: str,
-    adapter: str,
+def _explained_side(  # one for each thing that is shown
+    spec: ModelSpec,
+    prompt_type: PromptType,
     text: str,
-    suffix: str,
     tokenizer: Tokenizer | None,
-    max_length: int,
+    limit: int | None,
     *,
     special_tokens: bool,
-) -> Side:
-    encoded = f"{prompt}{text}{suffix}"
+) -> ExplainedSide:
+    side, max_length = spec.sides[prompt_type], limit or DEFAULT_MAX_LENGTH
+    explained = ExplainedSide(
+        prompt=side.prompt,
+        source=side.source,
+        adapter=side.adapter,
+        request=spec.request(prompt_type),
+        encoded=f"{side.prompt}{text}{spec.suffix}",
+        tokens=None,
+        truncated=False,
+        max_length=max_length,
+    )
     if tokenizer is None:
-        return Side(prompt, source, adapter, encoded, None, truncated=False, max_length=max_length)
+        return explained
     try:
         prompted = PromptTokenizer(
             tokenizer,
-            prompt=prompt,
-            suffix=suffix,
+            prompt=side.prompt,
+            suffix=spec.suffix,
             max_length=max_length,
             special_tokens=special_tokens,
         )
@@ -275,15 +278,12 @@ def _side(  # noqa: PLR0913, PLR0917  # one for each thing that is shown
         pieces = tuple(prompted.pieces(text))
     except ValueError as error:
         raise ModelUnavailableError(f"the text has no tokens: {error}") from error
-    return Side(
-        prompt, source, adapter, encoded, pieces, truncated=truncated, max_length=max_length
-    )
+    return replace(explained, tokens=pieces, truncated=truncated)
 
 
-def _local_folder(model: str, revision: str | None) -> Path | None:
+def _local_folder(model: Identified, revision: str | None) -> Path | None:
     try:
-        there = model if Path(model).is_dir() else canonical(model)
-        return find_folder(there, revision=revision, offline=True)[0]
+        return Hub(offline=True).folder(place_of(model), revision=revision)[0]
     except ModelUnavailableError:
         return None
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from taskembed.encoding.vendors import SERVERS
 from taskembed.models.catalogue import (
     Family,
     RerankerFamily,
     families,
-    find_family,
     find_reranker,
+    identify,
     rerankers,
 )
-from taskembed.space import COSINE, Task
+from taskembed.space import COSINE, PromptType, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def find_known(name: str | None = None, task: Task | None = None) -> KnownModels
         name: of a model, or a part of the name; None for all models.
         task: only models that know the prompts or adapters of that task, and no rerankers.
     """
-    family = find_family(name) if name else None
+    family = identify(name).family if name else None
     reranker = find_reranker(name) if name else None
     if family or (reranker and reranker.name):
         judges = [reranker] if reranker and reranker.name else []
@@ -62,11 +62,11 @@ def find_known(name: str | None = None, task: Task | None = None) -> KnownModels
 def describe_family(family: Family) -> dict[str, object]:
     """Return what is known of a family of models, as what JSON can hold."""
     tasks = {}
-    for task, prompts in family.tasks.items():
-        values = {name: value for name, value in asdict(prompts).items() if value}
-        values.setdefault("query_prompt", prompts.query_prompt)
-        values.setdefault("document_prompt", prompts.document_prompt)
-        tasks[task.value] = values
+    for task, sides in family.tasks.items():
+        prompts = {f"{side}_prompt": sides[side].prompt for side in PromptType}
+        others = {f"{side}_adapter": sides[side].adapter for side in PromptType}
+        others |= {f"{side}_value": sides[side].value for side in PromptType}
+        tasks[task.value] = prompts | {name: text for name, text in others.items() if text}
     return {
         "family": family.name,
         "models": dict(family.models),
@@ -103,7 +103,7 @@ def needs_of(family: Family) -> str:
     """Return what a family's models need beside their files: a key's variable, or an option."""
     if family.hosted:
         return SERVERS[family.server].key
-    if family.remote_code and any(prompts.has_adapter for prompts in family.tasks.values()):
+    if family.remote_code and family.has_adapters:
         return "(refused)"  # its adapters are inside its code: see encoding/load.py
     return "--trust-remote-code" if family.remote_code else ""
 

@@ -18,7 +18,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, BadVectorError, TextTooLongError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.reader import Hit, Index
-from taskembed.models.files import find_description
+from taskembed.models.files import Hub
 from taskembed.reading.queries import Query
 from taskembed.space import PromptType, Task
 from taskembed.verbs._claims import SEARCH_HINT
@@ -104,7 +104,7 @@ class Searcher:
             index = on_failure.enter_context(Index.open(folder))
             require_expected(index, settings, task=task, model=model, adapter=adapter)
             if reranker is not None:  # a wrong name is refused before an encoder is loaded
-                find_description(reranker, offline=settings.offline)
+                Hub(offline=settings.offline).description(reranker)
             encoder = encoder_for_search(index, settings, model=model, adapter=adapter)
             judge = None
             if reranker is not None:

@@ -8,12 +8,12 @@ from typing import Any
 import litserve
 from sentence_transformers import SentenceTransformer
 
-from taskembed.models.files import BUNDLED, find_folder
+from taskembed.models.files import BUNDLED, Hub
 
 
 class Embeddings(litserve.LitAPI):  # type: ignore[misc]  # it has no types
     def setup(self, device: str) -> None:
-        folder = find_folder(BUNDLED, offline=True)[0]
+        folder = Hub(offline=True).folder(BUNDLED)[0]
         self.model = SentenceTransformer(str(folder), device="cpu")
 
     def decode_request(self, request: Any) -> list[str]:  # noqa: ANN401  # its own type

@@ -15,7 +15,7 @@ from taskembed.encoding.compile import convert
 from taskembed.encoding.compile.convert import to_openvino
 from taskembed.encoding.compile.encoders import load_encoder_model
 from taskembed.encoding.engines.openvino import compile_blob
-from taskembed.models.files import find_model
+from taskembed.models.files import Hub
 from tests import tiny_families
 
 
@@ -73,7 +73,7 @@ def test_models_with_windows_run_on_the_cpu_engine(
 ) -> None:
     # with six layers what a padding token has in a window reaches every other token
     folder = save(tmp_path / "model", layers=6)
-    files = find_model(str(folder), cache=cache, offline=True)
+    files = Hub(cache, offline=True).locate(str(folder))
     loaded = load_encoder_model(files, None, trust_remote_code=False)
     blob, reason = to_openvino(loaded.model, loaded.facts.max_length)
     assert (bool(blob), reason) == (True, "")
@@ -83,7 +83,7 @@ def test_models_with_windows_run_on_the_cpu_engine(
 
 def test_the_test_is_longer_than_a_models_window(tmp_path: Path, cache: Path) -> None:
     folder = tiny_families.save_modernbert(tmp_path / "model")
-    files = find_model(str(folder), cache=cache, offline=True)
+    files = Hub(cache, offline=True).locate(str(folder))
     model = load_encoder_model(files, None, trust_remote_code=False).model
     [config] = [part.config for part in model.modules() if isinstance(part, PreTrainedModel)]
     for window, longest, length in [(16, 8_192, 200), (300, 8_192, 308), (300, 64, 64)]:

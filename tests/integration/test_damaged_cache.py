@@ -92,7 +92,7 @@ def case(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
         return tiny.compiled
 
     monkeypatch.setattr(Runtime, "_compile", compile_)
-    monkeypatch.setattr("taskembed.encoding._local.TextEncoder.check", lambda *_: None)
+    monkeypatch.setattr("taskembed.encoding._local.LocalEncoder.check", lambda *_: None)
     shutil.copytree(tiny.cache, case.cache)
     return case
 

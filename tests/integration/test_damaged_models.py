@@ -16,7 +16,7 @@ import pytest
 
 from taskembed.cli.main import main
 from taskembed.errors import AccessDeniedError, ModelUnavailableError, StorageError, from_library
-from taskembed.models.files import ModelFiles, find_model
+from taskembed.models.files import Hub, Located
 from taskembed.models.resolve import PromptOverrides
 from taskembed.models.saved_json import read_saved
 from taskembed.space import PromptType, Task
@@ -235,7 +235,7 @@ def test_a_folder_that_may_not_be_read_is_not_an_empty_one(
     ):
         refused["1_Pooling"] = number
         with pytest.raises(kind) as caught:
-            find_model(str(model), cache=tmp_path / "cache")
+            Hub(tmp_path / "cache").locate(str(model))
         assert caught.value.message == f"{model / '1_Pooling'}: {os.strerror(number)}"
 
 
@@ -300,9 +300,7 @@ def test_explain_says_the_length_that_loading_finds(
     model = save(tmp_path / "model", pooling="mean")
     for name, values in files.items():
         changed(model / name, **values)
-    loaded = load_encoder_model(
-        ModelFiles(str(model), "", model, ""), None, trust_remote_code=False
-    )
+    loaded = load_encoder_model(Located(str(model), "", model, ""), None, trust_remote_code=False)
     explained = explain_model(str(model), Task.RETRIEVAL, "fox", stated=NO_PROMPTS)
     for side in PromptType:
         assert explained.sides[side].max_length == loaded.facts.length(side), side

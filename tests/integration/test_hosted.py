@@ -31,9 +31,10 @@ from taskembed.encoding.vendors import SERVERS, RequestBody, portions
 from taskembed.errors import BadVectorError, ModelUnavailableError, TaskembedError, UsageError
 from taskembed.extras import install_hint
 from taskembed.models.resolve import PromptOverrides
-from taskembed.space import PromptType, Task
+from taskembed.space import EmbeddingSpace, HostedModel, PromptType, Task
 from taskembed.vectors import FloatRows
 from tests.conftest import Run
+from tests.early_spaces import HOSTED as VERSION_1
 from tests.fakes import HashEncoder
 from tests.known_models import KNOWN, Known
 
@@ -193,7 +194,7 @@ def test_every_vendor_is_told_the_task_and_the_side(
     assert scores == pytest.approx(expected, abs=1e-5)
     value: Any = run("info", "--index", tmp_path / "index", "--json").json
     assert value["space"]["dim"] == (size or 1536)
-    assert value["space"]["weights_digest"].startswith("hosted:")
+    assert value["space"]["hosted"]["server_model"] == model
     again = run("index", corpus, *words)
     assert again.code == 0, again.err
 
@@ -251,11 +252,43 @@ def test_a_search_for_another_task_of_a_hosted_index_is_refused(
     assert done.code == 78
     done = run("index", corpus, "--model", "text-embedding-3-small", *words)
     assert done.code == 78
-    assert (
-        "  weights_digest: the index has 'hosted:cohere/embed-v4.0', not "
-        "'hosted:openai/text-embedding-3-small'"
-    ) in done.err
-    assert "  query_adapter: the index has 'input_type=search_query', not ''" in done.err
+    assert done.err.splitlines()[1:-1] == [
+        "  model: the index has 'embed-v4.0', not 'text-embedding-3-small'",
+        "  server: the index has 'cohere', not 'openai'",
+        "  server_model: the index has 'embed-v4.0', not 'text-embedding-3-small'",
+        "  parameter: the index has 'input_type', not ''",
+        "  query_value: the index has 'search_query', not ''",
+        "  document_value: the index has 'search_document', not ''",
+        "  vectors of different spaces cannot be compared: their scores would mean nothing",
+    ]
+
+
+def test_an_index_of_a_hosted_model_by_an_early_version_is_used(
+    vendor: Vendor, corpus: Path, run: Run, tmp_path: Path
+) -> None:
+    vendor.dim = 1536
+    words = ("--api-base", vendor.url, "--index", tmp_path / "index", "--quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmbeddingSpace, "to_json", lambda _: VERSION_1)  # in the manifest
+        made = run("index", corpus, "--task", "retrieval", "--model", "embed-v4.0", *words)
+    assert made.code == 0, made.err
+    del vendor.asked[:]
+
+    assert run("search", "a fox", *words).code == 0
+    ((_, _, body),) = vendor.asked
+    assert (body["texts"], body["input_type"]) == (["a fox"], "search_query")
+
+    for other in (("--task", "clustering"), ("--model", "text-embedding-3-small")):
+        assert run("search", "a fox", *words, *other).code == 78
+    again: Any = run("index", corpus, *words, "--json").json
+    assert again["unchanged"] == len(TEXTS)
+    changed = tmp_path / "more.jsonl"
+    changed.write_text('{"id": "new", "text": "a badger"}\n')
+    updated: Any = run("index", changed, *words, "--json").json
+    assert updated["added"] == 1
+    value: Any = run("info", "--index", tmp_path / "index", "--json").json
+    assert value["space"]["weights_digest"] == ""
+    assert value["space"]["hosted"]["query_value"] == "search_query"
 
 
 def test_a_server_of_one_s_own_is_sent_the_prompt(
@@ -302,7 +335,7 @@ def test_a_model_that_nobody_knows_is_asked_for_its_size(vendor: Vendor, tmp_pat
         stated=PromptOverrides(query_prompt="q: ", document_prompt=""),
         settings=EngineSettings(api_base=vendor.url),
     )
-    assert (encoder.space.dim, encoder.space.weights_digest) == (24, "hosted:own/mine")
+    assert (encoder.space.dim, encoder.space.hosted) == (24, HostedModel("own", "mine"))
     assert encoder.made_by["engine"] == "127.0.0.1"
     vectors = encoder.encode(["x"], PromptType.QUERY).vectors
     raw = np.array(vector_of("q: x", "", 24))

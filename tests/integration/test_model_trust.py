@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from taskembed.encoding._local import TextEncoder
+from taskembed.encoding._local import LocalEncoder
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.files import find_model
+from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from tests import tiny_models
@@ -78,7 +78,7 @@ def test_a_pickle_is_refused_unread(model: Path, tmp_path: Path) -> None:
     (model / "model.safetensors").unlink()
     (model / "pytorch_model.bin").write_bytes(b"not even a pickle")
     with pytest.raises(ModelUnavailableError) as caught:
-        find_model(str(model), cache=tmp_path / "cache")
+        Hub(tmp_path / "cache").locate(str(model))
     assert caught.value.message == (
         f"the model {str(model)!r} has no weights as safetensors: there is only "
         "pytorch_model.bin, a pickle, which can run code when it is loaded"
@@ -93,7 +93,7 @@ def test_beside_safetensors_a_pickle_is_not_read(model: Path, cache: Path) -> No
 
 def test_every_file_that_can_move_a_vector_moves_the_digest(model: Path, tmp_path: Path) -> None:
     def digest() -> str:
-        return find_model(str(model), cache=tmp_path / "cache").digest
+        return Hub(tmp_path / "cache").locate(str(model)).digest
 
     before = digest()
     assert digest() == before
@@ -115,7 +115,7 @@ def test_the_bundled_weights_must_be_those_of_their_authors(
 ) -> None:
     monkeypatch.setattr("taskembed.models.files._bundled_folder", lambda: model)
     with pytest.raises(ModelUnavailableError, match="is not the one that its authors published"):
-        find_model("minilm", cache=tmp_path / "cache")
+        Hub(tmp_path / "cache").locate("minilm")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_the_end_token_that_qwen3_is_pooled_on_is_there_also_after_a_cut(
 ) -> None:
     model = tiny_models.save_qwen3(tmp_path / "mine")
     encoder = load_encoder(str(model), Task.RETRIEVAL, settings=settings(cache))
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, LocalEncoder)
     pieces = encoder.tokenizer(PromptType.DOCUMENT).pieces("word " * 500)
     assert len(pieces) == encoder.space.max_length == 96
     assert pieces[-1] == "<|endoftext|>"

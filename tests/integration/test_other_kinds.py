@@ -15,7 +15,7 @@ from transformers import BertModel
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.files import find_model
+from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from tests import layouts, tiny_families, tiny_models
@@ -142,7 +142,7 @@ def test_a_late_interaction_folder_of_its_own_library_is_one(tmp_path: Path, cac
 def test_the_weights_of_a_router_s_branches_are_found(tmp_path: Path, cache: Path) -> None:
     model = layouts.save_layout(tmp_path / "model", Layout(router="models"))
     assert not (model / "model.safetensors").exists()
-    assert find_model(str(model), cache=cache).digest
+    assert Hub(cache).locate(str(model)).digest
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 import taskembed
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.models.files import find_folder
+from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Floats
@@ -138,7 +138,7 @@ def bundled(settings: EngineSettings, task: Task, adapter: str | None) -> tuple[
 
 @pytest.mark.slow
 def test_the_bundled_model_has_the_vectors_of_sentence_transformers(cache: Path) -> None:
-    folder, _ = find_folder("minilm")
+    folder, _ = Hub().folder("minilm")
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
     reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     expected = reference.encode(TEXTS, normalize_embeddings=True, convert_to_numpy=True)
@@ -153,7 +153,7 @@ def test_merged_adapters_have_the_vectors_of_adapters_beside_the_model(
     task: Task, cache: Path
 ) -> None:
     """Those of the bundled model: beside it, as PEFT runs them, against ours, merged."""
-    folder, _ = find_folder("minilm")
+    folder, _ = Hub().folder("minilm")
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
     reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     first: Any = reference[0]

@@ -16,7 +16,7 @@ from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, StaticEmbedding
 from tokenizers import Tokenizer
 
-from taskembed.encoding._local import TextEncoder
+from taskembed.encoding._local import LocalEncoder
 from taskembed.encoding.engines.static import TOKENS_AT_ONCE, StaticEngine
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
@@ -32,11 +32,11 @@ from tests.tiny_families import change_json, save_adapter, save_model2vec, save_
 TEXTS = ["fox", "the quick brown fox jumps", "the lazy dog " * 40, "query wizards", "Deich?"]
 
 
-def load(folder: Path, cache: Path, **stated: str) -> TextEncoder:
+def load(folder: Path, cache: Path, **stated: str) -> LocalEncoder:
     said: dict[str, Any] = {"query_prompt": "query: ", "document_prompt": "", **stated}
     settings = EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache, threads=1)
     encoder = load_encoder(folder, "retrieval", stated=PromptOverrides(**said), settings=settings)
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, LocalEncoder)
     return encoder
 
 
@@ -49,7 +49,7 @@ def by_library(folder: Path, side: PromptType) -> FloatRows:
     return np.asarray(vectors, np.float32)
 
 
-def assert_right(folder: Path, cache: Path) -> TextEncoder:
+def assert_right(folder: Path, cache: Path) -> LocalEncoder:
     encoder = load(folder, cache)
     for side in PromptType:
         ours = encoder.encode(TEXTS, side).vectors

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
-from taskembed.encoding._local import TextEncoder
+from taskembed.encoding._local import LocalEncoder
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
@@ -70,7 +70,7 @@ def test_a_tokenizer_that_lost_its_end_token_gets_it_back(tmp_path: Path) -> Non
         stated=PromptOverrides(family="gte-qwen2-instruct"),
         settings=settings(tmp_path / "cache", trust_remote_code=True, notify=said.append),
     )
-    assert isinstance(encoder, TextEncoder)
+    assert isinstance(encoder, LocalEncoder)
     notes = [
         line for line in said if line.startswith("note: <|endoftext|> is put after every text")
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,12 @@ import pytest
 import taskembed
 from taskembed.encoding.vendors import OWN, SERVERS
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.catalogue import Family, families, find_family, parse_families
+from taskembed.models.catalogue import Family, families, identify, parse_families
+from taskembed.models.folder import SavedPrompts
 from taskembed.models.resolve import ModelSpec, PromptOverrides
 from taskembed.models.resolve import resolve as resolve_stated
-from taskembed.space import Task
+from taskembed.models.sides import Side, Sides
+from taskembed.space import PromptType, Task
 from tests.known_models import KNOWN, TASKS, Known, KnownTask
 
 OWN_PROMPTS = "give --query-prompt TEXT --document-prompt TEXT ('' means none)"
@@ -32,15 +33,26 @@ def family_of(name: str) -> Family:
 def resolve(
     model: str, task: Task, *, saved_prompts: Mapping[str, str] | None = None, **stated: str
 ) -> ModelSpec:
-    return resolve_stated(model, task, PromptOverrides(**stated), saved_prompts=saved_prompts)  # type: ignore[arg-type]  # texts
+    saved = SavedPrompts(saved_prompts or {})
+    return resolve_stated(identify(model), task, PromptOverrides(**stated), saved=saved)  # type: ignore[arg-type]  # texts
 
 
 def prompts_of(spec: ModelSpec) -> tuple[str, str]:
-    return spec.query_prompt, spec.document_prompt
+    return spec.prompt(PromptType.QUERY), spec.prompt(PromptType.DOCUMENT)
 
 
 def sources_of(spec: ModelSpec) -> tuple[str, str]:
-    return spec.query_prompt_source, spec.document_prompt_source
+    return spec.sides[PromptType.QUERY].source, spec.sides[PromptType.DOCUMENT].source
+
+
+def strings_of(sides: Sides) -> tuple[str, ...]:
+    """Return the prompts, the adapters and the values, each of queries and then of documents."""
+    query, document = sides[PromptType.QUERY], sides[PromptType.DOCUMENT]
+    return (
+        *(query.prompt, document.prompt),
+        *(query.adapter, document.adapter),
+        *(query.value, document.value),
+    )
 
 
 # What models.toml says.
@@ -48,7 +60,7 @@ def sources_of(spec: ModelSpec) -> tuple[str, str]:
 
 @pytest.mark.parametrize("known", TASKS, ids=lambda known: f"{known.family}-{known.task.value}")
 def test_every_string_of_a_task_is_what_its_source_says(known: KnownTask) -> None:
-    assert astuple(family_of(known.family).tasks[known.task]) == (
+    assert strings_of(family_of(known.family).tasks[known.task]) == (
         *(known.query, known.document),
         *known.adapters,
         *known.values,
@@ -118,7 +130,7 @@ def test_hosted_models_are_behind_servers_that_are_known() -> None:
     ],
 )
 def test_a_model_is_found_in_any_case_and_by_its_old_name(asked: str, family: str) -> None:
-    found = find_family(asked)
+    found = identify(asked).family
 
     assert found is not None
     assert found.name == family
@@ -139,7 +151,7 @@ def test_a_model_is_found_in_any_case_and_by_its_old_name(asked: str, family: st
     ],
 )
 def test_a_part_of_a_name_finds_nothing(asked: str) -> None:
-    assert find_family(asked) is None
+    assert identify(asked).family is None
 
 
 def test_families_are_read_once() -> None:
@@ -154,13 +166,12 @@ def test_a_known_model_has_everything() -> None:
         model="intfloat/e5-small-v2",
         family="e5",
         task=Task.RETRIEVAL,
-        query_prompt="query: ",
-        document_prompt="passage: ",
-        query_prompt_source='models.toml, family "e5"',
-        document_prompt_source='models.toml, family "e5"',
-        query_adapter="",
-        document_adapter="",
+        sides={
+            PromptType.QUERY: Side("query: ", source='models.toml, family "e5"'),
+            PromptType.DOCUMENT: Side("passage: ", source='models.toml, family "e5"'),
+        },
         suffix="",
+        dim=384,
         truncation="none",
         truncated_dims=(),
         prompt_in_pooling=True,
@@ -170,6 +181,9 @@ def test_a_known_model_has_everything() -> None:
         commercial=True,
         remote_code=False,
         server="",
+        parameter="",
+        max_length=512,
+        note="",
     )
 
 
@@ -178,13 +192,20 @@ def test_a_model_with_adapters_has_everything() -> None:
         model="jinaai/jina-embeddings-v3",
         family="jina-v3",
         task=Task.RETRIEVAL,
-        query_prompt="Represent the query for retrieving evidence documents: ",
-        document_prompt="Represent the document for retrieval: ",
-        query_prompt_source='models.toml, family "jina-v3"',
-        document_prompt_source='models.toml, family "jina-v3"',
-        query_adapter="retrieval.query",
-        document_adapter="retrieval.passage",
+        sides={
+            PromptType.QUERY: Side(
+                "Represent the query for retrieving evidence documents: ",
+                adapter="retrieval.query",
+                source='models.toml, family "jina-v3"',
+            ),
+            PromptType.DOCUMENT: Side(
+                "Represent the document for retrieval: ",
+                adapter="retrieval.passage",
+                source='models.toml, family "jina-v3"',
+            ),
+        },
         suffix="",
+        dim=1024,
         truncation="slice",
         truncated_dims=(32, 64, 128, 256, 512, 768),
         prompt_in_pooling=True,
@@ -194,6 +215,9 @@ def test_a_model_with_adapters_has_everything() -> None:
         commercial=False,
         remote_code=True,
         server="",
+        parameter="",
+        max_length=8192,
+        note="jinaai/jina-embeddings-v3-hf has its adapters as files, and can be used.",
     )
 
 
@@ -218,7 +242,7 @@ def test_a_known_model_s_own_prompts_do_not_matter() -> None:
         resolve("intfloat/e5-small-v2", Task.CODE, saved_prompts=saved)
 
 
-# PromptOverrides prompts.
+# Stated prompts.
 
 
 def test_a_stated_prompt_comes_before_the_known_one() -> None:
@@ -292,13 +316,12 @@ def test_stated_prompts_make_any_model_possible() -> None:
         model="me/mine",
         family="",
         task=Task.CODE,
-        query_prompt="q: ",
-        document_prompt="d: ",
-        query_prompt_source="--query-prompt",
-        document_prompt_source="--document-prompt",
-        query_adapter="",
-        document_adapter="",
+        sides={
+            PromptType.QUERY: Side("q: ", source="--query-prompt"),
+            PromptType.DOCUMENT: Side("d: ", source="--document-prompt"),
+        },
         suffix="",
+        dim=None,
         truncation="none",
         truncated_dims=(),
         prompt_in_pooling=True,
@@ -308,6 +331,9 @@ def test_stated_prompts_make_any_model_possible() -> None:
         commercial=True,
         remote_code=False,
         server="",
+        parameter="",
+        max_length=0,
+        note="",
     )
 
 
@@ -316,7 +342,7 @@ def test_stated_prompts_keep_the_adapters() -> None:
         "jinaai/jina-embeddings-v5-text-nano", Task.SIMILARITY, query_prompt="Document: "
     )
 
-    assert (spec.query_adapter, spec.document_adapter) == ("text-matching", "text-matching")
+    assert tuple(side.adapter for side in spec.sides.values()) == ("text-matching", "text-matching")
 
 
 # What an unknown model brings.
@@ -570,7 +596,7 @@ def test_a_small_family_has_the_defaults() -> None:
     assert (family.name, family.source, family.licence) == ("f", "https://example.org/f", "MIT")
     assert (family.max_length, family.models) == (512, {"a/f": 8})
     assert list(family.tasks) == [Task.RETRIEVAL]
-    assert astuple(family.tasks[Task.RETRIEVAL]) == ("q: ", "", "", "", "", "")
+    assert strings_of(family.tasks[Task.RETRIEVAL]) == ("q: ", "", "", "", "", "")
     assert (family.commercial, family.suffix, family.truncation) == (True, "", "none")
     assert (family.truncated_dims, family.prompt_in_pooling) == ((), True)
     assert (family.remote_code, family.server, family.hosted_parameter) == (False, "", "")
@@ -719,10 +745,10 @@ def test_an_instruction_is_put_into_the_template_as_it_is() -> None:
 
     (family,) = parse_families(toml)
 
-    assert family.tasks[Task.CODE].query_prompt == "Do: Find {code}, 100%.\nOn:"
+    assert family.tasks[Task.CODE][PromptType.QUERY].prompt == "Do: Find {code}, 100%.\nOn:"
 
 
 def test_an_adapter_of_one_side_is_of_that_side_only() -> None:
     (family,) = parse_families(with_task('code = { both = "", query_adapter = "lora" }'))
 
-    assert astuple(family.tasks[Task.CODE]) == ("", "", "lora", "", "", "")
+    assert strings_of(family.tasks[Task.CODE]) == ("", "", "lora", "", "", "")

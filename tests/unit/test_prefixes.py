@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from taskembed.encoding._prefixes import LONGEST_BYTES, LongTextTokenizer, grouped
 from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, load_tokenizer
 from taskembed.errors import BadInputError, TextTooLongError
-from taskembed.models.files import BUNDLED, find_folder
+from taskembed.models.files import BUNDLED, Hub
 
 SPACE = "\u2581"  # what sentencepiece writes for a space
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -45,7 +45,7 @@ READ_WHOLE = {
 
 
 def wordpiece(*added: AddedToken) -> Tokenizer:
-    made = load_tokenizer((find_folder(BUNDLED)[0] / "tokenizer.json").read_text())
+    made = load_tokenizer((Hub().folder(BUNDLED)[0] / "tokenizer.json").read_text())
     made.add_tokens(list(added))
     return made
 
@@ -316,7 +316,7 @@ def test_a_text_of_forty_megabytes_takes_little_memory() -> None:
     code = (
         "import resource; from taskembed.encoding.tokens import *; "
         "from taskembed.models.files import *; "
-        "t = load_tokenizer((find_folder('minilm')[0] / 'tokenizer.json').read_text()); "
+        "t = load_tokenizer((Hub().folder('minilm')[0] / 'tokenizer.json').read_text()); "
         "p = PromptTokenizer(t, prompt='', max_length=256); x = 'the quick fox. ' * 2_700_000; "
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
         "assert len(p.tokenize([x])[0].ids) == 256; "

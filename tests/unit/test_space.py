@@ -4,7 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from taskembed.space import EmbeddingSpace, FieldDifference, PromptType, Task
+from taskembed.space import EmbeddingSpace, FieldDifference, HostedModel, PromptType, Task
+from tests.early_spaces import HOSTED as VERSION_1
 from tests.fakes import SPACE
 
 
@@ -58,7 +59,7 @@ OTHER: dict[str, object] = {
 
 
 def test_every_field_counts() -> None:
-    assert {field.name for field in fields(EmbeddingSpace)} == set(OTHER)
+    assert {field.name for field in fields(EmbeddingSpace)} == {*OTHER, "hosted"}
     for name, value in OTHER.items():
         differences = SPACE.differences(replace(SPACE, **{name: value}))  # type: ignore[arg-type]  # a field each
         expected = (
@@ -67,6 +68,97 @@ def test_every_field_counts() -> None:
             else [FieldDifference(name, getattr(SPACE, name), value)]
         )
         assert differences == expected, name
+
+
+HOSTED = HostedModel("cohere", "embed-v4.0", "input_type", "search_query", "search_document")
+AT_COHERE = replace(SPACE, model="embed-v4.0", weights_digest="", pooling="server", hosted=HOSTED)
+
+
+def test_every_field_of_a_hosted_model_counts() -> None:
+    other = HostedModel("openai", "embed", "task", "query", "passage")
+    for field in fields(HostedModel):
+        ours, theirs = getattr(HOSTED, field.name), getattr(other, field.name)
+        changed = replace(AT_COHERE, hosted=replace(HOSTED, **{field.name: theirs}))
+        assert AT_COHERE.differences(changed) == [FieldDifference(field.name, ours, theirs)]
+
+
+def test_a_model_of_this_machine_is_none_behind_a_server() -> None:
+    here = replace(AT_COHERE, hosted=None)
+    assert [(item.field, item.theirs) for item in AT_COHERE.differences(here)] == [
+        ("server", ""),
+        ("server_model", ""),
+        ("parameter", ""),
+        ("query_value", ""),
+        ("document_value", ""),
+    ]
+    assert not AT_COHERE.has_weights_of(here)
+
+
+def test_a_hosted_model_of_another_name_here_is_the_same() -> None:
+    assert AT_COHERE.differences(replace(AT_COHERE, model="mine", revision="f00")) == []
+
+
+def test_a_request_says_which_side_a_text_is_of() -> None:
+    assert AT_COHERE.request("query") == "input_type=search_query"
+    assert AT_COHERE.request("document") == "input_type=search_document"
+    assert SPACE.request("query") == ""
+    assert HostedModel("own", "mine").fields_of_request(PromptType.QUERY) == {}
+
+
+def test_in_a_swapped_space_queries_are_encoded_as_documents() -> None:
+    swapped = AT_COHERE.swapped()
+    assert swapped.request("query") == "input_type=search_document"
+    assert (swapped.prompt("query"), swapped.prompt("document")) == ("passage: ", "query: ")
+    assert swapped.swapped() == AT_COHERE
+
+
+def test_a_hosted_space_comes_back_from_json() -> None:
+    value = AT_COHERE.to_json()
+    assert value["hosted"]["server"] == "cohere"
+    assert EmbeddingSpace.from_json(value) == AT_COHERE
+    assert "hosted" not in SPACE.to_json()
+
+
+def test_a_hosted_space_of_an_early_version_is_read() -> None:
+    space = EmbeddingSpace.from_json(VERSION_1)
+    assert space.hosted == HOSTED
+    assert (space.weights_digest, space.query_adapter, space.document_adapter) == ("", "", "")
+    assert (space.model, space.dim, space.max_length) == ("embed-v4.0", 1536, 128_000)
+
+
+def test_an_early_space_of_a_server_of_one_s_own_is_read() -> None:
+    early = VERSION_1 | {
+        "model": "intfloat/e5-small-v2",
+        "weights_digest": "hosted:own/org/E5 small",
+        "query_adapter": "",
+        "document_adapter": "",
+        "query_prompt": "query: ",
+    }
+    space = EmbeddingSpace.from_json(early)
+    assert space.hosted == HostedModel("own", "org/E5 small")
+    assert (space.model, space.query_prompt) == ("intfloat/e5-small-v2", "query: ")
+
+
+@pytest.mark.parametrize(
+    ("hosted", "message"),
+    [
+        ("cohere", "hosted of an embedding space is not a JSON object"),
+        ({"server": "cohere"}, "hosted of an embedding space without its exact fields: "),
+        (
+            {
+                "server": 1,
+                "server_model": "m",
+                "parameter": "",
+                "query_value": "",
+                "document_value": "",
+            },
+            "server of hosted of an embedding space is not a str",
+        ),
+    ],
+)
+def test_what_is_no_hosted_model_is_refused(hosted: object, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        EmbeddingSpace.from_json({**SPACE.to_json(), "hosted": hosted})
 
 
 def test_a_renamed_model_with_the_same_weights_is_the_same_space() -> None:

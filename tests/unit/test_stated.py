@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import ModelUnavailableError, NotFoundError, UsageError
-from taskembed.models.catalogue import find_reranker, parse_rerankers
+from taskembed.models.catalogue import find_reranker, identify, parse_rerankers
 from taskembed.models.prompts_file import read_prompts_file
-from taskembed.models.resolve import PromptOverrides, resolve
-from taskembed.space import Task
+from taskembed.models.resolve import ModelSpec, PromptOverrides
+from taskembed.models.resolve import resolve as resolve_identified
+from taskembed.space import PromptType, Task
 
 QWEN3 = "Qwen/Qwen3-Embedding-0.6B"
+QUERY, DOCUMENT = PromptType.QUERY, PromptType.DOCUMENT
+
+
+def resolve(model: str, task: Task, stated: PromptOverrides | None = None) -> ModelSpec:
+    return resolve_identified(identify(model), task, stated)
 
 
 def file(tmp_path: Path, text: str) -> Path:
@@ -24,22 +30,22 @@ def file(tmp_path: Path, text: str) -> Path:
 
 def test_an_instruction_goes_before_queries_only() -> None:
     spec = resolve(QWEN3, Task.RETRIEVAL, PromptOverrides(instruction="Find the answer"))
-    assert (spec.query_prompt, spec.document_prompt) == (
+    assert (spec.prompt(QUERY), spec.prompt(DOCUMENT)) == (
         "Instruct: Find the answer\nQuery:",
         "",
     )
-    assert spec.query_prompt_source == "--instruction"
+    assert spec.sides[QUERY].source == "--instruction"
 
 
 def test_an_instruction_goes_before_both_sides_of_a_symmetric_task() -> None:
     spec = resolve(QWEN3, Task.CLUSTERING, PromptOverrides(instruction="Group these"))
-    assert spec.query_prompt == spec.document_prompt == "Instruct: Group these\nQuery:"
+    assert spec.prompt(QUERY) == spec.prompt(DOCUMENT) == "Instruct: Group these\nQuery:"
 
 
 def test_an_instruction_leaves_a_stated_document_prompt() -> None:
     stated = PromptOverrides(instruction="Find", document_prompt="d: ")
     spec = resolve("intfloat/multilingual-e5-large-instruct", Task.RETRIEVAL, stated)
-    assert (spec.query_prompt, spec.document_prompt) == ("Instruct: Find\nQuery: ", "d: ")
+    assert (spec.prompt(QUERY), spec.prompt(DOCUMENT)) == ("Instruct: Find\nQuery: ", "d: ")
 
 
 def test_an_instruction_makes_a_task_possible_that_the_authors_gave_none_for() -> None:
@@ -47,7 +53,7 @@ def test_an_instruction_makes_a_task_possible_that_the_authors_gave_none_for() -
     with pytest.raises(ModelUnavailableError):
         resolve(model, Task.CODE)
     spec = resolve(model, Task.CODE, PromptOverrides(instruction="Find the function"))
-    assert (spec.query_prompt, spec.document_prompt) == (
+    assert (spec.prompt(QUERY), spec.prompt(DOCUMENT)) == (
         "Instruct: Find the function\nQuery: ",
         "",
     )
@@ -82,7 +88,7 @@ def test_an_instruction_and_a_prompt_for_one_side_exclude_each_other(
 @pytest.mark.parametrize("family", ["instructor", "hkunlp/instructor-large"])
 def test_a_folder_can_be_said_to_be_of_a_family(family: str) -> None:
     spec = resolve("/models/mine", Task.SIMILARITY, PromptOverrides(family=family))
-    assert spec.query_prompt == "Represent the statement:"
+    assert spec.prompt(QUERY) == "Represent the statement:"
     assert (spec.model, spec.prompt_in_pooling) == ("/models/mine", False)
 
 
@@ -115,10 +121,10 @@ def test_a_file_says_prompts_by_task_in_the_words_of_models_toml(tmp_path: Path)
     )
     stated = PromptOverrides(prompts=prompts)
     spec = resolve("mine", Task.RETRIEVAL, stated)
-    assert (spec.query_prompt, spec.document_prompt) == ("Do: search; ", "doc: ")
+    assert (spec.prompt(QUERY), spec.prompt(DOCUMENT)) == ("Do: search; ", "doc: ")
     assert (spec.suffix, spec.truncation, spec.truncated_dims) == ("<end>", "slice", (64, 128))
-    assert spec.query_prompt_source == str(tmp_path / "mine.toml")
-    assert resolve("mine", Task.CLUSTERING, stated).document_prompt == "topic: "
+    assert spec.sides[QUERY].source == str(tmp_path / "mine.toml")
+    assert resolve("mine", Task.CLUSTERING, stated).prompt(DOCUMENT) == "topic: "
     with pytest.raises(ModelUnavailableError):
         resolve("mine", Task.SIMILARITY, stated)
 
@@ -127,10 +133,10 @@ def test_a_file_changes_only_what_it_says_of_a_known_model(tmp_path: Path) -> No
     prompts = read_prompts_file(file(tmp_path, 'tasks.clustering = { both = "topic: " }'))
     stated = PromptOverrides(prompts=prompts)
     model = "intfloat/e5-small-v2"
-    assert resolve(model, Task.CLUSTERING, stated).query_prompt == "topic: "
+    assert resolve(model, Task.CLUSTERING, stated).prompt(QUERY) == "topic: "
     spec = resolve(model, Task.RETRIEVAL, stated)
-    assert spec.query_prompt == "query: "
-    assert spec.query_prompt_source == 'models.toml, family "e5"'
+    assert spec.prompt(QUERY) == "query: "
+    assert spec.sides[QUERY].source == 'models.toml, family "e5"'
 
 
 def test_an_adapter_in_a_file_is_beside_the_file_or_somewhere_else(tmp_path: Path) -> None:
@@ -140,12 +146,12 @@ def test_an_adapter_in_a_file_is_beside_the_file_or_somewhere_else(tmp_path: Pat
     )
     stated = PromptOverrides(prompts=prompts, query_prompt="", document_prompt="")
     spec = resolve("mine", Task.RETRIEVAL, stated)
-    assert spec.query_adapter == spec.document_adapter == str(tmp_path / "lora")
-    assert resolve("mine", Task.CODE, stated).query_adapter == "someone/code-lora"
+    assert spec.adapter(QUERY) == spec.adapter(DOCUMENT) == str(tmp_path / "lora")
+    assert resolve("mine", Task.CODE, stated).adapter(QUERY) == "someone/code-lora"
     assert (
-        resolve(
-            "mine", Task.CLUSTERING, PromptOverrides(prompts=prompts, query_prompt="")
-        ).query_adapter
+        resolve("mine", Task.CLUSTERING, PromptOverrides(prompts=prompts, query_prompt="")).adapter(
+            QUERY
+        )
         == ""
     )
 

@@ -147,7 +147,7 @@ from tests.fakes import HashEncoder
 from tests.verbs.test_search import ShortestFirst
 
 encoders.load_encoder_of = lambda *_, **__: HashEncoder()
-search.find_description = lambda *_, **__: None
+search.Hub.description = lambda *_, **__: None
 search.load_reranker = lambda *_, **__: ShortestFirst()
 with search.Searcher.open(sys.argv[1], reranker="shortest", k=1, depth=2) as searcher:
     (hit,) = searcher.search(["moon moon water"])[0]

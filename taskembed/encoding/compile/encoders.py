@@ -6,10 +6,15 @@ memory on an accelerator. Importing this module imports torch.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
+import torch
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from torch import nn
+
+from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.compile._end_token import keep_end_token
 from taskembed.encoding.compile._facts import (
     chats_of,
@@ -18,26 +23,15 @@ from taskembed.encoding.compile._facts import (
     reads_messages,
     varies,
 )
-from taskembed.encoding.compile.quiet import loading
-
-# Every file is on this machine by now, so nothing here may ask a server for anything. The hub's
-# library reads the setting once, when it is imported.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-import torch
-from sentence_transformers import SentenceTransformer
-from tokenizers import Tokenizer
-from torch import nn
-
-from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.compile._lora import merge_adapter
 from taskembed.encoding.compile._pooled import PooledModel, is_static, pooling_modes, side_modules
+from taskembed.encoding.compile.quiet import loading
 from taskembed.errors import (
     ModelUnavailableError,
 )
 from taskembed.models.adapters import AdapterFiles
-from taskembed.models.files import ModelFiles
-from taskembed.models.folder import model_files
+from taskembed.models.files import Located
+from taskembed.models.folder import model_files, walk
 from taskembed.models.plausible import require_plausible
 from taskembed.models.saved_json import require_json
 from taskembed.models.stock_views import refuse_other_kinds, stock_view
@@ -66,7 +60,7 @@ class Loaded(NamedTuple):
 
 
 def load_encoder_model(
-    files: ModelFiles,
+    files: Located,
     adapter: AdapterFiles | None,
     *,
     trust_remote_code: bool,
@@ -91,7 +85,7 @@ def load_encoder_model(
 
 
 def _loaded(
-    model: SentenceTransformer, files: ModelFiles, adapter: AdapterFiles | None, side: PromptType
+    model: SentenceTransformer, files: Located, adapter: AdapterFiles | None, side: PromptType
 ) -> Loaded:
     modules = side_modules(model, side)
     first = modules[0]
@@ -112,7 +106,7 @@ def _loaded(
 
 
 def load_sentence_transformer(
-    files: ModelFiles, *, trust_remote_code: bool, notify: Callable[[str], None] = lambda _: None
+    files: Located, *, trust_remote_code: bool, notify: Callable[[str], None] = lambda _: None
 ) -> SentenceTransformer:
     """Load a model from its folder as the library's own object, on the CPU and in fp32.
 
@@ -123,7 +117,7 @@ def load_sentence_transformer(
             it is no model that gives one vector a text.
     """
     refuse_other_kinds(files.name, files.folder)
-    require_json(model_files(files.folder))
+    require_json(model_files(walk(files.folder)))
     require_plausible(files.name, files.folder)
     with loading(files.name), stock_view(files.folder) as folder:
         model = SentenceTransformer(

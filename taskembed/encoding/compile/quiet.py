@@ -79,21 +79,26 @@ class _MissingWeights(logging.Handler):
 
 @contextlib.contextmanager
 def quiet(below: int = logging.ERROR) -> Iterator[None]:
-    """Keep libraries from writing on our stdout, and from warning about what we know.
+    """Keep libraries offline, and from writing on our stdout and warning about what we know.
+
+    Every file is on this machine by now, so nothing within may ask a server for anything.
 
     Args:
-        below: records up to that level go nowhere; the others only to handlers of ours.
+        below: suppress log records up to this level; send the rest to our handlers only.
     """
+    from huggingface_hub import constants
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # not ours
     transformers_logging.disable_default_handler()
     transformers_logging.disable_propagation()
-    previous = logging.root.manager.disable
+    previous, was_offline = logging.root.manager.disable, constants.HF_HUB_OFFLINE
     logging.disable(below)
+    constants.HF_HUB_OFFLINE = True
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(previous)
+        constants.HF_HUB_OFFLINE = was_offline

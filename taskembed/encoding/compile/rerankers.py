@@ -22,8 +22,8 @@ from taskembed.encoding.compile._facts import FP16_OVERFLOWS, max_length
 from taskembed.encoding.compile.encoders import Loaded
 from taskembed.encoding.compile.quiet import loading
 from taskembed.errors import ModelUnavailableError
-from taskembed.models.files import ModelFiles
-from taskembed.models.folder import model_files
+from taskembed.models.files import Located
+from taskembed.models.folder import model_files, walk
 from taskembed.models.plausible import require_plausible
 from taskembed.models.saved_json import read_saved, require_json
 
@@ -67,7 +67,7 @@ class AnswerModel(nn.Module):
 
 
 def load_reranker_model(
-    files: ModelFiles, answers: tuple[str, ...], *, trust_remote_code: bool
+    files: Located, answers: tuple[str, ...], *, trust_remote_code: bool
 ) -> Loaded:
     """Load a reranker from its folder.
 
@@ -80,7 +80,7 @@ def load_reranker_model(
         ModelUnavailableError: it cannot be loaded, or is no reranker.
     """
     config = read_saved(files.folder / "config.json") or {}
-    require_json(model_files(files.folder))
+    require_json(model_files(walk(files.folder)))
     require_plausible(files.name, files.folder)
     listed = config.get("architectures")
     architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
@@ -125,7 +125,7 @@ def _token_id(tokenizer: Any, token: int | str) -> int:  # noqa: ANN401  # trans
     return token if isinstance(token, int) else int(tokenizer.convert_tokens_to_ids(token))
 
 
-def _answer_ids(files: ModelFiles, answers: tuple[str, ...]) -> tuple[int | str, ...]:
+def _answer_ids(files: Located, answers: tuple[str, ...]) -> tuple[int | str, ...]:
     """Return the tokens that mean yes and no: those known, or those that the files name."""
     if answers:
         return answers

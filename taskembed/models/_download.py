@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from taskembed.activity import doing
 from taskembed.errors import ModelUnavailableError, first_line
-from taskembed.models.folder import saved_modules
+from taskembed.models.folder import MODULES, Tree, saved_modules, walk
 from taskembed.models.saved_json import read_saved
 
 # What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
 NEEDED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 # What a model says of itself: kilobytes, from which most refusals follow.
-MODULES = "modules.json"
 DESCRIBING = ("*config*.json", MODULES)
 _UNWANTED = ("onnx/*", "openvino/*", "coreml/*", "*/onnx/*", ".*")
 
 
 def is_hub_id(name: str) -> bool:
+    """Tell whether a name can be that of a Hugging Face repository: owner/name."""
     parts = name.split("/")
     return len(parts) == 2 and all(  # noqa: PLR2004  # owner/name
         part
@@ -30,52 +29,68 @@ def is_hub_id(name: str) -> bool:
     )
 
 
-def hub_folder(
+def hub_tree(
     name: str,
     revision: str | None,
     wanted: Sequence[str],
     *,
     offline: bool,
     notify: Callable[[str], None],
-) -> Path:
-    from huggingface_hub import snapshot_download  # 0.2 s
+    kind: str = "model",
+) -> Tree:
+    """Return the files of a repository, downloading those that are not on this machine.
+
+    Args:
+        name: of the repository.
+        revision: a branch, tag or commit; None for the main branch.
+        wanted: patterns of the files that are needed.
+        offline: never use the network.
+        notify: called with a sentence before a download.
+        kind: "model" or "adapter", for messages.
+
+    Raises:
+        ModelUnavailableError: the repository is not here, and cannot be downloaded.
+    """
+    from huggingface_hub import constants  # 0.2 s
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    def download(*, local_only: bool) -> Path:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=list(wanted),
-                ignore_patterns=list(_UNWANTED),
-                local_files_only=local_only,
-            )
-        )
-
-    folder = None
+    tree = None
     with contextlib.suppress(OSError, ValueError, HFValidationError):
-        folder = download(local_only=True)
-    stays_offline = offline or os.environ.get("HF_HUB_OFFLINE") == "1"  # the hub's own setting
-    if folder and (_is_whole(name, folder) or (stays_offline and wanted == DESCRIBING)):
-        return folder
+        tree = walk(_snapshot(name, revision, wanted, local_only=True))
+    stays_offline = offline or constants.HF_HUB_OFFLINE  # the hub's own setting
+    if tree and (_is_whole(name, tree) or (stays_offline and wanted == DESCRIBING)):
+        return tree
     if stays_offline:
-        here = f"only a part of the model {name!r} is" if folder else f"the model {name!r} is not"
+        here = f"only a part of the {kind} {name!r} is" if tree else f"the {kind} {name!r} is not"
         raise ModelUnavailableError(
             f"{here} on this machine, and the network is not to be used",
             hint=f"download it once where there is a network: hf download {name}",
         )
-    notify(f"downloading the model {name}")
+    notify(f"downloading the {kind} {name}")
     try:
-        with doing(f"downloading the model {name}", shows_itself=True):
-            folder = download(local_only=False)
+        with doing(f"downloading the {kind} {name}", shows_itself=True):
+            folder = _snapshot(name, revision, wanted, local_only=False)
             _note_missing_modules(name, folder)
-            return folder
+            return walk(folder)
     except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = first_line(error)
         raise ModelUnavailableError(
-            f"the model {name!r} cannot be downloaded: {reason}",
+            f"the {kind} {name!r} cannot be downloaded: {first_line(error)}",
             hint="check the name and the network, or give a folder",
         ) from error
+
+
+def _snapshot(name: str, revision: str | None, wanted: Sequence[str], *, local_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=list(wanted),
+            ignore_patterns=list(_UNWANTED),
+            local_files_only=local_only,
+        )
+    )
 
 
 def _note_missing_modules(name: str, folder: Path) -> None:
@@ -88,18 +103,19 @@ def _note_missing_modules(name: str, folder: Path) -> None:
             hf_hub_download(name, MODULES, revision=folder.name)
 
 
-def _is_whole(name: str, folder: Path) -> bool:
+def _is_whole(name: str, tree: Tree) -> bool:
     """Tell whether all that a model needs is here.
 
     Another library may have downloaded a part: transformers leaves out modules.json, without which
     a model is pooled by the mean, whatever it was trained with.
     """
+    folder = tree.root
     listed = [
         index.parent / shard
-        for index in folder.rglob("*.safetensors.index.json")
+        for index in tree.named("*.safetensors.index.json")
         for shard in _shards(index)
     ]
-    if not all(path.exists() for path in listed) or not any(folder.rglob("*.safetensors")):
+    if not all(path.exists() for path in listed) or not tree.named("*.safetensors"):
         return False
     if (folder / MODULES).exists():
         return all(path.is_dir() for path in _needed_module_folders(folder))

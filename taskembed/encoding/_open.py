@@ -1,0 +1,148 @@
+"""Opening a model of this machine for a task: its files, what it takes, and the space it has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from taskembed.encoding._local import PROMPT_EXCLUDED, LocalEncoder
+from taskembed.encoding._parts import ModelParts
+from taskembed.encoding._request import EncoderRequest
+from taskembed.encoding._shortening import choose_truncation, require_offered
+from taskembed.encoding.settings import EngineSettings
+from taskembed.errors import ModelUnavailableError
+from taskembed.models.adapters import other_purposes
+from taskembed.models.catalogue import Identified
+from taskembed.models.files import Located, place_of
+from taskembed.models.folder import saved_prompts
+from taskembed.models.metric import metric_of, require_metric
+from taskembed.models.resolve import ModelSpec, resolve
+from taskembed.models.stock_views import brings_own_model, is_understood, refuse_other_kinds
+from taskembed.space import COSINE, EmbeddingSpace, PromptType
+
+
+def open_local(model: Identified, request: EncoderRequest) -> LocalEncoder:
+    """Return the encoder of a model with weights to load.
+
+    Raises:
+        ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
+        UsageError: what is stated does not fit the model.
+    """
+    settings = request.settings
+    files, spec = _located(model, request)
+    metric = partial(metric_of, files.folder, known=spec.metric)
+    require_metric(files.name, metric(cut=False))  # before anything is compiled
+    adapters = {side: spec.adapter(side) for side in PromptType}
+    parts = ModelParts(
+        files, adapters, model.family, settings, remote_code=settings.trust_remote_code
+    )
+    _require_end_token(spec, parts)
+    dim, method = choose_truncation(
+        spec, files.folder, parts.facts.dim, request.dim, force=request.force_dim
+    )
+    compared = metric(cut=method != "none")
+    require_metric(files.name, compared)
+    space = replace(_space(spec, parts, request.template), dim=dim, truncation=method)
+    space = replace(space, normalize=compared == COSINE, metric=compared)
+    for adapter in parts.adapters:
+        for purpose in other_purposes(adapter, space):
+            settings.notify(f"note: {purpose}")
+    encoder = LocalEncoder(space, parts)
+    encoder.check(parts.first)
+    return encoder
+
+
+def _space(spec: ModelSpec, parts: ModelParts, template: str) -> EmbeddingSpace:
+    """Return the space of a model's whole vectors, compared by their cosine."""
+    files, facts = parts.files, parts.facts
+    pooled = facts.prompt_in_pooling and spec.prompt_in_pooling
+    return EmbeddingSpace(
+        model=files.name,
+        revision=files.revision,
+        weights_digest=files.digest,
+        query_adapter=parts.adapter_name(PromptType.QUERY),
+        document_adapter=parts.adapter_name(PromptType.DOCUMENT),
+        adapter_digest=parts.adapter_digest,
+        task=spec.task,
+        query_prompt=spec.prompt(PromptType.QUERY),
+        document_prompt=spec.prompt(PromptType.DOCUMENT),
+        suffix=spec.suffix,
+        pooling=facts.pooling if pooled else facts.pooling + PROMPT_EXCLUDED,
+        max_length=facts.max_length,
+        dim=facts.dim,
+        truncation="none",
+        normalize=True,
+        metric=COSINE,
+        template=template,
+    )
+
+
+def _located(model: Identified, request: EncoderRequest) -> tuple[Located, ModelSpec]:
+    """Return a model's files, and what it takes; what its name shows is refused first."""
+    settings, hub = request.settings, request.settings.hub
+    if model.family:
+        spec = resolve(model, request.task, request.stated)
+        _require_loadable(spec, request)  # a refusal comes before a download
+        with_code = settings.trust_remote_code
+        files = hub.locate(place_of(model), revision=request.revision, with_code=with_code)
+        return files, spec
+    # what it says of itself comes first: weights that are then refused need not be downloaded
+    folder, commit = hub.description(model.name, revision=request.revision)
+    refuse_other_kinds(model.name, folder)
+    spec = resolve(model, request.task, request.stated, saved=saved_prompts(folder))
+    _require_loadable(spec, request)
+    _require_known_code(spec, folder, settings)
+    with_code = settings.trust_remote_code  # at a commit that is stated, never at one found here
+    at = request.revision if with_code else commit or None
+    return hub.locate(model.name, revision=at, with_code=with_code), spec
+
+
+def _require_known_code(spec: ModelSpec, folder: Path, settings: EngineSettings) -> None:
+    """Refuse a model of no known family whose own code is not trusted.
+
+    Raises:
+        ModelUnavailableError: it brings code, and may compute something else without it.
+    """
+    known = spec.family or is_understood(folder)
+    if not known and not settings.trust_remote_code and brings_own_model(folder):
+        raise ModelUnavailableError(
+            f"{spec.model} brings Python code of its own, and no family says that it can do "
+            "without",
+            hint="--family NAME when it is of a known one; or read that code, then give "
+            "--trust-remote-code and --revision COMMIT",
+        )
+
+
+def _require_loadable(spec: ModelSpec, request: EncoderRequest) -> None:
+    """Refuse what would load and be wrong, and a size that the model does not offer.
+
+    Raises:
+        ModelUnavailableError: the model needs what is not there, or what was not permitted.
+        UsageError: the model was not trained for that size.
+    """
+    hint = "`taskembed models` lists the models and what they need"
+    if spec.remote_code and spec.adapter(PromptType.QUERY):
+        why = "has its adapters inside its own code, where nothing can tell whether they are used"
+        hint = spec.note or hint
+    elif spec.remote_code and not request.settings.trust_remote_code:
+        why = "needs Python code of its own to be loaded, which is not run unasked"
+        hint = "read that code, then give --trust-remote-code and --revision COMMIT"
+    else:
+        require_offered(spec, request.dim, force=request.force_dim)
+        return
+    raise ModelUnavailableError(f"{spec.model} {why}", hint=hint)
+
+
+def _require_end_token(spec: ModelSpec, parts: ModelParts) -> None:
+    """Refuse a tokenizer without the end token whose vector the model's is."""
+    if not spec.end_token:
+        return
+    tokenizer = parts.runtime(PromptType.DOCUMENT).tokenizer
+    last = tokenizer.id_to_token(tokenizer.encode("a").ids[-1])
+    if last != spec.end_token:
+        raise ModelUnavailableError(
+            f"the tokenizer of {spec.model} no longer puts {spec.end_token} at the end of a text, "
+            "where the model's vector is taken from: every vector would be silently wrong",
+            hint="download the model again: its tokenizer.json is not as published",
+        )
