@@ -254,7 +254,7 @@ def test_the_last_of_two_documents_with_one_id_stays(
     arguments = ("index", path, "--task", "retrieval", "--index", folder)
     done = run(*arguments)
     assert (done.code, summary(done.out).split(",")[0]) == (0, "1 added")
-    assert "note: 1 record had an id that came before in the input" in done.err
+    assert "note: 1 duplicate id in the input; the last document was kept\n" in done.err
     assert run("search", "x", "--index", folder).lines[0]["text"] == "second"
     assert "1 unchanged" in run(*arguments).out
     first = run(*arguments, "--on-duplicate", "first")

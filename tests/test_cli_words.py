@@ -173,11 +173,11 @@ def test_a_recreate_that_was_stopped_is_said_with_the_way_on(run: Run, tmp_path:
         index_corpus(broken(), HashEncoder(), folder, options=options)
     done = run("info", "--index", folder)
     assert done.err == (
-        "taskembed: note: a --recreate was stopped after 2 documents: the same command with "
-        "--recreate goes on from there; until then its files stay\n"
+        "taskembed: note: a run with --recreate was stopped after 2 documents: the same command "
+        "with --recreate continues it; until then its files are kept\n"
     )
     assert "\nbeing_recreated: yes\n" in done.out
-    assert half_built(1).startswith("a --recreate was stopped after 1 document: ")
+    assert half_built(1).startswith("a run with --recreate was stopped after 1 document: ")
 
 
 def test_one_document_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:

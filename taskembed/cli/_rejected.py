@@ -1,4 +1,4 @@
-"""What is said of records that were bad when a run went on without them."""
+"""Messages about the bad records that a run left out."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def said_after(
+def rejects_reported(
     bad: RejectFile, *, rejects: Path | None = None, more_hint: str = ""
 ) -> Iterator[None]:
-    """Say at the end, however it comes, which records were bad, when no file has them.
+    """Print the first bad records when the context ends, also by an error, unless a file has them.
 
     Args:
-        bad: what takes them.
-        rejects: the file that has them.
-        more_hint: what to do to see all of them.
+        bad: receives the bad records.
+        rejects: the file that has all of them; None for no file.
+        more_hint: how to see all of them, added to the message.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a command reads from stdin, when it is not a corpus."""
+"""Reading a query, ids or a text from stdin."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def read_stdin(what: str) -> str:
     """Return all of stdin as text.
 
     Args:
-        what: it is, for a message: "the query is".
+        what: the start of an error message: "the query is".
 
     Raises:
-        BadInputError: it is not UTF-8.
-        StorageError: it cannot be read; it was closed.
+        BadInputError: stdin is not UTF-8.
+        StorageError: stdin cannot be read; it may be closed.
     """
     try:
         with os_errors("stdin"):

@@ -1,4 +1,4 @@
-"""Signals: Ctrl-C and SIGTERM stop a run where it is safe, a second one stops it at once."""
+"""Signals: Ctrl-C and SIGTERM stop a run where that is safe; a second signal stops it at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskembed.errors import StoppedError
 
 
 class Stopper:
-    """While it is entered, a signal raises StoppedError, but never within `uninterrupted`."""
+    """A context in which a signal raises StoppedError, but never within `uninterrupted`."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -31,7 +31,7 @@ class Stopper:
 
     @contextlib.contextmanager
     def uninterrupted(self) -> Iterator[None]:
-        """Give a context in which a signal waits."""
+        """Return a context in which a signal waits until the end of the context."""
         self._depth += 1
         try:
             yield
@@ -42,7 +42,7 @@ class Stopper:
             raise _stopped(number)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._stopping:  # the second time: at once; what is committed is safe however we end
+        if self._stopping:  # the second signal: committed documents are safe however a run ends
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return

@@ -1,4 +1,4 @@
-"""Sentences that several commands say, with the right number of everything."""
+"""Sentences that several commands print, with the right singular and plural."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from taskembed.space import EmbeddingSpace
     from taskembed.verbs.counting import CountingEncoder
 
-TRUNCATED_SHARE = 0.05  # from here on it is worth a sentence
+TRUNCATED_SHARE = 0.05  # of the documents; fewer are not worth a note
 
 
 def truncated(documents: int, of: int, space: EmbeddingSpace) -> str | None:
-    """Say how many documents a model did not read whole; None when they are few."""
+    """Return a note on how many documents were truncated; None when they are few."""
     if not documents or documents < of * TRUNCATED_SHARE:
         return None
     verb, rest = ("is", "its rest") if documents == 1 else ("are", "the rest of each")
@@ -30,7 +30,7 @@ def truncated(documents: int, of: int, space: EmbeddingSpace) -> str | None:
 
 
 def truncated_queries(queries: int, of: int, space: EmbeddingSpace) -> str | None:
-    """Say how many queries a model did not read whole; None when all were."""
+    """Return a note on how many queries were truncated; None when there are none."""
     if not queries:
         return None
     if of == 1:
@@ -50,7 +50,7 @@ def truncation_notes(encoder: CountingEncoder) -> Iterator[str]:
 
 
 def next_step(documents: int, folder: Path) -> str:
-    """Say what an index holds after a run, and how to search it."""
+    """Return a line that says how many documents an index holds, and how to search it."""
     where = "" if folder == DEFAULT_INDEX else f" --index {shlex.quote(str(folder))}"
     return f'{folder} holds {counted(documents, "document")}: taskembed search "..."{where}'
 

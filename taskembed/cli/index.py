@@ -14,7 +14,7 @@ from taskembed.cli._groups import with_groups
 from taskembed.cli._index_options import BadRecordOptions, InputOptions, RunOptions, SpaceOptions
 from taskembed.cli._output import message, require_output, write
 from taskembed.cli._progress import each_shown
-from taskembed.cli._rejected import said_after
+from taskembed.cli._rejected import rejects_reported
 from taskembed.cli._stopping import Stopper
 from taskembed.cli._words import next_step, truncated
 from taskembed.english import counted
@@ -82,7 +82,7 @@ def index_command(
     started = time.monotonic()
     with (
         RejectFile(of_bad.rejects, stop=not of_bad.skip_bad, max_bad=of_bad.max_bad) as bad,
-        said_after(bad, rejects=of_bad.rejects, more_hint=REJECTS_HINT),
+        rejects_reported(bad, rejects=of_bad.rejects, more_hint=REJECTS_HINT),
     ):
         documents = corpus.documents(bad, max_record_bytes=of_bad.max_record_bytes)
         if encoder:
@@ -93,7 +93,7 @@ def index_command(
             summary = _planned(shown, index_folder if existing.part else None, options, bad)
     seconds = time.monotonic() - started
     space = encoder.space if encoder else None
-    _print_summary(summary, seconds, index_folder, space, out)
+    _print_summary(summary, seconds, index_folder, space, options, out)
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
 
 
@@ -152,6 +152,7 @@ def _print_summary(
     seconds: float,
     folder: Path,
     space: EmbeddingSpace | None,
+    options: IndexOptions,
     out: opt.OutputOptions,
 ) -> None:
     """Print the counts, and notes on them.
@@ -160,7 +161,8 @@ def _print_summary(
         summary: what the run did, or would do.
         seconds: how long it took.
         folder: of the index.
-        space: of the index; None when nothing was done.
+        space: of the index; None after a dry run.
+        options: of the run.
         out: what is printed.
     """
     if out.as_json:
@@ -174,15 +176,20 @@ def _print_summary(
         )
     if out.quiet:
         return
-    for note in _notes(summary, space):
+    for note in _notes(summary, space, options):
         message(f"note: {note}")
     if space and not out.as_json and (summary.added or summary.updated or summary.deleted):
         message(next_step(summary.documents, folder))
 
 
-def _notes(summary: IndexSummary, space: EmbeddingSpace | None) -> Iterator[str]:
+def _notes(
+    summary: IndexSummary, space: EmbeddingSpace | None, options: IndexOptions
+) -> Iterator[str]:
     if summary.duplicates:
-        yield counted(summary.duplicates, "record") + " had an id that came before in the input"
+        kept = options.on_duplicate.value
+        of_each = " of each" if summary.duplicates > 1 else ""
+        rest = "" if kept == "error" else f"; the {kept} document{of_each} was kept"
+        yield counted(summary.duplicates, "duplicate id") + " in the input" + rest
     if summary.empty:
         yield counted(summary.empty, "document has", "documents have") + " no text"
     if summary.without_id:
@@ -191,7 +198,7 @@ def _notes(summary: IndexSummary, space: EmbeddingSpace | None) -> Iterator[str]
             "if another field is the id: --id-field NAME --recreate"
         )
     if not summary.pruned:
-        yield "nothing was pruned, since records were rejected: one of them may be there"
+        yield "nothing was pruned: a rejected record may be a document of the index"
     seen = summary.added + summary.updated + summary.unchanged
     if space and (note := truncated(summary.truncated, seen, space)):
         yield note

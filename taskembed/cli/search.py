@@ -11,7 +11,7 @@ from taskembed.activity import doing
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
 from taskembed.cli._output import STDOUT, message, require_output, results
-from taskembed.cli._rejected import said_after
+from taskembed.cli._rejected import rejects_reported
 from taskembed.cli._search_options import HitOptions, QueryOptions, RerankOptions
 from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode
@@ -86,7 +86,7 @@ def search_command(
     ) as opened:
         counting = CountingEncoder(opened.encoder)
         searcher = replace(opened, encoder=counting)
-        with results(of_hits.output) as stream, said_after(bad):
+        with results(of_hits.output) as stream, rejects_reported(bad):
             printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
             if text is not None:
                 printer.print_answer(text, searcher.search([text])[0], searcher, stream)

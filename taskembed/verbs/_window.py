@@ -1,4 +1,4 @@
-"""Documents on their way into an index: checked, looked up and encoded some thousand at a time."""
+"""Documents on their way into an index: checked, looked up, and encoded in windows of thousands."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from taskembed.reading.documents import Document, require_storable
 from taskembed.reading.streams import OnBad
 from taskembed.vectors import Encoded, Rows
 
-LOOK_UP = 1_000  # documents whose ids are looked up at once
-WINDOW_DOCUMENTS = 4_096  # are sorted by length, and encoded slice by slice
-WINDOW_BYTES = 32 * 2**20  # of texts and metadata
+LOOK_UP = 1_000  # documents whose ids are looked up together
+WINDOW_DOCUMENTS = 4_096  # documents that are sorted by length together, to be encoded
+WINDOW_BYTES = 32 * 2**20  # of texts and metadata in a window
 
 
 class Storable(NamedTuple):  # made in half the time of a dataclass, for each document
-    """A document that an index can hold, with its metadata as it is stored."""
+    """A document that an index can hold, with its metadata as the index stores it."""
 
-    document: Document  # without metadata: as objects they take several times the memory
+    document: Document  # without metadata, which takes several times the memory as objects
     metadata: str  # JSON
 
 
 def storable(documents: Iterable[Document], on_bad: OnBad) -> Iterator[Storable]:
-    """Return the documents that an index can hold; none is held here while it is used.
+    """Yield the documents that an index can hold, one in memory at a time; report the others.
 
     Raises:
-        TypeError: one is no `Document`.
+        TypeError: an item is no `Document`.
     """
 
     def checked(document: Document) -> Storable | None:
@@ -52,7 +52,7 @@ def storable(documents: Iterable[Document], on_bad: OnBad) -> Iterator[Storable]
 
 
 def batches(documents: Iterator[Storable], size: int) -> Iterator[list[Storable]]:
-    """Yield documents, so many at once, or fewer large ones.
+    """Yield batches of `size` documents, or of fewer large ones.
 
     Subtle: a batch is empty when the next one is asked for, or both would be in memory.
     """
@@ -74,7 +74,7 @@ def _batch(documents: Iterator[Storable], size: int) -> list[Storable]:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A document that will be put, and what it takes the place of."""
+    """A document that will be written, and the stored document that it replaces."""
 
     document: Document
     metadata: str  # JSON
@@ -82,29 +82,29 @@ class Pending:
 
     @property
     def doc_id(self) -> str:
-        """Its id."""
+        """The id of the document."""
         return self.document.doc_id
 
     @property
     def text(self) -> str:
-        """What is embedded."""
+        """The text that is embedded."""
         return self.document.text
 
     @property
     def needs_encoding(self) -> bool:
-        """Whether the index does not have the vector of its text."""
+        """Whether the index lacks the vector of the text."""
         return self.found is None or self.found.document.text != self.text
 
     @property
     def outcome(self) -> Outcome:
-        """What the run has done with it, once it is put."""
+        """What the run has done with the document, once it is written."""
         if self.found is None or self.found.outcome is Outcome.ADDED:
             return Outcome.ADDED
         return Outcome.UPDATED
 
     @property
     def size_bytes(self) -> int:
-        """How much memory it takes, whatever the width of its characters."""
+        """Bytes of memory, whatever the width of the characters."""
         return sys.getsizeof(self.text) + sys.getsizeof(self.metadata)
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ class Pending:
 
 
 class Window:
-    """Documents that are encoded together; those that are ready can be put at any moment."""
+    """Documents that are encoded together; encoded ones can be written at any moment."""
 
     def __init__(self, items: Sequence[Pending], dim: int) -> None:
         self.items = list(items)
@@ -122,17 +122,17 @@ class Window:
         )
         self.vectors = np.empty((len(items), dim), dtype=np.float32)
         self.truncated = np.zeros(len(items), dtype=np.bool_)
-        self.ready = np.zeros(len(items), dtype=np.bool_)  # and not put yet
+        self.ready = np.zeros(len(items), dtype=np.bool_)  # encoded and not yet written
         self.unfilled = len(items)
 
     def fill(self, rows: Rows, encoded: Encoded) -> None:
-        """Take what documents became: row i of `encoded` is of items[rows[i]]."""
+        """Store encoded documents: row i of `encoded` is of items[rows[i]]."""
         self.vectors[rows], self.truncated[rows] = encoded
         self.ready[rows] = True
         self.unfilled -= len(rows)
 
     def take_ready(self) -> Rows:
-        """Return the rows that are ready, in the order of the input, once."""
+        """Return the rows that became ready since the last call, in the order of the input."""
         rows = np.flatnonzero(self.ready)
         self.ready[:] = False
         return rows

@@ -25,12 +25,12 @@ class CountingEncoder:
 
     @property
     def space(self) -> EmbeddingSpace:
-        """Where the vectors live."""
+        """The space of the vectors."""
         return self._encoder.space
 
     @property
     def made_by(self) -> Mapping[str, str]:
-        """As the encoder's."""
+        """The `made_by` of the counted encoder."""
         return self._encoder.made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
@@ -43,7 +43,7 @@ class CountingEncoder:
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode texts, some at a time, and count them."""
+        """Encode texts, a few at a time, and count them."""
         for rows, encoded in self._encoder.encode_slices(texts, prompt_type):
             self.texts[prompt_type] += len(rows)
             self.truncated[prompt_type] += int(encoded.truncated.sum())

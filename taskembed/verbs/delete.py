@@ -1,4 +1,4 @@
-"""Deleting documents: by id, and, within a limit, those that an input does not have."""
+"""Deleting documents by id; and the limit of what --prune may delete."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from taskembed.index.writer import IndexWriter, Outcome
 
 
 def require_ids(doc_ids: Iterable[object]) -> list[str]:
-    """Return ids that an index may have.
+    """Return ids as a list, if an index could have them.
 
     Raises:
-        TypeError: it is one text, whose characters would each be an id; or an id is no text.
+        TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
         UsageError: an id is not UTF-8.
     """
     if not isinstance(doc_ids, str | bytes):
@@ -37,13 +37,13 @@ def delete_documents(
     wait_seconds: float = 0,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[int, list[str]]:
-    """Delete documents by id; return how many were deleted, and the ids that are not there.
+    """Delete documents by id; return how many were deleted, and the ids that were not found.
 
     Args:
-        folder: the index.
-        doc_ids: which; one that is given twice is deleted once.
-        wait_seconds: how long to wait for another writer.
-        uninterrupted: gives a context in which no signal may raise.
+        folder: of the index.
+        doc_ids: ids of documents; a repeated id is deleted once.
+        wait_seconds: how long to wait for another process that writes to the index.
+        uninterrupted: returns a context in which no signal raises an exception.
 
     Raises:
         NotFoundError: there is no index.
@@ -70,14 +70,14 @@ def delete_documents(
 
 
 def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
-    """Return when so many documents may be deleted, since the input does not have them.
+    """Return if --prune may delete the documents that the input does not have.
 
     Args:
-        tally: how many documents the run has seen, and how many not.
-        limit: per cent of those that the index had before.
+        tally: how many documents of the index are in the input, and how many are not.
+        limit: the largest share that may be deleted, per cent of the documents before the run.
 
     Raises:
-        BadInputError: it is more: the input may have been cut short.
+        BadInputError: the share is larger: the input may have been cut short.
     """
     unseen = tally[Outcome.UNSEEN]
     before = unseen + tally[Outcome.UNCHANGED] + tally[Outcome.UPDATED]

@@ -119,8 +119,8 @@ def half_built(documents: int) -> str:
         documents: how many the new index has so far.
     """
     return (
-        f"a --recreate was stopped after {counted(documents, 'document')}: the same command "
-        "with --recreate goes on from there; until then its files stay"
+        f"a run with --recreate was stopped after {counted(documents, 'document')}: the same "
+        "command with --recreate continues it; until then its files are kept"
     )
 
 

@@ -58,17 +58,17 @@ class IndexOptions:
     """How to index.
 
     Attributes:
-        commit_every: documents between two commits; what is lost at most, with a minute of work.
-        on_duplicate: which of two documents with one id stays.
+        commit_every: documents between commits; a kill loses at most these, or a minute of work.
+        on_duplicate: which of two documents with the same id is kept.
         prune: delete the documents that this run's input does not have.
-        prune_limit: per cent of the documents that may be deleted by that; more is an error.
-        recreate: build a new index in place of the one that is there.
+        prune_limit: the largest share that `prune` may delete, per cent; more is an error.
+        recreate: replace the index by a new one.
         fail_on_truncate: a document that the model cannot read whole is a bad record.
-        wait_seconds: how long to wait for another writer.
-        reading: how the input is read, for the index to remember; None to leave that as it is.
+        wait_seconds: how long to wait for another process that writes to the index.
+        reading: how the input is read, for the index to remember; None to remember what it did.
 
     Raises:
-        ValueError: a number is out of its bounds, or `on_duplicate` is none of the three.
+        ValueError: a number is out of its bounds, or `on_duplicate` is no `OnDuplicate`.
         TypeError: `commit_every` is no whole number.
     """
 
@@ -87,26 +87,26 @@ class IndexOptions:
             raise ValueError(f"prune_limit is {self.prune_limit}; it is per cent, 0 to 100")
         if not self.wait_seconds >= 0:
             raise ValueError(f"wait_seconds is {self.wait_seconds}; it must be at least 0")
-        # a name will do: "first"
+        # a name, such as "first", is accepted too
         object.__setattr__(self, "on_duplicate", OnDuplicate(self.on_duplicate))
 
 
 @dataclass
 class IndexSummary:
-    """What a run did. `added` to `unchanged` count documents of the index, not records."""
+    """The counts of a run. `added` to `unchanged` count documents of the index, not records."""
 
     added: int = 0
     updated: int = 0
     deleted: int = 0
     unchanged: int = 0
     rejected: int = 0
-    truncated: int = 0  # of the documents of this run, also the unchanged
-    duplicates: int = 0  # records whose id the run had before
+    truncated: int = 0  # documents of this run, unchanged ones too
+    duplicates: int = 0  # records with the id of an earlier record
     empty: int = 0  # records without any text
-    without_id: int = 0  # records that are named by the sha256 of their text
-    encoded: int = 0  # texts that went through the model
-    documents: int = 0  # in the index now
-    pruned: bool = True  # False when --prune was asked for and left out
+    without_id: int = 0  # records whose id is the sha256 of their text
+    encoded: int = 0  # texts encoded by the model
+    documents: int = 0  # in the index after the run
+    pruned: bool = True  # False when `prune` was skipped, since records were rejected
 
     def to_json(self) -> dict[str, int | bool]:
         """Return the summary as what JSON can hold."""
@@ -115,15 +115,15 @@ class IndexSummary:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How a run is watched: each has a default that does nothing.
+    """Callbacks of a run; each has a default that does nothing.
 
     Attributes:
-        bad: takes the bad records, those of the reader too: stops at the first, or goes on.
-        on_progress: called with the number of documents that are encoded, or were there, so far.
-        read_share: tells how much of the input was read, 0 to 1; None when nobody knows.
-        uninterrupted: gives a context in which no signal may raise.
-        clock: seconds; only differences count.
-        fs: where to write.
+        bad: receives each bad record, also of the reader; raises to stop the run.
+        on_progress: called with the number of documents done so far: encoded, or unchanged.
+        read_share: returns the share of the input that was read, 0 to 1; None when unknown.
+        uninterrupted: returns a context in which no signal raises an exception.
+        clock: returns seconds; only differences are used.
+        fs: the file system; tests inject faults there.
     """
 
     bad: RejectFile = field(default_factory=RejectFile)

@@ -1,4 +1,4 @@
-"""What a run would do: the same counts, from the newest generation, with no lock and no model."""
+"""Dry runs: the counts of a run that is not made, without a lock and without a model."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def plan_index(
     options: IndexOptions | None = None,
     watch: Watch | None = None,
 ) -> IndexSummary:
-    """Return what `index_corpus` would do, as far as it is known without a model.
+    """Return what `index_corpus` would do, as far as that is known without a model.
 
-    `truncated` counts the unchanged only; `encoded` the texts that would go through the model.
+    `truncated` counts unchanged documents only; `encoded` counts the texts that would be encoded.
 
     Args:
-        documents: the input.
-        folder: the index; None for a new one.
-        options: as of the run.
-        watch: takes the bad records.
+        documents: of the input.
+        folder: of the index; None for a new index.
+        options: of the run.
+        watch: its `bad` receives the bad records.
 
     Raises:
-        BadInputError: more would be pruned than `options.prune_limit`.
+        BadInputError: more documents would be pruned than `options.prune_limit` allows.
     """
     plan = _Plan(options or IndexOptions(), watch or Watch())
     if folder is None or plan.options.recreate:
@@ -48,7 +48,7 @@ def plan_index(
 
 
 def plan_delete(folder: Path, doc_ids: Iterable[str]) -> tuple[int, list[str]]:
-    """Return how many documents would be deleted, and the ids that are not there.
+    """Return how many documents would be deleted, and the ids that are not in the index.
 
     Raises:
         NotFoundError: there is no index.
@@ -61,7 +61,7 @@ def plan_delete(folder: Path, doc_ids: Iterable[str]) -> tuple[int, list[str]]:
 
 
 class _Plan:
-    """The counts of a run that does not take place."""
+    """The counts of a dry run."""
 
     def __init__(self, options: IndexOptions, watch: Watch) -> None:
         self.options = options
@@ -114,7 +114,7 @@ class _Plan:
 
 
 def _outcome(stored: Found) -> Outcome:
-    """Return what this plan has done with a document by now."""
+    """Return what this plan has decided about a document so far."""
     if stored.segment is None:
         return stored.outcome
     return Outcome(int(stored.segment.outcomes[stored.document.row]))
@@ -122,7 +122,7 @@ def _outcome(stored: Found) -> Outcome:
 
 @contextmanager
 def _read_only(folder: Path) -> Iterator[IndexWriter]:
-    """Yield a writer of the newest generation that commits nothing, and so needs no lock."""
+    """Yield a writer of the newest generation that needs no lock, since it commits nothing."""
 
     def opened(snapshot: Snapshot) -> IndexWriter:
         contents = Contents.of(folder, snapshot)

@@ -1,4 +1,4 @@
-"""What the verbs need of a model: an `Encoder` for vectors, a `Scorer` to rank hits anew."""
+"""What the verbs need of a model: an `Encoder` for vectors, a `Scorer` to rerank hits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Encoder(Protocol):
 
     @property
     def space(self) -> EmbeddingSpace:
-        """Where its vectors live."""
+        """The space of its vectors."""
 
     @property
     def made_by(self) -> Mapping[str, str]:
-        """The engine, its precision, the version: for people."""
+        """The engine, its precision and the version, to be shown to people."""
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode texts, with the prompt of their side put before each.
@@ -31,10 +31,11 @@ class Encoder(Protocol):
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode a few texts at a time, in any order: their numbers, and what they became.
+        """Encode a few texts at a time, in any order; yield the positions and vectors of each few.
 
-        Each text comes once: int64[m] of positions in `texts`, and m rows as of `encode`. What was
-        yielded is safe from whatever stops the rest: a slice is a second of work or less.
+        Positions are int64[m], of `texts`, and the encoded texts m rows as of `encode`; each text
+        comes once. An error later on does not lose the rows yielded before it: a slice should take
+        a second of work or less.
 
         Raises:
             TextTooLongError: some of the texts cannot be encoded; without them, the others can.
@@ -42,7 +43,7 @@ class Encoder(Protocol):
 
 
 class Scorer(Protocol):
-    """What judges documents for a query."""
+    """A model that scores documents for a query."""
 
     def scores(self, query: str, texts: Sequence[str]) -> Floats:
         """Return float32[n], 0 to 1: how well each text answers the query."""
@@ -53,14 +54,14 @@ class NamedScorer(Scorer, Protocol):
 
     @property
     def name(self) -> str:
-        """Its name, for people."""
+        """The name of the model."""
 
 
 def require_encoder(encoder: object) -> None:
-    """Return when it is an encoder, and not a model's name.
+    """Return if an argument is an encoder, and not, for example, a model's name.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the argument is no encoder.
     """
     if not isinstance(getattr(encoder, "space", None), EmbeddingSpace):
         given = type(encoder).__name__

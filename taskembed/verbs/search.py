@@ -1,4 +1,4 @@
-"""Searching an index, and ranking hits anew: a query proves that it lives in the space."""
+"""Searching an index and reranking hits: a query must be encoded in the space of the index."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from taskembed.verbs._claims import SEARCH_HINT
 from taskembed.verbs.encoders import encoder_for_search, require_expected
 from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, require_encoder
 
-RERANK_DEPTH = 50  # hits of a query that a reranker judges: more take seconds on a CPU
+RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
 QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
 
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """Everything that answers queries: what a program opens once and keeps.
+    """An open index and its models: what a program that answers queries opens once and keeps.
 
-    `dataclasses.replace(searcher, k=3)` answers with the same index and models, and other numbers.
+    `dataclasses.replace(searcher, k=3)` uses the same index and models with another `k`.
     Any thread may search.
 
     Attributes:
         index: an open one.
         encoder: of the index's space.
-        reranker: judges the best hits again; None for none.
+        reranker: scores the best hits again; None for no reranking.
         k: hits of a query.
-        depth: hits that the reranker judges; at least `k` are.
+        depth: hits that the reranker scores; at least `k` are.
         min_score: only documents with at least that score are hits; None for all.
 
     Raises:
@@ -89,7 +89,7 @@ class Searcher:
             reranker: a folder, or a Hugging Face id; None for no reranking.
             instruction: what a document must do for a query, for a reranker that is told it.
             k: hits of a query.
-            depth: hits that the reranker judges; at least `k` are.
+            depth: hits that the reranker scores; at least `k` are.
             min_score: only documents with at least that score are hits; None for all.
 
         Raises:
@@ -135,7 +135,7 @@ class Searcher:
             queries: texts, without a prompt.
 
         Raises:
-            SpaceMismatchError: the encoder's vectors live in another space than the index's.
+            SpaceMismatchError: the encoder's space is not the index's.
             BadInputError: a query is empty, or not UTF-8.
             BadVectorError: a query's vector, or a reranker's score, cannot be compared.
             TypeError: queries is one text, or a query is no text.
@@ -159,7 +159,7 @@ class Searcher:
             size: queries in a batch.
 
         Raises:
-            as `search`; and what `queries` raises.
+            TaskembedError: as `search`.
         """
         for batch in batched(queries, size):
             yield list(zip(batch, self.search([query.text for query in batch]), strict=True))
@@ -182,14 +182,14 @@ def search_index(
         queries: texts, without a prompt.
         encoder: of the index's space.
         index: an open one.
-        k: how many documents; fewer when the index holds fewer.
+        k: documents of a query; fewer when the index holds fewer.
         min_score: only documents with at least that score; None for all.
 
     Returns:
         A list of hits for each query, in the order of the queries.
 
     Raises:
-        SpaceMismatchError: the encoder's vectors live in another space than the index's.
+        SpaceMismatchError: the encoder's space is not the index's.
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
         TypeError: queries is one text, whose characters would each be a query; or a query is no

@@ -61,8 +61,8 @@ def test_a_note_says_that_a_new_index_is_half_built(folder: Path) -> None:
     assert described.is_being_recreated
     assert described.notes == read_existing(folder).notes
     assert described.notes == (
-        "a --recreate was stopped after 2 documents: the same command with --recreate goes on "
-        "from there; until then its files stay",
+        "a run with --recreate was stopped after 2 documents: the same command with --recreate "
+        "continues it; until then its files are kept",
     )
     assert read_existing(folder, recreate=True).notes == ()
 
