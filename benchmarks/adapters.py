@@ -20,7 +20,7 @@ import numpy as np
 
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.evaluation.data import Files, Judged, read_judged
+from taskembed.evaluation.data import DataFiles, Judged, read_judged
 from taskembed.evaluation.evaluate import evaluate
 from taskembed.evaluation.measured import Measured, paired_difference
 from taskembed.models.resolve import PromptOverrides
@@ -94,7 +94,7 @@ def measure(options: argparse.Namespace, task: Task, name: str, way: str) -> Non
 
 def read_data(folder: Path, task: Task, name: str) -> Judged:
     plain = name.removesuffix(UNSEEN)
-    data = read_judged(task, Files(folder / task.value / plain, limit=FIRST.get(plain, 0)))
+    data = read_judged(task, DataFiles(folder / task.value / plain, limit=FIRST.get(plain, 0)))
     if plain == name:
         return data
     _, examples = read_examples(folder / "training" / plain / "pairs.jsonl.gz")

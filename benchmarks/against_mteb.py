@@ -20,7 +20,7 @@ from mteb.abstasks.task_metadata import TaskMetadata
 
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.evaluation.data import Files, read_judged
+from taskembed.evaluation.data import DataFiles, read_judged
 from taskembed.evaluation.evaluate import evaluate, rank
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
@@ -37,7 +37,7 @@ def main() -> None:
         "retrieval/wikiqa": Task.RETRIEVAL,
         "retrieval/cranfield": Task.RETRIEVAL,
     }.items():
-        judged = read_judged(task, Files(data / name))
+        judged = read_judged(task, DataFiles(data / name))
         encoder = load_encoder(
             "minilm",
             task,

@@ -23,7 +23,7 @@ from taskembed.encoding.load import load_encoder
 from taskembed.encoding.reranker import load_reranker
 from taskembed.encoding.settings import EngineSettings
 from taskembed.evaluation.compare import measure_run
-from taskembed.evaluation.data import Files, read_judged
+from taskembed.evaluation.data import DataFiles, read_judged
 from taskembed.evaluation.evaluate import rank
 from taskembed.evaluation.measured import paired_difference
 from taskembed.models.files import Hub
@@ -141,7 +141,7 @@ def command(*words: object) -> None:
 
 
 def judge(data: Path, work: Path) -> None:
-    judged = read_judged(Task.RETRIEVAL, Files(data / JUDGED_SET, limit=JUDGED))
+    judged = read_judged(Task.RETRIEVAL, DataFiles(data / JUDGED_SET, limit=JUDGED))
     settings = EngineSettings(offline=True)
     found = {}
     for name in ("base", "labelled", "rated"):

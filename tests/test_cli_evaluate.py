@@ -224,7 +224,7 @@ def test_what_each_wrong_way_costs(
 def test_a_chart_that_nobody_could_draw_is_refused_first(run: Run, beir: Path) -> None:
     done = run("ablate", beir, "--task", "retrieval", "--chart", "chart.txt")
     assert done.code == 2
-    assert "chart.txt: a chart ends in .png, .svg, .pdf" in done.err
+    assert "chart.txt: the name of a chart must end in .png, .svg, .pdf" in done.err
 
 
 def test_the_task_must_be_named(run: Run, beir: Path) -> None:

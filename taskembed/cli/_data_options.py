@@ -11,7 +11,7 @@ import typer
 from taskembed.cli._options import Panel
 
 if TYPE_CHECKING:
-    from taskembed.evaluation.data import Files
+    from taskembed.evaluation.data import DataFiles
 
 Data = Annotated[
     Path | None,
@@ -59,8 +59,8 @@ class DataOptions:
     qrels: Qrels = None
     limit: Limit = 0
 
-    def files(self) -> Files:
+    def files(self) -> DataFiles:
         """Return where the data is."""
-        from taskembed.evaluation.data import Files
+        from taskembed.evaluation.data import DataFiles
 
-        return Files(self.data, self.queries, self.qrels, self.limit)
+        return DataFiles(self.data, self.queries, self.qrels, self.limit)

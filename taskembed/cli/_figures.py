@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from taskembed.cli._output import message
 
 if TYPE_CHECKING:
-    from taskembed.evaluation.measured import Difference, Measured
+    from taskembed.evaluation.measured import Measured, ScoreDifference
 
 
 def note_if_nothing_found(measured: Sequence[Measured]) -> None:
@@ -27,7 +27,7 @@ def without_nan(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def difference_cells(difference: Difference | None) -> list[str]:
+def difference_cells(difference: ScoreDifference | None) -> list[str]:
     """Return the cells of a difference and its interval; empty where there is none."""
     if difference is None:
         return ["", ""]

@@ -20,7 +20,7 @@ from taskembed.space import SYMMETRIC_TASKS
 
 if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
-    from taskembed.evaluation.data import Files
+    from taskembed.evaluation.data import DataFiles
     from taskembed.evaluation.evaluate import Evaluation
     from taskembed.evaluation.measured import Measured
     from taskembed.models.resolve import PromptOverrides
@@ -95,7 +95,7 @@ def evaluate_command(
 
 
 def _of_model(
-    files: Files,
+    files: DataFiles,
     model: opt.ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,
@@ -115,7 +115,7 @@ def _of_model(
 
 def _of_index(
     folder: Path,
-    files: Files,
+    files: DataFiles,
     model: opt.ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,

@@ -1,1 +1,4 @@
-"""What a task's prompts and adapters are worth, on data with judgements."""
+"""How good an encoder, an index or a run is, measured on data with judgements.
+
+Doors: data, evaluate, measured, metrics, ablate, chart, compare.
+"""

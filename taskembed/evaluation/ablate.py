@@ -1,4 +1,4 @@
-"""What the right prompts and the right adapter are worth: the same data without them.
+"""What the right prompts and adapter are worth: the same data with, without, and with wrong ones.
 
 right            the task's own prompts and adapter
 no prompt        the same without any prompt
@@ -18,7 +18,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.evaluation.data import Judged
 from taskembed.evaluation.evaluate import evaluate
-from taskembed.evaluation.measured import Difference, Measured, paired_difference
+from taskembed.evaluation.measured import Measured, ScoreDifference, paired_difference
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
@@ -30,24 +30,24 @@ _OTHER_SIDE = {PromptType.QUERY: PromptType.DOCUMENT, PromptType.DOCUMENT: Promp
 
 @dataclass(frozen=True, slots=True)
 class Ablated:
-    """One way of encoding the data, and what it is worth.
+    """One way of encoding the data, and its figures.
 
     Attributes:
-        name: of the way.
-        space: where its vectors live; of swapped roles, that of the right ones.
+        name: name of the way, such as "no prompt".
+        space: the space of its vectors; for "swapped roles", with the two sides exchanged.
         measured: its figures.
-        difference: of the main figure from that of the right way; None for that way itself.
-        same_as: the earlier way that gives the same vectors; "" when none does.
+        difference: its main figure minus that of the right way; None for the right way itself.
+        same_as: the earlier way that gives the same vectors; "" if there is none.
     """
 
     name: str
     space: EmbeddingSpace
     measured: Measured
-    difference: Difference | None
+    difference: ScoreDifference | None
     same_as: str
 
     def to_json(self) -> dict[str, object]:
-        """Return the row as what JSON can hold, but for numbers that do not exist."""
+        """Return the row as a JSON object; a number that does not exist is NaN."""
         return {
             "name": self.name,
             "query_prompt": self.space.query_prompt,
@@ -72,18 +72,23 @@ def ablate(
     stated: PromptOverrides | None = None,
     settings: EngineSettings | None = None,
 ) -> Iterator[Ablated]:
-    """Evaluate a model on data in the right way, then in each wrong one; the right one is first.
+    """Evaluate a model in the right way, then in each wrong way that it has.
 
     Args:
-        model: a name as `load_encoder` takes it.
-        task: what the data is for.
-        data: judged.
-        revision: of the model.
-        stated: prompts and adapter that are right, instead of the known ones.
-        settings: where and how the model runs; told of each way, and which task is left out.
+        model: the model's name, as for `load_encoder`.
+        task: the task of the data.
+        data: the data.
+        revision: branch, tag or commit of the model.
+        stated: the right prompts and adapter, instead of the known ones.
+        settings: where and how the model runs; `notify` is called with each way, and with each task
+            that is left out.
+
+    Yields:
+        One row for each way, the right way first.
 
     Raises:
-        ModelUnavailableError: the model cannot be loaded, or does not know the task.
+        ModelUnavailableError: the model cannot be loaded, or has no prompts for the task.
+        MissingLibraryError: a library of the extra `evaluate` is not installed.
     """
     settings = settings or EngineSettings()
     right: Measured | None = None
@@ -132,33 +137,33 @@ def _ways(
 
 
 class _Swapped:
-    """An encoder that takes queries for documents, and documents for queries."""
+    """An encoder that encodes queries as documents, and documents as queries."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
 
     @property
     def space(self) -> EmbeddingSpace:
-        """Where the vectors of the right roles live."""
+        """The space with its two sides exchanged."""
         return self._encoder.space.swapped()
 
     @property
     def made_by(self) -> Mapping[str, str]:
-        """As the encoder's."""
+        """The engine and the precision, as the wrapped encoder has them."""
         return self._encoder.made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Encode texts as those of the other side."""
+        """Encode texts as if they were on the other side."""
         return self._encoder.encode(texts, _OTHER_SIDE[prompt_type])
 
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode texts as those of the other side, some at a time."""
+        """Encode texts as if they were on the other side, slice by slice."""
         return self._encoder.encode_slices(texts, _OTHER_SIDE[prompt_type])
 
 
 def _key(encoder: Encoder) -> object:
-    """Return what is equal for two encoders that give the same vectors for the same texts."""
+    """Return a key that is equal for encoders with the same vectors for the same texts."""
     space = encoder.space
     return replace(space, task=Task.RETRIEVAL, model="", revision="")

@@ -1,4 +1,4 @@
-"""A bar chart of an ablation, by matplotlib: how far each way is from the right one."""
+"""A bar chart of an ablation, by matplotlib: the difference of each way from the right one."""
 
 from __future__ import annotations
 
@@ -13,42 +13,53 @@ from taskembed.evaluation.ablate import Ablated
 from taskembed.extras import EVALUATE, require_extra
 
 ENDINGS = (".png", ".svg", ".pdf")
-LEAST_REACH = 0.01  # of the axis, when nothing differs
-_RIGHT_COLOUR, _OTHER_COLOUR = "#2a6f97", "#b0b7bd"  # also apart in grey, and for the colour-blind
+LEAST_REACH = 0.01  # length of the axis to either side if nothing differs
+_RIGHT_COLOUR, _OTHER_COLOUR = (
+    "#2a6f97",
+    "#b0b7bd",
+)  # distinct also in grey
 
 
 def require_chart_name(path: Path) -> None:
-    """Refuse a name that says no format.
+    """Check that a file name ends in the format of a chart.
 
     Raises:
-        UsageError: it ends otherwise.
+        UsageError: the name ends in something else.
     """
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"a chart ends in {', '.join(ENDINGS)}", what=str(path))
+        raise UsageError(f"the name of a chart must end in {', '.join(ENDINGS)}", what=str(path))
 
 
 def save_chart(rows: Sequence[Ablated], title: str, path: Path) -> None:
-    """Save how far each way is from the right one, as bars.
+    """Save a bar chart of an ablation.
+
+    Args:
+        rows: the rows of `ablate`, the right way first.
+        title: the title of the chart.
+        path: a file that ends in .png, .svg or .pdf.
 
     Raises:
-        UsageError: the name says no format.
-        ModelUnavailableError: matplotlib is not installed.
+        UsageError: the name ends in something else.
+        MissingLibraryError: matplotlib is not installed.
         StorageError: the file cannot be written.
     """
     require_chart_name(path)
-    figure = drawn(rows, title)
+    figure = make_figure(rows, title)
     try:
         with os_errors(path), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a letter that the font does not have
+            warnings.simplefilter("ignore")  # about a character that the font does not have
             figure.savefig(path, dpi=150)
     finally:
         require_extra("matplotlib.pyplot", EVALUATE).close(figure)
 
 
-def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplotlib's Figure
-    """Return the figure: a bar for each way from the line of the right one, with its numbers.
+def make_figure(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplotlib's Figure
+    """Return the figure: for each way a bar with its difference from the right way, and its value.
 
-    The axis has the differences, which are small beside the figures themselves.
+    The axis shows differences rather than values, since differences are small beside values.
+
+    Raises:
+        MissingLibraryError: matplotlib is not installed.
     """
     require_extra("matplotlib", EVALUATE).use("Agg")
     plot = require_extra("matplotlib.pyplot", EVALUATE)
@@ -74,7 +85,7 @@ def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplo
     axes.axvline(0, color=_RIGHT_COLOUR, linewidth=2)
     widest = max((_reach(row) for row in rows), default=0.0) or LEAST_REACH
     axes.set_xlim(-1.1 * widest, 1.1 * widest)
-    axes.set_ylim(len(rows) - 0.5, -0.5)  # the right one is at the top
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the right way is at the top
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     main, right = rows[0].measured.main, rows[0].measured.value
     axes.set_xlabel(f"difference of {main} from that of the right way, {right:.4f}; lines: 95 %")
@@ -83,6 +94,6 @@ def drawn(rows: Sequence[Ablated], title: str) -> Any:  # noqa: ANN401  # matplo
 
 
 def _reach(row: Ablated) -> float:
-    """Return how far from the line something is drawn."""
+    """Return how far a bar or its interval reaches from zero."""
     ends = [abs(end) for end in row.difference or ()]
     return max((end for end in ends if math.isfinite(end)), default=0.0)

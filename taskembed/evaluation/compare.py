@@ -1,4 +1,4 @@
-"""Runs side by side, with a paired test of whether they differ by more than chance."""
+"""Runs compared with a paired test of whether they differ by more than chance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from taskembed.evaluation.measured import Difference, Measured, paired_difference
+from taskembed.evaluation.measured import Measured, ScoreDifference, paired_difference
 from taskembed.evaluation.metrics import SEED, rank_quality
 from taskembed.extras import EVALUATE, require_extra
 from taskembed.reading.trec import Judgements, Run
@@ -17,23 +17,23 @@ _AT_ONCE = 100  # permutations in memory
 
 
 class Compared(NamedTuple):
-    """One run, and how it stands to the first.
+    """One run, and its difference from the first run.
 
     Attributes:
-        name: of its file.
-        measured: it.
-        difference: of its nDCG@10 from the first's; None for the first.
-        p: how often chance alone gives a difference at least as large; None for the first, and
-            when there is one query only.
+        name: name of the run's file.
+        measured: the run's figures.
+        difference: the run's nDCG@10 minus that of the first run; None for the first.
+        p: how often chance alone gives a difference at least as large, 0 to 1; None for the first
+            run, and if there is only one query.
     """
 
     name: str
     measured: Measured
-    difference: Difference | None
+    difference: ScoreDifference | None
     p: float | None
 
     def to_json(self) -> dict[str, object]:
-        """Return the row as what JSON can hold, but for numbers that do not exist."""
+        """Return the row as a JSON object; a number that does not exist is NaN."""
         return {
             "run": self.name,
             "values": self.measured.values,
@@ -46,8 +46,18 @@ class Compared(NamedTuple):
 def compare(judgements: Judgements, runs: Sequence[tuple[str, Run]]) -> list[Compared]:
     """Measure runs, and test each against the first, query by query.
 
-    The test is Fisher's randomisation test with 10,000 permutations, by the seed 42 (Smucker, Allan
-    and Carterette 2007, https://doi.org/10.1145/1321440.1321528), by scipy.
+    The test is scipy's: Fisher's randomisation test with 10,000 permutations and seed 42 (Smucker,
+    Allan and Carterette 2007, https://doi.org/10.1145/1321440.1321528).
+
+    Args:
+        judgements: query -> document -> relevance.
+        runs: names, each with its run: query -> document -> score. There is at least one.
+
+    Returns:
+        One row for each run, in their order.
+
+    Raises:
+        MissingLibraryError: a library of the extra `evaluate` is not installed.
     """
     measured = [(name, measure_run(judgements, run)) for name, run in runs]
     first = measured[0][1]
@@ -59,7 +69,11 @@ def compare(judgements: Judgements, runs: Sequence[tuple[str, Run]]) -> list[Com
 
 
 def measure_run(judgements: Judgements, run: Run) -> Measured:
-    """Return the measures of a run: means over the judged queries."""
+    """Return the measures of a run: means over the judged queries.
+
+    Raises:
+        MissingLibraryError: ir-measures is not installed.
+    """
     per_query = rank_quality(judgements, run)
     names = list(judgements)
     per_unit = {name: [values[query] for query in names] for name, values in per_query.items()}
@@ -78,7 +92,7 @@ def _p(first: Measured, second: Measured) -> float | None:
         return None
     if np.array_equal(ours, theirs):
         return 1.0
-    found = require_extra("scipy.stats", EVALUATE).permutation_test(
+    result = require_extra("scipy.stats", EVALUATE).permutation_test(
         (ours, theirs),
         lambda a, b, axis: (a - b).mean(axis=axis),
         permutation_type="samples",
@@ -87,4 +101,4 @@ def _p(first: Measured, second: Measured) -> float | None:
         vectorized=True,
         rng=np.random.default_rng(SEED),
     )
-    return float(found.pvalue)
+    return float(result.pvalue)

@@ -1,11 +1,11 @@
-"""Data with judgements: what a task is evaluated on.
+"""Data with judgements, on which a task is evaluated.
 
-    retrieval, code    corpus, queries, judgements (qrels): BEIR's folder, or files of their own
+    retrieval, code    corpus, queries, judgements (qrels): BEIR's folder, or separate files
     similarity         pairs: sentence1, sentence2, score
     classification     train and test: text, label
     clustering         texts: text, label
 
-A folder has files of these names with any ending that a corpus may have: corpus.jsonl.gz.
+A folder has files with these names and any ending of a corpus: corpus.jsonl.gz.
 """
 
 from __future__ import annotations
@@ -26,17 +26,26 @@ from taskembed.reading.streams import stop_at_first
 from taskembed.reading.trec import Judgements, read_judgements
 from taskembed.space import SYMMETRIC_TASKS, Task
 
-_STEMS = ("corpus", "queries", "qrels", "pairs", "train", "test", "texts")  # in a folder of data
-_RESULTS = {".run", ".png", ".svg", ".pdf"}  # what may stand beside the data, and is none
+_STEMS = (
+    "corpus",
+    "queries",
+    "qrels",
+    "pairs",
+    "train",
+    "test",
+    "texts",
+)  # names in a folder of data
+_SAME_IDS = "check that the ids are the same in both files"
+_RESULTS = {".run", ".png", ".svg", ".pdf"}  # endings of results, which may be in the same folder
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """For retrieval and code.
+    """Data for retrieval and code.
 
     Attributes:
-        documents: the corpus; None when an index has it.
-        queries: only those that are judged, in the order of their file.
+        documents: the corpus; None if an index has it.
+        queries: the judged queries, in the order of their file.
         judgements: query -> document -> relevance.
     """
 
@@ -47,14 +56,14 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """For similarity."""
+    """Data for similarity: scored pairs."""
 
     examples: Sequence[Example]
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """For classification."""
+    """Data for classification: labelled texts."""
 
     train: Sequence[Example]
     test: Sequence[Example]
@@ -62,7 +71,7 @@ class Classes:
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """For clustering."""
+    """Data for clustering: labelled texts."""
 
     examples: Sequence[Example]
 
@@ -71,14 +80,15 @@ Judged = Ranking | Pairs | Classes | Clusters
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class DataFiles:
     """Where judged data is.
 
     Attributes:
-        data: a folder, or for similarity and clustering one file; None when the rest says it all.
-        queries: of ranking, when not in the folder.
-        qrels: of ranking, when not in the folder.
-        limit: take the first so many queries, pairs, or texts to test on; 0 for all.
+        data: a folder; a corpus; or the one file for similarity or clustering. None if an index has
+            the corpus.
+        queries: file of queries, if it is not in the folder.
+        qrels: file of judgements, if it is not in the folder.
+        limit: use only the first `limit` queries, pairs, or texts to test on; 0 for all.
     """
 
     data: Path | None
@@ -87,35 +97,39 @@ class Files:
     limit: int = 0
 
     def paths(self) -> list[Path]:
-        """Return the files that the data may be read from: nothing must be written there."""
+        """Return all files that the data may be read from, which must not be overwritten."""
         given = [place for place in (self.data, self.queries, self.qrels) if place is not None]
         folders = [place / inner for place in given for inner in ("", "qrels", "queries")]
-        inside = [found for place in folders for stem in _STEMS for found in named(place, stem)]
+        inside = [
+            found for place in folders for stem in _STEMS for found in data_files(place, stem)
+        ]
         return [place for place in given if not place.is_dir()] + inside
 
 
 def read_judged(
     task: Task,
-    files: Files,
+    files: DataFiles,
     *,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Judged:
     """Read the data of a task.
 
     Args:
-        task: what it is evaluated for.
-        files: where it is.
-        notify: told what was left out.
+        task: the task.
+        files: where the data is.
+        notify: called with a sentence about what was left out.
 
     Raises:
         NotFoundError: a file does not exist.
-        UsageError: a file is needed that was not named.
-        BadInputError: a file cannot be used; the message names it, and the line.
+        UsageError: a file of the data is missing.
+        BadInputError: a file cannot be used; the message names the file and the line.
     """
     if task not in SYMMETRIC_TASKS:
         return _ranking(files, with_corpus=True, notify=notify)
     if files.data is None:
-        raise UsageError(f"for {task.value}, name the data", hint="taskembed evaluate DATA")
+        raise UsageError(
+            f"the data for {task.value} is missing", hint="taskembed evaluate DATA --task TASK"
+        )
     if task is Task.SIMILARITY:
         return Pairs(_first(_examples(files.data, "pairs", Form.SCORED), files.limit))
     if task is Task.CLUSTERING:
@@ -126,37 +140,39 @@ def read_judged(
         return Clusters(_first(texts, files.limit))
     if not files.data.is_dir():
         raise UsageError(
-            f"{files.data} is not a folder: classification is trained on one file, and judged on "
-            "another",
-            hint="a folder with train.jsonl and test.jsonl",
+            f"{files.data} is not a folder: classification needs a file to train on and another "
+            "to test on",
+            hint="name a folder with train.jsonl and test.jsonl",
         )
     train = _examples(files.data, "train", Form.LABELLED)
     _require_labels(files.data, train)
     test = _first(_examples(files.data, "test", Form.LABELLED), files.limit)
     if unknown := {item.label for item in test} - {item.label for item in train}:
         raise BadInputError(
-            f"no text to train on has the label {min(unknown)!r}", what=str(files.data)
+            f"no training text has the label {min(unknown)!r}", what=str(files.data)
         )
     return Classes(train, test)
 
 
 def read_ranking(folder: Path) -> Ranking:
-    """Read corpus, queries and judgements of a folder.
+    """Read the corpus, the queries and the judgements in a folder.
 
     Raises:
         NotFoundError: there is no corpus.
         UsageError: queries or judgements are missing.
         BadInputError: a file cannot be used.
     """
-    return _ranking(Files(folder), with_corpus=True, notify=lambda _: None)
+    return _ranking(DataFiles(folder), with_corpus=True, notify=lambda _: None)
 
 
-def read_judged_queries(files: Files, *, notify: Callable[[str], None] = lambda _: None) -> Ranking:
+def read_judged_queries(
+    files: DataFiles, *, notify: Callable[[str], None] = lambda _: None
+) -> Ranking:
     """Read queries and judgements, for an index that has the documents.
 
     Args:
-        files: where they are.
-        notify: told what was left out.
+        files: where the queries and judgements are.
+        notify: called with a sentence about what was left out.
 
     Raises:
         NotFoundError: a file does not exist.
@@ -167,13 +183,13 @@ def read_judged_queries(files: Files, *, notify: Callable[[str], None] = lambda 
 
 
 def is_ranking(folder: Path) -> bool:
-    """Whether a folder has judgements of queries."""
+    """Return whether a folder has judgements of queries."""
     return _ranking_in(folder, "qrels") is not None
 
 
 def _require_labels(place: Path | str, examples: Sequence[Example]) -> None:
     if len({example.label for example in examples}) < 2:  # noqa: PLR2004  # nothing to tell apart
-        raise BadInputError("all texts have one label", what=str(place))
+        raise BadInputError("all texts have the same label", what=str(place))
 
 
 def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:
@@ -183,26 +199,30 @@ def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:
 def _examples(place: Path, stem: str, form: Form) -> Sequence[Example]:
     path = _in_folder(place, stem) if place.is_dir() else place
     if path is None:
-        raise NotFoundError(f"no {stem} in the folder {place}", hint=f"such as {stem}.jsonl")
+        raise NotFoundError(
+            f"there is no {stem} file in {place}", hint=f"name it {stem}.jsonl, for example"
+        )
     return read_examples(path, form)[1]
 
 
 def _in_folder(folder: Path, stem: str) -> Path | None:
-    """Return the file of that name in a folder; None when there is none."""
+    """Return the file in a folder with a name, without its ending; None if there is none."""
     inner = folder / stem
-    found = named(inner.parent, inner.name)
+    found = data_files(inner.parent, inner.name)
     if len(found) > 1:
-        raise UsageError(f"{folder} has {found[0].name} and {found[1].name}", hint="remove one")
+        raise UsageError(
+            f"{folder} has both {found[0].name} and {found[1].name}", hint="remove one"
+        )
     return found[0] if found else None
 
 
-def named(folder: Path, stem: str) -> list[Path]:
-    """Return the files of data of that name in a folder, sorted."""
+def data_files(folder: Path, stem: str) -> list[Path]:
+    """Return the files in a folder with a name, whatever their ending, sorted; no results."""
     found = (path for path in folder.glob(f"{stem}.*") if path.suffix not in _RESULTS)
     return sorted(path for path in found if path.is_file())
 
 
-def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) -> Ranking:
+def _ranking(files: DataFiles, *, with_corpus: bool, notify: Callable[[str], None]) -> Ranking:
     queries = _ranking_file("queries", files.queries, files.data)
     qrels = _ranking_file("qrels", files.qrels, files.data)
     judgements = read_judgements(qrels)
@@ -212,11 +232,12 @@ def _ranking(files: Files, *, with_corpus: bool, notify: Callable[[str], None]) 
     judged = [query for query in read_queries(str(queries)) if query.query_id in judgements]
     if not judged:
         raise BadInputError(
-            f"{qrels} judges no query of {queries}", hint="the ids must be the same"
+            f"{qrels} judges no query of {queries}",
+            hint=_SAME_IDS,
         )
     if lost := len(judgements) - len(judged):
-        said = counted(lost, "judged query is", "judged queries are")
-        notify(f"note: {said} not in {queries}: left out")
+        missing = counted(lost, "judged query is", "judged queries are")
+        notify(f"note: {missing} not in {queries}, and left out")
     judged = judged[: files.limit] if files.limit else judged
     return Ranking(
         documents, judged, {query.query_id: judgements[query.query_id] for query in judged}
@@ -233,11 +254,12 @@ def _require_judged(
     lost = judged - {document.doc_id for document in documents}
     if lost == judged:
         raise BadInputError(
-            f"{qrels} judges no document of the corpus", hint="the ids must be the same"
+            f"{qrels} judges no document of the corpus",
+            hint=_SAME_IDS,
         )
     if lost:
-        said = counted(len(lost), "judged document is", "judged documents are")
-        notify(f"note: {said} not in the corpus")
+        missing = counted(len(lost), "judged document is", "judged documents are")
+        notify(f"note: {missing} not in the corpus")
 
 
 def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:
@@ -246,18 +268,20 @@ def _ranking_file(what: str, given: Path | None, folder: Path | None) -> Path:
     found = _ranking_in(folder, what) if folder is not None and folder.is_dir() else None
     if found is not None:
         return found
-    raise UsageError(f"the {what} are missing", hint=f"--{what} FILE, or a folder with them")
+    raise UsageError(
+        f"the {what} are missing", hint=f"use --{what} FILE, or a folder that has them"
+    )
 
 
 def _ranking_in(folder: Path, what: str) -> Path | None:
-    """Return the queries or judgements of a folder; None when there are none."""
-    return _in_folder(folder, what) or _in_folder(folder, f"{what}/test")  # the latter as BEIR
+    """Return the file of queries or judgements in a folder; None if there is none."""
+    return _in_folder(folder, what) or _in_folder(folder, f"{what}/test")  # the second as in BEIR
 
 
 def _documents(place: Path | None) -> list[Document]:
     path = _in_folder(place, "corpus") if place is not None and place.is_dir() else place
     if path is None:
-        raise UsageError("the corpus is missing", hint="name it, or give --index")
+        raise UsageError("the corpus is missing", hint="name it, or use --index")
     stream = read_corpus(
         find_inputs([str(path)]),
         RecordFields(),
@@ -267,6 +291,6 @@ def _documents(place: Path | None) -> list[Document]:
     documents: dict[str, Document] = {}
     for document in stream:
         if document.doc_id in documents:
-            raise BadRecordError(document.source, f"the id {document.doc_id!r} stands twice")
+            raise BadRecordError(document.source, f"duplicate id {document.doc_id!r}")
         documents[document.doc_id] = document
     return list(documents.values())

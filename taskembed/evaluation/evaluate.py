@@ -1,4 +1,4 @@
-"""What an encoder, or an index, is worth on judged data."""
+"""How good an encoder or an index is on judged data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskembed.errors import UsageError
 from taskembed.evaluation.compare import measure_run
 from taskembed.evaluation.data import (
     Clusters,
-    Files,
+    DataFiles,
     Judged,
     Pairs,
     Ranking,
@@ -42,18 +42,18 @@ from taskembed.verbs.encoders import encoder_for_search, require_expected
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.search import search_index
 
-DEPTH = 1000  # hits of a query in a run: TREC's own
-QUERIES_AT_ONCE = 512  # from some 350 on, a query costs a fifth: see `index.kinds.flat`
+DEPTH = 1000  # hits of a query in a run, as in TREC
+QUERIES_AT_ONCE = 512  # above about 350, a query costs a fifth: see `index.kinds.flat`
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came out of an evaluation.
+    """The result of evaluating a model or an index.
 
     Attributes:
         measured: the figures.
-        run: the hits of each query; None for tasks that are not about ranking.
-        encoder: the one that was used, with the counts of texts that it did not read whole.
+        run: the hits of each query; None for tasks without ranking.
+        encoder: the encoder that was used, with its count of truncated texts.
     """
 
     measured: Measured
@@ -64,7 +64,7 @@ class Evaluation:
 def evaluate_model(
     model: str | None,
     task: Task,
-    files: Files,
+    files: DataFiles,
     *,
     revision: str | None = None,
     stated: PromptOverrides | None = None,
@@ -73,19 +73,22 @@ def evaluate_model(
     """Evaluate a model on judged data.
 
     Args:
-        model: a name as `load_encoder` takes it.
-        task: what the data is for.
+        model: the model's name, as for `load_encoder`.
+        task: the task of the data.
         files: where the data is.
-        revision: of the model.
+        revision: branch, tag or commit of the model.
         stated: prompts and adapter to use instead of the known ones.
         settings: where and how the model runs.
+
+    Returns:
+        The figures, and for ranking tasks the hits.
 
     Raises:
         MissingLibraryError: a library of the extra `evaluate` is not installed.
         NotFoundError: a file does not exist.
-        UsageError: a file is needed that was not named.
-        BadInputError: a file cannot be used; the message names it, and the line.
-        ModelUnavailableError: the model cannot be loaded, or does not know the task.
+        UsageError: a file of the data is missing.
+        BadInputError: a file cannot be used; the message names the file and the line.
+        ModelUnavailableError: the model cannot be loaded, or has no prompts for the task.
     """
     settings = settings or EngineSettings()
     require_libraries()
@@ -101,7 +104,7 @@ def evaluate_model(
 
 def evaluate_index(
     folder: Path,
-    files: Files,
+    files: DataFiles,
     *,
     task: Task | None = None,
     model: str | None = None,
@@ -111,19 +114,22 @@ def evaluate_index(
     """Evaluate an index, with its own model, on judged queries.
 
     Args:
-        folder: of the index.
+        folder: the index.
         files: where the queries and the judgements are; the index has the documents.
-        task: the task that the index is expected to be for; None for any.
-        model: the model that the index is expected to be of, or the folder where that is now.
-        adapter: where the index's adapter is now.
+        task: the task that the index must be for; None for any.
+        model: the model that the index must be of, or its folder if that was moved; None for any.
+        adapter: the folder of the index's adapter, if that was moved.
         settings: where and how the model runs.
+
+    Returns:
+        The figures and the hits.
 
     Raises:
         MissingLibraryError: a library of the extra `evaluate` is not installed.
-        UsageError: the index is for a task that is not about ranking, or a file was not named.
+        UsageError: the index is for a task without ranking, or a file of the data is missing.
         NotFoundError: there is no index, or a file does not exist.
-        BadInputError: a file cannot be used; the message names it, and the line.
-        SpaceMismatchError: the index is for another task, or of another model or adapter.
+        BadInputError: a file cannot be used; the message names the file and the line.
+        SpaceMismatchError: the index has another task, model or adapter.
         ModelUnavailableError: the model cannot be loaded.
     """
     settings = settings or EngineSettings()
@@ -142,9 +148,13 @@ def evaluate_index(
 
 
 def evaluate(encoder: Encoder, data: Judged) -> Measured:
-    """Return what an encoder is worth on data for its task.
+    """Measure an encoder on data for its task.
 
-    Pairs, classes and clusters are encoded as documents, which for their tasks are as queries.
+    Pairs, classes and clusters are encoded as documents; their tasks encode queries the same way.
+
+    Raises:
+        MissingLibraryError: a library of the extra `evaluate` is not installed.
+        BadVectorError: a text has no vector that can be compared.
     """
     if isinstance(data, Ranking):
         return measure_run(data.judgements, rank(encoder, data))
@@ -156,38 +166,48 @@ def evaluate(encoder: Encoder, data: Judged) -> Measured:
             cluster_quality(_encode(encoder, _texts(data.examples)), labels), "v_measure"
         )
     train, test = _encode(encoder, _texts(data.train)), _encode(encoder, _texts(data.test))
-    found = classification_quality(
+    quality = classification_quality(
         train,
         [example.label for example in data.train],
         test,
         [example.label for example in data.test],
     )
-    return _by_draw(found, "accuracy")
+    return _by_draw(quality, "accuracy")
 
 
 def rank(encoder: Encoder, data: Ranking) -> Run:
-    """Return the best documents of each query, by exact search: query -> document -> score."""
+    """Return the best documents of each query, by exact search.
+
+    Returns:
+        query id -> document id -> score, for the best `DEPTH` documents.
+
+    Raises:
+        BadVectorError: a text has no vector that can be compared.
+    """
     documents = data.documents or []
     index = Flat(_encode(encoder, [document.text for document in documents]))
     queries = _encode(encoder, [query.text for query in data.queries], PromptType.QUERY)
     scores, rows = index.search(queries, min(DEPTH, len(documents)))
     run: dict[str, Mapping[str, float]] = {}
     for query, its_scores, its_rows in zip(data.queries, scores, rows, strict=True):
-        found = zip(its_rows, its_scores, strict=True)
-        run[query.query_id] = {documents[row].doc_id: float(score) for row, score in found}
+        scored = zip(its_rows, its_scores, strict=True)
+        run[query.query_id] = {documents[row].doc_id: float(score) for row, score in scored}
     return run
 
 
 def rank_index(index: Index, encoder: Encoder, data: Ranking) -> Run:
-    """Return the best documents that an index has for each query.
+    """Return the best documents in an index for each query.
+
+    Returns:
+        query id -> document id -> score, for the best `DEPTH` documents.
 
     Raises:
-        SpaceMismatchError: the encoder is of another space.
+        SpaceMismatchError: the encoder belongs to another space.
     """
     run: dict[str, Mapping[str, float]] = {}
     for some in batched(data.queries, QUERIES_AT_ONCE):
-        found = search_index([query.text for query in some], encoder, index, k=DEPTH)
-        for query, hits in zip(some, found, strict=True):
+        hits_of_each = search_index([query.text for query in some], encoder, index, k=DEPTH)
+        for query, hits in zip(some, hits_of_each, strict=True):
             run[query.query_id] = {hit.doc_id: hit.score for hit in hits}
     return run
 
@@ -205,20 +225,20 @@ def _similarity(encoder: Encoder, examples: Sequence[Example]) -> Measured:
     )
 
 
-def _by_draw(found: Mapping[str, Sequence[float]], main: str) -> Measured:
+def _by_draw(values: Mapping[str, Sequence[float]], main: str) -> Measured:
     return Measured(
         main=main,
-        values={name: float(np.mean(values)) for name, values in found.items()},
-        names=[f"draw {number}" for number in range(1, len(found[main]) + 1)],
-        units=np.asarray(found[main], dtype=np.float64)[:, None],
-        per_unit=found,
+        values={name: float(np.mean(draws)) for name, draws in values.items()},
+        names=[f"draw {number}" for number in range(1, len(values[main]) + 1)],
+        units=np.asarray(values[main], dtype=np.float64)[:, None],
+        per_unit=values,
     )
 
 
 def _encode(
     encoder: Encoder, texts: Sequence[str], prompt_type: PromptType = PromptType.DOCUMENT
 ) -> FloatRows:
-    """Return float32[n, dim], checked: a text without a vector would be a wrong figure."""
+    """Return float32[n, dim], checked, since a bad vector would make the figures wrong."""
     vectors = encoder.encode(texts, prompt_type).vectors
     sources = [f"{prompt_type.value} {number:,}" for number in range(1, len(texts) + 1)]
     require_good_vectors(vectors, encoder.space, sources)

@@ -1,4 +1,4 @@
-"""What was measured, unit by unit, so that two measurements can be compared in pairs."""
+"""Measurements unit by unit (query, pair, draw), so that two of them can be compared in pairs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from taskembed.evaluation.metrics import SEED, correlations
 from taskembed.extras import EVALUATE, require_extra
+from taskembed.vectors import Rows
 
-RESAMPLES = 1000
-CONFIDENCE = 0.95
-
-Rows = npt.NDArray[np.int64]
+RESAMPLES = 1000  # bootstrap samples
+CONFIDENCE = 0.95  # of an interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +23,12 @@ class Measured:
     """The result of one evaluation.
 
     Attributes:
-        main: the name of the measure that the task goes by.
-        values: measure -> value, the main one among them.
-        names: of the units: queries, pairs, texts, draws.
-        units: float64[units, 1]: what the main value is the mean of; of a correlation
-            float64[units, 2]: expected and predicted.
-        per_unit: measure -> a value for each unit, where it has one.
+        main: name of the task's main measure.
+        values: measure -> value, the main measure among them.
+        names: names of the n units: queries, pairs or draws.
+        units: float64[n, 1], whose mean is the main value; for a correlation float64[n, 2], the
+            expected and the predicted scores.
+        per_unit: column -> one value for each unit, for output.
     """
 
     main: str
@@ -44,15 +43,19 @@ class Measured:
         return self.values[self.main]
 
     def value_of(self, rows: Rows) -> float:
-        """Return the main value of some of the units; one may be there several times."""
+        """Return the main value over some units.
+
+        Args:
+            rows: int64[m], positions of units; a position may occur several times.
+        """
         if self.units.shape[1] > 1:
             expected, predicted = self.units[rows].T
             return correlations(expected.tolist(), predicted.tolist())[self.main]
         return float(self.units[rows, 0].mean())
 
 
-class Difference(NamedTuple):
-    """Of two values: with the interval that holds it in 95 of 100 bootstrap samples."""
+class ScoreDifference(NamedTuple):
+    """A difference of two values, and the ends of its 95 % bootstrap interval (NaN if unknown)."""
 
     value: float
     low: float
@@ -61,34 +64,37 @@ class Difference(NamedTuple):
 
 def paired_difference(
     ours: Measured, theirs: Measured, *, resamples: int = RESAMPLES
-) -> Difference:
+) -> ScoreDifference:
     """Return `theirs` minus `ours`, with its confidence interval.
 
-    The units are drawn again with replacement, the same for both: the percentile bootstrap of
-    scipy (Efron & Tibshirani 1993, chapter 13), by the seed 42. A sample that has no value (a
-    correlation of units without spread) does not count; without any, the ends are NaN.
+    The interval is scipy's percentile bootstrap with seed 42 (Efron & Tibshirani 1993, chapter 13):
+    units are sampled with replacement, the same ones for both. A sample without a value (a
+    correlation of units without spread) does not count; if no sample has one, the ends are NaN.
 
     Args:
         ours: the first measurement.
-        theirs: the second, of the same units.
-        resamples: how many times the units are drawn.
+        theirs: the second measurement, of the same units.
+        resamples: number of bootstrap samples.
+
+    Raises:
+        MissingLibraryError: scipy is not installed.
     """
     stats = require_extra("scipy.stats", EVALUATE)
     rows = np.arange(len(ours.units))
     value = theirs.value_of(rows) - ours.value_of(rows)
-    # one unit cannot be drawn differently; units without spread have none in any sample
+    # one unit has only one sample; units without spread have none in any sample
     if len(rows) < 2 or np.isnan(value):  # noqa: PLR2004
-        return Difference(value, np.nan, np.nan)
+        return ScoreDifference(value, np.nan, np.nan)
     ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of no spread: NaN says it
+        warnings.simplefilter("ignore")  # about units without spread: the result is NaN
         samples = stats.bootstrap(
             (rows,),
-            lambda drawn: theirs.value_of(drawn) - ours.value_of(drawn),
+            lambda sample: theirs.value_of(sample) - ours.value_of(sample),
             vectorized=False,
             n_resamples=resamples,
             method="percentile",
             rng=np.random.default_rng(SEED),
         ).bootstrap_distribution
         low, high = np.nanquantile(samples, ends)
-    return Difference(value, float(low), float(high))
+    return ScoreDifference(value, float(low), float(high))

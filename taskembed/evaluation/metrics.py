@@ -1,8 +1,9 @@
-"""The measures of the field, by the field's libraries; how each is drawn and seeded is MTEB's way.
+"""The measures of the field, computed by its libraries; draws and seeds are MTEB's.
 
     rank_quality({"q1": {"d1": 1}}, {"q1": {"d1": 0.9}})["nDCG@10"]    # {"q1": 1.0}
 
-Source of the ways of drawing: https://github.com/embeddings-benchmark/mteb (abstasks of 2.26).
+A draw is a random sample of texts. Source of the draws:
+https://github.com/embeddings-benchmark/mteb (abstasks of 2.26).
 """
 
 from __future__ import annotations
@@ -18,32 +19,38 @@ from taskembed.extras import EVALUATE, require_extra
 from taskembed.reading.trec import Judgements, Run
 from taskembed.vectors import FloatRows
 
-SEED = 42  # of every draw; MTEB's own
+SEED = 42  # of every draw, as in MTEB
 RANK_MEASURES = ("nDCG@10", "R@100", "RR@10", "AP")
-DRAWS = 10
+DRAWS = 10  # for classification and clustering
 EXAMPLES_PER_LABEL = 8  # in each draw
-CLASSIFIER_ITERATIONS = 100
-NEIGHBOURS = 5
+CLASSIFIER_ITERATIONS = 100  # of logistic regression, at most
+NEIGHBOURS = 5  # of kNN
 CLUSTERED_TEXTS = 16_384  # in each draw, with replacement
-KMEANS_BATCH = 512
+KMEANS_BATCH = 512  # texts
 
 
 def require_libraries() -> None:
-    """Refuse before anything is encoded.
+    """Check that the libraries are installed, before anything is encoded.
 
     Raises:
-        MissingLibraryError: a library of the extra is not installed.
+        MissingLibraryError: a library of the extra `evaluate` is not installed.
     """
     for name in ("ir_measures", "scipy.stats", "sklearn"):
         require_extra(name, EVALUATE)
 
 
 def rank_quality(judgements: Judgements, run: Run) -> dict[str, dict[str, float]]:
-    """Return measure -> query -> value in 0..1, for every judged query; one without hits is 0.
+    """Return the measures of a ranking for every judged query.
 
-    nDCG@10, Recall@100, MRR@10 and MAP by ir-measures, which runs TREC's own program. That has no
-    RR@10: it is RR, where the first relevant document is among the first ten. (ir-measures has an
-    RR@10 of another program, which ranks documents of equal scores the other way round.)
+    ir-measures computes nDCG@10, Recall@100, MRR@10 and MAP with TREC's own program, which has no
+    RR@10: here it is RR if the first relevant document is among the first ten, else 0. (ir-measures
+    has an RR@10 from another program, which orders documents with equal scores differently.)
+
+    Returns:
+        measure -> query -> value, from 0 to 1; a query without hits has 0.
+
+    Raises:
+        MissingLibraryError: ir-measures is not installed.
     """
     library = require_extra("ir_measures", EVALUATE)
     computed = [library.parse_measure(name.replace("RR@10", "RR")) for name in RANK_MEASURES]
@@ -59,15 +66,18 @@ def rank_quality(judgements: Judgements, run: Run) -> dict[str, dict[str, float]
 
 
 def correlations(expected: Sequence[float], predicted: Sequence[float]) -> dict[str, float]:
-    """Return how two lists of numbers agree: Spearman of their ranks, Pearson of themselves.
+    """Return the correlations "spearman" and "pearson" of two lists of n numbers, from -1 to 1.
 
-    Without any spread in one of them there is no correlation: NaN.
+    If all numbers of a list are equal, there is no correlation: NaN.
+
+    Raises:
+        MissingLibraryError: scipy is not installed.
     """
     stats = require_extra("scipy.stats", EVALUATE)
     if len(expected) < 2:  # noqa: PLR2004  # one number has no spread
         return {"spearman": float("nan"), "pearson": float("nan")}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of no spread: NaN says it
+        warnings.simplefilter("ignore")  # about numbers without spread: the result is NaN
         spearman = stats.spearmanr(expected, predicted).statistic
         pearson = stats.pearsonr(expected, predicted).statistic
     return {"spearman": float(spearman), "pearson": float(pearson)}
@@ -76,16 +86,23 @@ def correlations(expected: Sequence[float], predicted: Sequence[float]) -> dict[
 def classification_quality(
     train: FloatRows, train_labels: Sequence[str], test: FloatRows, test_labels: Sequence[str]
 ) -> dict[str, list[float]]:
-    """Return accuracy and macro F1 of two classifiers, in each of `DRAWS` draws.
+    """Return the accuracy and the macro F1 of two classifiers in each of `DRAWS` draws.
 
-    A draw takes 8 texts of each label: the first in a shuffle of all; the next draw shuffles on, by
-    the same seed. Logistic regression has 100 iterations, kNN 5 neighbours.
+    A draw has 8 training texts of each label: the first ones of a shuffle; each draw continues the
+    shuffle of the one before. Logistic regression has at most 100 iterations, kNN 5 neighbours.
 
     Args:
-        train: float32[n, dim].
-        train_labels: of row i.
-        test: float32[m, dim].
-        test_labels: of row i.
+        train: float32[n, dim], vectors to train on.
+        train_labels: n labels.
+        test: float32[m, dim], vectors to test on.
+        test_labels: m labels.
+
+    Returns:
+        "accuracy" and "f1" of logistic regression, "knn_accuracy" and "knn_f1": one value from 0 to
+        1 for each draw.
+
+    Raises:
+        MissingLibraryError: scikit-learn is not installed.
     """
     linear = require_extra("sklearn.linear_model", EVALUATE)
     neighbors = require_extra("sklearn.neighbors", EVALUATE)
@@ -99,7 +116,7 @@ def classification_quality(
         labels = [train_labels[row] for row in rows]
         for name, classifier in classifiers.items():
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that 100 iterations did not converge
+                warnings.simplefilter("ignore")  # about not converging within 100 iterations
                 classifier.fit(train[rows], labels)
             predicted = classifier.predict(test)
             values[f"{name}accuracy"].append(float(score.accuracy_score(test_labels, predicted)))
@@ -112,7 +129,7 @@ def _draws(labels: Sequence[str]) -> list[list[int]]:
     order = list(range(len(labels)))
     draws = []
     for _ in range(DRAWS):
-        np.random.RandomState(SEED).shuffle(order)  # what MTEB's figures are made by
+        np.random.RandomState(SEED).shuffle(order)  # the generator that MTEB uses
         taken: dict[str, int] = defaultdict(int)
         rows = []
         for row in order:
@@ -126,19 +143,23 @@ def _draws(labels: Sequence[str]) -> list[list[int]]:
 def cluster_quality(
     vectors: FloatRows, labels: Sequence[str], *, texts: int = CLUSTERED_TEXTS, draws: int = DRAWS
 ) -> dict[str, list[float]]:
-    """Return the V-measure of mini-batch k-means in each draw.
-
-    There are as many clusters as there are labels.
+    """Return the V-measure of mini-batch k-means, with one cluster for each label, in each draw.
 
     Args:
         vectors: float32[n, dim].
-        labels: of row i.
-        texts: that a draw takes, with replacement.
-        draws: how many.
+        labels: n labels.
+        texts: number of texts in a draw, with replacement.
+        draws: number of draws.
+
+    Returns:
+        "v_measure": one value from 0 to 1 for each draw.
+
+    Raises:
+        MissingLibraryError: scikit-learn is not installed.
     """
     cluster = require_extra("sklearn.cluster", EVALUATE)
     score = require_extra("sklearn.metrics", EVALUATE)
-    generator = random.Random(SEED)  # noqa: S311  # draws, not secrets
+    generator = random.Random(SEED)  # noqa: S311  # no secrets
     values = []
     for _ in range(draws):
         rows = generator.choices(range(len(labels)), k=texts)

@@ -1,1 +1,4 @@
-"""Adapters of one's own: recipes, examples, training."""
+"""Training of LoRA adapters: from a recipe and examples to an adapter's folder.
+
+Doors: recipe, job, trainer, distill.
+"""

@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from taskembed.errors import BadInputError, NotFoundError
-from taskembed.evaluation.data import is_ranking, named, read_ranking
+from taskembed.evaluation.data import data_files, is_ranking, read_ranking
 from taskembed.extras import TRAIN, require_extra
 from taskembed.reading.examples import read_examples
 
@@ -134,7 +134,7 @@ def _folders(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
 
 
 def _labelled_texts(place: Path) -> Iterator[str]:
-    paths = [path for stem in _JUDGED_FILES for path in named(place, stem)]
+    paths = [path for stem in _JUDGED_FILES for path in data_files(place, stem)]
     if not paths:
         raise BadInputError(f"{place} has no evaluation data", hint="check exclude in the recipe")
     for path in paths:

@@ -8,27 +8,27 @@ import numpy as np
 import pytest
 
 from taskembed.evaluation.ablate import Ablated
-from taskembed.evaluation.chart import drawn, save_chart
-from taskembed.evaluation.measured import Difference, Measured
+from taskembed.evaluation.chart import make_figure, save_chart
+from taskembed.evaluation.measured import Measured, ScoreDifference
 from tests.fakes import SPACE
 
 pytest.importorskip("matplotlib")
 
 
-def way(name: str, value: float, difference: Difference | None) -> Ablated:
+def way(name: str, value: float, difference: ScoreDifference | None) -> Ablated:
     measured = Measured("nDCG@10", {"nDCG@10": value}, ["q"], np.array([[value]]), {})
     return Ablated(name, SPACE, measured, difference, "")
 
 
 ROWS = [
     way("right", 0.7012, None),
-    way("no prompt", 0.6962, Difference(-0.005, -0.009, -0.001)),
-    way("swapped roles", 0.7022, Difference(0.001, -0.002, 0.004)),
+    way("no prompt", 0.6962, ScoreDifference(-0.005, -0.009, -0.001)),
+    way("swapped roles", 0.7022, ScoreDifference(0.001, -0.002, 0.004)),
 ]
 
 
 def test_the_axis_has_differences_with_a_line_at_the_right_way_and_numbers_at_the_bars() -> None:
-    axes = drawn(ROWS, "a title").axes[0]
+    axes = make_figure(ROWS, "a title").axes[0]
     assert [round(bar.get_width(), 6) for bar in axes.patches] == [-0.005, 0.001]
     assert list(axes.lines[-1].get_xdata()) == [0, 0]
     low, high = axes.get_xlim()
@@ -47,7 +47,7 @@ def test_the_axis_has_differences_with_a_line_at_the_right_way_and_numbers_at_th
 
 def test_a_chart_without_differences_or_numbers_is_drawn(tmp_path: Path) -> None:
     nan = float("nan")
-    rows = [way("right", nan, None), way("no prompt", nan, Difference(nan, nan, nan))]
+    rows = [way("right", nan, None), way("no prompt", nan, ScoreDifference(nan, nan, nan))]
     save_chart(rows, "", tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
     save_chart(ROWS[:1], "", tmp_path / "chart.pdf")
