@@ -45,7 +45,7 @@ Limit = Annotated[
         min=0,
         metavar="N",
         rich_help_panel=Panel.INPUT,
-        help="Only the first N queries, pairs, or texts to test on; 0 for all.",
+        help="Use only the first N queries, pairs or test texts; 0 for all.",
     ),
 ]
 

@@ -28,7 +28,7 @@ class InputOptions:
         typer.Option(
             "--format",
             rich_help_panel=opt.Panel.INPUT,
-            help="What the inputs are, whatever their names.",
+            help="The format of the inputs, whatever their file names say.",
         ),
     ] = None
     id_field: Annotated[
@@ -37,7 +37,7 @@ class InputOptions:
             "--id-field",
             metavar="NAME",
             rich_help_panel=opt.Panel.INPUT,
-            help="The field with the id.  [default: id, _id or doc_id]",
+            help="The field that holds the id.  [default: id, _id or doc_id]",
         ),
     ] = None
     text_field: Annotated[
@@ -46,7 +46,7 @@ class InputOptions:
             "--text-field",
             metavar="NAME",
             rich_help_panel=opt.Panel.INPUT,
-            help="The field with the text.  [default: text, after title when there is one]",
+            help="The field that holds the text.  [default: text, after title if there is one]",
         ),
     ] = None
     template: Annotated[
@@ -55,7 +55,7 @@ class InputOptions:
             "--template",
             metavar="TEMPLATE",
             rich_help_panel=opt.Panel.INPUT,
-            help="What is embedded: '{title}. {text}'; a field like {title?} may be missing.",
+            help="The text to embed, such as '{title}. {text}'; {title?} may be missing.",
         ),
     ] = None
     delimiter: Annotated[
@@ -64,7 +64,7 @@ class InputOptions:
             "--delimiter",
             metavar="CHARACTER",
             rich_help_panel=opt.Panel.INPUT,
-            help=r"What parts the cells of CSV and TSV, such as ';' or '\t'.",
+            help=r"The separator of cells in CSV and TSV, such as ';' or '\t'.",
         ),
     ] = None
     encoding: Annotated[
@@ -73,7 +73,7 @@ class InputOptions:
             "--encoding",
             metavar="NAME",
             rich_help_panel=opt.Panel.INPUT,
-            help="The encoding of CSV and TSV: cp1252, latin-1, utf-16.  [default: utf-8]",
+            help="The encoding of CSV and TSV, such as cp1252 or utf-16.  [default: utf-8]",
         ),
     ] = None
     first_row: Annotated[
@@ -81,7 +81,7 @@ class InputOptions:
         typer.Option(
             "--header/--no-header",
             rich_help_panel=opt.Panel.INPUT,
-            help="Whether the first row of CSV and TSV has the names of the columns, or is data.",
+            help="Whether the first row of CSV and TSV is a header of column names.",
         ),
     ] = None
     columns: Annotated[
@@ -90,7 +90,7 @@ class InputOptions:
             "--columns",
             metavar="NAMES",
             rich_help_panel=opt.Panel.INPUT,
-            help="With --no-header, the names of the columns: id,text.",
+            help="With --no-header, the column names, such as id,text.",
         ),
     ] = None
 
@@ -148,7 +148,7 @@ class SpaceOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.MODEL,
-            help="Numbers in a vector: a size that the model was trained for.  [default: all]",
+            help="The length of the vectors, one that the model was trained for.  [default: full]",
         ),
     ] = None
     force_dim: Annotated[
@@ -156,7 +156,7 @@ class SpaceOptions:
         typer.Option(
             "--force-dim",
             rich_help_panel=opt.Panel.MODEL,
-            help="Shorten vectors also to a size that the model was not trained for.",
+            help="Allow a --dim that the model was not trained for.",
         ),
     ] = False
     trust_remote_code: opt.TrustRemoteCode = False
@@ -197,7 +197,7 @@ class RunOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.INDEX,
-            help="Documents between commits; a minute of work is committed in any case.",
+            help="Documents per commit; in any case, one is made each minute.",
         ),
     ] = COMMIT_EVERY
     on_duplicate: Annotated[
@@ -205,7 +205,7 @@ class RunOptions:
         typer.Option(
             "--on-duplicate",
             rich_help_panel=opt.Panel.INDEX,
-            help="Which of two documents with one id stays.  [default: last]",
+            help="Which of two documents with the same id is kept.  [default: last]",
         ),
     ] = None
     prune: Annotated[
@@ -213,7 +213,7 @@ class RunOptions:
         typer.Option(
             "--prune",
             rich_help_panel=opt.Panel.INDEX,
-            help="Delete documents that the input does not have any more.",
+            help="Delete documents that are no longer in the input.",
         ),
     ] = False
     prune_limit: Annotated[
@@ -224,7 +224,7 @@ class RunOptions:
             max=100,
             metavar="PERCENT",
             rich_help_panel=opt.Panel.INDEX,
-            help="With --prune, stop when more of the documents would be deleted.",
+            help="Stop if --prune would delete more of the documents.",
         ),
     ] = 20
     yes: Annotated[
@@ -232,7 +232,7 @@ class RunOptions:
         typer.Option(
             "--yes",
             rich_help_panel=opt.Panel.INDEX,
-            help="With --prune, delete however many they are.",
+            help="Let --prune delete any number of documents.",
         ),
     ] = False
     dry_run: opt.DryRun = False
@@ -241,7 +241,7 @@ class RunOptions:
         typer.Option(
             "--recreate",
             rich_help_panel=opt.Panel.INDEX,
-            help="Build a new index in place of the one that is there.",
+            help="Replace the index with a new one.",
         ),
     ] = False
     wait: opt.Wait = 0
@@ -277,7 +277,7 @@ class BadRecordOptions:
         typer.Option(
             "--skip-bad",
             rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="Go on without bad records, and exit with 1.",
+            help="Skip bad records; the exit code is then 1.",
         ),
     ] = False
     rejects: Annotated[
@@ -286,7 +286,7 @@ class BadRecordOptions:
             "--rejects",
             metavar="FILE",
             rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="Write bad records there, as JSONL, with the reason of each.",
+            help="Write bad records to this file, as JSONL, with reasons.",
         ),
     ] = None
     max_bad: Annotated[
@@ -296,7 +296,7 @@ class BadRecordOptions:
             min=0,
             metavar="N",
             rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="With --skip-bad, stop after more bad records than that.",
+            help="With --skip-bad, stop after more than N bad records.",
         ),
     ] = None
     max_record_bytes: Annotated[
@@ -306,7 +306,7 @@ class BadRecordOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="A larger record is a bad one.",
+            help="A larger record is a bad record.",
         ),
     ] = DEFAULT_MAX_RECORD_BYTES
     fail_on_truncate: Annotated[
@@ -314,7 +314,7 @@ class BadRecordOptions:
         typer.Option(
             "--fail-on-truncate",
             rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="A document that the model cannot read whole is a bad record.",
+            help="A document that is too long for the model is a bad record.",
         ),
     ] = False
 

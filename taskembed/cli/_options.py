@@ -86,7 +86,7 @@ TaskOption = Annotated[
         metavar="TASK",
         autocompletion=complete_task,
         rich_help_panel=Panel.MODEL,
-        help="retrieval, similarity, classification, clustering or code.",
+        help="The task: retrieval, similarity, classification, clustering or code.",
     ),
 ]
 ModelOption = Annotated[
@@ -96,7 +96,7 @@ ModelOption = Annotated[
         envvar="TASKEMBED_MODEL",
         metavar="MODEL",
         rich_help_panel=Panel.MODEL,
-        help="minilm, a Hugging Face id, or a folder.",
+        help="The model: minilm, a Hugging Face id, or a folder.",
     ),
 ]
 RevisionOption = Annotated[
@@ -105,7 +105,7 @@ RevisionOption = Annotated[
         "--revision",
         metavar="REVISION",
         rich_help_panel=Panel.MODEL,
-        help="Branch, tag or commit of a Hugging Face model.",
+        help="The branch, tag or commit of a Hugging Face model.",
     ),
 ]
 QueryPrompt = Annotated[
@@ -114,7 +114,7 @@ QueryPrompt = Annotated[
         "--query-prompt",
         metavar="TEXT",
         rich_help_panel=Panel.MODEL,
-        help="Put before every query instead of the known prompt; '' for none.",
+        help="The prompt before each query, instead of the known one; '' for none.",
     ),
 ]
 DocumentPrompt = Annotated[
@@ -123,7 +123,7 @@ DocumentPrompt = Annotated[
         "--document-prompt",
         metavar="TEXT",
         rich_help_panel=Panel.MODEL,
-        help="Put before every document instead of the known prompt; '' for none.",
+        help="The prompt before each document, instead of the known one; '' for none.",
     ),
 ]
 Instruction = Annotated[
@@ -132,7 +132,7 @@ Instruction = Annotated[
         "--instruction",
         metavar="TEXT",
         rich_help_panel=Panel.MODEL,
-        help="What queries ask for, for a model that follows instructions.",
+        help="What queries ask for, in words, for a model that takes instructions.",
     ),
 ]
 PromptsOption = Annotated[
@@ -141,7 +141,7 @@ PromptsOption = Annotated[
         "--prompts",
         metavar="FILE",
         rich_help_panel=Panel.MODEL,
-        help="A TOML file with prompts and adapters of your own.",
+        help="A TOML file with your own prompts and adapters.",
     ),
 ]
 FamilyOption = Annotated[
@@ -150,7 +150,7 @@ FamilyOption = Annotated[
         "--family",
         metavar="NAME",
         rich_help_panel=Panel.MODEL,
-        help="The known family that a folder's model is of, such as e5 or instructor.",
+        help="The known family of a model in a folder, such as e5 or instructor.",
     ),
 ]
 AdapterOption = Annotated[
@@ -167,7 +167,7 @@ NoAdapter = Annotated[
     typer.Option(
         "--no-adapter",
         rich_help_panel=Panel.MODEL,
-        help="The model as it is, without the adapter that it has for the task.",
+        help="Use the model without its adapter for the task.",
     ),
 ]
 TrustRemoteCode = Annotated[
@@ -175,7 +175,7 @@ TrustRemoteCode = Annotated[
     typer.Option(
         "--trust-remote-code",
         rich_help_panel=Panel.MODEL,
-        help="Run the Python code of a model that needs it, at a fixed commit.",
+        help="Run the Python code of a model that needs it; the commit must be fixed.",
     ),
 ]
 ApiBase = Annotated[
@@ -185,7 +185,7 @@ ApiBase = Annotated[
         envvar="TASKEMBED_API_BASE",
         metavar="URL",
         rich_help_panel=Panel.MODEL,
-        help="A server that has the model, such as http://localhost:8080/v1 (OpenAI's interface).",
+        help="A server that runs the model, such as http://localhost:8080/v1 (OpenAI's API).",
     ),
 ]
 DeviceOption = Annotated[
@@ -203,7 +203,7 @@ PrecisionOption = Annotated[
         "--precision",
         envvar="TASKEMBED_PRECISION",
         rich_help_panel=Panel.MACHINE,
-        help="What it computes in; auto is bf16 where the hardware has it.",
+        help="The precision of computations; auto is bf16 if the hardware has it.",
     ),
 ]
 Threads = Annotated[
@@ -214,7 +214,7 @@ Threads = Annotated[
         min=1,
         metavar="N",
         rich_help_panel=Panel.MACHINE,
-        help="CPU threads to use.",
+        help="The number of CPU threads.",
     ),
 ]
 Offline = Annotated[
@@ -233,7 +233,7 @@ Cache = Annotated[
         envvar="TASKEMBED_CACHE",
         metavar="DIR",
         rich_help_panel=Panel.MACHINE,
-        help="Where compiled models are kept, instead of the user's cache folder.",
+        help="The folder for compiled models, instead of the user's cache folder.",
     ),
 ]
 Quiet = Annotated[
@@ -243,7 +243,7 @@ Quiet = Annotated[
         "-q",
         envvar="TASKEMBED_QUIET",
         rich_help_panel=Panel.OUTPUT,
-        help="Say nothing but errors.",
+        help="Print no summary, notes or progress, only errors.",
     ),
 ]
 AsJson = Annotated[
@@ -252,7 +252,7 @@ AsJson = Annotated[
         "--json",
         envvar="TASKEMBED_JSON",
         rich_help_panel=Panel.OUTPUT,
-        help="Print JSON; errors too are JSON, on stderr.",
+        help="Print JSON; errors are JSON too, on stderr.",
     ),
 ]
 Wait = Annotated[
@@ -262,7 +262,7 @@ Wait = Annotated[
         min=0,
         metavar="SECONDS",
         rich_help_panel=Panel.INDEX,
-        help="How long to wait for another writer.",
+        help="How long to wait for another process that writes.",
     ),
 ]
 DryRun = Annotated[
@@ -270,7 +270,7 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run",
         rich_help_panel=Panel.INDEX,
-        help="Say what would be done: nothing is written, no model loaded.",
+        help="Report what would be done; write nothing, load no model.",
     ),
 ]
 

@@ -25,7 +25,7 @@ class QueryOptions:
             "--query-file",
             metavar="FILE",
             rich_help_panel=opt.Panel.INPUT,
-            help="Read the one query from a file; - is stdin.",
+            help="Read the query from this file; - is stdin.",
         ),
     ] = None
     queries: Annotated[
@@ -34,7 +34,7 @@ class QueryOptions:
             "--queries",
             metavar="FILE",
             rich_help_panel=opt.Panel.INPUT,
-            help="Many queries: JSONL with id and text, or TSV; - is stdin.",
+            help="Read many queries: JSONL with id and text, or TSV; - is stdin.",
         ),
     ] = None
     skip_bad: Annotated[
@@ -42,7 +42,7 @@ class QueryOptions:
         typer.Option(
             "--skip-bad",
             rich_help_panel=opt.Panel.INPUT,
-            help="With --queries, go on without those that cannot be used, and exit with 1.",
+            help="With --queries, skip unusable ones; the exit code is then 1.",
         ),
     ] = False
 
@@ -100,7 +100,7 @@ class HitOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="How many hits.",
+            help="The number of hits.",
         ),
     ] = 10
     output: Annotated[
@@ -110,7 +110,7 @@ class HitOptions:
             "-o",
             metavar="FILE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Write results there rather than to stdout; the file appears when it is whole.",
+            help="Write to this file instead of stdout; it appears once it is complete.",
         ),
     ] = None
     format_: Annotated[
@@ -118,7 +118,8 @@ class HitOptions:
         typer.Option(
             "--format",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="trec is for --queries.  [default: table on a terminal, jsonl elsewhere]",
+            help="How hits are printed; trec is for --queries.  "
+            "[default: table on a terminal, jsonl elsewhere]",
         ),
     ] = None
     fields: Annotated[
@@ -135,12 +136,12 @@ class HitOptions:
         typer.Option(
             "--header",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Begin TSV with the names of its columns.",
+            help="Begin TSV with a row of column names.",
         ),
     ] = False
     no_text: Annotated[
         bool,
-        typer.Option("--no-text", rich_help_panel=opt.Panel.OUTPUT, help="Leave the texts out."),
+        typer.Option("--no-text", rich_help_panel=opt.Panel.OUTPUT, help="Omit the texts."),
     ] = False
     min_score: Annotated[
         float | None,
@@ -148,7 +149,7 @@ class HitOptions:
             "--min-score",
             metavar="SCORE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Leave out hits below that score: a cosine, unless the index has `metric: dot`.",
+            help="Omit hits with a lower score: a cosine, unless the index has `metric: dot`.",
         ),
     ] = None
     tag: Annotated[
@@ -157,7 +158,7 @@ class HitOptions:
             "--tag",
             metavar="TAG",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Last column of a TREC run.",
+            help="The last column of a TREC run.",
         ),
     ] = "taskembed"
 
@@ -205,7 +206,7 @@ class RerankOptions:
             "--rerank",
             metavar="MODEL",
             rich_help_panel=opt.Panel.RERANKER,
-            help="Judge the best hits again with a reranker: a Hugging Face id, or a folder.",
+            help="The model that reranks the best hits: a Hugging Face id, or a folder.",
         ),
     ] = None
     rerank_depth: Annotated[
@@ -215,7 +216,7 @@ class RerankOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.RERANKER,
-            help="How many hits the reranker judges.",
+            help="The number of hits to rerank.",
         ),
     ] = 50
     rerank_instruction: Annotated[
@@ -224,7 +225,7 @@ class RerankOptions:
             "--rerank-instruction",
             metavar="TEXT",
             rich_help_panel=opt.Panel.RERANKER,
-            help="What a document must do for a query, for a reranker that is told it.",
+            help="What makes a document relevant, for a reranker that takes instructions.",
         ),
     ] = None
 

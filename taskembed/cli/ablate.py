@@ -34,7 +34,7 @@ def ablate_command(
             "--chart",
             metavar="FILE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Draw it too: a file that ends in .png, .svg or .pdf.",
+            help="Draw a chart too: a file that ends in .png, .svg or .pdf.",
         ),
     ] = None,
     machine: opt.MachineOptions,
@@ -44,8 +44,8 @@ def ablate_command(
 
     The same data is evaluated with them, without them, and with wrong ones.
 
-    Each way is one row, with its difference from the right one and the interval that holds that in
-    95 of 100 bootstrap samples.
+    Each way is one row, with its difference from the right one, and the 95 % confidence interval of
+    that by bootstrap.
 
     Example:
         taskembed ablate scifact --task retrieval --model intfloat/e5-small-v2

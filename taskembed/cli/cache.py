@@ -58,7 +58,7 @@ def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
 @with_groups
 def clear(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Only those of that model.")
+        str | None, typer.Argument(metavar="[MODEL]", help="Only those of this model.")
     ] = None,
     unused: Annotated[
         int | None,
@@ -67,7 +67,7 @@ def clear(
             rich_help_panel=opt.Panel.INPUT,
             metavar="DAYS",
             min=0,
-            help="Only those that were not used for so long.",
+            help="Only those that were not used for DAYS days.",
         ),
     ] = None,
     cache: opt.Cache = None,

@@ -21,7 +21,8 @@ def compare_command(
         Path, typer.Argument(metavar="QRELS", help="The judgements: TREC qrels, or TSV.")
     ],
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="TREC runs; the others go by the first.")
+        list[Path],
+        typer.Argument(metavar="RUN...", help="TREC runs; the others are compared with the first."),
     ],
     as_json: opt.AsJson = False,
 ) -> int:

@@ -34,7 +34,7 @@ def delete_command(
 ) -> int:
     """Delete documents from an index by id.
 
-    Ids that are not in the index are named, and the exit code is 1.
+    Ids that are not in the index are listed; the exit code is then 1.
 
     Example:
         taskembed delete moon mars

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @with_groups
 def distill_command(
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", help="A file of queries and what answers them.")
+        Path,
+        typer.Argument(
+            metavar="PAIRS", help="A file of queries, each with a document that answers it."
+        ),
     ],
     teacher: Annotated[
         list[str],
@@ -32,7 +35,7 @@ def distill_command(
             "--teacher",
             metavar="MODEL",
             rich_help_panel=opt.Panel.RERANKER,
-            help="A reranker: a Hugging Face id, or a folder. Several: their preferences' mean.",
+            help="A reranker: a Hugging Face id, or a folder. Repeat it to average several.",
         ),
     ],
     output: Annotated[
@@ -42,7 +45,7 @@ def distill_command(
             "-o",
             metavar="FILE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="The ratings, as JSONL; what it has already is kept.",
+            help="The file of ratings, as JSONL; a file that exists is continued.",
         ),
     ] = Path("rated.jsonl"),
     task: opt.TaskOption = Task.RETRIEVAL,
@@ -54,7 +57,7 @@ def distill_command(
             min=2,
             metavar="N",
             rich_help_panel=opt.Panel.INPUT,
-            help="Documents of a query that are rated: its own, and the nearest others.",
+            help="Documents to rate per query: its own, and the nearest others.",
         ),
     ] = 8,
     limit: Annotated[
@@ -64,7 +67,7 @@ def distill_command(
             min=0,
             metavar="N",
             rich_help_panel=opt.Panel.INPUT,
-            help="Only the first N queries; 0 for all.",
+            help="Use only the first N queries; 0 for all.",
         ),
     ] = 0,
     *,
@@ -73,8 +76,8 @@ def distill_command(
 ) -> int:
     """Have rerankers rate documents, for `train` to learn from.
 
-    Scores become preferences between two documents, and those become one rating a document, by
-    Bradley and Terry's model (Elo). A run that was stopped goes on when it is started again.
+    Scores become preferences between two documents, and these become one rating per document, by
+    Bradley and Terry's model (Elo). A stopped run continues when it is started again.
 
     Example:
         taskembed distill pairs.jsonl --teacher BAAI/bge-reranker-v2-m3

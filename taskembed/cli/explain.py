@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 def explain_command(
     text: Annotated[
         str,
-        typer.Argument(
-            metavar="[TEXT]", help="What to encode, or an example; - reads it from stdin."
-        ),
+        typer.Argument(metavar="[TEXT]", help="The text to encode; - reads it from stdin."),
     ] = "the text",
     *,
     model: opt.ModelOptions,
@@ -36,7 +34,7 @@ def explain_command(
             "--index",
             metavar="DIR",
             rich_help_panel=opt.Panel.INDEX,
-            help="Explain the space of that index.",
+            help="Explain the space of this index.",
         ),
     ] = None,
     no_adapter: opt.NoAdapter = False,

@@ -54,9 +54,9 @@ def index_command(
 ) -> int:
     """Encode documents into an index; run again to resume or update.
 
-    The first run makes the index, with the task and everything else that its embedding space
-    consists of. Later runs need no options: they take the index's own, and encode only what is new
-    or has changed.
+    The first run makes the index and saves its embedding space: the model, the task, the prompts.
+    Later runs need no options: they use the index's own, and encode only what is new or has
+    changed.
 
     Example:
         taskembed index corpus.jsonl --task retrieval

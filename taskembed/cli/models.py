@@ -24,7 +24,7 @@ def models_command(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="Show one model, or folder, with its prompts; or those with that in their name.",
+            help="A model or folder, to show with its prompts; or a part of names.",
         ),
     ] = None,
     task: Annotated[
@@ -35,15 +35,15 @@ def models_command(
             metavar="TASK",
             autocompletion=opt.complete_task,
             rich_help_panel=opt.Panel.MODEL,
-            help="Only the models that know the prompts or adapters of a task.",
+            help="Only models with prompts or adapters for this task.",
         ),
     ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
     """List the known models and rerankers, their needs and tasks.
 
-    Any other Hugging Face model or folder works too, with the prompts that it brings, with
-    --query-prompt and --document-prompt, or with --prompts; and any cross-encoder as a reranker.
+    Any other Hugging Face model or folder works too, with its own prompts, with --query-prompt and
+    --document-prompt, or with --prompts; and so does any cross-encoder as a reranker.
 
     Example:
         taskembed models --task code

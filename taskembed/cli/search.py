@@ -28,7 +28,7 @@ def search_command(
         str | None,
         typer.Argument(
             metavar="[QUERY]",
-            help="What to search for; - reads it from stdin. After -- it may begin with a dash.",
+            help="The query; - reads it from stdin. After -- it may begin with a dash.",
         ),
     ] = None,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
@@ -46,9 +46,9 @@ def search_command(
 ) -> int:
     """Search an index with its own model, task and query prompt.
 
-    --task and --model only assert: when the index is of another space, nothing is searched, since
-    scores between spaces mean nothing. A model or adapter that was moved is found by --model FOLDER
-    or --adapter FOLDER: it is taken when it is what the index was made with.
+    --task and --model choose nothing: they are compared with the index, and a search ends if they
+    differ, since scores between spaces mean nothing. If the model or its adapter has moved,
+    --model FOLDER or --adapter FOLDER is its new place; its weights must be those of the index.
 
     Example:
         taskembed search "why is the sky blue?" -k 3

@@ -34,7 +34,7 @@ def train_command(
             "--data",
             metavar="DIR",
             rich_help_panel=opt.Panel.INPUT,
-            help="The folder that the recipe's files are in.",
+            help="The folder of the recipe's files.",
         ),
     ] = Path(),
     output: Annotated[
@@ -44,7 +44,7 @@ def train_command(
             "-o",
             metavar="DIR",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="The adapter gets a folder of its name in it.",
+            help="The folder in which the adapter gets a folder of its own.",
         ),
     ] = Path("adapters"),
     device: opt.DeviceOption = opt.Device.AUTO,
@@ -58,7 +58,7 @@ def train_command(
 
     It learns from pairs, scored pairs or labelled texts.
 
-    A training that was stopped goes on from its last checkpoint when the same command is run again.
+    A stopped training continues from its last checkpoint when the same command is run again.
 
     Example:
         taskembed train recipe.toml --data pairs
