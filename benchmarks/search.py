@@ -87,7 +87,7 @@ def save_plain_index(folder: Path, index: Path) -> None:
     with Index.open(index) as opened:
         plain = faiss.IndexFlatIP(opened.space.dim)
         for segment in opened._segments:
-            plain.add(segment.vectors().rows(np.arange(segment.info.rows)))
+            plain.add(segment.vectors(np.arange(segment.info.rows)))
     faiss.write_index(plain, str(folder / "plain.faiss"))
 
 

@@ -206,7 +206,8 @@ def rank_index(index: Index, encoder: Encoder, data: Ranking) -> Run:
     """
     run: dict[str, Mapping[str, float]] = {}
     for some in batched(data.queries, QUERIES_AT_ONCE):
-        hits_of_each = search_index([query.text for query in some], encoder, index, k=DEPTH)
+        texts = [query.text for query in some]
+        hits_of_each = search_index(texts, encoder, index, k=DEPTH, exact=True)
         for query, hits in zip(some, hits_of_each, strict=True):
             run[query.query_id] = {hit.doc_id: hit.score for hit in hits}
     return run

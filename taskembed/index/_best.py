@@ -19,7 +19,9 @@ class Searched(Protocol):
     def live_rows(self) -> int:
         """How many rows can be answered."""
 
-    def search(self, queries: FloatRows, k: int) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+    def search(
+        self, queries: FloatRows, k: int, *, exact: bool
+    ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
         """Return scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first."""
 
 
@@ -49,7 +51,9 @@ class Best:
         return Best(self.query[keep], self.score[keep], self.segment[keep], self.row[keep])
 
 
-def nearest_rows(segments: Sequence[Searched], queries: FloatRows, k: int) -> Best:
+def nearest_rows(
+    segments: Sequence[Searched], queries: FloatRows, k: int, *, exact: bool = False
+) -> Best:
     """Return the best k rows of each query over all segments, with all that equal the k-th.
 
     Subtle: which of equal scores come first must not depend on k, nor on the segments that the
@@ -58,7 +62,9 @@ def nearest_rows(segments: Sequence[Searched], queries: FloatRows, k: int) -> Be
     """
     count = len(queries)
     found = [
-        _found(segment, number, queries, np.arange(count), min(k + 1, segment.live_rows))
+        _found(
+            segment, number, queries, np.arange(count), min(k + 1, segment.live_rows), exact=exact
+        )
         for number, segment in enumerate(segments)
     ]
     last = _last_scores(found, count, k)
@@ -69,16 +75,18 @@ def nearest_rows(segments: Sequence[Searched], queries: FloatRows, k: int) -> Be
             if not len(more):
                 break
             asked = min(asked * 2, segment.live_rows)
-            latest = _found(segment, number, queries[more], more, asked)
+            latest = _found(segment, number, queries[more], more, asked, exact=exact)
             others = found[number].chosen(~np.isin(found[number].query, more))
             found[number] = _joined([others, latest])
     best = _joined(found)
     return best.chosen(best.score >= last[best.query])
 
 
-def _found(segment: Searched, number: int, queries: FloatRows, names: Rows, asked: int) -> Best:
+def _found(
+    segment: Searched, number: int, queries: FloatRows, names: Rows, asked: int, *, exact: bool
+) -> Best:
     """Search a segment; `names` are the numbers of the queries."""
-    scores, rows = segment.search(queries, asked)
+    scores, rows = segment.search(queries, asked, exact=exact)
     asked = scores.shape[1]
     return Best(
         np.repeat(names, asked),

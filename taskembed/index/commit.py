@@ -28,7 +28,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,41 @@ def _generation_of(name: str) -> int:
 def _number_in(name: str) -> int:
     number = re.search(r"-(\d{8})", name)
     return int(number[1]) if number else -1
+
+
+@dataclass
+class NewFile:
+    """A file that is being written; its checksum is of what was meant, not of what is read back."""
+
+    store: StoreWriter
+    name: str
+    descriptor: int
+    size: int = 0
+    checksum: int = 0
+    _waiting: bytearray = field(default_factory=bytearray)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append some bytes."""
+        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        self.size += len(view)
+        self.checksum = zlib.crc32(view, self.checksum)
+        if len(self._waiting) + len(view) <= CHUNK_BYTES:
+            self._waiting += view
+            return
+        with self.store.translated(self.name):
+            self.flush()
+            self._put(view)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, bytearray()
+        self._put(memoryview(waiting))
+
+    def _put(self, view: memoryview) -> None:
+        position = 0
+        while position < len(view):
+            some = view[position : position + CHUNK_BYTES]
+            position += self.store.fs.write(self.descriptor, some)
 
 
 @dataclass
@@ -137,13 +172,40 @@ class StoreWriter:
                 hint="build another index with --index OTHER",
             )
 
-    def write(self, name: str, data: bytes | memoryview) -> None:
+    def write(self, name: str, *parts: bytes | memoryview) -> None:
         """Write a new file of the next generation; it exists only once that is committed."""
+        with self.new_file(name) as file:
+            for part in parts:
+                file.write(part)
+
+    @contextmanager
+    def new_file(self, name: str) -> Iterator[NewFile]:
+        """Give a new file of the next generation, to be written piece by piece, and sync it."""
         if not OURS.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a file of an index")
-        with self._translated(name):
-            self.lock.require_ours()
-            self._written[name] = self._write_synced(name, data)
+        with self._synced(name) as file:
+            yield file
+        self._written[name] = StoredFile(name, file.size, file.checksum)
+
+    def size_of(self, name: str) -> int:
+        """Return how many bytes a file has that was written, or is of this generation."""
+        known = {**(self.snapshot.files if self.snapshot else {}), **self._written}
+        return known[name].size
+
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Give the path of a file beside the index's, for as long as the context lasts.
+
+        What is left of it after a crash is removed by the next writer.
+        """
+        if not name.endswith(".tmp") or not OURS.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a file for a while")
+        self._remove([name])
+        try:
+            yield self.folder / name
+        finally:
+            with suppress(TaskembedError):  # of the error that came before, if any
+                self._remove([name])
 
     def commit(self, body: Body, names: Iterable[str]) -> Snapshot:
         """Make the next generation of files written before: those of `names`, and no others.
@@ -158,8 +220,8 @@ class StoreWriter:
         snapshot = Snapshot(self.next_generation, files, body)
         name = manifest_name(snapshot.generation)
         with self._translated(name):
-            self.lock.require_ours()
-            self._write_synced(f"{name}.tmp", manifest_bytes(snapshot))
+            with self._synced(f"{name}.tmp") as file:
+                file.write(manifest_bytes(snapshot))
             self.fs.sync_folder(self.lock.folder)
             self.lock.require_ours()  # after it has its temporary name: see above
             self.fs.rename(self.lock.folder, f"{name}.tmp", name)
@@ -212,18 +274,25 @@ class StoreWriter:
                 self.lock.require_ours()
                 self.fs.unlink(self.lock.folder, name)
 
-    def _write_synced(self, name: str, data: bytes | memoryview) -> StoredFile:
-        view = memoryview(data).cast("B")
-        descriptor = self.fs.open_new(self.lock.folder, name)
+    @contextmanager
+    def _synced(self, name: str) -> Iterator[NewFile]:
+        shown = name.removesuffix(".tmp")
+        with self._translated(shown):
+            self.lock.require_ours()
+            descriptor = self.fs.open_new(self.lock.folder, name)
+        file = NewFile(self, shown, descriptor)
         try:
-            position = 0
-            while position < len(view):
-                position += self.fs.write(descriptor, view[position : position + CHUNK_BYTES])
-            self.fs.sync(descriptor)
+            yield file
+            with self._translated(shown):
+                file.flush()
+                self.fs.sync(descriptor)
         finally:
-            self.fs.close(descriptor)
-        # Subtle: the checksum is of the bytes that we meant to write, not of what is read back.
-        return StoredFile(name, len(view), zlib.crc32(view))
+            with self._translated(shown):
+                self.fs.close(descriptor)
+
+    def translated(self, name: str) -> AbstractContextManager[None]:
+        """Raise what the operating system refuses within as an error about a file of the index."""
+        return self._translated(name)
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:

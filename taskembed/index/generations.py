@@ -38,21 +38,24 @@ from taskembed.index._files import (
     allow_handles,
     damaged,
     open_regular,
-    read_file,
     stream_damage,
 )
 from taskembed.index._lock import LAST_GENERATION, LOCK, acknowledged
 
-FORMAT_VERSION = 1
-KNOWN_FEATURES: frozenset[str] = frozenset()
+FORMAT_VERSION = 2  # of what is written
+READ_VERSIONS = frozenset({1, 2})
+KNOWN_FEATURES = frozenset({"rabitq"})  # kinds of segments, and whatever else a reader must know
 OPEN_SECONDS = 60.0  # how long a reader begins again while a writer removes what it opens
 PAUSE_SECONDS = 0.002  # before a reader begins again the first time; then twice as long, and so on
 LONGEST_PAUSE_SECONDS = 0.25
 TIMES_STANDING = 5  # a manifest that is listed so often, and never there, is a link to nowhere
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
-_FILE = re.compile(r"(seg|del)-\d{8}(-\d{8})?\.(faiss|db|bin)")
-OURS = re.compile(r"LOCK|manifest-\d{8}\.json(\.tmp)?|(seg|del)-\d{8}(-\d{8})?\.(faiss|db|bin)")
+_NAME_OF_FILE = r"(seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|bin)"
+_FILE = re.compile(_NAME_OF_FILE)
+OURS = re.compile(
+    rf"LOCK|manifest-\d{{8}}\.json(\.tmp)?|{_NAME_OF_FILE}|seg-\d{{8}}\.(db|fields)\.tmp"
+)
 _TRAILER = re.compile(rb"#crc32 ([0-9a-f]{8})\n")
 
 Body = Mapping[str, object]
@@ -181,7 +184,7 @@ def _parse_manifest(data: bytes, generation: int) -> Snapshot:
 
 def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
     unknown = sorted(set(manifest["features"]) - KNOWN_FEATURES)
-    if manifest["format"] != FORMAT_VERSION or unknown:
+    if manifest["format"] not in READ_VERSIONS or unknown:
         what = f"feature {unknown[0]!r}" if unknown else f"format {manifest['format']}"
         raise NewerFormatError(
             f"the index was written by a newer taskembed: {what} is not known here",
@@ -276,11 +279,11 @@ def is_standing(folder: Path, generation: int) -> bool:
     )
 
 
-Check = Callable[[bytearray], None]
+Check = Callable[[], Iterable[Damage]]
 
 
 def verify(
-    folder: Path, checks_of: Callable[[Snapshot], Mapping[str, Check]] = lambda _: {}
+    folder: Path, checks_of: Callable[[Snapshot], Iterable[Check]] = lambda _: ()
 ) -> tuple[Snapshot, list[Damage]]:
     """Read every byte of the newest generation back; return it and what is damaged.
 
@@ -289,8 +292,8 @@ def verify(
 
     Args:
         folder: of the index.
-        checks_of: gives what looks into a file by its name, and raises ValueError, beyond size and
-            checksum; IndexDamagedError says that it is the manifest itself that is damaged.
+        checks_of: gives what looks into files beyond size and checksum; it is called when they are
+            open. IndexDamagedError says that it is the manifest itself that is damaged.
     """
     with ExitStack() as stack:
 
@@ -304,17 +307,17 @@ def verify(
 def _damages(
     folder: Path,
     snapshot: Snapshot,
-    checks_of: Callable[[Snapshot], Mapping[str, Check]],
+    checks_of: Callable[[Snapshot], Iterable[Check]],
     stack: ExitStack,
 ) -> list[Damage]:
     held: dict[str, BinaryIO | Damage] = {}
     if allow_handles(len(snapshot.files)):
         held = {name: _held(folder, snapshot, name, stack) for name in snapshot.files}
     damages = []
+    checks: list[Check] = []
     try:
-        checks = checks_of(snapshot)
+        checks = list(checks_of(snapshot))
     except IndexDamagedError as error:
-        checks = {}
         manifest = manifest_name(snapshot.generation)
         what = "" if error.name == manifest else f"{error.name}: "
         damages.append(Damage(manifest, what + error.reason))
@@ -322,10 +325,13 @@ def _damages(
         for name, file in sorted(snapshot.files.items()):
             with ExitStack() as brief:
                 stream = held[name] if held else _held(folder, snapshot, name, brief)
-                found = _damage_of(folder, file, stream, checks.get(name))
+                found = _damage_of(folder, file, stream)
             damages += [found] if found else []
             step.done += 1
-    return damages
+        for check in checks:
+            known = {damage.name for damage in damages}
+            damages += [damage for damage in check() if damage.name not in known]
+    return sorted(damages, key=lambda damage: damage.name)
 
 
 def _held(folder: Path, snapshot: Snapshot, name: str, stack: ExitStack) -> BinaryIO | Damage:
@@ -344,16 +350,5 @@ def _held(folder: Path, snapshot: Snapshot, name: str, stack: ExitStack) -> Bina
         return Damage(name, error.reason)
 
 
-def _damage_of(
-    folder: Path, file: StoredFile, held: BinaryIO | Damage, check: Check | None
-) -> Damage | None:
-    if isinstance(held, Damage):
-        return held
-    found = stream_damage(folder, file, held)
-    if found or check is None:
-        return found
-    try:
-        check(read_file(folder, file, held))
-    except ValueError as error:
-        return Damage(file.name, str(error))
-    return None
+def _damage_of(folder: Path, file: StoredFile, held: BinaryIO | Damage) -> Damage | None:
+    return held if isinstance(held, Damage) else stream_damage(folder, file, held)

@@ -5,37 +5,26 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-
-import numpy as np
 
 from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError
 from taskembed.index._best import nearest_rows
-from taskembed.index._files import DAMAGED_HINT, Damage, allow_handles, damaged, open_file
-from taskembed.index.generations import Body, Check, Snapshot, manifest_name, open_newest, verify
-from taskembed.index.remembered import Reading
-from taskembed.index.segments import (
-    Segment,
-    SegmentInfo,
-    StoredDocument,
-    check_documents,
-    check_vectors,
-    read_deletions,
-    read_metadata,
-    require_listed,
-    segment_infos,
-)
+from taskembed.index._files import DAMAGED_HINT, Damage, allow_handles, open_file
+from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment, open_segments
+from taskembed.index.contents import Contents, SegmentInfo
+from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index.generations import Check, Snapshot, open_newest, verify
+from taskembed.index.segments import Segment
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows
-
-HANDLES_PER_SEGMENT = 4  # vectors, deletions, documents, and SQLite's own of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,137 +49,11 @@ class Hit:
     rerank_score: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A set of segments in one space, and how they were made: what a manifest's body holds.
-
-    Attributes:
-        space: where the vectors live.
-        segments: oldest first.
-        made_by: what made the vectors, for people: the engine, its precision, the version. Two
-            engines differ in the last digits only, so this is no part of the space.
-        reading: how the input is read; None when that was never said.
-    """
-
-    space: EmbeddingSpace
-    segments: tuple[SegmentInfo, ...] = ()
-    made_by: Mapping[str, str] = field(default_factory=dict)
-    reading: Reading | None = None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it never had a document: its space binds nobody."""
-        return not self.segments and not self.made_by
-
-    @property
-    def documents(self) -> int:
-        """How many documents it has."""
-        return sum(info.live_rows for info in self.segments)
-
-    @property
-    def files(self) -> list[str]:
-        """Every file that it needs."""
-        return [name for segment in self.segments for name in segment.files]
-
-    def to_json(self) -> dict[str, object]:
-        """Return the part as what JSON can hold."""
-        return {
-            "space": self.space.to_json(),
-            "segments": [asdict(segment) for segment in self.segments],
-            "made_by": dict(self.made_by),
-        }
-
-    @classmethod
-    def from_json(cls, values: object) -> Part:
-        """Read what `to_json` gave.
-
-        Raises:
-            ValueError: it is not that.
-        """
-        if not isinstance(values, dict) or values.keys() != {"space", "segments", "made_by"}:
-            raise ValueError("a part without its exact fields")
-        space = EmbeddingSpace.from_json(values["space"])
-        if space.dim < 1 or space.max_length < 0:
-            raise ValueError("a space of a size that cannot be")
-        segments = tuple(segment_infos(values["segments"]))
-        if len({info.name for info in segments}) != len(segments):
-            raise ValueError("a segment stands in it twice")
-        made_by = values["made_by"]
-        if not isinstance(made_by, dict) or {str} < {str, *map(type, made_by.values())}:
-            raise ValueError("made_by is not texts by name")
-        return cls(space, segments, made_by)
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """The body of a manifest: what is answered from, and what is being made to replace it."""
-
-    live: Part
-    building: Part | None = None
-    committed_at: str = ""  # ISO 8601, UTC
-
-    def to_json(self) -> dict[str, object]:
-        """Return the contents as what JSON can hold."""
-        parts = {"live": self.live, "building": self.building}
-        reading = {
-            name: part.reading.to_json() for name, part in parts.items() if part and part.reading
-        }
-        return {
-            **{name: part.to_json() if part else None for name, part in parts.items()},
-            "committed_at": self.committed_at,
-            # beside the parts, whose fields are fixed: a version that does not know it reads on
-            **({"reading": reading} if reading else {}),
-        }
-
-    @classmethod
-    def of(cls, folder: Path, snapshot: Snapshot) -> Contents:
-        """Read the body of a generation.
-
-        Raises:
-            IndexDamagedError: it is not what was written.
-        """
-        body = snapshot.body
-        try:
-            building = body["building"]
-            contents = cls(
-                _part(body, "live"),
-                None if building is None else _part(body, "building"),
-                require_string(body["committed_at"], "committed_at"),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            name = manifest_name(snapshot.generation)
-            raise damaged(folder, Damage(name, str(error))) from error
-        for part in contents.parts:
-            for info in part.segments:
-                require_listed(folder, snapshot, info, part.space.dim)
-        return contents
-
-    @property
-    def parts(self) -> list[Part]:
-        """The parts that there are."""
-        return [self.live, *([self.building] if self.building else [])]
-
-
-def _part(body: Body, name: str) -> Part:
-    """Read a part, and how its input is read.
-
-    Raises:
-        ValueError: it is not what was written.
-    """
-    part = Part.from_json(body[name])
-    readings = body.get("reading", {})
-    if not isinstance(readings, dict):
-        raise ValueError("how its input is read is not an object")
-    if name not in readings:
-        return part
-    return replace(part, reading=Reading.from_json(readings[name]))
-
-
 class Index:
     """One whole generation of an index, for as long as it is open.
 
     It takes no lock and writes nothing, so it works on a read-only folder, and while a writer runs.
-    Every file that it opens is checked; vectors are read at the first search.
+    What it reads is checked; vectors are read when they are searched.
 
     Example:
         with Index.open("taskembed-index") as index:
@@ -321,8 +184,8 @@ class Index:
         self._require_open()
         return sum(segment.count_truncated() for segment in self._segments)
 
-    def load(self) -> None:
-        """Read and check all vectors now rather than at the first search.
+    def load(self, *, exact: bool = False) -> None:
+        """Read and check now, rather than at the first search, what every search needs.
 
         Raises:
             ValueError: the index is closed.
@@ -331,9 +194,9 @@ class Index:
         self._require_open()
         with doing("reading the index"):
             for segment in self._segments:
-                segment.vectors()
+                segment.load(exact=exact)
 
-    def nearest(self, queries: FloatRows, k: int) -> list[list[Hit]]:
+    def nearest(self, queries: FloatRows, k: int, *, exact: bool = False) -> list[list[Hit]]:
         """Return the k best documents of each query, best first; equal scores by document id.
 
         It searches whatever it is given: `searching.search_index` is where a query proves that it
@@ -342,6 +205,7 @@ class Index:
         Args:
             queries: float32[n, dim], as the space has them.
             k: how many; fewer when the index holds fewer.
+            exact: score every vector, and not only those that codes choose.
 
         Returns:
             A list of hits for each query.
@@ -350,8 +214,8 @@ class Index:
             ValueError: the index is closed.
             IndexDamagedError: a file is not what was written.
         """
-        self.load()
-        best = nearest_rows(self._segments, queries, k)
+        self.load(exact=exact)
+        best = nearest_rows(self._segments, queries, k, exact=exact)
         documents = [
             segment.documents(int(row) for row in best.row[best.segment == number])
             for number, segment in enumerate(self._segments)
@@ -388,53 +252,45 @@ def verify_index(folder: str | Path) -> tuple[Snapshot, list[Damage]]:
         The generation, and what of it is damaged.
     """
     path = Path(folder)
-
-    def checks_of(snapshot: Snapshot) -> dict[str, Check]:
-        checks: dict[str, Check] = {}
-        for part in Contents.of(path, snapshot).parts:
-            for info in part.segments:
-                checks |= _checks(info, part.space.dim)
-        return checks
-
-    return verify(path, checks_of)
-
-
-def _checks(info: SegmentInfo, dim: int) -> dict[str, Check]:
-    """Return what looks into each file of a segment; its deletions are looked at first."""
-    dead = np.zeros(info.rows, dtype=np.bool_)
-
-    def check_deletions(data: bytearray) -> None:
-        dead[:] = read_deletions(data, info)
-
-    return {
-        **({info.deletions: check_deletions} if info.deletions else {}),
-        info.documents_file: lambda data: check_documents(data, info, dead),
-        info.vectors_file: lambda data: check_vectors(data, info, dim),
-    }
-
-
-def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:
-    """Open the segments of a part; the caller checks them, where they are not yet, and closes them.
-
-    Where the process may open too few files, each segment is checked and loaded at once, which
-    leaves one open file a segment.
-
-    Raises:
-        FileNotFoundError: a file is not there (any more): a newer generation may be.
-        IndexDamagedError: a file is not what was written.
-    """
     with ExitStack() as stack:
-        segments = []
-        is_roomy = allow_handles(HANDLES_PER_SEGMENT * len(part.segments))
-        for info in part.segments:
-            segment = Segment(folder, snapshot, info, part.space.dim)
-            stack.callback(segment.close)
-            segments.append(segment)
-            if not is_roomy:
-                segment.check()
-                segment.vectors()
-        stack.pop_all()
-    return segments
+
+        def checks_of(snapshot: Snapshot) -> list[Check]:
+            stack.close()  # what an earlier attempt opened
+            contents = Contents.of(path, snapshot)
+            infos = [(info, part.space.dim) for part in contents.parts for info in part.segments]
+            if not allow_handles(HANDLES_PER_SEGMENT * len(infos) + len(snapshot.files)):
+                return [partial(_damages_of, path, snapshot, info, dim) for info, dim in infos]
+            return [partial(_damages, _held(path, snapshot, *item, stack)) for item in infos]
+
+        return verify(path, checks_of)
+
+
+def _held(
+    folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int, stack: ExitStack
+) -> Segment | IndexDamagedError:
+    """Open a segment now, so that a writer may remove its files before they are looked into."""
+    try:
+        segment = open_segment(folder, snapshot, info, dim)
+    except IndexDamagedError as error:
+        return error
+    stack.callback(segment.close)
+    return segment
+
+
+def _damages_of(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> list[Damage]:
+    with ExitStack() as stack:
+        return _damages(_held(folder, snapshot, info, dim, stack))
+
+
+def _damages(segment: Segment | IndexDamagedError) -> list[Damage]:
+    """Return what is wrong in a segment, where what is open of it could be opened."""
+    try:
+        if isinstance(segment, IndexDamagedError):
+            raise segment
+        segment.check()
+        return list(segment.check_contents())
+    except IndexDamagedError as error:
+        return [Damage(error.name, error.reason)]
 
 
 def _best(found: list[tuple[float, StoredDocument]], k: int) -> list[Hit]:

@@ -7,7 +7,7 @@ until the new one is whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,26 +20,19 @@ import numpy.typing as npt
 
 from taskembed.errors import IndexDamagedError
 from taskembed.guard import require_same_space
+from taskembed.index._building import SegmentBuilder
 from taskembed.index._files import Damage, allow_handles, damaged
+from taskembed.index._merging import MERGE_ROWS, Source, choose, merge
+from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
 from taskembed.index.commit import StoreWriter, open_writer
+from taskembed.index.contents import Contents, Kind, Part, SegmentInfo
+from taskembed.index.documents import StoredDocument
 from taskembed.index.fs import Fs
 from taskembed.index.generations import Snapshot
-from taskembed.index.kinds import flat
-from taskembed.index.reader import Contents, Part
 from taskembed.index.remembered import Reading, require_same_ids
-from taskembed.index.segments import (
-    Segment,
-    SegmentBuilder,
-    SegmentInfo,
-    StoredDocument,
-    deletions_bytes,
-)
+from taskembed.index.segments import Segment, deletions_bytes
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import Flags, FloatRows
-
-MERGE_FACTOR = 8  # so many segments of about a size become one: a search opens few files
-MERGE_BYTES = 128 * 2**20  # of files; merging holds about three times that in memory
-TIER_ROWS = 1024  # segments up to this size are of one size
 
 
 class Outcome(IntEnum):
@@ -86,8 +79,8 @@ class _Unwritten:
     outcomes: list[Outcome]
 
     @classmethod
-    def empty(cls, dim: int) -> _Unwritten:
-        return cls(SegmentBuilder(dim), {}, [], [])
+    def empty(cls, part: Part) -> _Unwritten:
+        return cls(SegmentBuilder(part.space.dim, part.storage), {}, [], [])
 
 
 class IndexWriter:
@@ -116,7 +109,7 @@ class IndexWriter:
         except BaseException:
             self.close()
             raise
-        self._unwritten = _Unwritten.empty(self.space.dim)
+        self._unwritten = _Unwritten.empty(self._part)
         self._changed = renamed
         self.has_failed = False  # a commit did: what is on disk is known again only to a new writer
 
@@ -195,7 +188,8 @@ class IndexWriter:
         if found.segment is None:
             return self._unwritten.builder.vector(found.document.row)
         rows = np.array([found.document.row], dtype=np.int64)
-        return self._vectors(found.segment).rows(rows)
+        with self._explained():
+            return found.segment.opened.vectors(rows)
 
     def put(
         self,
@@ -248,15 +242,25 @@ class IndexWriter:
         self._make()
         self._add_unwritten()
         self._write(made_by)
-        while group := _to_merge(self._segments, self._size):
+        while group := _to_merge(self._segments):
             self._merge(group)
             self._write(made_by)
         self.has_failed = False
         return True
 
+    def compact(self) -> None:
+        """Make one segment of all, without the deleted documents; all was committed before."""
+        is_one = len(self._segments) == 1 and not _is_outdated(self._segments[0])
+        if is_one and not self._segments[0].dead.any():
+            return
+        self.has_failed = True
+        self._merge(sorted(self._segments, key=lambda item: item.info.name))
+        self._write({})
+        self.has_failed = False
+
     def finish(self, made_by: Mapping[str, str]) -> None:
         """Commit, and let a part that was built beside the live one take its place."""
-        self._changed = self._changed or self._said != self._part.reading
+        self._changed = self._changed or self._said != self._part.reading or self._is_mixed
         self.commit(made_by)
         self._make()
         if self._rebuilding:
@@ -264,6 +268,12 @@ class IndexWriter:
             self._commit_contents(Contents(self._part))
             self._rebuilding = False
             self.has_failed = False
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Whether a run that rewrites segments of format 1 was stopped: it is continued."""
+        outdated = [_is_outdated(item) for item in self._segments]
+        return any(outdated) and not all(outdated)
 
     def has_made_ids(self) -> bool:
         """Say whether a document of the index is named by a sha256: its record had no id."""
@@ -296,7 +306,7 @@ class IndexWriter:
         self._changed = True
 
     def _add_unwritten(self) -> None:
-        unwritten, self._unwritten = self._unwritten, _Unwritten.empty(self.space.dim)
+        unwritten, self._unwritten = self._unwritten, _Unwritten.empty(self._part)
         if unwritten.rows:
             dead = np.zeros(unwritten.builder.rows, dtype=np.bool_)
             dead[unwritten.dead] = True
@@ -306,22 +316,27 @@ class IndexWriter:
     def _add_segment(
         self, builder: SegmentBuilder, dead: Flags, outcomes: npt.NDArray[np.uint8]
     ) -> None:
-        info = SegmentInfo(f"seg-{self._store.next_generation:08d}", builder.rows)
-        for suffix, data in builder.files(dead):
-            self._store.write(f"{info.name}.{suffix}", data)
+        info = SegmentInfo(
+            self._new_name, builder.rows, kind=builder.kind, vectors=self._part.storage.vectors
+        )
+        for suffix, parts in builder.files(dead):
+            self._store.write(f"{info.name}.{suffix}", *parts)
         self._segments.append(OpenSegment(info, dead, outcomes))
+
+    @property
+    def _new_name(self) -> str:
+        return f"seg-{self._store.next_generation:08d}"
 
     def _merge(self, group: list[OpenSegment]) -> None:
         """Put the documents of several segments, without the deleted, into one."""
-        builder = SegmentBuilder(self.space.dim)
+        sources = [Source(item.opened, ~item.dead) for item in group]
+        with self._explained():
+            info = merge(self._store, self._new_name, sources, self.space.dim, self._part.storage)
+        outcomes = np.concatenate([item.outcomes[~item.dead] for item in group])
         for item in group:
-            rows = np.flatnonzero(~item.dead)
-            documents = item.opened.documents(int(row) for row in rows)
-            builder.add([documents[int(row)] for row in rows], self._vectors(item).rows(rows))
             item.opened.close()
             self._segments.remove(item)
-        outcomes = np.concatenate([item.outcomes[~item.dead] for item in group])
-        self._add_segment(builder, np.zeros(builder.rows, dtype=np.bool_), outcomes)
+        self._segments.append(OpenSegment(info, np.zeros(info.rows, dtype=np.bool_), outcomes))
 
     def _write(self, made_by: Mapping[str, str]) -> None:
         """Commit the segments as they are now, without those that hold nothing any more."""
@@ -333,7 +348,12 @@ class IndexWriter:
         for item in self._segments:
             item.info = self._with_deletions(item)
         infos = sorted((item.info for item in self._segments), key=lambda info: info.name)
-        part = Part(self.space, tuple(infos), dict(made_by) or self._part.made_by, self._said)
+        part = replace(
+            self._part,
+            segments=tuple(infos),
+            made_by=dict(made_by) or self._part.made_by,
+            reading=self._said,
+        )
         if self._rebuilding:
             self._commit_contents(replace(self._contents, building=part))
         else:
@@ -367,10 +387,10 @@ class IndexWriter:
     def _opened(self, snapshot: Snapshot, info: SegmentInfo) -> Segment:
         """Open a segment with every byte of it checked: damage is found before any work is done."""
         folder = self._store.folder
-        allow_handles(len(self._segments))
+        allow_handles(HANDLES_PER_SEGMENT * len(self._segments))
         try:
-            segment = Segment(folder, snapshot, info, self.space.dim)
-            segment.check(vectors=True)
+            segment = open_segment(folder, snapshot, info, self.space.dim)
+            segment.check(whole=True)
         except (FileNotFoundError, IndexDamagedError) as error:
             self._store.require_lock()  # or it is another folder by now
             if isinstance(error, IndexDamagedError) or self._store.held is None:
@@ -378,16 +398,14 @@ class IndexWriter:
             raise damaged(folder, Damage(Path(error.filename).name, "it is missing")) from error
         return segment
 
-    def _vectors(self, item: OpenSegment) -> flat.Flat:
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say that the folder is another one by now, where that is why files are damaged."""
         try:
-            return item.opened.vectors()
+            yield
         except IndexDamagedError:
-            self._store.require_lock()  # or it is another folder by now
+            self._store.require_lock()
             raise
-
-    def _size(self, item: OpenSegment) -> int:
-        files = self._store.snapshot.files if self._store.snapshot else {}
-        return sum(files[name].size for name in item.info.files)
 
 
 @contextmanager
@@ -474,25 +492,19 @@ def _untouched(info: SegmentInfo) -> OpenSegment:
     return OpenSegment(info, np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.uint8))
 
 
-def _to_merge(
-    segments: Sequence[OpenSegment], size: Callable[[OpenSegment], int]
-) -> list[OpenSegment]:
+def _to_merge(segments: Sequence[OpenSegment]) -> list[OpenSegment]:
     """Return the segments that should become one, oldest first; none when all is well."""
     items = sorted(segments, key=lambda item: item.info.name)
-    for item in items:
-        if item.info.deleted_rows * 2 > item.info.rows:
-            return [item]
-    tiers: dict[int, list[OpenSegment]] = {}
-    for item in items:
-        tiers.setdefault(_tier(item.info.live_rows), []).append(item)
-    for _, group in sorted(tiers.items()):
-        if len(group) >= MERGE_FACTOR and sum(map(size, group)) <= MERGE_BYTES:
-            return group
-    return []
+    outdated: list[OpenSegment] = []
+    for item in filter(_is_outdated, items):
+        if not outdated or sum(map(_alive, outdated)) + _alive(item) <= MERGE_ROWS:
+            outdated.append(item)
+    return outdated or choose(items, _alive, lambda item: item.info.deleted_rows)
 
 
-def _tier(rows: int) -> int:
-    tier = 0
-    while rows >= TIER_ROWS * MERGE_FACTOR**tier:
-        tier += 1
-    return tier
+def _is_outdated(item: OpenSegment) -> bool:
+    return item.info.kind is Kind.FORMAT_1
+
+
+def _alive(item: OpenSegment) -> int:
+    return item.info.live_rows

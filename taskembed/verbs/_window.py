@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from taskembed.errors import BadRecordError
-from taskembed.index.segments import metadata_json
+from taskembed.index.documents import metadata_json
 from taskembed.index.writer import Found, Outcome
 from taskembed.reading.documents import Document, require_storable
 from taskembed.reading.streams import OnBad

@@ -11,7 +11,7 @@ from taskembed.arguments import is_utf8, require_texts
 from taskembed.english import counted
 from taskembed.errors import BadInputError, NotFoundError, UsageError
 from taskembed.index.commit import open_writer
-from taskembed.index.reader import Contents
+from taskembed.index.contents import Contents
 from taskembed.index.writer import IndexWriter, Outcome
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from taskembed.activity import doing
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.index.contents import Part
 from taskembed.index.generations import generations_of, names_in
-from taskembed.index.reader import Index, Part, read_index
+from taskembed.index.reader import Index, read_index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.space import EmbeddingSpace
 

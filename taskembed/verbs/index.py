@@ -12,7 +12,7 @@ import numpy as np
 from taskembed.activity import Step, doing
 from taskembed.errors import BadInputError, BadRecordError, TaskembedError, TextTooLongError
 from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
-from taskembed.index.segments import StoredDocument
+from taskembed.index.documents import StoredDocument
 from taskembed.index.writer import Found, IndexWriter, Outcome, open_index_writer
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType

@@ -9,9 +9,9 @@ from pathlib import Path
 from taskembed.batches import batched
 from taskembed.errors import BadRecordError
 from taskembed.index.commit import StoreWriter
+from taskembed.index.contents import Contents
 from taskembed.index.fs import Fs
 from taskembed.index.generations import Snapshot, open_newest
-from taskembed.index.reader import Contents
 from taskembed.index.writer import Found, IndexWriter, Outcome
 from taskembed.reading.documents import Document
 from taskembed.verbs._window import LOOK_UP, Storable, storable

@@ -43,6 +43,7 @@ class Searcher:
         k: hits of a query.
         depth: hits that the reranker scores; at least `k` are.
         min_score: only documents with at least that score are hits; None for all.
+        exact: score every document of a large index.
 
     Raises:
         ValueError: k or depth is below 1.
@@ -58,6 +59,7 @@ class Searcher:
     k: int = 10
     depth: int = RERANK_DEPTH
     min_score: float | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self.k, "k")
@@ -165,7 +167,9 @@ class Searcher:
             yield list(zip(batch, self.search([query.text for query in batch]), strict=True))
 
     def _nearest(self, texts: list[str], k: int) -> list[list[Hit]]:
-        return search_index(texts, self.encoder, self.index, k=k, min_score=self.min_score)
+        return search_index(
+            texts, self.encoder, self.index, k=k, min_score=self.min_score, exact=self.exact
+        )
 
 
 def search_index(
@@ -175,6 +179,7 @@ def search_index(
     *,
     k: int = 10,
     min_score: float | None = None,
+    exact: bool = False,
 ) -> list[list[Hit]]:
     """Return the k best documents of each query, best first; equal scores by document id.
 
@@ -184,6 +189,8 @@ def search_index(
         index: an open one.
         k: documents of a query; fewer when the index holds fewer.
         min_score: only documents with at least that score; None for all.
+        exact: score every document, where an index of many otherwise scores those that short codes
+            choose; more than 300 queries at once are always exact.
 
     Returns:
         A list of hits for each query, in the order of the queries.
@@ -203,10 +210,10 @@ def search_index(
     require_same_space(index.space, encoder.space, hint=SEARCH_HINT)
     if not queries:
         return []
-    index.load()  # damage is found before the model works
+    index.load(exact=exact)  # damage is found before the model works
     encoded = encoder.encode(queries, PromptType.QUERY)
     require_good_vectors(encoded.vectors, index.space, [f"the query {text!r}" for text in queries])
-    found = index.nearest(encoded.vectors, k)
+    found = index.nearest(encoded.vectors, k, exact=exact)
     if min_score is None:
         return found
     return [[hit for hit in hits if hit.score >= min_score] for hits in found]

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from taskembed.index.contents import Contents
 from taskembed.index.fs import Folder
 from taskembed.index.generations import read_newest
-from taskembed.index.reader import Contents, Index
+from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, Watch

@@ -24,6 +24,7 @@ from taskembed.errors import (
     IndexDamagedError,
     UsageError,
 )
+from taskembed.index.documents import StoredDocument, insert
 from taskembed.index.reader import Hit, Index
 from taskembed.reading.documents import Document, read_corpus
 from taskembed.reading.fields import RecordFields
@@ -487,12 +488,13 @@ def test_a_closed_index_says_that_it_is_closed(several: Path) -> None:
 def test_a_hostile_order_of_ids_is_damage(several: Path) -> None:
     with Index.open(several) as index:
         segment = index._segments[0]
-        segment._database = sqlite3.connect(":memory:")
-        segment._database.executescript(
-            "CREATE TABLE documents (row, doc_id TEXT, text, metadata, truncated);"
+        same = [StoredDocument(row, "a", "", "{}", False) for row in (0, 1)]  # noqa: FBT003  # a field
+        segment._documents.database = sqlite3.connect(":memory:")
+        segment._documents.database.executescript(
+            "CREATE TABLE documents (row, doc_id TEXT, text, metadata, truncated, checksum);"
             "CREATE INDEX documents_doc_id ON documents (doc_id);"
-            "INSERT INTO documents VALUES (0, 'a', '', '{}', 0), (1, 'a', '', '{}', 0)"
         )
+        insert(segment._documents.database, same)
         with pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"):
             list(index)
 

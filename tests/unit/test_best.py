@@ -16,7 +16,9 @@ class Counted:
         self.live_rows = len(numbers)
         self.asked: list[tuple[int, int]] = []
 
-    def search(self, queries: FloatRows, k: int) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+    def search(
+        self, queries: FloatRows, k: int, *, exact: bool = False
+    ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
         self.asked.append((len(queries), k))
         return self._flat.search(queries, k)
 

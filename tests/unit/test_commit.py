@@ -436,7 +436,7 @@ def test_not_even_over_damage_is_a_newer_format_replaced(tmp_path: Path) -> None
     folder = tmp_path / "index"
     make_index(folder)
     path = folder / manifest_name(0)
-    text = path.read_bytes()[:-16].replace(b'"format": 1', b'"format": 2')
+    text = path.read_bytes()[:-16].replace(b'"format": 2', b'"format": 3')
     path.write_bytes(text + b"#crc32 %08x\n" % zlib.crc32(text))
     before = names(folder)
     with pytest.raises(NewerFormatError), open_writer(folder, over_damage=True):

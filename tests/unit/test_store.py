@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -18,8 +19,16 @@ from taskembed.errors import (
     StorageError,
     TaskembedError,
 )
-from taskembed.index._files import Damage, StoredFile, file_damage, open_file, read_file
+from taskembed.index._files import (
+    Damage,
+    StoredFile,
+    file_damage,
+    open_file,
+    read_file,
+    stream_damage,
+)
 from taskembed.index.generations import (
+    Check,
     Snapshot,
     generations_of,
     manifest_bytes,
@@ -61,8 +70,8 @@ def test_a_manifest_is_json_and_a_last_line_with_its_checksum() -> None:
     snapshot = Snapshot(7, {"seg-00000007.db": StoredFile("seg-00000007.db", 4, 99)}, {"a": 1})
     lines = manifest_bytes(snapshot).splitlines(keepends=True)
     assert json.loads(b"".join(lines[:-1])) == {
-        "format": 1,
-        "features": [],
+        "format": 2,
+        "features": ["rabitq"],
         "generation": 7,
         "files": [{"name": "seg-00000007.db", "size": 4, "crc32": 99}],
         "body": {"a": 1},
@@ -180,7 +189,7 @@ def test_damage_to_the_newest_manifest_is_not_hidden_by_the_one_before(tmp_path:
 
 @pytest.mark.parametrize(
     ("key", "value", "what"),
-    [("format", 2, "format 2"), ("features", ["quantised", "zip"], "feature 'quantised'")],
+    [("format", 3, "format 3"), ("features", ["quantised", "zip"], "feature 'quantised'")],
 )
 def test_the_index_of_a_newer_taskembed_is_refused_and_left_alone(
     tmp_path: Path, key: str, value: object, what: str
@@ -403,9 +412,9 @@ def test_verify_reads_what_a_writer_removes_meanwhile(tmp_path: Path) -> None:
     file = put_file(tmp_path, "seg-00000001.db")
     put_manifest(tmp_path, 1, file)
 
-    def remove(_: Snapshot) -> dict[str, Callable[[bytearray], None]]:
+    def remove(_: Snapshot) -> list[Check]:
         (tmp_path / file.name).unlink()
-        return {}
+        return []
 
     assert verify(tmp_path, remove)[1] == []
 
@@ -418,15 +427,20 @@ def test_verify_with_few_file_handles_opens_one_file_at_a_time_and_begins_again(
     put_manifest(tmp_path, 1, *(put_file(tmp_path, name) for name in names))
     opened: list[int] = []
 
-    def commit(snapshot: Snapshot) -> dict[str, Callable[[bytearray], None]]:
+    def read(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | None:
+        opened.append(open_files(tmp_path))
+        return stream_damage(folder, file, stream)
+
+    def commit(snapshot: Snapshot) -> list[Check]:
         if snapshot.generation == 1:
             put_manifest(
                 tmp_path, 2, *snapshot.files.values(), put_file(tmp_path, "seg-00000009.db")
             )
             (tmp_path / names[0]).unlink()
             put_manifest(tmp_path, 2, *(snapshot.files[name] for name in names[1:]))
-        return dict.fromkeys(names, lambda _: opened.append(open_files(tmp_path)))
+        return []
 
+    monkeypatch.setattr("taskembed.index.generations.stream_damage", read)
     snapshot, damages = verify(tmp_path, commit)
     assert (snapshot.generation, damages) == (2, [])
     assert opened == [1] * 4

@@ -19,6 +19,9 @@ from taskembed.errors import (
     TaskembedError,
     UsageError,
 )
+from taskembed.index._merging import MERGE_FACTOR
+from taskembed.index.contents import Contents
+from taskembed.index.documents import StoredDocument
 from taskembed.index.generations import (
     manifest_bytes,
     manifest_name,
@@ -26,10 +29,10 @@ from taskembed.index.generations import (
     read_newest,
     verify,
 )
-from taskembed.index.reader import Contents, Index
+from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading
-from taskembed.index.segments import Segment, StoredDocument
-from taskembed.index.writer import MERGE_FACTOR, IndexWriter, Outcome, open_index_writer
+from taskembed.index.segments import Segment
+from taskembed.index.writer import IndexWriter, Outcome, open_index_writer
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
@@ -384,8 +387,11 @@ def test_a_folder_that_is_moved_under_a_writer_is_not_called_damaged(tmp_path: P
     with open_index_writer(folder, SPACE) as writer:
         found = writer.find(["d0000"])["d0000"]
         folder.rename(tmp_path / "moved")
+        # what is open is read on; but nothing is written where another index may be by now
+        assert writer.vector(found).shape == (1, SPACE.dim)
+        writer.delete(["d0000"])
         with pytest.raises(StorageError, match="LOCK: it was deleted or replaced"):
-            writer.vector(found)
+            writer.commit({})
 
 
 def test_a_dry_run_beside_a_writer_begins_again(
@@ -402,7 +408,7 @@ def test_a_dry_run_beside_a_writer_begins_again(
                 index_corpus(documents(3, f"text {number}"), HashEncoder(), folder)
         return Segment(*arguments)
 
-    monkeypatch.setattr("taskembed.index.writer.Segment", slow_segment)
+    monkeypatch.setattr("taskembed.index.writer.open_segment", slow_segment)
     assert plan_delete(folder, ["d0001", "absent"]) == (1, ["absent"])
     assert taken
 

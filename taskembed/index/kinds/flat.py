@@ -25,7 +25,7 @@ faiss: Any = _faiss
 _HEADER = struct.Struct("<4siq16x?iQ")
 HEADER_BYTES = _HEADER.size
 # FAISS multiplies matrices, five times as fast a query, from so many numbers in the queries on
-_MATRIX_NUMBERS = 128_000
+MATRIX_NUMBERS = 128_000
 
 
 class Flat:
@@ -50,7 +50,7 @@ class Flat:
         if k == 0 or not len(queries):
             shape = (len(queries), k)
             return np.empty(shape, np.float32), np.empty(shape, np.int64)
-        if queries.size < _MATRIX_NUMBERS:
+        if queries.size < MATRIX_NUMBERS:
             return _knn(queries, self.vectors, k, _selector(alive))
         if alive is None:
             return _knn(queries, self.vectors, k)

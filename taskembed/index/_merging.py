@@ -1,0 +1,278 @@
+"""Several segments become one, in little memory; and which of them should.
+
+Memory is taken for a block of vectors, for the checksums (4 bytes a row) and the codes (some 64
+bytes a row) of the new segment: 250 MB for 3,000,000 rows of 384 numbers. Documents are copied by
+SQLite into a file beside the index, and from there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from taskembed.errors import StorageError
+from taskembed.index._building import finished, in_memory, kind_of
+from taskembed.index._fields import FieldsBuilder
+from taskembed.index._files import CHUNK_BYTES
+from taskembed.index.commit import StoreWriter
+from taskembed.index.contents import Kind, SegmentInfo, Storage
+from taskembed.index.documents import INDEX, TABLE, insert, uri_of
+from taskembed.index.kinds import rows as stored_rows
+from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
+from taskembed.index.kinds.rows import RawRows, Sums
+from taskembed.index.segments import Segment
+from taskembed.vectors import Flags, FloatRows
+
+MERGE_FACTOR = 8  # so many segments of about a size become one
+MOST_SEGMENTS = 12  # beside those that are too large to be merged: a search opens few files
+MERGE_ROWS = 3 * 2**20  # of a merged segment: a minute of work at most, and 250 MB of memory
+TIER_ROWS = 1024  # segments up to this size are of one size
+SCRATCH_BYTES = 64 * 2**20  # of documents: more are not put together in memory
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A segment that is merged, and which of its rows are."""
+
+    segment: Segment
+    keep: Flags
+
+    @property
+    def rows(self) -> int:
+        """How many of its rows are merged."""
+        return int(self.keep.sum())
+
+
+def choose(items: Sequence[T], rows: Callable[[T], int], dead: Callable[[T], int]) -> list[T]:
+    """Return the segments that should become one; none when all is well.
+
+    A segment that is mostly deleted is written anew. Eight of about a size become one. Where there
+    are more than twelve, the smallest of about a size do, however few they are.
+
+    Args:
+        items: oldest first.
+        rows: how many rows of one are alive.
+        dead: how many are deleted.
+    """
+    for item in items:
+        if dead(item) > rows(item):
+            return [item]
+    tiers: dict[int, list[T]] = {}
+    for item in items:
+        if rows(item) * 2 <= MERGE_ROWS:
+            tiers.setdefault(_tier(rows(item)), []).append(item)
+    count = sum(map(len, tiers.values()))
+    fewest = 2 if count > MOST_SEGMENTS else MERGE_FACTOR
+    for _, tier in sorted(tiers.items()):
+        group = _bounded(tier, rows)
+        if len(group) >= fewest:
+            return group
+    if count <= MOST_SEGMENTS:
+        return []
+    smallest = sorted((item for tier in tiers.values() for item in tier), key=rows)[:2]
+    return [item for item in items if item in smallest]
+
+
+def _bounded(items: Sequence[T], rows: Callable[[T], int]) -> list[T]:
+    """Return as many of the items as may become one segment."""
+    chosen: list[T] = []
+    for item in items:
+        if sum(map(rows, chosen)) + rows(item) <= MERGE_ROWS:
+            chosen.append(item)
+    return chosen
+
+
+def _tier(rows: int) -> int:
+    tier = 0
+    while rows >= TIER_ROWS * MERGE_FACTOR**tier:
+        tier += 1
+    return tier
+
+
+def merge(
+    store: StoreWriter, name: str, sources: Sequence[Source], dim: int, storage: Storage
+) -> SegmentInfo:
+    """Write the rows of several segments as one new segment; return what a manifest says of it.
+
+    Raises:
+        IndexDamagedError: a segment is not what was written.
+        StorageError: the disk is full, or fails.
+    """
+    rows = sum(source.rows for source in sources)
+    kind = kind_of(rows, storage)
+    info = SegmentInfo(name, rows, kind=kind, vectors=storage.vectors)
+    codes = CodesBuilder(_sample(sources)) if kind is Kind.RABITQ else None
+    sums: list[Sums] = []
+    with store.new_file(info.vectors_file) as file:
+        file.write(stored_rows.header(rows, dim, storage.vectors))
+        for raw, its_sums in _blocks(sources, storage):
+            file.write(raw.reshape(-1).data)
+            sums.append(its_sums)
+            if codes:
+                codes.add(stored_rows.to_vectors(raw, storage.vectors))
+    store.write(info.sums_file, *(item.astype("<u4").data.cast("B") for item in sums))
+    if codes:
+        with store.new_file(info.codes_file) as file:
+            codes.write(file.write)
+        del codes
+    _write_documents(store, info, sources)
+    return info
+
+
+def _sample(sources: Sequence[Source]) -> FloatRows:
+    """Return vectors from all over the sources, for the mean of the codes."""
+    step = max(1, sum(source.rows for source in sources) // SAMPLE_ROWS)
+    return np.concatenate(
+        [source.segment.vectors(np.flatnonzero(source.keep)[::step]) for source in sources]
+    )
+
+
+def _blocks(sources: Sequence[Source], storage: Storage) -> Iterator[tuple[RawRows, Sums]]:
+    """Yield the bytes of all rows with their checksums.
+
+    Subtle: the checksums are those that the sources had, so that damage on the way is found later.
+    """
+    for source in sources:
+        stored = source.segment.info.vectors
+        for raw, sums in source.segment.blocks(keep=source.keep):
+            if not len(raw):
+                continue
+            if stored is storage.vectors:
+                yield raw, sums
+            else:
+                other = stored_rows.to_raw(stored_rows.to_vectors(raw, stored), storage.vectors)
+                yield other, stored_rows.sums_of(other)
+
+
+def _write_documents(store: StoreWriter, info: SegmentInfo, sources: Sequence[Source]) -> None:
+    size = sum(store.size_of(source.segment.info.documents_file) for source in sources)
+    with _database(store, info.documents_file, size) as database:
+        database.execute(TABLE)
+        database.execute("BEGIN")
+        first = 0
+        for source in sources:
+            with source.segment.read_documents():
+                _copy_documents(store, database, source, first)
+            first += source.rows
+        database.execute(INDEX)
+    with _database(store, info.fields_file, size) as database:
+        fields = FieldsBuilder(database)
+        database.execute("BEGIN")
+        first = 0
+        for source in sources:
+            with source.segment.read_documents():
+                _copy_fields(store, database, fields, source, first)
+            first += source.rows
+
+
+def _copy_documents(
+    store: StoreWriter, database: sqlite3.Connection, source: Source, first: int
+) -> None:
+    segment = source.segment
+    if segment.is_format_1:
+        moved = _new_rows(source, first)
+        insert(database, segment.moved_documents(moved))
+    else:
+        with _attached(store, database, segment.info.documents_file):
+            row = _moved(database, source, first)
+            database.execute(
+                f"INSERT INTO documents SELECT {row}, doc_id, text, metadata, truncated, "  # noqa: S608  # our literals
+                f"(checksum + {row} - row) & 4294967295 FROM source.documents "
+                f"WHERE {row} IS NOT NULL ORDER BY row"
+            )
+    (count,) = database.execute("SELECT count(*) FROM documents WHERE row >= ?", [first]).fetchone()
+    if count != source.rows:
+        raise ValueError("a document of a vector is missing")
+
+
+def _copy_fields(
+    store: StoreWriter,
+    database: sqlite3.Connection,
+    fields: FieldsBuilder,
+    source: Source,
+    first: int,
+) -> None:
+    segment = source.segment
+    if segment.is_format_1:
+        fields.add(segment.moved_documents(_new_rows(source, first)))
+    else:
+        with _attached(store, database, segment.info.fields_file):
+            fields.copy("source", _moved(database, source, first))
+
+
+def _new_rows(source: Source, first: int) -> list[int | None]:
+    """Return the new row of each row; None for those that are left out."""
+    numbers = np.cumsum(source.keep) - 1 + first
+    return [
+        number if keep else None
+        for number, keep in zip(numbers.tolist(), source.keep.tolist(), strict=True)
+    ]
+
+
+def _moved(database: sqlite3.Connection, source: Source, first: int) -> str:
+    """Return an SQL expression of `row`: its new row, or null for one that is left out."""
+    if source.keep.all():
+        return f"(row + {first})"
+    rows = _new_rows(source, first)
+    database.create_function(
+        "moved", 1, lambda row: rows[row] if 0 <= row < len(rows) else None, deterministic=True
+    )
+    return "moved(row)"
+
+
+@contextmanager
+def _attached(store: StoreWriter, database: sqlite3.Connection, name: str) -> Iterator[None]:
+    """Let a database read from another file, as `source`; memory is another file system to it."""
+    database.execute("COMMIT")
+    database.execute("ATTACH ? AS source", [uri_of(store.folder / name) + "&vfs=unix"])
+    database.execute("BEGIN")
+    yield
+    database.execute("COMMIT")
+    database.execute("DETACH source")
+    database.execute("BEGIN")
+
+
+@contextmanager
+def _database(store: StoreWriter, name: str, size: int) -> Iterator[sqlite3.Connection]:
+    """Give a new database, and write its bytes as a file of the index when the context ends."""
+    if size <= SCRATCH_BYTES:
+        with closing(in_memory()) as database:
+            yield database
+            store.write(name, finished(database))
+        return
+    with store.scratch(f"{name}.tmp") as path:
+        try:
+            with closing(
+                sqlite3.connect(uri_of(path, mode="rwc"), uri=True, isolation_level=None)
+            ) as database:
+                # what a crash leaves of it is deleted, so nothing is kept for one
+                database.execute("PRAGMA journal_mode = OFF")
+                database.execute("PRAGMA synchronous = OFF")
+                yield database
+                database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"{path}: {error}", hint="free some space and run the same command again"
+            ) from error
+        _copy_file(store, path, name)
+
+
+def _copy_file(store: StoreWriter, path: Path, name: str) -> None:
+    with store.new_file(name) as file:
+        with store.translated(path.name):
+            stream = path.open("rb", buffering=0)
+        with stream:
+            while True:
+                with store.translated(path.name):
+                    data = stream.read(CHUNK_BYTES)
+                if not data:
+                    return
+                file.write(data)

@@ -1,0 +1,53 @@
+"""Opening the segments of a part: which class reads which kind, and how many files may be open."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from taskembed.index._files import allow_handles
+from taskembed.index.contents import Kind, Part, SegmentInfo
+from taskembed.index.generations import Snapshot
+from taskembed.index.legacy.segment import SegmentOfFormat1
+from taskembed.index.segments import Segment
+
+HANDLES_PER_SEGMENT = 7  # six files, and SQLite's own of one of them; three stay open
+_CLASSES: dict[Kind, type[Segment]] = {
+    Kind.FLAT: Segment,
+    Kind.RABITQ: Segment,
+    Kind.FORMAT_1: SegmentOfFormat1,
+}
+
+
+def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> Segment:
+    """Open a segment; `check` comes before anything is asked of it.
+
+    Raises:
+        FileNotFoundError: a file is not there (any more): a newer generation may be.
+        IndexDamagedError: a file is not what was written.
+    """
+    return _CLASSES[info.kind](folder, snapshot, info, dim)
+
+
+def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:
+    """Open the segments of a part; the caller checks them, where they are not yet, and closes them.
+
+    Where the process may open too few files, each segment is checked and loaded at once, which
+    leaves fewer of them open.
+
+    Raises:
+        FileNotFoundError: a file is not there (any more): a newer generation may be.
+        IndexDamagedError: a file is not what was written.
+    """
+    with ExitStack() as stack:
+        segments = []
+        is_roomy = allow_handles(HANDLES_PER_SEGMENT * len(part.segments))
+        for info in part.segments:
+            segment = open_segment(folder, snapshot, info, part.space.dim)
+            stack.callback(segment.close)
+            segments.append(segment)
+            if not is_roomy:
+                segment.check()
+                segment.spare_handles()
+        stack.pop_all()
+    return segments

@@ -1,0 +1,310 @@
+"""What a manifest says of an index: its space, its segments, how they are stored and were made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from taskembed.arguments import require_string
+from taskembed.index._files import Damage, StoredFile, damaged
+from taskembed.index.generations import Body, Snapshot, manifest_name
+from taskembed.index.kinds.vector_type import VectorType
+from taskembed.index.remembered import Reading
+from taskembed.space import EmbeddingSpace
+
+_NAME = re.compile(r"seg-\d{8}")
+_DELETIONS = re.compile(r"(del-\d{8}-\d{8}\.bin)?")
+_OF_FORMAT_1 = {"name": str, "rows": int, "deletions": str, "deleted_rows": int}
+_OF_FORMAT_2 = {**_OF_FORMAT_1, "kind": str, "vectors": str}
+
+
+class Kind(StrEnum):
+    """What the files of a segment are, and so how it is searched."""
+
+    FLAT = "flat"  # every vector is scored
+    RABITQ = "rabitq"  # codes find candidates, whose vectors are scored
+    FORMAT_1 = "format-1"  # written by an older version: no checksums of single rows
+
+
+class IndexType(StrEnum):
+    """Which kind new segments are."""
+
+    AUTO = "auto"  # codes where there are enough rows that they are faster
+    FLAT = "flat"
+    RABITQ = "rabitq"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """What a manifest says of a segment."""
+
+    name: str
+    rows: int
+    deletions: str = ""  # the file that says which rows were deleted; "" when none were
+    deleted_rows: int = 0
+    kind: Kind = Kind.FLAT
+    vectors: VectorType = VectorType.FP32
+
+    @property
+    def vectors_file(self) -> str:
+        """The file of its vectors."""
+        return f"{self.name}.faiss"
+
+    @property
+    def sums_file(self) -> str:
+        """The file of the checksums of its vectors."""
+        return f"{self.name}.sum"
+
+    @property
+    def codes_file(self) -> str:
+        """The file of the codes of its vectors."""
+        return f"{self.name}.codes"
+
+    @property
+    def documents_file(self) -> str:
+        """The file of its documents."""
+        return f"{self.name}.db"
+
+    @property
+    def fields_file(self) -> str:
+        """The file of the scalar fields of its metadata."""
+        return f"{self.name}.fields"
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that it needs."""
+        names = [self.vectors_file, self.documents_file]
+        if self.kind is not Kind.FORMAT_1:
+            names += [self.sums_file, self.fields_file]
+        if self.kind is Kind.RABITQ:
+            names.append(self.codes_file)
+        return [*names, *([self.deletions] * bool(self.deletions))]
+
+    @property
+    def live_rows(self) -> int:
+        """How many of its documents were not deleted."""
+        return self.rows - self.deleted_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How new segments are stored; the space of the vectors is the same however they are."""
+
+    index_type: IndexType = IndexType.AUTO
+    vectors: VectorType = VectorType.FP32
+
+    @classmethod
+    def from_json(cls, values: object) -> Storage:
+        """Read what `asdict` gave.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        if not isinstance(values, dict) or values.keys() != {"index_type", "vectors"}:
+            raise ValueError("how it is stored is not spelled as it should be")
+        return cls(IndexType(values["index_type"]), VectorType(values["vectors"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A set of segments in one space, and how they were made: what a manifest's body holds.
+
+    Attributes:
+        space: where the vectors live.
+        segments: oldest first.
+        made_by: what made the vectors, for people: the engine, its precision, the version. Two
+            engines differ in the last digits only, so this is no part of the space.
+        reading: how the input is read; None when that was never said.
+        storage: how new segments are stored.
+    """
+
+    space: EmbeddingSpace
+    segments: tuple[SegmentInfo, ...] = ()
+    made_by: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading | None = None
+    storage: Storage = Storage()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it never had a document: its space binds nobody."""
+        return not self.segments and not self.made_by
+
+    @property
+    def documents(self) -> int:
+        """How many documents it has."""
+        return sum(info.live_rows for info in self.segments)
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that it needs."""
+        return [name for segment in self.segments for name in segment.files]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the part as what JSON can hold."""
+        return {
+            "space": self.space.to_json(),
+            "segments": [asdict(segment) for segment in self.segments],
+            "made_by": dict(self.made_by),
+        }
+
+    @classmethod
+    def from_json(cls, values: object) -> Part:
+        """Read what `to_json` gave.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        if not isinstance(values, dict) or values.keys() != {"space", "segments", "made_by"}:
+            raise ValueError("a part without its exact fields")
+        space = EmbeddingSpace.from_json(values["space"])
+        if space.dim < 1 or space.max_length < 0:
+            raise ValueError("a space of a size that cannot be")
+        segments = tuple(segment_infos(values["segments"]))
+        if len({info.name for info in segments}) != len(segments):
+            raise ValueError("a segment stands in it twice")
+        made_by = values["made_by"]
+        if not isinstance(made_by, dict) or {str} < {str, *map(type, made_by.values())}:
+            raise ValueError("made_by is not texts by name")
+        return cls(space, segments, made_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The body of a manifest: what is answered from, and what is being made to replace it.
+
+    Attributes:
+        live: the part that is answered from.
+        building: the part that `index --recreate` builds beside it.
+        committed_at: ISO 8601, UTC.
+        tuning: what `tune` measured last: figures by name.
+    """
+
+    live: Part
+    building: Part | None = None
+    committed_at: str = ""
+    tuning: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the contents as what JSON can hold."""
+        parts = {name: part for name, part in self._named.items() if part}
+        reading = {name: part.reading.to_json() for name, part in parts.items() if part.reading}
+        storage = {
+            name: asdict(part.storage) for name, part in parts.items() if part.storage != Storage()
+        }
+        return {
+            **{name: part.to_json() if part else None for name, part in self._named.items()},
+            "committed_at": self.committed_at,
+            # beside the parts, whose fields are fixed: a version that does not know it reads on
+            **({"reading": reading} if reading else {}),
+            **({"storage": storage} if storage else {}),
+            **({"tuning": dict(self.tuning)} if self.tuning else {}),
+        }
+
+    @classmethod
+    def of(cls, folder: Path, snapshot: Snapshot) -> Contents:
+        """Read the body of a generation.
+
+        Raises:
+            IndexDamagedError: it is not what was written.
+        """
+        body = snapshot.body
+        try:
+            building = body["building"]
+            contents = cls(
+                _part(body, "live"),
+                None if building is None else _part(body, "building"),
+                require_string(body["committed_at"], "committed_at"),
+                _object(body, "tuning", "what was measured of it"),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            name = manifest_name(snapshot.generation)
+            raise damaged(folder, Damage(name, str(error))) from error
+        for part in contents.parts:
+            for info in part.segments:
+                require_listed(folder, snapshot, info, part.space.dim)
+        return contents
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts that there are."""
+        return [part for part in self._named.values() if part]
+
+    @property
+    def _named(self) -> dict[str, Part | None]:
+        return {"live": self.live, "building": self.building}
+
+
+def _part(body: Body, name: str) -> Part:
+    """Read a part, and how its input is read and it is stored.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    part = Part.from_json(body[name])
+    reading = _object(body, "reading", "how its input is read")
+    storage = _object(body, "storage", "how it is stored")
+    if name in reading:
+        part = replace(part, reading=Reading.from_json(reading[name]))
+    if name in storage:
+        part = replace(part, storage=Storage.from_json(storage[name]))
+    return part
+
+
+def _object(body: Body, name: str, what: str) -> dict[str, object]:
+    value = body.get(name, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is not an object")
+    return value
+
+
+def segment_infos(values: object) -> list[SegmentInfo]:
+    """Read the segments of a manifest.
+
+    Raises:
+        ValueError: they are not what a manifest holds.
+    """
+    if not isinstance(values, list):
+        raise ValueError("its segments are not a list")
+    return [_segment_info(value) for value in values]
+
+
+def _segment_info(value: object) -> SegmentInfo:
+    types = {key: type(item) for key, item in value.items()} if isinstance(value, dict) else {}
+    if not isinstance(value, dict) or types not in (_OF_FORMAT_1, _OF_FORMAT_2):
+        raise ValueError("a segment without its exact fields")
+    kind = Kind(value.get("kind", Kind.FORMAT_1))
+    vectors = VectorType(value.get("vectors", VectorType.FP32))
+    info = SegmentInfo(**{**value, "kind": kind, "vectors": vectors})
+    if not _NAME.fullmatch(info.name) or not _DELETIONS.fullmatch(info.deletions):
+        raise ValueError(f"{info.name!r} is not the name of a segment")
+    if not 0 <= info.deleted_rows <= info.rows or bool(info.deletions) != bool(info.deleted_rows):
+        raise ValueError(f"the segment {info.name} cannot have these numbers of rows")
+    return info
+
+
+def require_listed(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> None:
+    """Check that a manifest lists the files of a segment, with sizes that can be.
+
+    Raises:
+        IndexDamagedError: one is not listed, or the vectors cannot be in a file of that size.
+    """
+    files = {name: listed(folder, snapshot, name) for name in info.files}
+    size = files[info.vectors_file].size
+    if info.rows * dim * info.vectors.bytes > size:  # before memory is taken for so many rows
+        reason = f"{size:,} bytes cannot hold {info.rows:,} vectors of {dim:,} numbers"
+        raise damaged(folder, Damage(info.vectors_file, reason))
+
+
+def listed(folder: Path, snapshot: Snapshot, name: str) -> StoredFile:
+    """Return what a manifest says of a file.
+
+    Raises:
+        IndexDamagedError: it does not list it.
+    """
+    try:
+        return snapshot.files[name]
+    except KeyError:
+        raise damaged(folder, Damage(name, "the manifest does not list it")) from None

@@ -1,0 +1,341 @@
+"""The documents of a segment: one SQLite file, whose rows carry a checksum each.
+
+A search reads the few documents that it answers with, and each is compared with its checksum: the
+file is not read whole. Whoever asks for an id that may be absent reads all of it first (`Segment`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+import orjson
+
+from taskembed.errors import StorageError, from_os_error
+from taskembed.reading.bounds import MAX_METADATA_BYTES
+
+_COLUMNS = """
+  row INTEGER PRIMARY KEY,
+  doc_id TEXT NOT NULL,
+  text TEXT NOT NULL,
+  metadata TEXT NOT NULL,
+  truncated INTEGER NOT NULL"""
+TABLE = f"CREATE TABLE documents ({_COLUMNS},\n  checksum INTEGER NOT NULL\n) STRICT\n"
+TABLE_OF_FORMAT_1 = f"CREATE TABLE documents ({_COLUMNS}\n) STRICT\n"
+INDEX = "CREATE UNIQUE INDEX documents_doc_id ON documents (doc_id)"
+_INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)"
+LIMITS = {
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 64 * 2**10,  # our longest: 900 variables
+    sqlite3.SQLITE_LIMIT_COLUMN: 8,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 16,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 1,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 100_000,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 64,
+}
+# without the index SQLite might sort all documents first, in memory
+_BY_ID = "SELECT * FROM documents INDEXED BY documents_doc_id ORDER BY doc_id"
+_MADE_IDS = """
+SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
+"""
+_TRUNCATED = "SELECT row FROM documents WHERE truncated <> 0"
+_OUTERMOST = "SELECT (SELECT min(row) FROM documents), (SELECT max(row) FROM documents)"
+_AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
+SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
+HEADER_BYTES = 100
+_JOURNAL = slice(18, 20)  # in that header: the versions that write and read it
+_ROLLBACK = b"\x01\x01"  # and not a write-ahead log, which a single file cannot have
+_LENGTHS = struct.Struct("<QQQB")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as a segment holds it; `metadata` is JSON text."""
+
+    row: int
+    doc_id: str
+    text: str
+    metadata: str
+    truncated: bool
+
+
+def checksum_of(document: StoredDocument) -> int:
+    """Return the checksum of a document.
+
+    It is the CRC-32 of the lengths of id, text and metadata, of `truncated` and of the three in
+    UTF-8, plus the row, modulo 2^32: so a document that moves to another row takes its checksum
+    along, and nothing that was damaged before becomes right.
+    """
+    texts = [item.encode() for item in (document.doc_id, document.text, document.metadata)]
+    checksum = zlib.crc32(_LENGTHS.pack(*map(len, texts), document.truncated))
+    for text in texts:
+        checksum = zlib.crc32(text, checksum)
+    return (checksum + document.row) & 0xFFFFFFFF
+
+
+def insert(database: sqlite3.Connection, documents: Iterable[StoredDocument]) -> None:
+    """Put documents into the table of a new file."""
+    database.executemany(
+        _INSERT,
+        (
+            (
+                item.row,
+                item.doc_id,
+                item.text,
+                item.metadata,
+                int(item.truncated),
+                checksum_of(item),
+            )
+            for item in documents
+        ),
+    )
+
+
+class Documents:
+    """The open file of a segment's documents.
+
+    Its methods raise sqlite3.Error or ValueError where the file is not what was written.
+
+    Args:
+        stream: the open file.
+        path: where it is.
+        rows: of the segment.
+        is_format_1: whether its documents have no checksums.
+
+    Raises:
+        FileNotFoundError: another file, or none, has the path.
+        TaskembedError: the operating system does not let SQLite open it.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, path: Path, rows: int, *, is_format_1: bool = False
+    ) -> None:
+        self.rows = rows
+        self.database = connect(stream, path)
+        self._table = TABLE_OF_FORMAT_1 if is_format_1 else TABLE
+        self._read = _unchecked if is_format_1 else _checked
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    def require_schema(self, header: bytes) -> None:
+        """Check that the file is what a segment's is; `header` are its first bytes."""
+        schema = [
+            ("index", "documents_doc_id", "documents", INDEX),
+            ("table", "documents", "documents", self._table),
+        ]
+        require_schema(self.database, header, schema)
+
+    def require_rows(self) -> None:
+        """Check that no document is of a row that the segment does not have."""
+        first, last = self.database.execute(_OUTERMOST).fetchone()
+        if first is not None and not 0 <= first <= last < self.rows:
+            raise ValueError(f"there is no row {first if first < 0 else last}")
+
+    def of_rows(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
+        """Return the documents of those rows, by row."""
+        wanted = sorted(set(rows))
+        found = {item.row: item for item in self._select("row", wanted)}
+        if len(found) != len(wanted):
+            raise ValueError("a document of a vector is missing")
+        return found
+
+    def of_ids(self, doc_ids: Sequence[str]) -> Iterator[StoredDocument]:
+        """Yield the documents of those ids that there are."""
+        for start in range(0, len(doc_ids), SQL_VARIABLES):
+            some = doc_ids[start : start + SQL_VARIABLES]
+            for count, document in enumerate(self._select("doc_id", some), 1):
+                if count > len(some):
+                    raise ValueError("it has an id twice")
+                yield document
+
+    def by_row(self) -> Iterator[StoredDocument]:
+        """Yield every document by row: each row once, or a hostile tree of pages has no end."""
+        last = -1
+        for values in self.database.execute("SELECT * FROM documents ORDER BY row"):
+            document = self._read(values)
+            if document.row <= last:
+                raise ValueError(f"the row {document.row} is not where it belongs")
+            if document.row >= self.rows:
+                raise ValueError(f"there is no row {document.row}")
+            last = document.row
+            yield document
+
+    def by_id(self) -> Iterator[StoredDocument]:
+        """Yield every document in the order of their ids; one is in memory at a time."""
+        last = None
+        for values in self.database.execute(_BY_ID):
+            document = self._read(values)
+            if last is not None and document.doc_id <= last:
+                raise ValueError(f"the id {document.doc_id!r} is not where it belongs")
+            last = document.doc_id
+            yield document
+
+    def rows_with_made_ids(self) -> Iterator[int]:
+        """Yield the rows whose documents are named by a sha256."""
+        yield from (row for (row,) in self.database.execute(_MADE_IDS))
+
+    def truncated_rows(self) -> list[int]:
+        """Return the rows whose documents the model did not read whole."""
+        return [row for (row,) in self.database.execute(_TRUNCATED)]
+
+    def require_integrity(self) -> None:
+        """Check every page of the file; SQLite's own words say what is wrong."""
+        (answer,) = self.database.execute("PRAGMA integrity_check(1)").fetchone()
+        if answer != "ok":
+            raise ValueError(answer)
+
+    def _select(
+        self, column: str, values: Sequence[str] | Sequence[int]
+    ) -> Iterator[StoredDocument]:
+        for start in range(0, len(values), SQL_VARIABLES):
+            some = values[start : start + SQL_VARIABLES]
+            marks = ",".join("?" * len(some))
+            # `column` is one of our two literals, and the values are bound
+            sql = f"SELECT * FROM documents WHERE {column} IN ({marks})"  # noqa: S608
+            yield from map(self._read, self.database.execute(sql, some))
+
+
+def of_row(database: sqlite3.Connection, row: int) -> StoredDocument:
+    """Return a document of a file that is being made."""
+    return _unchecked(
+        database.execute("SELECT * FROM documents WHERE row = ?", [row]).fetchone()[:5]
+    )
+
+
+def _checked(values: tuple[object, ...]) -> StoredDocument:
+    document = _unchecked(values[:5])
+    if values[5:] != (checksum_of(document),):
+        raise ValueError(f"the document of row {document.row}: its checksum does not match")
+    return document
+
+
+def _unchecked(values: tuple[object, ...]) -> StoredDocument:
+    if tuple(map(type, values)) != (int, str, str, str, int):
+        raise ValueError("a document is of another shape")  # a hostile file: the schema is STRICT
+    row, doc_id, text, metadata, truncated = values
+    return StoredDocument(row, doc_id, text, metadata, bool(truncated))  # type: ignore[arg-type]  # looked at above
+
+
+def require_schema(
+    database: sqlite3.Connection, header: bytes, schema: Sequence[tuple[str, str, str, str]]
+) -> None:
+    """Check that a database has exactly these tables and indexes, byte for byte.
+
+    A hostile one could have views, triggers, or columns that are computed, and so take any memory
+    and time.
+
+    Args:
+        database: an open one.
+        header: the first bytes of its file.
+        schema: (type, name, table, statement) of each, sorted.
+
+    Raises:
+        ValueError: it is not.
+        sqlite3.Error: it is no database.
+    """
+    if header[_JOURNAL] != _ROLLBACK:
+        raise ValueError("it has a journal of its own")
+    limit = len(schema) + 1
+    rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", [limit])
+    if sorted(rows.fetchall(), key=str) != sorted(schema, key=str):
+        raise ValueError("its tables are not those of an index")
+
+
+def connect(stream: BinaryIO, path: Path) -> sqlite3.Connection:
+    """Let SQLite open the file that `stream` has open, to read it.
+
+    Raises:
+        FileNotFoundError: another file, or none, has the path by now.
+        TaskembedError: what the operating system says otherwise.
+    """
+    opened = os.fstat(stream.fileno())
+    try:
+        # any thread may search: SQLite serialises the calls on a connection by itself
+        database = sqlite3.connect(
+            uri_of(path), uri=True, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.OperationalError as error:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            raise
+        except OSError as reason:
+            raise from_os_error(reason, str(path)) from reason
+        raise StorageError(f"{path}: SQLite cannot open it: {error}") from error
+    try:
+        # Subtle: no name is ever used again, so the connection has the file that `stream` has
+        # where the folder is still the same one, and that is compared.
+        _require_same(path, opened)
+        # a text is no longer than its file
+        longest = min(max(opened.st_size, 2**16), 2**30)
+        for limit, value in {**LIMITS, sqlite3.SQLITE_LIMIT_LENGTH: longest}.items():
+            database.setlimit(limit, value)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _require_same(path: Path, opened: os.stat_result) -> None:
+    here = path.stat()
+    if (here.st_dev, here.st_ino) != (opened.st_dev, opened.st_ino):
+        raise FileNotFoundError(errno.ENOENT, "another file is there now", str(path))
+
+
+def uri_of(path: Path, *, mode: str = "ro") -> str:
+    """Return how SQLite is asked to open a file: to read one that never changes, or make one."""
+    never_changes = "&immutable=1" if mode == "ro" else ""
+    return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}{never_changes}"
+
+
+def metadata_json(metadata: Mapping[str, object]) -> str:
+    """Return metadata as it is stored: the same fields and values always give the same text.
+
+    Raises:
+        ValueError: JSON cannot hold it; the message names the field.
+    """
+    try:
+        data = orjson.dumps(dict(metadata), option=_AS_STORED)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"the metadata{_bad_field(metadata)} cannot be JSON: {error}") from error
+    if len(data) > MAX_METADATA_BYTES:
+        raise ValueError(
+            f"the metadata takes {len(data):,} bytes as JSON, and {MAX_METADATA_BYTES:,} are stored"
+        )
+    return data.decode()
+
+
+def read_metadata(document: StoredDocument) -> dict[str, object]:
+    """Read what `metadata_json` gave.
+
+    Raises:
+        ValueError: it is not that: nothing that could be printed.
+    """
+    try:
+        metadata = orjson.loads(document.metadata)
+        if isinstance(metadata, dict):
+            metadata_json(metadata)
+            return metadata
+    except ValueError as error:
+        raise ValueError(f"the metadata of document {document.doc_id!r}: {error}") from error
+    raise ValueError(f"the metadata of document {document.doc_id!r} is no object")
+
+
+def _bad_field(metadata: Mapping[str, object]) -> str:
+    for name, value in metadata.items():
+        try:
+            orjson.dumps({name: value}, option=_AS_STORED)
+        except orjson.JSONEncodeError:
+            return f" field {name!r}"
+    return ""

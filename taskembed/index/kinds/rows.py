@@ -1,0 +1,180 @@
+"""A file of vectors that is read by position: a FAISS index of fixed-size rows behind a header.
+
+`faiss.read_index` opens it: an IndexFlatIP (float32), or an IndexScalarQuantizer of fp16. Row i
+stands at a place that is known, and a list of checksums, one a row, says what was written there.
+Reading by position cannot be interrupted by a file that shrinks, as a map of it can (SIGBUS).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.index.kinds.vector_type import VectorType
+from taskembed.vectors import FloatRows, Rows
+
+Sums = npt.NDArray[np.uint32]  # uint32[rows]: CRC-32 of the bytes of each row
+RawRows = npt.NDArray[np.uint8]  # uint8[n, bytes of a row], as in the file
+
+# kind, dim, rows, two numbers that mean nothing, is it trained, metric (0: inner product)
+_INDEX = struct.Struct("<4siqqq?i")
+_UNUSED = 2**20
+_FLAT_TAIL = struct.Struct("<Q")  # how many numbers follow
+# quantiser (4: fp16), its range (0, 0.0), dim, bytes of a vector, trained numbers; bytes after it
+_FP16_TAIL = struct.Struct("<iifQQQQ")
+_FP16 = 4
+BLOCK_BYTES = 32 * 2**20  # that a scan of the file holds
+_GAP_BYTES = 16 * 2**10  # between two rows: less is read along, which costs less than another read
+
+
+_DTYPES: dict[VectorType, np.dtype[Any]] = {
+    VectorType.FP32: np.dtype("<f4"),
+    VectorType.FP16: np.dtype("<f2"),
+}
+
+
+def header(rows: int, dim: int, kind: VectorType) -> bytes:
+    """Return what stands before the rows, byte for byte as FAISS 1.15 writes it."""
+    if kind is VectorType.FP32:
+        start = _INDEX.pack(b"IxFI", dim, rows, _UNUSED, _UNUSED, True, 0)  # noqa: FBT003  # a field
+        return start + _FLAT_TAIL.pack(rows * dim)
+    start = _INDEX.pack(b"IxSQ", dim, rows, _UNUSED, _UNUSED, True, 0)  # noqa: FBT003  # a field
+    return start + _FP16_TAIL.pack(_FP16, 0, 0.0, dim, dim * 2, 0, rows * dim * 2)
+
+
+def header_bytes(kind: VectorType) -> int:
+    """Return how long the header is."""
+    return len(header(0, 1, kind))
+
+
+def file_bytes(rows: int, dim: int, kind: VectorType) -> int:
+    """Return how long the file is."""
+    return header_bytes(kind) + rows * dim * kind.bytes
+
+
+def to_raw(vectors: FloatRows, kind: VectorType) -> RawRows:
+    """Return the bytes of vectors as they are stored."""
+    stored: npt.NDArray[Any] = np.ascontiguousarray(vectors, dtype=_DTYPES[kind])
+    return stored.view(np.uint8).reshape(len(vectors), vectors.shape[1] * kind.bytes)
+
+
+def to_vectors(raw: RawRows, kind: VectorType) -> FloatRows:
+    """Return float32[n, dim] of what `to_raw` gave; without a copy of float32."""
+    vectors: FloatRows = raw.view(_DTYPES[kind]).astype(np.float32, copy=False)
+    return vectors
+
+
+def sums_of(raw: RawRows) -> Sums:
+    """Return the checksum of each row."""
+    view, size = raw.reshape(-1).data, raw.shape[1]
+    starts = range(0, raw.size, size)
+    return np.fromiter(
+        (zlib.crc32(view[start : start + size]) for start in starts), np.uint32, len(raw)
+    )
+
+
+class RowDamageError(ValueError):
+    """The file does not have what was written; `str()` says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFile:
+    """The open file of a segment's vectors.
+
+    Its methods raise RowDamageError where the file is not what was written, and OSError where the
+    operating system does not let it be read.
+
+    Attributes:
+        descriptor: of the file, whose size was looked at.
+        rows: how many there are.
+        dim: numbers in each.
+        kind: how they are stored.
+        sums: the checksums of the rows.
+        crc32: of the whole file.
+    """
+
+    descriptor: int
+    rows: int
+    dim: int
+    kind: VectorType
+    sums: Sums
+    crc32: int
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.dim * self.kind.bytes
+
+    def require_header(self) -> None:
+        """Check what stands before the rows."""
+        wanted = header(self.rows, self.dim, self.kind)
+        found = bytearray(len(wanted))
+        self._fill(memoryview(found), 0)
+        if found != wanted:
+            raise RowDamageError(
+                f"it is not a flat index of {self.rows:,} vectors of {self.dim} numbers"
+            )
+
+    def read(self, rows: Rows) -> FloatRows:
+        """Return the vectors of rows, checked: float32[len(rows), dim]."""
+        return to_vectors(self.read_raw(rows), self.kind)
+
+    def read_raw(self, rows: Rows) -> RawRows:
+        """Return the bytes of rows, checked."""
+        wanted, places = np.unique(rows, return_inverse=True)
+        raw = np.empty((len(wanted), self._row_bytes), np.uint8)
+        gaps = np.flatnonzero(np.diff(wanted) * self._row_bytes > _GAP_BYTES) + 1
+        edges = [0, *gaps.tolist(), len(wanted)]
+        for start, stop in pairwise(edges):
+            if start < stop:
+                self._read_range(wanted[start:stop], raw[start:stop])
+        self._require(raw, wanted)
+        return raw[places]
+
+    def blocks(self) -> Iterator[tuple[int, RawRows]]:
+        """Yield the first row and the bytes of all rows, block by block.
+
+        Subtle: it is the end that says whether they were right, by the checksum of the whole file,
+        which takes half the time of one a row: nothing may be answered before.
+        """
+        checksum = zlib.crc32(header(self.rows, self.dim, self.kind))
+        count = max(1, BLOCK_BYTES // self._row_bytes)
+        for start in range(0, self.rows, count):
+            raw = np.empty((min(count, self.rows - start), self._row_bytes), np.uint8)
+            place = header_bytes(self.kind) + start * self._row_bytes
+            self._fill(raw.reshape(-1).data, place)
+            checksum = zlib.crc32(raw.reshape(-1).data, checksum)
+            yield start, raw
+        if checksum != self.crc32:
+            raise RowDamageError("its checksum does not match")
+
+    def _read_range(self, rows: Rows, raw: RawRows) -> None:
+        """Read rows that are close to each other, ascending."""
+        first, count = int(rows[0]), int(rows[-1] - rows[0]) + 1
+        place = header_bytes(self.kind) + first * self._row_bytes
+        if count == len(rows):
+            self._fill(raw.reshape(-1).data, place)
+            return
+        between = np.empty((count, self._row_bytes), np.uint8)
+        self._fill(between.reshape(-1).data, place)
+        raw[:] = between[rows - first]
+
+    def _fill(self, view: memoryview, place: int) -> None:
+        position = 0
+        while position < len(view):
+            count = os.preadv(self.descriptor, [view[position:]], place + position)
+            if count == 0:
+                raise RowDamageError("it is shorter than when it was opened")
+            position += count
+
+    def _require(self, raw: RawRows, rows: Rows) -> None:
+        wrong = np.flatnonzero(sums_of(raw) != self.sums[rows])
+        if len(wrong):
+            raise RowDamageError(f"row {int(rows[wrong[0]]):,}: its checksum does not match")

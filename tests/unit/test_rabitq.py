@@ -1,0 +1,194 @@
+"""Codes choose candidates: made small here by lowering the number of rows that have codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from taskembed.errors import IndexDamagedError
+from taskembed.index.contents import Contents, Kind
+from taskembed.index.documents import StoredDocument
+from taskembed.index.generations import read_newest
+from taskembed.index.kinds import rows as stored_rows
+from taskembed.index.kinds.rabitq import Codes, CodesBuilder, inner_products
+from taskembed.index.kinds.vector_type import VectorType
+from taskembed.index.reader import Index, verify_index
+from taskembed.index.writer import Outcome, open_index_writer
+from taskembed.vectors import FloatRows
+from tests.fakes import SPACE
+from tests.unit.test_index import resign, unit_rows
+
+COUNT = 3_000
+
+
+@pytest.fixture
+def coded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index of 3,000 random vectors in one segment with codes; every fifth is deleted."""
+    monkeypatch.setattr("taskembed.index._building.CODED_ROWS", 1_000)
+    vectors = unit_rows(COUNT)
+    with open_index_writer(tmp_path / "i", SPACE) as writer:
+        writer.put(
+            [StoredDocument(0, f"d{n:04d}", f"text {n}", "{}", False) for n in range(COUNT)],  # noqa: FBT003  # a field
+            vectors,
+            replaced=[None] * COUNT,
+            outcomes=[Outcome.ADDED] * COUNT,
+        )
+        writer.commit({"engine": "test"})
+        writer.delete([f"d{n:04d}" for n in range(0, COUNT, 5)])
+        writer.commit({})
+    (info,) = Contents.of(tmp_path / "i", read_newest(tmp_path / "i")).live.segments
+    assert info.kind is Kind.RABITQ
+    return tmp_path / "i"
+
+
+def ids(folder: Path, queries: FloatRows, k: int, *, exact: bool = False) -> list[list[str]]:
+    with Index.open(folder) as index:
+        return [[hit.doc_id for hit in hits] for hits in index.nearest(queries, k, exact=exact)]
+
+
+def test_what_codes_find_is_what_a_scan_of_all_finds(coded: Path) -> None:
+    queries = unit_rows(50, seed=4)
+    exact = ids(coded, queries, 10, exact=True)
+    alive = np.array([n % 5 != 0 for n in range(COUNT)])
+    scores = queries @ unit_rows(COUNT).T
+    scores[:, ~alive] = -2
+    best = np.argsort(-scores, axis=1)[:, :10]
+    assert exact == [[f"d{row:04d}" for row in rows] for rows in best]
+    found = ids(coded, queries, 10)
+    shared = [len(set(a) & set(b)) for a, b in zip(found, exact, strict=True)]
+    assert np.mean(shared) / 10 > 0.98
+    assert verify_index(coded)[1] == []
+
+
+def test_scores_are_of_the_vectors_and_not_of_the_codes(coded: Path) -> None:
+    query = unit_rows(1, seed=8)
+    with Index.open(coded) as index:
+        for hit in index.nearest(query, 5)[0]:
+            assert hit.score == pytest.approx(
+                float(query[0] @ unit_rows(COUNT)[int(hit.doc_id[1:])])
+            )
+
+
+def test_plain_faiss_opens_the_vectors_and_the_codes(coded: Path) -> None:
+    import faiss
+
+    vectors = faiss.read_index(str(next(coded.glob("*.faiss"))))
+    assert isinstance(vectors, faiss.IndexFlatIP)
+    assert vectors.reconstruct_n(0, COUNT).tobytes() == unit_rows(COUNT).tobytes()
+    codes = faiss.read_index(str(next(coded.glob("*.codes"))))
+    assert (codes.ntotal, codes.d) == (COUNT, SPACE.dim)
+
+
+def test_a_row_whose_codes_are_right_and_whose_vector_is_damaged_is_refused(coded: Path) -> None:
+    query = unit_rows(COUNT)[[7]]
+    (path,) = coded.glob("*.faiss")
+    data = bytearray(path.read_bytes())
+    data[45 + 7 * SPACE.dim * 4] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(IndexDamagedError) as caught:
+        ids(coded, query, 1)
+    assert caught.value.message == (
+        f"the index is damaged: {path}: row 7: its checksum does not match"
+    )
+    assert caught.value.exit_code == 76
+    assert len(ids(coded, -query, 1)[0]) == 1  # which does not read it
+    with pytest.raises(IndexDamagedError):
+        ids(coded, -query, 1, exact=True)  # which does
+
+
+def test_many_queries_are_scored_exactly(coded: Path) -> None:
+    queries = unit_rows(128_000 // SPACE.dim, seed=5)
+    assert ids(coded, queries, 3)[:20] == ids(coded, queries[:20], 3, exact=True)
+
+
+@pytest.mark.parametrize("k", [1, 3, 40, 500])
+def test_equal_vectors_stand_in_the_order_of_their_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int
+) -> None:
+    monkeypatch.setattr("taskembed.index._building.CODED_ROWS", 100)
+    monkeypatch.setattr("taskembed.index.segments.LEAST_CANDIDATES", 8)
+    monkeypatch.setattr("taskembed.index.segments.CANDIDATES_OF_A_HIT", 1)
+    vectors = unit_rows(4_000, seed=2)
+    vectors[::8] = vectors[0]  # 500 of them
+    names = [f"d{n * 1_013 % 4_000:04d}" for n in range(4_000)]
+    with open_index_writer(tmp_path / "i", SPACE) as writer:
+        writer.put(
+            [StoredDocument(0, name, "", "{}", False) for name in names],  # noqa: FBT003  # a field
+            vectors,
+            replaced=[None] * 4_000,
+            outcomes=[Outcome.ADDED] * 4_000,
+        )
+        writer.commit({"engine": "test"})
+    assert ids(tmp_path / "i", vectors[:1], k) == [sorted(names[::8])[:k]]
+
+
+def coded_bytes(rows: int = 60, dim: int = 8) -> bytearray:
+    vectors = np.random.default_rng(1).standard_normal((rows, dim)).astype(np.float32)
+    builder = CodesBuilder(vectors)
+    builder.add(vectors)
+    data = bytearray()
+    builder.write(data.extend)
+    return data
+
+
+@pytest.mark.parametrize(("rows", "dim"), [(59, 8), (61, 8), (60, 9), (60, 4)])
+def test_codes_of_another_shape_are_refused(rows: int, dim: int) -> None:
+    Codes(coded_bytes(), rows=60, dim=8)
+    with pytest.raises(ValueError, match=f"it has not the codes of {rows} vectors of {dim} "):
+        Codes(coded_bytes(), rows=rows, dim=dim)
+
+
+def test_no_flipped_byte_behind_a_right_checksum_ends_the_process() -> None:
+    whole = coded_bytes()
+    outcomes = {"refused": 0, "read": 0}
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 1 << position % 8
+        try:
+            Codes(data, rows=60, dim=8).search(np.ones((1, 8), np.float32), 10, None)
+            outcomes["read"] += 1
+        except ValueError:
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 500  # ids are looked at: 480 bytes; and the shapes
+
+
+def test_another_index_in_the_place_of_the_codes_is_damage(coded: Path) -> None:
+    import faiss
+
+    other = faiss.IndexFlatIP(SPACE.dim)
+    other.add(unit_rows(COUNT))
+    (path,) = coded.glob("*.codes")
+    resign(coded, path.name, bytes(faiss.serialize_index(other)))
+    with pytest.raises(IndexDamagedError, match=r"\.codes: it has not the codes of 3,000 vectors"):
+        ids(coded, unit_rows(1), 1)
+
+
+def test_products_are_of_the_places_that_are_named() -> None:
+    queries = np.array([[1, 0], [0, 2]], np.float32)
+    vectors = np.array([[1, 10], [2, 20], [3, 30]], np.float32)
+    found = inner_products(queries, vectors, np.array([[2, 0], [1, 1]]))
+    assert found.tolist() == [[3, 1], [40, 40]]
+
+
+@pytest.mark.parametrize("kind", list(VectorType))
+@pytest.mark.parametrize(("rows", "dim"), [(0, 3), (1, 1), (300, 8)])
+def test_a_file_of_vectors_is_byte_for_byte_what_faiss_writes(
+    kind: VectorType, rows: int, dim: int
+) -> None:
+    import faiss
+
+    vectors = np.random.default_rng(0).standard_normal((rows, dim)).astype(np.float32)
+    index = (
+        faiss.IndexFlatIP(dim)
+        if kind is VectorType.FP32
+        else faiss.IndexScalarQuantizer(
+            dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
+    )
+    index.is_trained = True
+    index.add(vectors)
+    written = stored_rows.header(rows, dim, kind) + stored_rows.to_raw(vectors, kind).tobytes()
+    assert written == bytes(faiss.serialize_index(index))
+    assert len(written) == stored_rows.file_bytes(rows, dim, kind)
