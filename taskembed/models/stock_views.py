@@ -19,6 +19,7 @@ from taskembed.errors import ModelUnavailableError
 from taskembed.models.folder import module_folders, saved_modules, walk
 from taskembed.models.saved_json import read_saved
 
+_LIBRARY = "sentence_transformers."
 _HERE = "sentence_transformers.models"
 _TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": f"{_HERE}.Transformer"}
 _JINA_V5 = "jina_embeddings_v5"
@@ -36,6 +37,13 @@ def brings_own_model(folder: Path) -> bool:
     config = read_saved(folder / "config.json") or {}
     mapped = config.get("auto_map")
     return isinstance(mapped, dict) and any(name.startswith("AutoModel") for name in mapped)
+
+
+def refers_to_code(folder: Path) -> bool:
+    """Tell whether a file of a model names a class that is in none of the libraries."""
+    configs = [read_saved(folder / name) or {} for name in ("config.json", "tokenizer_config.json")]
+    own_modules = [kind for kind in module_types(folder) if not kind.startswith(_LIBRARY)]
+    return bool(own_modules) or any(config.get("auto_map") for config in configs)
 
 
 def is_understood(folder: Path) -> bool:

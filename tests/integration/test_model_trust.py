@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from taskembed.encoding._local import LocalEncoder
+from taskembed.encoding.compile.quiet import quiet
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
@@ -191,3 +192,30 @@ def test_many_processes_end_as_they_should(cache: Path) -> None:
     for _ in range(20):
         done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
         assert done.returncode == 0
+
+
+def test_while_a_model_is_loaded_nothing_is_asked_of_the_hub(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with quiet():
+        assert constants.is_offline_mode()
+    assert not constants.is_offline_mode()  # another model can be downloaded after it
+
+
+def test_a_model_with_code_that_is_not_trusted_is_refused_with_the_way_on(
+    tmp_path: Path, cache: Path
+) -> None:
+    model = tiny_models.save_bert(tmp_path / "model", pooling="mean")
+    modules = json.loads((model / "modules.json").read_text())
+    modules[1]["type"] = "their_pooling.TheirPooling"
+    (model / "modules.json").write_text(json.dumps(modules))
+    (model / "their_pooling.py").write_text("raise SystemExit('it ran')")
+    with pytest.raises(ModelUnavailableError) as refusal:
+        load_encoder(str(model), Task.RETRIEVAL, stated=PROMPTS, settings=settings(cache))
+    assert refusal.value.hint == (
+        "it needs Python code of its own: read that code, then give --trust-remote-code and "
+        "--revision COMMIT; or name another model"
+    )

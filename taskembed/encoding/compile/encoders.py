@@ -23,9 +23,9 @@ from taskembed.encoding.compile._facts import (
     reads_messages,
     varies,
 )
+from taskembed.encoding.compile._loading import loading
 from taskembed.encoding.compile._lora import merge_adapter
 from taskembed.encoding.compile._pooled import PooledModel, is_static, pooling_modes, side_modules
-from taskembed.encoding.compile.quiet import loading
 from taskembed.errors import (
     ModelUnavailableError,
 )
@@ -80,7 +80,7 @@ def load_encoder_model(
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
     """
     model = load_sentence_transformer(files, trust_remote_code=trust_remote_code, notify=notify)
-    with loading(files.name):
+    with loading(files, trust_remote_code=trust_remote_code):
         return _loaded(model, files, adapter, side)
 
 
@@ -119,7 +119,7 @@ def load_sentence_transformer(
     refuse_other_kinds(files.name, files.folder)
     require_json(model_files(walk(files.folder)))
     require_plausible(files.name, files.folder)
-    with loading(files.name), stock_view(files.folder) as folder:
+    with loading(files, trust_remote_code=trust_remote_code), stock_view(files.folder) as folder:
         model = SentenceTransformer(
             str(folder),
             device="cpu",
@@ -130,7 +130,7 @@ def load_sentence_transformer(
         model.float()  # static embeddings come as they were saved
         sides = [side_modules(model, side) for side in PromptType]  # a side may have no branch
     restored: set[str] = set()
-    with loading(files.name):
+    with loading(files, trust_remote_code=trust_remote_code):
         for modules in sides:
             _require_known(files.name, modules, trust_remote_code=trust_remote_code)
             first = modules[0]

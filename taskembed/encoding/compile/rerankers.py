@@ -19,8 +19,8 @@ from transformers import (
 
 from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.compile._facts import FP16_OVERFLOWS, max_length
+from taskembed.encoding.compile._loading import loading
 from taskembed.encoding.compile.encoders import Loaded
-from taskembed.encoding.compile.quiet import loading
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.files import Located
 from taskembed.models.folder import model_files, walk
@@ -87,7 +87,7 @@ def load_reranker_model(
     is_pair = architecture.endswith("ForSequenceClassification")
     auto = AutoModelForSequenceClassification if is_pair else AutoModelForCausalLM
     ids = () if is_pair else _answer_ids(files, answers)
-    with loading(files.name):
+    with loading(files, trust_remote_code=trust_remote_code):
         options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
         tokenizer = AutoTokenizer.from_pretrained(str(files.folder), **options)
         model = auto.from_pretrained(
@@ -147,8 +147,7 @@ def _rendered(tokenizer: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401  # 
         {"role": "query", "content": _QUERY},
         {"role": "document", "content": _DOCUMENT},
     ]
-    with loading(name):
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     before, found, rest = text.partition(_QUERY)
     between, also_found, after = rest.partition(_DOCUMENT)
     if not (found and also_found) or _QUERY in rest or _DOCUMENT in after:
