@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from taskembed.training.distill import Distilled
 
 
+Teachers = Annotated[
+    list[str],
+    typer.Option(
+        "--teacher",
+        metavar="MODEL",
+        rich_help_panel=opt.Panel.RERANKER,
+        help="A reranker: a Hugging Face id, or a folder. Repeat it to average several.",
+    ),
+]
+
+
 @with_groups
 def distill_command(
     pairs: Annotated[
@@ -29,15 +40,7 @@ def distill_command(
             metavar="PAIRS", help="A file of queries, each with a document that answers it."
         ),
     ],
-    teacher: Annotated[
-        list[str],
-        typer.Option(
-            "--teacher",
-            metavar="MODEL",
-            rich_help_panel=opt.Panel.RERANKER,
-            help="A reranker: a Hugging Face id, or a folder. Repeat it to average several.",
-        ),
-    ],
+    teacher: Teachers,
     output: Annotated[
         Path,
         typer.Option(
