@@ -18,7 +18,7 @@ from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.documents import Document, read_corpus
-from taskembed.reading.examples import Example, Form, read_examples
+from taskembed.reading.examples import Example, ExampleKind, read_examples
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.queries import Query, read_queries
@@ -131,9 +131,9 @@ def read_judged(
             f"the data for {task.value} is missing", hint="taskembed evaluate DATA --task TASK"
         )
     if task is Task.SIMILARITY:
-        return Pairs(_first(_examples(files.data, "pairs", Form.SCORED), files.limit))
+        return Pairs(_first(_examples(files.data, "pairs", ExampleKind.SCORED), files.limit))
     if task is Task.CLUSTERING:
-        texts = _examples(files.data, "texts", Form.LABELLED)
+        texts = _examples(files.data, "texts", ExampleKind.LABELLED)
         _require_labels(files.data, texts)
         if files.limit:
             _require_labels(f"{files.data}, the first {files.limit:,}", texts[: files.limit])
@@ -144,9 +144,9 @@ def read_judged(
             "to test on",
             hint="name a folder with train.jsonl and test.jsonl",
         )
-    train = _examples(files.data, "train", Form.LABELLED)
+    train = _examples(files.data, "train", ExampleKind.LABELLED)
     _require_labels(files.data, train)
-    test = _first(_examples(files.data, "test", Form.LABELLED), files.limit)
+    test = _first(_examples(files.data, "test", ExampleKind.LABELLED), files.limit)
     if unknown := {item.label for item in test} - {item.label for item in train}:
         raise BadInputError(
             f"no training text has the label {min(unknown)!r}", what=str(files.data)
@@ -196,13 +196,13 @@ def _first(examples: Sequence[Example], limit: int) -> Sequence[Example]:
     return examples[:limit] if limit else examples
 
 
-def _examples(place: Path, stem: str, form: Form) -> Sequence[Example]:
+def _examples(place: Path, stem: str, kind: ExampleKind) -> Sequence[Example]:
     path = _in_folder(place, stem) if place.is_dir() else place
     if path is None:
         raise NotFoundError(
             f"there is no {stem} file in {place}", hint=f"name it {stem}.jsonl, for example"
         )
-    return read_examples(path, form)[1]
+    return read_examples(path, kind)[1]
 
 
 def _in_folder(folder: Path, stem: str) -> Path | None:

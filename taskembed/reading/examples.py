@@ -1,13 +1,13 @@
-"""Examples: pairs that belong together, scored pairs, labelled texts; read, and checked.
+"""Examples to train or to evaluate on: pairs, scored pairs, labelled texts, rated documents.
 
-What a file holds is told by its fields:
+The fields of a file say what its examples are:
 
-    anchor, positive, negative?    pairs: what belongs together, for ranking
+    anchor, positive, negative?    pairs of texts that belong together, for ranking
     sentence1, sentence2, score    scored pairs
     text, label                    labelled texts
-    query, documents, ratings      what a reranker thinks of a query's documents: see distill.py
+    query, documents, ratings      a query's documents, rated by rerankers: see training/distill.py
 
-Every bad one is named by file and line.
+An error names the file and the line of a bad example.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from taskembed.reading.inputs import find_inputs, read_records
 from taskembed.reading.rows import Record
 from taskembed.reading.streams import stop_at_first
 
-FEWEST_RATED = 2  # documents that can be compared
+FEWEST_RATED = 2  # documents of a query; one alone cannot be compared
 
 
-class Form(Enum):
-    """What examples are: the value is the fields."""
+class ExampleKind(Enum):
+    """What examples are; the value is their fields."""
 
     PAIRS = ("anchor", "positive")
     SCORED = ("sentence1", "sentence2", "score")
@@ -38,14 +38,14 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One of them.
+    """One example.
 
     Attributes:
         texts: anchor, positive and perhaps a negative; two sentences; one text; or a query and its
             documents.
-        score: of a scored pair; 0.0 otherwise.
-        label: of a labelled text; "" otherwise.
-        ratings: of a rated query's documents; none otherwise.
+        score: score of a scored pair; otherwise 0.0.
+        label: label of a labelled text; otherwise "".
+        ratings: ratings of a query's documents; otherwise empty.
     """
 
     texts: tuple[str, ...]
@@ -54,34 +54,39 @@ class Example:
     ratings: tuple[float, ...] = ()
 
 
-def read_examples(path: Path, only: Form | None = None) -> tuple[Form, Sequence[Example]]:
-    """Return what a file of examples holds.
+def read_examples(
+    path: Path, only: ExampleKind | None = None
+) -> tuple[ExampleKind, Sequence[Example]]:
+    """Read a file of examples.
 
     Args:
-        path: of the file.
-        only: what it must hold; None for anything.
+        path: the file.
+        only: the kind that the examples must have; None for any.
+
+    Returns:
+        The kind of the examples, and the examples in their order.
 
     Raises:
-        NotFoundError: it does not exist.
+        NotFoundError: the file does not exist.
         BadRecordError: an example cannot be used.
-        BadInputError: it has none, or is damaged.
+        BadInputError: the file has no examples, or is damaged.
     """
-    form: Form | None = None
+    kind: ExampleKind | None = None
     examples: list[Example] = []
     for position, record in _records(path):
-        form = form or _form(record, position, only)
+        kind = kind or _kind_of(record, position, only)
         try:
-            example = _READERS[form](record)
+            example = _READERS[kind](record)
         except ValueError as error:
             raise BadRecordError(position, str(error)) from error
         if examples and len(example.texts) != len(examples[0].texts):
             ours, theirs = len(example.texts), len(examples[0].texts)
-            reason = f"it has {ours} texts, and those before have {theirs}"
+            reason = f"the example has {ours} texts, and the ones before it have {theirs}"
             raise BadRecordError(position, reason)
         examples.append(example)
-    if form is None:
-        raise BadInputError("it has no examples", what=str(path))
-    return form, examples
+    if kind is None:
+        raise BadInputError("the file has no examples", what=str(path))
+    return kind, examples
 
 
 def _records(path: Path) -> Iterator[tuple[str, Record]]:
@@ -90,24 +95,24 @@ def _records(path: Path) -> Iterator[tuple[str, Record]]:
             yield position, record
 
 
-def _form(record: Record, position: str, only: Form | None) -> Form:
-    forms = (only,) if only else tuple(Form)
-    for form in forms:
-        if all(name in record for name in form.value):
-            return form
-    known = "; or ".join(", ".join(form.value) for form in forms)
-    raise BadRecordError(position, f"it has not the fields of an example: {known}")
+def _kind_of(record: Record, position: str, only: ExampleKind | None) -> ExampleKind:
+    kinds = (only,) if only else tuple(ExampleKind)
+    for kind in kinds:
+        if all(name in record for name in kind.value):
+            return kind
+    known = "; or ".join(", ".join(kind.value) for kind in kinds)
+    raise BadRecordError(position, f"expected the fields of an example: {known}")
 
 
 def _text(record: Record, name: str) -> str:
     text = record.get(name)
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(f'the field "{name}" is not a text, or empty')
+        raise ValueError(f'the field "{name}" is not a text, or is empty')
     return text
 
 
 def _pair(record: Record) -> Example:
-    texts = [_text(record, name) for name in Form.PAIRS.value]
+    texts = [_text(record, name) for name in ExampleKind.PAIRS.value]
     if record.get("negative") is not None:
         texts.append(_text(record, "negative"))
     return Example(tuple(texts))
@@ -127,31 +132,31 @@ def _scored(record: Record) -> Example:
 def _labelled(record: Record) -> Example:
     label = record.get("label")
     if isinstance(label, bool) or not isinstance(label, str | int) or not str(label).strip():
-        raise ValueError(f'the field "label" is not a text, or empty: {label!r}')
+        raise ValueError(f'the field "label" is not a text, or is empty: {label!r}')
     return Example((_text(record, "text"),), label=str(label))
 
 
 def rated_example(record: Record) -> Example:
-    """Return a query, its documents and their ratings.
+    """Return the example in a record with a query, its documents and their ratings.
 
     Raises:
-        ValueError: the record has not all of them, or they cannot be used.
+        ValueError: a field is missing, or cannot be used.
     """
     documents, ratings = record.get("documents"), record.get("ratings")
     if not isinstance(documents, list) or not isinstance(ratings, list):
         raise ValueError('the fields "documents" and "ratings" are not lists')
     if len(documents) != len(ratings) or len(documents) < FEWEST_RATED:
-        raise ValueError(f"it has {len(documents)} documents and {len(ratings)} ratings")
+        raise ValueError(f"the example has {len(documents)} documents and {len(ratings)} ratings")
     if not all(type(rating) in {int, float} and math.isfinite(rating) for rating in ratings):
-        raise ValueError('the field "ratings" has what is no number')
+        raise ValueError('the field "ratings" has a value that is not a number')
     if not all(isinstance(document, str) and document.strip() for document in documents):
-        raise ValueError('the field "documents" has what is no text, or empty')
+        raise ValueError('the field "documents" has a value that is not a text, or is empty')
     return Example((_text(record, "query"), *documents), ratings=tuple(map(float, ratings)))
 
 
-_READERS: Mapping[Form, Callable[[Record], Example]] = {
-    Form.PAIRS: _pair,
-    Form.SCORED: _scored,
-    Form.LABELLED: _labelled,
-    Form.RATED: rated_example,
+_READERS: Mapping[ExampleKind, Callable[[Record], Example]] = {
+    ExampleKind.PAIRS: _pair,
+    ExampleKind.SCORED: _scored,
+    ExampleKind.LABELLED: _labelled,
+    ExampleKind.RATED: rated_example,
 }

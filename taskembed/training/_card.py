@@ -54,7 +54,7 @@ tags: [lora, {recipe.task.value}]
 
 ## Data
 
-| file | form | examples | trained on | held back | left out | licence |
+| file | kind | examples | trained on | held back | left out | licence |
 |---|---|---|---|---|---|---|
 {rows}
 
@@ -80,7 +80,7 @@ labelled texts, Spearman for rated documents.
 def _row(split: DataSplit) -> str:
     cells = [
         split.file.path,
-        split.form.name.lower(),
+        split.kind.name.lower(),
         *(f"{count:,}" for count in (split.read, len(split.train), len(split.dev), split.excluded)),
         split.file.licence or "not stated",
     ]

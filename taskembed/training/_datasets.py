@@ -24,7 +24,7 @@ from torch.utils.data import SubsetRandomSampler
 from taskembed.encoding.compile.quiet import quiet
 from taskembed.errors import BadInputError
 from taskembed.models.resolve import ModelSpec
-from taskembed.reading.examples import Example, Form
+from taskembed.reading.examples import Example, ExampleKind
 from taskembed.space import PromptType
 from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import MINED_FROM, Recipe
@@ -47,20 +47,20 @@ def make_dataset(
         BadInputError: no hard negatives can be mined.
     """
     texts: Any = list(zip(*(example.texts for example in split.train), strict=True))
-    match split.form:
-        case Form.SCORED:
+    match split.kind:
+        case ExampleKind.SCORED:
             columns = {"sentence1": texts[0], "sentence2": texts[1]}
             columns["score"] = [example.score for example in split.train]
-        case Form.LABELLED:
+        case ExampleKind.LABELLED:
             columns = {"text": texts[0], "label": _numbered_labels(split.train)}
-        case Form.RATED:
+        case ExampleKind.RATED:
             names = ["query", *(f"document_{number}" for number in range(1, len(texts)))]
             columns = dict(zip(names, texts, strict=True))
             columns["scores"] = [example.ratings for example in split.train]
         case _:
             columns = dict(zip(("anchor", "positive", "negative"), texts, strict=False))
     dataset = Dataset.from_dict(columns)
-    if split.form is Form.PAIRS and split.file.negatives and "negative" not in columns:
+    if split.kind is ExampleKind.PAIRS and split.file.negatives and "negative" not in columns:
         return _mined(dataset, split.file.negatives, model, recipe, spec)
     return dataset
 

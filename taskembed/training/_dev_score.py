@@ -10,7 +10,7 @@ from sentence_transformers.sentence_transformer.evaluation import SentenceEvalua
 
 from taskembed.evaluation.metrics import cluster_quality, correlations, rank_quality
 from taskembed.models.resolve import ModelSpec
-from taskembed.reading.examples import Example, Form
+from taskembed.reading.examples import Example, ExampleKind
 from taskembed.space import PromptType, Task
 from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import Recipe
@@ -48,12 +48,12 @@ class DevScore(SentenceEvaluator):
     def _score(self, model: Any, split: DataSplit) -> float:  # noqa: ANN401  # as above
         spec = self._spec
         first = self._encode(model, split.dev, 0, spec.prompt(PromptType.QUERY))
-        if split.form is Form.LABELLED:
+        if split.kind is ExampleKind.LABELLED:
             return self._label_score(first, [example.label for example in split.dev])
-        if split.form is Form.RATED:
+        if split.kind is ExampleKind.RATED:
             return self._rated_score(model, first, split.dev)
         second = self._encode(model, split.dev, 1, spec.prompt(PromptType.DOCUMENT))
-        if split.form is Form.SCORED:
+        if split.kind is ExampleKind.SCORED:
             cosines = (first * second).sum(axis=1).tolist()
             return correlations([example.score for example in split.dev], cosines)["spearman"]
         return _pair_score(first @ second.T, split.dev)

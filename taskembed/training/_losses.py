@@ -1,4 +1,4 @@
-"""The loss for each form of examples: sentence-transformers' losses, set up by the recipe.
+"""The loss for each kind of examples: sentence-transformers' losses, set up by the recipe.
 
     pairs     InfoNCE over the batch and mined negatives     CachedMultipleNegativesRankingLoss
     scored    order of the scores                            CoSENTLoss
@@ -15,13 +15,13 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from torch import nn
 
-from taskembed.reading.examples import Form
+from taskembed.reading.examples import ExampleKind
 from taskembed.training.recipe import Recipe, Training
 
 
-def make_loss(model: SentenceTransformer, form: Form, recipe: Recipe) -> nn.Module:
-    """Return the loss for examples of a form; with Matryoshka if the recipe has shorter sizes."""
-    loss = _loss(model, form, recipe.training)
+def make_loss(model: SentenceTransformer, kind: ExampleKind, recipe: Recipe) -> nn.Module:
+    """Return the loss for examples of a kind; with Matryoshka if the recipe has shorter sizes."""
+    loss = _loss(model, kind, recipe.training)
     if recipe.training.matryoshka:
         full = int(model.get_embedding_dimension() or 0)
         dims = sorted({*recipe.training.matryoshka, full}, reverse=True)
@@ -29,19 +29,19 @@ def make_loss(model: SentenceTransformer, form: Form, recipe: Recipe) -> nn.Modu
     return loss
 
 
-def _loss(model: SentenceTransformer, form: Form, training: Training) -> nn.Module:
+def _loss(model: SentenceTransformer, kind: ExampleKind, training: Training) -> nn.Module:
     loss: nn.Module
-    match form:
-        case Form.SCORED:
+    match kind:
+        case ExampleKind.SCORED:
             loss = losses.CoSENTLoss(model, scale=training.scale)
-        case Form.LABELLED:
+        case ExampleKind.LABELLED:
             distance = losses.BatchHardTripletLossDistanceFunction.cosine_distance
             loss = losses.BatchAllTripletLoss(
                 model, distance_metric=distance, margin=training.margin
             )
-        case Form.RATED:
+        case ExampleKind.RATED:
             loss = losses.DistillKLDivLoss(model, similarity_fct=_ScaledCosine(training.scale))
-        case Form.PAIRS:
+        case ExampleKind.PAIRS:
             loss = _ranking_loss(model, training)
     return loss
 

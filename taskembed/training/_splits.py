@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.errors import BadInputError, UsageError
-from taskembed.reading.examples import Example, Form, read_examples
+from taskembed.reading.examples import Example, ExampleKind, read_examples
 from taskembed.training._overlap import KnownTexts, judged_texts, normalised
 from taskembed.training.recipe import DataFile, Recipe
 
@@ -20,7 +20,7 @@ class DataSplit:
 
     Attributes:
         file: the file, as the recipe describes it.
-        form: what the examples are.
+        kind: what the examples are.
         train: examples to train on.
         dev: examples held back; `train` has no text of theirs, in this file or another.
         read: number of examples in the file.
@@ -28,7 +28,7 @@ class DataSplit:
     """
 
     file: DataFile
-    form: Form
+    kind: ExampleKind
     train: Sequence[Example]
     dev: Sequence[Example]
     read: int
@@ -57,7 +57,7 @@ def split_examples(
         read = sum(len(examples) for _, _, examples in files)
         notify(f"looking among {read:,} examples for texts of {', '.join(recipe.exclude)}")
         known = KnownTexts(judged_texts(folder, recipe.exclude))
-    splitters = [_Splitter(file, form, examples, known, recipe) for file, form, examples in files]
+    splitters = [_Splitter(file, kind, examples, known, recipe) for file, kind, examples in files]
     held_back: set[str] = set()  # texts held back by any file, for all files
     for splitter in splitters:
         splitter.hold_back(held_back)
@@ -70,7 +70,7 @@ class _Splitter:
     def __init__(
         self,
         file: DataFile,
-        form: Form,
+        kind: ExampleKind,
         examples: Sequence[Example],
         known: KnownTexts | None,
         recipe: Recipe,
@@ -79,7 +79,7 @@ class _Splitter:
         shuffled = list(examples)
         generator.shuffle(shuffled)
         self._file = file
-        self._form = form
+        self._kind = kind
         self._read = len(shuffled)
         self._remaining = iter(shuffled)
         self._known = known
@@ -106,9 +106,9 @@ class _Splitter:
                 "evaluation data",
                 what=self._file.path,
             )
-        if self._form is Form.LABELLED:
+        if self._kind is ExampleKind.LABELLED:
             self._require_labels(train)
-        return DataSplit(self._file, self._form, train, self._dev, self._read, self._excluded)
+        return DataSplit(self._file, self._kind, train, self._dev, self._read, self._excluded)
 
     def _next(self, held_back: set[str]) -> Example | None:
         for example in self._remaining:

@@ -21,7 +21,13 @@ import numpy as np
 
 from taskembed.errors import BadInputError, BadVectorError, UsageError, os_errors
 from taskembed.index.kinds.flat import Flat
-from taskembed.reading.examples import FEWEST_RATED, Example, Form, rated_example, read_examples
+from taskembed.reading.examples import (
+    FEWEST_RATED,
+    Example,
+    ExampleKind,
+    rated_example,
+    read_examples,
+)
 from taskembed.space import PromptType
 from taskembed.training._ratings import fit_ratings, preferences
 from taskembed.verbs.protocols import Encoder, Scorer
@@ -73,7 +79,7 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
         BadVectorError: a teacher's score is not a number.
         StorageError: the file cannot be written.
     """
-    everything = read_examples(pairs, Form.PAIRS)[1]
+    everything = read_examples(pairs, ExampleKind.PAIRS)[1]
     examples = everything[:limit] if limit else everything
     documents = list(dict.fromkeys(example.texts[1] for example in examples))
     if candidates < FEWEST_RATED or len(documents) < candidates:

@@ -116,7 +116,7 @@ def train_adapter(
     # before the adapter is added: the base alone mines the negatives
     datasets = [make_dataset(split, model, recipe, base.spec) for split in splits]
     transformer = add_adapter(model, recipe)
-    losses = [make_loss(model, split.form, recipe) for split in splits]
+    losses = [make_loss(model, split.kind, recipe) for split in splits]
     trainer = _AdapterTrainer(
         model=model,
         args=_arguments(recipe, base.spec, folders.work, device_of(settings)),

@@ -418,7 +418,7 @@ def test_a_bad_example_is_named_by_file_and_line(run: Run, folder: Path) -> None
     path = write(folder, [*pairs(), {"anchor": "a", "positive": 7}])
     done = run("train", recipe(folder), "--data", folder, "--output", folder / "out")
     assert done.code == 65
-    assert f'{path}:61: the field "positive" is not a text, or empty' in done.err
+    assert f'{path}:61: the field "positive" is not a text, or is empty' in done.err
 
 
 def test_a_hosted_model_cannot_be_trained(run: Run, folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import taskembed
 from taskembed.errors import BadInputError, NotFoundError, TaskembedError, UsageError
-from taskembed.reading.examples import Form, read_examples
+from taskembed.reading.examples import ExampleKind, read_examples
 from taskembed.space import Task
 from taskembed.training._splits import split_examples
 from taskembed.training.recipe import parse_recipe, read_recipe
@@ -117,18 +117,24 @@ def write(path: Path, *records: object) -> Path:
 
 def test_what_a_file_holds_is_told_by_its_fields(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    cases: list[tuple[dict[str, Any], Form]] = [
-        ({"anchor": "a", "positive": "b", "negative": "c"}, Form.PAIRS),
-        ({"sentence1": "a", "sentence2": "b", "score": 0.5}, Form.SCORED),
-        ({"text": "a", "label": 3}, Form.LABELLED),
-        ({"query": "a", "documents": ["b", "c"], "ratings": [1, -1.5]}, Form.RATED),
+    cases: list[tuple[dict[str, Any], ExampleKind]] = [
+        ({"anchor": "a", "positive": "b", "negative": "c"}, ExampleKind.PAIRS),
+        ({"sentence1": "a", "sentence2": "b", "score": 0.5}, ExampleKind.SCORED),
+        ({"text": "a", "label": 3}, ExampleKind.LABELLED),
+        ({"query": "a", "documents": ["b", "c"], "ratings": [1, -1.5]}, ExampleKind.RATED),
     ]
     read = {form: read_examples(write(path, record)) for record, form in cases}
-    assert {form: found for form, (found, _) in read.items()} == {form: form for form in Form}
-    assert read[Form.PAIRS][1][0].texts == read[Form.RATED][1][0].texts == ("a", "b", "c")
-    assert read[Form.SCORED][1][0].score == 0.5
-    assert read[Form.LABELLED][1][0].label == "3"
-    assert read[Form.RATED][1][0].ratings == (1.0, -1.5)
+    assert {form: found for form, (found, _) in read.items()} == {
+        form: form for form in ExampleKind
+    }
+    assert (
+        read[ExampleKind.PAIRS][1][0].texts
+        == read[ExampleKind.RATED][1][0].texts
+        == ("a", "b", "c")
+    )
+    assert read[ExampleKind.SCORED][1][0].score == 0.5
+    assert read[ExampleKind.LABELLED][1][0].label == "3"
+    assert read[ExampleKind.RATED][1][0].ratings == (1.0, -1.5)
 
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -142,15 +148,19 @@ GOOD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("form", "changes", "reason"),
     [
-        ("pairs", {"positive": ""}, 'the field "positive" is not a text, or empty'),
-        ("pairs", {"anchor": None}, 'the field "anchor" is not a text, or empty'),
-        ("pairs", {"negative": "c"}, "it has 3 texts, and those before have 2"),
+        ("pairs", {"positive": ""}, 'the field "positive" is not a text, or is empty'),
+        ("pairs", {"anchor": None}, 'the field "anchor" is not a text, or is empty'),
+        ("pairs", {"negative": "c"}, "the example has 3 texts, and the ones before it have 2"),
         ("scored", {"score": "high"}, "the field \"score\" is not a number: 'high'"),
         ("scored", {"score": True}, 'the field "score" is not a number: True'),
-        ("labelled", {"label": None}, 'the field "label" is not a text, or empty: None'),
-        ("rated", {"ratings": [1]}, "it has 2 documents and 1 ratings"),
-        ("rated", {"ratings": [1, "2"]}, 'the field "ratings" has what is no number'),
-        ("rated", {"documents": ["b", ""]}, 'the field "documents" has what is no text, or empty'),
+        ("labelled", {"label": None}, 'the field "label" is not a text, or is empty: None'),
+        ("rated", {"ratings": [1]}, "the example has 2 documents and 1 ratings"),
+        ("rated", {"ratings": [1, "2"]}, 'the field "ratings" has a value that is not a number'),
+        (
+            "rated",
+            {"documents": ["b", ""]},
+            'the field "documents" has a value that is not a text, or is empty',
+        ),
         ("rated", {"documents": "b"}, 'the fields "documents" and "ratings" are not lists'),
     ],
 )
@@ -169,12 +179,12 @@ def test_what_is_no_example_at_all(tmp_path: Path) -> None:
     with pytest.raises(BadInputError) as refusal:
         read_examples(path)
     assert refusal.value.message == (
-        f"{path}:1: it has not the fields of an example: anchor, positive; or sentence1, "
+        f"{path}:1: expected the fields of an example: anchor, positive; or sentence1, "
         "sentence2, score; or text, label; or query, documents, ratings"
     )
     with pytest.raises(BadInputError, match=r"of an example: text, label$"):
-        read_examples(path, Form.LABELLED)
-    with pytest.raises(BadInputError, match=r"empty\.jsonl: it has no examples"):
+        read_examples(path, ExampleKind.LABELLED)
+    with pytest.raises(BadInputError, match=r"empty\.jsonl: the file has no examples"):
         read_examples(write(tmp_path / "empty.jsonl"))
     with pytest.raises(NotFoundError):
         read_examples(tmp_path / "none.jsonl")
