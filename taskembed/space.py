@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
+TITLE_AND_TEXT = "{title?} {text}"  # the template of an index, unless another one is asked for
+
 
 class Task(StrEnum):
     """What the vectors are for. Other names of the field are accepted: Task("sts").
@@ -104,7 +106,7 @@ class EmbeddingSpace:
         truncation: how the model's vector was cut to `dim`: "none", "slice", ...
         normalize: whether vectors have unit length: exactly if the metric is the cosine.
         metric: "cosine", or "dot": the inner product of the model's vectors as they are.
-        template: how a document's fields become its text: "{title?} {text}".
+        template: how a document's fields become its text: of the index, not of the model.
         hosted: for a model behind a server: which server, and what it is told; otherwise None.
     """
 
@@ -124,7 +126,7 @@ class EmbeddingSpace:
     truncation: str
     normalize: bool
     metric: str
-    template: str
+    template: str = TITLE_AND_TEXT
     hosted: HostedModel | None = None
 
     def prompt(self, prompt_type: PromptType | str) -> str:

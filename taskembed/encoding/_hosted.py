@@ -148,10 +148,10 @@ def open_hosted(model: Identified, request: EncoderRequest) -> HostedEncoder:
     if full is None:
         full = client.send([RequestBody(there, ["how many numbers has a vector?"])])[0].shape[1]
     size, method = _size(spec, full, request.dim, force=request.force_dim)
-    return HostedEncoder(_space(spec, there, size, method, request.template), settings.api_base)
+    return HostedEncoder(_space(spec, there, size, method), settings.api_base)
 
 
-def _space(spec: ModelSpec, there: str, size: int, method: str, template: str) -> EmbeddingSpace:
+def _space(spec: ModelSpec, there: str, size: int, method: str) -> EmbeddingSpace:
     """Return the space of a hosted model, whose name at its server is `there`."""
     metric = spec.metric or COSINE
     return EmbeddingSpace(
@@ -172,7 +172,6 @@ def _space(spec: ModelSpec, there: str, size: int, method: str, template: str) -
         truncation=method,
         normalize=metric == COSINE,
         metric=metric,
-        template=template,
         hosted=spec.hosted_model(spec.server or OWN, there),
     )
 

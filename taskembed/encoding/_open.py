@@ -43,7 +43,7 @@ def open_local(model: Identified, request: EncoderRequest) -> LocalEncoder:
     )
     compared = metric(cut=method != "none")
     require_metric(files.name, compared)
-    space = replace(_space(spec, parts, request.template), dim=dim, truncation=method)
+    space = replace(_space(spec, parts), dim=dim, truncation=method)
     space = replace(space, normalize=compared == COSINE, metric=compared)
     for adapter in parts.adapters:
         for purpose in other_purposes(adapter, space):
@@ -53,7 +53,7 @@ def open_local(model: Identified, request: EncoderRequest) -> LocalEncoder:
     return encoder
 
 
-def _space(spec: ModelSpec, parts: ModelParts, template: str) -> EmbeddingSpace:
+def _space(spec: ModelSpec, parts: ModelParts) -> EmbeddingSpace:
     """Return the space of a model's whole vectors, compared by their cosine."""
     files, facts = parts.files, parts.facts
     pooled = facts.prompt_in_pooling and spec.prompt_in_pooling
@@ -74,7 +74,6 @@ def _space(spec: ModelSpec, parts: ModelParts, template: str) -> EmbeddingSpace:
         truncation="none",
         normalize=True,
         metric=COSINE,
-        template=template,
     )
 
 

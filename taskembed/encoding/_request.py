@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from taskembed.encoding.settings import EngineSettings
 from taskembed.models.resolve import PromptOverrides
-from taskembed.reading.template import DEFAULT_TEMPLATE
 from taskembed.space import Task
 
 
@@ -19,5 +18,4 @@ class EncoderRequest:
     stated: PromptOverrides = field(default_factory=PromptOverrides)
     dim: int | None = None
     force_dim: bool = False
-    template: str = str(DEFAULT_TEMPLATE)
     settings: EngineSettings = field(default_factory=EngineSettings)

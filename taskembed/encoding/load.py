@@ -28,7 +28,6 @@ from taskembed.models.catalogue import identify
 from taskembed.models.files import BUNDLED, Located
 from taskembed.models.metric import metric_of
 from taskembed.models.resolve import PromptOverrides, resolve
-from taskembed.reading.template import DEFAULT_TEMPLATE, Template
 from taskembed.secrets import without_userinfo
 from taskembed.space import COSINE, EmbeddingSpace, PromptType, Task
 
@@ -48,7 +47,6 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     stated: PromptOverrides | None = None,
     dim: int | None = None,
     force_dim: bool = False,
-    template: str = str(DEFAULT_TEMPLATE),
     settings: EngineSettings | None = None,
 ) -> LocalEncoder | HostedEncoder:
     """Return the encoder of a model for a task, with the right prompt for either side.
@@ -61,12 +59,11 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         stated: prompts, an instruction, an adapter, a family, instead of the known ones.
         dim: numbers in a vector, when they are to be fewer than the model's own.
         force_dim: also a size that the model was not trained for.
-        template: how documents' fields become their texts: a part of the space.
         settings: where and how the model runs.
 
     Raises:
         ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
-        UsageError: what is stated does not fit the model, or the template has no field.
+        UsageError: what is stated does not fit the model.
         ValueError: there is no such task, or `dim` is below 1.
     """
     request = EncoderRequest(
@@ -75,7 +72,6 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
         stated=stated or PromptOverrides(),
         dim=require_positive(dim, "dim") if dim is not None else None,
         force_dim=force_dim,
-        template=str(Template.parse(template)),
         settings=settings or EngineSettings(),
     )
     api_base = request.settings.api_base

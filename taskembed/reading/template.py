@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from taskembed.errors import UsageError
+from taskembed.space import TITLE_AND_TEXT
 
 NAMED_FIELDS = 8  # in a message; a record may have thousands
 NAME_CHARACTERS = 40  # of a field, in a message
@@ -80,7 +81,7 @@ class Template:
         return "".join(pieces).strip()
 
 
-DEFAULT_TEMPLATE = Template("{title?} {text}")
+DEFAULT_TEMPLATE = Template(TITLE_AND_TEXT)
 
 
 def kind_of(value: object) -> str:

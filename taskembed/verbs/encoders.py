@@ -8,7 +8,8 @@ A request that contradicts an index is refused before a model is downloaded or c
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskembed.encoding.load import load_encoder, load_encoder_of, require_weights
@@ -19,8 +20,8 @@ from taskembed.index.writer import WAYS_ON
 from taskembed.models.catalogue import families, identify
 from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
-from taskembed.reading.template import DEFAULT_TEMPLATE
-from taskembed.space import EmbeddingSpace, Task
+from taskembed.space import TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
+from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._claims import (
     SEARCH_HINT,
     is_same_model,
@@ -83,14 +84,13 @@ def encoder_for_update(
     """
     settings = settings or EngineSettings()
     check_request(space, request, settings, recreate=recreate)
-    if space is None:
-        encoder = _load(None, request, settings)
-        _warn_of_licence(encoder.space.model, request.stated.family, settings)
-        return encoder
-    if not recreate and names_only_places(space, request):
-        space = replace(space, template=request.template or space.template)
+    if space is not None and not recreate and names_only_places(space, request):
         return _load_moved(space, request.model, request.stated.adapter, settings)
-    return _load(space, request, settings)
+    encoder = _load(space, request, settings)
+    if space is None:
+        _warn_of_licence(encoder.space.model, request.stated.family, settings)
+    template = request.template or (space.template if space else TITLE_AND_TEXT)
+    return encoder if encoder.space.template == template else _Completed(encoder, template)
 
 
 def encoder_for_search(
@@ -173,6 +173,30 @@ def find_moved(space: EmbeddingSpace, model: str | None) -> Path | None:
     return files.folder
 
 
+@dataclass(frozen=True, slots=True)
+class _Completed:
+    """An encoder whose space has the template of an index, which a model knows nothing of."""
+
+    encoder: Encoder
+    template: str
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return replace(self.encoder.space, template=self.template)
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        return self.encoder.made_by
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        return self.encoder.encode(texts, prompt_type)
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        return self.encoder.encode_slices(texts, prompt_type)
+
+
 def _load(space: EmbeddingSpace | None, request: SpaceRequest, settings: EngineSettings) -> Encoder:
     """Return the encoder of a request, with the prompts that are known today."""
     same = space if space and is_same_model(space, request.model) and not request.revision else None
@@ -186,7 +210,6 @@ def _load(space: EmbeddingSpace | None, request: SpaceRequest, settings: EngineS
         stated=request.stated,
         dim=request.dim or shortened,
         force_dim=request.force_dim or (request.dim is None and shortened is not None),
-        template=request.template or (space.template if space else str(DEFAULT_TEMPLATE)),
         settings=settings,
     )
 

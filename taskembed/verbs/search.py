@@ -207,7 +207,9 @@ def search_index(
     require_kind(index, Index, "Index.open(FOLDER)")
     queries = _read_queries(queries)
     k = require_positive(k, "k")
-    require_same_space(index.space, encoder.space, hint=SEARCH_HINT)
+    # a query has no fields that a template could put together
+    space = replace(encoder.space, template=index.space.template)
+    require_same_space(index.space, space, hint=SEARCH_HINT)
     if not queries:
         return []
     index.load(exact=exact)  # damage is found before the model works

@@ -270,7 +270,6 @@ def test_settings_of_an_engine_are_known(wrong: dict[str, Any]) -> None:
     [
         (lambda: load_encoder("minilm", "search"), ValueError),
         (lambda: load_encoder("minilm", dim=0), ValueError),
-        (lambda: load_encoder("minilm", template="text"), UsageError),
     ],
 )
 def test_an_encoder_is_asked_for_in_words_that_are_known(

@@ -10,7 +10,7 @@ import pytest
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import SpaceMismatchError, UsageError
 from taskembed.models.resolve import PromptOverrides
-from taskembed.space import EmbeddingSpace, Task
+from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.verbs.encoders import check_request, encoder_for_update, find_moved
 from taskembed.verbs.options import SpaceRequest
 from tests.fakes import SPACE, HashEncoder
@@ -51,16 +51,22 @@ def test_a_new_index_needs_a_task(loaders: Loaders) -> None:
 
 
 def test_a_new_index_has_what_is_asked_for(loaders: Loaders) -> None:
-    encoder_for_update(None, SpaceRequest("minilm", Task.CODE, dim=64, template="{title}"))
+    request = SpaceRequest("minilm", Task.CODE, dim=64, template="{title}")
+    encoder = encoder_for_update(None, request)
     assert loaders.called["model"] == "minilm"
     assert loaders.called["task"] is Task.CODE
     assert loaders.called["dim"] == 64
-    assert loaders.called["template"] == "{title}"
+    assert encoder.space.template == "{title}"
+    assert encoder.encode(["a"], PromptType.QUERY).vectors.shape == (1, SPACE.dim)
+    (some,) = encoder.encode_slices(["a"], PromptType.DOCUMENT)
+    assert some[0].tolist() == [0]
+    assert encoder.made_by["engine"] == "hash"
 
 
 def test_a_new_index_has_the_default_template(loaders: Loaders) -> None:
-    encoder_for_update(None, SpaceRequest("minilm", Task.CODE))
-    assert loaders.called["template"] == "{title?} {text}"
+    encoder = encoder_for_update(None, SpaceRequest("minilm", Task.CODE))
+    assert encoder.space.template == "{title?} {text}"
+    assert loaders.called["model"] == "minilm"
 
 
 def test_an_update_that_asks_for_nothing_has_the_encoder_of_the_index(loaders: Loaders) -> None:
@@ -71,11 +77,11 @@ def test_an_update_that_asks_for_nothing_has_the_encoder_of_the_index(loaders: L
 
 def test_a_new_index_in_place_of_another_has_the_prompts_of_today(loaders: Loaders) -> None:
     space = replace(OF_E5, query_prompt="as it was then: ", template="{body}")
-    encoder_for_update(space, SpaceRequest(), recreate=True)
+    encoder = encoder_for_update(space, SpaceRequest(), recreate=True)
     assert loaders.called["model"] == "intfloat/e5-small-v2"
     assert loaders.called["revision"] == "abc"
     assert loaders.called["stated"] == PromptOverrides()
-    assert loaders.called["template"] == "{body}"
+    assert encoder.space.template == "{body}"
 
 
 def test_a_new_index_of_another_model_does_not_have_the_old_revision(loaders: Loaders) -> None:

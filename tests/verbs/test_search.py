@@ -108,6 +108,10 @@ def test_a_searcher_refuses_what_a_search_refuses(index: Index) -> None:
         Searcher(index, HashEncoder(), depth=0)
 
 
+def test_a_query_may_be_encoded_without_the_template_of_the_index(index: Index) -> None:
+    assert ids(Searcher(index, HashEncoder(template="{other}"), k=1), "moon") == ["moon"]
+
+
 def test_a_searcher_opens_the_encoder_of_its_index(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
