@@ -42,20 +42,38 @@ class Result:
 Run = Callable[..., Result]
 
 
+def is_real(path: Path) -> bool:
+    """Tell whether the tests of a module run real models, and are slow."""
+    return path.name.startswith("test_") and (
+        path.stem.endswith("_real") or path.parent.name == "parity"
+    )
+
+
+def leaves_out_slow(config: pytest.Config) -> bool:
+    """Tell whether slow tests are left out, as they are by default."""
+    return "not slow" in config.option.markexpr
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave tests/integration to those who name it: its tests load torch and compile models."""
-    is_named = any("integration" in argument for argument in config.args)
-    return True if collection_path.name == "integration" and not is_named else None
+    """Leave modules that load torch to those who select slow tests: `-m slow`, say.
+
+    Where slow tests are left out, importing them for nothing would take seconds.
+    """
+    return True if leaves_out_slow(config) and is_real(collection_path) else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that run real models to one process, first: each would load torch."""
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the few tests of the default run that have real models to one process.
+
+    Each process that has some loads torch, which takes seconds. Slow tests are too many for one.
+    """
     for item in items:
-        if "integration" in item.path.parts:
+        if is_real(item.path):
+            item.add_marker("slow")
             item.add_marker("real_models")
-        if item.get_closest_marker("real_models"):
+        if item.get_closest_marker("real_models") and leaves_out_slow(config):
             item.add_marker(pytest.mark.xdist_group("real models"))
-    items.sort(key=lambda item: item.get_closest_marker("real_models") is None)
 
 
 @pytest.fixture(autouse=True)

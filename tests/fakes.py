@@ -1,4 +1,4 @@
-"""File systems that fail, as the real one might."""
+"""The fakes of the tests: the shipped encoder, and file systems that fail as the real one might."""
 
 from __future__ import annotations
 

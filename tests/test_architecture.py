@@ -12,7 +12,7 @@ import pytest
 
 import taskembed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "taskembed"
 HEAVY = {"torch", "transformers", "sentence_transformers", "faiss", "openvino", "pyarrow", "numpy"}
 

@@ -18,7 +18,7 @@ from taskembed.errors import ExitCode
 from tests.conftest import Run
 from tests.sessions import play
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_reference_of_commands_is_what_help_says() -> None:

@@ -36,7 +36,7 @@ from taskembed.verbs.search import search_index
 from tests.fakes import HashEncoder, ShortWritesFs, fail_at
 from tests.reliability import workload
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def start(folder: Path, stage: str, kill: int = 0) -> subprocess.Popen[str]:

@@ -221,10 +221,10 @@ def test_a_recreation_that_was_stopped_is_mentioned(
     assert run("index", broken, "--index", made, "--recreate", "--commit-every", "1").code == 65
     done = run("index", pages, "--index", made)
     assert done.code == 0
-    assert "note: a --recreate was stopped after 1 document: the same command with" in done.err
+    assert "note: a run with --recreate was stopped after 1 document: the same" in done.err
     assert "recreate" in run("info", "--index", made).out
     assert run("index", pages, "--index", made, "--recreate").code == 0
-    assert "note: a --recreate" not in run("index", pages, "--index", made).err
+    assert "note: a run with --recreate" not in run("index", pages, "--index", made).err
 
 
 def test_an_unchanged_run_finds_a_file_of_another_size(run: Run, pages: Path, made: Path) -> None:

@@ -22,7 +22,7 @@ from taskembed.index.fs import Folder, Fs, opened_folder
 from taskembed.index.generations import manifest_name, read_newest, verify
 from tests.fakes import StepFs
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 STOPPED = "LOCK: it was deleted or replaced while this run was writing"
 
 

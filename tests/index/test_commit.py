@@ -30,7 +30,7 @@ from taskembed.index.generations import manifest_name, read_newest, verify
 from tests.fakes import ShortWritesFs, StepFs, fail_at
 
 DENIED_HINT = "run as a user who may, or choose another place"
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class NamedStepFs(StepFs):

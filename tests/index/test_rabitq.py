@@ -18,7 +18,7 @@ from taskembed.index.reader import Index, verify_index
 from taskembed.index.writer import Outcome, open_index_writer
 from taskembed.vectors import FloatRows
 from tests.fakes import SPACE
-from tests.unit.test_index import resign, unit_rows
+from tests.index.test_reader import resign, unit_rows
 
 COUNT = 3_000
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_index import stored_ids
 from tests.conftest import Run
-from tests.test_cli_runs import stored_ids
 
 NEW = ("--task", "retrieval", "--dry-run")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from taskembed.vectors import FloatRows
 from tests import tiny_families, tiny_models
-from tests.integration import references
+from tests.parity import references
 
 TRUST = ("--trust-remote-code", "--revision", tiny_models.COMMIT)
 

@@ -20,7 +20,7 @@ from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
 from tests import tiny_families, tiny_models
 from tests.conftest import Run
-from tests.integration import references
+from tests.parity import references
 
 TEXTS = ["fox", "the quick brown fox jumps over the lazy dog", "long " * 200 + "text"]
 NO_PROMPTS = PromptOverrides(query_prompt="", document_prompt="")

@@ -23,8 +23,8 @@ from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from tests import tiny_models
 from tests.conftest import Run
-from tests.integration.layouts import LAYOUTS
 from tests.known_models import KNOWN, Tiny, known_of
+from tests.parity.layouts import LAYOUTS
 
 ANY_LENGTH = 10**9  # tokens: what models.toml says of a model that reads them all
 TOLERANCE = 1e-5  # fp32, of any number of any vector, and of any score
