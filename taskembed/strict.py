@@ -48,6 +48,7 @@ _REASONS = {  # pydantic's names of what can be wrong with a value
     "less_than": "must be less than {lt:g}: {input!r}",
     "less_than_equal": "must be at most {le:g}: {input!r}",
     "too_short": "has nothing in it",
+    "string_too_short": "is empty",
     "literal_error": "is none of {expected}: {input!r}",
     "enum": "is none of {expected}: {input!r}",
 }
@@ -105,6 +106,9 @@ def _misfit(kind: type[Any], value: object, error: Mapping[str, Any]) -> MisfitE
         case "unexpected_keyword_argument":
             known = ", ".join(_keys(kind, path[:-1]))
             place, reason = holder, f'unknown key "{key}"; the keys are {known}'
+        case "literal_error" if key == "[key]":  # pydantic's word for the key of a dict
+            place = _place(value, path[:-2])
+            reason = f'unknown key "{given}"; the keys are {error["ctx"]["expected"]}'
         case "value_error":  # of `__post_init__`
             reason = str(error["ctx"]["error"])
         case "tuple_type" if isinstance(given, dict):

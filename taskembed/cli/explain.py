@@ -13,6 +13,7 @@ from taskembed.cli._output import write
 from taskembed.cli._stdin import read_stdin
 from taskembed.errors import UsageError
 from taskembed.escaping import escaped, json_text
+from taskembed.models.lengths import NO_LIMIT
 from taskembed.space import PromptType
 
 if TYPE_CHECKING:
@@ -80,8 +81,6 @@ def explain_command(
 
 
 def _side_text(prompt_type: PromptType, side: ExplainedSide) -> str:
-    from taskembed.models.catalogue import NO_LIMIT  # tomllib: 0.01 s
-
     lines = [
         f"{prompt_type.value}:",
         f"  prompt: {repr(side.prompt) if side.prompt else 'none'}",

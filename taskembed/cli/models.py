@@ -12,6 +12,7 @@ from taskembed.cli._fields import field_lines
 from taskembed.cli._output import write
 from taskembed.cli._table import Column, print_table
 from taskembed.escaping import json_text
+from taskembed.models.lengths import NO_LIMIT
 from taskembed.space import Task
 
 if TYPE_CHECKING:
@@ -92,8 +93,6 @@ def _print_models(chosen: Sequence[Family], judges: Sequence[RerankerFamily]) ->
 
 
 def _tokens(family: Family) -> str:
-    from taskembed.models.catalogue import NO_LIMIT  # tomllib: 0.01 s
-
     return str(family.max_length) if family.max_length < NO_LIMIT else "any"
 
 

@@ -2,5 +2,5 @@
 
 Doors: `catalogue` (models.toml), `prompts_file` (a user's own prompts), `resolve` (which prompts
 and adapters a task takes), `files` (finding a model and its digest), `folder` (what a model's
-folder holds), `sides`, `adapters`, `stock_views`, `metric`, `plausible`, `saved_json`.
+folder holds), `lengths`, `sides`, `adapters`, `stock_views`, `metric`, `plausible`, `saved_json`.
 """

@@ -1,28 +1,106 @@
-"""The tables that models.toml and a user's prompts file have in common: keys, types, tasks."""
+"""The tables of models.toml and of a user's prompts file: their keys, types and ranges.
+
+`strict.checked` compares a file with them. models.toml says what each key means.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, MinLen
 
 from taskembed.models.sides import Side, Sides
-from taskembed.space import DOT, SYMMETRIC_TASKS, PromptType, Task
+from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
+from taskembed.strict import STRICT
 
 INSTRUCTION = "{instruction}"  # its place in a template
-TRUNCATIONS = ("none", "slice", "layer-norm", "projection")
+
+AtLeastOne = Annotated[int, Ge(1)]
+NotEmpty = Annotated[str, MinLen(1)]
+TaskName = Literal["retrieval", "similarity", "classification", "clustering", "code"]
 
 
-Table = dict[str, Any]  # what tomllib gives; `checked` makes it true to its types
-_TEXTS = (
-    *("suffix", "truncation", "server", "hosted_parameter", "template", "end_token"),
-    *("metric", "note"),
-)
-FAMILY_KEYS: dict[str, type] = {
-    **dict.fromkeys(_TEXTS, str),
-    **dict.fromkeys(("commercial", "prompt_in_pooling", "remote_code"), bool),
-    "truncated_dims": list,
-    "aliases": dict,
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingKeys:
+    """How a family encodes: the keys that models.toml and a prompts file share."""
+
+    suffix: str = ""
+    truncation: Literal["none", "slice", "layer-norm", "projection"] = "none"
+    truncated_dims: tuple[AtLeastOne, ...] = ()
+    prompt_in_pooling: bool = True
+    end_token: str = ""
+    template: str = ""
+    metric: Literal["", "dot"] = ""
+
+    def _check(self, *, is_cut: bool) -> None:
+        if self.truncated_dims and not is_cut:
+            raise ValueError('"truncated_dims" needs a "truncation"')
+        if self.template and INSTRUCTION not in self.template:
+            raise ValueError(f'"template" has no {INSTRUCTION}: {self.template!r}')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptsTable(EncodingKeys):
+    """A user's prompts file."""
+
+    __pydantic_config__ = STRICT
+
+    tasks: Mapping[TaskName, Mapping[str, str]] = field(default_factory=dict)
+    adapters: Mapping[TaskName, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check(is_cut=self.truncation != "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyKeys(EncodingKeys):
+    """What models.toml says of a family, but for its tasks."""
+
+    name: NotEmpty
+    source: NotEmpty
+    licence: NotEmpty
+    max_length: AtLeastOne
+    models: Annotated[Mapping[str, AtLeastOne], MinLen(1)]
+    commercial: bool = True
+    remote_code: bool = False
+    server: str = ""
+    hosted_parameter: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyTable(FamilyKeys):
+    """A family in models.toml."""
+
+    __pydantic_config__ = STRICT
+
+    tasks: Annotated[Mapping[TaskName, Mapping[str, str]], MinLen(1)]
+
+    def __post_init__(self) -> None:
+        self._check(is_cut=self.truncation != "none" or bool(self.server))
+        require_link(self.source)
+        if self.hosted_parameter and not self.server:
+            raise ValueError('"hosted_parameter" needs a "server"')
+        for alias, model in self.aliases.items():
+            if model not in self.models:
+                raise ValueError(
+                    f'"aliases" has {alias!r} for {model!r}, which is none of "models"'
+                )
+
+
+def require_link(source: str) -> None:
+    """Refuse a source that nobody can open.
+
+    Raises:
+        ValueError: it does not begin with https://.
+    """
+    if not source.startswith("https://"):
+        raise ValueError(f'"source" does not begin with https://: {source!r}')
+
+
 _SIDES = {
     "query": (PromptType.QUERY,),
     "document": (PromptType.DOCUMENT,),
@@ -35,87 +113,48 @@ _TASK_KEYS = {
     for key, sides in _SIDES.items()
     for ending, field_name in _KINDS.items()
 }
-_TYPE_NAMES = {
-    str: "a string",
-    int: "a whole number",
-    bool: "true or false",
-    float: "a number with a point",
-    dict: "a table",
-    list: "a list",
-}
 
 
-def require_sense(table: Table, where: str) -> None:
-    """Refuse values of optional keys that make no sense."""
-    dims = table.get("truncated_dims", [])
-    cut = table.get("truncation", "none") != "none" or bool(table.get("server"))
-    for key, right in {
-        "truncation": table.get("truncation", "none") in TRUNCATIONS,
-        "truncated_dims": all(type(dim) is int and dim > 0 for dim in dims) and (cut or not dims),
-        "template": INSTRUCTION in table.get("template", INSTRUCTION),
-        "metric": table.get("metric", DOT) == DOT,
-    }.items():
-        if not right:
-            raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
-
-
-def task_sides(raw: object, task: Task, family: Table, where: str, source: str) -> Sides:
+def task_sides(
+    raw: Mapping[str, str], task: Task, family: FamilyTable | PromptsTable, where: str, source: str
+) -> Sides:
     """Return what the two sides of a task take, from its table.
 
     Args:
         raw: the table.
         task: the task that it is for.
-        family: the table of its family, or of the prompts file.
+        family: its family, or the prompts file.
         where: the table's place, for the messages of errors.
         source: where its prompts come from, for people.
 
     Raises:
-        ValueError: a key makes no sense, or is missing.
+        ValueError: a key is unknown, or says again what another one says, or is missing.
     """
-    is_told = bool(family.get("hosted_parameter"))
+    hosted = isinstance(family, FamilyTable) and bool(family.server)
+    is_told = isinstance(family, FamilyTable) and bool(family.hosted_parameter)
     keys = [
         key
         for key in _TASK_KEYS
         if key.endswith("_value") == is_told
-        and not (key.endswith("_adapter") and family.get("server"))
+        and not (key.endswith("_adapter") and hosted)
         and (key.startswith("both") or task not in SYMMETRIC_TASKS)
     ]
     filled: dict[PromptType, dict[str, str]] = {side: {} for side in PromptType}
-    for key, text in checked(raw, where, optional=dict.fromkeys(keys, str)).items():
+    for key, text in raw.items():
+        if key not in keys:
+            raise ValueError(f'{where}: unknown key "{key}"; the keys are {", ".join(keys)}')
         is_instruction = key.endswith("_instruction")
-        if is_instruction and "template" not in family:
+        if is_instruction and not family.template:
             raise ValueError(f'{where}: "{key}" needs a "template" of the family')
         field_name, sides = _TASK_KEYS[key]
         for side in sides:
             if field_name in filled[side]:
                 raise ValueError(f'{where}: "{key}" says again what {side}_{field_name} is')
             filled[side][field_name] = (
-                family["template"].replace(INSTRUCTION, text) if is_instruction else text
+                family.template.replace(INSTRUCTION, text) if is_instruction else text
             )
     needed = "value" if is_told else "prompt"
     for side in PromptType:
         if needed not in filled[side]:
             raise ValueError(f"{where}: no key says what {side}_{needed} is")
     return {side: Side(**fields, source=source) for side, fields in filled.items()}
-
-
-def checked(
-    raw: object,
-    where: str,
-    *,
-    required: Mapping[str, type] | None = None,
-    optional: Mapping[str, type] | None = None,
-) -> Table:
-    """Return the table, or refuse a key that is missing, unknown, or of another type."""
-    if not isinstance(raw, dict):
-        raise ValueError(f"{where}: not a table")
-    types = {**(required or {}), **(optional or {})}
-    for key in required or {}:
-        if key not in raw:
-            raise ValueError(f'{where}: no key "{key}"')
-    for key, value in raw.items():
-        if key not in types:
-            raise ValueError(f'{where}: unknown key "{key}"')
-        if type(value) is not types[key]:
-            raise ValueError(f'{where}: "{key}" is not {_TYPE_NAMES[types[key]]}: {value!r}')
-    return raw

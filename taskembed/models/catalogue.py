@@ -10,48 +10,31 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
+from typing import Annotated
+
+from annotated_types import Ge, Gt, MinLen
 
 from taskembed.models._tables import (
-    FAMILY_KEYS,
     INSTRUCTION,
-    Table,
-    checked,
-    require_sense,
+    FamilyKeys,
+    FamilyTable,
+    NotEmpty,
+    require_link,
     task_sides,
 )
 from taskembed.models.sides import Sides
 from taskembed.space import Task
-
-# tokens: of a model that reads texts of any length; a tokenizer that knows no limit says 10**30
-NO_LIMIT = 10**9
+from taskembed.strict import STRICT, checked
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family(FamilyKeys):
     """Models that share everything but their dimensions; models.toml describes the fields."""
 
-    name: str
-    source: str
-    licence: str
-    max_length: int
-    models: Mapping[str, int]
     tasks: Mapping[Task, Sides]
-    commercial: bool = True
-    suffix: str = ""
-    truncation: str = "none"
-    truncated_dims: tuple[int, ...] = ()
-    prompt_in_pooling: bool = True
-    remote_code: bool = False
-    server: str = ""
-    hosted_parameter: str = ""
-    end_token: str = ""
-    metric: str = ""
-    template: str = ""
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
 
     @property
     def hosted(self) -> bool:
@@ -93,19 +76,32 @@ class Identified:
 class RerankerFamily:
     """Rerankers that are read alike; models.toml describes the fields."""
 
-    name: str
-    source: str
-    licence: str
-    models: tuple[str, ...]
+    __pydantic_config__ = STRICT
+
+    name: NotEmpty
+    source: NotEmpty
+    licence: NotEmpty
+    models: Annotated[tuple[str, ...], MinLen(1)]
     commercial: bool = True
-    max_length: int = 0
-    temperature: float = 1.0
+    max_length: Annotated[int, Ge(0)] = 0
+    temperature: Annotated[float, Gt(0)] = 1.0
     instruction: str = ""
     before: str = ""
     between: str = ""
     after: str = ""
     answers: tuple[str, ...] = ()
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.source:
+            require_link(self.source)
+        texts = (self.before, self.between, self.after)
+        if any(texts) and not all(texts):
+            raise ValueError('"before", "between" and "after" go together')
+        if bool(self.instruction) != (INSTRUCTION in "".join(texts)):
+            raise ValueError(f'"instruction" and the place for it, {INSTRUCTION}, go together')
+        if bool(self.answers) != bool(self.before):
+            raise ValueError('"answers" and "before" go together')
 
     def parts(self, instruction: str) -> tuple[str, ...]:
         """Return the text before a query, between query and document, and after the document.
@@ -116,107 +112,51 @@ class RerankerFamily:
         return tuple(text.replace(INSTRUCTION, instruction) for text in texts)
 
 
-_REQUIRED: dict[str, type] = {
-    **dict.fromkeys(("name", "source", "licence"), str),
-    "max_length": int,
-    **dict.fromkeys(("models", "tasks"), dict),
-}
+@dataclass(frozen=True, slots=True)
+class CatalogueTable:
+    """The whole of models.toml."""
+
+    __pydantic_config__ = STRICT
+
+    family: tuple[FamilyTable, ...]
+    reranker: tuple[RerankerFamily, ...] = ()
 
 
-def parse_families(toml_text: str) -> tuple[Family, ...]:
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What models.toml knows."""
+
+    families: tuple[Family, ...]
+    rerankers: tuple[RerankerFamily, ...]
+
+
+def parse_catalogue(toml_text: str) -> Catalogue:
     """Read the text of models.toml.
 
     Raises:
-        ValueError: it is no TOML, or a key is unknown, missing, or has a value that makes no
-            sense. The message names the family and the key.
+        ValueError: it is no TOML, or a key is unknown, missing, or has a wrong value. The message
+            names the family and the key.
     """
-    top = _top(toml_text)
-    parsed = tuple(_family(table, position) for position, table in enumerate(top["family"], 1))
-    _refuse_twice((family.name for family in parsed), "the name of a family")
-    names = (name for family in parsed for name in (*family.models, *family.aliases))
+    table = checked(CatalogueTable, tomllib.loads(toml_text))
+    for known, what in ((table.family, "family"), (table.reranker, "reranker")):
+        _refuse_twice((family.name for family in known), f"the name of a {what}")
+    names = (name for family in table.family for name in (*family.models, *family.aliases))
     _refuse_twice((name.casefold() for name in names), "the id of a model")
-    return parsed
+    names = (name for family in table.reranker for name in family.models)
+    _refuse_twice((name.casefold() for name in names), "the id of a reranker")
+    return Catalogue(tuple(map(_family, table.family)), table.reranker)
 
 
-def parse_rerankers(toml_text: str) -> tuple[RerankerFamily, ...]:
-    """Read the rerankers of models.toml.
-
-    Raises:
-        ValueError: as `parse_families`.
-    """
-    tables = _top(toml_text).get("reranker", [])
-    parsed = tuple(_reranker(table, position) for position, table in enumerate(tables, 1))
-    _refuse_twice((family.name for family in parsed), "the name of a reranker")
-    names = (name.casefold() for family in parsed for name in family.models)
-    _refuse_twice(names, "the id of a reranker")
-    return parsed
-
-
-def _top(toml_text: str) -> Table:
-    table = tomllib.loads(toml_text)
-    return checked(table, "models.toml", required={"family": list}, optional={"reranker": list})
-
-
-_RERANKER: dict[str, type] = {
-    **dict.fromkeys(("instruction", "before", "between", "after", "note"), str),
-    "answers": list,
-    "commercial": bool,
-    "max_length": int,
-    "temperature": float,
-}
-
-
-def _reranker(raw: object, position: int) -> RerankerFamily:
-    name = raw.get("name") if isinstance(raw, dict) else None
-    where = f'reranker "{name}"' if name else f"reranker number {position}"
-    required = {**dict.fromkeys(("name", "source", "licence"), str), "models": list}
-    table = checked(raw, where, required=required, optional=_RERANKER)
-    texts = [table.get(key, "") for key in ("before", "between", "after")]
-    answers = table.get("answers", [])
-    for key, right in {
-        "source": table["source"].startswith("https://"),
-        "licence": table["licence"],
-        "models": table["models"] and all(isinstance(model, str) for model in table["models"]),
-        "max_length": table.get("max_length", 0) >= 0,
-        "temperature": table.get("temperature", 1.0) > 0,
-        "before": all(texts) or not any(texts),
-        "instruction": bool(table.get("instruction")) == (INSTRUCTION in "".join(texts)),
-        "answers": bool(answers) == bool(texts[0]) and all(isinstance(a, str) for a in answers),
-    }.items():
-        if not right:
-            raise ValueError(f'{where}: "{key}" makes no sense: {table.get(key)!r}')
-    lists = {"models": tuple(table["models"]), "answers": tuple(answers)}
-    return RerankerFamily(**{**table, **lists})
-
-
-def _family(raw: object, position: int) -> Family:
-    name = raw.get("name") if isinstance(raw, dict) else None
-    where = f'family "{name}"' if name else f"family number {position}"
-    table = checked(raw, where, required=_REQUIRED, optional=FAMILY_KEYS)
-    checked(table["models"], f"{where}, models", optional=dict.fromkeys(table["models"], int))
-    aliases = table.get("aliases", {})
-    checked(aliases, f"{where}, aliases", optional=dict.fromkeys(aliases, str))
-    checked(table["tasks"], f"{where}, tasks", optional={task.value: dict for task in Task})
-    for key, right in {
-        "source": table["source"].startswith("https://"),
-        "licence": table["licence"],
-        "max_length": table["max_length"] > 0,
-        "models": table["models"] and all(dim > 0 for dim in table["models"].values()),
-        "tasks": table["tasks"],
-        "aliases": set(aliases.values()) <= table["models"].keys(),
-        "hosted_parameter": not table.get("hosted_parameter") or table.get("server"),
-    }.items():
-        if not right:
-            raise ValueError(f'{where}: "{key}" makes no sense: {table[key]!r}')
-    require_sense(table, where)
-    dims = table.get("truncated_dims", [])
+def _family(table: FamilyTable) -> Family:
+    where = f'family "{table.name}"'
     tasks = {
         Task(name): task_sides(
-            task, Task(name), table, f'{where}, task "{name}"', f"models.toml, {where}"
+            raw, Task(name), table, f'{where}, task "{name}"', f"models.toml, {where}"
         )
-        for name, task in table["tasks"].items()
+        for name, raw in table.tasks.items()
     }
-    return Family(**{**table, "tasks": tasks, "truncated_dims": tuple(dims)})
+    keys = {item.name: getattr(table, item.name) for item in fields(FamilyKeys)}
+    return Family(**keys, tasks=tasks)
 
 
 def _refuse_twice(names: Iterable[str], what: str) -> None:
@@ -228,19 +168,20 @@ def _refuse_twice(names: Iterable[str], what: str) -> None:
 
 
 @cache
+def catalogue() -> Catalogue:
+    """Return what models.toml knows, each in its order."""
+    place = resources.files("taskembed.models").joinpath("models.toml")
+    return parse_catalogue(place.read_text(encoding="utf-8"))
+
+
 def families() -> tuple[Family, ...]:
     """Return the families of models.toml, in its order."""
-    return parse_families(_models_toml())
+    return catalogue().families
 
 
-@cache
 def rerankers() -> tuple[RerankerFamily, ...]:
     """Return the rerankers of models.toml, in its order."""
-    return parse_rerankers(_models_toml())
-
-
-def _models_toml() -> str:
-    return resources.files("taskembed.models").joinpath("models.toml").read_text(encoding="utf-8")
+    return catalogue().rerankers
 
 
 def find_reranker(model: str) -> RerankerFamily:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from taskembed.errors import UsageError, from_os_error
-from taskembed.models._tables import FAMILY_KEYS, Table, checked, require_sense, task_sides
+from taskembed.errors import UsageError, os_errors
+from taskembed.models._tables import EncodingKeys, PromptsTable, task_sides
 from taskembed.models.sides import Sides
 from taskembed.space import Task
+from taskembed.strict import checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,6 @@ class PromptsFile:
     adapters: Mapping[Task, str]
 
 
-_OWN = (
-    *("suffix", "truncation", "truncated_dims", "prompt_in_pooling", "end_token", "template"),
-    "metric",
-)
-
-
 def read_prompts_file(path: Path) -> PromptsFile:
     """Read a user's prompts: the keys of a family in models.toml that say how it encodes.
 
@@ -47,34 +42,27 @@ def read_prompts_file(path: Path) -> PromptsFile:
         UsageError: it is not such a file; the message names the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
+        with os_errors(path):
+            text = path.read_text(encoding="utf-8")
     except ValueError as error:
-        raise UsageError(f"{path}: it is not UTF-8") from error
+        raise UsageError("it is not UTF-8", what=str(path)) from error
     try:
         return _prompts_file(tomllib.loads(text), path)
     except ValueError as error:
-        raise UsageError(f"{path}: {error}", hint="docs/models.md shows such a file") from error
+        hint = "docs/models.md shows such a file"
+        raise UsageError(str(error), what=str(path), hint=hint) from error
 
 
-def _prompts_file(table: Table, path: Path) -> PromptsFile:
-    kinds = {**{key: FAMILY_KEYS[key] for key in _OWN}, "tasks": dict, "adapters": dict}
-    checked(table, "the file", optional=kinds)
-    require_sense(table, "the file")
-    raw_tasks = table.pop("tasks", {})
-    raw_adapters = table.pop("adapters", {})
-    checked(raw_tasks, "tasks", optional={task.value: dict for task in Task})
-    checked(raw_adapters, "adapters", optional={task.value: str for task in Task})
+def _prompts_file(raw: Mapping[str, Any], path: Path) -> PromptsFile:
+    table = checked(PromptsTable, raw)
     tasks = {
         Task(name): task_sides(task, Task(name), table, f'task "{name}"', str(path))
-        for name, task in raw_tasks.items()
+        for name, task in table.tasks.items()
     }
     beside = path.parent
     adapters = {
         Task(name): str(beside / folder) if (beside / folder).is_dir() else folder
-        for name, folder in raw_adapters.items()
+        for name, folder in table.adapters.items()
     }
-    if "truncated_dims" in table:
-        table["truncated_dims"] = tuple(table["truncated_dims"])
-    return PromptsFile(str(path), table, tasks, adapters)
+    keys = {item.name for item in fields(EncodingKeys)} & raw.keys()
+    return PromptsFile(str(path), {key: getattr(table, key) for key in keys}, tasks, adapters)

@@ -14,9 +14,10 @@ from taskembed.encoding.tokens import POSITIONS, PromptTokenizer, load_tokenizer
 from taskembed.errors import ModelUnavailableError, NotFoundError, from_library
 from taskembed.index.reader import read_index
 from taskembed.models.adapters import CONFIG
-from taskembed.models.catalogue import NO_LIMIT, Family, Identified, identify
+from taskembed.models.catalogue import Family, Identified, identify
 from taskembed.models.files import Hub, own_adapters, place_of
 from taskembed.models.folder import SavedPrompts, renders_chat, saved_prompts, walk
+from taskembed.models.lengths import NO_LIMIT
 from taskembed.models.resolve import ModelSpec, PromptOverrides, resolve
 from taskembed.models.saved_json import read_saved
 from taskembed.models.sides import Side

@@ -108,7 +108,7 @@ def test_a_file_of_prompts_serves_a_model_that_nobody_knows(
     done = run(*words, "--prompts", prompts)
     assert done.code == 2
     assert done.err.splitlines() == [
-        f'taskembed: error: {prompts}: the file: "tasks" is not a table: 3',
+        f'taskembed: error: {prompts}: "tasks" is not a table: 3',
         "taskembed: hint: docs/models.md shows such a file",
     ]
 

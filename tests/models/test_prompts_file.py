@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import ModelUnavailableError, NotFoundError, UsageError
-from taskembed.models.catalogue import find_reranker, identify, parse_rerankers
+from taskembed.models.catalogue import find_reranker, identify, parse_catalogue
 from taskembed.models.prompts_file import read_prompts_file
 from taskembed.models.resolve import ModelSpec, PromptOverrides
 from taskembed.models.resolve import resolve as resolve_identified
@@ -159,16 +159,35 @@ def test_an_adapter_in_a_file_is_beside_the_file_or_somewhere_else(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("models = 3", 'the file: unknown key "models"'),
-        ("suffix = 3", 'the file: "suffix" is not a string: 3'),
-        ('truncation = "half"', "the file: \"truncation\" makes no sense: 'half'"),
-        ("truncated_dims = [8]", 'the file: "truncated_dims" makes no sense: [8]'),
-        ('template = "x"', "the file: \"template\" makes no sense: 'x'"),
-        ("tasks.search = {}", 'tasks: unknown key "search"'),
+        (
+            "models = 3",
+            (
+                'unknown key "models"; the keys are suffix, truncation, '
+                "truncated_dims, prompt_in_pooling, end_token, template, metric, "
+                "tasks, adapters"
+            ),
+        ),
+        ("suffix = 3", '"suffix" is not a string: 3'),
+        (
+            'truncation = "half"',
+            ("\"truncation\" is none of 'none', 'slice', 'layer-norm' or 'projection': 'half'"),
+        ),
+        ("truncated_dims = [8]", '"truncated_dims" needs a "truncation"'),
+        ('template = "x"', "\"template\" has no {instruction}: 'x'"),
+        (
+            "tasks.search = {}",
+            (
+                "tasks: unknown key \"search\"; the keys are 'retrieval', 'similarity', "
+                "'classification', 'clustering' or 'code'"
+            ),
+        ),
         ('tasks.code = { query = "x" }', 'task "code": no key says what document_prompt is'),
         (
             'tasks.clustering = { query = "x" }',
-            'task "clustering": unknown key "query"',
+            (
+                'task "clustering": unknown key "query"; the keys are both, '
+                "both_instruction, both_adapter"
+            ),
         ),
         (
             'tasks.code = { query_instruction = "x", document = "" }',
@@ -213,29 +232,40 @@ def test_a_reranker_is_found_by_exactly_its_id() -> None:
 
 
 def test_a_small_reranker_has_the_defaults() -> None:
-    (reranker,) = parse_rerankers(RERANKER)
+    (reranker,) = parse_catalogue(RERANKER).rerankers
     assert (reranker.temperature, reranker.instruction, reranker.answers) == (1.0, "", ())
     assert (reranker.commercial, reranker.max_length, reranker.before) == (True, 0, "")
+    (warmer,) = parse_catalogue(RERANKER + "temperature = 5").rerankers
+    assert (warmer.temperature, type(warmer.temperature)) == (5.0, float)
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("temperature = 0.0", 'reranker "r": "temperature" makes no sense: 0.0'),
-        ("temperature = 5", 'reranker "r": "temperature" is not a number with a point: 5'),
-        ("max_length = -1", 'reranker "r": "max_length" makes no sense: -1'),
-        ('before = "x"', 'reranker "r": "before" makes no sense: \'x\''),
-        ('instruction = "x"', 'reranker "r": "instruction" makes no sense: \'x\''),
-        ('answers = ["yes"]', 'reranker "r": "answers" makes no sense: [\'yes\']'),
-        ("dim = 3", 'reranker "r": unknown key "dim"'),
+        ("temperature = 0.0", 'reranker "r": "temperature" must be more than 0: 0.0'),
+        ("max_length = -1", 'reranker "r": "max_length" must be at least 0: -1'),
+        ('before = "x"', 'reranker "r": "before", "between" and "after" go together'),
+        (
+            'instruction = "x"',
+            ('reranker "r": "instruction" and the place for it, {instruction}, go together'),
+        ),
+        ('answers = ["yes"]', 'reranker "r": "answers" and "before" go together'),
+        (
+            "dim = 3",
+            (
+                'reranker "r": unknown key "dim"; the keys are name, source, licence, '
+                "models, commercial, max_length, temperature, instruction, before, "
+                "between, after, answers, note"
+            ),
+        ),
     ],
 )
 def test_a_mistake_in_a_reranker_is_named(line: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        parse_rerankers(RERANKER + line)
+        parse_catalogue(RERANKER + line)
 
 
 def test_a_reranker_cannot_be_there_twice() -> None:
     twice = RERANKER + RERANKER.replace("family = []", "").replace('"r"', '"s"')
     with pytest.raises(ValueError, match=r'"a/r" is the id of a reranker twice'):
-        parse_rerankers(twice)
+        parse_catalogue(twice)

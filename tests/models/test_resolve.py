@@ -15,7 +15,7 @@ import pytest
 import taskembed
 from taskembed.encoding.vendors import OWN, SERVERS
 from taskembed.errors import ModelUnavailableError, UsageError
-from taskembed.models.catalogue import Family, families, identify, parse_families
+from taskembed.models.catalogue import Family, families, identify, parse_catalogue
 from taskembed.models.folder import SavedPrompts
 from taskembed.models.resolve import ModelSpec, PromptOverrides
 from taskembed.models.resolve import resolve as resolve_stated
@@ -591,7 +591,7 @@ SECOND = GOOD.replace('"f"', '"g"').replace('"a/f"', '"a/g"')
 
 
 def test_a_small_family_has_the_defaults() -> None:
-    (family,) = parse_families(GOOD)
+    (family,) = parse_catalogue(GOOD).families
 
     assert (family.name, family.source, family.licence) == ("f", "https://example.org/f", "MIT")
     assert (family.max_length, family.models) == (512, {"a/f": 8})
@@ -616,59 +616,83 @@ def with_task(line: str, *keys: str) -> str:
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("", 'models.toml: no key "family"'),
-        ("family = 3", 'models.toml: "family" is not a list: 3'),
-        ("family = [3]", "family number 1: not a table"),
-        ("version = 2" + GOOD, 'models.toml: unknown key "version"'),
-        ("[[family]]", 'family number 1: no key "name"'),
-        (GOOD + "[[family]]\nlicence = 'MIT'", 'family number 2: no key "name"'),
-        (GOOD + "[[family]]\nname = 'g'", 'family "g": no key "source"'),
-        (GOOD.replace('licence = "MIT"', ""), 'family "f": no key "licence"'),
-        (GOOD.replace('"f"', "7"), 'family "7": "name" is not a string: 7'),
-        (with_key('pooling = "cls"'), 'family "f": unknown key "pooling"'),
+        ("", 'the key "family" is missing'),
+        ("family = 3", '"family" is not a list: 3'),
+        ("family = [3]", "family 1 is not a table: 3"),
+        ("version = 2" + GOOD, 'unknown key "version"; the keys are family, reranker'),
+        ("[[family]]", 'family 1: the key "name" is missing'),
+        (GOOD + "[[family]]\nlicence = 'MIT'", 'family 2: the key "name" is missing'),
+        (GOOD + "[[family]]\nname = 'g'", 'family "g": the key "source" is missing'),
+        (GOOD.replace('licence = "MIT"', ""), 'family "f": the key "licence" is missing'),
+        (GOOD.replace('"f"', "7"), 'family 7: "name" is not a string: 7'),
+        (
+            with_key('pooling = "cls"'),
+            (
+                'family "f": unknown key "pooling"; the keys are suffix, truncation, '
+                "truncated_dims, prompt_in_pooling, end_token, template, metric, name, "
+                "source, licence, max_length, models, commercial, remote_code, server, "
+                "hosted_parameter, aliases, note, tasks"
+            ),
+        ),
         (
             GOOD.replace("= 512", '= "512"'),
             'family "f": "max_length" is not a whole number: \'512\'',
         ),
         (GOOD.replace("= 512", "= true"), 'family "f": "max_length" is not a whole number: True'),
-        (GOOD.replace("= 512", "= 0"), 'family "f": "max_length" makes no sense: 0'),
+        (GOOD.replace("= 512", "= 0"), 'family "f": "max_length" must be at least 1: 0'),
         (GOOD.replace("= 8", "= 8.0"), 'family "f", models: "a/f" is not a whole number: 8.0'),
-        (GOOD.replace("= 8", "= 0"), 'family "f": "models" makes no sense: {\'a/f\': 0}'),
-        (GOOD.replace('"a/f" = 8', ""), 'family "f": "models" makes no sense: {}'),
+        (GOOD.replace("= 8", "= 0"), 'family "f", models: "a/f" must be at least 1: 0'),
+        (GOOD.replace('"a/f" = 8', ""), 'family "f": "models" has nothing in it'),
         (
             GOOD.replace("https", "http"),
-            'family "f": "source" makes no sense: \'http://example.org/f\'',
+            ('family "f": "source" does not begin with https://: \'http://example.org/f\''),
         ),
-        (GOOD.replace('"MIT"', '""'), 'family "f": "licence" makes no sense: \'\''),
+        (GOOD.replace('"MIT"', '""'), 'family "f": "licence" is empty'),
         (with_key("server = 1"), 'family "f": "server" is not a string: 1'),
         (with_key("suffix = 1"), 'family "f": "suffix" is not a string: 1'),
         (with_key("aliases = []"), 'family "f": "aliases" is not a table: []'),
         (with_key('aliases = { "b/f" = 1 }'), 'family "f", aliases: "b/f" is not a string: 1'),
         (
             with_key('aliases = { "b/f" = "a/g" }'),
-            "family \"f\": \"aliases\" makes no sense: {'b/f': 'a/g'}",
+            'family "f": "aliases" has \'b/f\' for \'a/g\', which is none of "models"',
         ),
         (with_key("truncated_dims = 4"), 'family "f": "truncated_dims" is not a list: 4'),
         (
             with_key('truncation = "slice"\ntruncated_dims = ["4"]'),
-            'family "f": "truncated_dims" makes no sense: [\'4\']',
+            "family \"f\", truncated_dims 1 is not a whole number: '4'",
         ),
-        (with_key("truncated_dims = [4]"), 'family "f": "truncated_dims" makes no sense: [4]'),
-        (with_key('truncation = "cut"'), 'family "f": "truncation" makes no sense: \'cut\''),
+        (with_key("truncated_dims = [4]"), 'family "f": "truncated_dims" needs a "truncation"'),
+        (
+            with_key('truncation = "cut"'),
+            (
+                "family \"f\": \"truncation\" is none of 'none', 'slice', 'layer-norm' or "
+                "'projection': 'cut'"
+            ),
+        ),
         (
             with_key('template = "Instruct: "'),
-            'family "f": "template" makes no sense: \'Instruct: \'',
+            'family "f": "template" has no {instruction}: \'Instruct: \'',
         ),
-        (with_task(""), 'family "f": "tasks" makes no sense: {}'),
-        (with_task('sts = { both = "" }'), 'family "f", tasks: unknown key "sts"'),
+        (with_task(""), 'family "f": "tasks" has nothing in it'),
+        (
+            with_task('sts = { both = "" }'),
+            (
+                'family "f", tasks: unknown key "sts"; the keys are \'retrieval\', '
+                "'similarity', 'classification', 'clustering' or 'code'"
+            ),
+        ),
         (with_task('code = ""'), 'family "f", tasks: "code" is not a table: \'\''),
         (
             with_task('code = { query = "", documents = "" }'),
-            'family "f", task "code": unknown key "documents"',
+            (
+                'family "f", task "code": unknown key "documents"; the keys are query, '
+                "query_instruction, query_adapter, document, document_instruction, "
+                "document_adapter, both, both_instruction, both_adapter"
+            ),
         ),
         (
             with_task('code = { query = "", document = 1 }'),
-            'family "f", task "code": "document" is not a string: 1',
+            'family "f", tasks, code: "document" is not a string: 1',
         ),
         (
             with_task('code = { query = "" }'),
@@ -680,7 +704,10 @@ def with_task(line: str, *keys: str) -> str:
         ),
         (
             with_task('similarity = { query = "", document = "" }'),
-            'family "f", task "similarity": unknown key "query"',
+            (
+                'family "f", task "similarity": unknown key "query"; the keys are '
+                "both, both_instruction, both_adapter"
+            ),
         ),
         (
             with_task('code = { both = "", query = "" }'),
@@ -692,11 +719,14 @@ def with_task(line: str, *keys: str) -> str:
         ),
         (
             with_task('similarity = { both_value = "x" }'),
-            'family "f", task "similarity": unknown key "both_value"',
+            (
+                'family "f", task "similarity": unknown key "both_value"; the keys are '
+                "both, both_instruction, both_adapter"
+            ),
         ),
         (
             with_task('similarity = { both = "x" }', TOLD),
-            'family "f", task "similarity": unknown key "both"',
+            ('family "f", task "similarity": unknown key "both"; the keys are both_value'),
         ),
         (
             with_task('code = { query_value = "x" }', TOLD),
@@ -704,15 +734,22 @@ def with_task(line: str, *keys: str) -> str:
         ),
         (
             with_task('similarity = { both_value = "x" }', 'server = "openai"'),
-            'family "f", task "similarity": unknown key "both_value"',
+            (
+                'family "f", task "similarity": unknown key "both_value"; the keys are '
+                "both, both_instruction"
+            ),
         ),
         (
             with_task('code = { both = "", both_adapter = "x" }', 'server = "openai"'),
-            'family "f", task "code": unknown key "both_adapter"',
+            (
+                'family "f", task "code": unknown key "both_adapter"; the keys are '
+                "query, query_instruction, document, document_instruction, both, "
+                "both_instruction"
+            ),
         ),
         (
             with_key('hosted_parameter = "input_type"'),
-            'family "f": "hosted_parameter" makes no sense: \'input_type\'',
+            'family "f": "hosted_parameter" needs a "server"',
         ),
         (GOOD + GOOD, 'models.toml: "f" is the name of a family twice'),
         (
@@ -727,14 +764,14 @@ def with_task(line: str, *keys: str) -> str:
 )
 def test_a_mistake_is_refused_with_its_family_and_its_key(toml: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as refusal:
-        parse_families(toml)
+        parse_catalogue(toml)
 
     assert str(refusal.value) == message
 
 
 def test_what_is_no_toml_is_refused() -> None:
     with pytest.raises(ValueError, match="at line 1, column 10"):
-        parse_families("family = ?")
+        parse_catalogue("family = ?")
 
 
 def test_an_instruction_is_put_into_the_template_as_it_is() -> None:
@@ -743,12 +780,12 @@ def test_an_instruction_is_put_into_the_template_as_it_is() -> None:
         'template = "Do: {instruction}\\nOn:"',
     )
 
-    (family,) = parse_families(toml)
+    (family,) = parse_catalogue(toml).families
 
     assert family.tasks[Task.CODE][PromptType.QUERY].prompt == "Do: Find {code}, 100%.\nOn:"
 
 
 def test_an_adapter_of_one_side_is_of_that_side_only() -> None:
-    (family,) = parse_families(with_task('code = { both = "", query_adapter = "lora" }'))
+    (family,) = parse_catalogue(with_task('code = { both = "", query_adapter = "lora" }')).families
 
     assert strings_of(family.tasks[Task.CODE]) == ("", "", "lora", "", "", "")

@@ -213,7 +213,7 @@ def test_what_is_said_of_a_family_or_in_a_file_counts(run: Run, tmp_path: Path) 
     prompts.write_text('metric = "euclidean"\n')
     refused = run("index", corpus, "--model", folder, "--prompts", prompts, *options, "--recreate")
     assert refused.code == 2
-    assert f"{prompts}: the file: \"metric\" makes no sense: 'euclidean'" in refused.err
+    assert f"{prompts}: \"metric\" is none of '' or 'dot': 'euclidean'" in refused.err
 
 
 def test_a_dot_model_is_evaluated_by_its_inner_products(run: Run, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from taskembed.encoding.cache import MEAN, UNIT_MEAN, ModelFacts
 from taskembed.encoding.compile._pooled import is_static, pooling_modes, side_modules
 from taskembed.encoding.compile.quiet import quiet
 from taskembed.encoding.tokens import POSITIONS
-from taskembed.models.catalogue import NO_LIMIT
+from taskembed.models.lengths import NO_LIMIT
 from taskembed.space import PromptType
 
 # whose activations exceed 65,504: Gemma 3's by its authors' warning, T5's by its users' reports
