@@ -17,11 +17,11 @@ from taskembed.errors import ExitCode, StoppedError, StorageError, TaskembedErro
 
 
 def failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> int:
-    """Print what an exception means for people, and return its exit code.
+    """Print an exception as an error message, and return its exit code.
 
     Args:
         error: any exception.
-        arguments: of the command; secrets among them are not printed.
+        arguments: of the command; secrets in them are masked.
         as_json: print JSON.
     """
     from taskembed.secrets import redacted, secrets_of
@@ -42,7 +42,7 @@ def failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
 
 
 def _known(error: BaseException, arguments: Sequence[str]) -> TaskembedError:
-    """Return the error of ours that stands for any exception."""
+    """Return any exception as one of our errors."""
     match error:
         case TaskembedError():
             return error
@@ -63,5 +63,5 @@ def _known(error: BaseException, arguments: Sequence[str]) -> TaskembedError:
 def _of_system(error: OSError) -> TaskembedError:
     if isinstance(error, BrokenPipeError):
         return ClosedPipeError("the output was closed")
-    # a file's name rather than the number of one that is open
+    # `filename` may be the number of an open file, which tells nobody anything
     return from_os_error(error, error.filename if isinstance(error.filename, str) else "the output")

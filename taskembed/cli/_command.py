@@ -1,4 +1,4 @@
-"""What every command does before its function is called."""
+"""What all commands share around their functions: parsing, checks, notes, progress, help."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from taskembed.cli._environment import (
-    leave_out_what_does_not_fit,
+    reset_unfit_variables,
     unknown_variables,
     unset_variables,
     with_variables,
@@ -22,38 +22,38 @@ from taskembed.cli._progress import shown_progress
 from taskembed.cli._wording import quoted
 from taskembed.errors import MissingLibraryError, ModelUnavailableError, UsageError
 
-# names of files may be any bytes; an id is refused by what looks for it
+# parameters whose text may be any bytes: file names; an id that is not UTF-8 is refused later
 ANY_BYTES = {"inputs", "queries", "doc_ids"}
 AS_JSON = "as_json"  # the parameter of --json
 
 
 @dataclass
-class Said:
-    """What of a command's words is needed when it has failed.
+class ErrorFormat:
+    """How an error of the command is printed, as soon as its arguments tell.
 
     Attributes:
-        json: errors are printed as JSON.
+        json: as JSON, rather than as lines for people.
     """
 
     json: bool = False
 
 
 class Command(TyperCommand):
-    """A command whose words are text, and whose errors look as they were asked to.
+    """A command whose arguments are UTF-8, and whose errors are printed in the format asked for.
 
-    One with `allow_extra_args` takes one text, which was typed without quotes when there are more.
+    With `allow_extra_args` it takes one text: several words are an error that suggests quotes.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # typer's
         super().__init__(*arguments, **options)
         parameters: list[Any] = self.params
         for parameter in parameters:
-            # a file that may not be read is an error of its own, 77, and not of usage
+            # an unreadable file ends with code 77, not with a usage error
             parameter.type_descriptor.parameter_info.readable = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer's Context
-        """Parse the words, and remember first whether errors in them are to be JSON."""
-        remember_json(ctx, self.make_parser(ctx), self.params, args)
+        """Parse the arguments; whether their own errors are JSON is found out first."""
+        set_error_format(ctx, self.make_parser(ctx), self.params, args)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
@@ -61,14 +61,14 @@ class Command(TyperCommand):
         write_help(self, ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Call the function.
+        """Call the command's function.
 
         Raises:
-            UsageError: a word is not UTF-8, or there are too many.
+            UsageError: an argument is not UTF-8, or there are too many.
         """
         self._require_text(ctx)
         self._require_one_text(ctx)
-        notes = leave_out_what_does_not_fit(ctx)
+        notes = reset_unfit_variables(ctx)
         if not ctx.params.get("quiet"):
             for note in notes if self.name == "index" else []:
                 message(f"note: {note}")
@@ -102,44 +102,53 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Commands, of which one is named by the words."""
+    """A group of commands."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write the help."""
         write_help(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        """Parse the words before the command's name; an unknown name too may be followed by --json.
+        """Parse the arguments before the command's name.
 
-        The command, if there is one, then says it better: it knows which words are values.
+        `--json` is looked for among all arguments, in case the command's name is unknown. A known
+        command looks again: it can tell an option from an option's value.
         """
         parser = self.make_parser(ctx)
         parser.allow_interspersed_args = True
         params = [item for command in self.commands.values() for item in command.params]
         option = next(item for item in params if item.name == AS_JSON)
         option.add_to_parser(parser, ctx)
-        remember_json(ctx, parser, [option], args)
+        set_error_format(ctx, parser, [option], args)
         own: list[Any] = self.get_params(ctx)
-        for parameter in own:  # typer would import pydantic to check that nothing was given
+        for parameter in own:  # typer would import pydantic to convert None to None
             parameter.process_value = _unless_none(parameter.process_value)
         return super().parse_args(ctx, args)
 
 
-def remember_json(ctx: Any, parser: Any, params: list[Any], args: list[str]) -> None:  # noqa: ANN401
-    """Remember whether --json, or its variable, is among words that may be wrong otherwise."""
-    said = ctx.find_object(Said)
+def set_error_format(ctx: Any, parser: Any, params: list[Any], args: list[str]) -> None:  # noqa: ANN401
+    """Find out whether errors are JSON, from arguments that may be wrong otherwise.
+
+    Args:
+        ctx: of the command; its `ErrorFormat` is set.
+        parser: of the command; it is used up.
+        params: of the command.
+        args: all arguments of the command.
+    """
+    error_format = ctx.find_object(ErrorFormat)
     option = next((item for item in params if item.name == AS_JSON), None)
-    if said is None or option is None:
+    if error_format is None or option is None:
         return
     parser.ignore_unknown_options = True
-    strict, ctx.resilient_parsing = ctx.resilient_parsing, True  # no error: the next parser has it
+    # errors are ignored here: the next parser raises them
+    was_resilient, ctx.resilient_parsing = ctx.resilient_parsing, True
     given = parser.parse_args(list(args))[0]
-    ctx.resilient_parsing = strict
+    ctx.resilient_parsing = was_resilient
     value, _ = option.consume_value(ctx, given)
     try:
-        said.json = bool(option.process_value(ctx, value))
-    except typer.BadParameter:  # a variable that says neither
-        said.json = False
+        error_format.json = bool(option.process_value(ctx, value))
+    except typer.BadParameter:  # the variable is neither true nor false
+        error_format.json = False
 
 
 def _unless_none(process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -147,5 +156,5 @@ def _unless_none(process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
 
 
 def _is_text(value: str) -> bool:
-    """Whether there is no byte in it that Python could not decode."""
+    """Whether a value was valid UTF-8: Python stands for other bytes by surrogates."""
     return not any("\udc80" <= character <= "\udcff" for character in value)

@@ -1,7 +1,7 @@
-"""Defaults from environment variables: what was typed, and what an index knows, go before them.
+"""Environment variables as defaults of options.
 
-A variable in a profile is there for every command. So it contradicts neither an option that was
-typed nor an index that has a space of its own: it is left out where it does not fit.
+A variable in a shell profile is set for every command. So it is ignored where it contradicts an
+option that was typed, or an index, which has a space of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PREFIX = "TASKEMBED_"
 DEBUG = "TASKEMBED_DEBUG"
-# every variable that is read; docs/environment.md says what each is for
+# all variables that are read; docs/environment.md describes them
 VARIABLES = frozenset(
     {
         *("TASKEMBED_INDEX", "TASKEMBED_TASK", "TASKEMBED_MODEL"),
@@ -27,41 +27,41 @@ VARIABLES = frozenset(
         *(API_BASE, KEY_OF_OWN, DEBUG),
     }
 )
-# parameters from variables that an index has of its own once it is made
+# parameters with a variable that an existing index determines
 OF_SPACE = {"task", "model"}
-TYPED, FROM_VARIABLE = "COMMANDLINE", "ENVIRONMENT"  # typer's words
+TYPED, FROM_VARIABLE = "COMMANDLINE", "ENVIRONMENT"  # typer's names for where a value comes from
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
-    """Return the variables that look like ours and are read by nothing."""
+    """Return the variables that begin with TASKEMBED_ and are not read, sorted."""
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in VARIABLES)
 
 
-def leave_out_what_does_not_fit(context: Any) -> list[str]:  # noqa: ANN401  # typer's own
-    """Give the parameters from variables that do not fit their defaults again.
+def reset_unfit_variables(context: Any) -> list[str]:  # noqa: ANN401  # typer's own
+    """Reset parameters to their defaults where their variables do not fit.
 
     Returns:
-        A sentence for each that says another space than the index has.
+        A note for each variable that names another space than that of the index.
     """
     given, variables = context.params, variables_of(context)
     if "format_" in given and context.get_parameter_source("format_").name == TYPED:
-        _leave_out(context, variables.keys() & {"as_json"})
+        _reset(context, variables.keys() & {"as_json"})
     of_index = {*OF_SPACE, "api_base"}
-    space = _made(given) if variables.keys() & of_index else None
+    space = _space_of_index(given) if variables.keys() & of_index else None
     if space is None:
         return []
     notes = [
         f"{variables[name]} is for new indexes: this one has its own {name}, {own!r}"
-        for name, own in _own(space).items()
-        if name in variables and _spelled(name, given[name]) != own
+        for name, own in _determined_by(space).items()
+        if name in variables and _in_index_form(name, given[name]) != own
     ]
     kept = {"api_base"} if space.hosted else set()
-    _leave_out(context, variables.keys() & (of_index - kept))
+    _reset(context, variables.keys() & (of_index - kept))
     return notes
 
 
 def variables_of(context: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the variable of each parameter that has its value from one."""
+    """Return parameter -> variable, for each parameter whose value is from a variable."""
     return {
         parameter.name: parameter.envvar
         for parameter in context.command.params
@@ -70,14 +70,14 @@ def variables_of(context: Any) -> dict[str, str]:  # noqa: ANN401
 
 
 def with_variables(text: str, context: Any) -> str:  # noqa: ANN401
-    """Return a message in which an option that nobody typed is called by its variable."""
+    """Return a message that names the variable instead of the option it is the default of."""
     for option, variable in _variable_of_option(context).items():
         text = re.sub(rf"(?<![\w-]){re.escape(option)}(?![\w-])", variable, text)
     return text
 
 
 def unset_variables(text: str, context: Any) -> str:  # noqa: ANN401
-    """Return a hint that has variables unset, rather than options left out that nobody typed."""
+    """Return a hint that says "unset VARIABLE" where it said to leave out an option."""
     for option, variable in _variable_of_option(context).items():
         text = re.sub(rf"leave out {re.escape(option)}(?![\w-])", f"unset {variable}", text)
     return text
@@ -93,15 +93,15 @@ def _variable_of_option(context: Any) -> dict[str, str]:  # noqa: ANN401
     }
 
 
-def _leave_out(context: Any, names: Iterable[str]) -> None:  # noqa: ANN401
+def _reset(context: Any, names: Iterable[str]) -> None:  # noqa: ANN401
     for parameter in context.command.params:
         if parameter.name in names:
             default = parameter.get_default(context)
             context.params[parameter.name] = parameter.process_value(context, default)
 
 
-def _made(given: Mapping[str, Any]) -> EmbeddingSpace | None:
-    """Return the space of the index that is meant; None if there is none, or it is made again."""
+def _space_of_index(given: Mapping[str, Any]) -> EmbeddingSpace | None:
+    """Return the space of the index; None if there is none, or if it is to be recreated."""
     from taskembed.verbs.describe import read_existing
 
     folder = given.get("index_folder")
@@ -113,13 +113,13 @@ def _made(given: Mapping[str, Any]) -> EmbeddingSpace | None:
         return None  # the command reports it
 
 
-def _own(space: EmbeddingSpace) -> dict[str, str]:
-    """Return what an index has of its own, of the parameters that variables can give."""
+def _determined_by(space: EmbeddingSpace) -> dict[str, str]:
+    """Return parameter -> value, of the parameters that an index determines."""
     return {"task": space.task.value, "model": space.model}
 
 
-def _spelled(name: str, value: object) -> object:
-    """Return a value as an index spells it."""
+def _in_index_form(name: str, value: object) -> object:
+    """Return a parameter's value in the form in which an index has it."""
     if name == "task":
         return getattr(value, "value", value)
     from taskembed.models.catalogue import identify

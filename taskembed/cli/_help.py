@@ -1,6 +1,6 @@
 """The help of a command: what it does, an example, and its options under headings.
 
-rich would take 0.06 s to import; a terminal's width and two columns need no more than this.
+It uses the formatter that typer brings: rich would take 0.06 s to import.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any
 
 from taskembed.cli._options import Panel
 
-# typer's own commands, parameters and formatter have no public names: they are Any here
+# Any below: typer's commands, parameters and formatter have no public types
 
 MAX_WIDTH = 120  # columns; longer lines are hard to read
 NAMES_WIDTH = 26  # columns; an option with longer names has its description below them
 COMMANDS_WIDTH = 10  # columns
 ARGUMENTS, GENERAL = "Arguments", "General"  # before and after the headings of `Panel`
 _DEFAULT = re.compile(r"\[default: [^]]{,30}\]")
-# where no line is to be broken: after the hyphens of a word, and within a short default
+# stand-ins for characters at which no line is broken: hyphens, and spaces in a short default
 _HYPHEN, _SPACE = "\u2011", "\xa0"
 
 
 def write_help(command: Any, context: Any, formatter: Any) -> None:  # noqa: ANN401
-    """Write all of a command's help: usage, description, commands, options, and what is left."""
+    """Write the help of a command: usage, description, commands, options, epilogue."""
     arguments = [_names(item) for item in command.params if _is_argument(item)]
     of_group = ["COMMAND", "..."] if getattr(command, "commands", None) else []
     formatter.write_usage(context.command_path, " ".join(["[OPTIONS]", *of_group, *arguments]))
@@ -44,7 +44,7 @@ def summary(command: Any) -> str:  # noqa: ANN401
 
 
 def _write_description(text: str | None, formatter: Any) -> None:  # noqa: ANN401
-    """Write paragraphs; one whose second line is indented is an example, and kept as it is."""
+    """Write paragraphs; one whose second line is indented is an example, and is not folded."""
     for paragraph in inspect.cleandoc(text or "").split("\n\n"):
         formatter.write_paragraph()
         lines = paragraph.splitlines()
@@ -78,7 +78,7 @@ def _write_options(parameters: Iterable[Any], context: Any, formatter: Any) -> N
 
 
 def _write_rows(heading: str, rows: list[tuple[str, str]], formatter: Any, width: int) -> None:  # noqa: ANN401
-    """Write two columns under a heading, if there is a row; the first has one width everywhere."""
+    """Write two columns under a heading, if there are rows; the first column is `width` wide."""
     if rows:
         with formatter.section(heading):
             formatter.write_dl([(name.ljust(width), _unbroken(text)) for name, text in rows], width)
@@ -89,7 +89,7 @@ def _is_argument(parameter: Any) -> bool:  # noqa: ANN401
 
 
 def _names(parameter: Any) -> str:  # noqa: ANN401
-    """Return an option's names and what is put for its value: "-o, --output FILE"."""
+    """Return an option's names and the name of its value: "-o, --output FILE"."""
     if _is_argument(parameter):
         return str(parameter.metavar)
     names = " / ".join([", ".join(sorted(parameter.opts, key=len)), *parameter.secondary_opts])
@@ -101,7 +101,7 @@ def _choices(parameter: Any) -> str:  # noqa: ANN401
 
 
 def _described(parameter: Any, context: Any) -> str:  # noqa: ANN401
-    """Return what an option is for, and its default, if the description does not say it."""
+    """Return an option's description, with its default."""
     text, default = parameter.help or "", parameter.get_default(context, call=False)
     if parameter.required and not _is_argument(parameter):
         text += "  [required]"

@@ -1,4 +1,4 @@
-"""Ctrl-C, from the first moment of a process to its last: 130, and never a traceback."""
+"""Ctrl-C, at any time in the life of a process: exit code 130, and never a traceback."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ AGAIN_SECONDS = 0.01
 
 
 class Interrupt:
-    """What Ctrl-C does: it leaves, raises KeyboardInterrupt, or nothing, as the process is.
+    """What Ctrl-C does: end the process, raise KeyboardInterrupt, or nothing.
 
-    Until `leave_from_now` was called it does what it always did, as for a caller in Python.
+    Until `leave_from_now` is called, Ctrl-C keeps its handler: the process may be a caller's.
     """
 
     def __init__(self) -> None:
@@ -24,20 +24,20 @@ class Interrupt:
         self._is_ours = False
 
     def leave_from_now(self) -> None:
-        """End the process at once: nothing is begun, and no import is half done."""
-        # a background job of a shell ignores it, and goes on to
+        """Let Ctrl-C end the process at once: no work has begun yet."""
+        # a shell's background job ignores SIGINT, and continues to
         self._is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._is_ours:
             signal.signal(signal.SIGINT, _leave)
 
     def raise_from_now(self) -> None:
-        """Raise KeyboardInterrupt; the second time, end at once."""
+        """Let Ctrl-C raise KeyboardInterrupt; a second one ends the process at once."""
         if self._is_ours:
             sys.unraisablehook = self._not_raised
             signal.signal(signal.SIGINT, self._raise)
 
     def ignore_from_now(self) -> None:
-        """Do nothing: all is done, and the exit code is known."""
+        """Let Ctrl-C do nothing: the command is done, and its exit code is known."""
         if self._is_ours:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -47,7 +47,7 @@ class Interrupt:
         raise KeyboardInterrupt
 
     def _not_raised(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Raise again, a moment later, what Python could not raise where it was: in a callback."""
+        """Raise KeyboardInterrupt a moment later if Python was in a callback that cannot raise."""
         if unraisable.exc_type is KeyboardInterrupt:
             signal.signal(signal.SIGALRM, self._raise)
             signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)

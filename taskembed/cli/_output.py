@@ -21,23 +21,23 @@ STDERR = {"/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"}
 
 
 class ClosedPipeError(TaskembedError):
-    """Whoever read our output has read enough: `taskembed search ... | head -1`."""
+    """The reader of the output closed the pipe: `taskembed search ... | head -1`."""
 
     exit_code = ExitCode.CLOSED_PIPE
 
 
 class Status:
-    """The last line of a terminal, which says what is being done and is gone before anything else.
+    """The progress line at the bottom of a terminal, erased before anything else is printed.
 
-    There is one for the process, as there is one terminal.
+    A process has one terminal, and one object of this class.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal may come while it is held
-        self._width = 0  # of what is drawn
+        self._lock = threading.RLock()  # reentrant: a signal handler may print while it is held
+        self._width = 0  # cells of the line that is shown
 
     def draw(self, text: str) -> None:
-        """Show a line in place of the one that is shown; "" for none."""
+        """Replace the line; "" erases it."""
         with self._lock, contextlib.suppress(OSError, ValueError):
             if not text:
                 self._erase()
@@ -52,7 +52,7 @@ class Status:
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
-        """Give a context in which none is shown, so that something else can be printed."""
+        """Return a context without the line, in which something else can be printed."""
         with self._lock:
             with contextlib.suppress(OSError, ValueError):
                 self._erase()
@@ -66,7 +66,7 @@ class Status:
 
 
 def _fitting(line: str, room: int) -> str:
-    """Return a line of so many cells at most; its end, which says how long it takes, stays."""
+    """Return a line of at most `room` cells; its end, which has the time left, is kept."""
     from rich.cells import cell_len, set_cell_size
 
     if cell_len(line) <= room:
@@ -76,8 +76,8 @@ def _fitting(line: str, room: int) -> str:
 
 
 STATUS = Status()
-COLUMNS = 80  # of a terminal that does not say
-LAST = 12  # characters of a line are kept, however narrow the terminal
+COLUMNS = 80  # of a terminal of unknown width
+LAST = 12  # characters at the end of a line that are kept in any terminal
 
 
 def _columns() -> int:
@@ -93,12 +93,12 @@ def message(text: str) -> None:
     with (
         STATUS.hidden(),
         contextlib.suppress(OSError, ValueError),
-    ):  # nobody listens: then nothing is to be said
+    ):  # stderr is closed: nobody reads it
         print("taskembed:", escaped(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def report(error: TaskembedError, *, as_json: bool) -> None:
-    """Print an error on stderr: what, which, why; a hint; and what is safe."""
+    """Print an error on stderr: its message, its hint, and how many documents are safe."""
     safe = error.safe_documents
     if as_json:
         value = {
@@ -112,8 +112,7 @@ def report(error: TaskembedError, *, as_json: bool) -> None:
         return
     lines = [f"error: {error.message}"]
     if safe is not None:
-        said = counted(safe, "document is", "documents are")
-        lines.append(f"{said} safe in the index")
+        lines.append(f"{counted(safe, 'document is', 'documents are')} safe in the index")
     if error.hint:
         lines.append(f"hint: {error.hint}")
     for line in lines:
@@ -121,11 +120,15 @@ def report(error: TaskembedError, *, as_json: bool) -> None:
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
-    """Write results, at once.
+    """Write results without delay.
+
+    Args:
+        text: to write.
+        stream: an open one; stdout if None.
 
     Raises:
-        ClosedPipeError: nobody reads them any more.
-        StorageError: they cannot be written: the disk behind stdout is full.
+        ClosedPipeError: the reader of stdout has closed the pipe.
+        StorageError: the disk behind the stream is full.
     """
     target = stream or sys.stdout
     try:
@@ -133,7 +136,7 @@ def write(text: str, stream: TextIO | None = None) -> None:
             target.write(text)
             target.flush()
     except BrokenPipeError:
-        # Python flushes stdout again when it ends: into nothing, rather than into the pipe.
+        # Python flushes stdout again when it ends: into /dev/null, not into the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ClosedPipeError("the output was closed") from None
     except OSError as error:
@@ -149,19 +152,19 @@ def require_output(
     *,
     in_place: bool = False,
 ) -> None:
-    """Refuse, before any work, a file that results cannot or must not go to.
+    """Check, before any work, that results can and may be written to a file.
 
     Args:
-        option: that names it, such as "--run".
-        path: None when it was not given.
+        option: the option that names the file, such as "--run".
+        path: of the file; None if the option was not given.
         read: the files and folders that the command reads.
-        in_place: a file that is there is written over, rather than replaced by a new one.
+        in_place: an existing file is overwritten, rather than replaced by a new one.
 
     Raises:
-        UsageError: it is stdout, where other results go, or a file that is read.
-        NotFoundError: its folder does not exist.
-        AccessDeniedError: it, or its folder, may not be written to.
-        StorageError: it is a folder.
+        UsageError: the file is stdout, where other results go, or a file that is read.
+        NotFoundError: the folder of the file does not exist.
+        AccessDeniedError: the file, or its folder, is not writable.
+        StorageError: the path is a folder.
     """
     if path is None:
         return
@@ -180,7 +183,7 @@ def require_output(
 
 
 def is_one_of(path: Path, places: Iterable[Path | str | None]) -> bool:
-    """Whether a file is one of those, or in a folder that is."""
+    """Whether a file is one of the places, or inside one of them."""
     known = [Path(place) for place in places if place is not None]
     if any(path.resolve().is_relative_to(place.resolve()) for place in known):
         return True
@@ -188,21 +191,21 @@ def is_one_of(path: Path, places: Iterable[Path | str | None]) -> bool:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path leads to a pipe, a device, or a file that is open: nothing to replace."""
+    """Whether a path is a pipe, a device or an open file, which a new file cannot replace."""
     special = path.exists() and not path.is_file()
     return special or path.parts[:2] in {("/", "dev"), ("/", "proc")}
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    # "a": a file that a shell has open there is not emptied
+    # "a": a file that a shell opened with >> keeps its contents
     with os_errors(path), path.open("a", encoding="utf-8", newline="\n") as stream:
         yield stream
 
 
 @contextlib.contextmanager
 def results(output: Path | None) -> Iterator[TextIO]:
-    """Yield where results go: stdout, or a file that appears only when it is whole."""
+    """Yield the stream for results: stdout, or a file that appears once it is complete."""
     if output is None or str(output) in STDOUT:
         yield sys.stdout
         return
@@ -213,12 +216,12 @@ def results(output: Path | None) -> Iterator[TextIO]:
         with _opened(output) as stream:
             yield stream
         return
-    output = output.resolve()  # what a link leads to is written, and the link stays
+    output = output.resolve()  # the target of a link is replaced, not the link
     with os_errors(output):
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
     temporary = Path(name)
     try:
-        # by an opener: so messages name the file, and neither its descriptor nor a temporary one
+        # the opener lets errors name the file, rather than a descriptor or a temporary file
         with open(  # Path.open has no opener
             output, "w", encoding="utf-8", newline="\n", opener=lambda *_: descriptor
         ) as stream:
@@ -227,7 +230,7 @@ def results(output: Path | None) -> Iterator[TextIO]:
             os.fsync(descriptor)
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # as any new file, not as a temporary one
+        temporary.chmod(0o666 & ~mask)  # the mode of a new file, not of a temporary one
         temporary.replace(output)
     except OSError as error:
         raise from_os_error(error, str(output)) from error

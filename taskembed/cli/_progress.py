@@ -1,4 +1,4 @@
-"""Progress on stderr: a line that changes on a terminal, one now and then in a log."""
+"""Progress on stderr: one changing line on a terminal, a line every 30 seconds in a log."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from taskembed.activity import Step, doing, looking_on
 from taskembed.cli._output import STATUS, message
 
 TICK_SECONDS = 0.2
-LONG_SECONDS = 2.0  # what takes longer is shown
+LONG_SECONDS = 2.0  # a step is shown after this time
 LINE_EVERY_SECONDS = 30.0  # in a log
-RATE_SECONDS = 30.0  # the rate is that of the last so many
+RATE_SECONDS = 30.0  # window of the rate
 BAR_CELLS = 20
 
 _T = TypeVar("_T")
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 @contextmanager
 def shown_progress(*, quiet: bool) -> Iterator[None]:
-    """Show what is being done, as long as the context lasts and if it takes long."""
+    """Return a context within which steps that take long are shown."""
     if quiet:
         yield
         return
@@ -49,12 +49,17 @@ def shown_progress(*, quiet: bool) -> Iterator[None]:
 def _is_terminal() -> bool:
     try:
         return sys.stderr.isatty()
-    except ValueError:  # a caller in Python has closed it
+    except ValueError:  # stderr was closed
         return False
 
 
 def each_shown(documents: Iterable[_T], read_share: Callable[[], float | None]) -> Iterator[_T]:
-    """Yield documents that are only read, and show how many they are."""
+    """Yield documents, and show how many were read.
+
+    Args:
+        documents: any.
+        read_share: returns the share of the input that was read, 0 to 1; None if unknown.
+    """
     with doing("", unit="documents") as step:
         for document in documents:
             step.done += 1
@@ -63,7 +68,7 @@ def each_shown(documents: Iterable[_T], read_share: Callable[[], float | None]) 
 
 
 class Display:
-    """What is shown of the steps at a moment."""
+    """The display of the current steps."""
 
     def __init__(self, steps: Sequence[Step], *, is_terminal: bool) -> None:
         self._steps = steps
@@ -71,10 +76,10 @@ class Display:
         self._began: dict[Step, float] = {}
         self._rates: dict[Step, Rate] = {}
         self._next_line: float | None = None
-        self._said: set[str] = set()  # in a log: each wait for others at once, but once
+        self._waits_shown: set[str] = set()  # each wait is logged at once, and only once
 
     def tick(self, now: float) -> None:
-        """Show what there is to show at a moment, in seconds."""
+        """Show the steps as they are now, a time in seconds."""
         steps = list(self._steps)
         self._began = {step: self._began.get(step, now) for step in steps}
         self._rates = {step: self._rates.get(step) or Rate() for step in steps if step.unit}
@@ -92,13 +97,13 @@ class Display:
             message(f"{time.strftime('%H:%M:%S')} {self._text(long, now)}")
 
     def _is_news(self, step: Step) -> bool:
-        if not step.waits_for_others or step.what in self._said:
+        if not step.waits_for_others or step.what in self._waits_shown:
             return False
-        self._said.add(step.what)
+        self._waits_shown.add(step.what)
         return True
 
     def _text(self, long: Sequence[Step], now: float) -> str:
-        """Return what is done on the whole, and what is done for it just now."""
+        """Return the outermost step, and the innermost one."""
         shown = dict.fromkeys((long[0], long[-1]))
         return "; ".join(self._part(step, now) for step in shown)
 
@@ -128,26 +133,26 @@ class Display:
 
 
 class Rate:
-    """How fast a step goes on, by the last seconds."""
+    """The rate of a step over the last seconds."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int, float | None]] = deque()
 
     def add(self, now: float, step: Step) -> None:
-        """Take a look at a step."""
+        """Record the progress of a step at a time in seconds."""
         self._seen.append((now, step.done, share_of(step)))
         while len(self._seen) > 2 and now - self._seen[1][0] >= RATE_SECONDS:  # noqa: PLR2004
             self._seen.popleft()
 
     @property
     def a_second(self) -> float:
-        """How many are done in a second."""
+        """Units done per second."""
         (began, before, _), (now, done, _) = self._seen[0], self._seen[-1]
         return max(0, done - before) / (now - began) if now > began else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest will take; None when nobody can say."""
+        """Seconds until the step is done; None if unknown."""
         (began, _, before), (now, _, share) = self._seen[0], self._seen[-1]
         if before is None or share is None or share <= before:
             return None
@@ -155,18 +160,18 @@ class Rate:
 
 
 def share_of(step: Step) -> float | None:
-    """Return how much of a step is done, 0 to 1; None when nobody knows."""
+    """Return the share of a step that is done, 0 to 1; None if unknown."""
     share = step.done / step.total if step.total else step.share
     return None if share is None else min(1.0, share)
 
 
 def shown_rate(a_second: float) -> str:
-    """Return a rate with as many digits as say something: "1,234", "0.4"."""
+    """Return a rate with its significant digits: "1,234", "0.4"."""
     return f"{a_second:,.0f}" if a_second >= 10 else f"{a_second:.1f}"  # noqa: PLR2004
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: "42 s", "3 min", "2 h 5 min"."""
+    """Return a duration for people: "42 s", "3 min", "2 h 5 min"."""
     whole = round(seconds)
     if whole < 120:  # noqa: PLR2004  # seconds
         return f"{whole} s"

@@ -9,8 +9,8 @@ from typing import TextIO
 from taskembed.cli._output import message, write
 from taskembed.escaping import escaped
 
-WIDE = 10_000  # characters; where no terminal folds lines, nothing does
-FOLDED = 16  # characters; a column that folds is not narrower, if it can be helped
+WIDE = 10_000  # characters; the width of a table that is not for a terminal: nothing is folded
+FOLDED = 16  # characters; the least width of a column that folds, if there is room
 GAP = 1  # character on each side of a column, but not at the edges
 
 
@@ -20,9 +20,10 @@ class Column:
 
     Attributes:
         name: its header.
-        number: stands to the right, and is whole or not there at all.
-        folds: a long cell takes several lines; otherwise it ends in "…" when nothing else helps.
-        leave_out: where the terminal is too narrow; the highest first, 0 never.
+        number: aligned to the right, and never cut.
+        folds: a long cell is folded into several lines; others are cut with "…" as a last resort.
+        leave_out: order in which columns are left out of a narrow terminal: the highest first; 0
+            for never.
     """
 
     name: str
@@ -34,12 +35,12 @@ class Column:
 def print_table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], *, stream: TextIO | None = None
 ) -> None:
-    """Print columns; on a terminal what is too wide is left out or folded, and never elsewhere.
+    """Print a table; on a terminal, columns that do not fit are left out or folded.
 
     Args:
-        columns: what there is.
+        columns: of the table.
         rows: a cell for each of them.
-        stream: stdout when not given.
+        stream: an open one; stdout if None.
     """
     from rich.console import Console  # 0.06 s
 
@@ -59,7 +60,7 @@ def table_text(
     *,
     is_terminal: bool = False,
 ) -> tuple[str, list[str]]:
-    """Return the lines of a table, and the names of the columns that are not among them."""
+    """Return the lines of a table, and the names of the columns that were left out."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +97,7 @@ def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[i
 
 
 def _kept(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Return the columns that fit, by number, where those that fold do."""
+    """Return the numbers of the columns that fit when those that fold are folded."""
     kept = list(range(len(columns)))
     while _needed(columns, widths, kept) > width:
         last = max(kept, key=lambda n: columns[n].leave_out)
@@ -109,7 +110,7 @@ def _kept(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[
 def _cut(
     columns: Sequence[Column], widths: Sequence[int], kept: Sequence[int], width: int
 ) -> list[int]:
-    """Return the widths when the widest column of words gives what is still too much."""
+    """Return the columns' widths, where the widest column of words is cut by the excess."""
     shown = list(widths)
     excess = _needed(columns, widths, kept) - width
     words = [n for n in kept if not columns[n].number and not columns[n].folds]
@@ -120,6 +121,6 @@ def _cut(
 
 
 def _needed(columns: Sequence[Column], widths: Sequence[int], kept: Sequence[int]) -> int:
-    """Return the width of those columns, where the ones that fold do."""
+    """Return the least width of those columns, those that fold being folded."""
     least = (min(widths[n], FOLDED) if columns[n].folds else widths[n] for n in kept)
     return sum(least) + 2 * GAP * (len(kept) - 1)

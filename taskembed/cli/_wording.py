@@ -1,4 +1,4 @@
-"""What typer and pydantic say of a command's words, said as we say things."""
+"""Errors of typer and pydantic about arguments, as our own usage errors."""
 
 from __future__ import annotations
 
@@ -12,31 +12,36 @@ from typer.exceptions import TyperException
 from taskembed.errors import UsageError
 
 _HELP = "--help shows what there is"
-# what pydantic calls a failure, and what it is; `told` is what it knows of it
+# pydantic's type of an error -> our message, from the value and the error's context
 _REASONS: dict[str, Callable[[str, dict[str, Any]], str]] = {
     "int_parsing": lambda value, _: f"{value} is not a whole number",
     "int_from_float": lambda value, _: f"{value} is not a whole number",
     "int_parsing_size": lambda value, _: f"{value} is too large",
     "float_parsing": lambda value, _: f"{value} is not a number",
     "bool_parsing": lambda value, _: f"{value} is neither true nor false",
-    "greater_than_equal": lambda value, told: f"{value} is less than {told['ge']:g}",
-    "less_than_equal": lambda value, told: f"{value} is more than {told['le']:g}",
+    "greater_than_equal": lambda value, context: f"{value} is less than {context['ge']:g}",
+    "less_than_equal": lambda value, context: f"{value} is more than {context['le']:g}",
 }
 
 
 def usage_error(error: TyperException, arguments: Sequence[str]) -> UsageError:
-    """Return the error of ours for one in a command's words."""
+    """Return a usage error for an error of typer.
+
+    Args:
+        error: of typer.
+        arguments: of the command.
+    """
     hint = _HELP
     if _command(error) == "search" and (dashed := _dashed_query(error, arguments)):
         hint = f"a query that begins with a dash goes after --: taskembed search -- {dashed}"
     if isinstance(error, typer.BadParameter) and error.message and error.param:
         return UsageError(_reason(error), what=_named(error), hint=hint)
-    said = error.format_message()
-    return UsageError(said[:1].lower() + said[1:].rstrip("."), hint=hint)
+    text = error.format_message()
+    return UsageError(text[:1].lower() + text[1:].rstrip("."), hint=hint)
 
 
 def _named(error: typer.BadParameter) -> str:
-    """Return what the user knows the value by: an option, a variable, an argument."""
+    """Return the name of a wrong value: an option, a variable or an argument."""
     parameter: Any = error.param
     source = error.ctx and error.ctx.get_parameter_source(parameter.name)
     if source and source.name == "ENVIRONMENT":
@@ -61,18 +66,23 @@ def _command(error: TyperException) -> str:
 
 
 def _dashed_query(error: TyperException, arguments: Sequence[str]) -> str:
-    """Return the argument that was taken for options, and is more likely a query."""
+    """Return, in quotes, the argument that was parsed as options and is more likely a query."""
     parameter = getattr(error, "param", None)
     name = getattr(error, "option_name", "") or (parameter.opts[0] if parameter else "")
     if len(name) != len("-f"):
         return ""
-    for argument in arguments:
-        is_dashed = argument[:1] == "-" and argument[:2] != "--"
+    context: Any = getattr(error, "ctx", None)
+    options = [item for item in context.command.params if item.opts[0].startswith("-")]
+    with_value = {opt for item in options if not item.is_flag for opt in item.opts}
+    previous = ""
+    for argument in arguments[: arguments.index("--") if "--" in arguments else None]:
+        is_dashed = argument[:1] == "-" and argument[:2] != "--" and previous not in with_value
         if is_dashed and len(argument) > len(name) and name[1] in argument:
             return quoted(argument)
+        previous = argument
     return ""
 
 
 def quoted(text: str) -> str:
-    """Return text as a word for a shell, in the quotes that people type where these do."""
+    """Return text as one word for a shell, in double quotes where these suffice."""
     return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'

@@ -10,7 +10,7 @@ import typer
 
 from taskembed.cli import cache
 from taskembed.cli._boundary import failed
-from taskembed.cli._command import Command, Group, Said
+from taskembed.cli._command import Command, ErrorFormat, Group
 from taskembed.cli._help import MAX_WIDTH
 from taskembed.cli._interrupt import Interrupt
 from taskembed.cli._output import write
@@ -67,7 +67,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
 }
 for _heading, _commands in _COMMANDS.items():
     for _name, _command in _commands.items():
-        # a query without quotes is one mistake, which `Command` names
+        # more words than one are a query without quotes: `Command` reports that
         _settings = {"allow_extra_args": _name == "search"}
         app.command(_name, cls=Command, rich_help_panel=_heading, context_settings=_settings)(
             _command
@@ -106,31 +106,31 @@ def options(
 
 
 def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
-    """Run a command and return its exit code. No exception passes: this is the boundary.
+    """Run a command and return its exit code; every exception becomes a message.
 
     Args:
         arguments: of the command; `help COMMAND` is `COMMAND --help`.
-        interrupt: what Ctrl-C does, when the process is the command's own.
+        interrupt: what Ctrl-C does, if the process runs nothing but the command.
     """
-    said = Said()
+    error_format = ErrorFormat()
     interrupt = interrupt or Interrupt()
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     try:
         interrupt.raise_from_now()
         for stream in (sys.stdout, sys.stderr):
-            # also where the locale says ASCII; a file name that is no UTF-8 is printed as an escape
+            # UTF-8 in any locale; other bytes, in file names, are printed as escapes
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-        code = app(arguments, prog_name="taskembed", standalone_mode=False, obj=said)
-        write("")  # so that a full disk behind stdout is noticed here
+        code = app(arguments, prog_name="taskembed", standalone_mode=False, obj=error_format)
+        write("")  # a full disk behind stdout is noticed here
         return int(code or 0)
     except SystemExit as done:  # how typer ends after printing a completion, or into a closed pipe
         if isinstance(done.__context__, OSError):
             return int(ExitCode.CLOSED_PIPE)
         return done.code if isinstance(done.code, int) else 0
     except BaseException as error:  # noqa: BLE001  # the one place where everything is caught
-        # what is raised for it may come out of an import, for example, as another error
+        # an import, for example, may turn a KeyboardInterrupt into another error
         known = KeyboardInterrupt() if interrupt.came else error
-        return failed(known, arguments, as_json=said.json)
+        return failed(known, arguments, as_json=error_format.json)
     finally:
         interrupt.ignore_from_now()

@@ -224,6 +224,8 @@ def test_a_variable_is_named_when_it_is_the_one(run: Run, monkeypatch: pytest.Mo
         (["-foo"], 'a query that begins with a dash goes after --: taskembed search -- "-foo"'),
         (["-king"], 'a query that begins with a dash goes after --: taskembed search -- "-king"'),
         (["x", "--nonsense"], "--help shows what there is"),
+        (["x", "--tag", "-zoo", "-z"], "--help shows what there is"),  # a value is no query
+        (["-z", "--", "-zoo"], "--help shows what there is"),
     ],
 )
 def test_a_query_that_the_shell_took_apart_is_recognised(
