@@ -11,13 +11,13 @@ import numpy as np
 
 from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
+from taskembed.encoding._engines import Engine
 from taskembed.encoding._parts import ModelParts
-from taskembed.encoding._runtime import Engine
 from taskembed.encoding._shortening import shorten
 from taskembed.encoding.tokens import PromptTokenizer, Tokens, batches
 from taskembed.errors import ModelUnavailableError, TextTooLongError
 from taskembed.space import EmbeddingSpace, PromptType
-from taskembed.vectors import Encoded, Flags, FloatRows, Rows, gathered
+from taskembed.vectors import Encoded, FloatRows, Rows, gathered
 from taskembed.version import __version__
 
 if TYPE_CHECKING:
@@ -82,10 +82,9 @@ class LocalEncoder:
     def _encode_on(
         self, engine: Engine, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        truncated = np.zeros(len(texts), dtype=np.bool_)
-        items = _tokenized_ahead(texts, self.tokenizer(prompt_type), truncated)
+        items = _tokenized_ahead(texts, self.tokenizer(prompt_type))
         for batch, vectors in engine.run(batches(items, engine.token_budget)):
-            yield batch.rows, Encoded(self._finished(vectors), truncated[batch.rows])
+            yield batch.rows, Encoded(self._finished(vectors), batch.truncated)
 
     def _finished(self, vectors: FloatRows) -> FloatRows:
         """Return the model's own vectors as the space has them: their size, their length."""
@@ -106,7 +105,7 @@ class LocalEncoder:
         prompt_type = PromptType(prompt_type)
         if prompt_type not in self._tokenizers:
             runtime = self._parts.runtime(prompt_type)
-            facts, prompt = runtime.compiled.facts, self._space.prompt(prompt_type)
+            facts, prompt = runtime.compiled.encoder_facts, self._space.prompt(prompt_type)
             chat = facts.chat(prompt_type)
             if chat and (self._space.suffix or chat.around(prompt) is None):
                 what = "suffix" if self._space.suffix else "prompt"
@@ -139,7 +138,7 @@ class LocalEncoder:
         runtime = self._parts.runtime(prompt_type)
         for side in self._parts.sides_of(runtime):
             if side not in self._checked:
-                space, length = self._space, runtime.compiled.facts.length(side)
+                space, length = self._space, runtime.compiled.encoder_facts.length(side)
                 path = (side.value, space.prompt(side), space.suffix, space.pooling, space.dim)
                 cut = (length, space.truncation, space.normalize)
                 runtime.check(repr((*path, *cut)), partial(self._compare, side, long=False))
@@ -152,6 +151,7 @@ class LocalEncoder:
 
         if loaded.reference is None:
             return
+        facts = self._parts.runtime(side).compiled.encoder_facts
 
         def vectors(texts: Sequence[str]) -> FloatRows:
             return gathered(
@@ -163,8 +163,8 @@ class LocalEncoder:
             side=side,
             prompt=self._space.prompt(side),
             suffix=self._space.suffix,
-            leaves_prompt=loaded.facts.prompt_in_pooling and PROMPT_EXCLUDED in self._space.pooling,
-            limit=loaded.facts.length(side),
+            leaves_prompt=facts.prompt_in_pooling and PROMPT_EXCLUDED in self._space.pooling,
+            limit=facts.length(side),
             tokens=lambda text: self.tokenizer(side).tokenize([text])[0].ids,
             vectors=vectors,
             finish=self._finished,
@@ -173,7 +173,7 @@ class LocalEncoder:
 
 
 def _tokenized_ahead(
-    texts: Sequence[str], tokenizer: PromptTokenizer, truncated: Flags
+    texts: Sequence[str], tokenizer: PromptTokenizer
 ) -> Iterator[tuple[int, Tokens]]:
     """Yield the number and the tokens of each text, longest first; a thread tokenises ahead."""
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
@@ -191,6 +191,5 @@ def _tokenized_ahead(
             tokens = futures.pop(0).result()
             if position + 2 < len(slices):
                 futures.append(thread.submit(tokenize, slices[position + 2]))
-            truncated[rows] = [item.truncated for item in tokens]
             items = zip(rows, tokens, strict=True)
             yield from sorted(items, key=lambda item: len(item[1].ids), reverse=True)

@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from taskembed.encoding._runtime import Engine, ModelSource, Runtime
-from taskembed.encoding.cache import ModelFacts
+from taskembed.encoding._engines import Engine
+from taskembed.encoding._runtime import Runtime
+from taskembed.encoding._source import ModelSource
+from taskembed.encoding.facts import ModelFacts
 from taskembed.encoding.settings import EngineSettings
 from taskembed.models.adapters import AdapterFiles, find_adapter
 from taskembed.models.catalogue import Family, identify
@@ -90,7 +92,7 @@ class ModelParts:
     @property
     def facts(self) -> ModelFacts:
         """What the model says of itself."""
-        return self.runtime(self.first).compiled.facts
+        return self.runtime(self.first).compiled.encoder_facts
 
     def runtime(self, prompt_type: PromptType) -> Runtime:
         """Return what runs a side; both sides' is one, when they are the same model."""

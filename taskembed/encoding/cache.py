@@ -19,63 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from taskembed.encoding._chat import Chat
+from taskembed.encoding.facts import Kind, ModelFacts, RerankerFacts
 from taskembed.errors import NotFoundError, os_errors
 from taskembed.files import read_trusted, write_atomically
-from taskembed.space import PromptType
 
-MEAN, UNIT_MEAN = "mean", "unit mean"
-LAYOUT = 6  # of an entry; also counts what the conversion does: raise it when that changes
+LAYOUT = 7  # of an entry; also counts what the conversion does: raise it when that changes
 
 SECONDS_A_DAY = 86_400
 MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What the loaded model said of itself.
-
-    Attributes:
-        dim: numbers in its vector.
-        max_length: tokens that it reads, special tokens included.
-        pooling: "mean", "cls", "lasttoken", ...
-        prompt_in_pooling: whether the prompt's tokens are pooled.
-        fallback: why this model runs on torch; "" when it does not have to.
-        fp16_overflows: whether fp16 cannot hold its activations.
-        pair: of a reranker that reads one text: what stands before the query, between query and
-            document, and after the document; empty when its tokenizer puts a pair together.
-        query_length: tokens that are read of a query; 0 for max_length.
-        document_length: tokens that are read of a document; 0 for max_length.
-        special_tokens: whether the tokenizer's special tokens stand around a text.
-        cut_left: whether a long text loses its beginning, and not its end.
-        query_chat: the template that a query is put into; None for none.
-        document_chat: likewise.
-        table: of static embeddings, whose blob is a table of token vectors: "mean", or "unit mean"
-            where the mean is brought to unit length; "" for a model that has to be run.
-    """
-
-    dim: int
-    max_length: int
-    pooling: str
-    prompt_in_pooling: bool
-    fallback: str = ""
-    fp16_overflows: bool = False
-    pair: tuple[str, ...] = ()
-    query_length: int = 0
-    document_length: int = 0
-    special_tokens: bool = True
-    cut_left: bool = False
-    query_chat: Chat | None = None
-    document_chat: Chat | None = None
-    table: str = ""
-
-    def chat(self, prompt_type: PromptType) -> Chat | None:
-        """Return the template that a text of a side is put into."""
-        return self.query_chat if prompt_type is PromptType.QUERY else self.document_chat
-
-    def length(self, prompt_type: PromptType) -> int:
-        """Return the tokens that are read of a text of a side, special tokens included."""
-        is_query = prompt_type is PromptType.QUERY
-        return (self.query_length if is_query else self.document_length) or self.max_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +54,21 @@ class MadeFrom:
 class CompiledModel:
     """A model that an engine can run at once. `blob` is empty for the torch engine."""
 
-    facts: ModelFacts
+    facts: ModelFacts | RerankerFacts
     tokenizer_json: str
     blob: memoryview
+
+    @property
+    def encoder_facts(self) -> ModelFacts:
+        """The facts of an encoder."""
+        assert isinstance(self.facts, ModelFacts)  # noqa: S101  # as it was compiled
+        return self.facts
+
+    @property
+    def reranker_facts(self) -> RerankerFacts:
+        """The facts of a reranker."""
+        assert isinstance(self.facts, RerankerFacts)  # noqa: S101  # as it was compiled
+        return self.facts
 
 
 def entry_path(cache: Path, digest: str, engine: str) -> Path:
@@ -172,7 +135,8 @@ def read_entry(path: Path, digest: str, engine: str) -> CompiledModel | None:
         made_from = MadeFrom(**header["made_from"])
         if (made_from.digest, made_from.engine) != (digest, engine):
             return None
-        facts = _facts(header["facts"])
+        is_reranker = made_from.kind == Kind.RERANKER.value
+        facts = (_reranker_facts if is_reranker else _encoder_facts)(header["facts"])
         tokenizer_end = header_end + int(header["tokenizer_bytes"])
         blob = data[tokenizer_end:-4]
         if not header_end <= tokenizer_end <= len(data) - 4 or (blob and facts.fallback):
@@ -192,23 +156,40 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def _facts(saved: dict[str, Any]) -> ModelFacts:
-    """Return the facts of an entry.
+def _encoder_facts(saved: dict[str, Any]) -> ModelFacts:
+    """Return the facts of an entry of an encoder.
 
     Raises:
         ValueError: one of them cannot be one.
     """
     chats = {key: _chat(saved[key]) for key in ("query_chat", "document_chat")}
-    facts = ModelFacts(**{**saved, "pair": tuple(saved["pair"]), **chats})
-    for field in fields(ModelFacts):
-        value = getattr(facts, field.name)
-        if type(value) not in _KINDS[str(field.type)]:
-            raise ValueError(f"{field.name} is {value!r}")
+    facts = ModelFacts(**{**saved, **chats})
+    _require_kinds(facts)
     if min(facts.dim, facts.max_length, facts.query_length + 1, facts.document_length + 1) < 1:
+        raise ValueError("a number is out of range")
+    return facts
+
+
+def _reranker_facts(saved: dict[str, Any]) -> RerankerFacts:
+    """Return the facts of an entry of a reranker.
+
+    Raises:
+        ValueError: one of them cannot be one.
+    """
+    facts = RerankerFacts(**{**saved, "pair": tuple(saved["pair"])})
+    _require_kinds(facts)
+    if facts.max_length < 1:
         raise ValueError("a number is out of range")
     if not all(isinstance(text, str) for text in facts.pair):
         raise ValueError(f"pair is {facts.pair!r}")
     return facts
+
+
+def _require_kinds(facts: ModelFacts | RerankerFacts) -> None:
+    for field in fields(facts):
+        value = getattr(facts, field.name)
+        if type(value) not in _KINDS[str(field.type)]:
+            raise ValueError(f"{field.name} is {value!r}")
 
 
 def _chat(saved: dict[str, Any] | None) -> Chat | None:

@@ -18,8 +18,10 @@ from tokenizers import Tokenizer
 
 from taskembed.activity import doing
 from taskembed.encoding import _parts, reranker
-from taskembed.encoding._runtime import Engine, Kind, ModelSource
-from taskembed.encoding.cache import CompiledModel, ModelFacts
+from taskembed.encoding._engines import Engine
+from taskembed.encoding._source import ModelSource
+from taskembed.encoding.cache import CompiledModel
+from taskembed.encoding.facts import Kind, ModelFacts, RerankerFacts
 from taskembed.encoding.settings import EngineSettings
 from taskembed.encoding.tokens import Batch, Ints, load_tokenizer
 from taskembed.models.saved_json import read_saved
@@ -104,7 +106,7 @@ class FakeRuntime:
     def engine(self) -> Engine:
         """The engine, started at the first use."""
         if self._engine is None:
-            self._engine = FakeEngine(self._source, self.compiled.facts.dim)
+            self._engine = FakeEngine(self._source, self.compiled.facts.width)
         return self._engine
 
     @property
@@ -123,15 +125,18 @@ class FakeRuntime:
         return nullcontext()
 
 
-def _facts(folder: Path, kind: Kind) -> ModelFacts:
+def _facts(folder: Path, kind: Kind) -> ModelFacts | RerankerFacts:
     """Return what the files of a model say of it, as far as a fake needs it."""
     config = read_saved(folder / "config.json") or {}
     length = (read_saved(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
     pooling = read_saved(folder / "1_Pooling" / "config.json") or {}
     modes = [name for key, name in POOLINGS.items() if pooling.get(f"pooling_mode_{key}")]
+    max_length = int(length or config.get("max_position_embeddings", DEFAULT_LENGTH))
+    if kind is Kind.RERANKER:
+        return RerankerFacts(max_length)
     return ModelFacts(
-        dim=1 if kind is Kind.RERANKER else int(config.get("hidden_size", DEFAULT_DIM)),
-        max_length=int(length or config.get("max_position_embeddings", DEFAULT_LENGTH)),
+        dim=int(config.get("hidden_size", DEFAULT_DIM)),
+        max_length=max_length,
         pooling=modes[0] if modes else "mean",
         prompt_in_pooling=True,
     )

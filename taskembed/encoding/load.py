@@ -19,7 +19,7 @@ from taskembed.encoding._local import PROMPT_EXCLUDED, LocalEncoder
 from taskembed.encoding._open import open_local
 from taskembed.encoding._parts import ModelParts
 from taskembed.encoding._request import EncoderRequest
-from taskembed.encoding.cache import ModelFacts
+from taskembed.encoding.facts import ModelFacts
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.guard import require_same_space

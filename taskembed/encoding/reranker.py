@@ -15,9 +15,11 @@ from functools import cached_property
 import numpy as np
 
 from taskembed.activity import doing
-from taskembed.encoding._runtime import Kind, ModelSource, Runtime
+from taskembed.encoding._runtime import Runtime
+from taskembed.encoding._source import ModelSource
+from taskembed.encoding.facts import Kind
 from taskembed.encoding.settings import EngineSettings
-from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens, batches
+from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens, pair_batches
 from taskembed.errors import UsageError
 from taskembed.models.catalogue import RerankerFamily, find_reranker
 from taskembed.vectors import Floats
@@ -32,8 +34,9 @@ class Reranker:
         self.name = name
         self._runtime = runtime
         self._family = family
-        facts = runtime.compiled.facts
+        facts = runtime.compiled.reranker_facts
         self._pair = family.parts(instruction) or facts.pair
+        self._takes_types = facts.takes_types
         self._limit = min(facts.max_length, family.max_length or facts.max_length)
 
     def scores(self, query: str, texts: Sequence[str]) -> Floats:
@@ -43,8 +46,9 @@ class Reranker:
         engine = self._runtime.engine
         logits = np.empty(len(texts), np.float64)
         items = ((row, tokens[row]) for row in order)
+        made = pair_batches(items, engine.token_budget, with_types=self._takes_types)
         with doing("reranking", unit="documents", total=len(texts)) as step:
-            for batch, rows in engine.run(batches(items, engine.token_budget)):
+            for batch, rows in engine.run(made):
                 logits[batch.rows] = rows[:, 0]
                 step.done += len(rows)
         # sigmoid(logit / temperature), by tanh, which does not overflow

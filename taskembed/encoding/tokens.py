@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import takewhile
 from typing import TypeVar
@@ -27,6 +27,7 @@ from taskembed.errors import (
     first_line,
     is_panic,
 )
+from taskembed.vectors import Flags
 
 _MOST_PROBES = 1_000
 
@@ -52,16 +53,26 @@ class Batch:
 
     Attributes:
         rows: int64[n]: which texts they are.
+        truncated: bool[n]: whether the model does not read all of a text.
         input_ids: int64[n, length].
         attention_mask: int64[n, length]: 1 for a token, 0 for padding.
-        marks: int64[n, length]: for an encoder, 1 for a token whose vector is pooled; for a
-            reranker, the type of the token, which tells the query from the document.
+        pooling_mask: int64[n, length]: for an encoder, 1 for a token whose vector is pooled.
+        token_types: int64[n, length]: for a reranker that takes them, the type of each token,
+            which tells the query from the document.
     """
 
     rows: Ints
+    truncated: Flags
     input_ids: Ints
     attention_mask: Ints
-    marks: Ints
+    pooling_mask: Ints | None = None
+    token_types: Ints | None = None
+
+    @property
+    def inputs(self) -> list[Ints]:
+        """What the model takes, in its order."""
+        third = [array for array in (self.pooling_mask, self.token_types) if array is not None]
+        return [self.input_ids, self.attention_mask, *third]
 
 
 class PromptTokenizer:
@@ -239,23 +250,58 @@ def _without_panic(
 
 
 def batches(items: Iterable[tuple[int, Tokens]], budget: int) -> Iterator[Batch]:
-    """Yield batches of about `budget` tokens, padding included, in the order of `items`.
+    """Yield batches for an encoder, in the order of `items`.
 
     Args:
         items: the number of each text and its tokens, best sorted by length.
-        budget: tokens a batch; a longer text is a batch of its own.
+        budget: tokens a batch, padding included; a longer text is a batch of its own.
     """
+    for group, length in _groups(items, budget):
+        batch = _padded(group, length)
+        pooling_mask = batch.attention_mask
+        if any(tokens.prompt_length for _, tokens in group):
+            pooling_mask = pooling_mask.copy()
+            for position, (_, tokens) in enumerate(group):
+                pooling_mask[position, : tokens.prompt_length] = 0
+        yield replace(batch, pooling_mask=pooling_mask)
+
+
+def pair_batches(
+    items: Iterable[tuple[int, Tokens]], budget: int, *, with_types: bool
+) -> Iterator[Batch]:
+    """Yield batches for a reranker, in the order of `items`.
+
+    Args:
+        items: the number of each pair and its tokens, best sorted by length.
+        budget: tokens a batch, padding included; a longer pair is a batch of its own.
+        with_types: whether the model takes the types of the tokens.
+    """
+    for group, length in _groups(items, budget):
+        batch = _padded(group, length)
+        if not with_types:
+            yield batch
+            continue
+        types = np.zeros_like(batch.input_ids)
+        for position, (_, tokens) in enumerate(group):
+            types[position, : len(tokens.ids)] = tokens.types or 0
+        yield replace(batch, token_types=types)
+
+
+def _groups(
+    items: Iterable[tuple[int, Tokens]], budget: int
+) -> Iterator[tuple[list[tuple[int, Tokens]], int]]:
+    """Yield the items of a batch, and the length of the longest."""
     group: list[tuple[int, Tokens]] = []
     longest = 0
     for row, tokens in items:
         padded_length = max(longest, len(tokens.ids))
         if group and padded_length * (len(group) + 1) > budget:
-            yield _padded(group, longest)
+            yield group, longest
             group, padded_length = [], len(tokens.ids)
         group.append((row, tokens))
         longest = padded_length
     if group:
-        yield _padded(group, longest)
+        yield group, longest
 
 
 def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
@@ -264,15 +310,9 @@ def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
     for position, (_, tokens) in enumerate(group):
         input_ids[position, : len(tokens.ids)] = tokens.ids
         mask[position, : len(tokens.ids)] = 1
-    marks = mask
-    if any(tokens.types or tokens.prompt_length for _, tokens in group):
-        marks = mask.copy()
-        for position, (_, tokens) in enumerate(group):
-            marks[position, : tokens.prompt_length] = 0
-            if tokens.types is not None:
-                marks[position] = 0
-                marks[position, : len(tokens.types)] = tokens.types
-    return Batch(np.array([row for row, _ in group], np.int64), input_ids, mask, marks)
+    rows = np.array([row for row, _ in group], np.int64)
+    truncated = np.array([tokens.truncated for _, tokens in group], np.bool_)
+    return Batch(rows, truncated, input_ids, mask)
 
 
 def _surplus(prompt: list[int], specials: list[int], tokenizer: Tokenizer) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from taskembed.encoding.cache import CompiledModel, MadeFrom, ModelFacts, write_entry
+from taskembed.encoding.cache import CompiledModel, MadeFrom, write_entry
+from taskembed.encoding.facts import ModelFacts
 from taskembed.files import remember
 from tests import plain_models
 from tests.conftest import Run, space_of

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from taskembed.encoding.cache import (
     CompiledModel,
     MadeFrom,
-    ModelFacts,
     entry_path,
     list_entries,
     read_entry,
     write_entry,
 )
+from taskembed.encoding.facts import ModelFacts, RerankerFacts
 
 MODEL = CompiledModel(
-    ModelFacts(384, 256, "mean", prompt_in_pooling=True, pair=("a", "b", "c")),
+    ModelFacts(384, 256, "mean", prompt_in_pooling=True),
     '{"a": 1}',
     memoryview(b"blob"),
 )
@@ -30,6 +31,21 @@ def test_an_entry_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert (found.facts, found.tokenizer_json) == (MODEL.facts, MODEL.tokenizer_json)
     assert bytes(found.blob) == b"blob"
     assert [item.name for item in path.parent.iterdir()] == ["entry.model"]
+
+
+def test_an_entry_of_a_reranker_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    facts = RerankerFacts(256, takes_types=True, pair=("a", "b", "c"))
+    made_from = replace(MADE_FROM, kind="reranker")
+    write_entry(tmp_path / "entry.model", replace(MODEL, facts=facts), made_from)
+    found = read_entry(tmp_path / "entry.model", DIGEST, ENGINE)
+    assert found
+    assert found.reranker_facts == facts
+    assert found.facts.width == 1
+
+
+def test_an_entry_with_the_facts_of_another_kind_is_not_trusted(tmp_path: Path) -> None:
+    write_entry(tmp_path / "entry.model", MODEL, replace(MADE_FROM, kind="reranker"))
+    assert read_entry(tmp_path / "entry.model", DIGEST, ENGINE) is None
 
 
 def test_an_entry_with_any_byte_changed_is_not_trusted(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from taskembed.encoding._runtime import Runtime
-from taskembed.encoding.cache import CompiledModel, MadeFrom, ModelFacts, list_entries, read_entry
+from taskembed.encoding.cache import CompiledModel, MadeFrom, list_entries, read_entry
+from taskembed.encoding.facts import ModelFacts
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError

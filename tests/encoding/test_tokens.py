@@ -2,7 +2,14 @@ from __future__ import annotations
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from taskembed.encoding.tokens import Batch, PromptTokenizer, Tokens, batches, load_tokenizer
+from taskembed.encoding.tokens import (
+    Batch,
+    PromptTokenizer,
+    Tokens,
+    batches,
+    load_tokenizer,
+    pair_batches,
+)
 
 WORDS = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "q": 3, ":": 4, "a": 5, "b": 6, "c": 7, "end": 8}
 
@@ -43,8 +50,35 @@ def test_an_excluded_prompt_is_read_but_not_pooled() -> None:
     tokens = encoder.tokenize(["a"])
     batch = next(batches([(0, tokens[0])], 100))
     assert batch.input_ids.tolist() == [[1, 3, 4, 5, 2]]
-    assert batch.attention_mask.tolist() == [[1, 1, 1, 1, 1]]
-    assert batch.marks.tolist() == [[0, 0, 0, 1, 1]]
+    assert [array.tolist() for array in batch.inputs] == [
+        [[1, 3, 4, 5, 2]],
+        [[1, 1, 1, 1, 1]],
+        [[0, 0, 0, 1, 1]],
+    ]
+
+
+def test_a_batch_says_which_of_its_texts_are_truncated() -> None:
+    items = [(4, Tokens([1, 5, 2], 0, truncated=True)), (0, Tokens([1, 2], 0, truncated=False))]
+    (batch,) = batches(items, 100)
+    assert (batch.rows.tolist(), batch.truncated.tolist()) == ([4, 0], [True, False])
+    assert batch.token_types is None
+
+
+def test_pairs_have_types_where_the_model_takes_them() -> None:
+    items = [
+        (0, Tokens([1, 5, 2, 6, 2], 0, truncated=False, types=[0, 0, 0, 1, 1])),
+        (1, Tokens([1, 5, 2], 0, truncated=False, types=[0, 0, 1])),
+    ]
+    (typed,) = pair_batches(items, 100, with_types=True)
+    assert [array.tolist() for array in typed.inputs] == [
+        [[1, 5, 2, 6, 2], [1, 5, 2, 0, 0]],
+        [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]],
+        [[0, 0, 0, 1, 1], [0, 0, 1, 0, 0]],
+    ]
+    (plain,) = pair_batches(items, 100, with_types=False)
+    assert [array.tolist() for array in plain.inputs] == [
+        array.tolist() for array in typed.inputs[:2]
+    ]
 
 
 def test_tokens_are_shown_as_the_vocabulary_spells_them() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from taskembed.cli.main import main
+from taskembed.encoding.facts import ModelFacts
 from taskembed.errors import AccessDeniedError, ModelUnavailableError, StorageError, from_library
 from taskembed.models.files import Hub, Located
 from taskembed.models.resolve import PromptOverrides
@@ -301,6 +302,7 @@ def test_explain_says_the_length_that_loading_finds(
     for name, values in files.items():
         changed(model / name, **values)
     loaded = load_encoder_model(Located(str(model), "", model, ""), None, trust_remote_code=False)
+    assert isinstance(loaded.facts, ModelFacts)
     explained = explain_model(str(model), Task.RETRIEVAL, "fox", stated=NO_PROMPTS)
     for side in PromptType:
         assert explained.sides[side].max_length == loaded.facts.length(side), side

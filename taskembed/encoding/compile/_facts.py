@@ -9,9 +9,9 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from taskembed.encoding._chat import Chat, chat_of
-from taskembed.encoding.cache import MEAN, UNIT_MEAN, ModelFacts
 from taskembed.encoding.compile._pooled import is_static, pooling_modes, side_modules
 from taskembed.encoding.compile.quiet import quiet
+from taskembed.encoding.facts import MEAN, UNIT_MEAN, ModelFacts
 from taskembed.encoding.tokens import POSITIONS
 from taskembed.models.lengths import NO_LIMIT
 from taskembed.space import PromptType

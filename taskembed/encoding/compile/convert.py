@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:
     Returns:
         The blob and ""; or no blob, and why the model has to run on torch.
     """
-    test, reason = _example(3, _self_test_length(model, longest)), ""
+    test, reason = _example(model, 3, _self_test_length(model, longest)), ""
     for attention, convert in _WAYS:
         try:
             with quiet():
@@ -53,7 +54,7 @@ def _traced(model: nn.Module, _longest: int) -> bytes:
     from taskembed.encoding.engines.openvino import compile_blob
 
     with torch.inference_mode():
-        return compile_blob(model, _example(2, 7).tensors)
+        return compile_blob(model, _example(model, 2, 7).tensors)
 
 
 def _exported(model: nn.Module, longest: int) -> bytes:
@@ -61,8 +62,9 @@ def _exported(model: nn.Module, longest: int) -> bytes:
     from taskembed.encoding.engines.openvino import compile_blob
 
     axes = {0: torch.export.Dim("n", min=1), 1: torch.export.Dim("length", min=2, max=longest)}
+    inputs = _example(model, 2, 7).tensors
     with torch.no_grad():
-        program = torch.export.export(model, _example(2, 7).tensors, dynamic_shapes=(axes,) * 3)
+        program = torch.export.export(model, inputs, dynamic_shapes=(axes,) * len(inputs))
     return compile_blob(program, None)
 
 
@@ -124,13 +126,19 @@ def _disagreement(blob: bytes, test: _Example, expected: FloatRows) -> str:
 
 class _Example(NamedTuple):
     batch: Batch
-    tensors: tuple[Tensor, Tensor, Tensor]
+    tensors: tuple[Tensor, ...]
 
 
-def _example(rows: int, length: int) -> _Example:
-    """Return a batch with padding; its ids are small, so that every vocabulary has them."""
+def _example(model: nn.Module, rows: int, length: int) -> _Example:
+    """Return a batch with padding; its ids are small, so that every vocabulary has them.
+
+    It has as many arrays as the model takes.
+    """
     ids = np.arange(1, rows * length + 1, dtype=np.int64).reshape(rows, length) % 50 + 1
     mask = np.ones_like(ids)
     mask[-1, 3:] = 0  # beyond the window of a model with local attention: nothing is seen there
-    tensors = (torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(mask.copy()))
-    return _Example(Batch(np.arange(rows), ids, mask, mask), tensors)
+    takes_third = len(inspect.signature(model.forward).parameters) > 2  # noqa: PLR2004  # ids, mask
+    third = mask.copy() if takes_third else None
+    truncated = np.zeros(rows, np.bool_)
+    batch = Batch(np.arange(rows), truncated, ids, mask, pooling_mask=third)
+    return _Example(batch, tuple(map(torch.from_numpy, batch.inputs)))

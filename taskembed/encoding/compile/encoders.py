@@ -14,7 +14,6 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 from torch import nn
 
-from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.compile._end_token import keep_end_token
 from taskembed.encoding.compile._facts import (
     chats_of,
@@ -26,6 +25,7 @@ from taskembed.encoding.compile._facts import (
 from taskembed.encoding.compile._loading import loading
 from taskembed.encoding.compile._lora import merge_adapter
 from taskembed.encoding.compile._pooled import PooledModel, is_static, pooling_modes, side_modules
+from taskembed.encoding.facts import ModelFacts, RerankerFacts
 from taskembed.errors import (
     ModelUnavailableError,
 )
@@ -53,7 +53,7 @@ class Loaded(NamedTuple):
     """
 
     model: nn.Module
-    facts: ModelFacts
+    facts: ModelFacts | RerankerFacts
     tokenizer_json: str
     reference: SentenceTransformer | None = None
     table: FloatRows | None = None

@@ -6,6 +6,7 @@ token, and the logits of "yes" and "no" at its last position are its score.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +18,10 @@ from transformers import (
     AutoTokenizer,
 )
 
-from taskembed.encoding.cache import ModelFacts
 from taskembed.encoding.compile._facts import FP16_OVERFLOWS, max_length
 from taskembed.encoding.compile._loading import loading
 from taskembed.encoding.compile.encoders import Loaded
+from taskembed.encoding.facts import RerankerFacts
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.files import Located
 from taskembed.models.folder import model_files, walk
@@ -31,20 +32,32 @@ _QUERY, _DOCUMENT = "Qa7Qx", "Dz4Dy"  # stand in a chat template where the texts
 
 
 class PairModel(nn.Module):
-    """A cross-encoder: its head's only logit."""
+    """A cross-encoder: the only logit of its head."""
 
-    def __init__(self, model: nn.Module, *, takes_types: bool) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.takes_types = takes_types
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, types: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return float[n, 1] for two int64[n, length]."""
+        return cast("Tensor", self.model(input_ids=input_ids, attention_mask=attention_mask).logits)
+
+
+class TypedPairModel(nn.Module):
+    """A cross-encoder that takes the type of each token, which tells query from document."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_types: Tensor) -> Tensor:
         """Return float[n, 1] for three int64[n, length]."""
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if self.takes_types:
-            inputs["token_type_ids"] = types
-        # zero times the types: every model has the same three inputs, and none is dropped
-        return cast("Tensor", self.model(**inputs).logits) + 0 * types[:, :1]
+        return cast(
+            "Tensor",
+            self.model(
+                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_types
+            ).logits,
+        )
 
 
 class AnswerModel(nn.Module):
@@ -57,13 +70,13 @@ class AnswerModel(nn.Module):
         rows = head.weight[yes] - (head.weight[no] if no is not None else 0)
         self.direction = nn.Parameter(rows.detach().clone(), requires_grad=False)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, types: Tensor) -> Tensor:
-        """Return float[n, 1] for three int64[n, length], padded on the right."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return float[n, 1] for two int64[n, length], padded on the right."""
         hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         last = attention_mask.sum(dim=1) - 1
         index = last.reshape(-1, 1, 1).expand(-1, 1, hidden.shape[2])
         answer = hidden.gather(1, index).squeeze(1) @ self.direction
-        return cast("Tensor", answer.unsqueeze(1)) + 0 * types[:, :1]
+        return cast("Tensor", answer.unsqueeze(1))
 
 
 def load_reranker_model(
@@ -84,33 +97,57 @@ def load_reranker_model(
     require_plausible(files.name, files.folder)
     listed = config.get("architectures")
     architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
-    is_pair = architecture.endswith("ForSequenceClassification")
-    auto = AutoModelForSequenceClassification if is_pair else AutoModelForCausalLM
-    ids = () if is_pair else _answer_ids(files, answers)
+    if architecture.endswith("ForSequenceClassification"):
+        return _load_cross_encoder(files, trust_remote_code=trust_remote_code)
+    return _load_language_model(files, answers, trust_remote_code=trust_remote_code)
+
+
+def _load_cross_encoder(files: Located, *, trust_remote_code: bool) -> Loaded:
     with loading(files, trust_remote_code=trust_remote_code):
-        options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
-        tokenizer = AutoTokenizer.from_pretrained(str(files.folder), **options)
-        model = auto.from_pretrained(
-            str(files.folder), use_safetensors=True, dtype=torch.float32, **options
-        ).eval()
-        if is_pair:
-            _require_one_label(files.name, model.config)
-            takes_types = "token_type_ids" in tokenizer.model_input_names
-            wrapped: nn.Module = PairModel(model, takes_types=takes_types)
-            pair: tuple[str, ...] = ()
-        else:
-            yes, *no = (_token_id(tokenizer, token) for token in ids)
-            wrapped = AnswerModel(model, yes, no[0] if no else None)
-            pair = () if answers else _rendered(tokenizer, files.name)
-        facts = ModelFacts(
-            dim=1,
-            max_length=_limit(files.folder, tokenizer, model),
-            pooling="pair" if is_pair else "answer",
-            prompt_in_pooling=True,
-            fp16_overflows=model.config.model_type in FP16_OVERFLOWS,
-            pair=pair,
+        tokenizer, model = _tokenizer_and_model(
+            AutoModelForSequenceClassification, files, trust_remote_code=trust_remote_code
         )
+        _require_one_label(files.name, model.config)
+        takes_types = "token_type_ids" in tokenizer.model_input_names
+        facts = replace(_facts(files.folder, tokenizer, model), takes_types=takes_types)
+        wrapped = TypedPairModel(model) if takes_types else PairModel(model)
         return Loaded(wrapped.eval(), facts, tokenizer.backend_tokenizer.to_str())
+
+
+def _load_language_model(
+    files: Located, answers: tuple[str, ...], *, trust_remote_code: bool
+) -> Loaded:
+    ids = _answer_ids(files, answers)
+    with loading(files, trust_remote_code=trust_remote_code):
+        tokenizer, model = _tokenizer_and_model(
+            AutoModelForCausalLM, files, trust_remote_code=trust_remote_code
+        )
+        yes, *no = (_token_id(tokenizer, token) for token in ids)
+        pair = () if answers else _rendered(tokenizer, files.name)
+        facts = replace(_facts(files.folder, tokenizer, model), pair=pair)
+        wrapped = AnswerModel(model, yes, no[0] if no else None)
+        return Loaded(wrapped.eval(), facts, tokenizer.backend_tokenizer.to_str())
+
+
+def _tokenizer_and_model(
+    auto: Any,  # noqa: ANN401  # a class of transformers
+    files: Located,
+    *,
+    trust_remote_code: bool,
+) -> tuple[Any, Any]:
+    options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(str(files.folder), **options)
+    model = auto.from_pretrained(
+        str(files.folder), use_safetensors=True, dtype=torch.float32, **options
+    )
+    return tokenizer, model.eval()
+
+
+def _facts(folder: Path, tokenizer: Any, model: Any) -> RerankerFacts:  # noqa: ANN401  # transformers' own
+    return RerankerFacts(
+        max_length=_limit(folder, tokenizer, model),
+        fp16_overflows=model.config.model_type in FP16_OVERFLOWS,
+    )
 
 
 def _require_one_label(name: str, config: Any) -> None:  # noqa: ANN401  # transformers' own

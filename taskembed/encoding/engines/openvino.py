@@ -69,7 +69,7 @@ class OpenVinoEngine:
                 if not idle:
                     yield self._finished(running, idle)
                 request = idle.pop()
-                request.start_async([batch.input_ids, batch.attention_mask, batch.marks])
+                request.start_async(batch.inputs)
                 running.append((batch, request))
             while running:
                 yield self._finished(running, idle)
@@ -94,7 +94,7 @@ def engine_version() -> str:
     return f"openvino {openvino.get_version()}"
 
 
-def compile_blob(model: Any, example: tuple[Any, Any, Any] | None) -> bytes:  # noqa: ANN401  # torch's
+def compile_blob(model: Any, example: tuple[Any, ...] | None) -> bytes:  # noqa: ANN401  # torch's
     """Convert a torch module, traced on `example`, or a torch.export program, to a blob.
 
     Raises:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.encoding.cache import UNIT_MEAN
+from taskembed.encoding.facts import UNIT_MEAN
 from taskembed.encoding.tokens import Batch
 
 TOKEN_BUDGET = 32_768  # tokens a batch: as fast as fewer, and nothing is padded for long
@@ -41,10 +41,12 @@ class StaticEngine:
     def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
         """Yield each batch with float32[n, dim], in order."""
         for batch in batches:
+            mask = batch.pooling_mask
+            assert mask is not None  # noqa: S101  # static embeddings are encoders
             vectors = np.stack(
                 [
-                    self._mean(ids[marks != 0])
-                    for ids, marks in zip(batch.input_ids, batch.marks, strict=True)
+                    self._mean(ids[pooled != 0])
+                    for ids, pooled in zip(batch.input_ids, mask, strict=True)
                 ]
             )
             if self._has_unit_length:

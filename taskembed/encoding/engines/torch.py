@@ -33,10 +33,7 @@ class TorchEngine:
     def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
         """Yield each batch with float32[n, dim], in order."""
         for batch in batches:
-            inputs = [
-                torch.from_numpy(array).to(self._device)
-                for array in (batch.input_ids, batch.attention_mask, batch.marks)
-            ]
+            inputs = [torch.from_numpy(array).to(self._device) for array in batch.inputs]
             with torch.inference_mode():
                 vectors = self._model(*inputs)
             yield batch, vectors.float().cpu().numpy()
