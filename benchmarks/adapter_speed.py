@@ -1,4 +1,4 @@
-"""Encoding with an adapter against encoding without: it is merged, so the ratio should be 1.
+"""The speed of encoding with an adapter over that without: adapters are merged, so it should be 1.
 
 python benchmarks/adapter_speed.py CORPUS...
 """
@@ -31,7 +31,7 @@ def main() -> None:
         }.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in encoders}
-    for turn in range(ROUNDS + 1):  # the first warms up
+    for turn in range(ROUNDS + 1):  # the first round warms up
         for name, encoder in encoders.items():
             started = time.perf_counter()
             encoder.encode(texts, PromptType.DOCUMENT)

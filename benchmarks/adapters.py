@@ -1,10 +1,10 @@
-"""What the adapters of minilm are worth: every task's sets with every adapter, and with none.
+"""The quality of minilm with each adapter and without, on the evaluation sets of every task.
 
     python benchmarks/adapters.py DATA [--adapters DIR] [--out FILE] [--tasks code] [--unseen]
 
-DATA has a folder a task, and in it a folder a set, as `taskembed evaluate` takes them. Figures are
-appended to FILE as they are made; what it has already is not made again. The tables at the end are
-of all that is in it.
+DATA has a folder for each task, with a folder for each set, as `taskembed evaluate` reads them.
+Figures are appended to FILE as they are computed, and those in FILE are not computed again. The
+tables at the end show everything in FILE.
 """
 
 from __future__ import annotations

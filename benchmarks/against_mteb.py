@@ -3,8 +3,8 @@
     pip install mteb==2.26.24
     python benchmarks/against_mteb.py DATA
 
-Both get the same vectors, those of minilm without an adapter, so that what is compared is what is
-made of them.
+Both get the same vectors, from minilm without an adapter, so only the computation of the figures is
+compared.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Do a reranker's ratings teach more than binary labels do, on the same pairs?
+"""Is training on a reranker's ratings better than training on labels, with the same pairs?
 
     python benchmarks/distill.py DATA WORK
 
 No reranker comes with taskembed, so one is made first: minilm's own weights as a cross-encoder,
 trained on the first half of squad_sentences' training pairs. It then rates the candidates of
-queries of the second half. Two adapters are trained on those candidates, with the same recipe: by
-the ratings, and by labels (the query's own document against all others). Both are judged, beside
-the base and the base with the teacher as second stage, on squad_sentences' evaluation set.
+queries of the second half. Two adapters are trained on those candidates with the same recipe: one
+on the ratings, one on labels (the query's own document against all others). They are evaluated on
+squad_sentences' evaluation set, as are the base, and the base reranked by the teacher.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ TEXT = "a sentence of some forty words that says nothing in particular " * 4
 
 
 class RandomEncoder(HashEncoder):
-    """Random unit vectors: as large as real ones, and as quick as can be."""
+    """Random unit vectors: as large as real ones, and fast to make."""
 
     def encode(self, texts, prompt_type) -> Encoded:
         rows = np.random.default_rng(len(texts)).standard_normal((len(texts), self.space.dim), "f4")

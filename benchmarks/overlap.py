@@ -1,4 +1,4 @@
-"""Is anything trained on that is also judged on? Every text of every recipe, against every set.
+"""Is a training text also a judged text? Every text of every recipe, against every evaluation set.
 
     python benchmarks/overlap.py DATA taskembed/models/minilm/*/recipe.toml
 

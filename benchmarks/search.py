@@ -78,7 +78,7 @@ def model_folder() -> str:
 
 
 def save_plain_index(folder: Path, index: Path) -> None:
-    """Give the plain script the very same vectors, in one FAISS file."""
+    """Save the same vectors for the plain script, in one FAISS file."""
     import faiss
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""How long `taskembed --help` and a usage error take, as whole processes, beside bare Python."""
+"""The time of `taskembed --help` and of a usage error, as processes, compared with bare Python."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     python benchmarks/update.py [--count 200000]
 
-The index is made with a fake encoder, since the model has no part in such a run: an encoder that
-fails when it is used proves it.
+The index is made with a fake encoder, since such a run needs no model: the second run has an
+encoder that fails when it is used.
 """
 
 from __future__ import annotations
