@@ -17,6 +17,7 @@ from taskembed.index.writer import Found, IndexWriter, Outcome, open_index_write
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
+from taskembed.verbs._arrivals import Arrivals
 from taskembed.verbs._window import (
     LOOK_UP,
     WINDOW_BYTES,
@@ -27,7 +28,6 @@ from taskembed.verbs._window import (
     batches,
     storable,
 )
-from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
 from taskembed.verbs.protocols import Encoder, require_encoder
@@ -126,6 +126,7 @@ class _Run:
         self._window = Window([], writer.space.dim)
         self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
         self._summary = IndexSummary()
+        self._arrivals = Arrivals(options.on_duplicate, watch.bad, self._summary)
         self._read = 0
         self._done = 0  # encoded, or found to be there
         self._step = Step("")
@@ -203,16 +204,10 @@ class _Run:
     def _take(self, item: Storable, found: dict[str, Found]) -> None:
         document, doc_id = item.document, item.document.doc_id
         stored = found.get(doc_id)
-        if doc_id in self._pending or (stored and stored.outcome is not Outcome.UNSEEN):
-            self._summary.duplicates += 1
-            if self._options.on_duplicate is OnDuplicate.FIRST:
-                return
-            if self._options.on_duplicate is OnDuplicate.ERROR:
-                self._reject(document, f"the id {doc_id!r} stands twice in the input")
-                return
-            self._forget(doc_id)
-        self._summary.empty += not document.text
-        self._summary.without_id += document.id_is_made
+        is_seen = stored is not None and stored.outcome is not Outcome.UNSEEN
+        if not self._arrivals.admits(document, is_repeated=is_seen or doc_id in self._pending):
+            return
+        self._forget(doc_id)
         if (
             stored
             and stored.document.text == document.text
@@ -235,7 +230,7 @@ class _Run:
             found[item.document.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
 
     def _forget(self, doc_id: str) -> None:
-        """Take back a document that waits, since another with its id came."""
+        """Drop a document that waits to be encoded, if there is one: a later one replaces it."""
         pending = self._pending.pop(doc_id, None)
         if pending:
             self._pending_bytes -= pending.size_bytes

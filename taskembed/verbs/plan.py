@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from taskembed.batches import batched
-from taskembed.errors import BadRecordError
 from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import Contents
 from taskembed.index.fs import Fs
 from taskembed.index.generations import Snapshot, open_newest
 from taskembed.index.writer import Found, IndexWriter, Outcome
 from taskembed.reading.documents import Document
+from taskembed.verbs._arrivals import Arrivals
 from taskembed.verbs._window import LOOK_UP, Storable, storable
-from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import require_ids, require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
 
@@ -67,6 +66,7 @@ class _Plan:
         self.options = options
         self._watch = watch
         self._summary = IndexSummary()
+        self._arrivals = Arrivals(options.on_duplicate, watch.bad, self._summary)
         self._new: set[str] = set()  # ids that the index does not have
 
     def summed_up(self, documents: Iterable[Document], writer: IndexWriter | None) -> IndexSummary:
@@ -92,16 +92,9 @@ class _Plan:
     def _take(self, item: Storable, stored: Found | None, writer: IndexWriter | None) -> None:
         document, summary = item.document, self._summary
         doc_id = document.doc_id
-        if doc_id in self._new or (stored and _outcome(stored) is not Outcome.UNSEEN):
-            summary.duplicates += 1
-            if self.options.on_duplicate is OnDuplicate.FIRST:
-                return
-            if self.options.on_duplicate is OnDuplicate.ERROR:
-                reason = f"the id {doc_id!r} stands twice in the input"
-                self._watch.bad(BadRecordError(document.where, reason, raw=document.text))
-                return
-        summary.empty += not document.text
-        summary.without_id += document.id_is_made
+        is_seen = stored is not None and _outcome(stored) is not Outcome.UNSEEN
+        if not self._arrivals.admits(document, is_repeated=is_seen or doc_id in self._new):
+            return
         if stored is None or writer is None:
             summary.encoded += doc_id not in self._new
             self._new.add(doc_id)
