@@ -138,7 +138,7 @@ def test_what_is_no_document_is_refused(tmp_path: Path, wrong: Any) -> None:
 def test_errors_name_a_document_without_a_place_by_its_id(tmp_path: Path) -> None:
     twice = [Document("a", "x"), Document("a", "y")]
     options = IndexOptions(on_duplicate=OnDuplicate.ERROR)
-    with pytest.raises(BadRecordError, match=r"^document 'a': the id 'a' stands twice"):
+    with pytest.raises(BadRecordError, match=r"^document 'a': duplicate id 'a'"):
         index_corpus(twice, HashEncoder(), tmp_path / "i", options=options)
 
 

@@ -38,7 +38,7 @@ class Arrivals:
             if self._on_duplicate is OnDuplicate.FIRST:
                 return False
             if self._on_duplicate is OnDuplicate.ERROR:
-                reason = f"the id {document.doc_id!r} stands twice in the input"
+                reason = f"duplicate id {document.doc_id!r}"
                 self._on_bad(BadRecordError(document.where, reason, raw=document.text))
                 return False
         self._summary.empty += not document.text

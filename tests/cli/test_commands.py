@@ -262,7 +262,7 @@ def test_the_last_of_two_documents_with_one_id_stays(
     assert run("search", "x", "--index", folder).lines[0]["text"] == "first"
     error = run(*arguments, "--on-duplicate", "error")
     assert error.code == 65
-    assert f"{path}:2: the id 'a' stands twice in the input" in error.err
+    assert f"{path}:2: duplicate id 'a'" in error.err
 
 
 def test_truncated_documents_are_counted_every_time(run: Run, tmp_path: Path, folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_nightly_run_over_duplicates_encodes_nothing(tmp_path: Path) -> None:
 
 def test_two_documents_with_an_id_can_be_an_error(tmp_path: Path) -> None:
     twice = [Document("a", "x", {}, "f:1"), Document("a", "y", {}, "f:2")]
-    with pytest.raises(BadRecordError, match=r"^f:2: the id 'a' stands twice in the input$"):
+    with pytest.raises(BadRecordError, match=r"^f:2: duplicate id 'a'$"):
         index_corpus(
             twice,
             HashEncoder(),
