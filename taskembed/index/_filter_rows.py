@@ -1,0 +1,188 @@
+"""The rows of a segment that a filter is true of, by SQL over the table of its fields.
+
+Each condition is one or two statements with bound values, which give rows; `and` and `or` are of
+bits. What the table does not have of a document, a long text or list, is looked up in its metadata.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.index._filter_patterns import glob_of, matches
+from taskembed.index.field_types import (
+    ITEM_OF,
+    FieldType,
+    Value,
+    stored_value,
+    value_at,
+)
+from taskembed.index.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    Contains,
+    FieldName,
+    Filter,
+    IsNull,
+    Like,
+    OneOf,
+    types_of,
+)
+from taskembed.vectors import Flags
+
+SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
+PATTERN_BYTES = 16_384  # of GLOB: the longest text of a filter, each character in brackets
+_LOOKED_UP_AT_ONCE = 256  # rows whose metadata is in memory
+
+Metadata = Callable[[Sequence[int]], Iterable[tuple[int, Mapping[str, object]]]]
+
+
+class FieldTable:
+    """The open table of a segment's fields.
+
+    Its methods raise sqlite3.Error or ValueError where the file is not what was written.
+
+    Args:
+        database: of the tables `fields`, `scalars` and `items`.
+        rows: of the segment.
+        metadata: gives some rows with their documents' metadata.
+    """
+
+    def __init__(self, database: sqlite3.Connection, rows: int, metadata: Metadata) -> None:
+        self._database = database
+        self._rows = rows
+        self._metadata = metadata
+        database.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES)
+        self.fields: dict[str, dict[FieldType, int]] = {}
+        for number, name, kind in database.execute("SELECT field, name, type FROM fields"):
+            self.fields.setdefault(name, {})[FieldType(kind)] = number
+
+    def rows(self, filter_: Filter) -> Flags:
+        """Return bool[rows]: the rows that a filter is true of, deleted ones too.
+
+        A field that the segment does not have is missing in all of its documents.
+        """
+        match filter_:
+            case AllOf(parts):
+                return np.logical_and.reduce([self.rows(part) for part in parts])
+            case AnyOf(parts):
+                return np.logical_or.reduce([self.rows(part) for part in parts])
+            case Comparison():
+                return self._compared(filter_)
+            case OneOf():
+                return self._one_of(filter_)
+            case Like():
+                return self._like(filter_)
+            case Contains():
+                return self._contains(filter_)
+            case IsNull(field, negated):
+                has_value = self._scalars(field, FieldType, "1")
+                return has_value if negated else ~has_value
+
+    def _compared(self, condition: Comparison) -> Flags:
+        test = f"value {condition.operator.value} ?"
+        return self._scalars(
+            condition.field,
+            types_of(condition.value),
+            f"NOT {test}" if condition.negated else test,
+            [stored_value(condition.value)],
+        )
+
+    def _one_of(self, condition: OneOf) -> Flags:
+        found = []
+        for start in range(0, len(condition.values), SQL_VARIABLES):
+            some = [stored_value(value) for value in condition.values[start:][:SQL_VARIABLES]]
+            marks = ",".join("?" * len(some))
+            test = f"value {'NOT ' * condition.negated}IN ({marks})"
+            found.append(
+                self._scalars(condition.field, types_of(condition.values[0]), test, some)
+            )
+        joined = np.logical_and if condition.negated else np.logical_or
+        return joined.reduce(found)  # type: ignore[no-any-return]  # numpy's types of `reduce`
+
+    def _like(self, condition: Like) -> Flags:
+        test = f"value {'NOT ' * condition.negated}GLOB ?"
+        found = self._scalars(
+            condition.field, [FieldType.TEXT], test, [glob_of(condition.pattern)]
+        )
+        for row, value in self._looked_up(condition.field, FieldType.LONG_TEXT):
+            found[row] = matches(condition.pattern, str(value)) is not condition.negated
+        return found
+
+    def _contains(self, condition: Contains) -> Flags:
+        wanted = stored_value(condition.value)
+        kinds = [ITEM_OF[kind] for kind in types_of(condition.value) if kind in ITEM_OF]
+        found = self._selected("items", condition.field, kinds, "value = ?", [wanted])
+        if condition.negated:
+            found = self._scalars(condition.field, [FieldType.LIST], "1") & ~found
+        for row, value in self._looked_up(condition.field, FieldType.LONG_LIST):
+            found[row] = _has_item(value, condition.value) is not condition.negated
+        return found
+
+    def _scalars(
+        self,
+        field: FieldName,
+        kinds: Collection[FieldType],
+        test: str,
+        values: Sequence[int | float | str] = (),
+    ) -> Flags:
+        return self._selected("scalars", field, kinds, test, values)
+
+    def _selected(
+        self,
+        table: str,
+        field: FieldName,
+        kinds: Collection[FieldType],
+        test: str,
+        values: Sequence[int | float | str],
+    ) -> Flags:
+        """Return the rows of a field, of some types, for whose values a test in SQL is true."""
+        flags = np.zeros(self._rows, dtype=np.bool_)
+        # `table` and `test` are literals of ours, and the values are bound. SQLite writes numbers
+        # into one text in half the time that Python takes to get them one by one
+        sql = f"SELECT group_concat(row) FROM {table} WHERE field = ? AND {test}"  # noqa: S608
+        for kind, number in self.fields.get(str(field), {}).items():
+            if kind in kinds:
+                (listed,) = self._database.execute(sql, [number, *values]).fetchone()
+                flags[_row_numbers(listed, self._rows)] = True
+        return flags
+
+    def _looked_up(self, field: FieldName, kind: FieldType) -> Iterator[tuple[int, object]]:
+        """Yield the rows whose value of a field is of a type, with the values of the metadata."""
+        rows = np.flatnonzero(self._scalars(field, [kind], "1")).tolist()
+        for start in range(0, len(rows), _LOOKED_UP_AT_ONCE):
+            for row, metadata in self._metadata(rows[start : start + _LOOKED_UP_AT_ONCE]):
+                yield row, value_at(metadata, field.names)
+
+
+def _has_item(items: object, wanted: Value) -> bool:
+    kinds = bool if isinstance(wanted, bool) else str if isinstance(wanted, str) else (int, float)
+    return isinstance(items, list) and any(
+        isinstance(item, kinds)
+        and isinstance(item, bool) is isinstance(wanted, bool)
+        and stored_value(item) == stored_value(wanted)
+        for item in items
+    )
+
+
+def _row_numbers(listed: object, rows: int) -> npt.NDArray[np.int64]:
+    """Read what SQLite's group_concat gives of numbers of rows.
+
+    Raises:
+        ValueError: they are not such: a hostile file has other values, or other rows.
+    """
+    if listed is None:
+        return np.empty(0, np.int64)
+    data = np.frombuffer(str(listed).encode(), np.uint8)
+    commas = data == ord(",")
+    is_plain = ((data >= ord("0")) & (data <= ord("9")) | commas).all()
+    if not is_plain or commas[0] or commas[-1] or (commas[1:] & commas[:-1]).any():
+        raise ValueError("a row is no number")
+    numbers = np.fromstring(str(listed), np.int64, sep=",")
+    if len(numbers) != commas.sum() + 1 or numbers.max() >= rows or numbers.min() < 0:
+        raise ValueError("there is no such row")
+    return numbers

@@ -1,0 +1,259 @@
+"""Filters over the metadata of documents: `year >= 2020 and tags contains 'draft'`.
+
+`parse_filter` reads one, `require_fields` compares it with the fields that an index has. A field that
+is missing, null, or of another type than the value is unknown, as null is in SQL: neither
+`year = 2020` nor `not year = 2020` is true of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from taskembed.errors import UsageError
+from taskembed.index.field_types import (
+    BOOLEANS,
+    ITEM_OF,
+    ITEMS,
+    LISTS,
+    NUMBERS,
+    TEXTS,
+    Fields,
+    FieldType,
+    Value,
+    spelled,
+)
+
+FIELDS_HINT = "`taskembed info --fields` lists the fields, their types and examples"
+_NAMED_FIELDS = 8  # in a message
+_NAMED_TYPES = {FieldType.LONG_TEXT: "text", FieldType.LONG_LIST: "list"}
+
+
+class Operator(StrEnum):
+    """How a field is compared with a value."""
+
+    EQUAL = "="
+    UNEQUAL = "!="
+    LESS = "<"
+    AT_MOST = "<="
+    GREATER = ">"
+    AT_LEAST = ">="
+
+
+@dataclass(frozen=True, slots=True)
+class FieldName:
+    """A field, and the column of the filter where its name begins, from 1."""
+
+    names: tuple[str, ...]
+    column: int
+
+    def __str__(self) -> str:
+        return spelled(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`field >= value`."""
+
+    field: FieldName
+    operator: Operator
+    value: Value
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """`field in (value, ...)`; the values are of one type."""
+
+    field: FieldName
+    values: tuple[Value, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    r"""`field like '%text_'`: % is any text, _ any character; after a backslash they are themselves."""
+
+    field: FieldName
+    pattern: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """`field contains value`: a list has an item that equals the value."""
+
+    field: FieldName
+    value: Value
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """`field is null`: it is missing, or null."""
+
+    field: FieldName
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """`a and b`."""
+
+    parts: tuple[Filter, ...]
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """`a or b`."""
+
+    parts: tuple[Filter, ...]
+    depth: int
+
+
+Condition = Comparison | OneOf | Like | Contains | IsNull
+Filter = Condition | AllOf | AnyOf
+
+
+def parse_filter(text: str) -> Filter:
+    """Read a filter.
+
+    Raises:
+        UsageError: it is no filter, or too long; the message has the column and what was expected.
+        TypeError: it is no text.
+    """
+    # lark: 50 ms
+    from taskembed.index._filter_grammar import parse
+
+    return parse(text)
+
+
+def inverted(filter_: Filter) -> Filter:
+    """Return the filter that is true where the other is false.
+
+    Subtle: `not` reaches the conditions, so that a condition alone decides what is unknown.
+    """
+    match filter_:
+        case AllOf(parts, depth):
+            return AnyOf(tuple(map(inverted, parts)), depth)
+        case AnyOf(parts, depth):
+            return AllOf(tuple(map(inverted, parts)), depth)
+    return replace(filter_, negated=not filter_.negated)
+
+
+def conditions(filter_: Filter) -> Iterator[Condition]:
+    """Yield the conditions of a filter, from left to right."""
+    if isinstance(filter_, AllOf | AnyOf):
+        for part in filter_.parts:
+            yield from conditions(part)
+    else:
+        yield filter_
+
+
+def require_fields(filter_: Filter, fields: Fields) -> None:
+    """Check that every field of a filter is in an index, and of a type that the condition is for.
+
+    Raises:
+        UsageError: one is not; the message has the column, and the names or types that there are.
+    """
+    for condition in conditions(filter_):
+        field = condition.field
+        types = fields.get(str(field))
+        if types is None:
+            raise _unknown(field, fields)
+        if (reason := _objection(condition, types)) is not None:
+            raise UsageError(
+                f"column {field.column} of the filter: `{field}` is {named_types(types)}; {reason}",
+                hint=FIELDS_HINT,
+            )
+
+
+def types_of(value: Value) -> Collection[FieldType]:
+    """Return the types of fields that are compared with a value."""
+    if isinstance(value, bool):
+        return BOOLEANS
+    return TEXTS if isinstance(value, str) else NUMBERS
+
+
+def named_types(types: Collection[FieldType]) -> str:
+    """Return types for people: "integer or text"."""
+    shown = [*types]
+    if any(kind in ITEMS for kind in shown):
+        shown = [kind for kind in shown if kind not in LISTS]
+    return " or ".join(sorted({_NAMED_TYPES.get(kind, kind.value) for kind in shown}))
+
+
+def _objection(condition: Condition, types: Collection[FieldType]) -> str | None:
+    """Return why a condition is not for a field of those types, or None."""
+    match condition:
+        case IsNull():
+            return None
+        case Like():
+            return None if _any_of(TEXTS, types) else "`like` is for text"
+        case Contains(value=value):
+            return _objection_to_item(value, types)
+        case Comparison(value=value) | OneOf(values=(value, *_)):
+            pass
+    if not _any_of(types_of(value), types):
+        if _any_of(LISTS, types):
+            return f"write {condition.field} contains {written(value)}"
+        return f"{written(value)} is {_kind_of(value)}"
+    is_ordered = isinstance(condition, Comparison) and condition.operator not in {
+        Operator.EQUAL,
+        Operator.UNEQUAL,
+    }
+    return "true and false have no order" if isinstance(value, bool) and is_ordered else None
+
+
+def _objection_to_item(value: Value, types: Collection[FieldType]) -> str | None:
+    if not _any_of(LISTS, types):
+        suggested = f": write {condition_like(value)}" if isinstance(value, str) else ""
+        return f"`contains` is for lists{suggested}"
+    wanted = {ITEM_OF[kind] for kind in types_of(value) if kind in ITEM_OF}
+    if FieldType.LONG_LIST in types or _any_of(wanted, types) or not _any_of(ITEMS, types):
+        return None
+    return f"{written(value)} is {_kind_of(value)}"
+
+
+def condition_like(text: str) -> str:
+    """Return the condition that a text is within another."""
+    return f"like {written('%' + text + '%')}"
+
+
+def written(value: Value) -> str:
+    """Return a value as a filter has it, cut where it is long."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        cut = value if len(value) <= 40 else value[:39] + "…"  # noqa: PLR2004  # characters
+        return "'" + cut.replace("'", "''") + "'"
+    return str(value)
+
+
+def _kind_of(value: Value) -> str:
+    if isinstance(value, bool):
+        return "a boolean"
+    return "a text" if isinstance(value, str) else "a number"
+
+
+def _any_of(wanted: Collection[FieldType], types: Collection[FieldType]) -> bool:
+    return any(kind in types for kind in wanted)
+
+
+def _unknown(field: FieldName, fields: Fields) -> UsageError:
+    where = f"column {field.column} of the filter: there is no field `{field}`"
+    if not fields:
+        return UsageError(f"{where}; the documents have no metadata")
+    close = difflib.get_close_matches(str(field), fields, n=1)
+    names = [*close, *(name for name in sorted(fields) if name not in close)]
+    listed = [f"{_cut(name)} ({named_types(fields[name])})" for name in names[:_NAMED_FIELDS]]
+    more = len(names) - len(listed)
+    others = f" and {more:,} more" if more else ""
+    return UsageError(f"{where}; the fields are: {', '.join(listed)}{others}", hint=FIELDS_HINT)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 40 else name[:39] + "…"  # noqa: PLR2004  # characters
