@@ -1,21 +1,21 @@
-"""The scalar fields of a segment's metadata, as a table for filters: field, row, value.
+"""The metadata of a segment as tables for filters.
 
-    fields(field, name, type)     one row for each name and type of value
+    fields(field, name, type)     one row for each name and type of value, see `field_types`
     scalars(field, row, value)    one row for each value of a document
+    items(field, value, row)      one row for each item of a list of a document
 
-Types are "boolean", "integer", "number", "text" and "long text"; the value of a long text is not in
-the table, and is looked up in the metadata. Lists, objects and null are not in it. Filters read a
-field as one range of the file, whose checksum is one over all of it.
+A filter reads a field as one range of the file, whose checksum is one over all of it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 import orjson
 
 from taskembed.index.documents import StoredDocument
+from taskembed.index.field_types import ITEMS, Entry, FieldType, entries
 
 FIELDS = """CREATE TABLE fields (
   field INTEGER PRIMARY KEY,
@@ -30,45 +30,58 @@ SCALARS = """CREATE TABLE scalars (
   PRIMARY KEY (field, row)
 ) STRICT, WITHOUT ROWID
 """
+ITEMS_TABLE = """CREATE TABLE items (
+  field INTEGER NOT NULL,
+  value ANY NOT NULL,
+  row INTEGER NOT NULL,
+  PRIMARY KEY (field, value, row)
+) STRICT, WITHOUT ROWID
+"""
 SCHEMA = [
     ("table", "fields", "fields", FIELDS),
+    ("table", "items", "items", ITEMS_TABLE),
     ("table", "scalars", "scalars", SCALARS),
 ]
-LONGEST_TEXT = 1024  # characters of a text that is in the table
-_LARGEST = 2**63 - 1  # SQLite's integers; a larger one is a number
 _EMPTY = "{}"
-
-Scalar = bool | int | float | str
+_AT_ONCE = 1024  # documents whose entries are in memory
+_FOUND = {
+    False: "SELECT value FROM scalars WHERE field = ? AND row = ?",
+    True: "SELECT value FROM items WHERE field = ? AND row = ? AND value = ?",
+}
 
 
 class FieldsBuilder:
-    """The table of a segment that is being made; it numbers fields as they come."""
+    """The tables of a segment that is being made; it numbers fields as they come."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._numbers: dict[tuple[str, str], int] = {}
-        database.execute(FIELDS)
-        database.execute(SCALARS)
+        for _, _, _, statement in SCHEMA:
+            database.execute(statement)
 
     def add(self, documents: Iterable[StoredDocument]) -> None:
-        """Put the scalar fields of documents, by their rows."""
-        self._database.executemany(
-            "INSERT INTO scalars VALUES (?, ?, ?)",
-            (
-                (self._number(name, kind), document.row, value)
-                for document in documents
-                if document.metadata != _EMPTY
-                for name, kind, value in _scalars(orjson.loads(document.metadata))
-            ),
-        )
+        """Put the fields of documents, by their rows."""
+        scalars: list[tuple[int, int, object]] = []
+        items: list[tuple[int, object, int]] = []
+        for count, document in enumerate(documents, 1):
+            for entry in _entries_of(document):
+                number = self._number(entry.name, entry.type)
+                if entry.type in ITEMS:
+                    items.append((number, entry.value, document.row))
+                else:
+                    scalars.append((number, document.row, entry.value))
+            if count % _AT_ONCE == 0:
+                self._insert(scalars, items)
+        self._insert(scalars, items)
 
-    def remove(self, rows: Iterable[int]) -> None:
+    def remove(self, rows: Collection[int]) -> None:
         """Take out the values of rows; a name that only they had stays."""
-        numbers = list(self._numbers.values())
-        self._database.executemany(
-            "DELETE FROM scalars WHERE field = ? AND row = ?",
-            ((number, row) for row in rows for number in numbers),
-        )
+        if not rows:
+            return
+        gone = frozenset(rows)
+        self._database.create_function("is_gone", 1, gone.__contains__, deterministic=True)
+        for table in ("scalars", "items"):
+            self._database.execute(f"DELETE FROM {table} WHERE is_gone(row)")  # noqa: S608  # our literals
 
     def copy(self, source: str, moved: str) -> None:
         """Copy the values of another segment.
@@ -79,63 +92,69 @@ class FieldsBuilder:
         """
         rows = self._database.execute(f"SELECT field, name, type FROM {source}.fields").fetchall()  # noqa: S608  # our literal
         for number, name, kind in rows:
+            table, columns = (
+                ("items", f"value, {moved}") if kind in ITEMS else ("scalars", f"{moved}, value")
+            )
             self._database.execute(
-                f"INSERT INTO scalars SELECT ?, {moved}, value FROM {source}.scalars "  # noqa: S608  # our literals
+                f"INSERT INTO {table} SELECT ?, {columns} FROM {source}.{table} "  # noqa: S608  # our literals
                 f"WHERE field = ? AND {moved} IS NOT NULL",
                 [self._number(name, kind), number],
             )
+
+    def _insert(
+        self, scalars: list[tuple[int, int, object]], items: list[tuple[int, object, int]]
+    ) -> None:
+        """Put rows into the tables, and empty the lists."""
+        self._database.executemany("INSERT INTO scalars VALUES (?, ?, ?)", scalars)
+        self._database.executemany("INSERT INTO items VALUES (?, ?, ?)", items)
+        scalars.clear()
+        items.clear()
 
     def _number(self, name: str, kind: str) -> int:
         number = self._numbers.get((name, kind))
         if number is None:
             number = self._numbers[name, kind] = len(self._numbers)
-            self._database.execute("INSERT INTO fields VALUES (?, ?, ?)", (number, name, kind))
+            self._database.execute("INSERT INTO fields VALUES (?, ?, ?)", (number, name, str(kind)))
         return number
 
 
-def _scalars(metadata: Mapping[str, object]) -> Iterable[tuple[str, str, Scalar]]:
-    for name, value in metadata.items():
-        if isinstance(value, bool):
-            yield name, "boolean", int(value)
-        elif isinstance(value, int):
-            yield (
-                (name, "integer", value)
-                if abs(value) <= _LARGEST
-                else (name, "number", float(value))
-            )
-        elif isinstance(value, float):
-            yield name, "number", value
-        elif isinstance(value, str):
-            yield ((name, "text", value) if len(value) <= LONGEST_TEXT else (name, "long text", ""))
+def _entries_of(document: StoredDocument) -> Iterator[Entry]:
+    if document.metadata != _EMPTY:
+        yield from entries(orjson.loads(document.metadata))
 
 
 def check_fields(
     database: sqlite3.Connection, documents: Iterable[StoredDocument], rows: int
 ) -> None:
-    """Check that a table of fields says what the metadata of the documents says.
+    """Check that the tables of fields say what the metadata of the documents says.
 
     Args:
-        database: its open file, of the right schema.
+        database: their open file, of the right schema.
         documents: all of the segment, by row; memory is taken for one at a time.
         rows: of the segment.
 
     Raises:
-        ValueError: it does not.
+        ValueError: they do not.
         sqlite3.Error: the file cannot be read.
     """
-    names = {
-        (name, kind): number for number, name, kind in database.execute("SELECT * FROM fields")
+    names: dict[tuple[str, FieldType], int] = {
+        (name, FieldType(kind)): number
+        for number, name, kind in database.execute("SELECT * FROM fields")
     }
     wanted = 0
     for document in documents:
-        for name, kind, value in _scalars(orjson.loads(document.metadata)):
+        for entry in _entries_of(document):
             wanted += 1
-            found = database.execute(
-                "SELECT value FROM scalars WHERE field = ? AND row = ?",
-                (names.get((name, kind), -1), document.row),
-            ).fetchone()
-            if found != (value,):
-                raise ValueError(f"the field {name!r} of row {document.row} is not its metadata's")
-    (count,) = database.execute("SELECT count(*) FROM scalars").fetchone()
+            is_item = entry.type in ITEMS
+            key = (names.get((entry.name, entry.type), -1), document.row)
+            values = (*key, entry.value) if is_item else key
+            found = database.execute(_FOUND[is_item], values).fetchone()
+            if found != (entry.value,):
+                raise ValueError(
+                    f"the field {entry.name} of row {document.row} is not its metadata's"
+                )
+    (count,) = database.execute(
+        "SELECT (SELECT count(*) FROM scalars) + (SELECT count(*) FROM items)"
+    ).fetchone()
     if count != wanted:
         raise ValueError(f"{count:,} values for {wanted:,} in the metadata of {rows:,} rows")

@@ -51,9 +51,7 @@ def _literal(character: str) -> str:
 
 def _pieces(pattern: str) -> list[re.Pattern[str]]:
     """Return what is between the % of a pattern."""
-    return [
-        re.compile("".join(piece), re.DOTALL) for piece in _pieces_of_characters(pattern)
-    ]
+    return [re.compile("".join(piece), re.DOTALL) for piece in _pieces_of_characters(pattern)]
 
 
 def _pieces_of_characters(pattern: str) -> list[list[str]]:

@@ -67,11 +67,11 @@ class FieldTable:
         A field that the segment does not have is missing in all of its documents.
         """
         match filter_:
-            case AllOf(parts):
-                return np.logical_and.reduce([self.rows(part) for part in parts])
-            case AnyOf(parts):
-                return np.logical_or.reduce([self.rows(part) for part in parts])
-            case Comparison():
+            case AllOf(parts) | AnyOf(parts):
+                joined = np.logical_and if isinstance(filter_, AllOf) else np.logical_or
+                flags: Flags = joined.reduce([self.rows(part) for part in parts])
+                return flags
+            case Comparison() | IsNull():
                 return self._compared(filter_)
             case OneOf():
                 return self._one_of(filter_)
@@ -79,11 +79,11 @@ class FieldTable:
                 return self._like(filter_)
             case Contains():
                 return self._contains(filter_)
-            case IsNull(field, negated):
-                has_value = self._scalars(field, FieldType, "1")
-                return has_value if negated else ~has_value
 
-    def _compared(self, condition: Comparison) -> Flags:
+    def _compared(self, condition: Comparison | IsNull) -> Flags:
+        if isinstance(condition, IsNull):
+            has_value = self._scalars(condition.field, list(FieldType), "1")
+            return has_value if condition.negated else ~has_value
         test = f"value {condition.operator.value} ?"
         return self._scalars(
             condition.field,
@@ -98,17 +98,13 @@ class FieldTable:
             some = [stored_value(value) for value in condition.values[start:][:SQL_VARIABLES]]
             marks = ",".join("?" * len(some))
             test = f"value {'NOT ' * condition.negated}IN ({marks})"
-            found.append(
-                self._scalars(condition.field, types_of(condition.values[0]), test, some)
-            )
+            found.append(self._scalars(condition.field, types_of(condition.values[0]), test, some))
         joined = np.logical_and if condition.negated else np.logical_or
         return joined.reduce(found)  # type: ignore[no-any-return]  # numpy's types of `reduce`
 
     def _like(self, condition: Like) -> Flags:
         test = f"value {'NOT ' * condition.negated}GLOB ?"
-        found = self._scalars(
-            condition.field, [FieldType.TEXT], test, [glob_of(condition.pattern)]
-        )
+        found = self._scalars(condition.field, [FieldType.TEXT], test, [glob_of(condition.pattern)])
         for row, value in self._looked_up(condition.field, FieldType.LONG_TEXT):
             found[row] = matches(condition.pattern, str(value)) is not condition.negated
         return found
@@ -180,7 +176,7 @@ def _row_numbers(listed: object, rows: int) -> npt.NDArray[np.int64]:
     data = np.frombuffer(str(listed).encode(), np.uint8)
     commas = data == ord(",")
     is_plain = ((data >= ord("0")) & (data <= ord("9")) | commas).all()
-    if not is_plain or commas[0] or commas[-1] or (commas[1:] & commas[:-1]).any():
+    if not len(data) or not is_plain or commas[0] or commas[-1] or (commas[1:] & commas[:-1]).any():
         raise ValueError("a row is no number")
     numbers = np.fromstring(str(listed), np.int64, sep=",")
     if len(numbers) != commas.sum() + 1 or numbers.max() >= rows or numbers.min() < 0:

@@ -2,8 +2,8 @@
 
     {"lang": "en", "author": {"name": "Ada"}, "tags": ["a", "b"]}
 
-has the fields `lang` and `author.name` (text), `author` (object) and `tags` (list), and two items of
-`tags`. A field that is null has no value, as one that is missing.
+has the fields `lang` and `author.name` (text), `author` (object) and `tags` (list), and two items
+of `tags`. A field that is null has no value, as if it were missing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Filters over the metadata of documents: `year >= 2020 and tags contains 'draft'`.
 
-`parse_filter` reads one, `require_fields` compares it with the fields that an index has. A field that
-is missing, null, or of another type than the value is unknown, as null is in SQL: neither
+`filter_grammar.parse_filter` reads one, `require_fields` compares it with the fields that an index has. A field
+that is missing, null, or of another type than the value is unknown, as null is in SQL: neither
 `year = 2020` nor `not year = 2020` is true of it.
 """
 
@@ -74,7 +74,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    r"""`field like '%text_'`: % is any text, _ any character; after a backslash they are themselves."""
+    r"""`field like '%text_'`: % is any text, _ any character; `\%` and `\_` are themselves."""
 
     field: FieldName
     pattern: str
@@ -116,19 +116,6 @@ class AnyOf:
 
 Condition = Comparison | OneOf | Like | Contains | IsNull
 Filter = Condition | AllOf | AnyOf
-
-
-def parse_filter(text: str) -> Filter:
-    """Read a filter.
-
-    Raises:
-        UsageError: it is no filter, or too long; the message has the column and what was expected.
-        TypeError: it is no text.
-    """
-    # lark: 50 ms
-    from taskembed.index._filter_grammar import parse
-
-    return parse(text)
 
 
 def inverted(filter_: Filter) -> Filter:
@@ -195,8 +182,7 @@ def _objection(condition: Condition, types: Collection[FieldType]) -> str | None
             return None if _any_of(TEXTS, types) else "`like` is for text"
         case Contains(value=value):
             return _objection_to_item(value, types)
-        case Comparison(value=value) | OneOf(values=(value, *_)):
-            pass
+    value = condition.values[0] if isinstance(condition, OneOf) else condition.value
     if not _any_of(types_of(value), types):
         if _any_of(LISTS, types):
             return f"write {condition.field} contains {written(value)}"
