@@ -1,8 +1,8 @@
 """Filters over the metadata of documents: `year >= 2020 and tags contains 'draft'`.
 
-`filter_grammar.parse_filter` reads one, `require_fields` compares it with the fields that an index has. A field
-that is missing, null, or of another type than the value is unknown, as null is in SQL: neither
-`year = 2020` nor `not year = 2020` is true of it.
+`filter_grammar.parse_filter` reads one, `require_fields` compares it with the fields that an index
+has. A field that is missing, null, or of another type than the value is unknown, as null is in SQL:
+neither `year = 2020` nor `not year = 2020` is true of it.
 """
 
 from __future__ import annotations
