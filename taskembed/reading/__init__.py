@@ -1,4 +1,4 @@
-"""Your files become documents, queries, examples and judgements, each with its position.
+"""Reading files into documents, queries, examples and judgements, each with its position.
 
 Doors: `inputs` (files to records), `formats`, `rows` (a record), `documents`, `queries`,
 `examples`, `trec` (judgements and runs), `fields` (which field is what), `template` (fields to the

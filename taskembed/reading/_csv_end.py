@@ -1,4 +1,4 @@
-"""Where a CSV record ends that is too large to be held: found without holding it."""
+"""Finding the end of a CSV record that is too large to hold in memory."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Callable
 def end_of_record(
     start: bytes, read: Callable[[], bytes], *, delimiter: str, is_open: bool, limit: int
 ) -> tuple[bytes, int]:
-    """Return what was read behind the end of a record, and the number of lines that ended before.
+    """Return the bytes read after the end of a record, and the number of lines up to its end.
 
     Args:
-        start: of the record, or a line of it: where a cell begins, or within quotes.
-        read: gives some more bytes; none at the end of the file.
-        delimiter: what parts cells.
-        is_open: whether `start` is within quotes.
-        limit: of bytes that are looked through.
+        start: bytes of the record from the beginning of a cell, or from inside quotes, on.
+        read: returns more bytes; b"" at the end of the file.
+        delimiter: the character between cells.
+        is_open: whether `start` begins inside quotes.
+        limit: the number of bytes that are searched.
 
     Raises:
-        ValueError: the record has no end: a quote is not closed; or it is no CSV.
+        ValueError: the record has no end (a quote is not closed), or is not CSV.
     """
     text = _Text(start, read, limit)
-    # cells that are whole; the rest of one; a text up to the quote that closes it
+    # whole cells; the rest of a cell; a text up to its closing quote
     mark = re.escape(delimiter)
     plain, within = f'[^"\r\n{mark}][^\r\n{mark}]*+', '[^"]*+(?:""[^"]*+)*+'
     cells = re.compile(f'(?:(?:{plain}|"{within}")?{mark})*+')
@@ -42,7 +42,7 @@ def end_of_record(
         if not text.next():
             raise ValueError("a quote is not closed")
         text.at += 1
-        is_open = text.next() == '"'  # the second half of a quote within the text
+        is_open = text.next() == '"'  # two quotes stand for one quote in the text
         if is_open or text.next() == delimiter:
             text.at += 1
         elif text.next() in {"\r", "\n", ""}:
@@ -52,7 +52,7 @@ def end_of_record(
 
 
 class _Text:
-    """A text that is read piece by piece; `at` is where it is looked at."""
+    """A text that is read piece by piece; `at` is the current position."""
 
     def __init__(self, start: bytes, read: Callable[[], bytes], limit: int) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -63,22 +63,22 @@ class _Text:
         self._lines = 0
 
     def next(self) -> str:
-        """Return the character that comes next; "" at the end."""
+        """Return the next character; "" at the end."""
         if self.at >= len(self._text):
             self._more()
         return self._text[self.at : self.at + 1]
 
     def skip(self, pattern: re.Pattern[str]) -> None:
-        """Go on behind what matches, however long it is."""
+        """Move past everything that matches, however long it is."""
         while True:
             match = pattern.match(self._text, self.at)
             self.at = match.end() if match else self.at
-            # a match that ends within the text is whole; a cell's may go on in the next piece
+            # a match that reaches the end of the text may continue in the next piece
             if self.at < len(self._text) or not self._more():
                 return
 
     def left(self) -> tuple[bytes, int]:
-        """Return what comes behind the end of the line, and how many lines were passed."""
+        """Return the bytes after the end of the line, and the number of lines passed."""
         for end in ("\r", "\n"):
             if self.next() == end:
                 self.at += 1

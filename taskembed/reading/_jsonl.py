@@ -1,4 +1,4 @@
-"""JSON, one record a line."""
+"""JSONL: one JSON object on each line."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
 def json_records(
     name: str, lines: Iterable[tuple[str, bytes]], on_bad: Callable[[BadRecordError], None]
 ) -> Iterator[Row]:
-    """Return the position, the fields and the line of each record; whole numbers are exact.
+    """Return an iterator over the records; whole numbers are exact.
 
     Args:
-        name: what messages call the file.
-        lines: the position and the bytes of each.
-        on_bad: called with what is no record; raises to stop, returns to go on.
+        name: the name of the file, for messages.
+        lines: the position and the bytes of each line.
+        on_bad: called with each bad record; raises to stop, returns to continue.
     """
 
     def row(number: int, positioned: tuple[str, bytes]) -> Row | None:
@@ -43,7 +43,7 @@ def json_records(
             on_bad(BadRecordError(source, str(error), raw=raw, hint=hint))
             return None
 
-    # a generator would hold each record until the next one was read, beside it
+    # no generator: it would hold a record in memory while the next one is read
     return filter(None, map(row, count(), lines))
 
 
@@ -60,16 +60,16 @@ def _parsed(line: bytes) -> dict[str, object]:
 
 
 def _has_long_number(line: bytes) -> bool:
-    # the expression alone takes a fifth of an `index` run that finds nothing changed
+    # the first test is quick; the second alone takes 20 % of an `index` run without changes
     return b"0" * 19 in line.translate(_DIGITS) and bool(_LONG_NUMBER.search(line))
 
 
 def _count_values(line: bytes) -> int:
-    """Return about how many values a line has, before they are made: no fewer than it has."""
+    """Return an upper bound for the number of values in a line, without decoding it."""
     values = _count_marks(line)
     if values <= MAX_VALUES:
         return values
-    values = at = 0  # of marks that are not within texts; some texts at once, or they take memory
+    values = at = 0  # marks outside strings; a limited number of strings at a time, to bound memory
     while at < len(line) and values <= MAX_VALUES:
         found = _TEXTS.match(line, at)
         end = found.end() if found and found.end() > at else len(line)
@@ -83,7 +83,7 @@ def _count_marks(line: bytes) -> int:
 
 
 def _exact(line: bytes) -> WideRecord:
-    """Return a record with whole numbers of which orjson makes floats."""
+    """Return a record with exact whole numbers, where orjson would make floats of them."""
     try:
         return WideRecord(json.loads(line))
     except RecursionError:
@@ -103,7 +103,7 @@ def _reason(error: orjson.JSONDecodeError, line: bytes) -> str:
 
 
 def first_line_hint(name: str, line: bytes) -> str | None:
-    """Return how a file becomes JSONL whose first line shows that it is JSON of another kind."""
+    """Return how to convert a file to JSONL if its first line is JSON of another kind."""
     found = _FIRST.match(line)
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""Parquet: rows, decoded a few at a time: as many as fit in memory, whatever they become."""
+"""Parquet: rows are decoded a few at a time, as many as fit in memory."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def parquet_records(
     max_record_bytes: int,
     on_begin: Callable[[Callable[[], float]], None] = lambda _: None,
 ) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield the number and the fields of each row, as what JSON can hold.
+    """Yield the number and the fields of each row, with values that JSON can hold.
 
     Args:
-        path: of the file; None for stdin.
-        name: what messages call it.
-        on_bad: called with a row that cannot be used; raises to stop, returns to go on.
-        max_record_bytes: of a row, as its values take in a file that is not compressed.
-        on_begin: called with what tells how much of the rows was read, 0 to 1.
+        path: path of the file; None for stdin.
+        name: name of the file in messages.
+        on_bad: called with each bad row; raises to stop, returns to continue.
+        max_record_bytes: size of a row in bytes, uncompressed, above which the row is bad.
+        on_begin: called with a function that returns the share of rows read, 0 to 1.
 
     Raises:
-        BadInputError: the file is no Parquet, is damaged, or cannot be decoded in little memory.
-        StorageError: it cannot be read.
+        BadInputError: the file is not Parquet, is damaged, or cannot be decoded in little memory.
+        StorageError: the file cannot be read.
     """
     import pyarrow as pa  # 0.1 s
 
@@ -61,13 +61,13 @@ def parquet_records(
     except TaskembedError:
         raise
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        # the last two: a moment that datetime cannot hold (nanoseconds, the year 30000)
+        # the last two: a time that datetime cannot hold (nanoseconds, the year 30000)
         raise unreadable(name, rows.number, error) from error
 
 
 @contextmanager
 def _as_file(path: Path | None, name: str) -> Iterator[BinaryIO]:
-    """Open a file; what is none, such as stdin, is copied into one first."""
+    """Open a file; a pipe or stdin is copied into a temporary file first."""
     with sys.stdin.buffer if path is None else path.open("rb") as stream:
         if path is not None and stat.S_ISREG(path.stat().st_mode):
             yield stream
@@ -106,7 +106,7 @@ def _require_footer(stream: BinaryIO, name: str) -> None:
 
 
 class _Handles:
-    """A file, opened in one way or the other."""
+    """A Parquet file, opened with and without decoding dictionaries."""
 
     def __init__(self, stream: BinaryIO) -> None:
         import pyarrow.parquet as pq
@@ -114,7 +114,7 @@ class _Handles:
         self._stream = stream
         self._open = pq.ParquetFile
         self.plain = self._open(stream, pre_buffer=False)
-        # each column has a buffer of its own
+        # each column has its own buffer
         size = max(4096, min(2**20, BATCH_BYTES // max(1, len(self.plain.schema.names))))
         self._options = {"pre_buffer": False, "buffer_size": size}
         self.plain = self._open(stream, **self._options)
@@ -122,7 +122,7 @@ class _Handles:
 
     @property
     def keeping(self) -> Any:  # noqa: ANN401  # pyarrow publishes no types
-        """Texts that a dictionary holds stay numbers until they are measured."""
+        """The file, opened so that texts from a dictionary stay numbers until they are measured."""
         if self._keeping is None:
             names = [self.plain.schema.column(number).path for number in _texts(self.plain.schema)]
             self._keeping = self._open(self._stream, read_dictionary=names, **self._options)
@@ -144,10 +144,10 @@ def _texts(schema: Any) -> list[int]:  # noqa: ANN401
 
 
 def _in_microseconds(batch: Any) -> Any:  # noqa: ANN401
-    """Return a batch whose moments datetime can hold, whether or not pandas is installed.
+    """Return a batch with its times in microseconds, which datetime can hold.
 
-    With pandas, pyarrow would make its own moments of nanoseconds; without, an error. A moment
-    that is not in whole microseconds is an error here in either case.
+    With pandas installed, pyarrow returns nanoseconds as pandas' times; without it, an error. Here,
+    a time that is not in whole microseconds is an error in either case.
     """
     import pyarrow as pa
 

@@ -1,7 +1,7 @@
-"""What the pages of a Parquet file hold, told by their headers before anything is decoded.
+"""The headers of a Parquet file's pages: sizes of values, known before anything is decoded.
 
-A few hundred bytes of a page can become gigabytes, and the file's own footer need not say so. The
-headers are Thrift's compact protocol: https://parquet.apache.org/docs/file-format/data-pages/
+A few hundred bytes of a page can become gigabytes, and the file's footer need not say so. The
+headers are in Thrift's compact protocol: https://parquet.apache.org/docs/file-format/data-pages/
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_HEADER_BYTES = 2**20
-_FIRST_READ_BYTES = 512  # has nearly every header whole
+_FIRST_READ_BYTES = 512  # nearly every header is shorter
 _MAX_DEPTH = 8
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3  # types of pages
-_BIT_PACKED = 4  # an encoding of levels that nobody writes any more
-DELTA_LENGTH, DELTA = 6, 7  # encodings of texts: by their lengths; by what differs from the last
+_BIT_PACKED = 4  # an encoding of levels that is not written any more
+DELTA_LENGTH, DELTA = 6, 7  # encodings of texts: lengths first; differences from the text before
 _VARINT_BITS = 64
 _PACKED_AT_ONCE = 2**17  # groups of eight levels
 
@@ -27,16 +27,16 @@ Fields = dict[int, object]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page's header.
+    """The header of a page.
 
     Attributes:
-        is_dictionary: it has the values that other pages point at.
-        encoding: of its values, as numbered in the format.
-        values: how many it has, with those that are null.
-        size: bytes, once unpacked.
-        packed_at: where its bytes begin in the file.
-        packed_size: how many there are.
-        levels: of version 2: bytes of repetition levels, which are not packed; None of version 1.
+        is_dictionary: whether the page is the dictionary that data pages refer to.
+        encoding: number of the values' encoding in the format.
+        values: number of values, nulls included.
+        size: bytes, uncompressed.
+        packed_at: position of the page's bytes in the file.
+        packed_size: number of bytes in the file.
+        levels: bytes of repetition levels, which version 2 does not compress; None in version 1.
     """
 
     is_dictionary: bool
@@ -52,7 +52,7 @@ def pages(stream: BinaryIO, start: int, end: int) -> Iterator[Page]:
     """Yield the pages between two places of a file.
 
     Raises:
-        ValueError: there is no page where one should be.
+        ValueError: a page is missing, or its header is damaged.
     """
     while start < end:
         fields, size = _header(stream, start, end)
@@ -78,15 +78,15 @@ def pages(stream: BinaryIO, start: int, end: int) -> Iterator[Page]:
 def longest_row(
     found: Iterator[tuple[Page, bytes]], max_level: int, unpack: Callable[[bytes, int], bytes]
 ) -> tuple[int, int]:
-    """Return the most values, and the most bytes of pages, that one row of a nested column has.
+    """Return the largest number of values, and of bytes of pages, in one row of a nested column.
 
     Args:
-        found: the data pages, with their packed bytes.
+        found: the data pages, with their compressed bytes.
         max_level: the deepest repetition level.
-        unpack: bytes and their size, unpacked.
+        unpack: decompresses bytes to a size.
 
     Raises:
-        ValueError: the levels are not what they should be.
+        ValueError: the levels are damaged.
     """
     most_values = values = most_bytes = row_bytes = 0
     for page, packed in found:
@@ -111,10 +111,10 @@ def longest_row(
 
 
 def longest_entry(data: bytes) -> int:
-    """Return the bytes of the longest text in a dictionary page, unpacked.
+    """Return the size in bytes of the longest text in an uncompressed dictionary page.
 
     Raises:
-        ValueError: it is not whole.
+        ValueError: the page is cut short.
     """
     longest = at = 0
     while at < len(data):
@@ -138,7 +138,7 @@ def _level_bytes(page: Page, packed: bytes, unpack: Callable[[bytes, int], bytes
 def _runs(
     data: bytes, max_level: int, count: int
 ) -> Iterator[tuple[int | npt.NDArray[np.uint8], int]]:
-    """Yield runs of levels: one level and how often it comes; or the levels, and how many."""
+    """Yield runs of levels: a level and its number of repetitions; or levels and their number."""
     width = max_level.bit_length()
     at = 0
     while count > 0 and at < len(data):

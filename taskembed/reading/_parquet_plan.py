@@ -1,6 +1,6 @@
-"""How many rows of a Parquet file are decoded at once: as many as fit in memory.
+"""The number of rows of a Parquet file that are decoded at once: as many as fit in memory.
 
-The headers of its pages tell, before anything is decoded.
+It follows from the headers of the pages, before anything is decoded.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from taskembed.reading._parquet_pages import (
 )
 from taskembed.reading.bounds import BATCH_BYTES
 
-ROWS = 1024  # at once, at most
-CELLS = 100_000  # at once
-PAGES_BYTES = 320 * 2**20  # of the largest pages of all columns: they take three times as much
-LARGE_PAGES_BYTES = 128 * 2**20  # from here on, one row at once
-NESTED_VALUES = 16_000_000  # of a column with lists: from here on, each row is measured first
+ROWS = 1024  # largest number of rows at once
+CELLS = 100_000  # cells decoded at once
+PAGES_BYTES = (
+    320 * 2**20
+)  # bytes of the largest pages of all columns; they take three times as much memory
+LARGE_PAGES_BYTES = 128 * 2**20  # bytes of pages from which rows are decoded one by one
+NESTED_VALUES = 16_000_000  # values of a column of lists from which each row is measured first
 NESTED_BYTES = 256 * 2**20
-DICTIONARY_BYTES = 4 * 2**20  # a longer one is not looked through for its longest text
-FEW_ROWS = 256  # at once are too few, if dictionaries that stay as they are could help
-_VALUE_BYTES = 12  # of a number and its levels
+DICTIONARY_BYTES = 4 * 2**20  # bytes; a larger dictionary is not searched for its longest text
+FEW_ROWS = 256  # with fewer rows at once, dictionaries are kept undecoded
+_VALUE_BYTES = 12  # bytes of a number and its levels
 WAY_OUT = (
     "write it anew in smaller row groups and pages, for example with pyarrow: "
     "pyarrow.parquet.write_table(TABLE, 'corpus.parquet', row_group_size=10_000)"
@@ -49,13 +51,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """What the pages of a column tell, in one row group.
+    """Sizes of a column in one row group, from its pages.
 
     Attributes:
-        largest_page: bytes, unpacked.
-        row_bytes: of a row in memory, the most or the average where no row can surprise.
-        entry_bytes: of a row whose texts are all the longest of the dictionary.
-        most_rows: that may be decoded together, as far as this column goes.
+        largest_page: bytes of the largest page, uncompressed.
+        row_bytes: bytes of a row in memory: the maximum, or the average where rows are alike.
+        entry_bytes: bytes of a row whose texts are all the longest in the dictionary.
+        most_rows: number of rows that may be decoded together, as far as this column goes.
     """
 
     largest_page: int
@@ -65,10 +67,10 @@ class _Column:
 
 
 def plan_of(file: Any, group: int, stream: BinaryIO, name: str) -> Plan:  # noqa: ANN401
-    """Return how a row group can be read in little memory.
+    """Return how to read a row group in little memory.
 
     Raises:
-        BadInputError: not even one row can.
+        BadInputError: not even one row fits.
     """
     metadata = file.metadata.row_group(group)
     columns = [
@@ -93,7 +95,7 @@ def plan_of(file: Any, group: int, stream: BinaryIO, name: str) -> Plan:  # noqa
 
 
 class _Chunk:
-    """A column of a row group: its pages, and what they hold."""
+    """The pages of a column in a row group."""
 
     def __init__(self, chunk: Any, column: Any, stream: BinaryIO) -> None:  # noqa: ANN401
         start = chunk.data_page_offset
@@ -110,19 +112,19 @@ class _Chunk:
 
     @property
     def value_bytes(self) -> int:
-        """How much of memory a value of a data page takes: the average, or the most."""
+        """Bytes of memory for a value of a data page: the average, or the maximum."""
         if self.column.physical_type == "FIXED_LEN_BYTE_ARRAY":
             return int(self.column.length) + 1
         if not self.is_text:
             return _VALUE_BYTES
-        if self.is_delta:  # each can repeat the whole one before it
+        if self.is_delta:  # each value can repeat the whole value before it
             return max(page.size for page in self.data)
         average = max((page.size // max(1, page.values) for page in self.data), default=0)
         return _VALUE_BYTES + average
 
     @property
     def entry_bytes(self) -> int:
-        """How long the longest text of the dictionary is, or may be."""
+        """Bytes of the longest text in the dictionary, or an upper bound."""
         found = [page for page in self.pages if page.is_dictionary]
         if not self.is_text or not found:
             return 0
@@ -131,15 +133,15 @@ class _Chunk:
         return max(longest_entry(self.unpack(self.read(page), page.size)) for page in found)
 
     def read(self, page: Page) -> bytes:
-        """Return the packed bytes of a page."""
+        """Return the compressed bytes of a page."""
         self._stream.seek(page.packed_at)
         return self._stream.read(page.packed_size)
 
     def unpack(self, packed: bytes, size: int) -> bytes:
-        """Return what was packed.
+        """Return decompressed bytes.
 
         Raises:
-            ArrowException: it is not that.
+            ArrowException: the bytes cannot be decompressed.
         """
         import pyarrow as pa
 
@@ -153,13 +155,13 @@ def _measured(chunk: _Chunk, metadata: Any) -> _Column:  # noqa: ANN401
     has_lengths = any(page.encoding in {DELTA, DELTA_LENGTH} for page in chunk.data)
     if has_lengths and max(page.values for page in chunk.data) > NESTED_VALUES:
         raise ValueError("a page has too many texts")  # their lengths are decoded at once
-    # a dictionary is held packed, unpacked and decoded, beside the page that points at it
+    # a dictionary is in memory compressed, uncompressed and decoded, beside the page that uses it
     largest = max((page.size for page in chunk.data), default=0)
     largest += 2 * max((page.size for page in chunk.pages if page.is_dictionary), default=0)
     each, entry = chunk.value_bytes, chunk.entry_bytes
     if chunk.column.max_repetition_level == 0:
         return _Column(largest, each, entry)
-    # a few bytes can be millions of values of one row
+    # a few bytes can encode millions of values of one row
     in_row = -(-chunk.values // max(1, metadata.num_rows))
     usual = _Column(largest, each * in_row, entry * min(chunk.values, FEW_ROWS * in_row))
     size = sum(page.size for page in chunk.data)

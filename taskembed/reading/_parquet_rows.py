@@ -1,4 +1,4 @@
-"""Rows of a Parquet file that are decoded, as records: what JSON can hold."""
+"""Decoded rows of a Parquet file as records, with values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from taskembed.errors import BadRecordError
 from taskembed.reading.bounds import MAX_VALUES, SHOWN_BYTES
 from taskembed.reading.streams import OnBad
 
-CONVERTED_BYTES = 16 * 2**20  # become Python's objects at once
+CONVERTED_BYTES = 16 * 2**20  # bytes that become Python objects at once
 CONVERTED_VALUES = 500_000
-_ESCAPED_BYTES = 4  # that a byte of no text becomes: "\\xff"
+_ESCAPED_BYTES = 4  # characters of an escaped byte: "\\xff"
 
 Numbers = npt.NDArray[np.int64]
 
 
 class ParquetRows:
-    """Rows that are decoded, as records; `number` is the last one."""
+    """Decoded rows as records; `number` is the number of the last row."""
 
     def __init__(self, name: str, on_bad: OnBad, limit: int) -> None:
         self.number = 0
@@ -31,12 +31,12 @@ class ParquetRows:
         self._limit = limit
 
     def of(self, batch: Any) -> Iterator[tuple[int, dict[str, object]]]:  # noqa: ANN401
-        """Yield the rows of a batch that are good."""
+        """Yield the numbers and fields of the good rows of a batch."""
         for start, count in self._groups(batch):
             yield from self._converted(batch.slice(start, count))
 
     def _groups(self, batch: Any) -> Iterator[tuple[int, int]]:  # noqa: ANN401
-        """Yield the first row and the number of rows that are converted together; reject others."""
+        """Yield first row and number of the rows to convert together; reject rows over a limit."""
         is_small = batch.nbytes <= min(self._limit, CONVERTED_BYTES)
         if is_small and sum(map(_most_values, batch.columns)) <= CONVERTED_VALUES:
             yield 0, batch.num_rows
@@ -87,7 +87,7 @@ class ParquetRows:
 
 
 def _raw(row: Any) -> str:  # noqa: ANN401
-    """Return what is short of a row that is rejected, as JSON."""
+    """Return the short fields of a rejected row, as JSON."""
     record: dict[str, object] = {}
     for name, column in zip(row.schema.names, row.columns, strict=True):
         sizes, values = _sizes([column], 1)
@@ -100,7 +100,7 @@ def _raw(row: Any) -> str:  # noqa: ANN401
 
 
 def _plain(rows: Any) -> Sequence[dict[str, object]]:  # noqa: ANN401
-    """Return rows with what JSON can hold: dates and decimals as text, NaN as null."""
+    """Return rows with values that JSON can hold: dates and decimals as text, NaN as null."""
     records = rows.to_pylist()
     if not all(map(_is_json, rows.schema)):
         records = orjson.loads(orjson.dumps(records, default=_as_text))
@@ -114,7 +114,7 @@ def _as_text(value: object) -> str:
 
 
 def _most_values(array: Any) -> float:  # noqa: ANN401
-    """Return how many values a column has at most; infinity when its buffers do not tell."""
+    """Return an upper bound for the values in a column; infinity if its buffers do not tell."""
     import pyarrow as pa
 
     kind, types = array.type, pa.types
@@ -140,7 +140,7 @@ def _is_json(field: Any) -> bool:  # noqa: ANN401
 
 
 def _sizes(columns: Sequence[Any], rows: int) -> tuple[Numbers, Numbers]:
-    """Return int64[rows] bytes and int64[rows] values of each row, before it is made."""
+    """Return int64[rows] bytes and int64[rows] values of each row, before rows are created."""
     sizes, values = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     for column in columns:
         of_column = _sizes_of(column)
@@ -180,12 +180,12 @@ def _sizes_of_single(array: Any) -> Numbers:  # noqa: ANN401
         lengths = pc.binary_length(array).fill_null(0)
         sizes = cast("Numbers", lengths.to_numpy(zero_copy_only=False).astype(np.int64))
         return sizes if is_text else sizes * _ESCAPED_BYTES
-    # a rare kind is shared out: its whole is what counts
+    # rare types: the average, since only the sum matters
     return np.full(len(array), -(-array.nbytes // max(1, len(array))), np.int64)
 
 
 def _summed(items: Any, ends: Numbers) -> tuple[Numbers, Numbers]:  # noqa: ANN401
-    """Return what lists take that end at those items."""
+    """Return the bytes and values of lists, from their items and the ends of the lists."""
     totals = [np.concatenate([[0], np.cumsum(of_items)]) for of_items in _sizes_of(items)]
     sizes, values = (np.diff(total[ends]) for total in totals)
     return sizes, values + 1

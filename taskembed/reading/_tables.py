@@ -1,6 +1,6 @@
-"""CSV and TSV: rows become records by the names of the columns; every value stays text.
+"""CSV and TSV: rows become records with the names of the columns; every value is a string.
 
-Python's csv rather than pyarrow's: that one guesses types, and "007" would become 7.
+The standard library's csv, since pyarrow guesses types: "007" would become 7.
 """
 
 from __future__ import annotations
@@ -19,30 +19,32 @@ from taskembed.reading.bounds import MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
 from taskembed.reading.rows import Row
 from taskembed.reading.streams import BOM, DAMAGED, OnBad, as_text, counted_blank
 
-TABLES = {"csv": ",", "tsv": "\t"}  # and what parts their cells
+TABLES = {"csv": ",", "tsv": "\t"}  # format -> delimiter
 _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
-_LONE_RETURN = re.compile(rb"(?<=\r)(?!\n)")  # ends a row too, as in files of old spreadsheets
+_LONE_RETURN = re.compile(
+    rb"(?<=\r)(?!\n)"
+)  # a lone \r ends a row too, as in files of old spreadsheets
 _CHUNK_BYTES = 2**20
 _LINE_END_BYTES = 2
 _LARGE_BYTES = 2**20
-_LOOKED_AT = 1_000  # characters of a row, for what parts them
+_LOOKED_AT = 1_000  # characters of a row in which delimiters are counted
 _QUOTE_HINT = "look for a quote that is never closed"
 
 
 class Columns:
-    """The names of the columns: said, or taken from the first row; and what a row has to be."""
+    """The names of the columns, from an option or the first row; checks rows against them."""
 
     def __init__(self, on_bad: OnBad, delimiter: str, names: Sequence[str] | None) -> None:
         self.names = None if names is None else list(names)
         self.delimiter = delimiter
         self._on_bad = on_bad
-        self._said = self.names  # until a row was read
+        self._stated = self.names  # None once a row has been read
 
     def reject(self, error: BadRecordError) -> None:
-        """Take a bad row.
+        """Handle a bad row.
 
         Raises:
-            BadInputError: it is the header, without which no row can be read.
+            BadInputError: the row is the header, without which no row can be read.
         """
         if self.names is None:
             reason = f"{error.reason}, in the row of the names"
@@ -50,23 +52,23 @@ class Columns:
         self._on_bad(error)
 
     def record(self, row: list[str], source: str) -> dict[str, object] | None:
-        """Return the fields of a row; None when it is the header, or bad.
+        """Return the fields of a row; None if the row is the header, or bad.
 
         Raises:
-            BadInputError: it is the header, and has a name twice; or has the names that were said.
+            BadInputError: the header has a duplicate name, or repeats the names of --columns.
         """
-        if self._said is not None:
-            if [name.lower() for name in self._said] == [cell.strip().lower() for cell in row]:
+        if self._stated is not None:
+            if [name.lower() for name in self._stated] == [cell.strip().lower() for cell in row]:
                 raise BadInputError(
                     "the first row has the names of the columns",
                     what=source,
                     hint="--header instead of --no-header and --columns",
                 )
-            self._said = None
+            self._stated = None
         if self.names is None:
             if len(set(row)) < len(row):
                 raise BadInputError(
-                    "a column stands twice in the header",
+                    "duplicate column in the header",
                     what=source,
                     hint=header_hint(row, self.delimiter),
                 )
@@ -78,7 +80,7 @@ class Columns:
         return dict(zip(self.names, row, strict=True))
 
     def other_width(self, cells: int, source: str, raw: str) -> BadRecordError:
-        """Return what is said of a row with another number of cells."""
+        """Return the error of a row that has not as many cells as the header."""
         names = self.names or []
         reason = f"it has {counted(cells, 'cell')}, and the header has {len(names):,}"
         parted = raw if cells == 1 else "".join(names) if len(names) == 1 else ""
@@ -86,7 +88,7 @@ class Columns:
 
 
 def header_hint(names: Sequence[str], delimiter: str) -> str | None:
-    """Return what to type when a first row does not look like one that names columns."""
+    """Return what to type if a first row does not look like the names of columns."""
     if any("\0" in name for name in names):
         return "--encoding utf-16-le, or utf-16-be"
     hint = _delimiter_hint(names[0], delimiter) if len(names) == 1 else None
@@ -94,13 +96,13 @@ def header_hint(names: Sequence[str], delimiter: str) -> str | None:
 
 
 def no_header_hint(columns: int) -> str:
-    """Return what to type when a first row is data."""
+    """Return what to type if the first row is data."""
     names = {1: "text", 2: "id,text", 3: "id,title,text"}.get(columns, "NAME,NAME,...")
     return f"if the first row is data: --no-header --columns {names}"
 
 
 def _delimiter_hint(text: str, delimiter: str) -> str | None:
-    """Return what to type when something else parts the cells, most likely."""
+    """Return what to type if another delimiter is likelier."""
     marks = {";": "';'", "\t": r"'\t'", "|": "'|'", ",": ","}
     counts = {mark: text[:_LOOKED_AT].count(mark) for mark in marks if mark != delimiter}
     best = max(counts, key=lambda mark: counts[mark])
@@ -108,18 +110,18 @@ def _delimiter_hint(text: str, delimiter: str) -> str | None:
 
 
 def _is_data(cell: str) -> bool:
-    """Say whether a cell is hardly the name of a column: a number, or a sentence."""
+    """Return whether a cell is unlikely to name a column: it is a number, or a sentence."""
     words = cell.split()
     return not words or len(words) > 4 or cell.strip().lstrip("-").replace(".", "").isdigit()  # noqa: PLR2004  # words
 
 
 def tsv_record(columns: Columns, source: str, line: bytes) -> dict[str, object] | None:
-    """Return the fields of a line where a tab parts cells and a quote is a character as any other.
+    """Return the fields of a line of TSV, in which quotes have no meaning; None as in `Columns`.
 
     Raises:
-        BadInputError: it is the header, and none.
+        BadInputError: the line is a bad header.
     """
-    cells = line.count(columns.delimiter.encode()) + 1  # before they are made
+    cells = line.count(columns.delimiter.encode()) + 1  # counted before they are created
     if cells > MAX_VALUES:
         reason = f"the record has more than {MAX_VALUES:,} cells"
         columns.reject(BadRecordError(source, reason, raw=as_text(line[:SHOWN_BYTES])))
@@ -132,7 +134,7 @@ def tsv_record(columns: Columns, source: str, line: bytes) -> dict[str, object] 
 
 
 def _not_utf_8(error: UnicodeDecodeError, line: bytes, source: str) -> BadRecordError:
-    """Return what is said of a row that is not UTF-8."""
+    """Return the error of a row that is not UTF-8."""
     if line.startswith(_BOMS_16):
         reason, known = "it looks like UTF-16, not UTF-8", "utf-16"
     elif b"\0" in line:
@@ -143,11 +145,11 @@ def _not_utf_8(error: UnicodeDecodeError, line: bytes, source: str) -> BadRecord
 
 
 class _TooLargeError(Exception):
-    """The record that is being read is larger than the limit."""
+    """The current record is larger than the limit."""
 
 
 class _Measured:
-    """How large the record is that is being read; its lines themselves are not held here."""
+    """The size of the current record; its lines are not held here."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -158,10 +160,10 @@ class _Measured:
         self.bad: UnicodeDecodeError | None = None
 
     def added(self, line: bytes, delimiter: str) -> str:
-        """Return one more line of the record, as text.
+        """Count another line of the record, and return it as text.
 
         Raises:
-            _TooLargeError: the record is larger than one may be.
+            _TooLargeError: the record is larger than the limit.
         """
         self.lines += 1
         self.size += len(line)
@@ -184,7 +186,7 @@ class _Measured:
 
 
 class CsvRows:
-    """The records of a CSV file; `number` is the line that was read last."""
+    """The records of a CSV file; `number` is the number of the last line read."""
 
     def __init__(self, name: str, stream: BinaryIO, columns: Columns, limit: int) -> None:
         self.number = 0
@@ -192,20 +194,20 @@ class CsvRows:
         self._stream = stream
         self._columns = columns
         self._limit = limit
-        self._pieces: list[bytes] = []  # of one line, last first
-        self._held = io.BytesIO()  # what was read and not looked at
-        self._piece = b""  # what was given to csv.reader last
+        self._pieces: list[bytes] = []  # pieces of one line, last first
+        self._held = io.BytesIO()  # bytes that were read and not parsed
+        self._piece = b""  # the last line that csv.reader was given
         self._record = _Measured(limit)
-        self._source = ""  # where it begins
+        self._source = ""  # the position where the record begins
         self._rows = self._reader()
 
     def records(self) -> Iterator[Row]:
-        """Return the position, the fields and no line of each record, none of which is held here.
+        """Return an iterator over the records, none of which is held here.
 
         Raises:
-            BadInputError: the file is no CSV: a record has no end, or the header is none.
+            BadInputError: the file is not CSV: a record has no end, or the header is bad.
         """
-        csv.field_size_limit(sys.maxsize)  # a record is measured here, in bytes
+        csv.field_size_limit(sys.maxsize)  # the size of a record is checked here instead, in bytes
         return iter(self._next, None)
 
     def _next(self) -> Row | None:
@@ -221,7 +223,7 @@ class CsvRows:
         return None
 
     def _row(self) -> list[str] | None:
-        """Return the cells of the next record that is not too large; None at the end."""
+        """Return the cells of the next record within the limit; None at the end."""
         while True:
             self._record = _Measured(self._limit)
             self._source = f"{self._name}:{self.number + 1}"
@@ -236,7 +238,7 @@ class CsvRows:
                 hint = _QUOTE_HINT if is_at_end else DAMAGED
                 raise BadInputError(str(error), what=self._source, hint=hint) from error
             if self._record.size > _LARGE_BYTES:
-                self._rows = self._reader()  # the one before keeps what it took for the largest
+                self._rows = self._reader()  # the old one keeps the memory of the largest record
             return row
 
     def _reader(self) -> Iterator[list[str]]:
@@ -258,7 +260,7 @@ class CsvRows:
         return self
 
     def __next__(self) -> str:
-        """Return a line of this record to csv.reader, which asks for more within quotes."""
+        """Return the next line, for csv.reader, which asks for more lines inside quotes."""
         self._piece = self._pieces.pop() if self._pieces else self._read()
         if not self._piece:
             raise StopIteration
@@ -266,7 +268,7 @@ class CsvRows:
         return self._record.added(self._piece, self._columns.delimiter)
 
     def _read(self) -> bytes:
-        """Return the next line, or the beginning of one that is too large; b"" at the end."""
+        """Return the next line, or the beginning of a line over the limit; b"" at the end."""
         size = self._limit + _LINE_END_BYTES + 1
         line = self._readline(size)
         if self.number == 0:
@@ -286,8 +288,8 @@ class CsvRows:
         return line + self._stream.readline(size - len(line))
 
     def _reject_large(self, reason: str) -> None:
-        """Say that a record is too large, and pass over the rest of it."""
-        is_open = self._record.lines > 1  # another line is asked for within quotes only
+        """Reject a record as too large, and skip the rest of it."""
+        is_open = self._record.lines > 1  # csv.reader asks for another line only inside quotes
         hint = _QUOTE_HINT if is_open else None
         raw = as_text(self._record.start)
         self._columns.reject(BadRecordError(self._source, reason, raw=raw, hint=hint))

@@ -1,7 +1,6 @@
 """Reading a corpus: records become a stream of documents, each with its position.
 
-A record that cannot be used is named by file and line, and what happens then is the caller's
-choice. docs/input.md has a table of what is accepted.
+The caller decides what happens to a bad record. docs/input.md lists what is accepted.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from taskembed.reading.rows import Record, Row, WideRecord
 from taskembed.reading.streams import Input, OnBad, as_text
 from taskembed.reading.template import has_field, has_fields, kind_of, no_field, value_of
 
-MAX_ID_BYTES = 4096  # of UTF-8: an id is a name, not a text
-MAX_DEPTH = 200  # levels of metadata: orjson reads 1,024 of them, but writes only 254
+MAX_ID_BYTES = 4096  # bytes of an id in UTF-8: an id is a name, not a text
+MAX_DEPTH = 200  # levels of metadata; orjson reads 1,024 levels, but writes only 254
 
 _NESTED = (dict, list)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -40,18 +39,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is embedded and stored: Document("moon", "The Moon orbits the Earth.").
+    """A text to embed, with its id: Document("moon", "The Moon orbits the Earth.").
 
     Attributes:
-        doc_id: its name in the index; no two documents of an index have the same.
-        text: what is embedded.
-        metadata: its other fields, which come back with the hits: what JSON can hold. Dates, UUIDs
-            and enums come back as texts, numbers of numpy as Python's, NaN as None.
-        source: where it stood: "corpus.jsonl:17".
+        doc_id: the id, which is unique in an index.
+        text: the text to embed.
+        metadata: other fields, which hits return; values that JSON can hold. Dates, UUIDs and enums
+            are returned as strings, numpy's numbers as Python's, NaN as None.
+        source: position in the input: "corpus.jsonl:17".
         id_is_made: whether the record had no id, so that `doc_id` is the sha256 of the text.
 
     Raises:
-        TypeError: the id or the text is no text, or the metadata no mapping.
+        TypeError: the id or the text is not a string, or the metadata not a mapping.
     """
 
     doc_id: str
@@ -61,13 +60,13 @@ class Document:
     id_is_made: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Subtle: what a text holds is checked by `require_storable`, where it enters an index. An
-        # index may have been made by somebody else, and its documents can still be looked at.
+        # Subtle: `require_storable` checks the content of the texts where they enter an index. A
+        # document read from an index made elsewhere can then still be shown.
         doc_id: object = self.doc_id
         text: object = self.text
         metadata: object = self.metadata
         if type(doc_id) is str and type(text) is str and type(metadata) is dict:
-            return  # nearly always, and quickly said
+            return  # nearly always, and quick to check
         if not isinstance(doc_id, str):
             shown = reprlib.repr(doc_id)
             raise TypeError(f"the id of a document is {shown}; it must be a text: {str(doc_id)!r}")
@@ -79,15 +78,15 @@ class Document:
 
     @property
     def where(self) -> str:
-        """What a message calls it: by its place, if it has one."""
+        """The name of the document in messages: its position, if known."""
         return self.source or f"document {self.doc_id!r}"
 
 
 def require_storable(document: object) -> None:
-    """Return when an index can hold a document.
+    """Refuse a document that an index cannot hold.
 
     Raises:
-        TypeError: it is no `Document`.
+        TypeError: it is not a `Document`.
         ValueError: its id or its text cannot be stored.
     """
     if not isinstance(document, Document):
@@ -103,16 +102,16 @@ def read_corpus(
     on_bad: OnBad,
     max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES,
 ) -> Iterator[Document]:
-    """Yield the documents of all inputs, in order; none is held here while it is used.
+    """Yield the documents of all inputs, in order; at most one is held in memory here.
 
     Args:
-        inputs: what `find_inputs` gave.
-        fields: which fields are what.
-        on_bad: called with each bad record; raises to stop, returns to go on.
-        max_record_bytes: a larger record is a bad one.
+        inputs: the inputs, from `find_inputs`.
+        fields: which fields are the id and the text.
+        on_bad: called with each bad record; raises to stop, returns to continue.
+        max_record_bytes: size in bytes above which a record is bad.
 
     Raises:
-        BadInputError: a file is not what its name says, or is damaged.
+        BadInputError: a file has another format than its name says, or is damaged.
         StorageError: a file cannot be read.
     """
     taking = _Taking(fields, on_bad)
@@ -123,7 +122,7 @@ def read_corpus(
 
 
 class _Taking:
-    """Records on their way to documents."""
+    """Makes documents of records, and remembers whether any record was usable."""
 
     def __init__(self, fields: RecordFields, on_bad: OnBad) -> None:
         self._fields = fields
@@ -133,7 +132,7 @@ class _Taking:
         self._fieldless: BadInputError | None = None  # the first record without a named field
 
     def document(self, item: Input, row: Row) -> Document | None:
-        """Return the document that a record is; None when it is a bad one."""
+        """Return the document of a record; None if the record is bad."""
         source, record, raw = row
         try:
             document = document_of(record, self._fields, source, ID_FIELDS)
@@ -147,7 +146,7 @@ class _Taking:
                 hint=hint_for(item, record, self._fields),
             )
             if item.format in TABLES and not has_fields(record, needed_fields(self._fields)):
-                # no row of the file has it: a fault of the header, and not of a record
+                # no row of the file has the field: the header is wrong, not a record
                 raise BadInputError(bad.reason, what=source, hint=bad.hint) from error
             if self._fieldless is None and not has_fields(record, self._named):
                 self._fieldless = BadInputError(
@@ -159,10 +158,10 @@ class _Taking:
         return document
 
     def require_fields(self) -> None:
-        """Return when not every record was without a field that was named.
+        """Refuse an input in which no record has the fields that options name.
 
         Raises:
-            BadInputError: every one was: the name is wrong, most likely.
+            BadInputError: no record has them; most likely a name is misspelt.
         """
         if self._fieldless and not self._is_one_good:
             raise self._fieldless
@@ -171,10 +170,10 @@ class _Taking:
 def document_of(
     record: Record, fields: RecordFields, source: str, id_fields: Sequence[str]
 ) -> Document:
-    """Make a document of a record.
+    """Return the document of a record.
 
     Raises:
-        ValueError: it cannot be one; says why.
+        ValueError: the record is bad; the message is the reason.
     """
     text = fields.template.render(record)
     id_field = fields.id_field or id_field_of(record, id_fields)
@@ -188,7 +187,7 @@ def document_of(
     if not isinstance(source_text, str):
         _check_text(source_text, fields)
     elif source_text.strip() == text:
-        metadata.pop(fields.text_field, None)  # the document has it anyway
+        metadata.pop(fields.text_field, None)  # it is the text of the document already
     for name, value in metadata.items():
         if isinstance(value, _NESTED) and _is_deeper(value, MAX_DEPTH):
             raise ValueError(f'the field "{name}" is nested deeper than {MAX_DEPTH} levels')
@@ -199,10 +198,10 @@ def document_of(
 
 
 def _other_id(record: Record, fields: RecordFields, name: str) -> object:
-    """Return the id within an object; None when there is none.
+    """Return the id in a field of an object, such as "meta.id"; None if there is none.
 
     Raises:
-        ValueError: there is none in the field that was named.
+        ValueError: an option names the field, and the record has no value in it.
     """
     value = value_of(record, name)
     if value is None and fields.id_field:
@@ -221,13 +220,13 @@ def _require_narrow(value: object) -> None:
 
 
 def _check_text(text: object, fields: RecordFields) -> None:
-    """Refuse a number as the text; in another field of the template it is welcome."""
+    """Refuse a value that is not a string as the text; other fields may be numbers."""
     if text is not None and fields.text_field in fields.template.fields:
         raise ValueError(f'the field "{fields.text_field}" is not a text but {kind_of(text)}')
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Say whether lists and objects stand in each other more than so many times."""
+    """Return whether lists and objects are nested deeper than a number of levels."""
     if not isinstance(value, _NESTED):
         return False
     if not levels:
@@ -248,13 +247,13 @@ def _id(value: object, name: str) -> str:
 
 
 def check_id(value: str, what: str) -> None:
-    """Return when a text can be an id, of a document or a query.
+    """Refuse a string that cannot be the id of a document or a query.
 
     Raises:
         ValueError: it cannot; the message begins with `what`.
     """
     if value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_BYTES:
-        return  # nearly always, and quickly said
+        return  # nearly always, and quick to check
     require_text(value, what)
     if not value:
         raise ValueError(f"{what} is empty")

@@ -12,19 +12,19 @@ from taskembed.reading.streams import Input
 from taskembed.reading.template import DEFAULT_TEMPLATE, Template, has_fields, value_of
 
 ID_FIELDS = ("id", "_id", "doc_id")
-# what others call the text, the likeliest first
+# usual names of the text, the likeliest first
 TEXT_NAMES = ("text", "body", "content", "contents", "passage", "document", "abstract", "sentence")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFields:
-    """Which fields of a record are what.
+    """Which fields of a record are the id and the text.
 
     Attributes:
-        id_field: the id; None for the first of id, _id, doc_id that there is.
-        template: how the text is made of the others.
-        text_field: left out of the metadata when it is the text as it is stored; the title before
-            it, for example, makes another one.
+        id_field: name of the field with the id; None for the first of id, _id, doc_id that exists.
+        template: makes the text from the other fields.
+        text_field: name of the field with the text; it is left out of the metadata if it equals the
+            stored text, which is not so if a title is put before it.
     """
 
     id_field: str | None = None
@@ -33,7 +33,7 @@ class RecordFields:
 
 
 def id_field_of(record: Record, names: Sequence[str]) -> str:
-    """Return the first of some names that a record has a field of; the first name if none."""
+    """Return the first of some names that is a field of a record; the first name if none is."""
     for name in names:  # half the time of a generator
         if name in record:
             return name
@@ -41,7 +41,7 @@ def id_field_of(record: Record, names: Sequence[str]) -> str:
 
 
 def named_fields(fields: RecordFields) -> set[str]:
-    """Return the fields that somebody named, and every record must have."""
+    """Return the fields that an option names, which every record must have."""
     named = set() if fields.template == DEFAULT_TEMPLATE else set(fields.template.required)
     return named | ({fields.id_field} if fields.id_field else set())
 
@@ -52,7 +52,7 @@ def needed_fields(fields: RecordFields) -> set[str]:
 
 
 def hint_for(item: Input, record: Record, fields: RecordFields) -> str | None:
-    """Return what to type when a record has not the fields that it should have."""
+    """Return what to type if a record lacks a required field; None if nothing is known to help."""
     needed = needed_fields(fields)
     if has_fields(record, needed):
         return _id_hint(record, fields)
@@ -75,7 +75,7 @@ def _id_hint(record: Record, fields: RecordFields) -> str | None:
 
 
 def _field_hint(record: Record, fields: RecordFields) -> str | None:
-    """Return which fields are the text and the id, most likely, when the text is not there."""
+    """Return the options that name the likeliest fields, if a record has no field `text`."""
     if fields.template != DEFAULT_TEMPLATE or "text" in record:
         return None
     text = _text_hint(record)

@@ -1,4 +1,4 @@
-"""The formats of files that are read, and how a name tells them."""
+"""The formats of input files, and how they follow from a name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class InputFormat(StrEnum):
-    """What an input is."""
+    """The format of an input."""
 
     JSONL = "jsonl"
     PARQUET = "parquet"
@@ -27,7 +27,7 @@ _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 def split_name(path: Path) -> tuple[InputFormat | None, str | None]:
-    """Return the format and the compression that a name tells; None for what it does not.
+    """Return the format and the compression that follow from a name; None where unknown.
 
     split_name(Path("corpus.jsonl.gz")) is ("jsonl", "gzip").
     """

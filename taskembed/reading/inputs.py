@@ -1,7 +1,7 @@
-"""Reading records: files of JSONL, Parquet, CSV and TSV become fields, each with its position.
+"""Reading records from files of JSONL, Parquet, CSV and TSV, each with its position.
 
-Plain, gzip or zstd; files, folders, stdin. Memory is bounded by one record (one small batch, for
-Parquet). docs/input.md has a table of what is accepted.
+Plain, gzip or zstd; files, folders, stdin. At most one record is in memory (of Parquet, one small
+batch). docs/input.md lists what is accepted.
 """
 
 from __future__ import annotations
@@ -28,28 +28,31 @@ from taskembed.reading.formats import ENDINGS, split_name
 from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import Input, OnBad, Shape, opened, read_lines, translated
 
-_SAVED_DATASETS = ("dataset_dict.json", "state.json")  # with arrow files beside or below them
-_MANIFEST = re.compile(r"manifest-\d{8}\.json")  # of an index, which is no corpus
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive writes null
+_SAVED_DATASETS = (
+    "dataset_dict.json",
+    "state.json",
+)  # in a folder that `save_to_disk` of datasets wrote
+_MANIFEST = re.compile(r"manifest-\d{8}\.json")  # a file of an index, which is not a corpus
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's name of null
 
 
 def find_inputs(
     arguments: Sequence[str], *, format_name: str | None = None, shape: Shape | None = None
 ) -> list[Input]:
-    """Return the inputs that are meant: files, the corpus files of folders, "-" for stdin.
+    """Return the inputs that arguments name: files, the corpus files of folders, "-" for stdin.
 
-    A folder stands for its files called corpus.*, or, when there is none, for every file below it
-    with a known name, sorted; what is hidden, and what an index keeps, is left out.
+    A folder stands for its files named corpus.*; if it has none, for every file below it with a
+    known ending, sorted, without hidden files and indexes.
 
     Args:
         arguments: paths, or "-".
-        format_name: what all of them are, whatever their names.
-        shape: of those that are CSV or TSV.
+        format_name: format of all inputs; None to take it from their names.
+        shape: delimiter, encoding and columns of CSV and TSV.
 
     Raises:
-        NotFoundError: there is no such file or folder, or nothing to read in a folder.
-        BadInputError: a folder is an index, or of a kind that is not read.
-        UsageError: the name does not say what a file is.
+        NotFoundError: a file or folder does not exist, or a folder has nothing to read.
+        BadInputError: a folder is an index, or a dataset in a format that is not read.
+        UsageError: the format of a file is not known from its name.
     """
     if arguments.count("-") > 1:
         raise UsageError("stdin can be read only once")
@@ -79,7 +82,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder with a known name, but none that is hidden or of an index."""
+    """Yield every file below a folder with a known ending, without hidden files and indexes."""
 
     def stop(error: OSError) -> None:
         raise from_os_error(error, str(error.filename)) from error
@@ -131,7 +134,7 @@ def _file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
 
 
 def _partitions(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Yield the columns that the folders of a path are named by, as Hive names them: year=2024."""
+    """Yield the columns in the names of a path's folders, as Hive names them: year=2024."""
     for part in path.parent.parts:
         name, equals, value = part.partition("=")
         if name and equals:
@@ -139,20 +142,22 @@ def _partitions(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    """Return the position, the fields and, where there is one, the line of each record.
+    """Return an iterator over the records of an input.
 
-    No record is held here while it is used, or two large ones would be in memory.
+    No record is held here while the caller uses it, so that at most one is in memory.
 
     Args:
-        item: what to read.
-        on_bad: called with what is no record; raises to stop, returns to go on.
-        max_record_bytes: a larger record is a bad one.
+        item: the input.
+        on_bad: called with each bad record; raises to stop, returns to continue.
+        max_record_bytes: size in bytes above which a record is bad.
 
     Raises:
-        BadInputError: the file is not what its name says, or is damaged.
-        StorageError: it cannot be read.
+        BadInputError: the file has another format than its name says, or is damaged.
+        StorageError: the file cannot be read.
     """
-    max_record_bytes = min(max_record_bytes, sys.maxsize - 8)  # what readline takes
+    max_record_bytes = min(
+        max_record_bytes, sys.maxsize - 8
+    )  # the largest size that readline takes
     readers = {"jsonl": _jsonl_records, "tsv": _tsv_records, "csv": _csv_records}
     read = readers.get(item.format, _parquet_records)
     rows = read(item, on_bad, max_record_bytes)
@@ -198,12 +203,12 @@ def _is_same(value: object, partition: str | None) -> bool:
 
 
 def _jsonl_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
-    def said(error: BadRecordError) -> None:
+    def with_hint(error: BadRecordError) -> None:
         if error.source == f"{item.name}:1" and error.hint is None:  # a line that is too large
             error.hint = first_line_hint(item.name, error.raw[:1].encode())
         on_bad(error)
 
-    return json_records(item.name, read_lines(item, said, max_record_bytes), on_bad)
+    return json_records(item.name, read_lines(item, with_hint, max_record_bytes), on_bad)
 
 
 def _columns(item: Input, on_bad: OnBad) -> Columns:

@@ -1,4 +1,4 @@
-"""How much of some files was read, by their bytes."""
+"""The share of the input files that has been read, in bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Meter:
-    """How much of some inputs was read; a file that is packed counts as it is on the disk.
+    """The share of some inputs that has been read; a compressed file counts with its size on disk.
 
     meter = Meter.of([Path("a.jsonl"), Path("b.jsonl")])
     meter.begin(Path("a.jsonl"), stream.tell)
@@ -18,41 +18,41 @@ class Meter:
     """
 
     def __init__(self, total_bytes: int | None = None) -> None:
-        """Begin.
+        """Start a meter at zero.
 
         Args:
-            total_bytes: of all of them; None when nobody knows: one is a pipe.
+            total_bytes: size of all inputs; None if unknown, as of a pipe.
         """
         self._total = total_bytes
-        self._before = 0  # bytes of the inputs that were read to their ends
+        self._before = 0  # bytes of the inputs that have been read to their ends
         self._size = 0
         self._position: Callable[[], int] = lambda: 0
 
     @classmethod
     def of(cls, paths: Iterable[Path | None]) -> Meter:
-        """Return the meter of those files; None is stdin."""
+        """Return a meter for some files; None stands for stdin."""
         sizes = list(map(_size_of, paths))
         known = [size for size in sizes if size is not None]
         return cls(sum(known) if len(known) == len(sizes) else None)
 
     def begin(self, path: Path | None, position: Callable[[], int]) -> None:
-        """Go on with a file; `position` tells how many of its bytes were read."""
+        """Start a file; `position` returns the number of its bytes that have been read."""
         self._before += self._size
         self._size, self._position = _size_of(path) or 0, position
 
     def share(self) -> float | None:
-        """Return how much was read, 0 to 1; None when nobody knows."""
+        """Return the share that has been read, 0 to 1; None if unknown."""
         if not self._total:
             return None
         try:
             position = self._position()
-        except (OSError, ValueError):  # it was closed: it is read
+        except (OSError, ValueError):  # the file is closed, so it has been read
             position = self._size
         return min(1.0, (self._before + position) / self._total)
 
 
 def _size_of(path: Path | None) -> int | None:
-    """Return the bytes of a file; None of a pipe, or what cannot be looked at."""
+    """Return the size of a file in bytes; None for a pipe, or if it cannot be examined."""
     try:
         found = path.stat() if path else os.fstat(sys.stdin.buffer.fileno())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Reading queries: a file of JSONL or TSV becomes queries, each with its id."""
+"""Reading queries from JSONL or TSV."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _QUERY_TEXTS = {"text", "query", "question"}
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query with a name, as runs and judgements know it."""
+    """A query with the id that runs and judgements use."""
 
     query_id: str
     text: str
@@ -35,12 +35,12 @@ def read_queries(argument: str, on_bad: OnBad = stop_at_first) -> Iterator[Query
 
     Args:
         argument: the file; "-" is stdin.
-        on_bad: called with a line that cannot be used, or an id that came before; raises to stop,
-            returns to go on.
+        on_bad: called with each line that cannot be used and each duplicate id; raises to stop,
+            returns to continue.
 
     Raises:
-        UsageError: the name does not say what the file is.
-        BadInputError: it is not that, or is damaged.
+        UsageError: the format is not known from the name.
+        BadInputError: the file has another format, or is damaged.
     """
     item = _query_input(argument)
     rows = _tsv_rows(item, on_bad) if item.format == "tsv" else _fields_of_queries(item, on_bad)
@@ -60,11 +60,11 @@ def _require_new(query: Query, seen: Collection[str]) -> None:
     if not query.text:
         raise ValueError("the query is empty")
     if query.query_id in seen:
-        raise ValueError(f"the id {query.query_id!r} stands twice")
+        raise ValueError(f"duplicate id {query.query_id!r}")
 
 
 class _QueryRow(NamedTuple):
-    """A line of queries, and how it is read: that raises a ValueError where it is none."""
+    """A line of a file of queries; `read` returns its query, or raises a ValueError."""
 
     source: str
     read: Callable[[], Query]
@@ -86,12 +86,12 @@ def _query_input(argument: str) -> Input:
     path = Path(argument)
     if argument != "-" and path.is_dir():
         raise UsageError(f"{argument} is a folder", hint="the queries are in one file")
-    # <(command) is a pipe called /dev/fd/63: no name that could say what it is
+    # <(command) is a pipe named /dev/fd/63, which has no ending
     is_nameless = path.is_fifo() and not path.suffix
     try:
         return find_inputs([argument], format_name="jsonl" if is_nameless else None)[0]
     except UsageError as error:
-        # not the hint for a corpus: --format says there how hits are printed
+        # not the hint for a corpus: in `search`, --format is the format of hits
         error.hint = "name it .jsonl or .tsv"
         raise
 
@@ -108,7 +108,7 @@ def _tsv_rows(item: Input, on_bad: OnBad) -> Iterator[_QueryRow]:
 
 
 def _query_columns(line: bytes) -> tuple[int, int] | None:
-    """Return which columns a header calls the id and the text; None when it is no header."""
+    """Return the columns of the id and the text by a header; None if the line is not a header."""
     names = line.decode(errors="replace").lower().split("\t")
     id_names, text_names = ({*names} & known for known in (_QUERY_IDS, _QUERY_TEXTS))
     if not id_names or not text_names:
@@ -117,10 +117,10 @@ def _query_columns(line: bytes) -> tuple[int, int] | None:
 
 
 def _tsv_query(line: bytes, columns: tuple[int, int] | None) -> Query:
-    """Return the query of a line: an id, a tab and a text; or as its header has them.
+    """Return the query in a line: an id, a tab and a text, or the columns of the header.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the line is not a query.
     """
     try:
         text = line.decode()

@@ -12,7 +12,7 @@ SHOWN_BAD = 5  # bad records that are kept to be shown, when no file takes them
 
 
 class RejectFile:
-    """What happens to bad records: stop at the first; or write each to a file, and count.
+    """A handler of bad records: stop at the first, or count each and write it to a file.
 
     Example:
         with RejectFile(Path("bad.jsonl"), stop=False, max_bad=100) as bad:
@@ -24,7 +24,7 @@ class RejectFile:
         self, path: Path | None = None, *, stop: bool = True, max_bad: int | None = None
     ) -> None:
         self.count = 0
-        self.first: list[BadRecordError] = []  # a few, for people
+        self.first: list[BadRecordError] = []  # the first few, to be shown
         self._path = path
         self._stop = stop
         self._max_bad = max_bad
@@ -33,7 +33,7 @@ class RejectFile:
     def __enter__(self) -> RejectFile:
         if self._path:
             with os_errors(self._path):
-                # made even when nothing is rejected: an empty file says so
+                # created even if nothing is rejected: then the file is empty
                 self._stream = self._path.open("wb")
         return self
 
@@ -42,17 +42,17 @@ class RejectFile:
             self._stream.close()
 
     def __call__(self, error: BadRecordError) -> None:
-        """Take a bad record.
+        """Handle a bad record.
 
         Raises:
-            BadRecordError: the run is to stop at the first.
-            BadInputError: there were more than `max_bad`.
+            BadRecordError: the run stops at the first bad record.
+            BadInputError: there are more than `max_bad`.
         """
         if self._stop:
             raise error
         self.count += 1
         if len(self.first) < SHOWN_BAD:
-            # without the record, which may be large
+            # without the record itself, which may be large
             self.first.append(BadRecordError(error.source, error.reason, hint=error.hint))
         if self._stream:
             value = {"source": error.source, "reason": error.reason, "record": error.raw}

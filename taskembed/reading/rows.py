@@ -1,4 +1,4 @@
-"""A record and where it stands: what every format of files is read into."""
+"""A record with its position: what files of every format are read into."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Record = dict[str, object]
 
 
 class WideRecord(dict[str, object]):
-    """A record that may have whole numbers of more than 64 bits."""
+    """A record that may contain whole numbers of more than 64 bits."""
 
 
 class Row(NamedTuple):

@@ -1,4 +1,4 @@
-"""The bytes of an input: opened, unpacked, decoded, in lines; a record is the most that is held."""
+"""The bytes of an input: opened, decompressed, decoded, in lines; at most one record in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BOM = b"\xef\xbb\xbf"
 DAMAGED = "the file is damaged, or not what its name says"
 _READ_BYTES = 64 * 2**10
-# codecs that make text, but none that a file is in; some take quadratic time
+# text codecs in which no file is encoded; some take quadratic time
 _NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
 
 OnBad = Callable[[BadRecordError], None]
@@ -40,12 +40,12 @@ OnBad = Callable[[BadRecordError], None]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    r"""What a CSV or TSV file does not say of itself.
+    r"""Properties of a CSV or TSV file that its name does not tell.
 
     Attributes:
-        delimiter: what parts the cells; None for a comma, or a tab in TSV.
-        encoding: as Python knows it; None for UTF-8.
-        columns: the names of the columns, when the first row is data; None when it has the names.
+        delimiter: the character between cells; None for a comma, or a tab in TSV.
+        encoding: name of the encoding in Python; None for UTF-8.
+        columns: names of the columns if the first row is data; None if it has the names.
     """
 
     delimiter: str | None = None
@@ -54,10 +54,10 @@ class Shape:
 
     @classmethod
     def parse(cls, delimiter: str | None, encoding: str | None, columns: str | None) -> Shape:
-        r"""Return the shape that is spelled so: ";" or "\t", "latin-1", "id,text".
+        r"""Return the shape from the texts of options: ";" or "\t", "latin-1", "id,text".
 
         Raises:
-            UsageError: it is none.
+            UsageError: an option has no meaning.
         """
         names = None if columns is None else tuple(name.strip() for name in columns.split(","))
         if names is not None and (not all(names) or len(set(names)) < len(names)):
@@ -96,15 +96,15 @@ def _encoding(name: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file, or stdin, and what it is.
+    """An input file, or stdin, with its format.
 
     Attributes:
-        path: None for stdin.
-        format: "jsonl", "parquet", "csv", "tsv".
+        path: path of the file; None for stdin.
+        format: "jsonl", "parquet", "csv" or "tsv".
         compression: "gzip", "zstd", or None.
-        shape: of CSV and TSV.
-        partitions: the columns that its folders are named by: year=2024.
-        meter: told that it is read.
+        shape: delimiter, encoding and columns of CSV and TSV.
+        partitions: names and values from the folders of the path, such as year=2024.
+        meter: counts the bytes that have been read.
     """
 
     path: Path | None
@@ -116,31 +116,31 @@ class Input:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the input in messages."""
         return "stdin" if self.path is None else str(self.path)
 
 
 def stop_at_first(error: BadRecordError) -> None:
-    """Raise: what `on_bad` is where every record must be good."""
+    """Raise the error; pass as `on_bad` to stop at the first bad record."""
     raise error
 
 
 def read_lines(
     item: Input, on_bad: OnBad, max_record_bytes: int, *, keep_space: bool = False
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield the position and the bytes of each line that is not blank; only a newline ends one.
+    """Yield the position and the bytes of each line that is not blank; only a newline ends a line.
 
-    No line is held here while it is used, or two large ones would be in memory.
+    No line is held here while the caller uses it, so that at most one is in memory.
 
     Args:
-        item: what to read.
-        on_bad: called with a line that is too large; raises to stop, returns to go on.
-        max_record_bytes: a larger line is a bad record.
-        keep_space: yield lines of nothing but white space too.
+        item: the input.
+        on_bad: called with each line that is too large; raises to stop, returns to continue.
+        max_record_bytes: size in bytes above which a line is a bad record.
+        keep_space: yield lines of white space too.
 
     Raises:
-        BadInputError: the file is damaged, or has no end of a line, or nothing but blank lines.
-        StorageError: it cannot be read.
+        BadInputError: the file is damaged, or has an endless line, or endless blank lines.
+        StorageError: the file cannot be read.
     """
     with opened(item) as stream:
         lines = _Lines(item.name, stream, on_bad, max_record_bytes, keep_space=keep_space)
@@ -149,7 +149,7 @@ def read_lines(
 
 
 class _Lines:
-    """The lines of a stream; `number` is that of the last one."""
+    """The lines of a stream; `number` is the number of the last line."""
 
     def __init__(
         self, name: str, stream: BinaryIO, on_bad: OnBad, limit: int, *, keep_space: bool
@@ -158,11 +158,11 @@ class _Lines:
         self._name = name
         self._stream = stream
         self._on_bad = on_bad
-        self._limit = min(limit, sys.maxsize - 8)  # what readline takes
+        self._limit = min(limit, sys.maxsize - 8)  # the largest size that readline takes
         self._keep_space = keep_space
 
     def next(self) -> tuple[str, bytes] | None:
-        """Return the next line that is not blank; None at the end."""
+        """Return the position and the bytes of the next line that is not blank; None at the end."""
         blank = 0
         while line := self._stream.readline(self._limit + 2):
             self.number += 1
@@ -195,13 +195,13 @@ def _skip_line(stream: BinaryIO, line: bytes, source: str) -> None:
 
 
 def too_large(source: str, limit: int, start: bytes) -> BadRecordError:
-    """Return what is said of a record that is larger than the limit."""
+    """Return the error of a record that is larger than the limit."""
     reason = f"the record is larger than {limit:,} bytes (--max-record-bytes)"
     return BadRecordError(source, reason, raw=as_text(start[:SHOWN_BYTES]))
 
 
 def endless(source: str) -> BadInputError:
-    """Return what is said of a record whose end is not found."""
+    """Return the error of a record whose end is not found."""
     return BadInputError(
         f"the record has no end within {SKIP_BYTES:,} bytes",
         what=source,
@@ -210,10 +210,10 @@ def endless(source: str) -> BadInputError:
 
 
 def counted_blank(count: int, source: str) -> int:
-    """Return the bytes of blank lines that came one after another.
+    """Return the number of bytes of blank lines in a row, if it is within the limit.
 
     Raises:
-        BadInputError: there are too many.
+        BadInputError: the number is over the limit.
     """
     if count > BLANK_BYTES:
         raise BadInputError(
@@ -225,16 +225,16 @@ def counted_blank(count: int, source: str) -> int:
 
 
 def as_text(raw: bytes) -> str:
-    """Return bytes of a bad record as text that JSON can hold."""
+    """Return the bytes of a bad record as text that JSON can hold."""
     return raw.decode(errors="backslashreplace")
 
 
 @contextmanager
 def opened(item: Input) -> Iterator[BinaryIO]:
-    """Open an input, unpacked and as UTF-8.
+    """Open an input, decompressed and as UTF-8.
 
     Raises:
-        StorageError: it cannot be read.
+        StorageError: the input cannot be read.
     """
     with os_errors(item.name):
         raw = item.path.open("rb") if item.path else cast("io.BufferedReader", sys.stdin.buffer)
@@ -243,7 +243,9 @@ def opened(item: Input) -> Iterator[BinaryIO]:
         stream: BinaryIO = raw
         if item.compression == "gzip":
             stream = cast("BinaryIO", gzip.GzipFile(fileobj=raw))
-        elif item.compression == "zstd" and raw.peek(1):  # no frames are no records, and no damage
+        elif item.compression == "zstd" and raw.peek(
+            1
+        ):  # an empty file has no frames, and is no damage
             stream = cast("BinaryIO", _zstd().ZstdFile(raw))
         encoding = item.shape.encoding if item.format in {"csv", "tsv"} else None
         yield _of_chunks(_transcoded(stream, encoding, item.name)) if encoding else stream
@@ -254,7 +256,7 @@ def _of_chunks(chunks: Iterator[bytes]) -> BinaryIO:
 
 
 class _Chunks(io.RawIOBase):
-    """Chunks of bytes, of any sizes, as a stream."""
+    """A stream over chunks of bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -277,7 +279,7 @@ class _Chunks(io.RawIOBase):
 
 
 def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
-    """Yield the text of a stream as UTF-8."""
+    """Yield the text of a stream, encoded as UTF-8."""
     decoder = codecs.getincrementaldecoder(encoding)()
 
     def decoded(raw: bytes, *, final: bool = False) -> str:
@@ -304,7 +306,7 @@ def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
 
 @contextmanager
 def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
-    """Translate what reading a file can raise; `last` is the number of the last whole record."""
+    """Raise errors of ours for those of reading; `last` returns the number of the last record."""
     try:
         yield
     except _damages(item) as error:
@@ -314,13 +316,13 @@ def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
 
 
 def _damages(item: Input) -> tuple[type[Exception], ...]:
-    """Return what the libraries that unpack and decode an input raise where it is damaged."""
+    """Return the exceptions by which libraries report a damaged input."""
     known = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeError)
     return (*known, _zstd().ZstdError) if item.compression == "zstd" else known
 
 
 def _zstd() -> ModuleType:
-    """Return the library for zstd, which is imported where a file is packed so: 0.01 s."""
+    """Return the zstd library, which is imported only for a .zst file: 0.01 s."""
     return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 

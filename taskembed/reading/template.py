@@ -1,4 +1,4 @@
-"""How the fields of a record become the text that is embedded: "{title?} {text}"."""
+"""Templates such as "{title?} {text}", which make the embedded text from a record's fields."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from taskembed.errors import UsageError
 from taskembed.space import TITLE_AND_TEXT
 
-NAMED_FIELDS = 8  # in a message; a record may have thousands
-NAME_CHARACTERS = 40  # of a field, in a message
+NAMED_FIELDS = 8  # fields listed in a message; a record may have thousands
+NAME_CHARACTERS = 40  # characters of a field's name in a message
 
 _FIELD = re.compile(r"\{([^{}?]+)(\??)\}")
 
@@ -30,7 +30,7 @@ class Template:
     _end: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # taken apart once, not once a record: 8 % more documents a second
+        # split once, not for each record: 8 % more documents a second
         *pieces, end = _FIELD.split(self.spelling)
         parts = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
         taken = tuple((literal, name, mark == "?") for literal, name, mark in parts)
@@ -39,10 +39,10 @@ class Template:
 
     @classmethod
     def parse(cls, spelling: str) -> Template:
-        """Return the template that is spelled so.
+        """Return the template with a spelling.
 
         Raises:
-            UsageError: there is no field in it.
+            UsageError: the spelling has no field.
         """
         template = cls(spelling)
         if not template.fields:
@@ -56,7 +56,7 @@ class Template:
 
     @property
     def fields(self) -> list[str]:
-        """The names of its fields, in their order."""
+        """The names of the fields, in order."""
         return [name for _, name, _ in self._parts]
 
     @property
@@ -68,7 +68,7 @@ class Template:
         """Return the text of a record: {"title": "A", "text": "b"} gives "A b".
 
         Raises:
-            ValueError: a field is missing, or is nothing that can be a text.
+            ValueError: a field is missing, or cannot be written as text.
         """
         pieces: list[str] = []
         for literal, name, optional in self._parts:
@@ -85,13 +85,13 @@ DEFAULT_TEMPLATE = Template(TITLE_AND_TEXT)
 
 
 def kind_of(value: object) -> str:
-    """Return what a message calls the kind of a value: "a number"."""
+    """Return the kind of a value, for messages: "a number"."""
     names = {bool: "true or false", int: "a number", float: "a number", list: "a list"}
     return names.get(type(value), "an object" if isinstance(value, dict) else "bytes")
 
 
 def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
-    """Return the text of a field that is not text."""
+    """Return a field that is not a string, as text."""
     value = value_of(record, name)
     if isinstance(value, str):
         return value
@@ -109,9 +109,9 @@ def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
 
 
 def value_of(record: Mapping[str, object], name: str) -> object:
-    """Return the value of a field; None when there is none.
+    """Return the value of a field; None if the record lacks it.
 
-    "spec.color" is the color of the object in spec, unless a field is called just that.
+    "spec.color" is the color of the object in spec, unless the record has a field of that name.
     """
     if name in record or "." not in name:
         return record.get(name)
@@ -124,7 +124,7 @@ def value_of(record: Mapping[str, object], name: str) -> object:
 
 
 def has_field(record: Mapping[str, object], name: str) -> bool:
-    """Say whether a record has a field, be it null."""
+    """Return whether a record has a field, even if it is null."""
     if name in record:
         return True
     outer, dot, inner = name.rpartition(".")
@@ -133,12 +133,12 @@ def has_field(record: Mapping[str, object], name: str) -> bool:
 
 
 def has_fields(record: Mapping[str, object], names: Iterable[str]) -> bool:
-    """Say whether a record has all of these fields."""
+    """Return whether a record has all fields of some names."""
     return all(has_field(record, name) for name in names)
 
 
 def no_field(name: str, record: Mapping[str, object]) -> str:
-    """Return what is said of a record without a field that was named."""
+    """Return the message for a record that lacks a field."""
     return f'there is no field "{name}"; the fields are: {_names(record)}'
 
 

@@ -1,10 +1,10 @@
-r"""TREC's files: judgements (qrels) and runs, read and written.
+r"""Reading and writing TREC's files: judgements (qrels) and runs.
 
     read_judgements(Path("qrels.tsv"))     # {"q1": {"d1": 1}}
     read_run(Path("ours.run"))             # {"q1": {"d1": 0.9}}
     run_line("q1", "d1", 1, 0.9, "ours")   # "q1 Q0 d1 1 0.900000 ours\n"
 
-A file may be packed: its name ends in .gz or .zst then.
+Compressed files are read if their name ends in .gz or .zst.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
 
     Raises:
         NotFoundError: there is no such file.
-        BadInputError: a line is no judgement; the message names it.
+        BadInputError: a line is not a judgement; the message names the line.
     """
     judgements: dict[str, dict[str, int]] = {}
     for number, (position, line) in enumerate(_rows(path)):
@@ -72,7 +72,7 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
 
     Raises:
         NotFoundError: there is no such file.
-        BadInputError: a line is not of a run; the message names it.
+        BadInputError: a line is not part of a run; the message names the line.
     """
     run: dict[str, dict[str, float]] = {}
     for position, cells in _rows(path):
@@ -94,14 +94,14 @@ def run_line(query_id: str, doc_id: str, rank: int, score: float, tag: str) -> s
     """Return a line of a TREC run, whose columns are separated by spaces.
 
     Args:
-        query_id: the query.
-        doc_id: the hit.
-        rank: of the hit, from 1.
-        score: what the rank goes by.
-        tag: the name of the run.
+        query_id: id of the query.
+        doc_id: id of the document.
+        rank: rank of the hit, from 1.
+        score: score of the hit.
+        tag: name of the run.
 
     Raises:
-        BadInputError: a name has white space, or a character that a terminal should not get.
+        BadInputError: an id or the tag has white space or a control character.
     """
     for name in (query_id, doc_id, tag):
         if not name or name.split() != [name]:
@@ -117,7 +117,7 @@ def run_line(query_id: str, doc_id: str, rank: int, score: float, tag: str) -> s
 
 
 def run_lines(run: Run, tag: str) -> Iterator[str]:
-    """Yield the lines of a run, whose hits are in the order of their ranks.
+    """Yield the lines of a run whose hits are in order of rank.
 
     Raises:
         BadInputError: see `run_line`.

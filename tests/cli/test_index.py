@@ -254,7 +254,7 @@ def test_one_bad_query_does_not_stop_a_batch_that_may_skip_it(
     assert (done.code, done.err) == (
         1,
         f"taskembed: rejected: {queries}:3: the query is empty\n"
-        f"taskembed: rejected: {queries}:4: the id '1' stands twice\n",
+        f"taskembed: rejected: {queries}:4: duplicate id '1'\n",
     )
     refused = run("search", "page", "--index", made, "--skip-bad")
     assert (refused.code, refused.err) == (

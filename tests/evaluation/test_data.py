@@ -170,7 +170,7 @@ def test_a_query_that_stands_twice_is_refused(beir: Path) -> None:
         stream.write('{"_id": "q1", "text": "again"}\n')
     message = refused(Task.RETRIEVAL, DataFiles(beir)).message
     count = len((beir / "queries.jsonl").read_text().splitlines())
-    assert message == f"{beir}/queries.jsonl:{count}: the id 'q1' stands twice"
+    assert message == f"{beir}/queries.jsonl:{count}: duplicate id 'q1'"
 
 
 def test_what_is_read_is_known(beir: Path, tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_a_row_of_another_width_is_a_bad_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"id,id\na,b\n", ":1: a column stands twice in the header"),
+        (b"id,id\na,b\n", ":1: duplicate column in the header"),
         (b'id,text\n"a"x,b\n', ":2: ',' expected after '\"'"),
         (b'id,text\na,"b\n', ":2: unexpected end of data"),
         (b"id,text\na,\xff\n", ":2: not UTF-8 at byte 3"),
@@ -509,7 +509,7 @@ def test_queries_that_cannot_be_used_can_be_passed_over(
     bad: list[BadRecordError] = []
     assert list(read_queries(str(path), bad.append)) == [Query("1", "one"), Query("4", "four")]
     assert [error.source for error in bad] == [f"{path}:{number}" for number in (2, 3, 4, 5)]
-    assert [error.reason for error in bad][:2] == ["the query is empty", "the id '1' stands twice"]
+    assert [error.reason for error in bad][:2] == ["the query is empty", "duplicate id '1'"]
 
 
 def test_stdin_is_read_as_jsonl(monkeypatch: pytest.MonkeyPatch) -> None:
