@@ -53,9 +53,6 @@ class PromptOverrides:
         return self.prompts.adapters.get(task)
 
 
-Stated = PromptOverrides  # the old name
-
-
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """All that is known of a model and a task before the model is opened.

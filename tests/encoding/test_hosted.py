@@ -674,6 +674,7 @@ def test_inner_products_need_vectors_at_their_own_lengths(
 
 
 @pytest.mark.slow
+@pytest.mark.real_models
 def test_a_real_server_with_openai_s_interface(
     run: Run, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
