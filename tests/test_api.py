@@ -493,7 +493,7 @@ def test_a_hostile_order_of_ids_is_damage(several: Path) -> None:
             "CREATE TABLE documents (row, doc_id TEXT, text, metadata, truncated, checksum);"
             "CREATE INDEX documents_doc_id ON documents (doc_id);"
         )
-        insert(segment._documents.database, same)
+        insert(segment._documents.database, enumerate(same))
         with pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"):
             list(index)
 

@@ -10,6 +10,7 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.errors import UsageError
+from taskembed.index.storage import IndexType, VectorType
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.formats import InputFormat
 from taskembed.verbs.defaults import COMMIT_EVERY, OnDuplicate
@@ -235,6 +236,24 @@ class RunOptions:
             help="Let --prune delete any number of documents.",
         ),
     ] = False
+    index_type: Annotated[
+        IndexType | None,
+        typer.Option(
+            "--index-type",
+            rich_help_panel=opt.Panel.INDEX,
+            help="How new segments are searched: auto is rabitq from 50,000 documents on, else "
+            "flat.  [default: the index's, or auto]",
+        ),
+    ] = None
+    vectors: Annotated[
+        VectorType | None,
+        typer.Option(
+            "--vectors",
+            rich_help_panel=opt.Panel.INDEX,
+            help="How new vectors are stored; fp16 takes half the room.  "
+            "[default: the index's, or fp32]",
+        ),
+    ] = None
     dry_run: opt.DryRun = False
     recreate: Annotated[
         bool,
@@ -265,6 +284,8 @@ class RunOptions:
             fail_on_truncate=fail_on_truncate,
             wait_seconds=self.wait,
             reading=reading,
+            index_type=self.index_type,
+            vectors=self.vectors,
         )
 
 

@@ -103,6 +103,14 @@ class HitOptions:
             help="The number of hits.",
         ),
     ] = 10
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="Score every document of a large index, not only likely ones.",
+        ),
+    ] = False
     output: Annotated[
         Path | None,
         typer.Option(

@@ -15,6 +15,7 @@ from taskembed.cli._help import MAX_WIDTH
 from taskembed.cli._interrupt import Interrupt
 from taskembed.cli._output import write
 from taskembed.cli.ablate import ablate_command
+from taskembed.cli.compact import compact_command
 from taskembed.cli.compare import compare_command
 from taskembed.cli.delete import delete_command
 from taskembed.cli.distill import distill_command
@@ -25,6 +26,7 @@ from taskembed.cli.info import info_command
 from taskembed.cli.models import models_command
 from taskembed.cli.search import search_command
 from taskembed.cli.train import train_command
+from taskembed.cli.tune import tune_command
 from taskembed.cli.verify import verify_command
 from taskembed.errors import (
     ExitCode,
@@ -54,6 +56,8 @@ _COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
         "index": index_command,
         "search": search_command,
         "delete": delete_command,
+        "compact": compact_command,
+        "tune": tune_command,
         "info": info_command,
         "verify": verify_command,
     },

@@ -85,7 +85,7 @@ def search_command(
         min_score=of_hits.min_score,
     ) as opened:
         counting = CountingEncoder(opened.encoder)
-        searcher = replace(opened, encoder=counting)
+        searcher = replace(opened, encoder=counting, exact=of_hits.exact)
         with results(of_hits.output) as stream, rejects_reported(bad):
             printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
             if text is not None:

@@ -20,7 +20,7 @@ class Searched(Protocol):
         """How many rows can be answered."""
 
     def search(
-        self, queries: FloatRows, k: int, *, exact: bool
+        self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None
     ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
         """Return scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first."""
 
@@ -51,8 +51,21 @@ class Best:
         return Best(self.query[keep], self.score[keep], self.segment[keep], self.row[keep])
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How segments are searched: see `Segment.search`."""
+
+    exact: bool
+    candidates: int | None
+
+
 def nearest_rows(
-    segments: Sequence[Searched], queries: FloatRows, k: int, *, exact: bool = False
+    segments: Sequence[Searched],
+    queries: FloatRows,
+    k: int,
+    *,
+    exact: bool = False,
+    candidates: int | None = None,
 ) -> Best:
     """Return the best k rows of each query over all segments, with all that equal the k-th.
 
@@ -61,10 +74,9 @@ def nearest_rows(
     document id: where the last row of a segment equals the k-th, that segment is asked for more.
     """
     count = len(queries)
+    every, how = np.arange(count), _How(exact, candidates)
     found = [
-        _found(
-            segment, number, queries, np.arange(count), min(k + 1, segment.live_rows), exact=exact
-        )
+        _found(segment, number, queries, every, min(k + 1, segment.live_rows), how)
         for number, segment in enumerate(segments)
     ]
     last = _last_scores(found, count, k)
@@ -75,7 +87,7 @@ def nearest_rows(
             if not len(more):
                 break
             asked = min(asked * 2, segment.live_rows)
-            latest = _found(segment, number, queries[more], more, asked, exact=exact)
+            latest = _found(segment, number, queries[more], more, asked, how)
             others = found[number].chosen(~np.isin(found[number].query, more))
             found[number] = _joined([others, latest])
     best = _joined(found)
@@ -83,10 +95,10 @@ def nearest_rows(
 
 
 def _found(
-    segment: Searched, number: int, queries: FloatRows, names: Rows, asked: int, *, exact: bool
+    segment: Searched, number: int, queries: FloatRows, names: Rows, asked: int, how: _How
 ) -> Best:
     """Search a segment; `names` are the numbers of the queries."""
-    scores, rows = segment.search(queries, asked, exact=exact)
+    scores, rows = segment.search(queries, asked, exact=how.exact, candidates=how.candidates)
     asked = scores.shape[1]
     return Best(
         np.repeat(names, asked),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from taskembed.errors import BadVectorError
 from taskembed.index._fields import FieldsBuilder
-from taskembed.index.contents import IndexType, Kind, Storage
 from taskembed.index.documents import INDEX, TABLE, StoredDocument, insert, of_row
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import CODED_ROWS, SAMPLE_ROWS, CodesBuilder
-from taskembed.index.kinds.vector_type import VectorType
+from taskembed.index.storage import DEFAULT_STORAGE, IndexType, Kind, Storage, VectorType
 from taskembed.vectors import Flags, FloatRows
 
 LARGEST_FP16 = 65_504
@@ -31,7 +29,7 @@ def kind_of(rows: int, storage: Storage) -> Kind:
 class SegmentBuilder:
     """Documents and their vectors, in memory, until they become the files of a segment."""
 
-    def __init__(self, dim: int, storage: Storage = Storage()) -> None:  # noqa: B008  # it is frozen
+    def __init__(self, dim: int, storage: Storage = DEFAULT_STORAGE) -> None:
         self.dim = dim
         self.rows = 0
         self.size_bytes = 0  # of texts, metadata and vectors: what the memory is spent on
@@ -59,9 +57,8 @@ class SegmentBuilder:
                 "a vector has a number beyond 65,504, which fp16 cannot hold",
                 hint="index with --vectors fp32",
             )
-        numbered = [replace(item, row=row) for row, item in enumerate(documents, self.rows)]
-        insert(self._database, numbered)
-        self._fields.add(numbered)
+        insert(self._database, enumerate(documents, self.rows))
+        self._fields.add(enumerate(documents, self.rows))
         self._vectors.append(np.ascontiguousarray(vectors, dtype=np.float32))
         self.rows += len(documents)
         self.size_bytes += vectors.nbytes

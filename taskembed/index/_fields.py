@@ -59,17 +59,17 @@ class FieldsBuilder:
         for _, _, _, statement in SCHEMA:
             database.execute(statement)
 
-    def add(self, documents: Iterable[StoredDocument]) -> None:
-        """Put the fields of documents, by their rows."""
+    def add(self, documents: Iterable[tuple[int, StoredDocument]]) -> None:
+        """Put the fields of documents, each with its row."""
         scalars: list[tuple[int, int, object]] = []
         items: list[tuple[int, object, int]] = []
-        for count, document in enumerate(documents, 1):
+        for count, (row, document) in enumerate(documents, 1):
             for entry in _entries_of(document):
                 number = self._number(entry.name, entry.type)
                 if entry.type in ITEMS:
-                    items.append((number, entry.value, document.row))
+                    items.append((number, entry.value, row))
                 else:
-                    scalars.append((number, document.row, entry.value))
+                    scalars.append((number, row, entry.value))
             if count % _AT_ONCE == 0:
                 self._insert(scalars, items)
         self._insert(scalars, items)

@@ -21,12 +21,13 @@ from taskembed.index._building import finished, in_memory, kind_of
 from taskembed.index._fields import FieldsBuilder
 from taskembed.index._files import CHUNK_BYTES
 from taskembed.index.commit import StoreWriter
-from taskembed.index.contents import Kind, SegmentInfo, Storage
+from taskembed.index.contents import SegmentInfo
 from taskembed.index.documents import INDEX, TABLE, insert, uri_of
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
 from taskembed.index.kinds.rows import RawRows, Sums
 from taskembed.index.segments import Segment
+from taskembed.index.storage import Kind, Storage
 from taskembed.vectors import Flags, FloatRows
 
 MERGE_FACTOR = 8  # so many segments of about a size become one

@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from taskembed.index._files import allow_handles
-from taskembed.index.contents import Kind, Part, SegmentInfo
+from taskembed.index.contents import Part, SegmentInfo
 from taskembed.index.generations import Snapshot
 from taskembed.index.legacy.segment import SegmentOfFormat1
 from taskembed.index.segments import Segment
+from taskembed.index.storage import Kind
 
 HANDLES_PER_SEGMENT = 7  # six files, and SQLite's own of one of them; three stay open
 _CLASSES: dict[Kind, type[Segment]] = {

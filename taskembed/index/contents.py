@@ -5,36 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 
 from taskembed.arguments import require_string
 from taskembed.index._files import Damage, StoredFile, damaged
 from taskembed.index.generations import Body, Snapshot, manifest_name
-from taskembed.index.kinds.vector_type import VectorType
 from taskembed.index.remembered import Reading
+from taskembed.index.storage import DEFAULT_STORAGE, Kind, Storage, VectorType
 from taskembed.space import EmbeddingSpace
 
 _NAME = re.compile(r"seg-\d{8}")
 _DELETIONS = re.compile(r"(del-\d{8}-\d{8}\.bin)?")
 _OF_FORMAT_1 = {"name": str, "rows": int, "deletions": str, "deleted_rows": int}
 _OF_FORMAT_2 = {**_OF_FORMAT_1, "kind": str, "vectors": str}
-
-
-class Kind(StrEnum):
-    """What the files of a segment are, and so how it is searched."""
-
-    FLAT = "flat"  # every vector is scored
-    RABITQ = "rabitq"  # codes find candidates, whose vectors are scored
-    FORMAT_1 = "format-1"  # written by an older version: no checksums of single rows
-
-
-class IndexType(StrEnum):
-    """Which kind new segments are."""
-
-    AUTO = "auto"  # codes where there are enough rows that they are faster
-    FLAT = "flat"
-    RABITQ = "rabitq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +71,9 @@ class SegmentInfo:
         """How many of its documents were not deleted."""
         return self.rows - self.deleted_rows
 
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """How new segments are stored; the space of the vectors is the same however they are."""
-
-    index_type: IndexType = IndexType.AUTO
-    vectors: VectorType = VectorType.FP32
-
-    @classmethod
-    def from_json(cls, values: object) -> Storage:
-        """Read what `asdict` gave.
-
-        Raises:
-            ValueError: it is not that.
-        """
-        if not isinstance(values, dict) or values.keys() != {"index_type", "vectors"}:
-            raise ValueError("how it is stored is not spelled as it should be")
-        return cls(IndexType(values["index_type"]), VectorType(values["vectors"]))
+    def to_json(self) -> dict[str, object]:
+        """Return it as what JSON can hold."""
+        return {**asdict(self), "kind": self.kind.value, "vectors": self.vectors.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +93,7 @@ class Part:
     segments: tuple[SegmentInfo, ...] = ()
     made_by: Mapping[str, str] = field(default_factory=dict)
     reading: Reading | None = None
-    storage: Storage = Storage()
+    storage: Storage = DEFAULT_STORAGE
 
     @property
     def is_new(self) -> bool:
@@ -146,7 +114,7 @@ class Part:
         """Return the part as what JSON can hold."""
         return {
             "space": self.space.to_json(),
-            "segments": [asdict(segment) for segment in self.segments],
+            "segments": [segment.to_json() for segment in self.segments],
             "made_by": dict(self.made_by),
         }
 
@@ -192,7 +160,9 @@ class Contents:
         parts = {name: part for name, part in self._named.items() if part}
         reading = {name: part.reading.to_json() for name, part in parts.items() if part.reading}
         storage = {
-            name: asdict(part.storage) for name, part in parts.items() if part.storage != Storage()
+            name: asdict(part.storage)
+            for name, part in parts.items()
+            if part.storage != DEFAULT_STORAGE
         }
         return {
             **{name: part.to_json() if part else None for name, part in self._named.items()},

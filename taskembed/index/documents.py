@@ -68,34 +68,33 @@ class StoredDocument:
     truncated: bool
 
 
-def checksum_of(document: StoredDocument) -> int:
-    """Return the checksum of a document.
+def checksum_of(document: StoredDocument, row: int) -> int:
+    """Return the checksum of a document in a row.
 
     It is the CRC-32 of the lengths of id, text and metadata, of `truncated` and of the three in
     UTF-8, plus the row, modulo 2^32: so a document that moves to another row takes its checksum
     along, and nothing that was damaged before becomes right.
     """
-    texts = [item.encode() for item in (document.doc_id, document.text, document.metadata)]
-    checksum = zlib.crc32(_LENGTHS.pack(*map(len, texts), document.truncated))
-    for text in texts:
-        checksum = zlib.crc32(text, checksum)
-    return (checksum + document.row) & 0xFFFFFFFF
+    doc_id, text = document.doc_id.encode(), document.text.encode()
+    metadata = document.metadata.encode()
+    lengths = _LENGTHS.pack(len(doc_id), len(text), len(metadata), document.truncated)
+    return (zlib.crc32(b"".join((lengths, doc_id, text, metadata))) + row) & 0xFFFFFFFF
 
 
-def insert(database: sqlite3.Connection, documents: Iterable[StoredDocument]) -> None:
-    """Put documents into the table of a new file."""
+def insert(database: sqlite3.Connection, documents: Iterable[tuple[int, StoredDocument]]) -> None:
+    """Put documents into the table of a new file, each with its row there."""
     database.executemany(
         _INSERT,
         (
             (
-                item.row,
+                row,
                 item.doc_id,
                 item.text,
                 item.metadata,
                 int(item.truncated),
-                checksum_of(item),
+                checksum_of(item, row),
             )
-            for item in documents
+            for row, item in documents
         ),
     )
 
@@ -215,7 +214,7 @@ def of_row(database: sqlite3.Connection, row: int) -> StoredDocument:
 
 def _checked(values: tuple[object, ...]) -> StoredDocument:
     document = _unchecked(values[:5])
-    if values[5:] != (checksum_of(document),):
+    if values[5:] != (checksum_of(document, document.row),):
         raise ValueError(f"the document of row {document.row}: its checksum does not match")
     return document
 

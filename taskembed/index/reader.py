@@ -11,6 +11,8 @@ from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.english import counted
@@ -21,7 +23,7 @@ from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment, open_seg
 from taskembed.index.contents import Contents, SegmentInfo
 from taskembed.index.documents import StoredDocument, read_metadata
 from taskembed.index.generations import Check, Snapshot, open_newest, verify
-from taskembed.index.segments import Segment
+from taskembed.index.segments import Segment, candidates_for
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows
@@ -196,7 +198,37 @@ class Index:
             for segment in self._segments:
                 segment.load(exact=exact)
 
-    def nearest(self, queries: FloatRows, k: int, *, exact: bool = False) -> list[list[Hit]]:
+    def candidates(self, k: int) -> int:
+        """Return how many vectors the codes of a segment choose for a query of k hits."""
+        return candidates_for(k)
+
+    def sample(self, count: int) -> tuple[list[str], FloatRows]:
+        """Return the ids and vectors of some documents, drawn from all: always the same.
+
+        Args:
+            count: how many; fewer when the index holds fewer.
+
+        Raises:
+            ValueError: the index is closed.
+            IndexDamagedError: what is stored is not what was written.
+        """
+        self._require_open()
+        places = np.cumsum([0, *(segment.live_rows for segment in self._segments)])
+        drawn = np.random.default_rng(0).permutation(len(self))[:count]
+        ids: list[str] = []
+        vectors = [np.empty((0, self.space.dim), np.float32)]
+        for segment, first, end in zip(self._segments, places[:-1], places[1:], strict=True):
+            mine = np.sort(drawn[(drawn >= first) & (drawn < end)]) - first
+            rows = np.flatnonzero(~segment.dead)[mine]
+            documents = segment.documents(rows.tolist())
+            ids += [documents[row].doc_id for row in rows.tolist()]
+            if len(rows):
+                vectors.append(segment.vectors(rows))
+        return ids, np.concatenate(vectors)
+
+    def nearest(
+        self, queries: FloatRows, k: int, *, exact: bool = False, candidates: int | None = None
+    ) -> list[list[Hit]]:
         """Return the k best documents of each query, best first; equal scores by document id.
 
         It searches whatever it is given: `searching.search_index` is where a query proves that it
@@ -206,6 +238,8 @@ class Index:
             queries: float32[n, dim], as the space has them.
             k: how many; fewer when the index holds fewer.
             exact: score every vector, and not only those that codes choose.
+            candidates: how many vectors the codes of a segment choose for a query; None for as
+                many as are right.
 
         Returns:
             A list of hits for each query.
@@ -215,7 +249,7 @@ class Index:
             IndexDamagedError: a file is not what was written.
         """
         self.load(exact=exact)
-        best = nearest_rows(self._segments, queries, k, exact=exact)
+        best = nearest_rows(self._segments, queries, k, exact=exact, candidates=candidates)
         documents = [
             segment.documents(int(row) for row in best.row[best.segment == number])
             for number, segment in enumerate(self._segments)

@@ -20,7 +20,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +36,7 @@ from taskembed.index._files import (
     read_file,
     stream_damage,
 )
-from taskembed.index.contents import Kind, SegmentInfo, listed
+from taskembed.index.contents import SegmentInfo, listed
 from taskembed.index.documents import (
     HEADER_BYTES,
     Documents,
@@ -51,6 +50,7 @@ from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.flat import MATRIX_NUMBERS, Flat
 from taskembed.index.kinds.rabitq import CODED_ROWS, Codes, inner_products
 from taskembed.index.kinds.rows import RawRows, RowDamageError, RowsFile, Sums
+from taskembed.index.storage import Kind
 from taskembed.vectors import Flags, FloatRows, Rows
 
 LEAST_CANDIDATES = 200  # of one query, whose vectors are read; see docs/adr/0013
@@ -194,12 +194,12 @@ class Segment:
             if count != self.info.live_rows:
                 raise ValueError("a document of a vector is missing")
 
-    def moved_documents(self, rows: Sequence[int | None]) -> Iterator[StoredDocument]:
-        """Yield documents by row, with new rows: rows[i] for row i; None leaves it out."""
+    def moved_documents(self, rows: Sequence[int | None]) -> Iterator[tuple[int, StoredDocument]]:
+        """Yield new rows and documents: rows[i] is that of row i; None leaves it out."""
         for document in self._documents.by_row():
             row = rows[document.row]
             if row is not None:
-                yield replace(document, row=row)
+                yield row, document
 
     @contextmanager
     def read_documents(self) -> Iterator[None]:
@@ -227,7 +227,9 @@ class Segment:
             elif self.info.kind is Kind.RABITQ and not exact and self._codes is None:
                 self._codes = self._read_codes()
 
-    def search(self, queries: FloatRows, k: int, *, exact: bool = False) -> Found:
+    def search(
+        self, queries: FloatRows, k: int, *, exact: bool = False, candidates: int | None = None
+    ) -> Found:
         """Return scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first.
 
         Args:
@@ -235,13 +237,14 @@ class Segment:
             k: how many.
             exact: score every vector, and not only those that the codes choose. Many queries are
                 always scored so, since that is as fast.
+            candidates: how many the codes choose for a query; None for as many as are right.
 
         Raises:
             IndexDamagedError: what was read is not what was written.
         """
         self.load(exact=exact)
         k = min(k, self.info.live_rows)
-        depth = min(max(LEAST_CANDIDATES, CANDIDATES_OF_A_HIT * k), self.info.live_rows)
+        depth = min(max(candidates or candidates_for(k), k), self.info.live_rows)
         alive = ~self.dead if self.dead.any() else None
         if self._flat:
             scores, rows = self._flat.search(queries, k, alive)
@@ -520,6 +523,11 @@ class Segment:
 
     def _damaged(self, name: str, reason: str) -> IndexDamagedError:
         return damaged(self._folder, Damage(name, reason))
+
+
+def candidates_for(k: int) -> int:
+    """Return how many candidates the codes choose for a query of k hits."""
+    return max(LEAST_CANDIDATES, CANDIDATES_OF_A_HIT * k)
 
 
 def read_deletions(data: bytes | bytearray, info: SegmentInfo) -> Flags:

@@ -7,30 +7,31 @@ until the new one is whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.errors import IndexDamagedError
+from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.guard import require_same_space
 from taskembed.index._building import SegmentBuilder
 from taskembed.index._files import Damage, allow_handles, damaged
 from taskembed.index._merging import MERGE_ROWS, Source, choose, merge
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
 from taskembed.index.commit import StoreWriter, open_writer
-from taskembed.index.contents import Contents, Kind, Part, SegmentInfo
+from taskembed.index.contents import Contents, Part, SegmentInfo
 from taskembed.index.documents import StoredDocument
 from taskembed.index.fs import Fs
 from taskembed.index.generations import Snapshot
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.segments import Segment, deletions_bytes
+from taskembed.index.storage import Kind, Storage
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import Flags, FloatRows
 
@@ -94,6 +95,7 @@ class IndexWriter:
         rebuilding: bool,
         reading: Reading | None = None,
         space: EmbeddingSpace | None = None,
+        storage: Storage | None = None,
     ) -> None:
         self._store = store
         self._reading = reading
@@ -103,6 +105,9 @@ class IndexWriter:
             contents = replace(contents, live=replace(contents.live, space=space))
         self._contents = contents
         self._rebuilding = rebuilding
+        is_other = storage is not None and storage != self._part.storage
+        if storage and is_other:
+            self._replace_part(storage=storage)
         self._segments = [_untouched(info) for info in self._part.segments]
         try:
             self._open()
@@ -110,7 +115,7 @@ class IndexWriter:
             self.close()
             raise
         self._unwritten = _Unwritten.empty(self._part)
-        self._changed = renamed
+        self._changed = renamed or is_other
         self.has_failed = False  # a commit did: what is on disk is known again only to a new writer
 
     @property
@@ -132,6 +137,13 @@ class IndexWriter:
     def _part(self) -> Part:
         building = self._contents.building
         return building if self._rebuilding and building else self._contents.live
+
+    def _replace_part(self, **changes: Any) -> None:  # noqa: ANN401  # fields of a part
+        part = replace(self._part, **changes)
+        if self._rebuilding and self._contents.building:
+            self._contents = replace(self._contents, building=part)
+        else:
+            self._contents = replace(self._contents, live=part)
 
     def __len__(self) -> int:
         committed = sum(int((~item.dead).sum()) for item in self._segments)
@@ -250,8 +262,11 @@ class IndexWriter:
 
     def compact(self) -> None:
         """Make one segment of all, without the deleted documents; all was committed before."""
-        is_one = len(self._segments) == 1 and not _is_outdated(self._segments[0])
-        if is_one and not self._segments[0].dead.any():
+        if len(self._segments) == 1:
+            (item,) = self._segments
+            if not _is_outdated(item) and not item.dead.any():
+                return
+        if not self._segments:
             return
         self.has_failed = True
         self._merge(sorted(self._segments, key=lambda item: item.info.name))
@@ -289,7 +304,8 @@ class IndexWriter:
         Not before the first document is there: a run that failed has nothing in the next one's way.
         """
         if self._store.snapshot is None or not self._store.snapshot.body:
-            self._commit_contents(replace(self._contents, live=Part(self.space)))
+            new = Part(self.space, storage=self._part.storage)
+            self._commit_contents(replace(self._contents, live=new))
 
     def close(self) -> None:
         """Close the files."""
@@ -409,12 +425,13 @@ class IndexWriter:
 
 
 @contextmanager
-def open_index_writer(
+def open_index_writer(  # noqa: PLR0913  # all but the first two are optional and named
     folder: Path,
     space: EmbeddingSpace,
     *,
     recreate: bool = False,
     reading: Reading | None = None,
+    storage: Callable[[Storage], Storage] = lambda storage: storage,
     wait_seconds: float = 0,
     fs: Fs | None = None,
 ) -> Iterator[IndexWriter]:
@@ -426,6 +443,7 @@ def open_index_writer(
         recreate: build a new index beside the live one, which it replaces when it is finished; one
             that an earlier run began in the same space is continued.
         reading: how the input is read, to be remembered.
+        storage: gives how new segments are stored, of how they were so far.
         wait_seconds: how long to wait for another writer.
         fs: where to write.
 
@@ -437,14 +455,21 @@ def open_index_writer(
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
         contents, rebuilding = _begin(store, space, reading, recreate=recreate)
         try:
+            part = contents.building if rebuilding and contents.building else contents.live
             writer = IndexWriter(
-                store, contents, rebuilding=rebuilding, reading=reading, space=space
+                store,
+                contents,
+                rebuilding=rebuilding,
+                reading=reading,
+                space=space,
+                storage=storage(part.storage),
             )
         except IndexDamagedError:
             if not rebuilding:
                 raise
             # what an earlier run began is damaged: begin again
-            contents = replace(contents, building=Part(space))
+            begun = Part(space, storage=storage(contents.live.storage))
+            contents = replace(contents, building=begun)
             writer = IndexWriter(store, contents, rebuilding=True, reading=reading)
         try:
             yield writer
@@ -473,12 +498,27 @@ def _begin(
         return contents, False
     begun = contents.building
     if begun is None or begun.space.differences(space) or _other_ids(begun, reading):
-        contents = replace(contents, building=Part(space))
+        contents = replace(contents, building=Part(space, storage=contents.live.storage))
     return contents, True
 
 
 def _other_ids(part: Part, reading: Reading | None) -> bool:
     return bool(reading and part.reading and reading.id_field != part.reading.id_field)
+
+
+def remember_tuning(folder: Path, tuning: Mapping[str, object], *, wait_seconds: float = 0) -> None:
+    """Write what was measured of an index beside it, as a generation of its own.
+
+    Raises:
+        IndexBusyError: another process is writing.
+        NotFoundError: there is no index.
+        AccessDeniedError: the folder may not be written to.
+    """
+    with open_writer(folder, wait_seconds=wait_seconds) as store:
+        if store.snapshot is None:
+            raise NotFoundError(f"no index at {folder}", hint="check --index")
+        contents = replace(Contents.of(folder, store.snapshot), tuning=tuning)
+        store.commit(contents.to_json(), [name for part in contents.parts for name in part.files])
 
 
 WAYS_ON = (

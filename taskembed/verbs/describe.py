@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskembed.activity import doing
@@ -13,6 +13,7 @@ from taskembed.index.contents import Part
 from taskembed.index.generations import generations_of, names_in
 from taskembed.index.reader import Index, read_index
 from taskembed.index.remembered import Reading, require_same_ids
+from taskembed.index.storage import IndexType, VectorType
 from taskembed.space import EmbeddingSpace
 
 
@@ -35,6 +36,9 @@ class IndexDescription:
         reading: how the input is read, as the index remembers it.
         is_being_recreated: whether a run that builds it anew was stopped.
         notes: what a person should know of it.
+        index_type: how new segments are searched: "auto", "flat", "rabitq".
+        vectors: how new vectors are stored: "fp32", "fp16".
+        tuning: what `tune` measured last; empty when it never did.
     """
 
     folder: Path
@@ -51,6 +55,9 @@ class IndexDescription:
     reading: Mapping[str, str]
     is_being_recreated: bool
     notes: tuple[str, ...] = ()
+    index_type: str = IndexType.AUTO
+    vectors: str = VectorType.FP32
+    tuning: Mapping[str, object] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Return the description as what JSON can hold."""
@@ -67,6 +74,9 @@ class IndexDescription:
             "made_by": dict(self.made_by),
             "reading": dict(self.reading),
             "being_recreated": self.is_being_recreated,
+            "index_type": self.index_type,
+            "vectors": self.vectors,
+            "tuning": dict(self.tuning),
             "space": self.space.to_json(),
         }
 
@@ -100,6 +110,9 @@ def describe_index(folder: str | Path) -> IndexDescription:
         made_by=live.made_by,
         reading=live.reading.to_json() if live.reading else {},
         is_being_recreated=building is not None,
+        index_type=live.storage.index_type.value,
+        vectors=live.storage.vectors.value,
+        tuning=contents.tuning,
         notes=(*notes, *([half_built(building.documents)] if building else [])),
     )
 

@@ -74,6 +74,7 @@ def index_corpus(
         encoder.space,
         recreate=options.recreate,
         reading=options.reading,
+        storage=options.storage,
         wait_seconds=options.wait_seconds,
         fs=watch.fs,
     ) as writer:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from taskembed.arguments import require_positive
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
+from taskembed.index.storage import IndexType, Storage, VectorType
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
@@ -66,6 +67,8 @@ class IndexOptions:
         fail_on_truncate: a document that the model cannot read whole is a bad record.
         wait_seconds: how long to wait for another process that writes to the index.
         reading: how the input is read, for the index to remember; None to remember what it did.
+        index_type: how new segments are searched; None for how the index's were.
+        vectors: how the numbers of new vectors are stored; None for how the index's were.
 
     Raises:
         ValueError: a number is out of its bounds, or `on_duplicate` is no `OnDuplicate`.
@@ -80,6 +83,8 @@ class IndexOptions:
     fail_on_truncate: bool = False
     wait_seconds: float = 0
     reading: Reading | None = None
+    index_type: IndexType | None = None
+    vectors: VectorType | None = None
 
     def __post_init__(self) -> None:
         require_positive(self.commit_every, "commit_every")
@@ -89,6 +94,14 @@ class IndexOptions:
             raise ValueError(f"wait_seconds is {self.wait_seconds}; it must be at least 0")
         # a name, such as "first", is accepted too
         object.__setattr__(self, "on_duplicate", OnDuplicate(self.on_duplicate))
+        if self.index_type is not None:
+            object.__setattr__(self, "index_type", IndexType(self.index_type))
+        if self.vectors is not None:
+            object.__setattr__(self, "vectors", VectorType(self.vectors))
+
+    def storage(self, before: Storage) -> Storage:
+        """Return how new segments are stored, of how they were so far."""
+        return Storage(self.index_type or before.index_type, self.vectors or before.vectors)
 
 
 @dataclass

@@ -598,11 +598,12 @@ def test_no_index_is_said_with_the_way_to_make_one(run: Run, tmp_path: Path) -> 
 def test_a_damaged_index_prints_no_hit(run: Run, indexed: Path, suffix: str) -> None:
     path = next(indexed.glob(f"*{suffix}"))
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
+    data[data.index(b"Moon") if suffix == ".db" else len(data) // 2] ^= 4
     path.write_bytes(data)
     done = run("search", "moon", "--index", indexed)
     assert (done.code, done.out) == (76, "")
-    assert f"the index is damaged: {path}: its checksum does not match" in done.err
+    assert f"the index is damaged: {path}: " in done.err
+    assert "its checksum does not match" in done.err
     verified = run("verify", "--index", indexed)
     assert verified.code == 76
     assert verified.out == f"{path.name}: its checksum does not match\n"
@@ -612,13 +613,13 @@ def test_an_index_of_a_newer_format_is_refused(run: Run, corpus: Path, indexed: 
     import zlib
 
     path = max(indexed.glob("manifest-*.json"))
-    text = path.read_bytes()[:-16].replace(b'"format": 1', b'"format": 2')
+    text = path.read_bytes()[:-16].replace(b'"format": 2', b'"format": 3')
     path.write_bytes(text + b"#crc32 %08x\n" % zlib.crc32(text))
     for arguments in (("search", "moon"), ("index", str(corpus)), ("info",), ("verify",)):
         done = run(*arguments, "--index", indexed)
         assert done.code == 78
         assert done.err == (
-            "taskembed: error: the index was written by a newer taskembed: format 2 is not known "
+            "taskembed: error: the index was written by a newer taskembed: format 3 is not known "
             "here\ntaskembed: hint: upgrade taskembed; nothing was changed\n"
         )
 
@@ -673,7 +674,7 @@ def test_info_tells_the_space(run: Run, indexed: Path) -> None:
 
 def test_verify_says_that_all_is_well(run: Run, indexed: Path) -> None:
     done = run("verify", "--index", indexed)
-    assert (done.code, done.out) == (0, "generation 1: 2 files are as they were written\n")
+    assert (done.code, done.out) == (0, "generation 1: 4 files are as they were written\n")
 
 
 def test_explain_shows_strings_tokens_and_sources(run: Run) -> None:

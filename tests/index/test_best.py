@@ -17,7 +17,7 @@ class Counted:
         self.asked: list[tuple[int, int]] = []
 
     def search(
-        self, queries: FloatRows, k: int, *, exact: bool = False
+        self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None
     ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
         self.asked.append((len(queries), k))
         return self._flat.search(queries, k)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import IndexDamagedError, StorageError
-from taskembed.index.contents import Contents, Kind
+from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
 from taskembed.index.reader import Hit, Index, verify_index
+from taskembed.index.storage import Kind
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded

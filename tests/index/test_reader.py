@@ -96,7 +96,7 @@ def sign_documents(connection: sqlite3.Connection) -> None:
     for row, *values in connection.execute("SELECT * FROM documents").fetchall():
         document = StoredDocument(row, *values[:4])
         connection.execute(
-            "UPDATE documents SET checksum = ? WHERE row = ?", (checksum_of(document), row)
+            "UPDATE documents SET checksum = ? WHERE row = ?", (checksum_of(document, row), row)
         )
 
 

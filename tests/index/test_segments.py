@@ -13,12 +13,12 @@ import pytest
 from taskembed.errors import IndexDamagedError, StorageError
 from taskembed.index._building import SegmentBuilder
 from taskembed.index._files import StoredFile
-from taskembed.index.contents import Kind, SegmentInfo, segment_infos
+from taskembed.index.contents import SegmentInfo, segment_infos
 from taskembed.index.documents import StoredDocument, metadata_json
 from taskembed.index.generations import Snapshot
 from taskembed.index.kinds import flat
-from taskembed.index.kinds.vector_type import VectorType
 from taskembed.index.segments import Segment, deletions_bytes
+from taskembed.index.storage import Kind, VectorType
 from taskembed.vectors import Flags, FloatRows
 
 NAME = "seg-00000001"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.index.kinds.vector_type import VectorType
+from taskembed.index.storage import VectorType
 from taskembed.vectors import FloatRows, Rows
 
 Sums = npt.NDArray[np.uint32]  # uint32[rows]: CRC-32 of the bytes of each row

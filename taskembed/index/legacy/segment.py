@@ -13,8 +13,8 @@ from taskembed.index._files import read_file, read_into
 from taskembed.index.kinds import flat
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rows import RawRows, Sums
-from taskembed.index.kinds.vector_type import VectorType
 from taskembed.index.segments import Segment
+from taskembed.index.storage import VectorType
 from taskembed.vectors import Flags, FloatRows, Rows
 
 _ROWS_AT_ONCE = 16_384

@@ -1,0 +1,44 @@
+"""`taskembed compact`."""
+
+from __future__ import annotations
+
+from taskembed.cli import _options as opt
+from taskembed.cli._groups import with_groups
+from taskembed.cli._output import write
+from taskembed.cli._stopping import Stopper
+from taskembed.english import counted
+from taskembed.errors import ExitCode
+from taskembed.escaping import json_text
+
+
+@with_groups
+def compact_command(
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    wait: opt.Wait = 0,
+    *,
+    out: opt.OutputOptions,
+) -> int:
+    """Rewrite an index as one segment, without what was deleted.
+
+    Nothing is encoded. It needs room for the index a second time. Indexing merges segments by
+    itself; compact after many deletions, or to bring an old index into the newest format.
+
+    Example:
+        taskembed compact --index notes-index
+    """
+    from taskembed.verbs.compact import compact_index
+
+    with Stopper() as stopper:
+        done = compact_index(index_folder, wait_seconds=wait, uninterrupted=stopper.uninterrupted)
+    if out.as_json:
+        value = {
+            "documents": done.documents,
+            "segments_before": done.segments_before,
+            "segments": done.segments,
+            "deleted_rows": done.deleted_rows,
+        }
+        write(json_text(value) + "\n")
+    elif not out.quiet:
+        before = counted(done.segments_before, "segment")
+        write(f"{counted(done.documents, 'document')}: {before} before, {done.segments} now\n")
+    return ExitCode.OK

@@ -1,0 +1,50 @@
+"""`taskembed tune`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._output import message, write
+from taskembed.english import counted
+from taskembed.errors import ExitCode
+from taskembed.escaping import json_text
+
+
+def tune_command(
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    sample: Annotated[
+        int,
+        typer.Option(
+            "--sample", min=1, metavar="N", help="How many of the index's vectors are queries."
+        ),
+    ] = 400,
+    wait: opt.Wait = 0,
+    as_json: opt.AsJson = False,
+) -> int:
+    """Measure what the search of a large index finds, and what it takes.
+
+    Vectors of the index are the queries. For each number of candidates: the share of the exact
+    best ten that is found (recall@10), and the time of a query. `taskembed info` shows the figures
+    of the default; `taskembed search --exact` scores every document.
+
+    Example:
+        taskembed tune --index notes-index
+    """
+    from taskembed.verbs.tune import tune_index
+
+    tuning = tune_index(index_folder, sample=sample, wait_seconds=wait)
+    if as_json:
+        write(json_text(tuning.to_json()) + "\n")
+    else:
+        write(f"{counted(tuning.queries, 'query', 'queries')} of {tuning.documents:,} documents\n")
+        write("candidates  recall@10  ms a query\n")
+        for item in tuning.tried:
+            name = "exact" if item.candidates is None else f"{item.candidates:,}"
+            mark = "  default" if item.candidates == tuning.default else ""
+            write(f"{name:>10}  {item.recall:9.4f}  {item.milliseconds:10.1f}{mark}\n")
+    if not tuning.is_remembered:
+        message("note: the index may not be written to, so it does not remember these figures")
+    return ExitCode.OK
