@@ -41,7 +41,8 @@ def table_of(documents: Sequence[Metadata]) -> FieldTable:
     texts = [metadata_json(document) for document in documents]
     database = sqlite3.connect(":memory:")
     FieldsBuilder(database).add(
-        StoredDocument(row, str(row), "", text, truncated=False) for row, text in enumerate(texts)
+        (row, StoredDocument(row, str(row), "", text, truncated=False))
+        for row, text in enumerate(texts)
     )
 
     def metadata(rows: Sequence[int]) -> Iterator[tuple[int, Metadata]]:
