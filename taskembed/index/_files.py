@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from taskembed.errors import IndexDamagedError, from_os_error
+from taskembed.errors import IndexDamagedError, from_os_error, os_errors
 
 CHUNK_BYTES = 4 * 2**20
 DAMAGED_HINT = (
@@ -71,13 +71,11 @@ def file_damage(folder: Path, file: StoredFile) -> Damage | None:
 def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | None:
     """Read an open file as `file_damage` does."""
     checksum = size = 0
-    try:
+    with os_errors(folder / file.name):
         stream.seek(0)
         while chunk := stream.read(CHUNK_BYTES):
             checksum = zlib.crc32(chunk, checksum)
             size += len(chunk)
-    except OSError as error:
-        raise from_os_error(error, str(folder / file.name)) from error
     if size != file.size:
         return Damage(file.name, f"it has {size:,} bytes, {file.size:,} were written")
     if checksum != file.crc32:
@@ -156,7 +154,7 @@ def read_into(
         IndexDamagedError: they are not what was written.
     """
     checksum = position = 0
-    try:
+    with os_errors(folder / file.name):
         stream.seek(0)
         for part in parts:
             for start in range(0, len(part), CHUNK_BYTES):  # while it is in the processor's cache
@@ -164,8 +162,6 @@ def read_into(
                 filled = _fill(stream, block)
                 position += filled
                 checksum = zlib.crc32(block[:filled], checksum)
-    except OSError as error:
-        raise from_os_error(error, str(folder / file.name)) from error
     if position != file.size or checksum != file.crc32:
         raise damaged(folder, Damage(file.name, "its checksum does not match"))
 

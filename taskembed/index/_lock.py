@@ -26,7 +26,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from taskembed.activity import doing
-from taskembed.errors import IndexBusyError, NotFoundError, StorageError, from_os_error
+from taskembed.errors import IndexBusyError, NotFoundError, StorageError, from_os_error, os_errors
 from taskembed.index.fs import Folder, Fs, opened_folder
 
 LOCK = "LOCK"
@@ -187,27 +187,21 @@ def require_free(path: Path, wait_seconds: float) -> None:
 
 
 def _make_folders(path: Path, fs: Fs) -> None:
-    try:
+    with os_errors(path):
         for missing in reversed([item for item in [path, *path.parents] if not item.exists()]):
             fs.make_folder(missing)
             with opened_folder(missing.parent) as parent:
                 fs.sync_folder(parent)
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
 
 
 def _opened_lock(path: Path, create: int = 0) -> Lock:
     with ExitStack() as stack:
-        try:
+        with os_errors(path):
             folder = stack.enter_context(opened_folder(path))
-        except OSError as error:
-            raise from_os_error(error, str(path)) from error
-        try:
+        with os_errors(path / LOCK):
             # a link is not followed: what it leads to is not ours to write to
             flags = os.O_RDWR | create | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(LOCK, flags, 0o644, dir_fd=folder.descriptor)
-        except OSError as error:
-            raise from_os_error(error, str(path / LOCK)) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise StorageError(f"{path / LOCK}: it is not a file", hint="remove it, and try again")
@@ -254,11 +248,9 @@ def _holder(lock: Lock) -> str:
 def _write_holder(lock: Lock) -> None:
     """Say who holds the lock, for people; the line before it stays, unless it says nothing."""
     size = len(_NOTHING_YET)
-    try:
+    with os_errors(lock.path):
         if _generation_in(os.pread(lock.descriptor, size, 0)) == UNKNOWN:
             os.pwrite(lock.descriptor, _NOTHING_YET, 0)
         text = f"{os.getpid()} {socket.gethostname()}\n".encode()
         os.pwrite(lock.descriptor, text, size)
         os.ftruncate(lock.descriptor, size + len(text))
-    except OSError as error:
-        raise from_os_error(error, str(lock.path)) from error

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from taskembed.errors import from_os_error
+from taskembed.errors import os_errors
 from taskembed.files import remember, remembered
 from taskembed.models.folder import Tree, model_files, module_folders
 from taskembed.models.saved_json import read_saved
@@ -45,15 +45,13 @@ def combined_digest(files: Iterable[Path], folder: Path, cache: Path) -> str:
 
 def file_digest(path: Path, cache: Path) -> str:
     """Return the sha256 of a file, which is remembered for as long as the file does not change."""
-    try:
+    with os_errors(path):
         key = hashlib.sha256(repr((str(path.resolve()), _stamp(path))).encode()).hexdigest()
         place = cache / "digests" / key
         if known := remembered(place):
             return known
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise from_os_error(error, str(path)) from error
     remember(place, digest)
     return digest
 

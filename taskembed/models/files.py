@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
-from taskembed.errors import ModelUnavailableError, UsageError, from_os_error
+from taskembed.errors import ModelUnavailableError, UsageError, os_errors
 from taskembed.files import own_folder
 from taskembed.models._digests import adapter_bases, file_digest, model_digest
 from taskembed.models._download import DESCRIBING, NEEDED, hub_tree, is_hub_id
@@ -193,10 +193,8 @@ def _own_folder(name: str) -> Path | None:
 
 def _require_readable(folder: Path) -> None:
     """Refuse a folder that may not be read: every file would seem to be missing."""
-    try:
+    with os_errors(folder):
         next(folder.iterdir(), None)
-    except OSError as error:
-        raise from_os_error(error, str(folder)) from error
 
 
 def _bundled_folder() -> Path:
