@@ -68,13 +68,13 @@ class Hub:
 
         Args:
             name: the model.
-            revision: where the model is a repository.
-            with_code: Python files too, since the user trusts them; of a repository, `revision`
-                must be the commit whose code was read.
+            revision: a branch, tag or commit, if the model is a repository.
+            with_code: include Python files, since the user trusts them; for a repository,
+                `revision` must then be the commit whose code the user has read.
 
         Raises:
-            ModelUnavailableError: there is no such model, or it brings no safetensors.
-            UsageError: code is trusted that may be another tomorrow.
+            ModelUnavailableError: there is no such model, or it has no safetensors.
+            UsageError: the code of a repository is trusted without naming a commit.
         """
         is_repository = name != BUNDLED and not Path(name).is_dir()
         if with_code and is_repository and not _is_commit(revision):
@@ -97,7 +97,7 @@ class Hub:
 
         Args:
             name: the model or adapter, which is downloaded if it is not on this machine.
-            revision: where it is a repository.
+            revision: a branch, tag or commit, if it is a repository.
             kind: "model" or "adapter", for messages.
 
         Raises:
@@ -115,9 +115,12 @@ class Hub:
         Raises:
             ModelUnavailableError: there is no such model.
         """
-        offline = replace(self, offline=True)
-        if name == BUNDLED or not is_hub_id(name) or Path(name).is_dir() or is_here(name, revision):
-            return offline.folder(name, revision=revision)
+        is_repository = name != BUNDLED and not Path(name).is_dir() and is_hub_id(name)
+        try:
+            return replace(self, offline=True).folder(name, revision=revision)
+        except ModelUnavailableError:
+            if not is_repository:
+                raise
         tree = hub_tree(name, revision, DESCRIBING, offline=self.offline, notify=lambda _: None)
         return tree.root, tree.root.name
 
