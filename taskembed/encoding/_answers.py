@@ -19,7 +19,7 @@ from taskembed.vectors import FloatRows
 LARGEST_DIM = 16_384  # numbers in a vector, where it is not known how many they will be
 NUMBER_BYTES = 40  # of one number: 25, and its indentation on a line of its own
 CHARACTER_BYTES = 12  # of one character of a text that is repeated: \ud83d\ude00
-ROW_BYTES = 1_024  # of what stands around a vector
+ROW_BYTES = 1_024  # bytes of an answer around each vector
 REST_BYTES = 2**16
 TITLE_WITHIN_BYTES = 2**14
 _HTML = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--|<!doctype\s+html|<html|<head|<body)", re.IGNORECASE)

@@ -17,11 +17,11 @@ _PROMPT, _TEXT = "PROMPT7390151", "TEXT2846093"
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A template, as what stands around a text with and without a prompt.
+    """A chat template, as the strings around a text, with and without a prompt.
 
     Attributes:
-        alone: what stands before and after a text that has no prompt.
-        prompted: what stands before the prompt, between it and the text, and after the text; empty
+        alone: the strings before and after a text without a prompt.
+        prompted: the strings before the prompt, between prompt and text, and after the text; empty
             when the template takes no prompt.
         strips_prompt: whether blanks at the prompt's ends are lost.
         strips_text: whether those at a text's ends are.
@@ -33,7 +33,7 @@ class Chat:
     strips_text: bool
 
     def around(self, prompt: str) -> tuple[str, str] | None:
-        """Return what stands before and after a text; None when the template takes no prompt."""
+        """Return the strings before and after a text; None if the template takes no prompt."""
         if not prompt:
             return self.alone
         if not self.prompted:

@@ -1,4 +1,4 @@
-"""Hosted models: their server encodes, and is told the task as it wants to be told.
+"""Hosted models: a server encodes the texts, and each request names the task in the server's way.
 
     encoder = open_hosted(identify("embed-v4.0"), EncoderRequest(Task.RETRIEVAL))
 
@@ -217,7 +217,7 @@ def _require_servable(spec: ModelSpec) -> None:
 
 
 def _size(spec: ModelSpec, full: int, wanted: int | None, *, force: bool) -> tuple[int, str]:
-    """Return the size of the vectors and what shortens them: the server, when it can be told to."""
+    """Return the size of the vectors, and what shortens them: the server, if it can."""
     if not spec.server:
         return choose_truncation(spec, None, full, wanted, force=force)
     if wanted is None or wanted == full:

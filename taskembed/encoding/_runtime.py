@@ -170,7 +170,7 @@ class Runtime:
         """Compile a model whose entry in the cache is not what it should be.
 
         Raises:
-            ModelUnavailableError: the entry said something wrong of the model, which was used.
+            ModelUnavailableError: the entry described the model wrongly, and that was used.
         """
         before = self.compiled.facts
         self._settings.notify(f"{self._path} cannot be used")
@@ -183,7 +183,7 @@ class Runtime:
             )
 
     def _failed(self, error: Exception) -> TaskembedError:
-        """Return what is said when the compiled model fails; what is in the cache is deleted."""
+        """Return the error for a compiled model that fails; its entry in the cache is deleted."""
         if self._is_from_cache:
             with contextlib.suppress(OSError):
                 self._path.unlink()

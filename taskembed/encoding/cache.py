@@ -1,8 +1,8 @@
 """Compiled models in the user's cache, so that a second command needs neither torch nor a wait.
 
 An entry is one file: a line of JSON (facts, and the sizes of what follows), the tokenizer.json, the
-engine's blob, and the crc32 of it all. It is written whole or not at all; whatever does not check
-out is made again, never trusted.
+engine's blob, and the crc32 of it all. It is written whole or not at all; an entry that
+fails a check is made again, never trusted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a loaded model said of itself, which is kept with its compiled form."""
+"""Facts about a loaded model, which are kept with its compiled form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a loaded encoder said of itself.
+    """Facts about a loaded encoder.
 
     Attributes:
         dim: numbers in its vector.
@@ -34,7 +34,7 @@ class ModelFacts:
         special_tokens: whether the tokenizer's special tokens stand around a text.
         cut_left: whether a long text loses its beginning, and not its end.
         query_chat: the template that a query is put into; None for none.
-        document_chat: likewise.
+        document_chat: the template that a document is put into; None for none.
         table: of static embeddings, whose blob is a table of token vectors: "mean", or "unit mean"
             where the mean is brought to unit length; "" for a model that has to be run.
     """
@@ -70,15 +70,15 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class RerankerFacts:
-    """What a loaded reranker said of itself.
+    """Facts about a loaded reranker.
 
     Attributes:
         max_length: tokens that it reads of query and document, special tokens included.
         fallback: why it runs on torch; "" when it does not have to.
         fp16_overflows: whether fp16 cannot hold its activations.
         takes_types: whether it takes the type of each token, which tells query from document.
-        pair: of a model that reads query and document as one text: what stands before the query,
-            between the two, and after the document; empty when its tokenizer puts them together.
+        pair: for a model that reads query and document as one text: the strings before the query,
+            between the two, and after the document; empty if its tokenizer joins them.
     """
 
     max_length: int

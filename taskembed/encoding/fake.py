@@ -28,7 +28,7 @@ from taskembed.models.saved_json import read_saved
 from taskembed.vectors import FloatRows
 
 DEFAULT_DIM = 32  # numbers in a vector of a model whose files do not say it
-DEFAULT_LENGTH = 512  # tokens; likewise
+DEFAULT_LENGTH = 512  # tokens that a model reads whose files do not say it
 POOLINGS = {"cls_token": "cls", "lasttoken": "lasttoken"}  # of 1_Pooling; everything else: the mean
 
 

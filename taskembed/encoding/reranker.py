@@ -86,7 +86,7 @@ def load_reranker(
     Args:
         model: a folder, or a Hugging Face id.
         revision: a branch, tag or commit of a Hugging Face repository.
-        instruction: what a document must do for a query, for a model that is told it.
+        instruction: what a document must do for a query, for a model that takes an instruction.
         settings: where and how the model runs.
 
     Raises:

@@ -36,7 +36,8 @@ class EngineSettings:
         api_base: the address of a server with OpenAI's interface that has the model; of a hosted
             model, in place of its own server's.
         cache: the folder for compiled models; None for the user's.
-        notify: told, once, what takes long and what is slower than it could be.
+        notify: called with a sentence about what takes long, and about what is slower than it could
+            be; once for each.
 
     Raises:
         ValueError: there is no such device or precision, or no thread.

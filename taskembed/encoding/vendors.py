@@ -27,7 +27,7 @@ class RequestBody:
         model: its id there.
         texts: to encode, none of them empty.
         task_fields: the fields that say the task: {"input_type": "search_query"}; {} for none.
-        dim: numbers in a vector that it is told to give; None when it is not told.
+        dim: numbers in a vector that the server is asked for; None for its own default.
         numbers: in a vector, as far as that is known beforehand: a bound on the answer.
     """
 
@@ -95,7 +95,7 @@ SERVERS: Mapping[str, Server] = {
         body=partial(_body, encoding_format="float"),
         vectors=_data,
     ),
-    # Any server with OpenAI's interface; text-embeddings-inference takes 32 texts unless told.
+    # Any server with OpenAI's interface; text-embeddings-inference takes 32 texts by default.
     OWN: Server(
         url="",
         path="/embeddings",

@@ -1,4 +1,4 @@
-"""LoRA adapters: where they are, what they are (their digest), and that they are LoRA at all.
+"""LoRA adapters: their folders, their digests, and the check that they are LoRA.
 
 An adapter is a folder as PEFT saves it. Its name is a folder of the model's own repository
 ("retrieval"), any other folder, or a Hugging Face id. Nothing of it is loaded here.

@@ -155,7 +155,7 @@ class Hub:
 def stored_name(name: str) -> str:
     """Return the name that is kept of a model or an adapter: of a folder, the absolute path.
 
-    Links are not followed: one that is called "current" is meant to lead elsewhere some day.
+    Links are not followed: a link named "current" may point to another folder later.
     """
     is_folder = name != BUNDLED and Path(name).is_dir()
     return os.path.abspath(name) if is_folder else name  # noqa: PTH100  # Path would keep the ..

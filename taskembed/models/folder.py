@@ -70,7 +70,7 @@ class SavedPrompts:
 
 
 def saved_prompts(folder: Path) -> SavedPrompts:
-    """Return the prompts and the suffix that a model brings."""
+    """Return the prompts and the suffix that a model's files define."""
     saved = read_saved(folder / _SETTINGS) or {}
     prompts, suffix = saved.get("prompts", {}), saved.get("suffix", "")
     items = prompts.items() if isinstance(prompts, dict) else ()

@@ -51,7 +51,7 @@ def _counts_parts(key: str) -> bool:
 
 
 def _numbers(value: object, key: str = "") -> Iterator[tuple[str, float]]:
-    """Yield each number in a configuration with its key, or that of the list that it stands in."""
+    """Yield each number in a configuration with its key; in a list, with the key of the list."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from _numbers(item, str(name).lower())

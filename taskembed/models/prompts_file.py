@@ -17,7 +17,7 @@ from taskembed.strict import checked
 
 @dataclass(frozen=True, slots=True)
 class PromptsFile:
-    """A user's own prompts: what is said of a family, without its models.
+    """A user's own prompts: the keys of a family, without its models.
 
     Attributes:
         name: of the file, for people.

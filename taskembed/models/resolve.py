@@ -2,8 +2,8 @@
 
     resolve(identify("intfloat/e5-small-v2"), Task.RETRIEVAL).prompt(PromptType.QUERY)  # "query: "
 
-A model is added in models.toml, without any Python. A model that is not there has the prompts that
-it brings, or those that are stated; nothing is guessed. No model is opened here.
+A model is added in models.toml, without any Python. An unknown model has the prompts in its own
+files, or the stated ones; nothing is guessed. No model is opened here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FLAGS = "--query-prompt TEXT --document-prompt TEXT"
 
 @dataclass(frozen=True, slots=True)
 class PromptOverrides:
-    """What a user says of a model beside its name; None is what was not said.
+    """What a user states about a model beside its name; None for what was not stated.
 
     Attributes:
         query_prompt: instead of the known one; "" for none.
@@ -131,17 +131,17 @@ def resolve(
     *,
     saved: SavedPrompts = _NOTHING_SAVED,
 ) -> ModelSpec:
-    """Return what a model takes for a task: what is stated, else known, else what it brings.
+    """Return what a model takes for a task: what is stated, else known, else saved with the model.
 
     Args:
         model: what models.toml knows of it.
         task: what the vectors are for.
         stated: what the user says of it.
-        saved: what the model brings; used only when models.toml has no such model.
+        saved: the prompts in the model's files; used only if models.toml does not know the model.
 
     Raises:
         UsageError: what is stated does not fit together, or not with the model.
-        ModelUnavailableError: a prompt is neither stated, nor known, nor brought.
+        ModelUnavailableError: a prompt is neither stated, nor known, nor saved with the model.
     """
     stated = stated or PromptOverrides()
     family = _family_of(model, stated, saved.suffix)
@@ -279,7 +279,7 @@ _ALWAYS_SAVED = ("query", "document")
 
 
 def _saved(task: Task, saved: Mapping[str, str]) -> dict[PromptType, Side]:
-    """Return the prompts that a model brings for a task; both, one or none."""
+    """Return the prompts of a task that a model's files define: for both sides, one, or none."""
     chosen = {}
     for side, names in _SAVED_NAMES[task].items():
         present = [name for name in names if name in saved]

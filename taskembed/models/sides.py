@@ -1,4 +1,4 @@
-"""What the texts of one side of a task take: the prompt, the adapter, what a server is told."""
+"""What the texts of one side of a task need: a prompt, an adapter, a value for a server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Side:
     Attributes:
         prompt: put before every text; "" for none.
         adapter: the name of the LoRA adapter; "" for none.
-        value: of a hosted model, the value of the request that says which side a text is of; ""
-            when the server is not told.
+        value: for a hosted model, the value in a request that says which side a text is of; ""
+            if requests do not say it.
         source: where the prompt comes from, for people.
     """
 

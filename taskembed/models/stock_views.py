@@ -40,14 +40,14 @@ def brings_own_model(folder: Path) -> bool:
 
 
 def refers_to_code(folder: Path) -> bool:
-    """Tell whether a file of a model names a class that is in none of the libraries."""
+    """Tell whether a file of a model names a class that no library has: code of its own."""
     configs = [read_saved(folder / name) or {} for name in ("config.json", "tokenizer_config.json")]
     own_modules = [kind for kind in module_types(folder) if not kind.startswith(_LIBRARY)]
     return bool(own_modules) or any(config.get("auto_map") for config in configs)
 
 
 def is_understood(folder: Path) -> bool:
-    """Tell whether a stock view stands in for a repository's own code, or for parts of it."""
+    """Tell whether a stock view replaces a repository's own code, or parts of it."""
     return bool(_changed_files(folder))
 
 
@@ -181,7 +181,7 @@ def stock_view(folder: Path) -> Iterator[Path]:
 
 
 def _changed_files(folder: Path) -> Mapping[str, str | None]:
-    """Return the files that a view has otherwise, None for not at all: none for a stock layout."""
+    """Return the new content of files that a view changes; None for a file that it leaves out."""
     config = read_saved(folder / "config.json") or {}
     if config.get("model_type") == _JINA_V5:
         return _jina_v5(config, folder)

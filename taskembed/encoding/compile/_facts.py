@@ -85,9 +85,9 @@ def _position_table(model: nn.Module) -> int | None:
         if isinstance(module, nn.Embedding) and POSITIONS.search(name):
             pad = module.padding_idx
             unused = int(getattr(module, "offset", 0)) if pad is None else pad + 1
-            told = getattr(model.config, "max_position_embeddings", None)
+            limit = getattr(model.config, "max_position_embeddings", None)
             held = module.num_embeddings - unused
-            return min(held, told) if isinstance(told, int) and told > 0 else held
+            return min(held, limit) if isinstance(limit, int) and limit > 0 else held
     return None
 
 

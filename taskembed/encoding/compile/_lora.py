@@ -28,7 +28,7 @@ def merge_adapter(model: nn.Module, adapter: AdapterFiles) -> None:
             brought = set(tensors.keys())
     except Exception as error:  # whatever an adapter's files make a library raise
         raise _does_not_fit(adapter, _reason(error)) from error
-    # Subtle: PEFT goes on without a weight that it does not find, and leaves out one too many.
+    # Subtle: PEFT ignores a weight that is missing, and a weight that it does not know.
     if lost := sorted(brought ^ expected):
         raise _does_not_fit(adapter, f"{lost[0]} is only in one of them")
     wrapped.merge_and_unload(safe_merge=True)

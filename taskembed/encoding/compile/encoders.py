@@ -74,7 +74,7 @@ def load_encoder_model(
         adapter: what is merged; None for nothing.
         trust_remote_code: run the model's own Python code.
         side: whose branch is taken, where the two sides are not the same model.
-        notify: told where the library alone would read other tokens.
+        notify: called with a sentence if the library alone would read other tokens.
 
     Raises:
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
@@ -110,7 +110,7 @@ def load_sentence_transformer(
 ) -> SentenceTransformer:
     """Load a model from its folder as the library's own object, on the CPU and in fp32.
 
-    `notify` is told where it reads other tokens than the library alone would.
+    `notify` is called with a sentence if other tokens are read than the library alone would read.
 
     Raises:
         ModelUnavailableError: it cannot be loaded from its files, or not without its own code, or
@@ -149,7 +149,7 @@ def load_sentence_transformer(
 
 
 def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) -> None:
-    """Refuse modules that we would compute otherwise, or not at all."""
+    """Refuse modules that would be computed differently here, or could not be computed."""
     first, kinds = modules[0], [type(module).__name__ for module in modules]
     strange = [kind for kind in kinds if kind not in KNOWN_MODULES]
     if not _is_readable(first):

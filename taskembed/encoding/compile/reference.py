@@ -71,7 +71,7 @@ class Way:
 def compare(model: SentenceTransformer, way: Way) -> None:
     """Compare the vectors of a handful of texts, and the tokens of one that is too long.
 
-    The suffix stands behind the text for the library, which is the same as long as nothing is cut.
+    For the library, the suffix is a part of the text; that is the same if nothing is cut.
 
     Raises:
         ModelUnavailableError: they differ, or the library makes no vector of a text.
@@ -143,7 +143,7 @@ def _compare_vectors(model: SentenceTransformer, way: Way, texts: list[str]) -> 
 def _differences(ours: FloatRows, theirs: FloatRows) -> FloatRows:
     """Return the largest difference of each row, relative to numbers over 1.
 
-    A text without a vector (NaN, or no length at all) must have none on either side.
+    A text without a vector (NaN, or a length of 0) must have none on either side.
     """
     dead, dead_too = _dead(ours), _dead(theirs)
     live = ~(dead | dead_too)
