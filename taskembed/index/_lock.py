@@ -113,8 +113,9 @@ class Lock:
             raise RuntimeError("this process does not hold the lock")
         if not self.is_ours:
             raise StorageError(
-                f"{self.path}: it was deleted or replaced while this run was writing; another one "
+                "it was deleted or replaced while this run was writing; another one "
                 "may be writing now, so this one stops",
+                what=str(self.path),
                 hint="run the same command again, and leave LOCK where it is",
             )
 
@@ -163,7 +164,8 @@ def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
             raise
         lock.release()  # it was deleted meanwhile: whoever comes next locks another file
     raise IndexBusyError(
-        f"{path / LOCK}: it is deleted again and again while this run waits for it",
+        "it is deleted again and again while this run waits for it",
+        what=str(path / LOCK),
         hint="find out what deletes it; it frees itself",
     )
 
@@ -204,7 +206,9 @@ def _opened_lock(path: Path, create: int = 0) -> Lock:
             descriptor = os.open(LOCK, flags, 0o644, dir_fd=folder.descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise StorageError(f"{path / LOCK}: it is not a file", hint="remove it, and try again")
+            raise StorageError(
+                "it is not a file", what=str(path / LOCK), hint="remove it, and try again"
+            )
         return Lock(folder, descriptor, stack.pop_all())
 
 
@@ -229,7 +233,8 @@ def _is_taken(lock: Lock) -> bool:
         return False
     except OSError as error:
         raise StorageError(
-            f"{lock.path}: {os.strerror(error.errno or 0)}: locks are not supported here",
+            f"{os.strerror(error.errno or 0)}: locks are not supported here",
+            what=str(lock.path),
             hint="put the index on a local file system",
         ) from error
     return True

@@ -261,7 +261,7 @@ def _database(store: StoreWriter, name: str, size: int) -> Iterator[sqlite3.Conn
                 database.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise StorageError(
-                f"{path}: {error}", hint="free some space and run the same command again"
+                str(error), what=str(path), hint="free some space and run the same command again"
             ) from error
         _copy_file(store, path, name)
 

@@ -168,7 +168,8 @@ class StoreWriter:
         """
         if self.next_generation >= LAST_GENERATION:
             raise StorageError(
-                f"{self.folder}: there are no numbers left for more generations",
+                "there are no numbers left for more generations",
+                what=str(self.folder),
                 hint="build another index with --index OTHER",
             )
 
@@ -303,7 +304,8 @@ class StoreWriter:
                 self.require_lock()  # or it says what happened
             if isinstance(error, FileNotFoundError):
                 raise StorageError(
-                    f"{self.folder / name}: it was deleted while this run was writing",
+                    "it was deleted while this run was writing",
+                    what=str(self.folder / name),
                     hint="run the same command again",
                 ) from error
             raise from_os_error(error, str(self.folder / name)) from error

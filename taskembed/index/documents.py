@@ -271,7 +271,7 @@ def connect(stream: BinaryIO, path: Path) -> sqlite3.Connection:
             raise
         except OSError as reason:
             raise from_os_error(reason, str(path)) from reason
-        raise StorageError(f"{path}: SQLite cannot open it: {error}") from error
+        raise StorageError(f"SQLite cannot open it: {error}", what=str(path)) from error
     try:
         # Subtle: no name is ever used again, so the connection has the file that `stream` has
         # where the folder is still the same one, and that is compared.

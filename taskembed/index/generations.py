@@ -260,7 +260,8 @@ def open_newest(
                 raise damaged(folder, Damage(missing, "it is missing")) from error
         if time.monotonic() >= deadline:
             raise IndexBusyError(
-                f"{folder}: another process commits faster than the index can be opened here",
+                "another process commits faster than the index can be opened here",
+                what=str(folder),
                 hint="run the same command again when it has finished",
             )
         time.sleep(pause)

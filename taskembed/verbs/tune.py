@@ -90,7 +90,8 @@ def tune_index(
     with Index.open(folder) as index, doing("measuring the index"):
         if len(index) <= _HITS:
             raise BadInputError(
-                f"{folder}: {len(index)} documents are too few to measure",
+                f"{len(index)} documents are too few to measure",
+                what=str(folder),
                 hint="an index of so few documents is searched exactly",
             )
         ids, vectors = index.sample(sample)

@@ -47,7 +47,8 @@ def loading(files: Located, *, trust_remote_code: bool) -> Iterator[None]:
             misfits = sorted(key for report in reports for key, *_ in report.mismatched_keys)
             if misfits and not isinstance(error, TaskembedError):
                 raise ModelUnavailableError(
-                    f"{what}: its weights {misfits[0]} have another size than config.json says",
+                    f"its weights {misfits[0]} have another size than config.json says",
+                    what=what,
                     hint=_NOT_WHOLE,
                 ) from error
             # transformers and sentence-transformers refuse code of a model by a ValueError
@@ -57,7 +58,8 @@ def loading(files: Located, *, trust_remote_code: bool) -> Iterator[None]:
     missing = sorted(key for report in reports for key in report.missing_keys if _is_read(key))
     if missing:
         raise ModelUnavailableError(
-            f"{what}: its files have no weights for {missing[0]} ({len(missing)} are missing)",
+            f"its files have no weights for {missing[0]} ({len(missing)} are missing)",
+            what=what,
             hint=_NOT_WHOLE,
         )
 
