@@ -1,7 +1,7 @@
 """How the vectors of a model are compared: by their cosine, or by inner product as they are.
 
-A model's repository says it (`similarity_fn_name` in config_sentence_transformers.json), or its card
-alone, and then models.toml. The default is the cosine, as in sentence-transformers.
+A model's repository says it (`similarity_fn_name` in config_sentence_transformers.json), or only
+its card, and then models.toml. The default is the cosine, as in sentence-transformers.
 """
 
 from __future__ import annotations
