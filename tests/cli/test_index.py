@@ -1,263 +1,319 @@
-"""Runs of `taskembed index` one after another: what is remembered, refused, and left behind."""
+"""`taskembed index`: what it adds, refuses and says."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
 from pathlib import Path
 
 import pytest
 
-from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
-from taskembed.verbs.index import index_corpus
+from tests.cli.support import (
+    DOCUMENTS,
+    summary,
+    taskembed,
+    write_jsonl,
+)
 from tests.conftest import Run
-from tests.fakes import HashEncoder
-
-PAGES = [{"url": f"u{n}", "body": f"page {n} of the book"} for n in range(4)]
 
 
-def write(path: Path, *records: Mapping[str, object]) -> Path:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return path
-
-
-def stored_ids(folder: Path) -> list[str]:
-    with Index.open(folder) as index:
-        return sorted(item.doc_id for part in index._segments for item in part.live_documents())
-
-
-@pytest.fixture
-def pages(tmp_path: Path) -> Path:
-    return write(tmp_path / "pages.jsonl", *PAGES)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "index"
-
-
-@pytest.fixture
-def made(run: Run, pages: Path, folder: Path) -> Path:
-    words = ("--task", "retrieval", "--id-field", "url", "--text-field", "body")
-    done = run("index", pages, *words, "--index", folder)
-    assert done.code == 0, done.err
-    return folder
-
-
-def test_the_second_run_needs_no_options(run: Run, pages: Path, made: Path) -> None:
-    again = run("index", pages, "--index", made, "--json")
-    assert again.code == 0, again.err
-    assert isinstance(again.json, dict)
-    assert (again.json["unchanged"], again.json["documents"]) == (4, 4)
-    assert stored_ids(made) == ["u0", "u1", "u2", "u3"]
-    shown = run("info", "--index", made).out
-    assert "reading:\n  id_field: url\n" in shown
-
-
-def test_another_id_field_is_refused_but_not_for_a_new_index(
-    run: Run, tmp_path: Path, made: Path
+def test_the_first_run_adds_and_the_second_finds_everything_unchanged(
+    run: Run, four_documents: Path, folder: Path
 ) -> None:
-    keyed = write(tmp_path / "k.jsonl", *({**page, "key": page["url"] + "k"} for page in PAGES))
-    refused = run("index", keyed, "--id-field", "key", "--index", made)
-    assert refused.code == 2
-    assert refused.err.startswith(
-        "taskembed: error: --id-field key: the documents of this index are named by the field "
-        "'url': each would be there twice\n"
-    )
-    assert stored_ids(made) == ["u0", "u1", "u2", "u3"]
-    anew = run("index", keyed, "--id-field", "key", "--index", made, "--recreate")
-    assert anew.code == 0, anew.err
-    assert stored_ids(made) == ["u0k", "u1k", "u2k", "u3k"]
-    assert run("index", keyed, "--index", made).out.startswith("0 added")
+    first = run("index", four_documents, "--task", "retrieval", "--index", folder)
+    again = run("index", four_documents, "--index", folder)
+    assert (first.code, again.code) == (0, 0)
+    assert first.out == ("4 added, 0 updated, 0 deleted, 0 unchanged, 0 rejected, 0 truncated\n")
+    assert again.out == ("0 added, 0 updated, 0 deleted, 4 unchanged, 0 rejected, 0 truncated\n")
+    assert again.err == ""
 
 
-@pytest.mark.parametrize("skip", [[], ["--skip-bad"]])
-def test_a_field_that_no_record_has_is_named(
-    run: Run, pages: Path, folder: Path, skip: list[str]
+def test_a_run_without_changes_makes_no_generation(
+    run: Run, four_documents: Path, indexed: Path
 ) -> None:
-    words = ("--task", "retrieval", "--text-field", "body", "--index", folder, *skip)
-    done = run("index", pages, "--id-field", "ulr", *words)
-    assert done.code == 65
-    assert f'{pages}:1: there is no field "ulr"; the fields are: url, body\n' in done.err
+    before = sorted(path.name for path in indexed.iterdir())
+    run("index", four_documents, "--index", indexed)
+    assert sorted(path.name for path in indexed.iterdir()) == before
+
+
+def test_a_changed_corpus_is_an_update(
+    run: Run, tmp_path: Path, four_documents: Path, indexed: Path
+) -> None:
+    changed = [dict(record) for record in DOCUMENTS]
+    changed[0]["text"] = "The Moon is a rock."
+    changed[1]["year"] = 1700
+    changed[3] = {"id": "rice", "text": "Rice grows in water."}
+    write_jsonl(four_documents, changed)
     done = run(
-        "index", pages, "--task", "retrieval", "--template", "{bdoy}", "--index", folder, *skip
+        "index", four_documents, "--index", indexed, "--prune", "--prune-limit", "25", "--json"
     )
-    assert done.code == 65
-    assert f'{pages}:1: there is no field "bdoy"; the fields are: url, body\n' in done.err
-    assert [path.name for path in folder.iterdir()] == ["LOCK"]
-
-
-def test_a_record_without_the_named_id_is_a_bad_one(run: Run, tmp_path: Path, made: Path) -> None:
-    more = write(tmp_path / "more.jsonl", {"url": "u9", "body": "x"}, {"url": None, "body": "y"})
-    done = run("index", more, "--index", made)
-    assert done.code == 65
-    assert f'{more}:2: the field "url" is null\n' in done.err
-    assert run("index", more, "--index", made, "--skip-bad").code == 1
-    assert stored_ids(made) == ["u0", "u1", "u2", "u3", "u9"]
-
-
-def test_records_without_ids_are_refused_where_the_others_have_some(
-    run: Run, tmp_path: Path, folder: Path
-) -> None:
-    named = write(tmp_path / "named.jsonl", *({"id": f"d{n}", "text": f"t {n}"} for n in range(3)))
-    assert run("index", named, "--task", "retrieval", "--index", folder).code == 0
-    nameless = write(tmp_path / "nameless.jsonl", *({"text": f"t {n}"} for n in range(3)))
-    done = run("index", nameless, "--index", folder)
-    assert done.code == 65
-    assert "the records have no id, and the documents of the index have" in done.err
-    assert stored_ids(folder) == ["d0", "d1", "d2"]
-    # an index of records without ids takes more of them
-    other = folder.with_name("other")
-    assert run("index", nameless, "--task", "retrieval", "--index", other).code == 0
-    more = write(tmp_path / "more.jsonl", {"text": "more"})
-    assert run("index", more, "--index", other).code == 0
-    assert len(stored_ids(other)) == 4
-
-
-def test_records_without_an_id_are_counted_and_can_be_named_anew(
-    run: Run, tmp_path: Path, folder: Path
-) -> None:
-    table = tmp_path / "a.csv"
-    table.write_text("ID,text\n7,one\n8,two\n")
-    done = run("index", table, "--task", "retrieval", "--index", folder)
-    assert (
-        "taskembed: note: 2 records had no id: the sha256 of the text is used; "
-        "if another field is the id: --id-field NAME --recreate\n"
-    ) in done.err
-    assert run("index", table, "--id-field", "ID", "--recreate", "--index", folder).code == 0
-    assert stored_ids(folder) == ["7", "8"]
-
-
-def test_a_first_run_that_fails_leaves_nothing_in_the_way_and_says_which_field_to_take(
-    run: Run, pages: Path, folder: Path
-) -> None:
-    done = run("index", pages, "--task", "retrieval", "--index", folder)
-    assert done.code == 65
-    assert "taskembed: hint: --text-field body\n" in done.err
-    words = ("--text-field", "body", "--id-field", "url", "--index", folder)
-    assert run("index", pages, "--task", "similarity", *words).code == 0
-    assert stored_ids(folder) == ["u0", "u1", "u2", "u3"]
-
-
-def test_an_index_that_does_not_say_how_it_was_read_is_taken_as_before(tmp_path: Path) -> None:
-    index_corpus([Document("a", "one", {})], HashEncoder(), tmp_path / "i")
-    with Index.open(tmp_path / "i") as index:
-        assert index.contents.live.reading is None
-        assert set(index.contents.to_json()) == {"live", "building", "committed_at"}
-
-
-def test_prune_stops_where_an_input_was_cut_short(run: Run, pages: Path, made: Path) -> None:
-    write(pages, *PAGES[:1])
-    done = run("index", pages, "--index", made, "--prune")
-    assert done.code == 65
-    assert "error: --prune would delete 3 of 4 documents, 75 %: more than --prune-limit 20\n" in (
-        done.err
-    )
-    assert "hint: nothing was deleted; if the input is whole: --prune-limit 75, or --yes\n" in (
-        done.err
-    )
-    assert len(stored_ids(made)) == 4
-    assert run("index", pages, "--index", made, "--prune", "--dry-run").code == 65
-    assert run("index", pages, "--index", made, "--prune", "--prune-limit", "74").code == 65
-    assert run("index", pages, "--index", made, "--prune", "--yes").code == 0
-    assert stored_ids(made) == ["u0"]
-
-
-def test_a_dry_run_says_what_the_run_does_and_writes_nothing(
-    run: Run, tmp_path: Path, pages: Path, made: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changed: list[dict[str, object]] = [
-        {**PAGES[0], "n": 1},
-        {**PAGES[1], "body": "other"},
-        {"url": "new", "body": "x"},
-    ]
-    write(pages, *changed, changed[2], PAGES[2])
-    words = ("index", pages, "--index", made, "--prune", "--prune-limit", "25", "--json")
-    before = {path.name: path.read_bytes() for path in made.iterdir()}
-    (made / "LOCK").chmod(0o444)
-    with monkeypatch.context() as patch:
-        patch.setattr("taskembed.encoding.load.load_encoder", None)
-        patch.setattr("taskembed.encoding.load.load_encoder_of", None)
-        planned = run(*words, "--dry-run")
-        new = run("index", pages, "--task", "code", "--index", tmp_path / "no", "--dry-run")
-        gone = run("delete", "u0", "x", "u0", "--index", made, "--dry-run")
-    assert (planned.code, new.code, gone.code) == (0, 65, 1), new.err
-    assert gone.out == "1 would be deleted\n"
-    assert not (tmp_path / "no").exists()
-    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
-    done = run(*words)
-    assert isinstance(planned.json, dict)
-    assert isinstance(done.json, dict)
-    assert {**planned.json, "seconds": 0} == {**done.json, "seconds": 0}
-    counts = ("added", "updated", "unchanged", "deleted", "duplicates", "encoded", "documents")
-    assert [done.json[name] for name in counts] == [1, 2, 1, 1, 1, 2, 4]
-
-
-def test_a_dry_run_is_refused_as_the_run_is(run: Run, pages: Path, made: Path) -> None:
-    assert run("index", pages, "--index", made, "--task", "code", "--dry-run").code == 78
-    new = made.with_name("new")
-    assert run("index", pages, "--index", new, "--dry-run").code == 2
-    words = ("--skip-bad", "--rejects", made.with_name("r"), "--dry-run")
-    assert run("index", pages, "--index", made, *words).code == 2
-
-
-def test_skip_bad_says_the_first_reasons(run: Run, tmp_path: Path, made: Path) -> None:
-    many = write(tmp_path / "many.jsonl", PAGES[0], *({"url": f"b{n}"} for n in range(8)))
-    done = run("index", many, "--index", made, "--skip-bad")
-    assert done.code == 1
-    said = [line for line in done.err.splitlines() if "rejected: " in line]
-    reason = 'there is no field "body"; the fields are: url'
-    assert said == [
-        *(f"taskembed: rejected: {many}:{line}: {reason}" for line in range(2, 7)),
-        "taskembed: rejected: 3 more; --rejects FILE keeps them all, with the reasons",
-    ]
-
-
-def test_a_recreation_that_was_stopped_is_mentioned(
-    run: Run, tmp_path: Path, pages: Path, made: Path
-) -> None:
-    broken = write(tmp_path / "broken.jsonl", PAGES[0], {"url": "bad"})
-    assert run("index", broken, "--index", made, "--recreate", "--commit-every", "1").code == 65
-    done = run("index", pages, "--index", made)
     assert done.code == 0
-    assert "note: a run with --recreate was stopped after 1 document: the same" in done.err
-    assert "recreate" in run("info", "--index", made).out
-    assert run("index", pages, "--index", made, "--recreate").code == 0
-    assert "note: a run with --recreate" not in run("index", pages, "--index", made).err
+    assert isinstance(done.json, dict)
+    counts = {key: done.json[key] for key in ("added", "updated", "deleted", "unchanged")}
+    assert counts == {"added": 1, "updated": 2, "deleted": 1, "unchanged": 1}
+    assert done.json["encoded"] == 2  # the changed year needed no model
+    hits = run("search", "tides", "--index", indexed, "-k", "1", "--no-text").lines
+    assert hits[0]["metadata"] == {"title": "Tides", "year": 1700}
 
 
-def test_an_unchanged_run_finds_a_file_of_another_size(run: Run, pages: Path, made: Path) -> None:
-    (vectors,) = made.glob("seg-*.faiss")
-    vectors.write_bytes(vectors.read_bytes()[:-1])
-    done = run("index", pages, "--index", made)
-    assert done.code == 76
-    assert f"{vectors}: it has" in done.err
+def test_a_new_index_needs_a_task(run: Run, four_documents: Path, folder: Path) -> None:
+    done = run("index", four_documents, "--index", folder)
+    assert done.code == 2
+    assert done.err == (
+        "taskembed: error: a new index needs its task\n"
+        "taskembed: hint: --task retrieval|similarity|classification|clustering|code\n"
+    )
+    assert not folder.exists()
 
 
-def test_one_bad_query_does_not_stop_a_batch_that_may_skip_it(
-    run: Run, tmp_path: Path, made: Path
+def test_another_task_is_refused_before_anything_is_read(run: Run, indexed: Path) -> None:
+    before = {path.name: path.read_bytes() for path in indexed.iterdir()}
+    os.mkfifo(indexed.parent / "never.jsonl")  # reading it would wait for ever
+    done = run("index", indexed.parent / "never.jsonl", "--task", "sts", "--index", indexed, "-q")
+    assert done.code == 78
+    assert done.err == (
+        "taskembed: error: this is not the embedding space of the index\n"
+        "  query_adapter: the index has 'retrieval', not 'similarity'\n"
+        "  document_adapter: the index has 'retrieval', not 'similarity'\n"
+        "  task: the index has 'retrieval', not 'similarity'\n"
+        "  vectors of different spaces cannot be compared: their scores would mean nothing\n"
+        "taskembed: hint: leave out the options that differ to add to this index; or keep it and "
+        "build another one with --index OTHER; or replace it with --recreate. "
+        "Nothing was changed\n"
+    )
+    assert {path.name: path.read_bytes() for path in indexed.iterdir()} == before
+
+
+def test_every_field_that_differs_is_listed(run: Run, four_documents: Path, indexed: Path) -> None:
+    done = run(
+        *("index", four_documents, "--index", indexed, "--task", "clustering"),
+        *("--query-prompt", "x: ", "--template", "{text}"),
+    )
+    assert done.code == 78
+    assert "  task: the index has 'retrieval', not 'clustering'\n" in done.err
+    assert "  query_prompt: the index has '', not 'x: '\n" in done.err
+    assert "  document_prompt: the index has '', not 'x: '\n" in done.err
+    assert "  template: the index has '{title?} {text}', not '{text}'\n" in done.err
+
+
+def test_recreate_replaces_the_index(run: Run, four_documents: Path, indexed: Path) -> None:
+    assert run("index", four_documents, "--index", indexed, "--template", "{text}").code == 78
+    done = run("index", four_documents, "--index", indexed, "--template", "{text}", "--recreate")
+    assert done.code == 0
+    assert "4 added" in done.out
+    assert "template: {text}" in run("info", "--index", indexed).out
+
+
+def test_recreate_takes_what_is_not_said_from_the_index(
+    run: Run, four_documents: Path, folder: Path
 ) -> None:
-    queries = tmp_path / "q.tsv"
-    queries.write_text("id\ttext\n1\tpage 1 of the book\n2\t\n1\tpage 2\n3\tpage 3 of the book\n")
-    words = ("search", "--queries", queries, "--index", made, "--format", "tsv", "-k", "1")
-    stopped = run(*words)
-    assert (stopped.code, stopped.err) == (
-        65,
-        f"taskembed: error: {queries}:3: the query is empty\n",
+    run("index", four_documents, "--task", "clustering", "--template", "{text}", "--index", folder)
+    done = run("index", four_documents, "--index", folder, "--recreate")
+    assert (done.code, summary(done.out).split(",")[0]) == (0, "4 added")
+    told = run("info", "--index", folder).out
+    assert "task: clustering" in told
+    assert "template: {text}" in told
+
+
+def test_a_damaged_index_can_be_made_again(run: Run, four_documents: Path, indexed: Path) -> None:
+    path = max(indexed.glob("manifest-*.json"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    refused = run("index", four_documents, "--index", indexed)
+    assert refused.code == 76
+    assert f"the index is damaged: {path}: its checksum does not match" in refused.err
+    assert "or index again with --recreate" in refused.err
+    done = run("index", four_documents, "--index", indexed, "--task", "retrieval", "--recreate")
+    assert (done.code, summary(done.out).split(",")[0]) == (0, "4 added")
+    assert run("verify", "--index", indexed).code == 0
+
+
+def test_a_bad_record_stops_with_its_place_and_what_is_safe(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"id": "a", "text": "one"}\n{"id": "b", "text": 7}\n')
+    done = run("index", path, "--task", "retrieval", "--index", folder)
+    assert done.code == 65
+    assert f"taskembed: error: {path}:2: " in done.err
+    assert "documents are safe in the index" in done.err
+
+
+def test_skip_bad_goes_on_and_says_so(run: Run, tmp_path: Path, folder: Path) -> None:
+    path, rejects = tmp_path / "bad.jsonl", tmp_path / "rejects.jsonl"
+    path.write_text('{"id": "a", "text": "one"}\nnot json\n{"id": "c", "text": "three"}\n')
+    done = run(
+        *("index", path, "--task", "retrieval", "--index", folder),
+        *("--skip-bad", "--rejects", rejects),
     )
-    done = run(*words, "--skip-bad")
-    assert [line.split("\t")[:3] for line in done.out.splitlines()] == [
-        ["1", "1", "u1"],
-        ["3", "1", "u3"],
-    ]
+    assert done.code == 1
+    assert summary(done.out) == (
+        "2 added, 0 updated, 0 deleted, 0 unchanged, 1 rejected, 0 truncated"
+    )
+    rejected = json.loads(rejects.read_text())
+    assert rejected["source"] == f"{path}:2"
+    assert rejected["record"] == "not json"
+
+
+def test_too_many_bad_records_stop_the_run(run: Run, tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text("x\ny\nz\n")
+    done = run(
+        *("index", path, "--task", "retrieval", "--index", folder),
+        *("--skip-bad", "--max-bad", "1"),
+    )
+    assert done.code == 65
+    assert "more than 1 bad record" in done.err
+
+
+def test_nothing_is_pruned_when_records_were_rejected(
+    run: Run, four_documents: Path, indexed: Path
+) -> None:
+    four_documents.write_text('{"id": "moon", "text": "The Moon orbits the Earth."}\nbroken\n')
+    done = run("index", four_documents, "--index", indexed, "--prune", "--skip-bad")
+    assert done.code == 1
+    assert "0 deleted" in done.out
+    assert "nothing was pruned" in done.err
+
+
+def test_prune_with_an_empty_input_is_refused(
+    run: Run, four_documents: Path, indexed: Path
+) -> None:
+    four_documents.write_text("")
+    done = run("index", four_documents, "--index", indexed, "--prune")
+    assert done.code == 65
+    assert "the input has no documents" in done.err
+    assert "documents: 4" in run("info", "--index", indexed).out
+
+
+def test_the_last_of_two_documents_with_one_id_stays(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    twice = [{"id": "a", "text": "first"}, {"id": "a", "text": "second"}]
+    path = write_jsonl(tmp_path / "twice.jsonl", twice)
+    arguments = ("index", path, "--task", "retrieval", "--index", folder)
+    done = run(*arguments)
+    assert (done.code, summary(done.out).split(",")[0]) == (0, "1 added")
+    assert "note: 1 duplicate id in the input; the last document was kept\n" in done.err
+    assert run("search", "x", "--index", folder).lines[0]["text"] == "second"
+    assert "1 unchanged" in run(*arguments).out
+    first = run(*arguments, "--on-duplicate", "first")
+    assert "1 updated" in first.out
+    assert run("search", "x", "--index", folder).lines[0]["text"] == "first"
+    error = run(*arguments, "--on-duplicate", "error")
+    assert error.code == 65
+    assert f"{path}:2: duplicate id 'a'" in error.err
+
+
+def test_truncated_documents_are_counted_every_time(run: Run, tmp_path: Path, folder: Path) -> None:
+    path = write_jsonl(tmp_path / "long.jsonl", [{"id": "a", "text": "word " * 400}])
+    arguments = ("index", path, "--task", "retrieval", "--index", folder)
+    assert "1 added" in (done := run(*arguments)).out
+    assert "1 truncated" in done.out
+    assert "1 truncated" in run(*arguments).out
+    refused = run(*arguments, "--fail-on-truncate")
+    assert refused.code == 65
+    assert f"{path}:1: the model reads 256 tokens, and the text has more" in refused.err
+
+
+def test_stdin_is_an_input(folder: Path, cache: Path) -> None:
+    done = taskembed(
+        *("index", "-", "--task", "retrieval", "--index", folder),
+        cache=cache,
+        stdin='{"id": "a", "text": "one"}\n',
+    )
+    assert (done.code, summary(done.out)) == (
+        0,
+        "1 added, 0 updated, 0 deleted, 0 unchanged, 0 rejected, 0 truncated",
+    )
+
+
+def test_a_missing_input_is_said_at_once(run: Run, folder: Path) -> None:
+    done = run("index", "nowhere.jsonl", "--task", "retrieval", "--index", folder)
+    assert done.code == 66
+    assert "nowhere.jsonl" in done.err
+    assert not folder.exists()
+
+
+def test_a_folder_of_other_things_is_not_an_index(
+    run: Run, four_documents: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    done = run("index", four_documents, "--task", "retrieval", "--index", tmp_path / "mine")
+    assert done.code == 2
+    assert f"{tmp_path / 'mine'} is not an index: it holds 'diary.txt'" in done.err
+
+
+def test_a_second_writer_is_refused_at_once(run: Run, four_documents: Path, indexed: Path) -> None:
+    from taskembed.index.commit import open_writer
+
+    with open_writer(indexed):
+        done = run("index", four_documents, "--index", indexed)
+    assert done.code == 75
+    assert f"another taskembed is writing to {indexed}" in done.err
+    assert "hint: wait for it, or give --wait SECONDS" in done.err
+
+
+def test_options_that_do_not_fit_together_are_refused(run: Run, four_documents: Path) -> None:
+    done = run("index", four_documents, "--rejects", "x.jsonl")
     assert (done.code, done.err) == (
-        1,
-        f"taskembed: rejected: {queries}:3: the query is empty\n"
-        f"taskembed: rejected: {queries}:4: duplicate id '1'\n",
-    )
-    refused = run("search", "page", "--index", made, "--skip-bad")
-    assert (refused.code, refused.err) == (
         2,
-        "taskembed: error: --skip-bad goes with --queries\n",
+        "taskembed: error: --rejects and --max-bad go with --skip-bad\n",
+    )
+    done = run("index", four_documents, "--text-field", "a", "--template", "{a}")
+    assert done.code == 2
+    before = four_documents.read_bytes()
+    link = four_documents.with_name("link.jsonl")
+    link.symlink_to(four_documents)
+    done = run("index", four_documents, "--task", "retrieval", "--skip-bad", "--rejects", link)
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        f"taskembed: error: --rejects would write into the input: {link}",
+    )
+    assert four_documents.read_bytes() == before
+    inside = four_documents.parent / "some-index"
+    words = ("--index", inside, "--skip-bad", "--rejects", inside / "seg-00000001.db")
+    inside.mkdir()
+    done = run("index", four_documents, "--task", "retrieval", *words)
+    assert (done.code, list(inside.iterdir())) == (2, [])
+    done = run("search", "moon", "--index", inside, "--output", inside / "hits.txt")
+    assert (done.code, "--output would write into the input: " in done.err) == (2, True)
+
+
+def test_environment_variables_are_defaults_and_flags_win(
+    run: Run, four_documents: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKEMBED_INDEX", str(folder))
+    monkeypatch.setenv("TASKEMBED_TASK", "clustering")
+    assert run("index", four_documents).code == 0
+    assert "task: clustering" in run("info").out
+    assert run("search", "moon", "--task", "retrieval").code == 78
+    assert run("search", "moon").code == 0
+
+
+def test_a_model_without_the_task_is_refused_with_the_models_that_have_it(
+    run: Run, four_documents: Path, folder: Path
+) -> None:
+    done = run(
+        *("index", four_documents, "--task", "code", "--model", "intfloat/e5-small-v2"),
+        *("--index", folder),
+    )
+    assert done.code == 69
+    assert "intfloat/e5-small-v2 has no prompt for the task 'code'" in done.err
+    assert "see `taskembed models --task code`" in done.err
+
+
+def test_a_model_that_is_not_here_is_refused_offline(
+    run: Run, four_documents: Path, folder: Path
+) -> None:
+    done = run(
+        *("index", four_documents, "--task", "retrieval", "--model", "intfloat/e5-small-v2"),
+        *("--index", folder, "--offline"),
+    )
+    assert done.code == 69
+    assert done.err == (
+        "taskembed: error: the model 'intfloat/e5-small-v2' is not on this machine, and the "
+        "network is not to be used\n"
+        "taskembed: hint: download it once where there is a network: "
+        "hf download intfloat/e5-small-v2\n"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_index import stored_ids
+from tests.cli.test_index_runs import stored_ids
 from tests.conftest import Run
 
 NEW = ("--task", "retrieval", "--dry-run")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from taskembed.cli._interrupt import Interrupt
 from taskembed.cli.main import main
 from taskembed.testing import fake_models
+from tests.cli.support import start
 from tests.conftest import Result, Run
 
 PYTHON = sys.executable
@@ -284,3 +286,70 @@ def test_help_is_there_in_a_fifth_of_a_second() -> None:
         return sum(after[2:4]) - sum(before[2:4])
 
     assert min(seconds() for _ in range(3)) < 0.2
+
+
+# pipes, full disks, signals
+
+
+def test_a_closed_pipe_is_silent(indexed: Path, cache: Path) -> None:
+    with start("search", "moon", "--index", indexed, cache=cache) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_behind_stdout_is_an_error(indexed: Path, cache: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = start("search", "moon", "--index", indexed, cache=cache, stdout=full)
+        _, err = process.communicate()
+    assert process.returncode == 74
+    assert "No space left on device" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_and_says_what_is_safe(
+    tmp_path: Path, cache: Path, number: signal.Signals
+) -> None:
+    fifo, folder = tmp_path / "slow.jsonl", tmp_path / "new"
+    os.mkfifo(fifo)
+    process = start(
+        *("index", fifo, "--task", "retrieval", "--index", folder, "--commit-every", "10"),
+        cache=cache,
+    )
+    with fifo.open("w") as stream:
+        for position in range(25):
+            stream.write(json.dumps({"id": str(position), "text": f"text {position}"}) + "\n")
+        stream.flush()
+        deadline = time.monotonic() + 30
+        while len(list(folder.glob("seg-*.db"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert f"taskembed: error: stopped by {number.name}\n" in err
+    assert "taskembed: 20 documents are safe in the index\n" in err
+    assert "hint: run the same command again to continue\n" in err
+
+
+def test_the_command_is_installed() -> None:
+    assert shutil.which("taskembed", path=str(Path(sys.executable).parent))
+
+
+def test_stdout_by_its_name_is_stdout(indexed: Path, cache: Path, tmp_path: Path) -> None:
+    """A file behind it is neither emptied nor replaced."""
+    words = ["search", "moon", "--index", str(indexed), "--format", "ids", "-k", "1"]
+    words += ["--cache", str(cache)]
+    log = tmp_path / "log"
+    for name in ("/dev/stdout", "-", "/dev/fd/3"):
+        log.write_text("before\n")
+        with log.open("a") as stream:
+            command = [sys.executable, "-m", "taskembed.testing", *words, "--output", name]
+            subprocess.run(
+                ["sh", "-c", 'exec "$@" 3>&1', "sh", *command], stdout=stream, check=True
+            )
+        lines = log.read_text().splitlines()
+        assert (lines[0], len(lines)) == ("before", 2), name

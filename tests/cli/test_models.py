@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taskembed.encoding.cache import CompiledModel, MadeFrom, write_entry
-from taskembed.encoding.facts import ModelFacts
-from taskembed.files import remember
 from tests import plain_models
 from tests.conftest import Run, space_of
 
@@ -148,132 +143,6 @@ def test_one_model_is_shown_with_its_prompts(run: Run) -> None:
     ]
 
 
-def test_explain_shows_adapters_and_what_a_server_is_told(run: Run) -> None:
-    done = run("explain", "--task", "retrieval", "--model", "jinaai/jina-embeddings-v5-text-nano")
-    assert done.out.count("  adapter: retrieval\n") == 2
-    done = run("explain", "--task", "retrieval", "--model", "embed-v4.0")
-    assert "  told to the server: input_type=search_query\n" in done.out
-    assert (
-        "note: the model is behind the server of cohere, which puts its own prompts\n" in done.out
-    )
-    assert "every task gives the same numbers" not in done.out
-
-
-def test_explain_shows_what_is_put_before_the_texts_of_a_server_that_is_told_nothing(
-    run: Run,
-) -> None:
-    done = run("explain", "a fox", "--task", "code", "--model", "gemini-embedding-2")
-    assert done.code == 0, done.err
-    assert "  encoded: 'task: code retrieval | query: a fox'\n" in done.out
-    assert "  encoded: 'title: none | text: a fox'\n" in done.out
-    assert done.out.endswith(
-        "note: the model is behind the server of gemini, which is told no task, and sent what is "
-        "shown here\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("model", "task", "same"),
-    [
-        ("sentence-transformers/all-MiniLM-L6-v2", "similarity", True),
-        ("text-embedding-ada-002", "retrieval", True),
-        ("minilm", "similarity", False),
-        ("BAAI/bge-base-en-v1.5", "similarity", False),  # has a prompt for retrieval
-        ("voyage-4", "clustering", False),
-    ],
-)
-def test_explain_says_that_tasks_are_alike_only_where_all_are(
-    model: str, task: str, *, same: bool, run: Run
-) -> None:
-    done = run("explain", "--task", task, "--model", model)
-    assert ("every task gives the same numbers" in done.out) == same
-
-
-# taskembed cache
-
-
-def test_compiled_models_that_were_not_used_for_days_are_cleared(run: Run, tmp_path: Path) -> None:
-    facts = ModelFacts(2, 8, "mean", prompt_in_pooling=True)
-    model = CompiledModel(facts, "{}", memoryview(b"blob"))
-    folder = tmp_path / "compiled"
-    now = time.time()
-    for days in (0, 2, 40):
-        path = folder / f"{days}.model"
-        write_entry(path, model, MadeFrom(f"{days}", "", "", "encoder", "d", "e"))
-        os.utime(path, (now - days * 86_400, now - days * 86_400))
-    (folder / ".tmp-0123").touch()  # of a process that was killed
-    remember(tmp_path / "digests" / "x", "1")
-
-    def left() -> list[str]:
-        return sorted(path.name for path in tmp_path.glob("*/*"))
-
-    assert run("cache", "clear", "--unused", "50", "--cache", tmp_path).out.startswith("0 ")
-    assert run("cache", "clear", "2", "--unused", "3", "--cache", tmp_path).out.startswith("0 ")
-    assert run("cache", "clear", "--unused", "30", "--cache", tmp_path).out == (
-        "1 compiled model deleted, 0.0 MiB\n"
-    )
-    assert left() == [".tmp-0123", "0.model", "2.model", "x"]
-    assert run("cache", "clear", "--unused", "1", "--cache", tmp_path).code == 0
-    assert left() == [".tmp-0123", "0.model", "x"]
-    assert run("cache", "clear", "--cache", tmp_path).code == 0
-    assert left() == []
-
-
-@pytest.mark.slow
-@pytest.mark.real_models
-def test_compiled_models_are_listed_and_cleared(run: Run, corpus: Path, tmp_path: Path) -> None:
-    from tests import tiny_families, tiny_models
-
-    cache = tmp_path / "own-cache"
-    assert run("cache", "list", "--cache", cache).out == (
-        f"0 compiled models, 0.0 MiB, in {cache}\n"
-    )
-    model = tiny_models.save_bert(tmp_path / "model", pooling="mean")
-    reranker = tiny_families.save_cross_encoder(tmp_path / "reranker", "bert")
-    words = ("--index", tmp_path / "index", "--cache", cache)
-    prompts = ("--query-prompt", "", "--document-prompt", "")
-    done = run("index", corpus, "--task", "retrieval", "--model", model, *prompts, *words)
-    assert done.code == 0, done.err
-    assert run("search", "fox", *words, "--rerank", reranker).code == 0
-    listed: Any = run("cache", "list", "--cache", cache, "--json").json
-    assert [entry["made_from"]["model"] for entry in listed] == [str(reranker), str(model)]
-    assert [entry["made_from"]["kind"] for entry in listed] == ["reranker", "encoder"]
-    lines = run("cache", "list", "--cache", cache).out.splitlines()
-    assert lines[1].startswith(listed[1]["made_from"]["digest"][:12])
-    assert lines[1].endswith(f" {model} (encoder, {listed[1]['made_from']['engine']})")
-    done = run("cache", "clear", "nobody/nothing", "--cache", cache)
-    assert done.code == 66
-    assert done.err.splitlines()[0] == (
-        "taskembed: error: there is no compiled model of 'nobody/nothing'"
-    )
-    done = run("cache", "clear", model, "--cache", cache)
-    assert done.out.startswith("1 compiled model deleted, ")
-    assert len(run("cache", "list", "--cache", cache, "--json").json) == 1  # type: ignore[arg-type]
-    done = run("cache", "clear", "--cache", cache, "--json")
-    assert json.loads(done.out)["deleted"] == 1
-    assert f"compiling the model {model}" in run("search", "fox", *words).err
-
-
-def test_a_compiled_model_is_listed_with_its_adapter(run: Run, tmp_path: Path) -> None:
-    facts = ModelFacts(2, 8, "mean", prompt_in_pooling=True)
-    made_from = MadeFrom("minilm", "", "clustering", "encoder", "0123456789abcdef", "engine 1")
-    model = CompiledModel(facts, "{}", memoryview(b"blob"))
-    write_entry(tmp_path / "compiled" / "x.model", model, made_from)
-    line, _ = run("cache", "list", "--cache", tmp_path).out.splitlines()
-    assert line.startswith("0123456789ab ")
-    assert line.endswith(" minilm + clustering (encoder, engine 1)")
-
-
-def test_a_damaged_compiled_model_is_listed_as_such(run: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "compiled"
-    folder.mkdir()
-    (folder / "x.model").write_bytes(b"\x00")
-    done = run("cache", "list", "--cache", tmp_path)
-    assert "cannot be read, and will be made again" in done.out
-    assert run("cache", "clear", "--cache", tmp_path).code == 0
-    assert list(folder.iterdir()) == []
-
-
 def test_the_bundled_model_has_its_task_s_adapter(run: Run, corpus: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     words = ("index", corpus, "--index", index)
@@ -322,3 +191,37 @@ def test_the_bundled_adapters_are_of_the_bundled_model(tmp_path: Path) -> None:
         assert f"`{base.digest}`" in card
         assert f'\ntask = "{place.name}"\n' in (place / "recipe.toml").read_text()
         assert (place / "adapter_model.safetensors").stat().st_size < 1.5 * 2**20
+
+
+def test_models_are_found_by_task_and_by_a_part_of_their_name(run: Run) -> None:
+    code = run("models", "--task", "code").out
+    assert "\nminilm " in code
+    assert "intfloat/e5-small-v2" not in code
+    assert "reranker" not in code
+    both = run("models", "E5-small").out.splitlines()
+    assert {line.split()[0] for line in both[1:]} >= {"intfloat/e5-small", "intfloat/e5-small-v2"}
+    known = run("models", "e5", "--json").json
+    assert isinstance(known, list)
+    assert {"intfloat/e5-small-v2"} <= set(known[0]["models"])
+    assert run("models", "bge-reranker").out.startswith("reranker")
+    nothing = run("models", "no-such-model")
+    assert (nothing.code, nothing.out) == (66, "")
+    assert nothing.err == (
+        "taskembed: error: 'no-such-model' is not a known model, and not on this machine\n"
+        "taskembed: hint: `taskembed models` lists the known ones\n"
+    )
+
+
+def test_a_folder_says_what_it_brings(run: Run, tmp_path: Path) -> None:
+    from tests.plain_models import save_bert
+
+    model = save_bert(tmp_path / "model", pooling="mean")
+    config = {"prompts": {"query": "q: ", "document": "d: "}}
+    (model / "config_sentence_transformers.json").write_text(json.dumps(config))
+    out = run("models", model).out
+    assert f"model: {model}\n" in out
+    assert 'prompts:\n  query: "q: "\n  document: "d: "\n' in out
+    assert '  retrieval:\n    query_prompt: "q: "\n    document_prompt: "d: "\n' in out
+    value = run("models", model, "--json").json
+    assert isinstance(value, list)
+    assert value[0]["max_length"] > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import time
@@ -236,44 +235,11 @@ def test_a_query_that_the_shell_took_apart_is_recognised(
     assert done.err.endswith(f"taskembed: hint: {hint}\n")
 
 
-# explain
-
-
 def test_a_query_is_read_before_a_model_is_loaded_for_it(run: Run, indexed: Path) -> None:
     words = ("search", "--query-file", indexed / "none", "--index", indexed)
     done = run(*words, "--rerank", "no-such-reranker")
     assert (done.code, done.out) == (66, "")
     assert done.err.startswith(f"taskembed: error: {indexed / 'none'}: No such file or directory\n")
-
-
-def test_explain_refuses_what_the_index_is_not_for(run: Run, indexed: Path) -> None:
-    done = run("explain", "--index", indexed, "--task", "code", "x")
-    assert (done.code, done.out) == (78, "")
-    assert f"{indexed} is for the task 'retrieval', not 'code'" in done.err
-    assert run("explain", "--index", indexed, "--task", "retrieval", "x").code == 0
-    other = run("explain", "--index", indexed, "--model", "intfloat/e5-small-v2", "x")
-    assert other.code == 78
-    assert "  model: the index has 'minilm', not 'intfloat/e5-small-v2'\n" in other.err
-    prompted = run("explain", "--index", indexed, "--query-prompt", "q: ", "x")
-    assert (prompted.code, "has its own revision, prompts" in prompted.err) == (2, True)
-
-
-def test_explain_reads_stdin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hello world\n")))
-    assert "encoded: 'hello world'\n" in run("explain", "-", "--task", "code").out
-
-
-def test_explain_shows_an_adapter_of_ones_own(run: Run, tmp_path: Path) -> None:
-    base = ("explain", "x", "--task", "retrieval", "--adapter")
-    (tmp_path / "mine").mkdir()
-    wrong = run(*base, tmp_path / "mine")
-    assert (wrong.code, "has no adapter_config.json" in wrong.err) == (69, True)
-    (tmp_path / "mine" / "adapter_config.json").write_text("{}")
-    done = run(*base, tmp_path / "mine")
-    assert done.code == 0
-    assert done.out.count(f"  adapter: {tmp_path / 'mine'}\n") == 2
-    absent = run(*base, "nobody/nothing")
-    assert "note: the adapter 'nobody/nothing' is not on this machine\n" in absent.out
 
 
 # what takes long
@@ -308,40 +274,3 @@ def test_what_takes_long_is_shown(run: Run, indexed: Path, tmp_path: Path) -> No
     assert run("verify", "--index", indexed).out.startswith("generation")
     quiet = run("search", "--queries", queries, "--index", indexed, "--format", "tsv", "-q")
     assert (quiet.out, quiet.err) == (done.out, "")
-
-
-# models
-
-
-def test_models_are_found_by_task_and_by_a_part_of_their_name(run: Run) -> None:
-    code = run("models", "--task", "code").out
-    assert "\nminilm " in code
-    assert "intfloat/e5-small-v2" not in code
-    assert "reranker" not in code
-    both = run("models", "E5-small").out.splitlines()
-    assert {line.split()[0] for line in both[1:]} >= {"intfloat/e5-small", "intfloat/e5-small-v2"}
-    known = run("models", "e5", "--json").json
-    assert isinstance(known, list)
-    assert {"intfloat/e5-small-v2"} <= set(known[0]["models"])
-    assert run("models", "bge-reranker").out.startswith("reranker")
-    nothing = run("models", "no-such-model")
-    assert (nothing.code, nothing.out) == (66, "")
-    assert nothing.err == (
-        "taskembed: error: 'no-such-model' is not a known model, and not on this machine\n"
-        "taskembed: hint: `taskembed models` lists the known ones\n"
-    )
-
-
-def test_a_folder_says_what_it_brings(run: Run, tmp_path: Path) -> None:
-    from tests.plain_models import save_bert
-
-    model = save_bert(tmp_path / "model", pooling="mean")
-    config = {"prompts": {"query": "q: ", "document": "d: "}}
-    (model / "config_sentence_transformers.json").write_text(json.dumps(config))
-    out = run("models", model).out
-    assert f"model: {model}\n" in out
-    assert 'prompts:\n  query: "q: "\n  document: "d: "\n' in out
-    assert '  retrieval:\n    query_prompt: "q: "\n    document_prompt: "d: "\n' in out
-    value = run("models", model, "--json").json
-    assert isinstance(value, list)
-    assert value[0]["max_length"] > 0
