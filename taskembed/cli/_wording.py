@@ -57,7 +57,7 @@ def _reason(error: typer.BadParameter) -> str:
     say = _REASONS.get(first["type"])
     if say:
         return say(repr(str(first["input"])), first.get("ctx", {}))
-    return error.message.removeprefix("Value error, ").rstrip(".")
+    return str(first.get("ctx", {}).get("error", first["msg"])).rstrip(".")
 
 
 def _command(error: TyperException) -> str:
