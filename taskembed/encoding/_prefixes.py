@@ -11,14 +11,13 @@ bytes for each that it is given, so what would have to be read of a text in one 
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tokenizers import Tokenizer
 
+from taskembed.encoding._seams import Seams, find_seams
 from taskembed.errors import TextTooLongError
 
 SHORTEST_CHARS = 4_096  # a text of less than twice that is read whole
@@ -26,54 +25,6 @@ CHARS_PER_TOKEN = 8  # of a first try: prose has four to five
 GROWTH = 4  # of the part that is read, where a try had too few tokens
 LONGEST_BYTES = 4 * 2**20  # of UTF-8 that are tokenised at once: 0.8 GB
 MARGIN = 16  # tokens more than are kept, for good measure
-_NEAR = (256, 8_192)  # characters before the wanted cut in which a seam is looked for first
-
-# Letters and digits that no normaliser joins with what stands beside them, or makes a space of.
-_LETTERS = (
-    "0-9A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u0391-\u03a1\u03a3-\u03a9\u03b1-\u03c9"
-    "\u0410-\u044f\u05d0-\u05ea\u0621-\u064a\u0904-\u0939\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff"
-    "\uac00-\ud7a3"
-)
-_IN_WORDS = (
-    _LETTERS.replace("\u4e00-\u9fff", "") + "\U0001f300-\U0001faff"
-)  # BERT: a part of a word
-_MARKS = r"!-/:-@\[-`{-~\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
-_SAME_MARKS = r"(?P<mark>[!-/:-@\[-`{-~])(?=(?P=mark))"  # each is a word of its own for BERT
-_IDEOGRAPH = "[\u4e00-\u9fff]"
-_WHITESPACE, _GAP = " \n\t\r", "[ \t\n\r]*"
-_STOPS = '\uff0c\u3002,.+/:;="<(['  # where there are no spaces: Chinese, Japanese, base64, JSON
-_BLANK = "\u2581"  # what stands for a space in a vocabulary of sentencepiece
-
-# Whatever of these matches a text ends before a space that follows anything, and before a line feed
-# or a stop that follows a letter. So a match begins there, whatever the text goes on with.
-_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_WORD_STARTS = (
-    r"[^\r\n\p{L}\p{N}]?\p{L}+",
-    r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+",
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+",
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*",
-)
-_MARK_RUNS = (
-    r" ?[^\s\p{L}\p{N}]+",
-    r" ?[^\s\p{L}\p{N}]+[\r\n]*",
-    r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
-    r" ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*",
-)
-_KNOWN_PATTERNS = {
-    *("'s", "'t", "'re", "'ve", "'m", "'ll", "'d", _CONTRACTIONS),
-    *(r"\p{L}+", r" ?\p{L}+", r"\p{N}", r"\p{N}+", r" ?\p{N}+", r"\p{N}{1,3}"),
-    *_WORD_STARTS,
-    *(f"{word}{_CONTRACTIONS}?" for word in _WORD_STARTS),
-    *_MARK_RUNS,
-    *(r"\s*[\r\n]+", r"\s*[\r\n]", r"\s+(?!\S)", r"\s+"),
-}
-# normalisers that look at no more than a letter and the marks on it
-_LOCAL = {
-    *("BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"),
-    *("Precompiled", "Strip", "Prepend"),
-}
-_RUNS = {r" {2,}", r"\s+", r"\s{2,}|[\n\r\t]", r"[\n\r\t]", r"\n"}  # that one may replace
 
 
 class LongTextTokenizer:
@@ -95,7 +46,7 @@ class LongTextTokenizer:
         self._tokenizer = tokenizer
         self._shortest = shortest
         self._longest = longest
-        self._found: _Seams | None = None
+        self._found: Seams | None = None
 
     def encode(self, texts: Sequence[str], room: int, *, from_end: bool = False) -> list[list[int]]:
         """Return the ids of each text without special tokens, or of a long text a part of them.
@@ -198,9 +149,9 @@ class LongTextTokenizer:
         return [encoding.ids for encoding in encodings]
 
     @property
-    def _seams(self) -> _Seams:
+    def _seams(self) -> Seams:
         if self._found is None:
-            self._found = _find_seams(self._tokenizer)
+            self._found = find_seams(self._tokenizer)
         return self._found
 
 
@@ -235,276 +186,3 @@ class _Part:
     text: str
     doubtful: str = ""
     is_whole: bool = False
-
-
-class _Seams:
-    """Where texts may be cut: after the first character of what `pattern` matches.
-
-    Args:
-        tokenizer: whose seams they are.
-        pattern: None when no place is known.
-        from_end: whether the beginning of a text may be cut off as well.
-        apart: whether Chinese characters are words of their own: they get spaces around them.
-        longest_word: characters of the longest word that is no unknown token; 0 when that is not
-            known, or a part of a word counts too.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        pattern: re.Pattern[str] | None,
-        *,
-        from_end: bool = False,
-        apart: bool = False,
-        longest_word: int = 0,
-    ) -> None:
-        self._normalizer = tokenizer.normalizer
-        self._apart = apart
-        self._runs = _runs_beyond(longest_word) if longest_word else None
-        self.pattern = pattern
-        self.from_end = from_end
-
-    def last(self, text: str, begin: int, end: int) -> int:
-        """Return where the last seam between two places is; 0 for none."""
-        for length in (*_NEAR, end - begin):
-            start = max(begin, end - length)
-            for match in reversed(list(self._matches(text, start, end))[-2:]):
-                if self._stands(text[match.start()]):
-                    return match.start() + 1
-            if start == begin:
-                return 0
-        return 0
-
-    def squeezed(self, text: str) -> str:
-        """Return a text of the same tokens: unknown words and gaps are no longer than need be."""
-        return self._runs.sub(lambda match: match[1] or match[2], text) if self._runs else text
-
-    def _matches(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
-        return self.pattern.finditer(text, start, end) if self.pattern else iter(())
-
-    def _stands(self, character: str) -> bool:
-        """Tell whether a character is one after it was normalised too, and no space."""
-        if self._apart and re.match(_IDEOGRAPH, character):
-            return True
-        normalizer = self._normalizer
-        after = normalizer.normalize_str(character) if normalizer else character
-        return bool(after.strip()) and after[-1] not in {" ", _BLANK}
-
-
-def _find_seams(tokenizer: Tokenizer) -> _Seams:
-    """Return the seams of a tokenizer, from the parts of which it consists."""
-    normalizers = _parts_of(tokenizer.normalizer, "normalizers")
-    if not all(_is_local(part) for part in normalizers):
-        return _Seams(tokenizer, None)
-    pre_tokenizers = _parts_of(tokenizer.pre_tokenizer, "pretokenizers")
-    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-    patterns, exact = [], True
-    for separator in _WHITESPACE + _STOPS:
-        seam = _seam_at(separator, tokenizer, pre_tokenizers)
-        if seam and not _any_across(added, {separator, seam.normalized}):
-            patterns.append(f"[{seam.before}]{re.escape(separator)}{_after(separator, seam)}")
-            exact = exact and seam.is_split
-    apart = _isolates_ideographs(normalizers, pre_tokenizers)
-    if apart and not any(re.search(_IDEOGRAPH, content) for content in added):
-        patterns.append(f"{_IDEOGRAPH}(?={_IDEOGRAPH})")
-    is_as_berts = _is_as_berts(normalizers, pre_tokenizers)
-    if is_as_berts and not any(re.search(_SAME_MARKS, content) for content in added):
-        patterns.append(_SAME_MARKS)
-    pattern = re.compile("|".join(patterns)) if patterns else None
-    longest = _longest_word(tokenizer, normalizers, pre_tokenizers, added)
-    # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one, the
-    # sums differ in their last bits when the beginning is cut off, and with them what is chosen.
-    is_unigram = type(tokenizer.model).__name__ == "Unigram"
-    from_end = exact or not is_unigram
-    return _Seams(tokenizer, pattern, from_end=from_end, apart=apart, longest_word=longest)
-
-
-def _after(separator: str, seam: _Seam) -> str:
-    """Return what must stand after a separator: nothing that a normaliser would join with it."""
-    if not seam.is_split:
-        return f"[{_LETTERS}]"
-    return f"{_GAP}[{_LETTERS}]" if separator in _WHITESPACE else f"[{_LETTERS}{_MARKS}]"
-
-
-def _parts_of(component: Any, key: str) -> list[dict[str, Any]]:  # noqa: ANN401  # of tokenizers
-    """Return what a normaliser or pre-tokenizer consists of, in order."""
-    if component is None:
-        return []
-    return list(_flat(json.loads(component.__getstate__()), key))
-
-
-def _flat(state: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
-    if state["type"] != "Sequence":
-        yield state
-        return
-    for part in state[key]:
-        yield from _flat(part, key)
-
-
-def _is_local(part: dict[str, Any]) -> bool:
-    """Tell whether a normaliser leaves a seam a seam, whatever stands around it."""
-    if part["type"] != "Replace":
-        return part["type"] in _LOCAL
-    kind, pattern = next(iter(part["pattern"].items()))
-    content = part["content"]
-    if kind == "Regex":
-        return pattern in _RUNS and content in {" ", _BLANK}
-    if pattern == " ":
-        return bool(content == _BLANK)
-    is_across = len(pattern) > 1 and set(pattern) & set(_STOPS)
-    return bool(content) and not is_across and not re.search(rf"[\s{_BLANK}]", pattern + content)
-
-
-@dataclass(frozen=True, slots=True)
-class _Seam:
-    """What is known of a separator: `is_split` when the tokenizer splits a text before it."""
-
-    before: str
-    normalized: str
-    is_split: bool
-
-
-def _seam_at(
-    separator: str, tokenizer: Tokenizer, pre_tokenizers: list[dict[str, Any]]
-) -> _Seam | None:
-    """Return what may stand before a separator for a cut to be safe; None when nothing may."""
-    normalizer = tokenizer.normalizer
-    after = normalizer.normalize_str(f"a{separator}b") if normalizer else f"a{separator}b"
-    found = re.search("a(.)b$", after, re.DOTALL)
-    if not found:
-        return None
-    normalized = current = found[1]
-    for part in pre_tokenizers:
-        verdict = _splits_before(part, current)
-        if verdict is None:
-            return None
-        if verdict:
-            anything = current in {" ", _BLANK} or (current.isspace() and part["type"] != "Split")
-            return _Seam(_LETTERS + _MARKS * anything, normalized, is_split=True)
-        if part["type"] == "Metaspace" and current == " ":
-            current = part["replacement"]
-    if separator in _STOPS or not _never_crosses(tokenizer, current):
-        return None
-    return _Seam(_LETTERS + _MARKS, normalized, is_split=False)
-
-
-def _splits_before(part: dict[str, Any], separator: str) -> bool | None:
-    """Tell whether a pre-tokenizer splits before a separator; None when that is not known.
-
-    False means that it leaves the seam to the next one, and neither side depends on the other.
-    """
-    is_space, is_stop = separator.isspace(), separator in _STOPS
-    known = {
-        "BertPreTokenizer": is_space or is_stop,
-        "Whitespace": is_space or is_stop,
-        "WhitespaceSplit": is_space,
-        "ByteLevel": True if part.get("use_regex") and (is_space or is_stop) else None,
-        "Metaspace": separator in {" ", part.get("replacement")} and part.get("split") is True,
-        "Punctuation": False if not is_stop else part.get("behavior") == "Isolated" or None,
-        "Digits": False,
-    }
-    if part["type"] != "Split":
-        return known.get(part["type"])
-    kind, pattern = next(iter(part["pattern"].items()))
-    is_plain = kind == "String"
-    return (_string_splits if is_plain else _pattern_splits)(part, pattern, separator)
-
-
-def _string_splits(part: dict[str, Any], pattern: str, separator: str) -> bool | None:
-    if pattern != " " or part["invert"]:
-        return None
-    if separator != " ":
-        return False
-    return part["behavior"] in {"Removed", "Isolated", "MergedWithNext"} or None
-
-
-def _pattern_splits(part: dict[str, Any], pattern: str, separator: str) -> bool | None:
-    is_isolated = part["behavior"] == "Isolated" and not part["invert"]
-    keeps_matches = is_isolated or (part["behavior"] == "Removed" and part["invert"])
-    alternatives = set(_alternatives(pattern))
-    if not keeps_matches or not alternatives <= _KNOWN_PATTERNS:
-        return None
-    is_space, is_stop = separator.isspace(), separator in _STOPS
-    begins = {r"\s+"} if is_space else {*_WORD_STARTS, *_MARK_RUNS}
-    if (is_space or is_stop) and alternatives & begins:
-        return True
-    return False if is_isolated and separator != _BLANK and not is_stop else None
-
-
-def _alternatives(pattern: str) -> Iterator[str]:
-    """Yield what stands between the bars of a pattern that are in no group and in no class."""
-    depth, begin, position, in_class = 0, 0, 0, False
-    while position < len(pattern):
-        character = pattern[position]
-        if character == "\\":
-            position += 1
-        elif in_class:
-            in_class = character != "]"
-        elif character == "[":
-            in_class = True
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-        elif character == "|" and not depth:
-            yield pattern[begin:position]
-            begin = position + 1
-        position += 1
-    yield pattern[begin:]
-
-
-def _never_crosses(tokenizer: Tokenizer, separator: str) -> bool:
-    """Tell whether no token of the vocabulary goes on over a separator.
-
-    Then what becomes of either side does not depend on the other, even where the model reads the
-    whole text as one word: no merge and no piece joins the two.
-    """
-    state = type(tokenizer.model).__name__
-    if state not in {"BPE", "Unigram"} or tokenizer.token_to_id(separator) is None:
-        return False
-    if state == "BPE":
-        model = tokenizer.model
-        if model.dropout or model.ignore_merges:
-            return False
-        if model.end_of_word_suffix or model.continuing_subword_prefix:
-            return False
-    return not _any_across(tokenizer.get_vocab(), {separator})
-
-
-def _any_across(tokens: Iterable[str], separators: set[str]) -> bool:
-    """Tell whether a token has a separator after anything but a space."""
-    between = "|".join(re.escape(separator) for separator in sorted(separators))
-    across = re.compile(rf"[^\s{_BLANK}](?:{between})")
-    return any(across.search(token) for token in tokens)
-
-
-def _is_as_berts(normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[str, Any]]) -> bool:
-    return [part["type"] for part in normalizers] == ["BertNormalizer"] and [
-        part["type"] for part in pre_tokenizers
-    ] == ["BertPreTokenizer"]
-
-
-def _isolates_ideographs(
-    normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[str, Any]]
-) -> bool:
-    """Tell whether Chinese characters are words of their own, as BERT has them."""
-    return _is_as_berts(normalizers, pre_tokenizers) and normalizers[0]["handle_chinese_chars"]
-
-
-def _longest_word(
-    tokenizer: Tokenizer,
-    normalizers: list[dict[str, Any]],
-    pre_tokenizers: list[dict[str, Any]],
-    added: Iterable[str],
-) -> int:
-    """Return how long a word may be that is not unknown as a whole; 0 when that is not known."""
-    is_words = type(tokenizer.model).__name__ == "WordPiece"
-    if not is_words or not _is_as_berts(normalizers, pre_tokenizers):
-        return 0
-    if any(re.search(r"\s", content) or content.isalnum() for content in added):
-        return 0  # one of them might stand within a run
-    return int(tokenizer.model.max_input_chars_per_word)
-
-
-def _runs_beyond(longest_word: int) -> re.Pattern[str]:
-    """Return what matches a longer run of letters, or of blanks, and what is left of it."""
-    letters = f"[{_IN_WORDS}]"
-    return re.compile(rf"({letters}{{{longest_word + 1}}}){letters}+|([ \t\n\r])[ \t\n\r]+")
