@@ -131,9 +131,11 @@ def merge(
 def _sample(sources: Sequence[Source]) -> FloatRows:
     """Return vectors from all over the sources, for the mean of the codes."""
     step = max(1, sum(source.rows for source in sources) // SAMPLE_ROWS)
-    return np.concatenate(
-        [source.segment.vectors(np.flatnonzero(source.keep)[::step]) for source in sources]
-    )
+    some = []
+    for source in sources:
+        some.append(source.segment.vectors(np.flatnonzero(source.keep)[::step]))
+        source.segment.release()
+    return np.concatenate(some)
 
 
 def _blocks(sources: Sequence[Source], storage: Storage) -> Iterator[tuple[RawRows, Sums]]:
@@ -151,6 +153,7 @@ def _blocks(sources: Sequence[Source], storage: Storage) -> Iterator[tuple[RawRo
             else:
                 other = stored_rows.to_raw(stored_rows.to_vectors(raw, stored), storage.vectors)
                 yield other, stored_rows.sums_of(other)
+        source.segment.release()
 
 
 def _write_documents(store: StoreWriter, info: SegmentInfo, sources: Sequence[Source]) -> None:

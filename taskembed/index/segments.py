@@ -448,6 +448,7 @@ class Segment:
             with os_errors(self._folder / name):
                 yield self._rows
         except RowDamageError as error:
+            self._require_open()  # another thread may have closed it meanwhile
             raise self._damaged(name, str(error)) from error
 
     def _check_documents(self) -> None:
