@@ -19,10 +19,11 @@ from taskembed.errors import IndexDamagedError
 from taskembed.index._best import nearest_rows
 from taskembed.index._files import DAMAGED_HINT, Damage, allow_handles, open_file
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment, open_segments
+from taskembed.index._segment_vectors import candidates_for
 from taskembed.index.contents import Contents, SegmentInfo
 from taskembed.index.documents import StoredDocument, read_metadata
 from taskembed.index.generations import Check, Snapshot, open_newest, verify
-from taskembed.index.segments import Segment, candidates_for
+from taskembed.index.segments import Segment
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows

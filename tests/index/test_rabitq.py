@@ -108,8 +108,8 @@ def test_equal_vectors_stand_in_the_order_of_their_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int
 ) -> None:
     monkeypatch.setattr("taskembed.index._building.CODED_ROWS", 100)
-    monkeypatch.setattr("taskembed.index.segments.LEAST_CANDIDATES", 8)
-    monkeypatch.setattr("taskembed.index.segments.CANDIDATES_OF_A_HIT", 1)
+    monkeypatch.setattr("taskembed.index._segment_vectors.LEAST_CANDIDATES", 8)
+    monkeypatch.setattr("taskembed.index._segment_vectors.CANDIDATES_OF_A_HIT", 1)
     vectors = unit_rows(4_000, seed=2)
     vectors[::8] = vectors[0]  # 500 of them
     names = [f"d{n * 1_013 % 4_000:04d}" for n in range(4_000)]

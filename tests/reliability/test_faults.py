@@ -251,8 +251,8 @@ KINDS = (".faiss", ".sum", ".codes", ".db", ".fields", ".bin", ".json")
 def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of a few documents with a file of each kind, which is searched by its codes."""
     monkeypatch.setattr("taskembed.index._building.CODED_ROWS", 10)
-    monkeypatch.setattr("taskembed.index.segments.LEAST_CANDIDATES", 5)
-    monkeypatch.setattr("taskembed.index.segments.CANDIDATES_OF_A_HIT", 1)
+    monkeypatch.setattr("taskembed.index._segment_vectors.LEAST_CANDIDATES", 5)
+    monkeypatch.setattr("taskembed.index._segment_vectors.CANDIDATES_OF_A_HIT", 1)
     folder = tmp_path / "index"
     index_corpus(workload.documents("build")[:12], HashEncoder(), folder)
     changed = [Document("d1", "other", {}), *workload.documents("build")[2:12]]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from taskembed.index._files import read_file, read_into
+from taskembed.index._segment_vectors import NOT_FINITE, SegmentVectors
 from taskembed.index.kinds import flat
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rows import RawRows, Sums
@@ -20,33 +21,20 @@ from taskembed.vectors import Flags, FloatRows, Rows
 _ROWS_AT_ONCE = 16_384
 
 
-class SegmentOfFormat1(Segment):
-    """The open files of a segment of format 1."""
+class VectorsOfFormat1(SegmentVectors):
+    """The vectors of a segment of format 1."""
 
-    is_format_1 = True
-
-    def check(self, *, whole: bool = False) -> None:
-        """Check every byte; of the vectors only if `whole`, for `load` does it otherwise."""
-        try:
-            self.dead = self._read_deletions()
-            self._check_whole(self.info.documents_file)
-            self._is_whole = True
-            self._check_documents()
-            if whole:
-                self._check_header_of_vectors()
-            self.is_checked = True
-        except BaseException:
-            self.close()
-            raise
+    def open(self) -> None:
+        """Do nothing: the vectors are read at once, by `load`."""
 
     def load(self, *, exact: bool = False) -> None:  # noqa: ARG002  # there are no codes
         """Read all vectors into memory, and check them."""
         with self._lock:
-            self._require_open()
+            self._files.require_open()
             if self._flat is None:
                 self._flat = self._read_flat()
 
-    def vectors(self, rows: Rows) -> FloatRows:
+    def read(self, rows: Rows) -> FloatRows:
         """Return the vectors of rows, float32[len(rows), dim]."""
         return self._loaded().rows(rows)
 
@@ -63,47 +51,74 @@ class SegmentOfFormat1(Segment):
         """Give the memory of the vectors back."""
         self._flat = None
 
+    def check_contents(self) -> None:
+        """Look at every vector."""
+        vectors = self._loaded().vectors
+        for start in range(0, len(vectors), _ROWS_AT_ONCE):
+            if not np.isfinite(vectors[start : start + _ROWS_AT_ONCE]).all():
+                raise self._files.damaged(self._info.vectors_file, NOT_FINITE)
+
+    def check_file(self) -> None:
+        """Check every byte of the file, without holding the vectors.
+
+        Raises:
+            IndexDamagedError: it is not what was written.
+        """
+        name = self._info.vectors_file
+        self._files.check(name)
+        with self._files.stream(name) as stream:
+            self._require_header(stream.read(flat.HEADER_BYTES))
+
     def _loaded(self) -> flat.Flat:
         self.load()
         if self._flat is None:
             raise RuntimeError("the vectors were released while they were read")
         return self._flat
 
-    def _check_rows(self) -> None:
-        vectors = self._loaded().vectors
-        for start in range(0, len(vectors), _ROWS_AT_ONCE):
-            if not np.isfinite(vectors[start : start + _ROWS_AT_ONCE]).all():
-                raise self._damaged(
-                    self.info.vectors_file, "a vector has a number that is not finite"
-                )
+    def _require_header(self, header: bytes | bytearray) -> None:
+        name = self._info.vectors_file
+        try:
+            size = self._files[name].size
+            flat.require_header(header, size=size, rows=self._info.rows, dim=self._dim)
+        except ValueError as error:
+            raise self._files.damaged(name, str(error)) from error
+
+    def _read_flat(self) -> flat.Flat:
+        file = self._files[self._info.vectors_file]
+        header = bytearray(min(flat.HEADER_BYTES, file.size))
+        vectors = np.empty((self._info.rows, self._dim), np.float32)
+        rest = vectors.data.cast("B") if vectors.size else memoryview(b"")
+        with self._files.stream(file.name) as stream:
+            if len(header) + len(rest) == file.size:
+                read_into(self._files.folder, file, stream, [memoryview(header), rest])
+            else:  # it is of another shape, and its checksum may be wrong too: that is said first
+                data = read_file(self._files.folder, file, stream)
+                header = data[: flat.HEADER_BYTES]
+        self._files.close_file(file.name)
+        self._require_header(header)
+        return flat.Flat(vectors)
+
+
+class SegmentOfFormat1(Segment):
+    """The open files of a segment of format 1."""
+
+    is_format_1 = True
+    _vectors_class = VectorsOfFormat1
+    _vectors: VectorsOfFormat1
+
+    def check(self, *, whole: bool = False) -> None:
+        """Check every byte; of the vectors only if `whole`, for `load` does it otherwise."""
+        try:
+            self.dead = self._read_deletions()
+            self._files.check(self.info.documents_file)
+            self._is_whole = True
+            self._check_documents()
+            if whole:
+                self._vectors.check_file()
+            self.is_checked = True
+        except BaseException:
+            self.close()
+            raise
 
     def _check_fields(self) -> None:
         """There are none."""
-
-    def _check_header_of_vectors(self) -> None:
-        self._check_whole(self.info.vectors_file)
-        with self._stream(self.info.vectors_file) as stream:
-            header = stream.read(flat.HEADER_BYTES)
-        self._require_header(header)
-
-    def _require_header(self, header: bytes | bytearray) -> None:
-        name = self.info.vectors_file
-        try:
-            size = self._files[name].size
-            flat.require_header(header, size=size, rows=self.info.rows, dim=self.dim)
-        except ValueError as error:
-            raise self._damaged(name, str(error)) from error
-
-    def _read_flat(self) -> flat.Flat:
-        file = self._files[self.info.vectors_file]
-        header = bytearray(min(flat.HEADER_BYTES, file.size))
-        vectors = np.empty((self.info.rows, self.dim), np.float32)
-        rest = vectors.data.cast("B") if vectors.size else memoryview(b"")
-        with self._stream(file.name) as stream:
-            if len(header) + len(rest) == file.size:
-                read_into(self._folder, file, stream, [memoryview(header), rest])
-            else:  # it is of another shape, and its checksum may be wrong too: that is said first
-                header = read_file(self._folder, file, stream)[: flat.HEADER_BYTES]
-        self._streams.pop(file.name).close()
-        self._require_header(header)
-        return flat.Flat(vectors)
