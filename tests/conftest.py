@@ -40,6 +40,7 @@ class Result:
 
 
 Run = Callable[..., Result]
+TESTS = Path(__file__).parent
 
 
 def is_real(path: Path) -> bool:
@@ -64,9 +65,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the few tests of the default run that have real models to one process.
+    """Give tests that import the same heavy libraries to one process.
 
-    Each process that has some loads torch, which takes seconds. Slow tests are too many for one.
+    Those of the default run that have real models load torch, which takes seconds; slow tests are
+    too many for one process. Those of evaluation load scipy, sklearn and matplotlib.
     """
     for item in items:
         if is_real(item.path):
@@ -74,6 +76,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("real_models")
         if item.get_closest_marker("real_models") and leaves_out_slow(config):
             item.add_marker(pytest.mark.xdist_group("real models"))
+        elif "evaluat" in str(item.path.relative_to(TESTS)):
+            item.add_marker(pytest.mark.xdist_group("evaluation"))
 
 
 @pytest.fixture(autouse=True)

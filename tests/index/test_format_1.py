@@ -96,14 +96,17 @@ def test_a_flipped_byte_is_refused_and_never_converted(old: Path, name: str) -> 
     assert [damage.name for damage in verify_index(old)[1]] == [name]
 
 
-def test_an_error_at_any_step_of_the_conversion_leaves_what_was_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.crash)])
+def test_an_error_at_any_step_of_the_conversion_leaves_what_was_there(
+    tmp_path: Path, every: int
+) -> None:
     folder = tmp_path / "counted"
     shutil.copytree(GOLDEN, folder)
     counted = StepFs(lambda *_: None)
     changed = [*corpus()[1:], Document("d99", "word99", {})]
     index_corpus(changed, HashEncoder(), folder, watch=Watch(fs=counted))
     expected = [(hit.doc_id, hit.text) for hit in hits(folder)]
-    for step in range(1, len(counted.steps) + 1):
+    for step in range(1, len(counted.steps) + 1, every):
         folder = tmp_path / "failed"
         shutil.copytree(GOLDEN, folder)
         with pytest.raises(StorageError):

@@ -125,13 +125,14 @@ def test_documents_that_are_put_together_in_a_file_are_as_those_in_memory(
     assert not list((tmp_path / "file").glob("*.tmp"))
 
 
+@pytest.mark.parametrize("every", [97, pytest.param(37, marks=pytest.mark.crash)])
 def test_an_error_at_some_steps_of_a_merge_through_a_file_leaves_a_whole_index(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
     monkeypatch.setattr(_merging, "SCRATCH_BYTES", 0)
     counted = StepFs(lambda *_: None)
     build(tmp_path / "counted", counted)
-    for step in range(1, len(counted.steps) + 1, 37):
+    for step in range(1, len(counted.steps) + 1, every):
         folder = tmp_path / f"failed{step}"
         with suppress(StorageError):  # not that the file beside could not be removed
             build(folder, StepFs(fail_at(step)))

@@ -185,7 +185,7 @@ def test_search_is_brute_force_over_many_segments_and_deletions(
         assert ids_of(tmp_path / "i", wanted, k) == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(
