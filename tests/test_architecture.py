@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,10 @@ def test_no_code_trusts_remote_code() -> None:
     assert not [
         path for path in PACKAGE.rglob("*.py") if "trust_remote_code=True" in path.read_text()
     ]
+
+
+def test_checks_before_a_commit_are_those_of_the_gate() -> None:
+    hooks = re.findall(r"entry: (.+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    gate = (ROOT / ".ci" / "run").read_text()
+    assert len(hooks) == 4
+    assert [hook for hook in hooks if f".venv/bin/{hook}" not in gate] == []
