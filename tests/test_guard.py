@@ -20,7 +20,7 @@ from taskembed.verbs.search import search_index
 from tests.fakes import SPACE, HashEncoder
 
 
-def test_the_same_space_passes() -> None:
+def test_the_same_space_is_not_refused() -> None:
     require_same_space(SPACE, replace(SPACE, model="another name"), hint="")
 
 
@@ -43,7 +43,7 @@ def unit_rows(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     return np.eye(16, dtype=np.float32)[:count]
 
 
-def test_unit_vectors_pass() -> None:
+def test_unit_vectors_are_not_refused() -> None:
     require_good_vectors(unit_rows(2), SPACE, ["a", "b"])
 
 

@@ -24,7 +24,7 @@ def write(path: Path, *records: Mapping[str, object]) -> Path:
 
 def stored_ids(folder: Path) -> list[str]:
     with Index.open(folder) as index:
-        return sorted(item.doc_id for part in index._segments for item in part.live_documents())
+        return [document.doc_id for document in index]
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_an_error_at_any_call_leaves_the_last_generation(
         shutil.rmtree(folder)
 
 
-def test_short_writes_are_completed(tmp_path: Path) -> None:
+def test_an_index_is_whole_though_each_write_is_short(tmp_path: Path) -> None:
     documents = workload.documents("build")[:3]
     index_corpus(documents, HashEncoder(), tmp_path / "i", watch=Watch(fs=ShortWritesFs()))
     assert verify(tmp_path / "i")[1] == []
