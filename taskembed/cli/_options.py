@@ -265,6 +265,15 @@ Wait = Annotated[
         help="How long to wait for another process that writes.",
     ),
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="FILTER",
+        rich_help_panel=Panel.INDEX,
+        help="Only documents whose metadata passes: \"year >= 2020 and lang = 'en'\".",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(

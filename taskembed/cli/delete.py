@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +13,8 @@ from taskembed.cli._groups import with_groups
 from taskembed.cli._output import message, write
 from taskembed.cli._stdin import read_stdin
 from taskembed.cli._stopping import Stopper
-from taskembed.errors import ExitCode
+from taskembed.english import counted
+from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import id_of_line, json_text
 
 SHOWN_IDS = 5  # ids that are not in the index: more do not fit on a line
@@ -20,39 +23,45 @@ SHOWN_IDS = 5  # ids that are not in the index: more do not fit on a line
 @with_groups
 def delete_command(
     doc_ids: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="ID...",
+            metavar="[ID...]",
             help="Document ids; - reads them from stdin, as search --format ids prints them.",
         ),
-    ],
+    ] = None,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    where: opt.Where = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            rich_help_panel=opt.Panel.INDEX,
+            help="With --where, delete without asking.",
+        ),
+    ] = False,
     dry_run: opt.DryRun = False,
     wait: opt.Wait = 0,
     *,
     out: opt.OutputOptions,
 ) -> int:
-    """Delete documents from an index by id.
+    """Delete documents from an index by id, or those that pass --where.
 
     Ids that are not in the index are listed; the exit code is then 1.
 
     Example:
         taskembed delete moon mars
+        taskembed delete --where "year < 2000" --dry-run
     """
-    from taskembed.verbs.delete import delete_documents
-
-    if doc_ids == ["-"]:
-        lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces
-        doc_ids = [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]
-    if dry_run:
-        from taskembed.verbs.plan import plan_delete
-
-        deleted, missing = plan_delete(index_folder, doc_ids)
+    if bool(doc_ids) == (where is not None):
+        raise UsageError("give ids, or --where", hint="taskembed delete --help")
+    if where is not None:
+        deleted = _delete_where(index_folder, where, wait, ask=not yes, dry_run=dry_run)
+        missing: list[str] = []
+        if deleted is None:
+            message("nothing was deleted")
+            return ExitCode.PARTIAL
     else:
-        with Stopper() as stopper:
-            deleted, missing = delete_documents(
-                index_folder, doc_ids, wait_seconds=wait, uninterrupted=stopper.uninterrupted
-            )
+        deleted, missing = _delete_ids(index_folder, doc_ids or [], wait, dry_run=dry_run)
     if out.as_json:
         write(json_text({"deleted": deleted, "missing": missing}) + "\n")
     elif not out.quiet:
@@ -61,3 +70,46 @@ def delete_command(
         more = f" and {len(missing) - SHOWN_IDS:,} more" if len(missing) > SHOWN_IDS else ""
         message(f"not in the index: {', '.join(map(repr, missing[:SHOWN_IDS]))}{more}")
     return ExitCode.PARTIAL if missing else ExitCode.OK
+
+
+def _delete_ids(
+    index_folder: Path, doc_ids: list[str], wait: float, *, dry_run: bool
+) -> tuple[int, list[str]]:
+    """Delete by id; return how many, and the ids that are not there."""
+    from taskembed.verbs.delete import delete_documents
+
+    if doc_ids == ["-"]:
+        lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces
+        doc_ids = [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]
+    if dry_run:
+        from taskembed.verbs.plan import plan_delete
+
+        return plan_delete(index_folder, doc_ids)
+    with Stopper() as stopper:
+        return delete_documents(
+            index_folder, doc_ids, wait_seconds=wait, uninterrupted=stopper.uninterrupted
+        )
+
+
+def _delete_where(
+    index_folder: Path, where: str, wait: float, *, ask: bool, dry_run: bool
+) -> int | None:
+    """Delete what passes a filter; return how many, or None if the user says no."""
+    from taskembed.verbs.delete import count_where, delete_where
+
+    if dry_run:
+        return count_where(index_folder, where)[0]
+    if ask:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                "--where deletes without asking only with --yes",
+                hint="see how many first: --dry-run",
+            )
+        passing, documents = count_where(index_folder, where)
+        message(f"delete {passing:,} of {counted(documents, 'document')}? [y/N]")
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            return None
+    with Stopper() as stopper:
+        return delete_where(
+            index_folder, where, wait_seconds=wait, uninterrupted=stopper.uninterrupted
+        )

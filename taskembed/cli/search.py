@@ -35,6 +35,7 @@ def search_command(
     task: opt.TaskOption = None,
     model: opt.ModelOption = None,
     adapter: opt.AdapterOption = None,
+    where: opt.Where = None,
     *,
     of_query: QueryOptions,
     of_hits: HitOptions,
@@ -83,6 +84,7 @@ def search_command(
         k=of_hits.k,
         depth=reranker.rerank_depth,
         min_score=of_hits.min_score,
+        where=where,
     ) as opened:
         counting = CountingEncoder(opened.encoder)
         searcher = replace(opened, encoder=counting, exact=of_hits.exact)
@@ -92,6 +94,8 @@ def search_command(
                 printer.print_answer(text, searcher.search([text])[0], searcher, stream)
             elif of_query.queries is not None:
                 _search_many(searcher, of_query.queries, printer, stream, bad)
+        if where is not None and not opened.index.count(where) and not out.quiet:
+            message("note: no document passes --where; see taskembed info --fields")
     if not out.quiet:
         for note in (*truncation_notes(counting), *printer.notes()):
             message(f"note: {note}")

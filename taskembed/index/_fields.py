@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
-from taskembed.index.documents import StoredDocument
+from taskembed.index.documents import HEADER_BYTES, StoredDocument, connect, require_schema
 from taskembed.index.field_types import ITEMS, Entry, FieldType, entries
 
 FIELDS = """CREATE TABLE fields (
@@ -121,6 +123,32 @@ class FieldsBuilder:
 def _entries_of(document: StoredDocument) -> Iterator[Entry]:
     if document.metadata != _EMPTY:
         yield from entries(orjson.loads(document.metadata))
+
+
+def open_fields(stream: BinaryIO, path: Path) -> sqlite3.Connection:
+    """Let SQLite read the tables in the file that `stream` has open.
+
+    Subtle: a writer may have removed the file by now, which an open stream survives. Then its bytes
+    are read into memory.
+
+    Raises:
+        ValueError: the tables are not those of a segment.
+        sqlite3.Error: it is no database.
+        TaskembedError: the operating system does not let it be read.
+    """
+    try:
+        database = connect(stream, path)
+    except FileNotFoundError:
+        stream.seek(0)
+        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        database.deserialize(stream.read())
+    try:
+        stream.seek(0)
+        require_schema(database, stream.read(HEADER_BYTES), SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def check_fields(

@@ -15,12 +15,15 @@ import numpy.typing as npt
 from taskembed.index._filter_patterns import glob_of, matches
 from taskembed.index.field_types import (
     ITEM_OF,
+    ITEMS,
+    LISTS,
     FieldType,
     Value,
     stored_value,
     value_at,
 )
 from taskembed.index.filters import (
+    EXAMPLES,
     AllOf,
     AnyOf,
     Comparison,
@@ -36,6 +39,8 @@ from taskembed.vectors import Flags
 
 SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 PATTERN_BYTES = 16_384  # of GLOB: the longest text of a filter, each character in brackets
+_LOOKED_AT = 10_000  # values among which examples are looked for
+_BOOLEAN = (FieldType.BOOLEAN, FieldType.BOOLEAN_ITEM)
 _LOOKED_UP_AT_ONCE = 256  # rows whose metadata is in memory
 
 Metadata = Callable[[Sequence[int]], Iterable[tuple[int, Mapping[str, object]]]]
@@ -53,13 +58,34 @@ class FieldTable:
     """
 
     def __init__(self, database: sqlite3.Connection, rows: int, metadata: Metadata) -> None:
-        self._database = database
+        self.database = database
         self._rows = rows
         self._metadata = metadata
         database.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES)
         self.fields: dict[str, dict[FieldType, int]] = {}
         for number, name, kind in database.execute("SELECT field, name, type FROM fields"):
             self.fields.setdefault(name, {})[FieldType(kind)] = number
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    def examples(self, name: str, alive: Flags) -> list[Value]:
+        """Return up to EXAMPLES values of a field, of rows that are alive; of a list, its items."""
+        found: dict[str, Value] = {}
+        for kind, number in self.fields[name].items():
+            if kind in (FieldType.OBJECT, *LISTS):
+                continue
+            table = "items" if kind in ITEMS else "scalars"
+            # `table` is a literal of ours
+            sql = f"SELECT row, value FROM {table} WHERE field = ? LIMIT ?"  # noqa: S608
+            for row, value in self.database.execute(sql, [number, _LOOKED_AT]):
+                if 0 <= row < self._rows and alive[row]:
+                    shown = bool(value) if kind in _BOOLEAN else value
+                    found.setdefault(str(shown), shown)
+                if len(found) == EXAMPLES:
+                    return list(found.values())
+        return list(found.values())
 
     def rows(self, filter_: Filter) -> Flags:
         """Return bool[rows]: the rows that a filter is true of, deleted ones too.
@@ -143,7 +169,7 @@ class FieldTable:
         sql = f"SELECT group_concat(row) FROM {table} WHERE field = ? AND {test}"  # noqa: S608
         for kind, number in self.fields.get(str(field), {}).items():
             if kind in kinds:
-                (listed,) = self._database.execute(sql, [number, *values]).fetchone()
+                (listed,) = self.database.execute(sql, [number, *values]).fetchone()
                 flags[_row_numbers(listed, self._rows)] = True
         return flags
 

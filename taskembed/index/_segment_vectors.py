@@ -21,6 +21,8 @@ from taskembed.vectors import Flags, FloatRows, Rows
 
 LEAST_CANDIDATES = 200  # of one query, whose vectors are read; see docs/adr/0013
 CANDIDATES_OF_A_HIT = 20
+READ_ROWS = 4_000  # so many rows that pass a filter are read as fast as codes are scanned
+_FEW = 20  # they are fewer than one row in so many
 NOT_FINITE = "a vector has a number that is not finite"
 
 Found = tuple[FloatRows, npt.NDArray[np.int64]]  # scores and rows, [n, k]
@@ -106,6 +108,8 @@ class SegmentVectors:
         depth = min(max(candidates or candidates_for(k), k), most)
         if self._flat:
             scores, rows = self._flat.search(queries, k, alive)
+        elif alive is not None and most <= min(READ_ROWS, self._info.rows // _FEW):
+            scores, rows = self._score_rows(queries, k, np.flatnonzero(alive))
         elif exact or self._codes is None or queries.size >= MATRIX_NUMBERS or depth * 2 > most:
             scores, rows = self._scan(queries, k, alive)
         else:
@@ -156,6 +160,11 @@ class SegmentVectors:
                 scores = np.take_along_axis(scores, order, axis=1)
                 rows = np.take_along_axis(rows, order, axis=1)
         return scores, rows
+
+    def _score_rows(self, queries: FloatRows, k: int, wanted: Rows) -> Found:
+        """Score the vectors of some rows."""
+        scores, places = Flat(self.read(wanted)).search(queries, k)
+        return scores, np.where(places < 0, -1, wanted[places]) if k else places
 
     def _score_candidates(
         self, codes: Codes, queries: FloatRows, k: int, depth: int, alive: Flags | None

@@ -27,6 +27,7 @@ from taskembed.index.field_types import (
 )
 
 FIELDS_HINT = "`taskembed info --fields` lists the fields, their types and examples"
+EXAMPLES = 3  # values of a field that are shown
 _NAMED_FIELDS = 8  # in a message
 _NAMED_TYPES = {FieldType.LONG_TEXT: "text", FieldType.LONG_LIST: "list"}
 
@@ -112,6 +113,21 @@ class AnyOf:
 
     parts: tuple[Filter, ...]
     depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDescription:
+    """A field of an index's metadata.
+
+    Attributes:
+        name: as a filter spells it.
+        type: for people: "integer or text".
+        examples: a few values, as a filter has them; of a list, of its items.
+    """
+
+    name: str
+    type: str
+    examples: tuple[str, ...]
 
 
 Condition = Comparison | OneOf | Like | Contains | IsNull

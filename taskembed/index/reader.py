@@ -14,19 +14,30 @@ import numpy as np
 
 from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
+from taskembed.batches import batched
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError
-from taskembed.index._best import nearest_rows
+from taskembed.index._best import Searched, nearest_rows
 from taskembed.index._files import DAMAGED_HINT, Damage, allow_handles, open_file
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment, open_segments
-from taskembed.index._segment_vectors import candidates_for
+from taskembed.index._segment_vectors import Found, candidates_for
 from taskembed.index.contents import Contents, SegmentInfo
 from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index.field_types import FieldType
+from taskembed.index.filters import (
+    EXAMPLES,
+    FieldDescription,
+    named_types,
+    require_fields,
+    written,
+)
 from taskembed.index.generations import Check, Snapshot, open_newest, verify
 from taskembed.index.segments import Segment
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace
-from taskembed.vectors import FloatRows
+from taskembed.vectors import Flags, FloatRows
+
+_IDS_AT_ONCE = 1024  # documents that are in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class Index:
         self.snapshot = snapshot
         self.contents = contents
         self._segments = segments
+        self._selected: tuple[str, list[Flags]] | None = None  # of the last filter
         self._closed = False
 
     @classmethod
@@ -193,6 +205,78 @@ class Index:
             for segment in self._segments:
                 segment.load(exact=exact)
 
+    def fields(self) -> dict[str, set[FieldType]]:
+        """Return the types of each field of the metadata, by its name as filters spell it.
+
+        Those of deleted documents stay until their segment is merged.
+
+        Raises:
+            ValueError: the index is closed.
+            IndexDamagedError: a file is not what was written.
+        """
+        self._require_open()
+        types: dict[str, set[FieldType]] = {}
+        for segment in self._segments:
+            for name, kinds in segment.fields().items():
+                types.setdefault(name, set()).update(kinds)
+        return types
+
+    def select(self, where: str) -> None:
+        """Find the documents that a filter is true of, for the searches with that filter.
+
+        Raises:
+            UsageError: it is no filter, or not of fields that the index has.
+            ValueError: the index is closed.
+            IndexDamagedError: a file is not what was written.
+        """
+        self._passing(where)
+
+    def count(self, where: str) -> int:
+        """Return of how many documents a filter is true; raises as `select`."""
+        return sum(int(passing.sum()) for passing in self._passing(where))
+
+    def describe_fields(self) -> list[FieldDescription]:
+        """Return the fields of the metadata, by name, with three values of each.
+
+        Raises:
+            ValueError: the index is closed.
+            IndexDamagedError: a file is not what was written.
+        """
+        examples: dict[str, list[str]] = {}
+        for segment in self._segments:
+            for name, values in segment.examples().items():
+                known = examples.setdefault(name, [])
+                new = [text for text in map(written, values) if text not in known]
+                known.extend(new[: EXAMPLES - len(known)])
+        return [
+            FieldDescription(name, named_types(types), tuple(examples.get(name, ())))
+            for name, types in sorted(self.fields().items())
+        ]
+
+    def ids(self, where: str) -> Iterator[str]:
+        """Yield the ids of the documents that a filter is true of; raises as `select`."""
+        for segment, passing in zip(self._segments, self._passing(where), strict=True):
+            rows = np.flatnonzero(passing).tolist()
+            for some in batched(rows, _IDS_AT_ONCE):
+                for document in segment.documents(some).values():
+                    yield document.doc_id
+
+    def _passing(self, where: str) -> list[Flags]:
+        """Return the rows of each segment that a filter is true of, and keep those of the last."""
+        self._require_open()
+        last = self._selected
+        if last is not None and last[0] == where:
+            return last[1]
+        # lark: 50 ms
+        from taskembed.index.filter_grammar import parse_filter
+
+        filter_ = parse_filter(where)
+        with doing("filtering"):
+            require_fields(filter_, self.fields())
+            passing = [segment.passing(filter_) for segment in self._segments]
+        self._selected = (where, passing)
+        return passing
+
     def candidates(self, k: int) -> int:
         """Return how many vectors the codes of a segment choose for a query of k hits."""
         return candidates_for(k)
@@ -222,7 +306,13 @@ class Index:
         return ids, np.concatenate(vectors)
 
     def nearest(
-        self, queries: FloatRows, k: int, *, exact: bool = False, candidates: int | None = None
+        self,
+        queries: FloatRows,
+        k: int,
+        *,
+        exact: bool = False,
+        candidates: int | None = None,
+        where: str | None = None,
     ) -> list[list[Hit]]:
         """Return the k best documents of each query, best first; equal scores by document id.
 
@@ -235,16 +325,19 @@ class Index:
             exact: score every vector, and not only those that codes choose.
             candidates: how many vectors the codes of a segment choose for a query; None for as
                 many as are right.
+            where: a filter: only documents that it is true of; None for all.
 
         Returns:
             A list of hits for each query.
 
         Raises:
+            UsageError: `where` is no filter, or not of fields that the index has.
             ValueError: the index is closed.
             IndexDamagedError: a file is not what was written.
         """
         self.load(exact=exact)
-        best = nearest_rows(self._segments, queries, k, exact=exact, candidates=candidates)
+        searched = self._searched(where)
+        best = nearest_rows(searched, queries, k, exact=exact, candidates=candidates)
         documents = [
             segment.documents(int(row) for row in best.row[best.segment == number])
             for number, segment in enumerate(self._segments)
@@ -253,6 +346,26 @@ class Index:
         for query, score, number, row in best.tolist():
             found[query].append((score, documents[number][row]))
         return [_best(candidates, k) for candidates in found]
+
+    def _searched(self, where: str | None) -> Sequence[Searched]:
+        if where is None:
+            return self._segments
+        parts = zip(self._segments, self._passing(where), strict=True)
+        return [_Filtered(segment, passing, int(passing.sum())) for segment, passing in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Filtered:
+    """What a filter leaves of a segment."""
+
+    segment: Segment
+    passing: Flags
+    live_rows: int
+
+    def search(self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None) -> Found:
+        return self.segment.search(
+            queries, k, exact=exact, candidates=candidates, passing=self.passing
+        )
 
 
 def read_index(folder: str | Path) -> tuple[Snapshot, Contents]:

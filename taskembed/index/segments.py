@@ -25,12 +25,13 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.errors import IndexDamagedError, from_os_error
-from taskembed.index._fields import SCHEMA, check_fields
+from taskembed.index._fields import check_fields, open_fields
 from taskembed.index._files import (
     Damage,
     open_file,
     stream_damage,
 )
+from taskembed.index._filter_rows import FieldTable
 from taskembed.index._segment_files import SegmentFiles
 from taskembed.index._segment_vectors import Found, SegmentVectors
 from taskembed.index.contents import SegmentInfo, listed
@@ -38,10 +39,10 @@ from taskembed.index.documents import (
     HEADER_BYTES,
     Documents,
     StoredDocument,
-    connect,
     read_metadata,
-    require_schema,
 )
+from taskembed.index.field_types import Fields, Value
+from taskembed.index.filters import Filter
 from taskembed.index.generations import Snapshot
 from taskembed.index.kinds.rows import RawRows, Sums
 from taskembed.vectors import Flags, FloatRows, Rows
@@ -68,6 +69,7 @@ class Segment:
         self.dead: Flags = np.zeros(0, dtype=np.bool_)  # until `check`
         self.is_checked = False
         self._lock = threading.Lock()
+        self._fields: FieldTable | None = None
         self._has_schema = False  # which `check` finds
         self._is_whole = False  # whether every byte of the documents was checked
         files = [listed(folder, snapshot, name) for name in info.files]
@@ -104,6 +106,8 @@ class Segment:
         """Close the files."""
         self._files.close()
         self._documents.close()
+        if self._fields:
+            self._fields.close()
 
     def spare_handles(self) -> None:
         """Read now what can be read ahead, and close every file that is then not needed."""
@@ -116,6 +120,23 @@ class Segment:
         """How many of its documents were not deleted."""
         return self.info.live_rows
 
+    # --- filters ---
+
+    def fields(self) -> Fields:
+        """Return the types of each field of the metadata, by its name as filters spell it."""
+        with self._fields_read() as table:
+            return table.fields
+
+    def examples(self) -> dict[str, list[Value]]:
+        """Return a few values of each field, of documents that are not deleted."""
+        with self._fields_read() as table:
+            return {name: table.examples(name, ~self.dead) for name in table.fields}
+
+    def passing(self, filter_: Filter) -> Flags:
+        """Return bool[rows]: the rows that are not deleted and of which a filter is true."""
+        with self._fields_read() as table:
+            return table.rows(filter_) & ~self.dead
+
     # --- vectors ---
 
     def load(self, *, exact: bool = False) -> None:
@@ -127,10 +148,19 @@ class Segment:
         self._vectors.load(exact=exact)
 
     def search(
-        self, queries: FloatRows, k: int, *, exact: bool = False, candidates: int | None = None
+        self,
+        queries: FloatRows,
+        k: int,
+        *,
+        exact: bool = False,
+        candidates: int | None = None,
+        passing: Flags | None = None,
     ) -> Found:
-        """Return scores and rows of the best that are not deleted: see `SegmentVectors.search`."""
-        alive = ~self.dead if self.dead.any() else None
+        """Return scores and rows of the best that are not deleted: see `SegmentVectors.search`.
+
+        `passing` is what the method of that name gives: only these rows are answered.
+        """
+        alive = ~self.dead if passing is None and self.dead.any() else passing
         return self._vectors.search(queries, k, alive, exact=exact, candidates=candidates)
 
     def vectors(self, rows: Rows) -> FloatRows:
@@ -242,17 +272,41 @@ class Segment:
                 raise ValueError("a document of a vector is missing")
 
     def _check_fields(self) -> None:
+        with self._fields_read() as table:
+            check_fields(table.database, self._documents.by_row(), self.info.rows)
+
+    @contextmanager
+    def _fields_read(self) -> Iterator[FieldTable]:
+        """Give the table of the fields; its whole file is checked the first time.
+
+        Raises:
+            IndexDamagedError: the file is not what was written.
+        """
+        self._files.require_open()
         name = self.info.fields_file
-        with self._files.stream(name) as stream:
-            header = stream.read(HEADER_BYTES)
-            database = connect(stream, self._files.path(name))
         try:
-            require_schema(database, header, SCHEMA)
-            check_fields(database, self._documents.by_row(), self.info.rows)
+            with self._lock:
+                self._fields = self._fields or self._open_fields()
+            yield self._fields
         except (sqlite3.Error, ValueError) as error:
+            self._files.require_open()  # another thread may have closed it meanwhile
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+                path = str(self._files.path(name))
+                raise from_os_error(OSError(errno.EIO, ""), path) from error
             raise self._files.damaged(name, str(error)) from error
-        finally:
-            database.close()
+
+    def _open_fields(self) -> FieldTable:
+        name = self.info.fields_file
+        self._files.check(name)
+        with self._files.stream(name) as stream:
+            database = open_fields(stream, self._files.path(name))
+        return FieldTable(database, self.info.rows, self._metadata_of)
+
+    def _metadata_of(self, rows: Sequence[int]) -> Iterator[tuple[int, dict[str, object]]]:
+        """Yield some rows with the metadata of their documents."""
+        with self._translated():
+            for row, document in self._documents.of_rows(rows).items():
+                yield row, read_metadata(document)
 
     def _read_deletions(self) -> Flags:
         if not self.info.deletions:

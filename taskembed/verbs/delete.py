@@ -1,9 +1,9 @@
-"""Deleting documents by id; and the limit of what --prune may delete."""
+"""Deleting documents by id or by a filter; and the limit of what --prune may delete."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import ceil
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from taskembed.english import counted
 from taskembed.errors import BadInputError, NotFoundError, UsageError
 from taskembed.index.commit import open_writer
 from taskembed.index.contents import Contents
+from taskembed.index.reader import Index
 from taskembed.index.writer import IndexWriter, Outcome
 
 
@@ -51,8 +52,58 @@ def delete_documents(
         IndexBusyError: another process is writing.
         TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
     """
-    path = Path(folder)
     doc_ids = require_ids(doc_ids)
+    with _open_for_deletion(Path(folder), wait_seconds) as writer, uninterrupted():
+        deleted = writer.delete(doc_ids)
+        writer.commit({})
+    there = set(deleted)
+    return len(deleted), [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in there]
+
+
+def delete_where(
+    folder: str | Path,
+    where: str,
+    *,
+    wait_seconds: float = 0,
+    uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> int:
+    """Delete the documents that a filter is true of; return how many.
+
+    Args:
+        folder: of the index.
+        where: the filter; see docs/how-to/filter.md.
+        wait_seconds: how long to wait for another process that writes to the index.
+        uninterrupted: returns a context in which no signal raises an exception.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: `where` is no filter, or not of fields that the index has.
+        IndexBusyError: another process is writing.
+    """
+    path = Path(folder)
+    with _open_for_deletion(path, wait_seconds) as writer:
+        with Index.open(path) as index:  # no other generation comes while the lock is held
+            doc_ids = list(index.ids(where))
+        if doc_ids:
+            with uninterrupted():
+                writer.delete(doc_ids)
+                writer.commit({})
+    return len(doc_ids)
+
+
+def count_where(folder: str | Path, where: str) -> tuple[int, int]:
+    """Return of how many documents a filter is true, and how many documents there are.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: `where` is no filter, or not of fields that the index has.
+    """
+    with Index.open(folder) as index:
+        return index.count(where), len(index)
+
+
+@contextmanager
+def _open_for_deletion(path: Path, wait_seconds: float) -> Iterator[IndexWriter]:
     if not path.exists():
         raise NotFoundError(f"no index at {path}", hint="check --index")
     with open_writer(path, wait_seconds=wait_seconds) as store:
@@ -60,13 +111,9 @@ def delete_documents(
             raise NotFoundError(f"no index at {path}", hint="check --index")
         writer = IndexWriter(store, Contents.of(path, store.snapshot), rebuilding=False)
         try:
-            with uninterrupted():
-                deleted = writer.delete(doc_ids)
-                writer.commit({})
+            yield writer
         finally:
             writer.close()
-    there = set(deleted)
-    return len(deleted), [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in there]
 
 
 def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:

@@ -10,6 +10,7 @@ from taskembed.activity import doing
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.index.contents import Part
+from taskembed.index.filters import FieldDescription
 from taskembed.index.generations import generations_of, names_in
 from taskembed.index.reader import Index, read_index
 from taskembed.index.remembered import Reading, require_same_ids
@@ -193,3 +194,14 @@ def read_existing(folder: str | Path, *, recreate: bool = False) -> Existing:
         raise
     notes = (half_built(contents.building.documents),) if contents.building and not recreate else ()
     return Existing(None if contents.live.is_new else contents.live, notes)
+
+
+def describe_fields(folder: str | Path) -> list[FieldDescription]:
+    """Return the fields of the documents' metadata, which filters can name.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexDamagedError: a file is not what was written.
+    """
+    with Index.open(folder) as index:
+        return index.describe_fields()

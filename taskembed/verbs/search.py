@@ -43,6 +43,8 @@ class Searcher:
         depth: hits that the reranker scores; at least `k` are.
         min_score: only documents with at least that score are hits; None for all.
         exact: score every document of a large index.
+        where: a filter: only documents that it is true of are hits; None for all. See
+            docs/how-to/filter.md.
 
     Raises:
         ValueError: k or depth is below 1.
@@ -59,6 +61,7 @@ class Searcher:
     depth: int = RERANK_DEPTH
     min_score: float | None = None
     exact: bool = False
+    where: str | None = None
 
     def __post_init__(self) -> None:
         require_positive(self.k, "k")
@@ -78,6 +81,7 @@ class Searcher:
         k: int = 10,
         depth: int = RERANK_DEPTH,
         min_score: float | None = None,
+        where: str | None = None,
     ) -> Searcher:
         """Open an index, its own encoder, and a reranker.
 
@@ -92,9 +96,11 @@ class Searcher:
             k: hits of a query.
             depth: hits that the reranker scores; at least `k` are.
             min_score: only documents with at least that score are hits; None for all.
+            where: a filter: only documents that it is true of are hits; None for all.
 
         Raises:
             NotFoundError: there is no index.
+            UsageError: `where` is no filter, or not of fields that the index has.
             IndexDamagedError: a file of the index is not what was written.
             SpaceMismatchError: the index is for another task, or of another model or adapter.
             ModelUnavailableError: a model cannot be loaded.
@@ -104,13 +110,15 @@ class Searcher:
         with ExitStack() as on_failure:
             index = on_failure.enter_context(Index.open(folder))
             require_expected(index, settings, task=task, model=model, adapter=adapter)
+            if where is not None:  # a wrong filter is refused before an encoder is loaded, too
+                index.select(where)
             if reranker is not None:  # a wrong name is refused before an encoder is loaded
                 Hub(offline=settings.offline).description(reranker)
             encoder = encoder_for_search(index, settings, model=model, adapter=adapter)
             judge = None
             if reranker is not None:
                 judge = load_reranker(reranker, instruction=instruction, settings=settings)
-            searcher = cls(index, encoder, judge, k, depth, min_score)
+            searcher = cls(index, encoder, judge, k, depth, min_score, where=where)
             on_failure.pop_all()
         return searcher
 
@@ -162,11 +170,17 @@ class Searcher:
 
     def _nearest(self, texts: list[str], k: int) -> list[list[Hit]]:
         return search_index(
-            texts, self.encoder, self.index, k=k, min_score=self.min_score, exact=self.exact
+            texts,
+            self.encoder,
+            self.index,
+            k=k,
+            min_score=self.min_score,
+            exact=self.exact,
+            where=self.where,
         )
 
 
-def search_index(
+def search_index(  # noqa: PLR0913  # all but the first three are optional and named
     queries: Iterable[str],
     encoder: Encoder,
     index: Index,
@@ -174,6 +188,7 @@ def search_index(
     k: int = 10,
     min_score: float | None = None,
     exact: bool = False,
+    where: str | None = None,
 ) -> list[list[Hit]]:
     """Return the k best documents of each query, best first; equal scores by document id.
 
@@ -185,6 +200,8 @@ def search_index(
         min_score: only documents with at least that score; None for all.
         exact: score every document, where an index of many otherwise scores those that short codes
             choose; more than 300 queries at once are always exact.
+        where: a filter: only documents that it is true of; None for all. k of them are found if so
+            many exist.
 
     Returns:
         A list of hits for each query, in the order of the queries.
@@ -193,6 +210,7 @@ def search_index(
         SpaceMismatchError: the encoder's space is not the index's.
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
+        UsageError: `where` is no filter, or not of fields that the index has.
         TypeError: queries is one text, whose characters would each be a query; or a query is no
             text, k no whole number, the index no `Index`.
         ValueError: k is below 1, or the index is closed.
@@ -206,10 +224,12 @@ def search_index(
     require_same_space(index.space, space, hint=SEARCH_HINT)
     if not queries:
         return []
+    if where is not None:
+        index.select(where)
     index.load(exact=exact)  # damage is found before the model works
     encoded = encoder.encode(queries, PromptType.QUERY)
     require_good_vectors(encoded.vectors, index.space, [f"the query {text!r}" for text in queries])
-    found = index.nearest(encoded.vectors, k, exact=exact)
+    found = index.nearest(encoded.vectors, k, exact=exact, where=where)
     if min_score is None:
         return found
     return [[hit for hit in hits if hit.score >= min_score] for hits in found]

@@ -5,11 +5,14 @@ So every file is read whole before anything is answered, and the vectors stay in
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 
 import numpy as np
 
+from taskembed.index._fields import FieldsBuilder
 from taskembed.index._files import read_file, read_into
+from taskembed.index._filter_rows import FieldTable
 from taskembed.index._segment_vectors import NOT_FINITE, SegmentVectors
 from taskembed.index.kinds import flat
 from taskembed.index.kinds import rows as stored_rows
@@ -122,3 +125,10 @@ class SegmentOfFormat1(Segment):
 
     def _check_fields(self) -> None:
         """There are none."""
+
+    def _open_fields(self) -> FieldTable:
+        """Make the table from all documents; a segment of format 2 has it in a file."""
+        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with self._translated():
+            FieldsBuilder(database).add((item.row, item) for item in self._documents.by_row())
+        return FieldTable(database, self.info.rows, self._metadata_of)
