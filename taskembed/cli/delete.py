@@ -44,7 +44,7 @@ def delete_command(
     *,
     out: opt.OutputOptions,
 ) -> int:
-    """Delete documents from an index by id, or those that pass --where.
+    """Delete documents from an index by id, or by a filter.
 
     Ids that are not in the index are listed; the exit code is then 1.
 

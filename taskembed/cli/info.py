@@ -27,7 +27,7 @@ def info_command(
     ] = False,
     as_json: opt.AsJson = False,
 ) -> int:
-    """Show what an index is: its space, documents and size; or the fields of its documents.
+    """Show what an index is: its space, documents, size and fields.
 
     Example:
         taskembed info --index notes-index --json
