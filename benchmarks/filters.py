@@ -75,9 +75,7 @@ def build(folder: Path, index: Path, count: int) -> None:
                 StoredDocument(0, f"d{start + n}", f"synthetic text {n}", metadata, truncated=False)
                 for n, metadata in enumerate(metadata_of(random, size))
             ]
-            writer.put(
-                documents, vectors, replaced=[None] * size, outcomes=[Outcome.ADDED] * size
-            )
+            writer.put(documents, vectors, replaced=[None] * size, outcomes=[Outcome.ADDED] * size)
             writer.commit({"engine": "synthetic"})
 
 
