@@ -43,7 +43,7 @@ folder, queries, exact = sys.argv[1:]
 query = np.load(queries)[:1]
 with Index.open(folder) as index:
     hits = index.nearest(query, 10, exact=exact == "exact")
-searched = time.perf_counter()
+searched, cpu = time.perf_counter(), time.process_time()
 with Index.open(folder) as index:
     index.load()
     again = time.perf_counter()
@@ -52,6 +52,7 @@ print(json.dumps({
     "imports": imported - began,
     "search": searched - imported,
     "second": time.perf_counter() - again,
+    "cpu": cpu,
     "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))
 """
@@ -132,7 +133,8 @@ def one_search(folder: Path, queries: Path, how: str, rounds: int) -> None:
     middle = {name: statistics.median(run[name] for run in runs[1:]) for name in runs[0]}
     print(
         f"one search, {how}: process {middle['whole']:.2f} s, of which imports "
-        f"{middle['imports']:.2f}, open and search {middle['search']:.3f}; a second query "
+        f"{middle['imports']:.2f}, open and search {middle['search']:.3f} "
+        f"({middle['cpu']:.2f} CPU s until then); a second query "
         f"{middle['second'] * 1000:.1f} ms; {middle['memory']:,.0f} MiB at most"
     )
 

@@ -242,7 +242,7 @@ class RunOptions:
             "--index-type",
             rich_help_panel=opt.Panel.INDEX,
             help="How new segments are searched: auto is rabitq from 50,000 documents on, else "
-            "flat.  [default: the index's, or auto]",
+            "flat.  [default: auto]",
         ),
     ] = None
     vectors: Annotated[
@@ -250,8 +250,7 @@ class RunOptions:
         typer.Option(
             "--vectors",
             rich_help_panel=opt.Panel.INDEX,
-            help="How new vectors are stored; fp16 takes half the room.  "
-            "[default: the index's, or fp32]",
+            help="How new vectors are stored; fp16 takes half the room.  [default: fp32]",
         ),
     ] = None
     dry_run: opt.DryRun = False

@@ -18,13 +18,17 @@ def tune_command(
     sample: Annotated[
         int,
         typer.Option(
-            "--sample", min=1, metavar="N", help="How many of the index's vectors are queries."
+            "--sample",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.INDEX,
+            help="How many vectors of the index are queries.",
         ),
     ] = 400,
     wait: opt.Wait = 0,
     as_json: opt.AsJson = False,
 ) -> int:
-    """Measure what the search of a large index finds, and what it takes.
+    """Measure the recall and the time of searching a large index.
 
     Vectors of the index are the queries. For each number of candidates: the share of the exact
     best ten that is found (recall@10), and the time of a query. `taskembed info` shows the figures

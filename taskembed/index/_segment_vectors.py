@@ -135,11 +135,12 @@ class SegmentVectors:
         return self._info.kind is Kind.FLAT and self._info.rows < CODED_ROWS
 
     def _all_vectors(self) -> FloatRows:
-        vectors = np.empty((self._info.rows, self._dim), np.float32)
+        width = self._dim * self._info.vectors.bytes
+        raw = np.empty((self._info.rows, width), np.uint8)
         with self._rows_read() as file:
-            for start, raw in file.blocks():
-                vectors[start : start + len(raw)] = stored_rows.to_vectors(raw, file.kind)
-        return vectors
+            for _ in file.blocks(into=raw):
+                pass
+        return stored_rows.to_vectors(raw, self._info.vectors)
 
     def _scan(self, queries: FloatRows, k: int, alive: Flags | None) -> Found:
         """Score every vector, without holding them all."""

@@ -138,16 +138,22 @@ class RowsFile:
         self._require(raw, wanted)
         return raw[places]
 
-    def blocks(self) -> Iterator[tuple[int, RawRows]]:
+    def blocks(self, into: RawRows | None = None) -> Iterator[tuple[int, RawRows]]:
         """Yield the first row and the bytes of all rows, block by block.
 
         Subtle: it is the end that says whether they were right, by the checksum of the whole file,
         which takes half the time of one a row: nothing may be answered before.
+
+        Args:
+            into: where to read all of them; None for a new place for each block.
         """
         checksum = zlib.crc32(header(self.rows, self.dim, self.kind))
         count = max(1, BLOCK_BYTES // self._row_bytes)
         for start in range(0, self.rows, count):
-            raw = np.empty((min(count, self.rows - start), self._row_bytes), np.uint8)
+            if into is None:
+                raw = np.empty((min(count, self.rows - start), self._row_bytes), np.uint8)
+            else:
+                raw = into[start : start + count]
             place = header_bytes(self.kind) + start * self._row_bytes
             self._fill(raw.reshape(-1).data, place)
             checksum = zlib.crc32(raw.reshape(-1).data, checksum)
