@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.models import Unigram, WordPiece
 
 _NEAR = (256, 8_192)  # characters before the wanted cut in which a seam is looked for first
 
@@ -144,7 +145,7 @@ def find_seams(tokenizer: Tokenizer) -> Seams:
     longest = _longest_word(tokenizer, normalizers, pre_tokenizers, added)
     # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one, the
     # sums differ in their last bits when the beginning is cut off, and with them what is chosen.
-    is_unigram = type(tokenizer.model).__name__ == "Unigram"
+    is_unigram = isinstance(tokenizer.model, Unigram)
     from_end = exact or not is_unigram
     return Seams(tokenizer, pattern, from_end=from_end, apart=apart, longest_word=longest)
 
@@ -326,7 +327,7 @@ def _longest_word(
     added: Iterable[str],
 ) -> int:
     """Return how long a word may be that is not unknown as a whole; 0 when that is not known."""
-    is_words = type(tokenizer.model).__name__ == "WordPiece"
+    is_words = isinstance(tokenizer.model, WordPiece)
     if not is_words or not _is_as_berts(normalizers, pre_tokenizers):
         return 0
     if any(re.search(r"\s", content) or content.isalnum() for content in added):
