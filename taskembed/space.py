@@ -231,7 +231,7 @@ def _require_kinds(values: dict[str, Any], kinds: dict[str, str], what: str) -> 
     """Refuse values that have not exactly these keys, or not these types."""
     if values.keys() != kinds.keys():
         wrong = ", ".join(sorted(map(str, values.keys() ^ kinds.keys())))
-        raise ValueError(f"{what} without its exact fields: {wrong}")
+        raise ValueError(f"{what} has missing or unknown fields: {wrong}")
     for name, type_name in kinds.items():
         expected = {"str": str, "Task": str, "int": int, "bool": bool}[type_name]
         if type(values[name]) is not expected:

@@ -295,13 +295,13 @@ def test_the_bundled_model_by_names(cache: Path) -> None:
 def test_a_name_is_no_encoder_and_a_folder_no_index(tmp_path: Path) -> None:
     name: Any = "minilm"
     folder: Any = tmp_path / "i"
-    with pytest.raises(TypeError, match=r"^str is no encoder: what load_encoder\("):
+    with pytest.raises(TypeError, match=r"^expected an encoder, not str: use load_encoder\("):
         index_corpus([Document("a", "one")], name, folder)
     index_corpus([Document("a", "one")], HashEncoder(), folder)
     with pytest.raises(TypeError, match=r"^expected Index, not PosixPath: use Index\.open\("):
         search_index(["a"], HashEncoder(), folder)
     with Index.open(folder) as index:
-        with pytest.raises(TypeError, match=r"^str is no encoder"):
+        with pytest.raises(TypeError, match=r"^expected an encoder, not str"):
             search_index(["a"], name, index)
         wrong: Any = index
         with pytest.raises(

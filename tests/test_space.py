@@ -143,7 +143,7 @@ def test_an_early_space_of_a_server_of_one_s_own_is_read() -> None:
     ("hosted", "message"),
     [
         ("cohere", "hosted of an embedding space is not a JSON object"),
-        ({"server": "cohere"}, "hosted of an embedding space without its exact fields: "),
+        ({"server": "cohere"}, "hosted of an embedding space has missing or unknown fields: "),
         (
             {
                 "server": 1,
@@ -184,7 +184,7 @@ def test_a_space_comes_back_from_json() -> None:
         ({"task": "search"}, "'search' is not a task"),
         ({"metric": "manhattan"}, "metric of an embedding space is not known: 'manhattan'"),
         ({"metric": "dot"}, "metric of an embedding space is not known: 'dot'"),
-        ({"extra": 1}, "an embedding space without its exact fields: extra"),
+        ({"extra": 1}, "an embedding space has missing or unknown fields: extra"),
     ],
 )
 def test_what_is_not_a_space_is_refused(change: dict[str, object], message: str) -> None:

@@ -20,7 +20,7 @@ Data = bytes | memoryview
 
 
 def kind_of(rows: int, storage: Storage) -> Kind:
-    """Return which kind a new segment of so many rows is."""
+    """Return the kind of a new segment with a number of rows."""
     if storage.index_type is IndexType.AUTO:
         return Kind.RABITQ if rows >= CODED_ROWS else Kind.FLAT
     return Kind.RABITQ if storage.index_type is IndexType.RABITQ and rows else Kind.FLAT

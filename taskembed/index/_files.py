@@ -77,7 +77,7 @@ def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | 
             checksum = zlib.crc32(chunk, checksum)
             size += len(chunk)
     if size != file.size:
-        return Damage(file.name, f"it has {size:,} bytes, {file.size:,} were written")
+        return Damage(file.name, f"it has {size:,} bytes instead of {file.size:,}")
     if checksum != file.crc32:
         return Damage(file.name, "its checksum does not match")
     return None
@@ -96,7 +96,7 @@ def open_file(folder: Path, file: StoredFile) -> BinaryIO:
     size = os.fstat(stream.fileno()).st_size
     if size != file.size:
         stream.close()
-        reason = f"it has {size:,} bytes, {file.size:,} were written"
+        reason = f"it has {size:,} bytes instead of {file.size:,}"
         raise damaged(folder, Damage(file.name, reason))
     return stream
 
@@ -178,7 +178,7 @@ SPARE_HANDLES = 64  # for everything else that a process opens: libraries, model
 
 
 def allow_handles(count: int) -> bool:
-    """Let this process open so many files more, and return whether it may."""
+    """Allow this process to open more files, and return whether that is possible."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + SPARE_HANDLES
     unlimited = resource.RLIM_INFINITY

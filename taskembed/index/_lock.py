@@ -104,7 +104,7 @@ class Lock:
         return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
 
     def require_ours(self) -> None:
-        """Return when nobody else can be writing.
+        """Check that no other process can be writing.
 
         Raises:
             StorageError: LOCK, or its folder, was deleted or replaced.
@@ -113,7 +113,7 @@ class Lock:
             raise RuntimeError("this process does not hold the lock")
         if not self.is_ours:
             raise StorageError(
-                "it was deleted or replaced while this run was writing; another one "
+                "it was deleted or replaced while this run was writing; another run "
                 "may be writing now, so this one stops",
                 what=str(self.path),
                 hint="run the same command again, and leave LOCK where it is",
@@ -162,16 +162,16 @@ def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
         except BaseException:
             lock.release()
             raise
-        lock.release()  # it was deleted meanwhile: whoever comes next locks another file
+        lock.release()  # the file was deleted meanwhile: the next writer locks another one
     raise IndexBusyError(
-        "it is deleted again and again while this run waits for it",
+        "the file is deleted again and again while this run waits for it",
         what=str(path / LOCK),
-        hint="find out what deletes it; it frees itself",
+        hint="find out what deletes it; the lock is freed by itself",
     )
 
 
 def require_free(path: Path, wait_seconds: float) -> None:
-    """Return when nobody holds the lock of the index in `path`; nothing is made or written.
+    """Check that no process holds the lock of the index in `path`; nothing is made or written.
 
     Raises:
         IndexBusyError: another process holds it, also after `wait_seconds`.
@@ -220,7 +220,7 @@ def _wait_for(lock: Lock, deadline: float) -> None:
             if time.monotonic() >= deadline:
                 raise IndexBusyError(
                     _who_writes(lock),
-                    hint="wait for it, or give --wait SECONDS; deleting LOCK does not help",
+                    hint="wait, or use --wait SECONDS; deleting LOCK does not help",
                 )
             time.sleep(_POLL_SECONDS)
 

@@ -30,7 +30,7 @@ from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage
 from taskembed.vectors import Flags, FloatRows
 
-MERGE_FACTOR = 8  # so many segments of about a size become one
+MERGE_FACTOR = 8  # number of segments of similar size that become one
 MOST_SEGMENTS = 12  # beside those that are too large to be merged: a search opens few files
 MERGE_ROWS = 3 * 2**20  # of a merged segment: a minute of work at most, and 250 MB of memory
 TIER_ROWS = 1024  # segments up to this size are of one size
@@ -53,9 +53,9 @@ class Source:
 
 
 def choose(items: Sequence[T], rows: Callable[[T], int], dead: Callable[[T], int]) -> list[T]:
-    """Return the segments that should become one; none when all is well.
+    """Return the segments that should become one; none if nothing should be merged.
 
-    A segment that is mostly deleted is written anew. Eight of about a size become one. Where there
+    A segment that is mostly deleted is written again. Eight of similar size become one. Where there
     are more than twelve, the smallest of about a size do, however few they are.
 
     Args:

@@ -81,7 +81,7 @@ def _number_in(name: str) -> int:
 
 @dataclass
 class NewFile:
-    """A file that is being written; its checksum is of what was meant, not of what is read back."""
+    """A file being written; its checksum is of the bytes to write, not of bytes read back."""
 
     store: StoreWriter
     name: str
@@ -248,7 +248,7 @@ class StoreWriter:
         self._remove(names)
 
     def require_lock(self) -> None:
-        """Return when nobody else can be writing: see `Lock.require_ours`."""
+        """Check that no other process can be writing: see `Lock.require_ours`."""
         if self.held:
             self.held.require_ours()
 

@@ -85,7 +85,7 @@ class Part:
         segments: oldest first.
         made_by: what made the vectors, for people: the engine, its precision, the version. Two
             engines differ in the last digits only, so this is no part of the space.
-        reading: how the input is read; None when that was never said.
+        reading: the options about the input; None if there were none.
         storage: how new segments are stored.
     """
 
@@ -97,7 +97,7 @@ class Part:
 
     @property
     def is_new(self) -> bool:
-        """Whether it never had a document: its space binds nobody."""
+        """Whether the part never had a document, so its space does not matter."""
         return not self.segments and not self.made_by
 
     @property
@@ -126,16 +126,16 @@ class Part:
             ValueError: it is not that.
         """
         if not isinstance(values, dict) or values.keys() != {"space", "segments", "made_by"}:
-            raise ValueError("a part without its exact fields")
+            raise ValueError("a part has missing or unknown fields")
         space = EmbeddingSpace.from_json(values["space"])
         if space.dim < 1 or space.max_length < 0:
-            raise ValueError("a space of a size that cannot be")
+            raise ValueError("a space has an impossible size")
         segments = tuple(segment_infos(values["segments"]))
         if len({info.name for info in segments}) != len(segments):
-            raise ValueError("a segment stands in it twice")
+            raise ValueError("a segment is listed twice")
         made_by = values["made_by"]
         if not isinstance(made_by, dict) or {str} < {str, *map(type, made_by.values())}:
-            raise ValueError("made_by is not texts by name")
+            raise ValueError("made_by is not an object of texts")
         return cls(space, segments, made_by)
 
 
@@ -244,7 +244,7 @@ def segment_infos(values: object) -> list[SegmentInfo]:
 def _segment_info(value: object) -> SegmentInfo:
     types = {key: type(item) for key, item in value.items()} if isinstance(value, dict) else {}
     if not isinstance(value, dict) or types not in (_OF_FORMAT_1, _OF_FORMAT_2):
-        raise ValueError("a segment without its exact fields")
+        raise ValueError("a segment has missing or unknown fields")
     kind = Kind(value.get("kind", Kind.FORMAT_1))
     vectors = VectorType(value.get("vectors", VectorType.FP32))
     info = SegmentInfo(**{**value, "kind": kind, "vectors": vectors})
@@ -263,7 +263,7 @@ def require_listed(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int
     """
     files = {name: listed(folder, snapshot, name) for name in info.files}
     size = files[info.vectors_file].size
-    if info.rows * dim * info.vectors.bytes > size:  # before memory is taken for so many rows
+    if info.rows * dim * info.vectors.bytes > size:  # before memory is taken for the rows
         reason = f"{size:,} bytes cannot hold {info.rows:,} vectors of {dim:,} numbers"
         raise damaged(folder, Damage(info.vectors_file, reason))
 

@@ -136,7 +136,7 @@ class Documents:
         require_schema(self.database, header, schema)
 
     def require_rows(self) -> None:
-        """Check that no document is of a row that the segment does not have."""
+        """Check that every document belongs to a row of the segment."""
         first, last = self.database.execute(_OUTERMOST).fetchone()
         if first is not None and not 0 <= first <= last < self.rows:
             raise ValueError(f"there is no row {first if first < 0 else last}")

@@ -44,7 +44,9 @@ from taskembed.index._lock import LAST_GENERATION, LOCK, acknowledged
 
 FORMAT_VERSION = 2  # of what is written
 READ_VERSIONS = frozenset({1, 2})
-KNOWN_FEATURES = frozenset({"rabitq"})  # kinds of segments, and whatever else a reader must know
+KNOWN_FEATURES = frozenset(
+    {"rabitq"}
+)  # kinds of segments, and other things that a reader must know
 OPEN_SECONDS = 60.0  # how long a reader begins again while a writer removes what it opens
 PAUSE_SECONDS = 0.002  # before a reader begins again the first time; then twice as long, and so on
 LONGEST_PAUSE_SECONDS = 0.25
@@ -107,7 +109,7 @@ def _lost(folder: Path, promised: int, newest: int) -> IndexDamagedError:
     return IndexDamagedError(
         f"the index is damaged: {folder / manifest_name(promised)}: it is missing, and it was "
         f"committed after generation {newest}",
-        hint=f"restore it from a copy; or index again with --recreate; or go on with generation "
+        hint=f"restore it from a copy; or index again with --recreate; or continue with generation "
         f"{newest}: delete {folder / LOCK}",
     )
 
@@ -115,7 +117,7 @@ def _lost(folder: Path, promised: int, newest: int) -> IndexDamagedError:
 def _without_manifest(folder: Path, names: Iterable[str], promised: int) -> TaskembedError:
     if promised >= 0 or any(_FILE.fullmatch(name) for name in names):
         return IndexDamagedError(
-            f"the index is damaged: {folder}: no manifest beside its files",
+            f"the index is damaged: {folder}: it has files of an index, but no manifest",
             hint="restore the folder from a copy, or delete it and index again",
         )
     return NotFoundError(
@@ -170,7 +172,7 @@ def _parse_manifest(data: bytes, generation: int) -> Snapshot:
 
     Raises:
         ValueError: the bytes are not what was written.
-        NewerFormatError: the format, or a feature, is not known here.
+        NewerFormatError: the format, or a feature, is unknown to this version.
     """
     text, trailer = data[:-16], data[-16:]
     match = _TRAILER.fullmatch(trailer)
@@ -187,13 +189,13 @@ def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
     if manifest["format"] not in READ_VERSIONS or unknown:
         what = f"feature {unknown[0]!r}" if unknown else f"format {manifest['format']}"
         raise NewerFormatError(
-            f"the index was written by a newer taskembed: {what} is not known here",
+            f"the index was written by a newer taskembed: {what} is unknown to this version",
             hint="upgrade taskembed; nothing was changed",
         )
     if manifest["generation"] != generation:
         raise ValueError(f"it is the manifest of generation {manifest['generation']}")
     if generation >= LAST_GENERATION:
-        raise ValueError("no index has so many generations")
+        raise ValueError("the number of the generation is too large")
     files = [StoredFile(item["name"], item["size"], item["crc32"]) for item in manifest["files"]]
     for file in files:
         _require_possible(file)
@@ -210,7 +212,7 @@ def _require_possible(file: StoredFile) -> None:
         ValueError: it is that.
     """
     if (type(file.name), type(file.size), type(file.crc32)) != (str, int, int):
-        raise ValueError("a file without its exact fields")
+        raise ValueError("a file has missing or unknown fields")
     if not _FILE.fullmatch(file.name):
         raise ValueError(f"{file.name!r} is not the name of a file of an index")
     if not (0 <= file.size < 2**63 and 0 <= file.crc32 < 2**32):

@@ -178,7 +178,7 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Close the files; whatever is asked from then on is a ValueError."""
+        """Close the files; any later use is a ValueError."""
         self._closed = True
         for segment in self._segments:
             segment.close()

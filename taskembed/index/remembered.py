@@ -1,4 +1,4 @@
-"""What an index remembers of how its input is read, so that later runs need not be told again."""
+"""The options about the input that an index remembers, so that later runs need none of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taskembed.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was said of the input; None is what was not said.
+    """Options about the input; None for an option that was not given.
 
     Attributes:
         id_field: the field with the id.
@@ -31,11 +31,11 @@ class Reading:
     columns: str | None = None
 
     def over(self, remembered: Reading | None) -> Reading:
-        """Return what is said here, and for the rest what was said before."""
+        """Return these options, completed with earlier ones."""
         return Reading(**{**(remembered or Reading()).to_json(), **self.to_json()})
 
     def to_json(self) -> dict[str, str]:
-        """Return what was said as what JSON can hold."""
+        """Return the given options as a JSON object."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
@@ -46,7 +46,7 @@ class Reading:
             ValueError: it is not that.
         """
         if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
-            raise ValueError("how its input is read is not spelled as it should be")
+            raise ValueError("the settings of its input have wrong values")
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
 
@@ -62,7 +62,7 @@ def require_same_ids(remembered: Reading | None, said: Reading) -> None:
     was = f"the field {remembered.id_field!r}" if remembered.id_field else "id, _id or doc_id"
     raise UsageError(
         f"--id-field {said.id_field}: the documents of this index are named by {was}: "
-        "each would be there twice",
-        hint="leave it out; or build the index anew with --recreate; or another one with "
+        "every document would be added a second time",
+        hint="leave it out; or build the index again with --recreate; or another one with "
         "--index OTHER",
     )

@@ -49,7 +49,7 @@ class Storage:
             ValueError: it is not that.
         """
         if not isinstance(values, dict) or values.keys() != {"index_type", "vectors"}:
-            raise ValueError("how it is stored is not spelled as it should be")
+            raise ValueError("the settings of its storage have wrong values")
         return cls(IndexType(values["index_type"]), VectorType(values["vectors"]))
 
 

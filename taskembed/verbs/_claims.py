@@ -83,7 +83,7 @@ def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) ->
     """Return the space with the prompts that are stated, or known of its model."""
     try:
         spec = resolve(identify(space.model), task, stated)
-    except ModelUnavailableError:  # the model's files may bring prompts: not known yet
+    except ModelUnavailableError:  # the model's files may have prompts, which are not known yet
         query, document = stated.query_prompt, stated.document_prompt
         if task in SYMMETRIC_TASKS:
             query = document = query if query is not None else document

@@ -134,5 +134,5 @@ def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
     raise BadInputError(
         f"--prune would delete {unseen:,} of {counted(before, 'document')}, {share} %: "
         f"more than --prune-limit {limit:g}",
-        hint=f"nothing was deleted; if the input is whole: --prune-limit {share}, or --yes",
+        hint=f"nothing was deleted; if the input is complete, use --prune-limit {share}, or --yes",
     )

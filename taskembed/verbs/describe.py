@@ -35,7 +35,7 @@ class IndexDescription:
         committed_at: when the newest generation was written: ISO 8601, UTC.
         made_by: the engine, its precision and the version that made the vectors.
         reading: how the input is read, as the index remembers it.
-        is_being_recreated: whether a run that builds it anew was stopped.
+        is_being_recreated: whether a run with --recreate was stopped before its end.
         notes: what a person should know of it.
         index_type: how new segments are searched: "auto", "flat", "rabitq".
         vectors: how new vectors are stored: "fp32", "fp16".

@@ -44,7 +44,7 @@ def check_request(
         space: of the index that there is; None when there is none.
         request: what the caller asks for.
         settings: where and how the model runs.
-        recreate: the index is to be replaced, so that its space binds nobody.
+        recreate: the index will be replaced, so its space does not matter.
 
     Raises:
         UsageError: there is no index yet, and no task was named.
@@ -70,7 +70,7 @@ def encoder_for_update(
 ) -> Encoder:
     """Return the encoder to index with; what was not asked for is as in the index's space.
 
-    `settings.notify` is told when the model of a new index is not for commercial use.
+    `settings.notify` is called if the model of a new index is not for commercial use.
 
     Args:
         space: of the index that there is; None when there is none.
@@ -81,7 +81,7 @@ def encoder_for_update(
     Raises:
         UsageError: there is no index yet, and no task was named.
         SpaceMismatchError: the index is of another space.
-        ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
+        ModelUnavailableError: the model cannot be loaded, or has no prompts for the task.
     """
     settings = settings or EngineSettings()
     check_request(space, request, settings, recreate=recreate)

@@ -104,7 +104,7 @@ def explain_model(  # all but the first three are optional and named
 
 
 def _adapter_note(name: str, model_folder: Path | None) -> str:
-    """Return what is to be said of an adapter that was named: "" when it is there.
+    """Return a note about an adapter that was named; "" if it is there.
 
     Raises:
         ModelUnavailableError: it is a folder of something else.
@@ -165,7 +165,7 @@ def explain_index(
 
 
 def describe_folder(name: str) -> dict[str, object]:
-    """Return what a model on this machine, that is not a known one, brings: for people, or JSON.
+    """Return what an unknown model on this machine has in its files: for people, or as JSON.
 
     Args:
         name: a folder, or a Hugging Face id.
@@ -217,8 +217,8 @@ def _explanation(
         notes.append("the model puts every text into its chat template, which is not shown here")
     if not (spec.suffix or _differs_by_task(spec, family)):
         notes.append(
-            "the model knows no prompts: every task gives the same numbers, and is a space of its "
-            "own by name, so that an index says what it is for"
+            "the model has no prompts: every task gives the same vectors. The task is still part "
+            "of the space, so an index records its purpose"
         )
     has_specials = folder is None or static_folder(folder) is None
     sides = {
@@ -233,12 +233,12 @@ def _explanation(
 def _server_note(spec: ModelSpec) -> str:
     where = f"the model is behind the server of {spec.server}"
     if any(side.value for side in spec.sides.values()):
-        return f"{where}, which puts its own prompts"
-    return f"{where}, which is told no task, and sent what is shown here"
+        return f"{where}, which adds its own prompts"
+    return f"{where}, which gets no task, only the text that is shown here"
 
 
 def _differs_by_task(spec: ModelSpec, family: Family | None) -> bool:
-    """Whether something is put before texts, merged or told: for this task, or for another one."""
+    """Return whether any task has a prompt, an adapter, or a value for a server."""
     tasks = [spec.sides, *(family.tasks.values() if family else ())]
     return any(
         side.prompt or side.adapter or side.value for sides in tasks for side in sides.values()
@@ -305,7 +305,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
             str(folder), trust_remote_code=False, local_files_only=True
         )
         return load_tokenizer(slow.backend_tokenizer.to_str())
-    except Exception as error:  # whatever a model's files make a library raise
+    except Exception as error:  # a model's files can make a library raise anything
         hint = "download the model again, or name another one"
         raise from_library(
             error, f"the tokenizer in {folder} cannot be loaded", hint=hint

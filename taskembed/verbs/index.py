@@ -87,7 +87,9 @@ def index_corpus(
         except Exception as error:
             is_whole = isinstance(error, TaskembedError) or run.is_outside
             if is_whole and not writer.has_failed:
-                with suppress(BadRecordError):  # of a document that is too long: one error is said
+                with suppress(
+                    BadRecordError
+                ):  # about a document that is too long: one error is reported
                     run.commit()
             if isinstance(error, TaskembedError):
                 error.safe_documents = writer.committed_documents
@@ -188,8 +190,8 @@ class _Run:
             return
         first = batch[0].document.where
         raise BadInputError(
-            "the records have no id, and the documents of the index have: "
-            "each would be there twice",
+            "the records have no ids, but the documents of the index have ids: "
+            "every document would be added a second time",
             what=first,
             hint="--id-field NAME; or give another --index; nothing was changed",
         )
@@ -343,8 +345,8 @@ class _Run:
         """Delete what the input does not have; return False when that would not be safe."""
         if not self._read:
             raise BadInputError(
-                "the input has no documents: what the index has would all be deleted",
-                hint="nothing was deleted; check what wrote the input",
+                "the input has no documents: every document of the index would be deleted",
+                hint="nothing was deleted; check the program that wrote the input",
             )
         if self._watch.bad.count and not self._options.recreate:
             return False  # a record that is bad tonight may be one of them
@@ -360,4 +362,6 @@ class _Run:
     def _reject_truncated(self, items: Sequence[Pending]) -> None:
         limit = self._writer.space.max_length
         for item in items:
-            self._reject(item.document, f"the model reads {limit:,} tokens, and the text has more")
+            self._reject(
+                item.document, f"the text is longer than the {limit:,} tokens that the model reads"
+            )

@@ -62,7 +62,7 @@ class IndexOptions:
         commit_every: documents between commits; a kill loses at most these, or a minute of work.
         on_duplicate: which of two documents with the same id is kept.
         prune: delete the documents that this run's input does not have.
-        prune_limit: the largest share that `prune` may delete, per cent; more is an error.
+        prune_limit: the largest share that `prune` may delete, in percent; more is an error.
         recreate: replace the index by a new one.
         fail_on_truncate: a document that the model cannot read whole is a bad record.
         wait_seconds: how long to wait for another process that writes to the index.
@@ -89,7 +89,9 @@ class IndexOptions:
     def __post_init__(self) -> None:
         require_positive(self.commit_every, "commit_every")
         if not 0 <= self.prune_limit <= 100:  # noqa: PLR2004  # per cent
-            raise ValueError(f"prune_limit is {self.prune_limit}; it is per cent, 0 to 100")
+            raise ValueError(
+                f"prune_limit is {self.prune_limit}; it must be a percentage, from 0 to 100"
+            )
         if not self.wait_seconds >= 0:
             raise ValueError(f"wait_seconds is {self.wait_seconds}; it must be at least 0")
         # a name, such as "first", is accepted too

@@ -65,4 +65,4 @@ def require_encoder(encoder: object) -> None:
     """
     if not isinstance(getattr(encoder, "space", None), EmbeddingSpace):
         given = type(encoder).__name__
-        raise TypeError(f"{given} is no encoder: what load_encoder(MODEL, TASK) gives is one")
+        raise TypeError(f"expected an encoder, not {given}: use load_encoder(MODEL, TASK)")

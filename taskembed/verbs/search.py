@@ -92,7 +92,7 @@ class Searcher:
             model: the model that the index is expected to be of, or the folder where that is now.
             adapter: where the index's adapter is now.
             reranker: a folder, or a Hugging Face id; None for no reranking.
-            instruction: what a document must do for a query, for a reranker that is told it.
+            instruction: what a good document does for a query, if the reranker takes that.
             k: hits of a query.
             depth: hits that the reranker scores; at least `k` are.
             min_score: only documents with at least that score are hits; None for all.

@@ -69,9 +69,9 @@ def test_explain_shows_adapters_and_what_a_server_is_told(run: Run) -> None:
     done = run("explain", "--task", "retrieval", "--model", "embed-v4.0")
     assert "  told to the server: input_type=search_query\n" in done.out
     assert (
-        "note: the model is behind the server of cohere, which puts its own prompts\n" in done.out
+        "note: the model is behind the server of cohere, which adds its own prompts\n" in done.out
     )
-    assert "every task gives the same numbers" not in done.out
+    assert "every task gives the same vectors" not in done.out
 
 
 def test_explain_shows_what_is_put_before_the_texts_of_a_server_that_is_told_nothing(
@@ -82,7 +82,7 @@ def test_explain_shows_what_is_put_before_the_texts_of_a_server_that_is_told_not
     assert "  encoded: 'task: code retrieval | query: a fox'\n" in done.out
     assert "  encoded: 'title: none | text: a fox'\n" in done.out
     assert done.out.endswith(
-        "note: the model is behind the server of gemini, which is told no task, and sent what is "
+        "note: the model is behind the server of gemini, which gets no task, only the text that is "
         "shown here\n"
     )
 
@@ -101,4 +101,4 @@ def test_explain_says_that_tasks_are_alike_only_where_all_are(
     model: str, task: str, *, same: bool, run: Run
 ) -> None:
     done = run("explain", "--task", task, "--model", model)
-    assert ("every task gives the same numbers" in done.out) == same
+    assert ("every task gives the same vectors" in done.out) == same

@@ -212,7 +212,7 @@ def test_truncated_documents_are_counted_every_time(run: Run, tmp_path: Path, fo
     assert "1 truncated" in run(*arguments).out
     refused = run(*arguments, "--fail-on-truncate")
     assert refused.code == 65
-    assert f"{path}:1: the model reads 256 tokens, and the text has more" in refused.err
+    assert f"{path}:1: the text is longer than the 256 tokens that the model reads" in refused.err
 
 
 def test_stdin_is_an_input(folder: Path, cache: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_second_writer_is_refused_at_once(run: Run, four_documents: Path, inde
         done = run("index", four_documents, "--index", indexed)
     assert done.code == 75
     assert f"another taskembed is writing to {indexed}" in done.err
-    assert "hint: wait for it, or give --wait SECONDS" in done.err
+    assert "hint: wait, or use --wait SECONDS" in done.err
 
 
 def test_options_that_do_not_fit_together_are_refused(run: Run, four_documents: Path) -> None:

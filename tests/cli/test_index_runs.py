@@ -63,7 +63,7 @@ def test_another_id_field_is_refused_but_not_for_a_new_index(
     assert refused.code == 2
     assert refused.err.startswith(
         "taskembed: error: --id-field key: the documents of this index are named by the field "
-        "'url': each would be there twice\n"
+        "'url': every document would be added a second time\n"
     )
     assert stored_ids(made) == ["u0", "u1", "u2", "u3"]
     anew = run("index", keyed, "--id-field", "key", "--index", made, "--recreate")
@@ -105,7 +105,7 @@ def test_records_without_ids_are_refused_where_the_others_have_some(
     nameless = write(tmp_path / "nameless.jsonl", *({"text": f"t {n}"} for n in range(3)))
     done = run("index", nameless, "--index", folder)
     assert done.code == 65
-    assert "the records have no id, and the documents of the index have" in done.err
+    assert "the records have no ids, but the documents of the index have ids" in done.err
     assert stored_ids(folder) == ["d0", "d1", "d2"]
     # an index of records without ids takes more of them
     other = folder.with_name("other")
@@ -154,8 +154,9 @@ def test_prune_stops_where_an_input_was_cut_short(run: Run, pages: Path, made: P
     assert "error: --prune would delete 3 of 4 documents, 75 %: more than --prune-limit 20\n" in (
         done.err
     )
-    assert "hint: nothing was deleted; if the input is whole: --prune-limit 75, or --yes\n" in (
-        done.err
+    assert (
+        "hint: nothing was deleted; if the input is complete, use --prune-limit 75, or --yes\n"
+        in (done.err)
     )
     assert len(stored_ids(made)) == 4
     assert run("index", pages, "--index", made, "--prune", "--dry-run").code == 65

@@ -201,8 +201,8 @@ def test_an_index_of_a_newer_format_is_refused(
         done = run(*arguments, "--index", indexed)
         assert done.code == 78
         assert done.err == (
-            "taskembed: error: the index was written by a newer taskembed: format 3 is not known "
-            "here\ntaskembed: hint: upgrade taskembed; nothing was changed\n"
+            "taskembed: error: the index was written by a newer taskembed: format 3 is unknown "
+            "to this version\ntaskembed: hint: upgrade taskembed; nothing was changed\n"
         )
 
 

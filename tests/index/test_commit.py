@@ -486,9 +486,7 @@ def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
             f"another taskembed is writing to {folder} (process {os.getpid()} on "
             f"{os.uname().nodename})"
         )
-        assert caught.value.hint == (
-            "wait for it, or give --wait SECONDS; deleting LOCK does not help"
-        )
+        assert caught.value.hint == ("wait, or use --wait SECONDS; deleting LOCK does not help")
     with open_writer(folder):
         pass
 

@@ -127,7 +127,7 @@ def test_files_without_any_manifest_are_damage(tmp_path: Path, name: str) -> Non
     with pytest.raises(IndexDamagedError) as caught:
         read_newest(tmp_path)
     assert caught.value.message == (
-        f"the index is damaged: {tmp_path}: no manifest beside its files"
+        f"the index is damaged: {tmp_path}: it has files of an index, but no manifest"
     )
     assert caught.value.hint == "restore the folder from a copy, or delete it and index again"
 
@@ -200,7 +200,7 @@ def test_the_index_of_a_newer_taskembed_is_refused_and_left_alone(
     with pytest.raises(NewerFormatError) as caught:
         read_newest(tmp_path)
     assert caught.value.message == (
-        f"the index was written by a newer taskembed: {what} is not known here"
+        f"the index was written by a newer taskembed: {what} is unknown to this version"
     )
     assert caught.value.hint == "upgrade taskembed; nothing was changed"
     assert contents(tmp_path) == before
@@ -209,7 +209,7 @@ def test_the_index_of_a_newer_taskembed_is_refused_and_left_alone(
 def test_a_newer_manifest_may_hold_anything_else(tmp_path: Path) -> None:
     newer = {"format": 9, "features": [], "generations": "as text"}
     (tmp_path / manifest_name(0)).write_bytes(signed(json.dumps(newer)))
-    with pytest.raises(NewerFormatError, match="format 9 is not known here"):
+    with pytest.raises(NewerFormatError, match="format 9 is unknown to this version"):
         read_newest(tmp_path)
 
 
@@ -263,9 +263,7 @@ def test_damage_is_named_by_what_differs(tmp_path: Path) -> None:
     file = put_file(tmp_path, "seg-00000001.db", b"x" * 1234)
     path = tmp_path / file.name
     path.write_bytes(b"x" * 1000)
-    assert file_damage(tmp_path, file) == Damage(
-        file.name, "it has 1,000 bytes, 1,234 were written"
-    )
+    assert file_damage(tmp_path, file) == Damage(file.name, "it has 1,000 bytes instead of 1,234")
     path.write_bytes(b"y" + b"x" * 1233)
     assert file_damage(tmp_path, file) == Damage(file.name, "its checksum does not match")
     path.unlink()
@@ -287,7 +285,7 @@ def test_verify_lists_every_bad_file_of_the_newest_generation(tmp_path: Path) ->
     snapshot, damages = verify(tmp_path)
     assert snapshot.generation == 9
     assert damages == [
-        Damage("seg-00000002.db", "it has 2 bytes, 4 were written"),
+        Damage("seg-00000002.db", "it has 2 bytes instead of 4"),
         Damage("seg-00000003.db", "it is missing"),
         Damage("seg-00000004.db", "its checksum does not match"),
     ]
@@ -307,7 +305,7 @@ def test_a_file_of_another_size_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(IndexDamagedError) as caught:
         open_file(tmp_path, file)
     assert caught.value.message == (
-        f"the index is damaged: {tmp_path}/seg-00000001.faiss: it has 4 bytes, 10 were written"
+        f"the index is damaged: {tmp_path}/seg-00000001.faiss: it has 4 bytes instead of 10"
     )
     assert caught.value.hint == VERIFY_HINT
 
@@ -509,7 +507,7 @@ def test_a_signed_manifest_that_names_what_cannot_be_is_damage(
 
 def test_the_last_generation_that_has_eight_digits_is_damage(tmp_path: Path) -> None:
     put_manifest(tmp_path, 99_999_999)
-    with pytest.raises(IndexDamagedError, match="no index has so many generations"):
+    with pytest.raises(IndexDamagedError, match="the number of the generation is too large"):
         read_newest(tmp_path)
 
 

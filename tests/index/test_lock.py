@@ -138,8 +138,8 @@ def test_a_newest_manifest_that_was_deleted_is_missed(tmp_path: Path) -> None:
             "committed after generation 1"
         )
         assert caught.value.hint == (
-            "restore it from a copy; or index again with --recreate; or go on with generation 1: "
-            f"delete {tmp_path / 'LOCK'}"
+            "restore it from a copy; or index again with --recreate; or continue with generation "
+            f"1: delete {tmp_path / 'LOCK'}"
         )
 
 
@@ -168,7 +168,7 @@ def test_lock_alone_beside_no_manifest_is_damage(tmp_path: Path) -> None:
     with open_writer(tmp_path) as writer:
         writer.commit({}, [])
     (tmp_path / manifest_name(0)).unlink()
-    with pytest.raises(IndexDamagedError, match="no manifest beside its files"):
+    with pytest.raises(IndexDamagedError, match="it has files of an index, but no manifest"):
         read_newest(tmp_path)
 
 
@@ -449,7 +449,7 @@ def test_a_lock_that_is_deleted_each_time_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock.Lock, "is_ours", False)
-    with pytest.raises(IndexBusyError, match="it is deleted again and again"):
+    with pytest.raises(IndexBusyError, match="is deleted again and again"):
         take_lock(tmp_path, Fs(), 0)
 
 

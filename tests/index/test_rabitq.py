@@ -136,7 +136,7 @@ def coded_bytes(rows: int = 60, dim: int = 8) -> bytearray:
 @pytest.mark.parametrize(("rows", "dim"), [(59, 8), (61, 8), (60, 9), (60, 4)])
 def test_codes_of_another_shape_are_refused(rows: int, dim: int) -> None:
     Codes(coded_bytes(), rows=60, dim=8)
-    with pytest.raises(ValueError, match=f"it has not the codes of {rows} vectors of {dim} "):
+    with pytest.raises(ValueError, match=f"it does not have the codes of {rows} vectors of {dim} "):
         Codes(coded_bytes(), rows=rows, dim=dim)
 
 
@@ -161,7 +161,9 @@ def test_another_index_in_the_place_of_the_codes_is_damage(coded: Path) -> None:
     other.add(unit_rows(COUNT))
     (path,) = coded.glob("*.codes")
     resign(coded, path.name, bytes(faiss.serialize_index(other)))
-    with pytest.raises(IndexDamagedError, match=r"\.codes: it has not the codes of 3,000 vectors"):
+    with pytest.raises(
+        IndexDamagedError, match=r"\.codes: it does not have the codes of 3,000 vectors"
+    ):
         ids(coded, unit_rows(1), 1)
 
 

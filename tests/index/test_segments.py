@@ -544,7 +544,7 @@ def test_what_a_manifest_says_of_a_segment_is_checked() -> None:
     with pytest.raises(ValueError, match="its segments are not a list"):
         segment_infos({})
     for wrong in ({"name": NAME}, values[0] | {"kind": "flat"}, newer[0] | {"more": 1}, 7):
-        with pytest.raises(ValueError, match="a segment without its exact fields"):
+        with pytest.raises(ValueError, match="a segment has missing or unknown fields"):
             segment_infos([wrong])
 
 

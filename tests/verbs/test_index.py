@@ -294,7 +294,9 @@ def test_metadata_counts_in_what_waits(tmp_path: Path) -> None:
 
 def test_a_document_that_is_too_long_takes_no_other_with_it(tmp_path: Path) -> None:
     some = [Document("short", "one", {}, "f:1"), Document("long", "w " * 40, {}, "f:2")]
-    with pytest.raises(BadRecordError, match=r"^f:2: the model reads 32 tokens") as caught:
+    with pytest.raises(
+        BadRecordError, match=r"^f:2: the text is longer than the 32 tokens"
+    ) as caught:
         index_corpus(
             some, HashEncoder(), tmp_path / "i", options=IndexOptions(fail_on_truncate=True)
         )

@@ -1,7 +1,7 @@
 """Exact search by inner product with FAISS, over vectors in memory, without a copy of them.
 
 A file of vectors is a FAISS IndexFlatIP, which `faiss.read_index` opens. It is not read with FAISS:
-a header of a fixed size stands before the rows, so they are read into an array of their own.
+a header of a fixed size comes before the rows, so they are read into an array of their own.
 FAISS's own reader holds three copies of them at a time (4.6 GB for a million vectors of 384
 numbers, docs/adr/0013-search-without-reading-everything.md).
 """

@@ -71,7 +71,7 @@ class Codes:
         except (RuntimeError, AssertionError, MemoryError) as error:
             raise ValueError("FAISS cannot read it") from error
         if not _is_of(index, rows, dim):
-            raise ValueError(f"it has not the codes of {rows:,} vectors of {dim} numbers")
+            raise ValueError(f"it does not have the codes of {rows:,} vectors of {dim} numbers")
         self._index = index
 
     def search(

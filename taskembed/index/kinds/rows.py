@@ -42,7 +42,7 @@ _DTYPES: dict[VectorType, np.dtype[Any]] = {
 
 
 def header(rows: int, dim: int, kind: VectorType) -> bytes:
-    """Return what stands before the rows, byte for byte as FAISS 1.15 writes it."""
+    """Return the header before the rows, byte for byte as FAISS 1.15 writes it."""
     if kind is VectorType.FP32:
         start = _INDEX.pack(b"IxFI", dim, rows, _UNUSED, _UNUSED, True, 0)  # noqa: FBT003  # a field
         return start + _FLAT_TAIL.pack(rows * dim)
@@ -113,7 +113,7 @@ class RowsFile:
         return self.dim * self.kind.bytes
 
     def require_header(self) -> None:
-        """Check what stands before the rows."""
+        """Check the header before the rows."""
         wanted = header(self.rows, self.dim, self.kind)
         found = bytearray(len(wanted))
         self._fill(memoryview(found), 0)
