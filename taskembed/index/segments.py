@@ -97,6 +97,8 @@ class Segment:
                 self._files.check_all()
             self._is_whole = whole
             self._check_documents()
+            if whole:
+                self._documents.trust()
             self.is_checked = True
         except BaseException:
             self.close()
