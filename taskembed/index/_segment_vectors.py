@@ -21,8 +21,8 @@ from taskembed.vectors import Flags, FloatRows, Rows
 
 LEAST_CANDIDATES = 200  # of one query, whose vectors are read; see docs/adr/0013
 CANDIDATES_OF_A_HIT = 20
-READ_ROWS = 4_000  # so many rows that pass a filter are read as fast as codes are scanned
-_FEW = 20  # they are fewer than one row in so many
+READ_ROWS = 10_000  # that pass a filter are read and scored; see docs/adr/0017
+_FEW = 20  # where they are at most one row in so many
 NOT_FINITE = "a vector has a number that is not finite"
 
 Found = tuple[FloatRows, npt.NDArray[np.int64]]  # scores and rows, [n, k]
