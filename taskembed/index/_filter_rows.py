@@ -41,6 +41,10 @@ SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 PATTERN_BYTES = 16_384  # of GLOB: the longest text of a filter, each character in brackets
 _LOOKED_AT = 10_000  # values among which examples are looked for
 _BOOLEAN = (FieldType.BOOLEAN, FieldType.BOOLEAN_ITEM)
+_SOME = {  # items are in the order of their values, so each value is taken once
+    False: "SELECT row, value FROM scalars WHERE field = ? LIMIT ?",
+    True: "SELECT min(row), value FROM items WHERE field = ? GROUP BY value LIMIT ?",
+}
 _LOOKED_UP_AT_ONCE = 256  # rows whose metadata is in memory
 
 Metadata = Callable[[Sequence[int]], Iterable[tuple[int, Mapping[str, object]]]]
@@ -76,10 +80,7 @@ class FieldTable:
         for kind, number in self.fields[name].items():
             if kind in (FieldType.OBJECT, *LISTS):
                 continue
-            table = "items" if kind in ITEMS else "scalars"
-            # `table` is a literal of ours
-            sql = f"SELECT row, value FROM {table} WHERE field = ? LIMIT ?"  # noqa: S608
-            for row, value in self.database.execute(sql, [number, _LOOKED_AT]):
+            for row, value in self.database.execute(_SOME[kind in ITEMS], [number, _LOOKED_AT]):
                 if 0 <= row < self._rows and alive[row]:
                     shown = bool(value) if kind in _BOOLEAN else value
                     found.setdefault(str(shown), shown)

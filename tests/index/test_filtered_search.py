@@ -130,6 +130,12 @@ def test_fields_are_listed_with_examples_of_living_documents(tmp_path: Path) -> 
     assert listed.get("secret", ("", ()))[1] == ()
 
 
+def test_examples_of_a_list_are_different_items(indexed: Path) -> None:
+    with Index.open(indexed) as index:
+        examples = {item.name: item.examples for item in index.describe_fields()}
+    assert examples["tags"] == ("'all'", "'t0'", "'t1'")
+
+
 def test_documents_are_deleted_by_a_filter(tmp_path: Path) -> None:
     folder = tmp_path / "index"
     index_corpus(map(document, range(30)), HashEncoder(), folder)
