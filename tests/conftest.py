@@ -40,7 +40,6 @@ class Result:
 
 
 Run = Callable[..., Result]
-TESTS = Path(__file__).parent
 
 
 def is_real(path: Path) -> bool:
@@ -63,21 +62,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if leaves_out_slow(config) and is_real(collection_path) else None
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give tests that import the same heavy libraries to one process.
-
-    Those of the default run that have real models load torch, which takes seconds; slow tests are
-    too many for one process. Those of evaluation load scipy, sklearn and matplotlib.
-    """
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of modules that run real models."""
     for item in items:
         if is_real(item.path):
             item.add_marker("slow")
             item.add_marker("real_models")
-        if item.get_closest_marker("real_models") and leaves_out_slow(config):
-            item.add_marker(pytest.mark.xdist_group("real models"))
-        elif "evaluat" in str(item.path.relative_to(TESTS)):
-            item.add_marker(pytest.mark.xdist_group("evaluation"))
 
 
 @pytest.fixture(autouse=True)
