@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         TextTooLongError,
         UsageError,
     )
+    from taskembed.index.fusion import Fusion
     from taskembed.index.reader import Hit, Index
     from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.documents import Document
@@ -67,6 +68,7 @@ __all__ = [
     "Encoder",
     "EngineSettings",
     "ExitCode",
+    "Fusion",
     "Hit",
     "Index",
     "IndexBusyError",
@@ -116,6 +118,7 @@ _HOMES = {
     "Encoder": "verbs.protocols",
     "EngineSettings": "encoding.settings",
     "ExitCode": "errors",
+    "Fusion": "index.fusion",
     "Hit": "index.reader",
     "Index": "index.reader",
     "IndexBusyError": "errors",

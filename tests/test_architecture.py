@@ -98,7 +98,7 @@ def loaded_by(arguments: list[str]) -> set[str]:
 
 PUBLIC = """
 AccessDeniedError BadInputError BadRecordError BadVectorError Document EmbeddingSpace Encoded
-Encoder EngineSettings ExitCode Hit Index IndexBusyError IndexDamagedError IndexDescription
+Encoder EngineSettings ExitCode Fusion Hit Index IndexBusyError IndexDamagedError IndexDescription
 IndexOptions IndexSummary MissingLibraryError ModelUnavailableError NewerFormatError NotFoundError
 OnDuplicate PromptOverrides PromptType Query RejectFile Searcher SpaceMismatchError SpaceRequest
 StoppedError StorageError Task TaskembedError TextTooLongError UsageError Watch delete_documents

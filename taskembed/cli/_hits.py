@@ -12,11 +12,13 @@ from taskembed.cli._table import Column, print_table
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
+    from taskembed.index.fusion import Side, Sides
     from taskembed.index.reader import Hit
     from taskembed.reading.queries import Query
     from taskembed.verbs.search import Searcher
 
 SNIPPET_CHARACTERS = 200  # of a text in the table; a data format never cuts
+SIDES = ("dense", "words")  # columns of --explain
 NAMED_FIELDS = 10  # metadata fields in a note
 
 
@@ -31,6 +33,7 @@ class HitFormat(Enum):
     TREC = "trec"
 
 
+EXPLAINED = {HitFormat.TABLE, HitFormat.JSON, HitFormat.JSONL}
 OF_ONE_QUERY = {HitFormat.TABLE, HitFormat.JSON, HitFormat.IDS}
 
 
@@ -44,6 +47,7 @@ class HitPrinter:
         with_text: whether the texts are printed.
         tag: the last column of a TREC run.
         header: whether TSV begins with the names of its columns.
+        explain: whether the parts of a hybrid search's scores are printed.
     """
 
     format: HitFormat
@@ -51,6 +55,7 @@ class HitPrinter:
     with_text: bool
     tag: str
     header: bool
+    explain: bool = False
     _met: dict[str, None] = field(default_factory=dict)  # metadata fields, in their order
     _any_hit: bool = False
 
@@ -149,6 +154,8 @@ class HitPrinter:
         }
         if hit.rerank_score is not None:
             value["rerank_score"] = round(hit.rerank_score, 6)
+        if self.explain and hit.sides:
+            value["sides"] = {name: _side(side) for name, side in _named(hit.sides)}
         if self.with_text:
             value["text"] = hit.text
         metadata = hit.metadata
@@ -166,6 +173,8 @@ class HitPrinter:
         reranked = hits[0].rerank_score is not None
         columns = [Column("rank", number=True), Column("score", number=True)]
         columns += [Column("rerank_score", number=True)] if reranked else []
+        explained = SIDES if self.explain and hits[0].sides else ()
+        columns += [Column(name) for name in explained]
         columns += [Column(name, folds=True) for name in ("doc_id", *(self.fields or ()))]
         columns += [Column("text", folds=True)] if self.with_text else []
         print_table(columns, list(map(self._cells, hits)), stream=stream)
@@ -173,10 +182,27 @@ class HitPrinter:
     def _cells(self, hit: Hit) -> list[str]:
         cells = [str(hit.rank), f"{hit.score:.4f}"]
         cells += [f"{hit.rerank_score:.4f}"] if hit.rerank_score is not None else []
+        cells += [_shown(hit.sides, name) for name in SIDES if self.explain and hit.sides]
         cells += [hit.doc_id]
         cells += [_cell(hit.metadata.get(name)) for name in self.fields or ()]
         cells += [_snippet(hit.text)] if self.with_text else []
         return cells
+
+
+def _named(sides: Sides) -> list[tuple[str, Side | None]]:
+    return [("dense", sides.dense), ("words", sides.words)]
+
+
+def _side(side: Side | None) -> dict[str, object] | None:
+    if side is None:
+        return None
+    return {"rank": side.rank, "score": round(side.score, 6), "part": round(side.part, 6)}
+
+
+def _shown(sides: Sides, name: str) -> str:
+    """Return the rank, the score and the part of a hit on a side, as people read them."""
+    side = dict(_named(sides))[name]
+    return f"#{side.rank} {side.score:.4f} +{side.part:.4f}" if side else "-"
 
 
 def _snippet(text: str) -> str:

@@ -264,11 +264,14 @@ class RunOptions:
     ] = False
     wait: opt.Wait = 0
 
-    def options(self, reading: Reading, *, fail_on_truncate: bool) -> IndexOptions:
+    def options(
+        self, reading: Reading, words: str | None, *, fail_on_truncate: bool
+    ) -> IndexOptions:
         """Return how to index.
 
         Args:
             reading: how the input is read, for the index to remember.
+            words: the language of the words to keep; "" for none; None for what the index has.
             fail_on_truncate: a document that the model cannot read whole is a bad record.
         """
         from taskembed.verbs.defaults import OnDuplicate
@@ -285,7 +288,54 @@ class RunOptions:
             reading=reading,
             index_type=self.index_type,
             vectors=self.vectors,
+            words=words,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How the index is stored; it remembers that."""
+
+    words: Annotated[
+        bool | None,
+        typer.Option(
+            "--words/--no-words",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Whether to keep the words of the texts, for hybrid search.  [default: no]",
+        ),
+    ] = None
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INDEX,
+            help="With --words, the language of their stems, or none.  [default: english]",
+        ),
+    ] = None
+
+    def kept_words(self, now: str) -> str | None:
+        """Return the language of the words to keep; "" to keep none; None for what the index has.
+
+        Args:
+            now: the name of the tokenizer that made the words of the index; "" for none.
+
+        Raises:
+            UsageError: there are no stems of the language, or words are not to be kept.
+        """
+        from taskembed.index.word_tokens import DEFAULT_LANGUAGE, WordTokenizer
+
+        if self.words is False and self.language is not None:
+            raise UsageError("--language goes with --words")
+        if self.words is False:
+            return ""
+        if self.language is None:
+            return DEFAULT_LANGUAGE if self.words and not now else None
+        try:
+            WordTokenizer(self.language)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return self.language
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Panel(StrEnum):
     INPUT = "Input"
     INDEX = "Index"
     BAD_RECORDS = "Bad records"
+    RANKING = "Ranking"
     OUTPUT = "Output"
     MODEL = "Model"
     RERANKER = "Reranker"

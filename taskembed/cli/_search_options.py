@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from taskembed.cli import _options as opt
-from taskembed.cli._hits import OF_ONE_QUERY, HitFormat, HitPrinter
+from taskembed.cli._hits import EXPLAINED, OF_ONE_QUERY, HitFormat, HitPrinter
 from taskembed.cli._stdin import read_stdin
 from taskembed.errors import BadInputError, UsageError, os_errors
+from taskembed.index.modes import Method, Mode
+from taskembed.space import Task
+
+if TYPE_CHECKING:
+    from taskembed.index.fusion import Fusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,23 +175,26 @@ class HitOptions:
         ),
     ] = "taskembed"
 
-    def printer(self, *, as_json: bool, many: bool) -> HitPrinter:
+    def printer(self, *, as_json: bool, many: bool, explain: bool = False) -> HitPrinter:
         """Return what prints the hits.
 
         Args:
             as_json: --json was given.
             many: the hits are of many queries.
+            explain: what the score of a hybrid search is made of is printed.
 
         Raises:
             UsageError: the options contradict each other.
         """
         chosen = self._format(as_json=as_json, many=many)
+        if explain and chosen not in EXPLAINED:
+            raise UsageError("--explain prints a table, json or jsonl")
         if self.header and chosen is not HitFormat.TSV:
             raise UsageError("--header goes with --format tsv")
         fields = None
         if self.fields is not None:
             fields = [name for name in map(str.strip, self.fields.split(",")) if name]
-        return HitPrinter(chosen, fields, not self.no_text, self.tag, self.header)
+        return HitPrinter(chosen, fields, not self.no_text, self.tag, self.header, explain)
 
     def _format(self, *, as_json: bool, many: bool) -> HitFormat:
         asked = self.format_
@@ -202,6 +210,68 @@ class HitOptions:
             return asked
         is_for_people = sys.stdout.isatty() and not many and self.output is None
         return HitFormat.TABLE if is_for_people else HitFormat.JSONL
+
+
+@dataclass(frozen=True, slots=True)
+class RankOptions:
+    """What the hits are ranked by."""
+
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Rank by the vectors, by the words, or by both.  "
+            "[default: hybrid if the index keeps words, else dense]",
+        ),
+    ] = None
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            min=0,
+            max=1,
+            metavar="WEIGHT",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The weight of the vectors in a hybrid search.  [default: 0.6; 0.7 for code]",
+        ),
+    ] = None
+    fusion: Annotated[
+        Method | None,
+        typer.Option(
+            "--fusion",
+            rich_help_panel=opt.Panel.RANKING,
+            help="How a hybrid search adds up: scores scaled to 0..1, or reciprocal ranks.  "
+            "[default: convex]",
+        ),
+    ] = None
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Print each hit's rank and score on either side of a hybrid search.",
+        ),
+    ] = False
+
+    def fused(self, task: Task) -> Fusion | None:
+        """Return how the lists of a hybrid search become one; None for the default.
+
+        Args:
+            task: of the index.
+
+        Raises:
+            UsageError: it is said for a search that is not hybrid.
+        """
+        if self.alpha is None and self.fusion is None:
+            return None
+        if self.mode in {Mode.DENSE, Mode.WORDS}:
+            raise UsageError("--alpha and --fusion go with --mode hybrid")
+        from taskembed.index.fusion import Fusion
+        from taskembed.verbs.search import default_alpha
+
+        alpha = default_alpha(task) if self.alpha is None else self.alpha
+        return Fusion(alpha, self.fusion or Method.CONVEX)
 
 
 @dataclass(frozen=True, slots=True)

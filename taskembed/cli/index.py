@@ -11,7 +11,13 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import BadRecordOptions, InputOptions, RunOptions, SpaceOptions
+from taskembed.cli._index_options import (
+    BadRecordOptions,
+    InputOptions,
+    RunOptions,
+    SpaceOptions,
+    StoreOptions,
+)
 from taskembed.cli._output import message, require_output, write
 from taskembed.cli._progress import each_shown
 from taskembed.cli._rejected import rejects_reported
@@ -48,6 +54,7 @@ def index_command(
     of_space: SpaceOptions,
     of_input: InputOptions,
     run: RunOptions,
+    store: StoreOptions,
     of_bad: BadRecordOptions,
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
@@ -78,7 +85,8 @@ def index_command(
     )
     request = of_space.request(model, str(corpus.template))
     encoder = _encoder(existing, request, settings, index_folder, run)
-    options = run.options(corpus.reading, fail_on_truncate=of_bad.fail_on_truncate)
+    words = store.kept_words(existing.part.storage.words if existing.part else "")
+    options = run.options(corpus.reading, words, fail_on_truncate=of_bad.fail_on_truncate)
     started = time.monotonic()
     with (
         RejectFile(of_bad.rejects, stop=not of_bad.skip_bad, max_bad=of_bad.max_bad) as bad,

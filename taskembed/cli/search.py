@@ -12,7 +12,7 @@ from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
 from taskembed.cli._output import STDOUT, message, require_output, results
 from taskembed.cli._rejected import rejects_reported
-from taskembed.cli._search_options import HitOptions, QueryOptions, RerankOptions
+from taskembed.cli._search_options import HitOptions, QueryOptions, RankOptions, RerankOptions
 from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode
 
@@ -38,6 +38,7 @@ def search_command(
     where: opt.Where = None,
     *,
     of_query: QueryOptions,
+    of_ranking: RankOptions,
     of_hits: HitOptions,
     reranker: RerankOptions,
     trust_remote_code: opt.TrustRemoteCode = False,
@@ -56,7 +57,7 @@ def search_command(
     """
     of_query.check(query)
     many = of_query.many
-    printer = of_hits.printer(as_json=out.as_json, many=many)
+    printer = of_hits.printer(as_json=out.as_json, many=many, explain=of_ranking.explain)
     reranker.check()
     if str(of_hits.output) not in STDOUT:
         read = [index_folder, of_query.queries, of_query.query_file]
@@ -85,9 +86,11 @@ def search_command(
         depth=reranker.rerank_depth,
         min_score=of_hits.min_score,
         where=where,
+        mode=of_ranking.mode,
     ) as opened:
         counting = CountingEncoder(opened.encoder)
-        searcher = replace(opened, encoder=counting, exact=of_hits.exact)
+        fusion = of_ranking.fused(opened.index.space.task)
+        searcher = replace(opened, encoder=counting, exact=of_hits.exact, fusion=fusion)
         with results(of_hits.output) as stream, rejects_reported(bad):
             printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
             if text is not None:

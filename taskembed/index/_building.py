@@ -9,10 +9,12 @@ import numpy as np
 
 from taskembed.errors import BadVectorError
 from taskembed.index._fields import FieldsBuilder
+from taskembed.index._words import build, by_row
 from taskembed.index.documents import INDEX, TABLE, StoredDocument, insert, of_row
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import CODED_ROWS, SAMPLE_ROWS, CodesBuilder
 from taskembed.index.storage import DEFAULT_STORAGE, IndexType, Kind, Storage, VectorType
+from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows
 
 LARGEST_FP16 = 65_504
@@ -85,6 +87,10 @@ class SegmentBuilder:
         gone = [int(row) for row in np.flatnonzero(dead)]
         self._database.executemany("DELETE FROM documents WHERE row = ?", [(row,) for row in gone])
         self._fields.remove(gone)
+        if self._storage.words:
+            texts = self._database.execute("SELECT row, text FROM documents ORDER BY row")
+            tokenizer = WordTokenizer.of(self._storage.words)
+            yield "words", list(build(by_row(texts, self.rows, tokenizer)))
         self._database.execute(INDEX)
         yield "db", [finished(self._database)]
         yield "fields", [finished(self._fields_database)]

@@ -7,10 +7,13 @@ SQLite into a file beside the index, and from there.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +23,8 @@ from taskembed.errors import StorageError
 from taskembed.index._building import finished, in_memory, kind_of
 from taskembed.index._fields import FieldsBuilder
 from taskembed.index._files import CHUNK_BYTES
+from taskembed.index._words import Postings, build, by_row
+from taskembed.index._words import merge as merged_words
 from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import SegmentInfo
 from taskembed.index.documents import INDEX, TABLE, insert, uri_of
@@ -28,12 +33,14 @@ from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
 from taskembed.index.kinds.rows import RawRows, Sums
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage
-from taskembed.vectors import Flags, FloatRows
+from taskembed.index.word_tokens import WordTokenizer
+from taskembed.vectors import Flags, FloatRows, Rows
 
 MERGE_FACTOR = 8  # number of segments of similar size that become one
 MOST_SEGMENTS = 12  # beside those that are too large to be merged: a search opens few files
 MERGE_ROWS = 3 * 2**20  # of a merged segment: a minute of work at most, and 250 MB of memory
 TIER_ROWS = 1024  # segments up to this size are of one size
+WORDS_ROWS = 16_384  # documents whose words are made in memory together
 SCRATCH_BYTES = 64 * 2**20  # of documents: more are not put together in memory
 
 T = TypeVar("T")
@@ -109,7 +116,7 @@ def merge(
     """
     rows = sum(source.rows for source in sources)
     kind = kind_of(rows, storage)
-    info = SegmentInfo(name, rows, kind=kind, vectors=storage.vectors)
+    info = SegmentInfo(name, rows, kind=kind, vectors=storage.vectors, words=storage.words)
     codes = CodesBuilder(_sample(sources)) if kind is Kind.RABITQ else None
     sums: list[Sums] = []
     with store.new_file(info.vectors_file) as file:
@@ -125,7 +132,55 @@ def merge(
             codes.write(file.write)
         del codes
     _write_documents(store, info, sources)
+    if storage.words:
+        with ExitStack() as stack:
+            parts = list(_words_of(store, info, sources, stack))
+            with store.new_file(info.words_file) as file:
+                for data in merged_words(parts):
+                    file.write(data)
     return info
+
+
+def _words_of(
+    store: StoreWriter, info: SegmentInfo, sources: Sequence[Source], stack: ExitStack
+) -> Iterator[tuple[Postings, Rows]]:
+    """Yield the words of the sources, and the new row of each row: -1 for those left out."""
+    first = 0
+    for source in sources:
+        rows = np.where(source.keep, np.cumsum(source.keep) - 1 + first, -1)
+        first += source.rows
+        if source.segment.info.words == info.words:
+            yield source.segment.postings(), rows
+        else:
+            yield from _made_words(store, info, source.segment, rows, stack)
+
+
+def _made_words(
+    store: StoreWriter, info: SegmentInfo, segment: Segment, rows: Rows, stack: ExitStack
+) -> Iterator[tuple[Postings, Rows]]:
+    """Yield the words of a segment that has none: blocks of them wait in a file."""
+    tokenizer = WordTokenizer.of(info.words)
+    path = stack.enter_context(store.scratch(f"{segment.info.name}.words.tmp"))
+    with store.translated(path.name):
+        file = stack.enter_context(path.open("w+b", buffering=0))
+    blocks = groupby(segment.texts(), lambda item: item[0] // WORDS_ROWS)
+    block, begin = next(blocks, None), 0
+    for start in range(0, len(rows), WORDS_ROWS):
+        count = min(WORDS_ROWS, len(rows) - start)
+        some: list[tuple[int, str]] = []
+        if block and block[0] == start // WORDS_ROWS:
+            some = [(row - start, text) for row, text in block[1]]
+            block = next(blocks, None)
+        data = b"".join(build(by_row(some, count, tokenizer)))
+        with store.translated(path.name):
+            file.write(data)
+        read = partial(_read_from, file.fileno(), begin)
+        yield Postings(read, len(data)), rows[start : start + count]
+        begin += len(data)
+
+
+def _read_from(descriptor: int, begin: int, at: int, size: int) -> bytes:
+    return os.pread(descriptor, size, begin + at)
 
 
 def _sample(sources: Sequence[Source]) -> FloatRows:

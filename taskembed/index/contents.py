@@ -17,7 +17,7 @@ from taskembed.space import EmbeddingSpace
 _NAME = re.compile(r"seg-\d{8}")
 _DELETIONS = re.compile(r"(del-\d{8}-\d{8}\.bin)?")
 _OF_FORMAT_1 = {"name": str, "rows": int, "deletions": str, "deleted_rows": int}
-_OF_FORMAT_2 = {**_OF_FORMAT_1, "kind": str, "vectors": str}
+_OF_FORMAT_2 = {**_OF_FORMAT_1, "kind": str, "vectors": str, "words": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class SegmentInfo:
     deleted_rows: int = 0
     kind: Kind = Kind.FLAT
     vectors: VectorType = VectorType.FP32
+    words: str = ""  # the name of the tokenizer that made its words; "" when it has none
 
     @property
     def vectors_file(self) -> str:
@@ -57,6 +58,11 @@ class SegmentInfo:
         return f"{self.name}.fields"
 
     @property
+    def words_file(self) -> str:
+        """The file of the words of its texts."""
+        return f"{self.name}.words"
+
+    @property
     def files(self) -> list[str]:
         """Every file that it needs."""
         names = [self.vectors_file, self.documents_file]
@@ -64,6 +70,8 @@ class SegmentInfo:
             names += [self.sums_file, self.fields_file]
         if self.kind is Kind.RABITQ:
             names.append(self.codes_file)
+        if self.words:
+            names.append(self.words_file)
         return [*names, *([self.deletions] * bool(self.deletions))]
 
     @property

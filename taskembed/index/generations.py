@@ -53,10 +53,10 @@ LONGEST_PAUSE_SECONDS = 0.25
 TIMES_STANDING = 5  # a manifest that is listed so often, and never there, is a link to nowhere
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
-_NAME_OF_FILE = r"(seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|bin)"
+_NAME_OF_FILE = r"(seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|words|bin)"
 _FILE = re.compile(_NAME_OF_FILE)
 OURS = re.compile(
-    rf"LOCK|manifest-\d{{8}}\.json(\.tmp)?|{_NAME_OF_FILE}|seg-\d{{8}}\.(db|fields)\.tmp"
+    rf"LOCK|manifest-\d{{8}}\.json(\.tmp)?|{_NAME_OF_FILE}|seg-\d{{8}}\.(db|fields|words)\.tmp"
 )
 _TRAILER = re.compile(rb"#crc32 ([0-9a-f]{8})\n")
 

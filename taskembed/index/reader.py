@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from taskembed.arguments import is_utf8, require_string
 from taskembed.batches import batched
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError
-from taskembed.index._best import Searched, nearest_rows
+from taskembed.index._best import Best, Searched, nearest_rows
 from taskembed.index._files import DAMAGED_HINT, Damage, allow_handles, open_file
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment, open_segments
 from taskembed.index._segment_vectors import Found, candidates_for
@@ -31,8 +33,10 @@ from taskembed.index.filters import (
     require_fields,
     written,
 )
+from taskembed.index.fusion import Fusion, Sides, best_by_words, fuse, listed
 from taskembed.index.generations import Check, Snapshot, open_newest, verify
 from taskembed.index.segments import Segment
+from taskembed.index.word_tokens import WordTokenizer
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import Flags, FloatRows
@@ -47,11 +51,12 @@ class Hit:
     Attributes:
         rank: 1 for the best.
         doc_id: the document's id.
-        score: inner product of the two vectors: the cosine, -1 to 1, where the space's metric is
-            that; of any size where it is "dot".
+        score: what `rank` goes by: inner product of the two vectors (the cosine, -1 to 1, where the
+            space's metric is that; of any size where it is "dot"), BM25, or the sum of `sides`.
         text: what was embedded, without the prompt.
         metadata: the document's other fields.
         rerank_score: the reranker's, 0 to 1, which then is what `rank` goes by; None without one.
+        sides: of a hybrid search, what the score is made of; None of another.
     """
 
     rank: int
@@ -60,6 +65,7 @@ class Hit:
     text: str
     metadata: Mapping[str, object] = field(hash=False)
     rerank_score: float | None = None
+    sides: Sides | None = None
 
 
 class Index:
@@ -338,13 +344,86 @@ class Index:
         self.load(exact=exact)
         searched = self._searched(where)
         best = nearest_rows(searched, queries, k, exact=exact, candidates=candidates)
+        return self._hits(best, len(queries), k)
+
+    @property
+    def words(self) -> str:
+        """The name of the tokenizer that made the words of all texts; "" where words are not kept.
+
+        Where some texts have none, which is so until all segments are written anew, it is "".
+        """
+        names = {info.words for info in self.contents.live.segments}
+        return names.pop() if len(names) == 1 else ""
+
+    def by_words(
+        self, texts: Sequence[str], k: int, *, where: str | None = None
+    ) -> list[list[Hit]]:
+        """Return the k best documents of each query by BM25, best first; equal scores by id.
+
+        Args:
+            texts: the queries.
+            k: how many; fewer when fewer documents have any of a query's words.
+            where: a filter: only documents that it is true of; None for all.
+
+        Raises:
+            ValueError: the index is closed, or keeps no words.
+            IndexDamagedError: a file is not what was written.
+        """
+        return self._hits(self._best_by_words(texts, k, where), len(texts), k)
+
+    def hybrid(
+        self,
+        queries: FloatRows,
+        texts: Sequence[str],
+        k: int,
+        fusion: Fusion,
+        *,
+        exact: bool = False,
+        where: str | None = None,
+    ) -> list[list[Hit]]:
+        """Return the k best documents of each query by vectors and words; equal scores by id.
+
+        Args:
+            queries: float32[n, dim], as the space has them.
+            texts: the same queries.
+            k: how many; fewer when the index holds fewer.
+            fusion: how the two lists become one.
+            exact: score every vector, and not only those that codes choose.
+            where: a filter: only documents that it is true of; None for all.
+
+        Raises:
+            ValueError: the index is closed, or keeps no words.
+            IndexDamagedError: a file is not what was written.
+        """
+        self.load(exact=exact)
+        depth = listed(k)
+        dense = nearest_rows(self._searched(where), queries, depth, exact=exact)
+        best, sides = fuse(dense, self._best_by_words(texts, depth, where), len(texts), k, fusion)
+        return self._hits(best, len(texts), k, sides)
+
+    def _best_by_words(self, texts: Sequence[str], k: int, where: str | None) -> Best:
+        self._require_open()
+        if not self.words and len(self):
+            raise ValueError(f"the index {self.folder} keeps no words")
+        tokenizer = WordTokenizer.of(self.words) if self.words else WordTokenizer()
+        postings = [segment.postings() for segment in self._segments]
+        hidden = [segment.dead for segment in self._segments]
+        if where is not None:
+            hidden = [~passing for passing in self._passing(where)]
+        return best_by_words(postings, hidden, [tokenizer.words(text) for text in texts], k)
+
+    def _hits(
+        self, best: Best, count: int, k: int, sides: Sequence[Sides] | None = None
+    ) -> list[list[Hit]]:
+        """Return the hits of each query: their documents are read, once."""
         documents = [
             segment.documents(int(row) for row in best.row[best.segment == number])
             for number, segment in enumerate(self._segments)
         ]
-        found: list[list[tuple[float, StoredDocument]]] = [[] for _ in queries]
-        for query, score, number, row in best.tolist():
-            found[query].append((score, documents[number][row]))
+        found: list[list[_Scored]] = [[] for _ in range(count)]
+        for item, side in zip(best.tolist(), sides or repeat(None), strict=False):
+            query, score, number, row = item
+            found[query].append(_Scored(score, documents[number][row], side))
         return [_best(candidates, k) for candidates in found]
 
     def _searched(self, where: str | None) -> Sequence[Searched]:
@@ -435,11 +514,24 @@ def _damages(segment: Segment | IndexDamagedError) -> list[Damage]:
         return [Damage(error.name, error.reason)]
 
 
-def _best(found: list[tuple[float, StoredDocument]], k: int) -> list[Hit]:
-    ordered = sorted(found, key=lambda item: (-item[0], item[1].doc_id))[:k]
+class _Scored(NamedTuple):
+    score: float
+    document: StoredDocument
+    sides: Sides | None
+
+
+def _best(found: list[_Scored], k: int) -> list[Hit]:
+    ordered = sorted(found, key=lambda item: (-item.score, item.document.doc_id))[:k]
     return [
-        Hit(rank, document.doc_id, score, document.text, _metadata(document))
-        for rank, (score, document) in enumerate(ordered, start=1)
+        Hit(
+            rank,
+            item.document.doc_id,
+            item.score,
+            item.document.text,
+            _metadata(item.document),
+            sides=item.sides,
+        )
+        for rank, item in enumerate(ordered, start=1)
     ]
 
 

@@ -4,6 +4,7 @@
     seg-00000007.sum     the CRC-32 of each vector, little-endian
     seg-00000007.codes   one bit a number of each vector (`kinds.rabitq`), where there are many rows
     seg-00000007.db      SQLite: documents(row, doc_id, text, metadata, truncated, checksum)
+    seg-00000007.words   the words of the texts, where they are kept (`_words`)
     seg-00000007.fields  SQLite: the scalar fields of the metadata, for filters
     del-00000009-00000007.bin   one bit a row, little-endian: the rows of seg-00000007 that were
                                 deleted as of generation 9
@@ -16,6 +17,7 @@ small files whole, vectors and documents one by one. A writer checks every byte.
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from taskembed.errors import IndexDamagedError, from_os_error
+from taskembed.errors import IndexDamagedError, from_os_error, os_errors
 from taskembed.index._fields import check_fields, open_fields
 from taskembed.index._files import (
     Damage,
@@ -34,6 +36,7 @@ from taskembed.index._files import (
 from taskembed.index._filter_rows import FieldTable
 from taskembed.index._segment_files import SegmentFiles
 from taskembed.index._segment_vectors import Found, SegmentVectors
+from taskembed.index._words import Postings, by_row, require_words
 from taskembed.index.contents import SegmentInfo, listed
 from taskembed.index.documents import (
     HEADER_BYTES,
@@ -45,6 +48,7 @@ from taskembed.index.field_types import Fields, Value
 from taskembed.index.filters import Filter
 from taskembed.index.generations import Snapshot
 from taskembed.index.kinds.rows import RawRows, Sums
+from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows, Rows
 
 _SOUND = "PRAGMA quick_check(1)"
@@ -70,6 +74,7 @@ class Segment:
         self.is_checked = False
         self._lock = threading.Lock()
         self._fields: FieldTable | None = None
+        self._postings: Postings | None = None
         self._has_schema = False  # which `check` finds
         self._is_whole = False  # whether every byte of the documents was checked
         files = [listed(folder, snapshot, name) for name in info.files]
@@ -115,7 +120,8 @@ class Segment:
         """Read now what can be read ahead, and close every file that is then not needed."""
         self.load()
         self._require_whole()
-        self._files.close_but(*([] if self._vectors.are_in_memory else [self.info.vectors_file]))
+        kept = [] if self._vectors.are_in_memory else [self.info.vectors_file]
+        self._files.close_but(*kept, self.info.words_file)
 
     @property
     def live_rows(self) -> int:
@@ -138,6 +144,41 @@ class Segment:
         """Return bool[rows]: the rows that are not deleted and of which a filter is true."""
         with self._fields_read() as table:
             return table.rows(filter_) & ~self.dead
+
+    # --- words ---
+
+    def postings(self) -> Postings:
+        """Return the words of the texts; their dictionary is checked now, all else when it is read.
+
+        Raises:
+            IndexDamagedError: the file is not what was written.
+            ValueError: words are not kept, or the index is closed.
+        """
+        if not self.info.words:
+            raise ValueError("the words of the texts are not kept")
+        with self._lock:
+            if self._postings is None:
+                size = self._files[self.info.words_file].size
+                self._postings = Postings(self._read_words, size, self._damaged_words)
+            return self._postings
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Yield the row and the text of every document that is stored, by row."""
+        for document in self._documents.by_row():
+            yield document.row, document.text
+
+    def _read_words(self, at: int, size: int) -> bytes:
+        self._files.require_open()
+        name, parts = self.info.words_file, []
+        descriptor = self._files.descriptor(name)
+        with os_errors(self._files.path(name)):
+            while size > 0 and (part := os.pread(descriptor, size, at)):
+                parts.append(part)
+                at, size = at + len(part), size - len(part)
+        return b"".join(parts)
+
+    def _damaged_words(self, reason: str) -> IndexDamagedError:
+        return self._files.damaged(self.info.words_file, reason)
 
     # --- vectors ---
 
@@ -255,10 +296,11 @@ class Segment:
         Yields:
             What is wrong behind a right checksum, for each file.
         """
-        checks = [[self._vectors.check_contents], [self._check_every_document, self._check_fields]]
+        documents = [self._check_every_document, self._check_fields, self._check_words]
+        checks = [[self._vectors.check_contents], documents]
         for some in checks:
             try:
-                for check in some:  # the fields are those of the documents
+                for check in some:  # the fields and the words are those of the documents
                     check()
             except IndexDamagedError as error:
                 yield Damage(error.name, error.reason)
@@ -272,6 +314,16 @@ class Segment:
                 alive[document.row] = False
             if alive.any():
                 raise ValueError("a document of a vector is missing")
+
+    def _check_words(self) -> None:
+        if not self.info.words:
+            return
+        postings = self.postings()
+        try:
+            tokenizer = WordTokenizer.of(self.info.words)
+            require_words(postings, by_row(self.texts(), self.info.rows, tokenizer))
+        except ValueError as error:
+            raise self._damaged_words(str(error)) from error
 
     def _check_fields(self) -> None:
         with self._fields_read() as table:

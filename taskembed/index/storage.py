@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from taskembed.arguments import require_string
+
 
 class VectorType(StrEnum):
     """How the numbers of a vector are stored."""
@@ -40,6 +42,7 @@ class Storage:
 
     index_type: IndexType = IndexType.AUTO
     vectors: VectorType = VectorType.FP32
+    words: str = ""  # the name of the tokenizer that makes words of texts; "" for no words
 
     @classmethod
     def from_json(cls, values: object) -> Storage:
@@ -48,9 +51,13 @@ class Storage:
         Raises:
             ValueError: it is not that.
         """
-        if not isinstance(values, dict) or values.keys() != {"index_type", "vectors"}:
+        if not isinstance(values, dict) or values.keys() != {"index_type", "vectors", "words"}:
             raise ValueError("the settings of its storage have wrong values")
-        return cls(IndexType(values["index_type"]), VectorType(values["vectors"]))
+        return cls(
+            IndexType(values["index_type"]),
+            VectorType(values["vectors"]),
+            require_string(values["words"], "words"),
+        )
 
 
 DEFAULT_STORAGE = Storage()

@@ -254,7 +254,7 @@ class IndexWriter:
         self._make()
         self._add_unwritten()
         self._write(made_by)
-        while group := _to_merge(self._segments):
+        while group := _to_merge(self._segments, self._part.storage):
             self._merge(group)
             self._write(made_by)
         self.has_failed = False
@@ -264,7 +264,7 @@ class IndexWriter:
         """Make one segment of all, without the deleted documents; all was committed before."""
         if len(self._segments) == 1:
             (item,) = self._segments
-            if not _is_outdated(item) and not item.dead.any():
+            if not self._is_outdated(item) and not item.dead.any():
                 return
         if not self._segments:
             return
@@ -286,9 +286,12 @@ class IndexWriter:
 
     @property
     def _is_mixed(self) -> bool:
-        """Whether a run that rewrites segments of format 1 was stopped: it is continued."""
-        outdated = [_is_outdated(item) for item in self._segments]
+        """Whether a run that rewrites segments, of format 1 for example, was stopped."""
+        outdated = [self._is_outdated(item) for item in self._segments]
         return any(outdated) and not all(outdated)
+
+    def _is_outdated(self, item: OpenSegment) -> bool:
+        return _is_outdated(item, self._part.storage)
 
     def has_made_ids(self) -> bool:
         """Say whether a document of the index is named by a sha256: its record had no id."""
@@ -332,8 +335,13 @@ class IndexWriter:
     def _add_segment(
         self, builder: SegmentBuilder, dead: Flags, outcomes: npt.NDArray[np.uint8]
     ) -> None:
+        storage = self._part.storage
         info = SegmentInfo(
-            self._new_name, builder.rows, kind=builder.kind, vectors=self._part.storage.vectors
+            self._new_name,
+            builder.rows,
+            kind=builder.kind,
+            vectors=storage.vectors,
+            words=storage.words,
         )
         for suffix, parts in builder.files(dead):
             self._store.write(f"{info.name}.{suffix}", *parts)
@@ -532,18 +540,21 @@ def _untouched(info: SegmentInfo) -> OpenSegment:
     return OpenSegment(info, np.zeros(rows, dtype=np.bool_), np.zeros(rows, dtype=np.uint8))
 
 
-def _to_merge(segments: Sequence[OpenSegment]) -> list[OpenSegment]:
+def _to_merge(segments: Sequence[OpenSegment], storage: Storage) -> list[OpenSegment]:
     """Return the segments that should become one, oldest first; none when all is well."""
     items = sorted(segments, key=lambda item: item.info.name)
     outdated: list[OpenSegment] = []
-    for item in filter(_is_outdated, items):
+    for item in items:
+        if not _is_outdated(item, storage):
+            continue
         if not outdated or sum(map(_alive, outdated)) + _alive(item) <= MERGE_ROWS:
             outdated.append(item)
     return outdated or choose(items, _alive, lambda item: item.info.deleted_rows)
 
 
-def _is_outdated(item: OpenSegment) -> bool:
-    return item.info.kind is Kind.FORMAT_1
+def _is_outdated(item: OpenSegment, storage: Storage) -> bool:
+    """Say whether a segment is written anew: of format 1, or with other words, or with none."""
+    return item.info.kind is Kind.FORMAT_1 or item.info.words != storage.words
 
 
 def _alive(item: OpenSegment) -> int:

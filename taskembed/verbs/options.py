@@ -11,6 +11,7 @@ from taskembed.arguments import require_positive
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import IndexType, Storage, VectorType
+from taskembed.index.word_tokens import WordTokenizer
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
@@ -69,6 +70,8 @@ class IndexOptions:
         reading: how the input is read, for the index to remember; None to remember what it did.
         index_type: how new segments are searched; None for how the index's were.
         vectors: how the numbers of new vectors are stored; None for how the index's were.
+        words: the language of the words that are kept for hybrid search, "none" for no stems; "" to
+            keep none; None for what the index has.
 
     Raises:
         ValueError: a number is out of its bounds, or `on_duplicate` is no `OnDuplicate`.
@@ -85,6 +88,7 @@ class IndexOptions:
     reading: Reading | None = None
     index_type: IndexType | None = None
     vectors: VectorType | None = None
+    words: str | None = None
 
     def __post_init__(self) -> None:
         require_positive(self.commit_every, "commit_every")
@@ -100,10 +104,15 @@ class IndexOptions:
             object.__setattr__(self, "index_type", IndexType(self.index_type))
         if self.vectors is not None:
             object.__setattr__(self, "vectors", VectorType(self.vectors))
+        if self.words:
+            WordTokenizer(self.words)
 
     def storage(self, before: Storage) -> Storage:
         """Return how new segments are stored, of how they were so far."""
-        return Storage(self.index_type or before.index_type, self.vectors or before.vectors)
+        words = before.words if self.words is None else self.words
+        if self.words:
+            words = WordTokenizer(self.words).name
+        return Storage(self.index_type or before.index_type, self.vectors or before.vectors, words)
 
 
 @dataclass

@@ -14,8 +14,10 @@ from taskembed.arguments import require_kind, require_positive, require_text, re
 from taskembed.batches import batched
 from taskembed.encoding.reranker import load_reranker
 from taskembed.encoding.settings import EngineSettings
-from taskembed.errors import BadInputError, BadVectorError, TextTooLongError
+from taskembed.errors import BadInputError, BadVectorError, TextTooLongError, UsageError
 from taskembed.guard import require_good_vectors, require_same_space
+from taskembed.index.fusion import Fusion
+from taskembed.index.modes import Mode
 from taskembed.index.reader import Hit, Index
 from taskembed.models.files import Hub
 from taskembed.reading.queries import Query
@@ -25,6 +27,8 @@ from taskembed.verbs.encoders import encoder_for_search, require_expected
 from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, require_encoder
 
 RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
+DEFAULT_ALPHA = 0.6  # the weight of the vectors in a hybrid search; see docs/adr/0018
+ALPHAS = {Task.CODE: 0.7}
 QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
 
 
@@ -45,9 +49,11 @@ class Searcher:
         exact: score every document of a large index.
         where: a filter: only documents that it is true of are hits; None for all. See
             docs/how-to/filter.md.
+        mode: by vectors, words or both; None for both where the index keeps words.
+        fusion: how the lists of a hybrid search become one; None for the best weight measured.
 
     Raises:
-        ValueError: k or depth is below 1.
+        ValueError: k or depth is below 1, or there is no such mode.
 
     Example:
         with Searcher.open("my-index", reranker="BAAI/bge-reranker-v2-m3", k=3) as searcher:
@@ -62,10 +68,14 @@ class Searcher:
     min_score: float | None = None
     exact: bool = False
     where: str | None = None
+    mode: Mode | None = None
+    fusion: Fusion | None = None
 
     def __post_init__(self) -> None:
         require_positive(self.k, "k")
         require_positive(self.depth, "depth")
+        if self.mode is not None:
+            object.__setattr__(self, "mode", Mode(self.mode))
 
     @classmethod
     def open(  # noqa: PLR0913  # all but the first two are optional and named
@@ -82,6 +92,9 @@ class Searcher:
         depth: int = RERANK_DEPTH,
         min_score: float | None = None,
         where: str | None = None,
+        exact: bool = False,
+        mode: Mode | None = None,
+        fusion: Fusion | None = None,
     ) -> Searcher:
         """Open an index, its own encoder, and a reranker.
 
@@ -97,10 +110,14 @@ class Searcher:
             depth: hits that the reranker scores; at least `k` are.
             min_score: only documents with at least that score are hits; None for all.
             where: a filter: only documents that it is true of are hits; None for all.
+            exact: score every document of a large index.
+            mode: by vectors, words or both; None for both where the index keeps words.
+            fusion: how the lists of a hybrid search become one; None for the default.
 
         Raises:
             NotFoundError: there is no index.
-            UsageError: `where` is no filter, or not of fields that the index has.
+            UsageError: `where` is no filter, or not of fields that the index has; or the index
+                keeps no words, and the search is to go by them.
             IndexDamagedError: a file of the index is not what was written.
             SpaceMismatchError: the index is for another task, or of another model or adapter.
             ModelUnavailableError: a model cannot be loaded.
@@ -110,6 +127,7 @@ class Searcher:
         with ExitStack() as on_failure:
             index = on_failure.enter_context(Index.open(folder))
             require_expected(index, settings, task=task, model=model, adapter=adapter)
+            require_mode(index, mode, min_score=min_score)
             if where is not None:  # a wrong filter is refused before an encoder is loaded, too
                 index.select(where)
             if reranker is not None:  # a wrong name is refused before an encoder is loaded
@@ -118,7 +136,18 @@ class Searcher:
             judge = None
             if reranker is not None:
                 judge = load_reranker(reranker, instruction=instruction, settings=settings)
-            searcher = cls(index, encoder, judge, k, depth, min_score, where=where)
+            searcher = cls(
+                index,
+                encoder,
+                judge,
+                k,
+                depth,
+                min_score,
+                exact=exact,
+                where=where,
+                mode=mode,
+                fusion=fusion,
+            )
             on_failure.pop_all()
         return searcher
 
@@ -177,6 +206,8 @@ class Searcher:
             min_score=self.min_score,
             exact=self.exact,
             where=self.where,
+            mode=self.mode,
+            fusion=self.fusion,
         )
 
 
@@ -189,6 +220,8 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     min_score: float | None = None,
     exact: bool = False,
     where: str | None = None,
+    mode: Mode | str | None = None,
+    fusion: Fusion | None = None,
 ) -> list[list[Hit]]:
     """Return the k best documents of each query, best first; equal scores by document id.
 
@@ -202,6 +235,10 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
             choose; more than 300 queries at once are always exact.
         where: a filter: only documents that it is true of; None for all. k of them are found if so
             many exist.
+        mode: "dense" ranks by vectors, "words" by BM25, "hybrid" by both; None for hybrid where the
+            index keeps words, and dense where it does not.
+        fusion: how the two lists of a hybrid search become one; None for the weight that was
+            measured to be best for the index's task.
 
     Returns:
         A list of hits for each query, in the order of the queries.
@@ -210,10 +247,11 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         SpaceMismatchError: the encoder's space is not the index's.
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
-        UsageError: `where` is no filter, or not of fields that the index has.
+        UsageError: `where` is no filter, or not of fields that the index has; the index keeps no
+            words; or `min_score` is given for a search by words.
         TypeError: queries is one text, whose characters would each be a query; or a query is no
             text, k no whole number, the index no `Index`.
-        ValueError: k is below 1, or the index is closed.
+        ValueError: k is below 1, there is no such mode, or the index is closed.
     """
     require_encoder(encoder)
     require_kind(index, Index, "Index.open(FOLDER)")
@@ -222,17 +260,54 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     # a query has no fields that a template could put together
     space = replace(encoder.space, template=index.space.template)
     require_same_space(index.space, space, hint=SEARCH_HINT)
+    mode = require_mode(index, mode, min_score=min_score)
     if not queries:
         return []
     if where is not None:
         index.select(where)
+    if mode is Mode.WORDS:
+        return index.by_words(queries, k, where=where)
     index.load(exact=exact)  # damage is found before the model works
     encoded = encoder.encode(queries, PromptType.QUERY)
     require_good_vectors(encoded.vectors, index.space, [f"the query {text!r}" for text in queries])
+    if mode is Mode.HYBRID:
+        fusion = fusion or Fusion(default_alpha(index.space.task))
+        return index.hybrid(encoded.vectors, queries, k, fusion, exact=exact, where=where)
     found = index.nearest(encoded.vectors, k, exact=exact, where=where)
     if min_score is None:
         return found
     return [[hit for hit in hits if hit.score >= min_score] for hits in found]
+
+
+def default_alpha(task: Task) -> float:
+    """Return the weight of the vectors in a hybrid search of an index for a task."""
+    return ALPHAS.get(task, DEFAULT_ALPHA)
+
+
+def require_mode(index: Index, mode: Mode | str | None, *, min_score: float | None = None) -> Mode:
+    """Return what a search of an index goes by.
+
+    Raises:
+        UsageError: the index keeps no words, or `min_score` is given for a search by words.
+        ValueError: there is no such mode.
+    """
+    if mode is None:
+        goes_by_vectors = min_score is not None or not index.words
+        return Mode.DENSE if goes_by_vectors else Mode.HYBRID
+    mode = Mode(mode)
+    if mode is Mode.DENSE:
+        return mode
+    if not index.words and len(index):
+        raise UsageError(
+            f"{index.folder} keeps no words, so it cannot be searched by them",
+            hint="keep them: run `taskembed index` again with --words; nothing is encoded again",
+        )
+    if min_score is not None:
+        raise UsageError(
+            "a minimum score is one of the vectors' scores, and this search goes by words",
+            hint="--mode dense",
+        )
+    return mode
 
 
 def _read_queries(queries: Iterable[object]) -> list[str]:

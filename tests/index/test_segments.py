@@ -531,11 +531,11 @@ def test_what_a_manifest_says_of_a_segment_is_checked() -> None:
     assert segment_infos(values) == [of_format_1]
     assert of_format_1.files == [f"{NAME}.faiss", f"{NAME}.db", DELETIONS]
     assert replace(of_format_1, deletions="").files == [f"{NAME}.faiss", f"{NAME}.db"]
-    newer = [values[0] | {"kind": "rabitq", "vectors": "fp16"}]
-    info = SegmentInfo(NAME, 4, DELETIONS, 1, Kind.RABITQ, VectorType.FP16)
+    newer = [values[0] | {"kind": "rabitq", "vectors": "fp16", "words": "words-1:none"}]
+    info = SegmentInfo(NAME, 4, DELETIONS, 1, Kind.RABITQ, VectorType.FP16, "words-1:none")
     assert segment_infos(newer) == [info]
     assert info.files == [
-        *(f"{NAME}.{suffix}" for suffix in ("faiss", "db", "sum", "fields", "codes")),
+        *(f"{NAME}.{suffix}" for suffix in ("faiss", "db", "sum", "fields", "codes", "words")),
         DELETIONS,
     ]
     for unknown in ({"kind": "ivf"}, {"vectors": "int8"}):

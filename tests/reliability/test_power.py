@@ -35,7 +35,9 @@ def recorded(folder: Path, stage: str, *, commit_every: int = 16) -> tuple[Image
         index_corpus(workload.documents("build"), HashEncoder(), folder)
     before = taken(folder)
     fs = RecordingFs(folder)
-    options = IndexOptions(commit_every, prune=stage == "update", recreate=stage == "recreate")
+    options = IndexOptions(
+        commit_every, prune=stage == "update", recreate=stage == "recreate", words=workload.WORDS
+    )
     encoder = workload.encoder(stage)
     index_corpus(workload.documents(stage), encoder, folder, options=options, watch=Watch(fs=fs))
     return before, fs.changes

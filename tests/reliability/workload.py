@@ -23,6 +23,7 @@ from taskembed.verbs.search import search_index
 from tests.fakes import HashEncoder, StepFs, kill_at
 
 COUNT = 60
+WORDS = "english"  # words are kept too
 STAGES = ("build", "update", "recreate")
 TASKS = {"recreate": "clustering"}
 
@@ -44,7 +45,9 @@ def encoder(stage: str) -> HashEncoder:
 def run(folder: Path, stage: str, step: Callable[[int, str], None]) -> StepFs:
     """Run a stage; commits come every four documents, so that segments are merged too."""
     fs = AcknowledgingFs(folder, step)
-    options = IndexOptions(commit_every=4, prune=stage == "update", recreate=stage == "recreate")
+    options = IndexOptions(
+        commit_every=4, prune=stage == "update", recreate=stage == "recreate", words=WORDS
+    )
     index_corpus(documents(stage), encoder(stage), folder, options=options, watch=Watch(fs=fs))
     return fs
 

@@ -1,0 +1,287 @@
+"""The words of a segment: in which documents each occurs, how often, and BM25 over all segments.
+
+    data = b"".join(build(tokenizer.words(text) for text in texts))
+    postings = Postings(read, size)            # reads and checks the dictionary, and nothing else
+    scores = bm25([postings, ...], words)      # float32[rows] for each segment
+
+A file has the postings of each word; then the dictionary: the length of each document, and for each
+word a 64-bit hash, where its postings are, and in how many documents it occurs; then a foot. The
+dictionary has a checksum, and the postings of each word have one: what is read is checked, and a
+word that is not in a checked dictionary is in no document.
+
+BM25 is that of Robertson and Zaragoza (2009), with the idf that is never negative (Lucene's):
+ln(1 + (N - df + 0.5) / (df + 0.5)) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean)).
+N, df and the mean length are those of the whole index, with documents that were deleted and are
+still in a segment: else the scores of two segments could not be compared.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from heapq import merge as merged
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.index.word_tokens import WordTokenizer
+from taskembed.vectors import Rows
+
+K1, B = 1.2, 0.75
+MOST_OFTEN = 255  # a word that occurs more often in a document counts as so often
+
+_MAGIC = b"TEwords1"
+_FOOT = struct.Struct("<8sQQQI")  # magic, documents, words in all, entries, crc
+_ENTRY = np.dtype([("hash", "<u8"), ("at", "<u8"), ("documents", "<u4"), ("size", "<u4")])
+_PACKED = struct.Struct("<QQII")  # the same
+_POSTING = struct.Struct("<IH")  # crc of what follows, bytes of the word
+
+Entries = npt.NDArray[np.void]
+_Key = tuple[int, bytes]  # the order of a file
+Scores = npt.NDArray[np.float32]
+Lengths = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Where a word occurs.
+
+    Attributes:
+        rows: int64[n]: the documents, ascending.
+        often: uint8[n]: how often in each.
+    """
+
+    word: bytes
+    rows: Rows
+    often: npt.NDArray[np.uint8]
+
+    def encoded(self) -> bytes:
+        """Return it as it is stored."""
+        body = b"".join(
+            [self.word, self.rows.astype("<u4").tobytes(), self.often.astype("u1").tobytes()]
+        )
+        return _POSTING.pack(zlib.crc32(body), len(self.word)) + body
+
+
+class Postings:
+    """The words of one segment. Safe to use from several threads.
+
+    Args:
+        read: returns so many bytes of the file from a position on; fewer where the file ends.
+        size: bytes of the file, as the manifest has them.
+        damaged: makes the error of a reason.
+
+    Raises:
+        what `damaged` makes: the dictionary is not what was written.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], bytes],
+        size: int,
+        damaged: Callable[[str], Exception] = ValueError,
+    ) -> None:
+        self._from_file = read
+        self._damaged = damaged
+        foot = self._read(max(size - _FOOT.size, 0), _FOOT.size)
+        magic, self.documents, self.total, count, crc = _FOOT.unpack(foot)
+        length = 4 * self.documents + _ENTRY.itemsize * count
+        if magic != _MAGIC or length > size - _FOOT.size:
+            raise self._damaged("its end is not what was written")
+        tail = self._read(size - _FOOT.size - length, length)
+        if zlib.crc32(foot[:-4], zlib.crc32(tail)) != crc:
+            raise self._damaged("the checksum of its dictionary does not match")
+        lengths = memoryview(tail)[: self.documents * 4]
+        self.lengths: Lengths = np.frombuffer(lengths, "<u4")
+        self._entries: Entries = np.frombuffer(tail, _ENTRY, offset=len(lengths))
+
+    def find(self, word: str) -> Posting | None:
+        """Return where a word occurs; None for nowhere.
+
+        Raises:
+            what `damaged` makes: what is stored of it is not what was written.
+        """
+        data = word.encode()
+        hashes, hashed = self._entries["hash"], np.uint64(_hash(data))
+        first, last = (int(np.searchsorted(hashes, hashed, side)) for side in ("left", "right"))
+        postings = map(self._posting, self._entries[first:last])
+        return next((posting for posting in postings if posting.word == data), None)
+
+    def __iter__(self) -> Iterator[Posting]:
+        """Yield every word, in the order of their hashes: all of the file is read and checked."""
+        return map(self._posting, self._entries)
+
+    def _posting(self, entry: np.void) -> Posting:
+        count, data = int(entry["documents"]), self._read(int(entry["at"]), int(entry["size"]))
+        crc, length = _POSTING.unpack_from(data)
+        body = data[_POSTING.size :]
+        if zlib.crc32(body) != crc or len(body) != length + 5 * count:
+            raise self._damaged("the checksum of a word's postings does not match")
+        rows = np.frombuffer(body, "<u4", count, length).astype(np.int64)
+        if rows.max(initial=-1) >= self.documents:
+            raise self._damaged(f"there is no row {rows.max()}")
+        often = np.frombuffer(body, "u1", count, length + 4 * count)
+        return Posting(body[:length], rows, often)
+
+    def _read(self, at: int, size: int) -> bytes:
+        data = self._from_file(at, size)
+        if len(data) != size:
+            raise self._damaged("it is shorter than it was")
+        return data
+
+
+def build(documents: Iterable[Sequence[str]]) -> Iterator[bytes]:
+    """Yield the file of a segment, from the words of each of its documents in the order of rows."""
+    numbers: dict[str, int] = {}
+    words, rows, often, lengths = array("I"), array("I"), array("B"), array("I")
+    for row, document in enumerate(documents):
+        lengths.append(len(document))
+        for word, count in Counter(document).items():
+            words.append(numbers.setdefault(word, len(numbers)))
+            rows.append(row)
+            often.append(min(count, MOST_OFTEN))
+    word_numbers = np.array(words, np.int64)
+    by_word = np.argsort(word_numbers, kind="stable")
+    all_rows = np.array(rows, np.int64)[by_word]
+    all_often = np.array(often, np.uint8)[by_word]
+    ends = np.cumsum(np.bincount(word_numbers, minlength=len(numbers)))
+    names = [word.encode() for word in numbers]
+    postings = (
+        Posting(names[i], all_rows[begin:end], all_often[begin:end])
+        for i in sorted(range(len(names)), key=lambda i: (_hash(names[i]), names[i]))
+        for begin, end in [(int(ends[i - 1]) if i else 0, int(ends[i]))]
+    )
+    return _file(postings, np.array(lengths, np.uint32))
+
+
+def by_row(
+    texts: Iterable[tuple[int, str]], rows: int, tokenizer: WordTokenizer
+) -> Iterator[list[str]]:
+    """Yield the words of each row, from the texts of those that have one, by row."""
+    done = 0
+    for row, text in texts:
+        yield from ([] for _ in range(row - done))
+        yield tokenizer.words(text)
+        done = row + 1
+    yield from ([] for _ in range(rows - done))
+
+
+def require_words(postings: Postings, documents: Iterable[Sequence[str]]) -> None:
+    """Check every byte of the words of a segment, and that they are those of its documents.
+
+    Subtle: comparing all postings would take them all into memory. A sum over the words of a row,
+    each with its hash, is the same whatever their order, and another for other words.
+
+    Args:
+        postings: of the segment.
+        documents: the words of each row.
+
+    Raises:
+        ValueError: they are not.
+    """
+    sums = np.zeros(postings.documents, np.uint64)
+    last: _Key = (-1, b"")
+    for posting in postings:
+        key = _hash(posting.word), posting.word
+        if key <= last or (np.diff(posting.rows, prepend=-1) < 1).any():
+            raise ValueError("its words are not in their order")
+        last = key
+        with np.errstate(over="ignore"):
+            sums[posting.rows] += np.uint64(key[0]) * posting.often
+    row = -1
+    for row, words in enumerate(documents):
+        counts = Counter(words)
+        expected = sum(_hash(word.encode()) * min(n, MOST_OFTEN) for word, n in counts.items())
+        if row >= len(sums) or expected % 2**64 != int(sums[row]):
+            raise ValueError(f"the words of row {row} are not those of its text")
+        if len(words) != int(postings.lengths[row]):
+            raise ValueError(f"the text of row {row} has another length")
+    if row + 1 != len(sums) or int(postings.lengths.sum()) != postings.total:
+        raise ValueError("it does not fit its segment")
+
+
+def merge(segments: Sequence[tuple[Postings, Rows]]) -> Iterator[bytes]:
+    """Yield the file of segments that become one; no more than a word is in memory at a time.
+
+    Args:
+        segments: each with int64[documents], the row that each document gets; -1 for none.
+    """
+    new_rows = [kept for _, kept in segments]
+    total = sum(int((kept >= 0).sum()) for kept in new_rows)
+    lengths = np.zeros(total, np.uint32)
+    for postings, kept in segments:
+        lengths[kept[kept >= 0]] = postings.lengths[kept >= 0]
+
+    def moved(postings: Postings, kept: Rows) -> Iterator[tuple[_Key, Posting]]:
+        for posting in postings:
+            rows = kept[posting.rows]
+            stay = rows >= 0
+            if stay.any():
+                moved_posting = Posting(posting.word, rows[stay], posting.often[stay])
+                yield (_hash(posting.word), posting.word), moved_posting
+
+    streams = [moved(postings, kept) for postings, kept in segments]
+    in_order = merged(*streams, key=lambda item: item[0])
+    return _file((_joined(group) for _, group in groupby(in_order, lambda it: it[0])), lengths)
+
+
+def _joined(group: Iterable[tuple[_Key, Posting]]) -> Posting:
+    parts = [posting for _, posting in group]
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([part.rows for part in parts])
+    often = np.concatenate([part.often for part in parts])
+    order = np.argsort(rows, kind="stable")
+    return Posting(parts[0].word, rows[order], often[order])
+
+
+def _file(postings: Iterable[Posting], lengths: Lengths) -> Iterator[bytes]:
+    """Yield a file: the postings, which come in its order, the dictionary and the foot."""
+    entries = bytearray()
+    at = 0
+    for posting in postings:
+        data = posting.encoded()
+        entries += _PACKED.pack(_hash(posting.word), at, len(posting.rows), len(data))
+        at += len(data)
+        yield data
+    tail = lengths.astype("<u4").tobytes() + entries
+    words = len(entries) // _ENTRY.itemsize
+    foot = _FOOT.pack(_MAGIC, len(lengths), int(lengths.sum()), words, 0)[:-4]
+    yield tail
+    yield foot + struct.pack("<I", zlib.crc32(foot, zlib.crc32(tail)))
+
+
+def _hash(word: bytes) -> int:
+    return int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
+
+
+def bm25(segments: Sequence[Postings], words: Iterable[str]) -> list[Scores]:
+    """Return the score of every document of every segment: float32[documents]; 0 without a word.
+
+    Args:
+        segments: all of the index: its statistics are theirs.
+        words: of a query; one that occurs twice counts twice.
+    """
+    count = sum(segment.documents for segment in segments)
+    mean = sum(segment.total for segment in segments) / max(count, 1)
+    norms = [
+        (K1 * (1 - B + B * segment.lengths / max(mean, 1e-9))).astype(np.float32)
+        for segment in segments
+    ]
+    scores = [np.zeros(segment.documents, np.float32) for segment in segments]
+    for word, times in Counter(words).items():
+        found = [segment.find(word) for segment in segments]
+        frequency = sum(len(posting.rows) for posting in found if posting)
+        idf = times * np.log1p((count - frequency + 0.5) / (frequency + 0.5))
+        for score, norm, posting in zip(scores, norms, found, strict=True):
+            if posting:
+                often = posting.often.astype(np.float32)
+                part = often * np.float32(idf * (K1 + 1)) / (often + norm[posting.rows])
+                score[posting.rows] += part
+    return scores

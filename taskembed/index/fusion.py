@@ -1,0 +1,181 @@
+"""How a search ranks: by meaning, by words, or by both, with the two lists made one.
+
+The lists are the best max(100, 10 k) documents of each side. "convex" maps the scores of each list
+to 0..1 (min-max) and adds them, weighted (Bruch, Gai and Ingber, arXiv 2210.11934). "rrf" adds
+weighted 1 / (60 + rank) (Cormack, Clarke and Buettcher, SIGIR 2009). docs/adr/0018 has figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.index._best import Best
+from taskembed.index._words import Postings, bm25
+from taskembed.index.modes import Method
+from taskembed.vectors import Flags, Floats, Rows
+
+Doubles = npt.NDArray[np.float64]
+
+LEAST_LISTED = 100  # documents of either list
+LISTED_OF_A_HIT = 10
+RRF_K = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How two lists become one.
+
+    Attributes:
+        alpha: the weight of the vectors, 0 to 1; the words have the rest.
+        method: of adding them up.
+
+    Raises:
+        ValueError: alpha is not from 0 to 1, or there is no such method.
+    """
+
+    alpha: float = 0.6
+    method: Method = Method.CONVEX
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", Method(self.method))
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha is {self.alpha}; it must be from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Where a document is in one of the lists.
+
+    Attributes:
+        rank: 1 for the best; equal scores have equal ranks.
+        score: the inner product of the vectors, or BM25.
+        part: what it adds to the document's score.
+    """
+
+    rank: int
+    score: float
+    part: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What the score of a document of a hybrid search is made of; None where it is in no list."""
+
+    dense: Side | None = None
+    words: Side | None = None
+
+    @property
+    def score(self) -> float:
+        """The sum of the parts."""
+        return sum(side.part for side in (self.dense, self.words) if side)
+
+
+def listed(k: int) -> int:
+    """Return how many documents of either side are taken for k hits."""
+    return max(LEAST_LISTED, LISTED_OF_A_HIT * k)
+
+
+def best_by_words(
+    segments: Sequence[Postings], dead: Sequence[Flags], queries: Sequence[Sequence[str]], k: int
+) -> Best:
+    """Return the k documents of each query with the highest BM25, with all that equal the k-th.
+
+    Args:
+        segments: the words of each segment of the index.
+        dead: of each segment, bool[documents]: which are deleted.
+        queries: the words of each.
+        k: how many; a document without any of the words is none of them.
+    """
+    found = [_of_query(segments, dead, number, words, k) for number, words in enumerate(queries)]
+    if not found or not segments:
+        return _best_of([])
+    return Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+
+def _of_query(
+    segments: Sequence[Postings], dead: Sequence[Flags], number: int, words: Sequence[str], k: int
+) -> tuple[Rows, Floats, Rows, Rows]:
+    some_rows: list[Rows] = []
+    some_scores: list[Floats] = []
+    some_segments: list[Rows] = []
+    for segment, (scored, gone) in enumerate(zip(bm25(segments, words), dead, strict=True)):
+        scored[gone] = 0
+        rows = np.flatnonzero(scored)
+        some_rows.append(rows)
+        some_scores.append(scored[rows])
+        some_segments.append(np.full(len(rows), segment, np.int64))
+    row, score = np.concatenate(some_rows), np.concatenate(some_scores)
+    place = np.concatenate(some_segments)
+    if len(score) > k:
+        keep = score >= np.partition(score, len(score) - k)[len(score) - k]
+        row, score, place = row[keep], score[keep], place[keep]
+    return np.full(len(row), number, np.int64), score, place, row
+
+
+def fuse(dense: Best, words: Best, count: int, k: int, fusion: Fusion) -> tuple[Best, list[Sides]]:
+    """Return the best k of two lists, with all that equal the k-th, and what each score is made of.
+
+    Args:
+        dense: the list by vectors.
+        words: the list by words.
+        count: of the queries.
+        k: how many documents of each query.
+        fusion: how.
+    """
+    columns: list[tuple[int, float, int, int]] = []
+    all_sides: list[Sides] = []
+    lists = [_by_query(item, count) for item in (dense, words)]
+    for query in range(count):
+        by_vector, by_word = (
+            _sides(some[query], weight, fusion.method)
+            for some, weight in zip(lists, (fusion.alpha, 1 - fusion.alpha), strict=True)
+        )
+        places = by_vector.keys() | by_word.keys()
+        fused = {place: Sides(by_vector.get(place), by_word.get(place)) for place in places}
+        least = sorted((sides.score for sides in fused.values()), reverse=True)[:k][-1:]
+        for place, sides in fused.items():
+            if least and sides.score >= least[0]:
+                columns.append((query, sides.score, *place))
+                all_sides.append(sides)
+    return _best_of(columns), all_sides
+
+
+def _by_query(best: Best, count: int) -> list[list[tuple[float, int, int]]]:
+    found: list[list[tuple[float, int, int]]] = [[] for _ in range(count)]
+    for query, score, segment, row in best.tolist():
+        found[query].append((score, segment, row))
+    return found
+
+
+def _sides(
+    found: Sequence[tuple[float, int, int]], weight: float, method: Method
+) -> dict[tuple[int, int], Side]:
+    scores = np.array([score for score, _, _ in found], np.float64)
+    ranks = np.searchsorted(np.sort(-scores), -scores) + 1
+    parts = weight * (_min_max(scores) if method is Method.CONVEX else 1 / (RRF_K + ranks))
+    return {
+        (segment, row): Side(int(rank), score, float(part))
+        for (score, segment, row), rank, part in zip(found, ranks, parts, strict=True)
+    }
+
+
+def _min_max(scores: Doubles) -> Doubles:
+    """Map the scores of a list to 0..1; all are 1 where they are equal."""
+    if not len(scores) or scores.min() == scores.max():
+        return np.ones_like(scores)
+    scaled: Doubles = (scores - scores.min()) / (scores.max() - scores.min())
+    return scaled
+
+
+def _best_of(columns: Sequence[tuple[int, float, int, int]]) -> Best:
+    query, score, segment, row = zip(*columns, strict=True) if columns else ((), (), (), ())
+    return Best(
+        np.array(query, np.int64),
+        np.array(score, np.float32),
+        np.array(segment, np.int64),
+        np.array(row, np.int64),
+    )

@@ -1,0 +1,104 @@
+"""Texts become words: what the lexical side of a search compares, the same for both sides.
+
+A word is a run of letters and digits: lower case, without accents, reduced to its stem where the
+language has a stemmer. Identifiers, paths and codes ("parseJSON", "snake_case", "src/main.rs",
+"E0308") are kept whole and in parts. Chinese, Japanese and Korean, which have no spaces, become
+pairs of neighbouring characters.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+VERSION = 1  # of the rules below: another version makes other words of a text
+DEFAULT_LANGUAGE = "english"
+NO_LANGUAGE = "none"  # words are not reduced to stems
+
+LONGEST_WORD = 64  # characters; of a longer run only so many count
+_KNOWN_WORDS = 100_000  # whose stems are kept in memory
+
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
+_LETTER = rf"(?:(?![{_CJK}])\w)"
+# runs of letters and digits, with what may join them; so that a text is read once, and in one pass
+_RUNS = re.compile(rf"[{_CJK}]+|{_LETTER}++(?:(?:[./\\-]|::){_LETTER}++)*+")
+_JOINT = re.compile(r"[./\\-]|::")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[^\W\d_]+")
+_MARKS = re.compile(r"[\u0300-\u036f]")
+
+
+class WordTokenizer:
+    """Makes words of texts. Its `name` says which: two names, two sets of words.
+
+    Args:
+        language: whose stems words are reduced to, as PyStemmer names it; "none" for no stems.
+
+    Raises:
+        ValueError: there is no stemmer for the language.
+    """
+
+    def __init__(self, language: str = DEFAULT_LANGUAGE) -> None:
+        self.name = f"words-{VERSION}:{language}"
+        self._stem = lru_cache(_KNOWN_WORDS)(_stemmer(language))
+
+    @classmethod
+    def of(cls, name: str) -> WordTokenizer:
+        """Return the tokenizer of a name.
+
+        Raises:
+            ValueError: this version does not have it: its words would be other ones.
+        """
+        kind, _, language = name.partition(":")
+        if kind != f"words-{VERSION}":
+            raise ValueError(f"there is no tokenizer {name!r} in this version")
+        return cls(language)
+
+    def words(self, text: str) -> list[str]:
+        """Return the words of a text, in its order, as often as each occurs."""
+        text = unicodedata.normalize("NFKC", text)
+        return [word for match in _RUNS.finditer(text) for word in self._of_runs(match[0])]
+
+    def _of_runs(self, joined: str) -> Iterator[str]:
+        if re.match(f"[{_CJK}]", joined):
+            yield from (joined[i : i + 2] for i in range(max(len(joined) - 1, 1)))
+            return
+        runs = _JOINT.split(joined)
+        for run in runs:
+            yield from self._of_run(run[:LONGEST_WORD])
+        if len(runs) > 1:
+            yield _folded(joined[:LONGEST_WORD])
+
+    def _of_run(self, run: str) -> Iterator[str]:
+        if run.isalpha() and (run.islower() or run[1:].islower() or run.isupper()):
+            yield self._stem(_folded(run))
+            return
+        whole, parts = _folded(run), _PART.findall(run)
+        if len(parts) != 1 or parts[0] != run:  # an identifier; or letters without cases
+            if whole.strip("_"):
+                yield whole
+            if not parts:
+                return
+        yield from (self._stem(_folded(part)) for part in parts)
+
+
+def _folded(word: str) -> str:
+    """Return a word in lower case, without accents."""
+    word = word.lower()
+    if word.isascii():
+        return word
+    return unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFD", word)))
+
+
+def _stemmer(language: str) -> Callable[[str], str]:
+    if language == NO_LANGUAGE:
+        return str
+    import Stemmer
+
+    try:
+        stemmer = Stemmer.Stemmer(language)
+    except KeyError:
+        known = ", ".join([*Stemmer.algorithms(), NO_LANGUAGE])
+        raise ValueError(f"no stemmer for {language!r}; there are: {known}") from None
+    return lambda word: str(stemmer.stemWord(word))
