@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,7 +45,9 @@ def test_what_waits_for_the_lock_says_that_it_was_stopped(
         signal.raise_signal(signal.SIGTERM)  # here and now; os.kill may pick another thread
 
     with open_writer(indexed), pytest.MonkeyPatch.context() as patched:
-        patched.setattr("taskembed.index._lock.time.sleep", stop)
+        # of this module alone: another thread that sleeps must not be what raises the signal
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=stop)
+        patched.setattr("taskembed.index._lock.time", clock)
         done = run(*words, "--index", indexed, "--wait", "60")
     assert done.code == 143
     assert "taskembed: error: stopped by SIGTERM\n" in done.err

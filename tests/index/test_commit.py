@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -552,7 +553,8 @@ def test_waiting_for_another_writer_is_seen(tmp_path: Path) -> None:
         looking_on() as steps,
         pytest.MonkeyPatch.context() as patched,
     ):
-        patched.setattr("taskembed.index._lock.time.sleep", look)
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=look)
+        patched.setattr("taskembed.index._lock.time", clock)
         with open_writer(folder, wait_seconds=30):
             assert steps == []
     said = f"waiting: another taskembed is writing to {folder} (process {holder.pid} on "
