@@ -89,8 +89,8 @@ def nearest_rows(
             asked = min(asked * 2, segment.live_rows)
             latest = _found(segment, number, queries[more], more, asked, how)
             others = found[number].chosen(~np.isin(found[number].query, more))
-            found[number] = _joined([others, latest])
-    best = _joined(found)
+            found[number] = joined([others, latest])
+    best = joined(found)
     return best.chosen(best.score >= last[best.query])
 
 
@@ -108,7 +108,8 @@ def _found(
     )
 
 
-def _joined(found: Sequence[Best]) -> Best:
+def joined(found: Sequence[Best]) -> Best:
+    """Return the rows of several as one."""
     if not found:
         nothing = np.empty(0, np.int64)
         return Best(nothing, np.empty(0, np.float32), nothing, nothing)
@@ -125,7 +126,7 @@ def _last_scores(found: Sequence[Best], count: int, k: int) -> Floats:
     last = np.full(count, np.inf if k < 1 else -np.inf, dtype=np.float32)
     if k < 1:
         return last
-    together = _joined(found)
+    together = joined(found)
     order = np.lexsort((-together.score, together.query))
     query, score = together.query[order], together.score[order]
     first = np.searchsorted(query, np.arange(count))

@@ -2,7 +2,7 @@
 
     data = b"".join(build(tokenizer.words(text) for text in texts))
     postings = Postings(read, size)            # reads and checks the dictionary, and nothing else
-    scores = bm25([postings, ...], words)      # float32[rows] for each segment
+    scores = Bm25([postings, ...]).scores(words)  # float32[rows] for each segment
 
 A file has the postings of each word; then the dictionary: the length of each document, and for each
 word a 64-bit hash, where its postings are, and in how many documents it occurs; then a foot. The
@@ -261,27 +261,36 @@ def _hash(word: bytes) -> int:
     return int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
 
 
-def bm25(segments: Sequence[Postings], words: Iterable[str]) -> list[Scores]:
-    """Return the score of every document of every segment: float32[documents]; 0 without a word.
+class Bm25:
+    """Scores documents by the words of queries; what is the same for every query is computed once.
 
     Args:
         segments: all of the index: its statistics are theirs.
-        words: of a query; one that occurs twice counts twice.
     """
-    count = sum(segment.documents for segment in segments)
-    mean = sum(segment.total for segment in segments) / max(count, 1)
-    norms = [
-        (K1 * (1 - B + B * segment.lengths / max(mean, 1e-9))).astype(np.float32)
-        for segment in segments
-    ]
-    scores = [np.zeros(segment.documents, np.float32) for segment in segments]
-    for word, times in Counter(words).items():
-        found = [segment.find(word) for segment in segments]
-        frequency = sum(len(posting.rows) for posting in found if posting)
-        idf = times * np.log1p((count - frequency + 0.5) / (frequency + 0.5))
-        for score, norm, posting in zip(scores, norms, found, strict=True):
-            if posting:
-                often = posting.often.astype(np.float32)
-                part = often * np.float32(idf * (K1 + 1)) / (often + norm[posting.rows])
-                score[posting.rows] += part
-    return scores
+
+    def __init__(self, segments: Sequence[Postings]) -> None:
+        self._segments = segments
+        self._count = sum(segment.documents for segment in segments)
+        mean = sum(segment.total for segment in segments) / max(self._count, 1)
+        self._norms = [
+            (K1 * (1 - B + B * segment.lengths / max(mean, 1e-9))).astype(np.float32)
+            for segment in segments
+        ]
+
+    def scores(self, words: Iterable[str]) -> list[Scores]:
+        """Return float32[documents] for each segment: the scores; 0 without any of the words.
+
+        Args:
+            words: of a query; one that occurs twice counts twice.
+        """
+        scores = [np.zeros(segment.documents, np.float32) for segment in self._segments]
+        for word, times in Counter(words).items():
+            found = [segment.find(word) for segment in self._segments]
+            frequency = sum(len(posting.rows) for posting in found if posting)
+            idf = times * np.log1p((self._count - frequency + 0.5) / (frequency + 0.5))
+            for score, norm, posting in zip(scores, self._norms, found, strict=True):
+                if posting:
+                    often = posting.often.astype(np.float32)
+                    part = often * np.float32(idf * (K1 + 1)) / (often + norm[posting.rows])
+                    score[posting.rows] += part
+        return scores

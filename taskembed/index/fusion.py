@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.index._best import Best
-from taskembed.index._words import Postings, bm25
+from taskembed.index._best import Best, joined
+from taskembed.index._words import Bm25, Postings
 from taskembed.index.modes import Method
-from taskembed.vectors import Flags, Floats, Rows
+from taskembed.vectors import Flags, Floats
 
 Doubles = npt.NDArray[np.float64]
 
@@ -90,30 +90,23 @@ def best_by_words(
         queries: the words of each.
         k: how many; a document without any of the words is none of them.
     """
-    found = [_of_query(segments, dead, number, words, k) for number, words in enumerate(queries)]
-    if not found or not segments:
-        return _best_of([])
-    return Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    bm25 = Bm25(segments)
+    return joined(
+        [_of_query(bm25.scores(words), dead, number, k) for number, words in enumerate(queries)]
+    )
 
 
-def _of_query(
-    segments: Sequence[Postings], dead: Sequence[Flags], number: int, words: Sequence[str], k: int
-) -> tuple[Rows, Floats, Rows, Rows]:
-    some_rows: list[Rows] = []
-    some_scores: list[Floats] = []
-    some_segments: list[Rows] = []
-    for segment, (scored, gone) in enumerate(zip(bm25(segments, words), dead, strict=True)):
+def _of_query(scores: Sequence[Floats], dead: Sequence[Flags], number: int, k: int) -> Best:
+    found = []
+    for segment, (scored, gone) in enumerate(zip(scores, dead, strict=True)):
         scored[gone] = 0
         rows = np.flatnonzero(scored)
-        some_rows.append(rows)
-        some_scores.append(scored[rows])
-        some_segments.append(np.full(len(rows), segment, np.int64))
-    row, score = np.concatenate(some_rows), np.concatenate(some_scores)
-    place = np.concatenate(some_segments)
-    if len(score) > k:
-        keep = score >= np.partition(score, len(score) - k)[len(score) - k]
-        row, score, place = row[keep], score[keep], place[keep]
-    return np.full(len(row), number, np.int64), score, place, row
+        query, place = np.full_like(rows, number), np.full_like(rows, segment)
+        found.append(Best(query, scored[rows], place, rows))
+    best = joined(found)
+    if len(best.score) <= k:
+        return best
+    return best.chosen(best.score >= np.partition(best.score, -k)[-k])
 
 
 def fuse(dense: Best, words: Best, count: int, k: int, fusion: Fusion) -> tuple[Best, list[Sides]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.index._words import Posting, Postings, bm25, build, merge, require_words
+from taskembed.index._words import Bm25, Posting, Postings, build, merge, require_words
 from taskembed.index.word_tokens import WordTokenizer
 
 Texts = Sequence[Sequence[str]]
@@ -88,7 +88,7 @@ def test_an_index_without_documents_or_words(tmp_path: Path) -> None:
     with opened(tmp_path, written([])) as none, opened(tmp_path, written([[]])) as empty:
         assert none.find("a") is None
         assert list(empty) == []
-        assert [scores.tolist() for scores in bm25([none, empty], ["a"])] == [[], [0.0]]
+        assert [scores.tolist() for scores in Bm25([none, empty]).scores(["a"])] == [[], [0.0]]
 
 
 def plain_bm25(texts: Texts, query: Sequence[str]) -> list[float]:
@@ -119,8 +119,8 @@ def test_scores_are_those_of_the_formula_however_documents_are_spread(tmp_path: 
         opened(tmp_path, written(texts[:50])) as large,
         opened(tmp_path, written(texts[50:])) as small,
     ):
-        (one,) = bm25([whole], query)
-        two = np.concatenate(bm25([large, small], query))
+        (one,) = Bm25([whole]).scores(query)
+        two = np.concatenate(Bm25([large, small]).scores(query))
     assert one == pytest.approx(expected, rel=1e-5)
     assert two == pytest.approx(expected, rel=1e-5)
 
@@ -147,14 +147,14 @@ def test_no_flipped_bit_is_answered(tmp_path: Path) -> None:
     texts, query = made_up(3, 12), ["a", "b", "h"]
     data = written(texts)
     with opened(tmp_path, data) as postings:
-        right = bm25([postings], query)[0].tolist()
+        right = Bm25([postings]).scores(query)[0].tolist()
     outcomes = set()
     for position in range(0, 8 * len(data), 5):
         flipped = bytearray(data)
         flipped[position // 8] ^= 1 << position % 8
         try:
             with opened(tmp_path, bytes(flipped)) as postings:
-                answered = bm25([postings], query)[0].tolist()
+                answered = Bm25([postings]).scores(query)[0].tolist()
                 outcomes.add("answered")
                 assert answered == right  # the bit is of a word that was not asked for
                 list(postings)
