@@ -40,7 +40,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from taskembed.index.fusion import Fusion
-    from taskembed.index.reader import Hit, Index
+    from taskembed.index.hits import Hit
+    from taskembed.index.reader import Index
     from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.documents import Document
     from taskembed.reading.queries import Query
@@ -119,7 +120,7 @@ _HOMES = {
     "EngineSettings": "encoding.settings",
     "ExitCode": "errors",
     "Fusion": "index.fusion",
-    "Hit": "index.reader",
+    "Hit": "index.hits",
     "Index": "index.reader",
     "IndexBusyError": "errors",
     "IndexDamagedError": "errors",

@@ -25,7 +25,8 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.index.documents import StoredDocument, insert
-from taskembed.index.reader import Hit, Index
+from taskembed.index.hits import Hit
+from taskembed.index.reader import Index
 from taskembed.reading.documents import Document, read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs

@@ -13,7 +13,7 @@ from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
     from taskembed.index.fusion import Side, Sides
-    from taskembed.index.reader import Hit
+    from taskembed.index.hits import Hit
     from taskembed.reading.queries import Query
     from taskembed.verbs.search import Searcher
 

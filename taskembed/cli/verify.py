@@ -17,7 +17,7 @@ def verify_command(
     Example:
         taskembed verify --index notes-index
     """
-    from taskembed.index.reader import verify_index
+    from taskembed.index.verify import verify_index
 
     snapshot, damages = verify_index(index_folder)
     count = len(snapshot.files)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from taskembed.arguments import require_string
-from taskembed.index._files import Damage, StoredFile, damaged
-from taskembed.index.generations import Body, Snapshot, manifest_name
+from taskembed.index._files import Damage, StoredFile, damaged, open_file
+from taskembed.index.generations import Body, Snapshot, manifest_name, open_newest
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import DEFAULT_STORAGE, Kind, Storage, VectorType
 from taskembed.space import EmbeddingSpace
@@ -213,6 +213,25 @@ class Contents:
     @property
     def _named(self) -> dict[str, Part | None]:
         return {"live": self.live, "building": self.building}
+
+
+def read_index(folder: str | Path) -> tuple[Snapshot, Contents]:
+    """Return the newest generation and what is in it; its files are there, with their sizes.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexDamagedError: a file is missing or has another size, or the manifest is damaged.
+        NewerFormatError: it was written by a newer taskembed.
+    """
+    path = Path(folder)
+
+    def read(snapshot: Snapshot) -> tuple[Snapshot, Contents]:
+        contents = Contents.of(path, snapshot)
+        for file in snapshot.files.values():
+            open_file(path, file).close()
+        return snapshot, contents
+
+    return open_newest(path, read)
 
 
 def _part(body: Body, name: str) -> Part:

@@ -3,69 +3,31 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
-from taskembed.batches import batched
 from taskembed.english import counted
-from taskembed.errors import IndexDamagedError
-from taskembed.index._best import Best, Searched, nearest_rows
-from taskembed.index._files import DAMAGED_HINT, Damage, allow_handles, open_file
-from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment, open_segments
-from taskembed.index._segment_vectors import Found, candidates_for
-from taskembed.index.contents import Contents, SegmentInfo
-from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index._best import Best, nearest_rows
+from taskembed.index._opening import open_segments
+from taskembed.index._segment_vectors import candidates_for
+from taskembed.index._selection import Selector
+from taskembed.index.contents import Contents
 from taskembed.index.field_types import FieldType
-from taskembed.index.filters import (
-    EXAMPLES,
-    FieldDescription,
-    named_types,
-    require_fields,
-    written,
-)
+from taskembed.index.filters import FieldDescription
 from taskembed.index.fusion import Fusion, Sides, best_by_words, fuse, listed
-from taskembed.index.generations import Check, Snapshot, open_newest, verify
+from taskembed.index.generations import Snapshot, open_newest
+from taskembed.index.hits import Hit, ScoredDocument, as_document, best_hits
 from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace
-from taskembed.vectors import Flags, FloatRows
-
-_IDS_AT_ONCE = 1024  # documents that are in memory
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A document that was found.
-
-    Attributes:
-        rank: 1 for the best.
-        doc_id: the document's id.
-        score: what `rank` goes by: inner product of the two vectors (the cosine, -1 to 1, where the
-            space's metric is that; of any size where it is "dot"), BM25, or the sum of `sides`.
-        text: what was embedded, without the prompt.
-        metadata: the document's other fields.
-        rerank_score: the reranker's, 0 to 1, which then is what `rank` goes by; None without one.
-        sides: of a hybrid search, what the score is made of; None of another.
-    """
-
-    rank: int
-    doc_id: str
-    score: float
-    text: str
-    metadata: Mapping[str, object] = field(hash=False)
-    rerank_score: float | None = None
-    sides: Sides | None = None
+from taskembed.vectors import FloatRows
 
 
 class Index:
@@ -89,7 +51,7 @@ class Index:
         self.snapshot = snapshot
         self.contents = contents
         self._segments = segments
-        self._selected: tuple[str, list[Flags]] | None = None  # of the last filter
+        self._selector = Selector(segments)
         self._closed = False
 
     @classmethod
@@ -158,7 +120,7 @@ class Index:
             return None
         for segment in reversed(self._segments):
             for stored in segment.find([doc_id]):
-                return _as_document(stored)
+                return as_document(stored)
         return None
 
     def __iter__(self) -> Iterator[Document]:
@@ -170,7 +132,7 @@ class Index:
         """
         self._require_open()
         segments = [segment.documents_by_id() for segment in self._segments]
-        return map(_as_document, heapq.merge(*segments, key=attrgetter("doc_id")))
+        return map(as_document, heapq.merge(*segments, key=attrgetter("doc_id")))
 
     def _require_open(self) -> None:
         if self._closed:
@@ -221,11 +183,7 @@ class Index:
             IndexDamagedError: a file is not what was written.
         """
         self._require_open()
-        types: dict[str, set[FieldType]] = {}
-        for segment in self._segments:
-            for name, kinds in segment.fields().items():
-                types.setdefault(name, set()).update(kinds)
-        return types
+        return self._selector.fields()
 
     def select(self, where: str) -> None:
         """Find the documents that a filter is true of, for the searches with that filter.
@@ -235,11 +193,13 @@ class Index:
             ValueError: the index is closed.
             IndexDamagedError: a file is not what was written.
         """
-        self._passing(where)
+        self._require_open()
+        self._selector.passing(where)
 
     def count(self, where: str) -> int:
         """Return of how many documents a filter is true; raises as `select`."""
-        return sum(int(passing.sum()) for passing in self._passing(where))
+        self._require_open()
+        return sum(int(passing.sum()) for passing in self._selector.passing(where))
 
     def describe_fields(self) -> list[FieldDescription]:
         """Return the fields of the metadata, by name, with three values of each.
@@ -248,40 +208,13 @@ class Index:
             ValueError: the index is closed.
             IndexDamagedError: a file is not what was written.
         """
-        examples: dict[str, list[str]] = {}
-        for segment in self._segments:
-            for name, values in segment.examples().items():
-                known = examples.setdefault(name, [])
-                new = [text for text in map(written, values) if text not in known]
-                known.extend(new[: EXAMPLES - len(known)])
-        return [
-            FieldDescription(name, named_types(types), tuple(examples.get(name, ())))
-            for name, types in sorted(self.fields().items())
-        ]
+        self._require_open()
+        return self._selector.describe_fields()
 
     def ids(self, where: str) -> Iterator[str]:
         """Yield the ids of the documents that a filter is true of; raises as `select`."""
-        for segment, passing in zip(self._segments, self._passing(where), strict=True):
-            rows = np.flatnonzero(passing).tolist()
-            for some in batched(rows, _IDS_AT_ONCE):
-                for document in segment.documents(some).values():
-                    yield document.doc_id
-
-    def _passing(self, where: str) -> list[Flags]:
-        """Return the rows of each segment that a filter is true of, and keep those of the last."""
         self._require_open()
-        last = self._selected
-        if last is not None and last[0] == where:
-            return last[1]
-        # lark: 50 ms
-        from taskembed.index.filter_grammar import parse_filter
-
-        filter_ = parse_filter(where)
-        with doing("filtering"):
-            require_fields(filter_, self.fields())
-            passing = [segment.passing(filter_) for segment in self._segments]
-        self._selected = (where, passing)
-        return passing
+        return self._selector.ids(where)
 
     def candidates(self, k: int) -> int:
         """Return how many vectors the codes of a segment choose for a query of k hits."""
@@ -342,7 +275,7 @@ class Index:
             IndexDamagedError: a file is not what was written.
         """
         self.load(exact=exact)
-        searched = self._searched(where)
+        searched = self._selector.searched(where)
         best = nearest_rows(searched, queries, k, exact=exact, candidates=candidates)
         return self._hits(best, len(queries), k)
 
@@ -397,7 +330,7 @@ class Index:
         """
         self.load(exact=exact)
         depth = listed(k)
-        dense = nearest_rows(self._searched(where), queries, depth, exact=exact)
+        dense = nearest_rows(self._selector.searched(where), queries, depth, exact=exact)
         best, sides = fuse(dense, self._best_by_words(texts, depth, where), len(texts), k, fusion)
         return self._hits(best, len(texts), k, sides)
 
@@ -407,10 +340,12 @@ class Index:
             raise ValueError(f"the index {self.folder} keeps no words")
         tokenizer = WordTokenizer.of(self.words) if self.words else WordTokenizer()
         postings = [segment.postings() for segment in self._segments]
-        hidden = [segment.dead for segment in self._segments]
-        if where is not None:
-            hidden = [~passing for passing in self._passing(where)]
-        return best_by_words(postings, hidden, [tokenizer.words(text) for text in texts], k)
+        return best_by_words(
+            postings,
+            self._selector.hidden(where),
+            [tokenizer.words(text) for text in texts],
+            k,
+        )
 
     def _hits(
         self, best: Best, count: int, k: int, sides: Sequence[Sides] | None = None
@@ -420,127 +355,8 @@ class Index:
             segment.documents(int(row) for row in best.row[best.segment == number])
             for number, segment in enumerate(self._segments)
         ]
-        found: list[list[_Scored]] = [[] for _ in range(count)]
+        found: list[list[ScoredDocument]] = [[] for _ in range(count)]
         for item, side in zip(best.tolist(), sides or repeat(None), strict=False):
             query, score, number, row = item
-            found[query].append(_Scored(score, documents[number][row], side))
-        return [_best(candidates, k) for candidates in found]
-
-    def _searched(self, where: str | None) -> Sequence[Searched]:
-        if where is None:
-            return self._segments
-        parts = zip(self._segments, self._passing(where), strict=True)
-        return [_Filtered(segment, passing, int(passing.sum())) for segment, passing in parts]
-
-
-@dataclass(frozen=True, slots=True)
-class _Filtered:
-    """What a filter leaves of a segment."""
-
-    segment: Segment
-    passing: Flags
-    live_rows: int
-
-    def search(self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None) -> Found:
-        return self.segment.search(
-            queries, k, exact=exact, candidates=candidates, passing=self.passing
-        )
-
-
-def read_index(folder: str | Path) -> tuple[Snapshot, Contents]:
-    """Return the newest generation and what is in it; its files are there, with their sizes.
-
-    Raises:
-        NotFoundError: there is no index.
-        IndexDamagedError: a file is missing or has another size, or the manifest is damaged.
-        NewerFormatError: it was written by a newer taskembed.
-    """
-    path = Path(folder)
-
-    def read(snapshot: Snapshot) -> tuple[Snapshot, Contents]:
-        contents = Contents.of(path, snapshot)
-        for file in snapshot.files.values():
-            open_file(path, file).close()
-        return snapshot, contents
-
-    return open_newest(path, read)
-
-
-def verify_index(folder: str | Path) -> tuple[Snapshot, list[Damage]]:
-    """Read every byte of the newest generation back, and look into every file as a search does.
-
-    Returns:
-        The generation, and what of it is damaged.
-    """
-    path = Path(folder)
-    with ExitStack() as stack:
-
-        def checks_of(snapshot: Snapshot) -> list[Check]:
-            stack.close()  # what an earlier attempt opened
-            contents = Contents.of(path, snapshot)
-            infos = [(info, part.space.dim) for part in contents.parts for info in part.segments]
-            if not allow_handles(HANDLES_PER_SEGMENT * len(infos) + len(snapshot.files)):
-                return [partial(_damages_of, path, snapshot, info, dim) for info, dim in infos]
-            return [partial(_damages, _held(path, snapshot, *item, stack)) for item in infos]
-
-        return verify(path, checks_of)
-
-
-def _held(
-    folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int, stack: ExitStack
-) -> Segment | IndexDamagedError:
-    """Open a segment now, so that a writer may remove its files before they are looked into."""
-    try:
-        segment = open_segment(folder, snapshot, info, dim)
-    except IndexDamagedError as error:
-        return error
-    stack.callback(segment.close)
-    return segment
-
-
-def _damages_of(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> list[Damage]:
-    with ExitStack() as stack:
-        return _damages(_held(folder, snapshot, info, dim, stack))
-
-
-def _damages(segment: Segment | IndexDamagedError) -> list[Damage]:
-    """Return what is wrong in a segment, where what is open of it could be opened."""
-    try:
-        if isinstance(segment, IndexDamagedError):
-            raise segment
-        segment.check()
-        return list(segment.check_contents())
-    except IndexDamagedError as error:
-        return [Damage(error.name, error.reason)]
-
-
-class _Scored(NamedTuple):
-    score: float
-    document: StoredDocument
-    sides: Sides | None
-
-
-def _best(found: list[_Scored], k: int) -> list[Hit]:
-    ordered = sorted(found, key=lambda item: (-item.score, item.document.doc_id))[:k]
-    return [
-        Hit(
-            rank,
-            item.document.doc_id,
-            item.score,
-            item.document.text,
-            _metadata(item.document),
-            sides=item.sides,
-        )
-        for rank, item in enumerate(ordered, start=1)
-    ]
-
-
-def _as_document(stored: StoredDocument) -> Document:
-    return Document(stored.doc_id, stored.text, _metadata(stored))
-
-
-def _metadata(document: StoredDocument) -> Mapping[str, object]:
-    try:
-        return read_metadata(document)
-    except ValueError as error:
-        raise IndexDamagedError(f"the index is damaged: {error}", hint=DAMAGED_HINT) from error
+            found[query].append(ScoredDocument(score, documents[number][row], side))
+        return [best_hits(candidates, k) for candidates in found]

@@ -9,10 +9,10 @@ from pathlib import Path
 from taskembed.activity import doing
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, NotFoundError
-from taskembed.index.contents import Part
+from taskembed.index.contents import Part, read_index
 from taskembed.index.filters import FieldDescription
 from taskembed.index.generations import generations_of, names_in
-from taskembed.index.reader import Index, read_index
+from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.space import EmbeddingSpace

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from taskembed.encoding.tokens import POSITIONS, PromptTokenizer, load_tokenizer
 from taskembed.errors import ModelUnavailableError, NotFoundError, from_library
-from taskembed.index.reader import read_index
+from taskembed.index.contents import read_index
 from taskembed.models.adapters import CONFIG
 from taskembed.models.catalogue import Family, Identified, identify
 from taskembed.models.files import Hub, own_adapters, place_of

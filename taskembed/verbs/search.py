@@ -17,8 +17,9 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, BadVectorError, TextTooLongError, UsageError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.fusion import Fusion
+from taskembed.index.hits import Hit
 from taskembed.index.modes import Mode
-from taskembed.index.reader import Hit, Index
+from taskembed.index.reader import Index
 from taskembed.models.files import Hub
 from taskembed.reading.queries import Query
 from taskembed.space import PromptType, Task

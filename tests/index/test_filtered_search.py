@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from taskembed.errors import IndexDamagedError, UsageError
-from taskembed.index.reader import Index, verify_index
+from taskembed.index.reader import Index
+from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows

@@ -11,8 +11,10 @@ import pytest
 from taskembed.errors import IndexDamagedError, StorageError
 from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
-from taskembed.index.reader import Hit, Index, verify_index
+from taskembed.index.hits import Hit
+from taskembed.index.reader import Index
 from taskembed.index.storage import Kind
+from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded

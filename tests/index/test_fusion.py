@@ -12,7 +12,8 @@ from taskembed.errors import IndexDamagedError, UsageError
 from taskembed.index._best import Best
 from taskembed.index.fusion import Fusion, Side, Sides, fuse, listed
 from taskembed.index.modes import Method, Mode
-from taskembed.index.reader import Index, verify_index
+from taskembed.index.reader import Index
+from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.verbs.index import index_corpus

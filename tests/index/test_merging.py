@@ -14,7 +14,8 @@ from taskembed.index import _merging
 from taskembed.index._merging import MERGE_ROWS, choose
 from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
-from taskembed.index.reader import Index, verify_index
+from taskembed.index.reader import Index
+from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, Watch

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.index._files import StoredFile
-from taskembed.index.contents import Contents, Part, SegmentInfo
+from taskembed.index.contents import Contents, Part, SegmentInfo, read_index
 from taskembed.index.documents import StoredDocument, checksum_of
 from taskembed.index.generations import Snapshot, manifest_name, read_newest
-from taskembed.index.reader import Hit, Index, read_index, verify_index
+from taskembed.index.hits import Hit
+from taskembed.index.reader import Index
+from taskembed.index.verify import verify_index
 from taskembed.index.writer import IndexWriter, Outcome, open_index_writer
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType

@@ -26,7 +26,9 @@ from taskembed.errors import (
     TaskembedError,
 )
 from taskembed.index.generations import read_newest, verify
-from taskembed.index.reader import Hit, Index, verify_index
+from taskembed.index.hits import Hit
+from taskembed.index.reader import Index
+from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.verbs.delete import delete_documents

@@ -8,8 +8,9 @@ import pytest
 from taskembed.errors import NotFoundError
 from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
-from taskembed.index.reader import Index, verify_index
+from taskembed.index.reader import Index
 from taskembed.index.storage import Kind
+from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.verbs.compact import compact_index
 from taskembed.verbs.delete import delete_documents

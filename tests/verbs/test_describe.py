@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import BadInputError, IndexDamagedError, NotFoundError, UsageError
-from taskembed.index.reader import read_index
+from taskembed.index.contents import read_index
 from taskembed.index.remembered import Reading
 from taskembed.reading.documents import Document
 from taskembed.verbs.delete import delete_documents

@@ -8,8 +8,8 @@ import pytest
 from taskembed.errors import BadInputError
 from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
-from taskembed.index.reader import verify_index
 from taskembed.index.storage import IndexType, Kind, VectorType
+from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.verbs.describe import describe_index
 from taskembed.verbs.index import index_corpus

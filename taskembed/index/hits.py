@@ -1,0 +1,82 @@
+"""A hit: a document that a search found, with its rank and its score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from taskembed.errors import IndexDamagedError
+from taskembed.index._files import DAMAGED_HINT
+from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index.fusion import Sides
+from taskembed.reading.documents import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document that a search found.
+
+    Attributes:
+        rank: 1 for the best.
+        doc_id: the document's id.
+        score: the score that `rank` follows, unless a reranker was used: the inner product of the
+            two vectors (the cosine, -1 to 1, where the space's metric is cosine; unbounded where it
+            is "dot"), BM25, or the sum of `sides`.
+        text: the text that was embedded, without the prompt.
+        metadata: the document's other fields.
+        rerank_score: the reranker's score, 0 to 1, which `rank` follows then; None without one.
+        sides: what the score of a hybrid search is made of; None for any other search.
+    """
+
+    rank: int
+    doc_id: str
+    score: float
+    text: str
+    metadata: Mapping[str, object] = field(hash=False)
+    rerank_score: float | None = None
+    sides: Sides | None = None
+
+
+class ScoredDocument(NamedTuple):
+    """A document that may become a hit."""
+
+    score: float
+    document: StoredDocument
+    sides: Sides | None
+
+
+def best_hits(candidates: Sequence[ScoredDocument], k: int) -> list[Hit]:
+    """Return the k best documents as hits, best first; equal scores are ordered by document id.
+
+    Raises:
+        IndexDamagedError: the stored metadata of one cannot be read.
+    """
+    ordered = sorted(candidates, key=lambda item: (-item.score, item.document.doc_id))[:k]
+    return [
+        Hit(
+            rank,
+            item.document.doc_id,
+            item.score,
+            item.document.text,
+            _metadata(item.document),
+            sides=item.sides,
+        )
+        for rank, item in enumerate(ordered, start=1)
+    ]
+
+
+def as_document(stored: StoredDocument) -> Document:
+    """Return a stored document as the caller of an index knows it.
+
+    Raises:
+        IndexDamagedError: its stored metadata cannot be read.
+    """
+    return Document(stored.doc_id, stored.text, _metadata(stored))
+
+
+def _metadata(document: StoredDocument) -> Mapping[str, object]:
+    try:
+        return read_metadata(document)
+    except ValueError as error:
+        raise IndexDamagedError(f"the index is damaged: {error}", hint=DAMAGED_HINT) from error

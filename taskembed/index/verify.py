@@ -1,0 +1,67 @@
+"""Reading a whole index back: which of its files are not what was written."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from taskembed.errors import IndexDamagedError
+from taskembed.index._files import Damage, allow_handles
+from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
+from taskembed.index.contents import Contents, SegmentInfo
+from taskembed.index.generations import Check, Snapshot, verify
+from taskembed.index.segments import Segment
+
+
+def verify_index(folder: str | Path) -> tuple[Snapshot, list[Damage]]:
+    """Read every byte of the newest generation back, and check the contents of every file.
+
+    Returns:
+        The generation, and the files of it that are damaged.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexDamagedError: the manifest itself cannot be read.
+        NewerFormatError: the index was written by a newer taskembed.
+    """
+    path = Path(folder)
+    with ExitStack() as stack:
+
+        def checks_of(snapshot: Snapshot) -> list[Check]:
+            stack.close()  # files that an earlier attempt opened
+            contents = Contents.of(path, snapshot)
+            infos = [(info, part.space.dim) for part in contents.parts for info in part.segments]
+            if not allow_handles(HANDLES_PER_SEGMENT * len(infos) + len(snapshot.files)):
+                return [partial(_damages_of, path, snapshot, info, dim) for info, dim in infos]
+            return [partial(_damages, _held(path, snapshot, *item, stack)) for item in infos]
+
+        return verify(path, checks_of)
+
+
+def _held(
+    folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int, stack: ExitStack
+) -> Segment | IndexDamagedError:
+    """Open a segment now, so that a writer may remove its files before they are checked."""
+    try:
+        segment = open_segment(folder, snapshot, info, dim)
+    except IndexDamagedError as error:
+        return error
+    stack.callback(segment.close)
+    return segment
+
+
+def _damages_of(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> list[Damage]:
+    with ExitStack() as stack:
+        return _damages(_held(folder, snapshot, info, dim, stack))
+
+
+def _damages(segment: Segment | IndexDamagedError) -> list[Damage]:
+    """Return what is wrong in a segment, or why it could not be opened."""
+    try:
+        if isinstance(segment, IndexDamagedError):
+            raise segment
+        segment.check()
+        return list(segment.check_contents())
+    except IndexDamagedError as error:
+        return [Damage(error.name, error.reason)]
