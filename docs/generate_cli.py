@@ -18,7 +18,19 @@ for _name in [name for name in os.environ if name.startswith("TASKEMBED_")]:
 from taskembed.cli.main import main  # noqa: E402  # see above
 
 COMMANDS = [
-    *("", "index", "search", "delete", "compact", "tune", "info", "verify", "models", "explain"),
+    *(
+        "",
+        "index",
+        "search",
+        "similar",
+        "delete",
+        "compact",
+        "tune",
+        "info",
+        "verify",
+        "models",
+        "explain",
+    ),
     *("evaluate", "ablate", "compare", "train", "distill"),
     *("cache", "cache list", "cache clear"),
 ]

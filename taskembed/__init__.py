@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
     from taskembed.verbs.protocols import Encoder
     from taskembed.verbs.search import Searcher, rerank_hits, search_index
+    from taskembed.verbs.similar import similar_documents, similar_texts
 
 
 __all__ = [
@@ -106,6 +107,8 @@ __all__ = [
     "load_reranker",
     "rerank_hits",
     "search_index",
+    "similar_documents",
+    "similar_texts",
 ]
 
 _HOMES = {
@@ -156,6 +159,8 @@ _HOMES = {
     "load_reranker": "encoding.reranker",
     "rerank_hits": "verbs.search",
     "search_index": "verbs.search",
+    "similar_documents": "verbs.similar",
+    "similar_texts": "verbs.similar",
 }
 
 

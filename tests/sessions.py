@@ -57,7 +57,7 @@ def play(page: Path, run: Run) -> int:
 
 def _taskembed(arguments: list[str], run: Run) -> tuple[int, str]:
     """Return the exit code and what a terminal shows: results and errors, but no notes."""
-    if arguments[0] == "search" and not {"--format", "--json"} & set(arguments):
+    if arguments[0] in {"search", "similar"} and not {"--format", "--json"} & set(arguments):
         arguments = [*arguments, "--format", "table"]  # as a terminal does
     done = run(*arguments)
     errors = [

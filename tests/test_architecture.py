@@ -103,7 +103,7 @@ IndexOptions IndexSummary MissingLibraryError ModelUnavailableError NewerFormatE
 OnDuplicate PromptOverrides PromptType Query RejectFile Searcher SpaceMismatchError SpaceRequest
 StoppedError StorageError Task TaskembedError TextTooLongError UsageError Watch delete_documents
 describe_index encoder_for_search encoder_for_update index_corpus load_encoder load_encoder_of
-load_reranker rerank_hits search_index
+load_reranker rerank_hits search_index similar_documents similar_texts
 """
 
 

@@ -153,7 +153,10 @@ def test_the_session_in_the_readme_shows_what_a_terminal_shows(run: Run) -> None
 @pytest.mark.real_models
 @pytest.mark.timeout(300)  # compiles a model for each of three tasks
 @pytest.mark.usefixtures("sample_data")
-@pytest.mark.parametrize(("page", "steps"), [("tutorial", 17), ("how-to/evaluate", 4)])
+@pytest.mark.parametrize(
+    ("page", "steps"),
+    [("tutorial", 17), ("how-to/evaluate", 4), ("how-to/find-similar-documents", 4)],
+)
 def test_the_sessions_in_the_docs_show_what_a_terminal_shows(
     run: Run, page: str, steps: int
 ) -> None:

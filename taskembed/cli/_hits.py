@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
@@ -14,6 +14,7 @@ from taskembed.escaping import id_line, json_text, tsv_cell
 if TYPE_CHECKING:
     from taskembed.index.fusion import Side, Sides
     from taskembed.index.hits import Hit
+    from taskembed.index.reader import Index
     from taskembed.reading.queries import Query
     from taskembed.verbs.search import Searcher
 
@@ -87,17 +88,37 @@ class HitPrinter:
             searcher: what found them.
             stream: where to print.
         """
+        reranker = searcher.reranker.name if searcher.reranker else None
+        self.print_hits({"query": query}, hits, searcher.index, stream, reranker=reranker)
+
+    def print_hits(
+        self,
+        asked: Mapping[str, str],
+        hits: Sequence[Hit],
+        index: Index,
+        stream: TextIO,
+        *,
+        reranker: str | None = None,
+    ) -> None:
+        """Print the hits of one query or one document.
+
+        Args:
+            asked: the first fields of JSON: the query, or the id of the document.
+            hits: best first.
+            index: where they were found.
+            stream: where to print.
+            reranker: the name of the model that ordered them; None for none.
+        """
         if self.format is HitFormat.TABLE:
             self._meet(hits)
             self._print_table(hits, stream)
         elif self.format is HitFormat.JSON:
             self._meet(hits)
-            index, reranker = searcher.index, searcher.reranker
             value = {
-                "query": query,
+                **asked,
                 "task": index.space.task.value,
                 "model": index.space.model,
-                **({"reranker": reranker.name} if reranker else {}),
+                **({"reranker": reranker} if reranker else {}),
                 "generation": index.generation,
                 "hits": [self._json(hit) for hit in hits],
             }

@@ -11,8 +11,8 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.cli._hits import EXPLAINED, OF_ONE_QUERY, HitFormat, HitPrinter
-from taskembed.cli._stdin import read_stdin
-from taskembed.errors import BadInputError, UsageError, os_errors
+from taskembed.cli._stdin import read_stdin, read_text
+from taskembed.errors import BadInputError, UsageError
 from taskembed.index.modes import Method, Mode
 from taskembed.space import Task
 
@@ -85,7 +85,7 @@ class QueryOptions:
         if "-" in {query, str(self.query_file)}:
             text = read_stdin("the query is")
         elif self.query_file is not None:
-            text = _text_in(self.query_file)
+            text = read_text(self.query_file, "the query is")
         else:
             text = query or ""
         if not text.strip():
@@ -131,7 +131,7 @@ class HitOptions:
         typer.Option(
             "--format",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="How hits are printed; trec is for --queries.  "
+            help="How hits are printed; trec is for many queries.  "
             "[default: table on a terminal, jsonl elsewhere]",
         ),
     ] = None
@@ -175,18 +175,26 @@ class HitOptions:
         ),
     ] = "taskembed"
 
-    def printer(self, *, as_json: bool, many: bool, explain: bool = False) -> HitPrinter:
+    def printer(
+        self,
+        *,
+        as_json: bool,
+        many: bool,
+        explain: bool = False,
+        many_option: str = "--queries",
+    ) -> HitPrinter:
         """Return what prints the hits.
 
         Args:
             as_json: --json was given.
             many: the hits are of many queries.
             explain: what the score of a hybrid search is made of is printed.
+            many_option: the option that names many queries.
 
         Raises:
             UsageError: the options contradict each other.
         """
-        chosen = self._format(as_json=as_json, many=many)
+        chosen = self._format(many_option, as_json=as_json, many=many)
         if explain and chosen not in EXPLAINED:
             raise UsageError("--explain prints a table, json or jsonl")
         if self.header and chosen is not HitFormat.TSV:
@@ -196,16 +204,16 @@ class HitOptions:
             fields = [name for name in map(str.strip, self.fields.split(",")) if name]
         return HitPrinter(chosen, fields, not self.no_text, self.tag, self.header, explain)
 
-    def _format(self, *, as_json: bool, many: bool) -> HitFormat:
+    def _format(self, many_option: str, *, as_json: bool, many: bool) -> HitFormat:
         asked = self.format_
         if as_json and asked not in {None, HitFormat.JSON, HitFormat.JSONL}:
             raise UsageError("--json and --format say different things")
         if as_json and not many:
             return asked or HitFormat.JSON
         if asked is HitFormat.TREC and not many:
-            raise UsageError("--format trec is for --queries")
+            raise UsageError(f"--format trec is for {many_option}")
         if many and asked in OF_ONE_QUERY:
-            raise UsageError("--queries prints jsonl, tsv or trec")
+            raise UsageError(f"{many_option} prints jsonl, tsv or trec")
         if asked:
             return asked
         is_for_people = sys.stdout.isatty() and not many and self.output is None
@@ -315,11 +323,3 @@ class RerankOptions:
         """
         if self.rerank_instruction is not None and self.rerank is None:
             raise UsageError("--rerank-instruction goes with --rerank")
-
-
-def _text_in(path: Path) -> str:
-    try:
-        with os_errors(path):
-            return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInputError("the query is not UTF-8", what=str(path)) from error

@@ -1,8 +1,9 @@
-"""Reading a query, ids or a text from stdin."""
+"""Reading a query, ids or a text from stdin or a file."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from taskembed.errors import BadInputError, os_errors
 
@@ -22,3 +23,24 @@ def read_stdin(what: str) -> str:
             return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInputError(f"stdin: {what} not UTF-8") from error
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return all of a file as text; "-" is stdin.
+
+    Args:
+        path: of the file.
+        what: the start of an error message: "the query is".
+
+    Raises:
+        BadInputError: the text is not UTF-8.
+        NotFoundError: there is no such file.
+        StorageError: the file cannot be read.
+    """
+    if str(path) == "-":
+        return read_stdin(what)
+    try:
+        with os_errors(path):
+            return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{what} not UTF-8", what=str(path)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.counting import CountingEncoder
 
 TRUNCATED_SHARE = 0.05  # of the documents; fewer are not worth a note
+SHOWN_IDS = 5  # ids that are not in the index: more do not fit on a line
 
 
 def truncated(documents: int, of: int, space: EmbeddingSpace) -> str | None:
@@ -47,6 +48,12 @@ def truncation_notes(encoder: CountingEncoder) -> Iterator[str]:
     for side, say in ((PromptType.DOCUMENT, truncated), (PromptType.QUERY, truncated_queries)):
         if note := say(encoder.truncated[side], encoder.texts[side], encoder.space):
             yield note
+
+
+def not_in_the_index(doc_ids: Sequence[str]) -> str:
+    """Return a message that lists the first few ids that an index does not have."""
+    more = f" and {len(doc_ids) - SHOWN_IDS:,} more" if len(doc_ids) > SHOWN_IDS else ""
+    return f"not in the index: {', '.join(map(repr, doc_ids[:SHOWN_IDS]))}{more}"
 
 
 def next_step(documents: int, folder: Path) -> str:

@@ -25,6 +25,7 @@ from taskembed.cli.index import index_command
 from taskembed.cli.info import info_command
 from taskembed.cli.models import models_command
 from taskembed.cli.search import search_command
+from taskembed.cli.similar import similar_command
 from taskembed.cli.train import train_command
 from taskembed.cli.tune import tune_command
 from taskembed.cli.verify import verify_command
@@ -55,6 +56,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
     "Index and search": {
         "index": index_command,
         "search": search_command,
+        "similar": similar_command,
         "delete": delete_command,
         "compact": compact_command,
         "tune": tune_command,

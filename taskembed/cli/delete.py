@@ -13,11 +13,10 @@ from taskembed.cli._groups import with_groups
 from taskembed.cli._output import message, write
 from taskembed.cli._stdin import read_stdin
 from taskembed.cli._stopping import Stopper
+from taskembed.cli._words import not_in_the_index
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import id_of_line, json_text
-
-SHOWN_IDS = 5  # ids that are not in the index: more do not fit on a line
 
 
 @with_groups
@@ -67,8 +66,7 @@ def delete_command(
     elif not out.quiet:
         write(f"{deleted:,} {'would be ' if dry_run else ''}deleted\n")
     if missing and not out.as_json:
-        more = f" and {len(missing) - SHOWN_IDS:,} more" if len(missing) > SHOWN_IDS else ""
-        message(f"not in the index: {', '.join(map(repr, missing[:SHOWN_IDS]))}{more}")
+        message(not_in_the_index(missing))
     return ExitCode.PARTIAL if missing else ExitCode.OK
 
 

@@ -244,6 +244,33 @@ class Index:
                 vectors.append(segment.vectors(rows))
         return ids, np.concatenate(vectors)
 
+    def vectors_of(self, doc_ids: Sequence[str]) -> tuple[list[Document], FloatRows]:
+        """Return the documents of those ids that the index has, and their vectors.
+
+        Args:
+            doc_ids: the ids, in any order.
+
+        Returns:
+            The documents, in the order of `doc_ids`, and float32[n, dim]: row i belongs to
+            document i.
+
+        Raises:
+            ValueError: the index is closed.
+            IndexDamagedError: what is stored is not what was written.
+        """
+        self._require_open()
+        found: dict[str, tuple[Document, FloatRows]] = {}
+        wanted = [doc_id for doc_id in dict.fromkeys(doc_ids) if is_utf8(doc_id)]
+        for segment in self._segments:
+            stored = list(segment.find(wanted))
+            vectors = segment.vectors(np.array([item.row for item in stored], np.int64))
+            found.update(
+                {item.doc_id: (as_document(item), vectors[[at]]) for at, item in enumerate(stored)}
+            )
+        documents = [found[doc_id][0] for doc_id in wanted if doc_id in found]
+        rows = [found[document.doc_id][1] for document in documents]
+        return documents, np.concatenate([np.empty((0, self.space.dim), np.float32), *rows])
+
     def nearest(
         self,
         queries: FloatRows,

@@ -1,0 +1,157 @@
+"""Documents like one of an index, or like a text; the index is for the task "similarity"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from taskembed.arguments import require_kind, require_positive, require_texts
+from taskembed.errors import UsageError
+from taskembed.guard import require_good_vectors, require_same_space
+from taskembed.index.hits import Hit
+from taskembed.index.modes import Mode
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.vectors import FloatRows
+from taskembed.verbs._claims import SEARCH_HINT
+from taskembed.verbs._tasks import require_task_of
+from taskembed.verbs.protocols import Encoder, require_encoder
+from taskembed.verbs.search import search_index
+
+
+def similar_documents(  # noqa: PLR0913  # all but the first two are optional and named
+    doc_ids: Iterable[str],
+    index: Index,
+    *,
+    encoder: Encoder | None = None,
+    k: int = 10,
+    min_score: float | None = None,
+    exact: bool = False,
+    where: str | None = None,
+) -> dict[str, list[Hit]]:
+    """Return the k documents that are most like each document of an index, best first.
+
+    The stored vector of a document is its query, so no model runs. A document is never among its
+    own hits.
+
+    Args:
+        doc_ids: the ids of the documents.
+        index: an open one, for the task "similarity".
+        encoder: needed only where the space encodes queries in another way than documents.
+        k: hits of a document; fewer when the index holds fewer others.
+        min_score: only documents with at least that score; None for all.
+        exact: score every document of a large index.
+        where: a filter: only documents that it is true of; None for all.
+
+    Returns:
+        The hits by id, in the order of the ids. An id that the index does not have is left out.
+
+    Raises:
+        SpaceMismatchError: the index is for another task.
+        UsageError: `where` is no filter, or not of fields that the index has; or the space has two
+            sides and there is no encoder.
+        TypeError: doc_ids is one text, or the index no `Index`.
+        ValueError: k is below 1, or the index is closed.
+    """
+    doc_ids = require_texts(doc_ids, "doc_ids")
+    k = require_positive(k, "k")
+    require_similarity(index)
+    if where is not None:
+        index.select(where)
+    documents, vectors = index.vectors_of(doc_ids)
+    if not documents:
+        return {}
+    if not has_same_sides(index.space):
+        vectors = _encoded(documents, index, encoder)
+    # one more than k: the document itself is most often the best, and is left out
+    found = index.nearest(vectors, k + 1, exact=exact, where=where)
+    return {
+        document.doc_id: _others(hits, document.doc_id, k, min_score)
+        for document, hits in zip(documents, found, strict=True)
+    }
+
+
+def similar_texts(  # noqa: PLR0913  # all but the first three are optional and named
+    texts: Iterable[str],
+    encoder: Encoder,
+    index: Index,
+    *,
+    k: int = 10,
+    min_score: float | None = None,
+    exact: bool = False,
+    where: str | None = None,
+) -> list[list[Hit]]:
+    """Return the k documents that are most like each text, best first.
+
+    Args:
+        texts: without a prompt.
+        encoder: of the index's space.
+        index: an open one, for the task "similarity".
+        k: hits of a text; fewer when the index holds fewer documents.
+        min_score: only documents with at least that score; None for all.
+        exact: score every document of a large index.
+        where: a filter: only documents that it is true of; None for all.
+
+    Returns:
+        The hits of each text, in the order of the texts.
+
+    Raises:
+        SpaceMismatchError: the index is for another task, or the encoder of another space.
+        BadInputError: a text is empty, or not UTF-8.
+        UsageError: `where` is no filter, or not of fields that the index has.
+        TypeError: texts is one text, or the index no `Index`.
+        ValueError: k is below 1, or the index is closed.
+    """
+    require_similarity(index)
+    return search_index(
+        texts,
+        encoder,
+        index,
+        k=k,
+        min_score=min_score,
+        exact=exact,
+        where=where,
+        mode=Mode.DENSE,
+    )
+
+
+def require_similarity(index: Index) -> None:
+    """Return when an index is an open `Index` for the task "similarity".
+
+    Raises:
+        SpaceMismatchError: it is for another task.
+        TypeError: it is no `Index`.
+    """
+    require_kind(index, Index, "Index.open(FOLDER)")
+    require_task_of("similar", Task.SIMILARITY, index.folder, index.space)
+
+
+def has_same_sides(space: EmbeddingSpace) -> bool:
+    """Return whether a text has the same vector as a query and as a document."""
+    return not space.differences(space.swapped())
+
+
+def _encoded(documents: Sequence[Document], index: Index, encoder: Encoder | None) -> FloatRows:
+    """Return the vectors of documents as queries."""
+    if encoder is None:
+        raise UsageError(
+            "this index encodes queries in another way than documents, so a stored vector is no "
+            "query: an encoder is needed",
+            hint="load_encoder_of(index.space)",
+        )
+    require_encoder(encoder)
+    space = replace(encoder.space, template=index.space.template)
+    require_same_space(index.space, space, hint=SEARCH_HINT)
+    encoded = encoder.encode([document.text for document in documents], PromptType.QUERY)
+    require_good_vectors(encoded.vectors, index.space, [item.where for item in documents])
+    return encoded.vectors
+
+
+def _others(hits: Sequence[Hit], doc_id: str, k: int, min_score: float | None) -> list[Hit]:
+    others = [hit for hit in hits if hit.doc_id != doc_id][:k]
+    return [
+        replace(hit, rank=rank)
+        for rank, hit in enumerate(others, 1)
+        if min_score is None or hit.score >= min_score
+    ]
