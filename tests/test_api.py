@@ -489,12 +489,12 @@ def test_a_hostile_order_of_ids_is_damage(several: Path) -> None:
     with Index.open(several) as index:
         segment = index._segments[0]
         same = [StoredDocument(row, "a", "", "{}", False) for row in (0, 1)]  # noqa: FBT003  # a field
-        segment._documents.database = sqlite3.connect(":memory:")
-        segment._documents.database.executescript(
+        segment._documents.file.database = sqlite3.connect(":memory:")
+        segment._documents.file.database.executescript(
             "CREATE TABLE documents (row, doc_id TEXT, text, metadata, truncated, checksum);"
             "CREATE INDEX documents_doc_id ON documents (doc_id);"
         )
-        insert(segment._documents.database, enumerate(same))
+        insert(segment._documents.file.database, enumerate(same))
         with pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"):
             list(index)
 

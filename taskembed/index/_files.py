@@ -174,6 +174,18 @@ def _fill(stream: BinaryIO, block: memoryview) -> int:
     return position
 
 
+def read_at(descriptor: int, view: memoryview, place: int) -> int:
+    """Read a file from byte `place` into `view`; return how many bytes there were, at most all.
+
+    Raises:
+        OSError: the operating system cannot read the file.
+    """
+    done = 0
+    while done < len(view) and (count := os.preadv(descriptor, [view[done:]], place + done)):
+        done += count
+    return done
+
+
 SPARE_HANDLES = 64  # for everything else that a process opens: libraries, models, pipes
 
 

@@ -7,7 +7,6 @@ SQLite into a file beside the index, and from there.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -22,7 +21,7 @@ import numpy as np
 from taskembed.errors import StorageError
 from taskembed.index._building import finished, in_memory, kind_of
 from taskembed.index._fields import FieldsBuilder
-from taskembed.index._files import CHUNK_BYTES
+from taskembed.index._files import CHUNK_BYTES, read_at
 from taskembed.index._words import Postings, build, by_row
 from taskembed.index._words import merge as merged_words
 from taskembed.index.commit import StoreWriter
@@ -180,7 +179,8 @@ def _made_words(
 
 
 def _read_from(descriptor: int, begin: int, at: int, size: int) -> bytes:
-    return os.pread(descriptor, size, begin + at)
+    data = bytearray(size)
+    return bytes(data[: read_at(descriptor, memoryview(data), begin + at)])
 
 
 def _sample(sources: Sequence[Source]) -> FloatRows:

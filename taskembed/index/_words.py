@@ -88,6 +88,7 @@ class Postings:
         damaged: Callable[[str], Exception] = ValueError,
     ) -> None:
         self._from_file = read
+        self._size = size
         self._damaged = damaged
         foot = self._read(max(size - _FOOT.size, 0), _FOOT.size)
         magic, self.documents, self.total, count, crc = _FOOT.unpack(foot)
@@ -118,7 +119,10 @@ class Postings:
         return map(self._posting, self._entries)
 
     def _posting(self, entry: np.void) -> Posting:
-        count, data = int(entry["documents"]), self._read(int(entry["at"]), int(entry["size"]))
+        place, count, size = (int(entry[name]) for name in ("at", "documents", "size"))
+        if size < _POSTING.size or place + size > self._size:  # before memory is taken for it
+            raise self._damaged("the postings of a word lie outside the file")
+        data = self._read(place, size)
         crc, length = _POSTING.unpack_from(data)
         body = data[_POSTING.size :]
         if zlib.crc32(body) != crc or len(body) != length + 5 * count:

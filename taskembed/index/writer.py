@@ -21,6 +21,7 @@ import numpy.typing as npt
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.guard import require_same_space
 from taskembed.index._building import SegmentBuilder
+from taskembed.index._deletions import deletions_bytes
 from taskembed.index._files import Damage, allow_handles, damaged
 from taskembed.index._merging import MERGE_ROWS, Source, choose, merge
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
@@ -30,7 +31,7 @@ from taskembed.index.documents import StoredDocument
 from taskembed.index.fs import Fs
 from taskembed.index.generations import Snapshot
 from taskembed.index.remembered import Reading, require_same_ids
-from taskembed.index.segments import Segment, deletions_bytes
+from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import Flags, FloatRows

@@ -12,12 +12,13 @@ import pytest
 
 from taskembed.errors import IndexDamagedError, StorageError
 from taskembed.index._building import SegmentBuilder
+from taskembed.index._deletions import deletions_bytes
 from taskembed.index._files import StoredFile
 from taskembed.index.contents import SegmentInfo, segment_infos
 from taskembed.index.documents import StoredDocument, metadata_json
 from taskembed.index.generations import Snapshot
 from taskembed.index.kinds import flat
-from taskembed.index.segments import Segment, deletions_bytes
+from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, VectorType
 from taskembed.vectors import Flags, FloatRows
 
@@ -447,8 +448,8 @@ def failing(segment: Segment, *codes: int) -> Segment:
         error = sqlite3.DatabaseError("database disk image is malformed")
         error.sqlite_errorcode = code
         errors.append(error)
-    opened_database = segment._documents.database
-    segment._documents.database = Failing(opened_database, errors)  # type: ignore[assignment]  # a fake
+    opened_database = segment._documents.file.database
+    segment._documents.file.database = Failing(opened_database, errors)  # type: ignore[assignment]  # a fake
     return segment
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import random
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,6 +177,21 @@ def test_a_file_that_was_cut_is_damaged(tmp_path: Path) -> None:
         file.truncate(10)
         with pytest.raises(ValueError, match="it is shorter than it was"):
             list(postings)
+
+
+@pytest.mark.parametrize(("place", "size"), [(2**63, 20), (2**64 - 1, 20), (0, 2**32 - 1), (0, 3)])
+def test_a_dictionary_that_names_an_impossible_place_is_damaged(
+    tmp_path: Path, place: int, size: int
+) -> None:
+    data = written([["a"]])
+    foot, entry = len(data) - 36, len(data) - 36 - 24
+    begin = entry - 4  # of the dictionary: the length of one document
+    forged = data[: entry + 8] + struct.pack("<QII", place, 1, size)
+    checksum = zlib.crc32(data[foot:-4], zlib.crc32(forged[begin:]))
+    file = forged + data[foot:-4] + struct.pack("<I", checksum)
+    outside = pytest.raises(ValueError, match=r"^the postings of a word lie outside the file$")
+    with opened(tmp_path, file) as postings, outside:
+        postings.find("a")
 
 
 def test_words_that_are_not_those_of_the_documents_are_found(tmp_path: Path) -> None:

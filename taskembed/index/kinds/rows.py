@@ -7,7 +7,6 @@ Reading by position cannot be interrupted by a file that shrinks, as a map of it
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from taskembed.index._files import read_at
 from taskembed.index.storage import VectorType
 from taskembed.vectors import FloatRows, Rows
 
@@ -173,12 +173,8 @@ class RowsFile:
         raw[:] = between[rows - first]
 
     def _fill(self, view: memoryview, place: int) -> None:
-        position = 0
-        while position < len(view):
-            count = os.preadv(self.descriptor, [view[position:]], place + position)
-            if count == 0:
-                raise RowDamageError("it is shorter than when it was opened")
-            position += count
+        if read_at(self.descriptor, view, place) < len(view):
+            raise RowDamageError("it is shorter than when it was opened")
 
     def _require(self, raw: RawRows, rows: Rows) -> None:
         wrong = np.flatnonzero(sums_of(raw) != self.sums[rows])

@@ -13,6 +13,7 @@ import numpy as np
 from taskembed.index._fields import FieldsBuilder
 from taskembed.index._files import read_file, read_into
 from taskembed.index._filter_rows import FieldTable
+from taskembed.index._segment_fields import SegmentFields
 from taskembed.index._segment_vectors import NOT_FINITE, SegmentVectors
 from taskembed.index.kinds import flat
 from taskembed.index.kinds import rows as stored_rows
@@ -102,33 +103,36 @@ class VectorsOfFormat1(SegmentVectors):
         return flat.Flat(vectors)
 
 
+class FieldsOfFormat1(SegmentFields):
+    """The metadata fields of a segment of format 1, which has no file for them."""
+
+    def check(self) -> None:
+        """Do nothing: there is no file to compare with the documents."""
+
+    def _open_table(self) -> FieldTable:
+        """Make the table from all documents; a segment of format 2 has it in a file."""
+        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        FieldsBuilder(database).add((item.row, item) for item in self._documents.all_by_row())
+        return FieldTable(database, self._info.rows, self._documents.metadata)
+
+
 class SegmentOfFormat1(Segment):
     """The open files of a segment of format 1."""
 
     is_format_1 = True
     _vectors_class = VectorsOfFormat1
+    _fields_class = FieldsOfFormat1
     _vectors: VectorsOfFormat1
 
     def check(self, *, whole: bool = False) -> None:
-        """Check every byte; of the vectors only if `whole`, for `load` does it otherwise."""
+        """Check every byte; of the vectors only if `whole`, since `load` does it otherwise."""
         try:
             self.dead = self._read_deletions()
             self._files.check(self.info.documents_file)
-            self._is_whole = True
-            self._check_documents()
+            self._documents.check(self.dead, is_whole=True)
             if whole:
                 self._vectors.check_file()
             self.is_checked = True
         except BaseException:
             self.close()
             raise
-
-    def _check_fields(self) -> None:
-        """There are none."""
-
-    def _open_fields(self) -> FieldTable:
-        """Make the table from all documents; a segment of format 2 has it in a file."""
-        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        with self._translated():
-            FieldsBuilder(database).add((item.row, item) for item in self._documents.by_row())
-        return FieldTable(database, self.info.rows, self._metadata_of)
