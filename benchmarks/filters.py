@@ -55,8 +55,9 @@ def main() -> None:
 def build(folder: Path, index: Path, count: int) -> None:
     """Index one text with minilm, and write synthetic vectors into the same space."""
     from taskembed.index.documents import StoredDocument
+    from taskembed.index.outcomes import Outcome
     from taskembed.index.reader import Index
-    from taskembed.index.writer import Outcome, open_index_writer
+    from taskembed.index.update import open_index_writer
 
     (folder / "one.jsonl").write_text('{"id": "one", "text": "one"}\n')
     words = ["index", folder / "one.jsonl", "--task", "retrieval", "--index", folder / "one", "-q"]

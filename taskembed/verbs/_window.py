@@ -11,7 +11,7 @@ import numpy as np
 
 from taskembed.errors import BadRecordError
 from taskembed.index.documents import metadata_json
-from taskembed.index.writer import Found, Outcome
+from taskembed.index.outcomes import Found, Outcome
 from taskembed.reading.documents import Document, require_storable
 from taskembed.reading.streams import OnBad
 from taskembed.vectors import Encoded, Rows

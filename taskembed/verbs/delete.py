@@ -12,8 +12,9 @@ from taskembed.english import counted
 from taskembed.errors import BadInputError, NotFoundError, UsageError
 from taskembed.index.commit import open_writer
 from taskembed.index.contents import Contents
+from taskembed.index.outcomes import Outcome
 from taskembed.index.reader import Index
-from taskembed.index.writer import IndexWriter, Outcome
+from taskembed.index.writer import IndexWriter
 
 
 def require_ids(doc_ids: Iterable[object]) -> list[str]:

@@ -13,7 +13,9 @@ from taskembed.activity import Step, doing
 from taskembed.errors import BadInputError, BadRecordError, TaskembedError, TextTooLongError
 from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
 from taskembed.index.documents import StoredDocument
-from taskembed.index.writer import Found, IndexWriter, Outcome, open_index_writer
+from taskembed.index.outcomes import Found, Outcome
+from taskembed.index.update import open_index_writer
+from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
@@ -331,13 +333,13 @@ class _Run:
 
     def _is_time_to_commit(self) -> bool:
         """Whether as much would be lost as may be; often at first, then once a minute."""
-        waiting = self._writer.unwritten_documents + int(self._window.ready.sum())
+        waiting = self._writer.uncommitted_documents + int(self._window.ready.sum())
         now = self._watch.clock()
         so_far = now - (now if self._began is None else self._began)
         may_be_lost = min(COMMIT_SECONDS, max(FIRST_COMMIT_SECONDS, so_far / 2))
         return waiting > 0 and (
             waiting >= self._options.commit_every
-            or self._writer.unwritten_bytes >= COMMIT_BYTES
+            or self._writer.uncommitted_bytes >= COMMIT_BYTES
             or now - self._committed_at >= may_be_lost
         )
 

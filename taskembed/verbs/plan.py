@@ -11,7 +11,8 @@ from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import Contents
 from taskembed.index.fs import Fs
 from taskembed.index.generations import Snapshot, open_newest
-from taskembed.index.writer import Found, IndexWriter, Outcome
+from taskembed.index.outcomes import Found, Outcome
+from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.verbs._arrivals import Arrivals
 from taskembed.verbs._window import LOOK_UP, Storable, storable

@@ -16,7 +16,7 @@ from taskembed.arguments import require_positive
 from taskembed.errors import AccessDeniedError, BadInputError
 from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
-from taskembed.index.writer import remember_tuning
+from taskembed.index.update import remember_tuning
 from taskembed.vectors import FloatRows
 
 SAMPLE = 400  # queries; from some 330 on, a million documents are scored in seconds

@@ -13,10 +13,11 @@ from taskembed.index.documents import StoredDocument
 from taskembed.index.generations import read_newest
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import Codes, CodesBuilder, inner_products
+from taskembed.index.outcomes import Outcome
 from taskembed.index.reader import Index
 from taskembed.index.storage import Kind, VectorType
+from taskembed.index.update import open_index_writer
 from taskembed.index.verify import verify_index
-from taskembed.index.writer import Outcome, open_index_writer
 from taskembed.vectors import FloatRows
 from tests.fakes import SPACE
 from tests.index.test_reader import resign, unit_rows

@@ -21,9 +21,11 @@ from taskembed.index.contents import Contents, Part, SegmentInfo, read_index
 from taskembed.index.documents import StoredDocument, checksum_of
 from taskembed.index.generations import Snapshot, manifest_name, read_newest
 from taskembed.index.hits import Hit
+from taskembed.index.outcomes import Outcome
 from taskembed.index.reader import Index
+from taskembed.index.update import open_index_writer
 from taskembed.index.verify import verify_index
-from taskembed.index.writer import IndexWriter, Outcome, open_index_writer
+from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows

@@ -29,10 +29,12 @@ from taskembed.index.generations import (
     read_newest,
     verify,
 )
+from taskembed.index.outcomes import Outcome
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading
 from taskembed.index.segments import Segment
-from taskembed.index.writer import IndexWriter, Outcome, open_index_writer
+from taskembed.index.update import open_index_writer
+from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
@@ -166,13 +168,13 @@ def test_nothing_is_in_the_index_until_it_is_committed(tmp_path: Path) -> None:
     folder = tmp_path / "i"
     with open_index_writer(folder, SPACE) as writer:
         add(writer, ["a"])
-        assert (writer.unwritten_documents, writer.committed_documents) == (1, 0)
+        assert (writer.uncommitted_documents, writer.committed_documents) == (1, 0)
         # a text of nine characters, metadata of two, a vector of sixteen numbers
-        assert writer.unwritten_bytes == 9 + 2 + 64
+        assert writer.uncommitted_bytes == 9 + 2 + 64
         with pytest.raises(NotFoundError):
             ids(folder)
         assert writer.commit(MADE_BY) is True
-        assert (writer.unwritten_documents, writer.committed_documents) == (0, 1)
+        assert (writer.uncommitted_documents, writer.committed_documents) == (0, 1)
         assert ids(folder) == ["a"]
 
 

@@ -1,0 +1,223 @@
+"""The segments of the part that a writer works on: looked up, extended, merged, rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.errors import IndexDamagedError
+from taskembed.index._building import SegmentBuilder
+from taskembed.index._deletions import deletions_bytes
+from taskembed.index._files import Damage, allow_handles, damaged
+from taskembed.index._merging import MERGE_ROWS, Source, choose, merge
+from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
+from taskembed.index.commit import StoreWriter
+from taskembed.index.contents import SegmentInfo
+from taskembed.index.generations import Snapshot
+from taskembed.index.outcomes import Found, OpenSegment, Outcome
+from taskembed.index.segments import Segment
+from taskembed.index.storage import Kind, Storage
+from taskembed.vectors import Flags, FloatRows
+
+
+class OpenSegments:
+    """The segments of one part, as the current run changes them.
+
+    New and merged segments are written as files at once; a reader sees them after a commit of the
+    `infos`.
+
+    Args:
+        store: where files are written.
+        infos: the committed segments.
+        dim: numbers in a vector.
+        storage: how new segments are stored.
+
+    Raises:
+        IndexDamagedError: a file is not what was written.
+    """
+
+    def __init__(
+        self, store: StoreWriter, infos: Sequence[SegmentInfo], dim: int, storage: Storage
+    ) -> None:
+        self._store = store
+        self._dim = dim
+        self._storage = storage
+        self._items = [OpenSegment.untouched(info) for info in infos]
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return sum(int((~item.dead).sum()) for item in self._items)
+
+    def open(self) -> None:
+        """Open the segments that were committed since the last call."""
+        for item in self._items:
+            if item.segment is None and self._store.snapshot:
+                item.segment = self._opened(self._store.snapshot, item.info)
+                item.dead = item.segment.dead.copy()
+
+    def close(self) -> None:
+        """Close the files."""
+        for item in self._items:
+            if item.segment:
+                item.segment.close()
+
+    # --- documents ---
+
+    def find(self, doc_ids: Sequence[str]) -> dict[str, Found]:
+        """Return the documents with these ids that are stored and not deleted, by id."""
+        found: dict[str, Found] = {}
+        missing = list(doc_ids)
+        # A nightly run reads documents in the order in which they were written: the segment that
+        # had the last ones is asked first, and most often it has all of them.
+        for item in list(self._items):
+            if not missing:
+                break
+            for document in item.opened.find(missing):
+                if not item.dead[document.row]:
+                    outcome = Outcome(int(item.outcomes[document.row]))
+                    found[document.doc_id] = Found(document, item, outcome)
+            before = len(missing)
+            missing = [doc_id for doc_id in missing if doc_id not in found]
+            if len(missing) < before:
+                self._items.remove(item)
+                self._items.insert(0, item)
+        return found
+
+    def vector(self, segment: OpenSegment, row: int) -> FloatRows:
+        """Return the vector of a row, float32[1, dim]."""
+        with self._lock_required():
+            return segment.opened.vectors(np.array([row], dtype=np.int64))
+
+    def tally(self) -> dict[Outcome, int]:
+        """Return how many documents that are not deleted have each outcome."""
+        counts = np.zeros(len(Outcome), dtype=np.int64)
+        for item in self._items:
+            counts += np.bincount(item.outcomes[~item.dead], minlength=len(Outcome))
+        return {outcome: int(counts[outcome]) for outcome in Outcome}
+
+    def prune(self) -> int:
+        """Delete every document that the current run has not seen; return how many."""
+        count = 0
+        for item in self._items:
+            unseen = (item.outcomes == Outcome.UNSEEN) & ~item.dead
+            item.dead |= unseen
+            count += int(unseen.sum())
+        return count
+
+    def has_made_ids(self) -> bool:
+        """Return whether a committed document has a sha256 as its id: its record had none."""
+        return any(item.opened.has_made_ids() for item in self._items)
+
+    # --- segments ---
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some segments are outdated and some are not, since a run was stopped."""
+        outdated = [self._is_outdated(item) for item in self._items]
+        return any(outdated) and not all(outdated)
+
+    def add(self, builder: SegmentBuilder, dead: Flags, outcomes: npt.NDArray[np.uint8]) -> None:
+        """Write the files of a new segment."""
+        info = SegmentInfo(
+            self._new_name,
+            builder.rows,
+            kind=builder.kind,
+            vectors=self._storage.vectors,
+            words=self._storage.words,
+        )
+        for suffix, parts in builder.files(dead):
+            self._store.write(f"{info.name}.{suffix}", *parts)
+        self._items.append(OpenSegment(info, dead, outcomes))
+
+    def to_merge(self) -> list[OpenSegment]:
+        """Return the segments that should become one, oldest first; none when all is well."""
+        items = sorted(self._items, key=lambda item: item.info.name)
+        outdated: list[OpenSegment] = []
+        for item in items:
+            if not self._is_outdated(item):
+                continue
+            if not outdated or sum(map(_live, outdated)) + _live(item) <= MERGE_ROWS:
+                outdated.append(item)
+        return outdated or choose(items, _live, lambda item: item.info.deleted_rows)
+
+    def to_compact(self) -> list[OpenSegment]:
+        """Return all segments, oldest first; none where they are one without deletions."""
+        if len(self._items) == 1:
+            (item,) = self._items
+            if not self._is_outdated(item) and not item.dead.any():
+                return []
+        return sorted(self._items, key=lambda item: item.info.name)
+
+    def merge(self, group: list[OpenSegment]) -> None:
+        """Write the documents of several segments that are not deleted as one new segment."""
+        sources = [Source(item.opened, ~item.dead) for item in group]
+        with self._lock_required():
+            info = merge(self._store, self._new_name, sources, self._dim, self._storage)
+        outcomes = np.concatenate([item.outcomes[~item.dead] for item in group])
+        for item in group:
+            item.opened.close()
+            self._items.remove(item)
+        self._items.append(OpenSegment(info, np.zeros(info.rows, dtype=np.bool_), outcomes))
+
+    def infos(self) -> tuple[SegmentInfo, ...]:
+        """Write the deletions, drop segments without a live document; return what to commit."""
+        for item in [item for item in self._items if item.dead.all()]:
+            self._items.remove(item)
+            if item.segment:
+                item.segment.close()
+        for item in self._items:
+            item.info = self._with_deletions(item)
+        return tuple(sorted((item.info for item in self._items), key=lambda info: info.name))
+
+    @property
+    def _new_name(self) -> str:
+        return f"seg-{self._store.next_generation:08d}"
+
+    def _is_outdated(self, item: OpenSegment) -> bool:
+        """Return whether a segment is to be rewritten: of format 1, or with other or no words."""
+        return item.info.kind is Kind.FORMAT_1 or item.info.words != self._storage.words
+
+    def _with_deletions(self, item: OpenSegment) -> SegmentInfo:
+        count = int(item.dead.sum())
+        if count == item.info.deleted_rows:
+            return item.info
+        number = item.info.name.removeprefix("seg-")
+        name = f"del-{self._store.next_generation:08d}-{number}.bin"
+        self._store.write(name, deletions_bytes(item.dead))
+        return replace(item.info, deletions=name, deleted_rows=count)
+
+    def _opened(self, snapshot: Snapshot, info: SegmentInfo) -> Segment:
+        """Open a segment with every byte of it checked: damage is found before any work is done."""
+        folder = self._store.folder
+        allow_handles(HANDLES_PER_SEGMENT * len(self._items))
+        try:
+            segment = open_segment(folder, snapshot, info, self._dim)
+            segment.check(whole=True)
+        except (FileNotFoundError, IndexDamagedError) as error:
+            self._store.require_lock()  # fails where another folder has taken the place of ours
+            if isinstance(error, IndexDamagedError) or self._store.held is None:
+                raise  # without the lock, a writer may have removed what is missing
+            raise damaged(folder, Damage(Path(error.filename).name, "it is missing")) from error
+        return segment
+
+    @contextmanager
+    def _lock_required(self) -> Iterator[None]:
+        """Where files are damaged, report first that the lock, and so the folder, was lost."""
+        try:
+            yield
+        except IndexDamagedError:
+            self._store.require_lock()
+            raise
+
+
+def _live(item: OpenSegment) -> int:
+    return item.info.live_rows

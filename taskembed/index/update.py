@@ -1,0 +1,124 @@
+"""Updating an index: hold its lock, choose the part to write, and refuse another space.
+
+To re-create an index, a part is built beside the live one and takes its place at the end, so that
+readers are answered by the old one until the new one is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.guard import require_same_space
+from taskembed.index.commit import StoreWriter, open_writer
+from taskembed.index.contents import Contents, Part
+from taskembed.index.fs import Fs
+from taskembed.index.remembered import Reading, require_same_ids
+from taskembed.index.storage import Storage
+from taskembed.index.writer import IndexWriter
+from taskembed.space import EmbeddingSpace
+
+WAYS_ON = (
+    "leave out the options that differ to add to this index; or keep it and build another one with "
+    "--index OTHER; or replace it with --recreate. Nothing was changed"
+)
+
+
+@contextmanager
+def open_index_writer(  # noqa: PLR0913  # all but the first two are optional and named
+    folder: Path,
+    space: EmbeddingSpace,
+    *,
+    recreate: bool = False,
+    reading: Reading | None = None,
+    storage: Callable[[Storage], Storage] = lambda storage: storage,
+    wait_seconds: float = 0,
+    fs: Fs | None = None,
+) -> Iterator[IndexWriter]:
+    """Hold the lock of an index and yield its writer, which makes the index if there is none.
+
+    Args:
+        folder: where the index is.
+        space: where the documents will live.
+        recreate: build a new index beside the live one, which it replaces when it is finished; one
+            that an earlier run began in the same space is continued.
+        reading: how the input is read, to be remembered.
+        storage: gives how new segments are stored, of how they were so far.
+        wait_seconds: how long to wait for another writer.
+        fs: where to write.
+
+    Raises:
+        SpaceMismatchError: the index is of another space; nothing was changed.
+        UsageError: its documents are named by another field.
+        IndexBusyError: another process is writing.
+    """
+    with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
+        contents, rebuilding = _begin(store, space, reading, recreate=recreate)
+        try:
+            part = contents.building if rebuilding and contents.building else contents.live
+            writer = IndexWriter(
+                store,
+                contents,
+                rebuilding=rebuilding,
+                reading=reading,
+                space=space,
+                storage=storage(part.storage),
+            )
+        except IndexDamagedError:
+            if not rebuilding:
+                raise
+            # what an earlier run began is damaged: begin again
+            begun = Part(space, storage=storage(contents.live.storage))
+            contents = replace(contents, building=begun)
+            writer = IndexWriter(store, contents, rebuilding=True, reading=reading)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+def _begin(
+    store: StoreWriter, space: EmbeddingSpace, reading: Reading | None, *, recreate: bool
+) -> tuple[Contents, bool]:
+    if store.snapshot is None or (recreate and not store.snapshot.body):
+        return Contents(Part(space)), False
+    try:
+        contents = Contents.of(store.folder, store.snapshot)
+    except IndexDamagedError:
+        if not recreate:
+            raise
+        store.snapshot = replace(store.snapshot, body={})  # as if it had been empty
+        return Contents(Part(space)), False
+    if not recreate:
+        if contents.live.is_new:
+            return replace(contents, live=Part(space)), False
+        require_same_space(contents.live.space, space, hint=WAYS_ON)
+        if reading and contents.live.documents:
+            require_same_ids(contents.live.reading, reading)
+        return contents, False
+    begun = contents.building
+    if begun is None or begun.space.differences(space) or _other_ids(begun, reading):
+        contents = replace(contents, building=Part(space, storage=contents.live.storage))
+    return contents, True
+
+
+def _other_ids(part: Part, reading: Reading | None) -> bool:
+    return bool(reading and part.reading and reading.id_field != part.reading.id_field)
+
+
+def remember_tuning(folder: Path, tuning: Mapping[str, object], *, wait_seconds: float = 0) -> None:
+    """Write what was measured of an index beside it, as a generation of its own.
+
+    Raises:
+        IndexBusyError: another process is writing.
+        NotFoundError: there is no index.
+        AccessDeniedError: the folder may not be written to.
+    """
+    with open_writer(folder, wait_seconds=wait_seconds) as store:
+        if store.snapshot is None:
+            raise NotFoundError(f"no index at {folder}", hint="check --index")
+        contents = replace(Contents.of(folder, store.snapshot), tuning=tuning)
+        store.commit(contents.to_json(), [name for part in contents.parts for name in part.files])
