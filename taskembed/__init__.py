@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.defaults import OnDuplicate
     from taskembed.verbs.delete import delete_documents
     from taskembed.verbs.describe import IndexDescription, describe_index
+    from taskembed.verbs.documents import count_documents, get_documents, list_documents
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.index import index_corpus
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
@@ -97,11 +98,14 @@ __all__ = [
     "TextTooLongError",
     "UsageError",
     "Watch",
+    "count_documents",
     "delete_documents",
     "describe_index",
     "encoder_for_search",
     "encoder_for_update",
+    "get_documents",
     "index_corpus",
+    "list_documents",
     "load_encoder",
     "load_encoder_of",
     "load_reranker",
@@ -149,11 +153,14 @@ _HOMES = {
     "TextTooLongError": "errors",
     "UsageError": "errors",
     "Watch": "verbs.options",
+    "count_documents": "verbs.documents",
     "delete_documents": "verbs.delete",
     "describe_index": "verbs.describe",
     "encoder_for_search": "verbs.encoders",
     "encoder_for_update": "verbs.encoders",
+    "get_documents": "verbs.documents",
     "index_corpus": "verbs.index",
+    "list_documents": "verbs.documents",
     "load_encoder": "encoding.load",
     "load_encoder_of": "encoding.load",
     "load_reranker": "encoding.reranker",

@@ -101,9 +101,10 @@ AccessDeniedError BadInputError BadRecordError BadVectorError Document Embedding
 Encoder EngineSettings ExitCode Fusion Hit Index IndexBusyError IndexDamagedError IndexDescription
 IndexOptions IndexSummary MissingLibraryError ModelUnavailableError NewerFormatError NotFoundError
 OnDuplicate PromptOverrides PromptType Query RejectFile Searcher SpaceMismatchError SpaceRequest
-StoppedError StorageError Task TaskembedError TextTooLongError UsageError Watch delete_documents
-describe_index encoder_for_search encoder_for_update index_corpus load_encoder load_encoder_of
-load_reranker rerank_hits search_index similar_documents similar_texts
+StoppedError StorageError Task TaskembedError TextTooLongError UsageError Watch count_documents
+delete_documents describe_index encoder_for_search encoder_for_update get_documents index_corpus
+list_documents load_encoder load_encoder_of load_reranker rerank_hits search_index similar_documents
+similar_texts
 """
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from taskembed.cli._output import write
 from taskembed.cli._table import Column, print_table
+from taskembed.cli._values import MetFields, chosen, cut, field_cell
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from taskembed.reading.queries import Query
     from taskembed.verbs.search import Searcher
 
-SNIPPET_CHARACTERS = 200  # of a text in the table; a data format never cuts
 SIDES = ("dense", "words")  # columns of --explain
-NAMED_FIELDS = 10  # metadata fields in a note
 
 
 class HitFormat(Enum):
@@ -57,8 +56,10 @@ class HitPrinter:
     tag: str
     header: bool
     explain: bool = False
-    _met: dict[str, None] = field(default_factory=dict)  # metadata fields, in their order
-    _any_hit: bool = False
+    _met: MetFields = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._met = MetFields(self.fields or ())
 
     def print_header(self, stream: TextIO, *, many: bool, reranked: bool) -> None:
         """Print the names of the columns of TSV, if they are asked for.
@@ -133,16 +134,11 @@ class HitPrinter:
 
     def notes(self) -> Iterator[str]:
         """Yield a note if no hit has a metadata field that was asked for."""
-        unknown = [name for name in self.fields or () if name not in self._met]
-        if unknown and self._any_hit:
-            known = ", ".join(list(self._met)[:NAMED_FIELDS]) or "none"
-            more = ", ..." if len(self._met) > NAMED_FIELDS else ""
-            yield f"no hit has the field {', '.join(unknown)}; there are: {known}{more}"
+        yield from self._met.notes("no hit has")
 
     def _meet(self, hits: Iterable[Hit]) -> None:
         for hit in hits:
-            self._any_hit = True
-            self._met.update(dict.fromkeys(hit.metadata))
+            self._met.meet(hit.metadata)
 
     def _line(self, hit: Hit, query: Query | None = None) -> str:
         if self.format is HitFormat.IDS:
@@ -163,7 +159,7 @@ class HitPrinter:
         cells = [query.query_id] if query else []
         cells += [str(hit.rank), hit.doc_id, f"{hit.score:.6f}"]
         cells += [hit.text] if self.with_text else []
-        cells += [_cell(hit.metadata.get(name)) for name in self.fields or ()]
+        cells += [field_cell(hit.metadata, name) for name in self.fields or ()]
         cells += [f"{hit.rerank_score:.6f}"] if hit.rerank_score is not None else []
         return "\t".join(map(tsv_cell, cells)) + "\n"
 
@@ -179,12 +175,7 @@ class HitPrinter:
             value["sides"] = {name: _side(side) for name, side in _named(hit.sides)}
         if self.with_text:
             value["text"] = hit.text
-        metadata = hit.metadata
-        if self.fields is not None:
-            metadata = {name: metadata[name] for name in self.fields if name in metadata}
-        elif not self.with_text:  # the metadata has the text as it was before its title was added
-            metadata = {name: value for name, value in metadata.items() if name != "text"}
-        value["metadata"] = dict(metadata)
+        value["metadata"] = chosen(hit.metadata, self.fields, with_text=self.with_text)
         return value
 
     def _print_table(self, hits: Sequence[Hit], stream: TextIO) -> None:
@@ -205,8 +196,8 @@ class HitPrinter:
         cells += [f"{hit.rerank_score:.4f}"] if hit.rerank_score is not None else []
         cells += [_shown(hit.sides, name) for name in SIDES if self.explain and hit.sides]
         cells += [hit.doc_id]
-        cells += [_cell(hit.metadata.get(name)) for name in self.fields or ()]
-        cells += [_snippet(hit.text)] if self.with_text else []
+        cells += [field_cell(hit.metadata, name) for name in self.fields or ()]
+        cells += [cut(hit.text)] if self.with_text else []
         return cells
 
 
@@ -224,14 +215,3 @@ def _shown(sides: Sides, name: str) -> str:
     """Return the rank, the score and the part of a hit on a side, as people read them."""
     side = dict(_named(sides))[name]
     return f"#{side.rank} {side.score:.4f} +{side.part:.4f}" if side else "-"
-
-
-def _snippet(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= SNIPPET_CHARACTERS else flat[: SNIPPET_CHARACTERS - 1] + "…"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json_text(value)

@@ -285,6 +285,7 @@ DryRun = Annotated[
 ]
 
 DEFAULT_INDEX = Path("taskembed-index")
+NOTHING_PASSES = "no document passes --where; see taskembed info --fields"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import typer
 from taskembed.cli import _options as opt
 from taskembed.cli._hits import EXPLAINED, OF_ONE_QUERY, HitFormat, HitPrinter
 from taskembed.cli._stdin import read_stdin, read_text
+from taskembed.cli._values import field_list
 from taskembed.errors import BadInputError, UsageError
 from taskembed.index.modes import Method, Mode
 from taskembed.space import Task
@@ -199,9 +200,7 @@ class HitOptions:
             raise UsageError("--explain prints a table, json or jsonl")
         if self.header and chosen is not HitFormat.TSV:
             raise UsageError("--header goes with --format tsv")
-        fields = None
-        if self.fields is not None:
-            fields = [name for name in map(str.strip, self.fields.split(",")) if name]
+        fields = field_list(self.fields)
         return HitPrinter(chosen, fields, not self.no_text, self.tag, self.header, explain)
 
     def _format(self, many_option: str, *, as_json: bool, many: bool) -> HitFormat:

@@ -17,12 +17,15 @@ from taskembed.cli._output import write
 from taskembed.cli.ablate import ablate_command
 from taskembed.cli.compact import compact_command
 from taskembed.cli.compare import compare_command
+from taskembed.cli.count import count_command
 from taskembed.cli.delete import delete_command
 from taskembed.cli.distill import distill_command
 from taskembed.cli.evaluate import evaluate_command
 from taskembed.cli.explain import explain_command
+from taskembed.cli.get import get_command
 from taskembed.cli.index import index_command
 from taskembed.cli.info import info_command
+from taskembed.cli.list import list_command
 from taskembed.cli.models import models_command
 from taskembed.cli.search import search_command
 from taskembed.cli.similar import similar_command
@@ -57,6 +60,9 @@ _COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
         "index": index_command,
         "search": search_command,
         "similar": similar_command,
+        "get": get_command,
+        "list": list_command,
+        "count": count_command,
         "delete": delete_command,
         "compact": compact_command,
         "tune": tune_command,

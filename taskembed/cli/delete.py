@@ -10,13 +10,13 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._ids import read_ids
 from taskembed.cli._output import message, write
-from taskembed.cli._stdin import read_stdin
 from taskembed.cli._stopping import Stopper
 from taskembed.cli._words import not_in_the_index
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
-from taskembed.escaping import id_of_line, json_text
+from taskembed.escaping import json_text
 
 
 @with_groups
@@ -76,9 +76,7 @@ def _delete_ids(
     """Delete by id; return how many, and the ids that are not there."""
     from taskembed.verbs.delete import delete_documents
 
-    if doc_ids == ["-"]:
-        lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces
-        doc_ids = [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]
+    doc_ids = read_ids(doc_ids)
     if dry_run:
         from taskembed.verbs.plan import plan_delete
 

@@ -98,7 +98,7 @@ def search_command(
             elif of_query.queries is not None:
                 _search_many(searcher, of_query.queries, printer, stream, bad)
         if where is not None and not opened.index.count(where) and not out.quiet:
-            message("note: no document passes --where; see taskembed info --fields")
+            message(f"note: {opt.NOTHING_PASSES}")
     if not out.quiet:
         for note in (*truncation_notes(counting), *printer.notes()):
             message(f"note: {note}")

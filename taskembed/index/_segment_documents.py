@@ -84,9 +84,15 @@ class SegmentDocuments:
 
     # --- live documents ---
 
-    def find(self, doc_ids: Sequence[str]) -> Iterator[StoredDocument]:
-        """Yield the documents with these ids that are stored here and not deleted."""
-        self.require_whole()
+    def find(self, doc_ids: Sequence[str], *, sure: bool = True) -> Iterator[StoredDocument]:
+        """Yield the documents with these ids that are stored here and not deleted.
+
+        Args:
+            doc_ids: to look up.
+            sure: check every byte first, so that an id that is not found is certainly not there.
+        """
+        if sure:
+            self.require_whole()
         with self._translated():
             for document in self.file.of_ids(doc_ids):
                 if not self._is_dead(document.row):
@@ -112,15 +118,30 @@ class SegmentDocuments:
                 if not self._is_dead(document.row):
                     yield document
 
-    def live_by_id(self) -> Iterator[StoredDocument]:
-        """Yield every document that is not deleted, ordered by id; one is in memory at a time."""
+    def live_by_id(
+        self, *, passing: Flags | None = None, after: str = ""
+    ) -> Iterator[StoredDocument]:
+        """Yield the documents that are not deleted, ordered by id; a few are in memory at a time.
+
+        Args:
+            passing: bool[rows]: only these rows; None for all.
+            after: only ids that come after this one.
+        """
+        if after:  # documents before it are not read, so the count cannot show that one is missing
+            self.require_whole()
+        expected = self._info.live_rows if passing is None else int(passing.sum())
         count = 0
         with self._translated():
-            for document in self.file.by_id():
+            stored = (
+                self.file.by_id(after)
+                if passing is None
+                else self.file.chosen_by_id(passing, after)
+            )
+            for document in stored:
                 if not self._is_dead(document.row):
                     count += 1
                     yield document
-            if count != self._info.live_rows:
+            if count != expected and not after:
                 raise ValueError("a document of a vector is missing")
 
     # --- all documents ---

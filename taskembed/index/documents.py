@@ -19,8 +19,10 @@ from urllib.parse import quote
 
 import orjson
 
+from taskembed.batches import batched
 from taskembed.errors import StorageError, from_os_error
 from taskembed.reading.bounds import MAX_METADATA_BYTES
+from taskembed.vectors import Flags
 
 _COLUMNS = """
   row INTEGER PRIMARY KEY,
@@ -43,13 +45,18 @@ LIMITS = {
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 64,
 }
 # without the index SQLite might sort all documents first, in memory
-_BY_ID = "SELECT * FROM documents INDEXED BY documents_doc_id ORDER BY doc_id"
+_BY_ID = "SELECT * FROM documents INDEXED BY documents_doc_id WHERE doc_id > ? ORDER BY doc_id"
+# the index alone answers: no text is read
+_ROWS_BY_ID = (
+    "SELECT row FROM documents INDEXED BY documents_doc_id WHERE doc_id > ? ORDER BY doc_id"
+)
 _MADE_IDS = """
 SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
 """
 _TRUNCATED = "SELECT row FROM documents WHERE truncated <> 0"
 _OUTERMOST = "SELECT (SELECT min(row) FROM documents), (SELECT max(row) FROM documents)"
 _AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
+_CHOSEN_AT_ONCE = 16  # documents in memory: a text may have any length
 SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 HEADER_BYTES = 100
 _JOURNAL = slice(18, 20)  # in that header: the versions that write and read it
@@ -174,15 +181,31 @@ class Documents:
             last = document.row
             yield document
 
-    def by_id(self) -> Iterator[StoredDocument]:
-        """Yield every document in the order of their ids; one is in memory at a time."""
-        last = None
-        for values in self.database.execute(_BY_ID):
-            document = self._read(values)
-            if last is not None and document.doc_id <= last:
-                raise ValueError(f"the id {document.doc_id!r} is not where it belongs")
-            last = document.doc_id
-            yield document
+    def by_id(self, after: str = "") -> Iterator[StoredDocument]:
+        """Yield the documents in the order of their ids; one is in memory at a time.
+
+        Args:
+            after: only ids that come after this one.
+        """
+        return _in_order(map(self._read, self.database.execute(_BY_ID, [after])), after)
+
+    def chosen_by_id(self, chosen: Flags, after: str = "") -> Iterator[StoredDocument]:
+        """Yield some documents in the order of their ids; a few are in memory at a time.
+
+        Args:
+            chosen: bool[rows]: only these rows.
+            after: only ids that come after this one.
+        """
+        return _in_order(self._chosen(chosen, after), after)
+
+    def _chosen(self, chosen: Flags, after: str) -> Iterator[StoredDocument]:
+        rows = (row for (row,) in self.database.execute(_ROWS_BY_ID, [after]))
+        # a hostile index has rows that do not exist: they are found missing, since all are counted
+        wanted = (row for row in rows if 0 <= row < self.rows and chosen[row])
+        for some in batched(wanted, _CHOSEN_AT_ONCE):
+            found = self.of_rows(some)
+            for row in some:
+                yield found[row]
 
     def rows_with_made_ids(self) -> Iterator[int]:
         """Yield the rows whose documents are named by a sha256."""
@@ -207,6 +230,14 @@ class Documents:
             # `column` is one of our two literals, and the values are bound
             sql = f"SELECT * FROM documents WHERE {column} IN ({marks})"  # noqa: S608
             yield from map(self._read, self.database.execute(sql, some))
+
+
+def _in_order(documents: Iterable[StoredDocument], last: str) -> Iterator[StoredDocument]:
+    for document in documents:
+        if document.doc_id <= last:
+            raise ValueError(f"the id {document.doc_id!r} is not where it belongs")
+        last = document.doc_id
+        yield document
 
 
 def of_row(database: sqlite3.Connection, row: int) -> StoredDocument:

@@ -18,6 +18,7 @@ MOST_ITEMS = 256  # items of a list that are kept for filters
 DEEPEST_NAME = 8  # names within names, as in a.b.c
 _LARGEST = 2**63 - 1  # SQLite's integers; a larger one is a number
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
+_NAME = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*)')
 
 
 class FieldType(StrEnum):
@@ -76,6 +77,21 @@ def spelled(names: Sequence[str]) -> str:
     )
 
 
+def names_of(field: str) -> tuple[str, ...] | None:
+    """Return the names within names of a field, as `spelled` took them; None if it is no field."""
+    names: list[str] = []
+    place = 0
+    while found := _NAME.match(field, place):
+        names.append(found[2] or found[1].replace('""', '"'))
+        place = found.end()
+        if place == len(field):
+            return tuple(names)
+        if field[place] != ".":
+            return None
+        place += 1
+    return None
+
+
 def entries(metadata: Mapping[str, object], within: tuple[str, ...] = ()) -> Iterator[Entry]:
     """Yield the fields of a document's metadata, and the items of its lists, each item once."""
     for key, value in metadata.items():
@@ -126,3 +142,11 @@ def value_at(metadata: Mapping[str, object], names: Sequence[str]) -> object:
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def value_named(metadata: Mapping[str, object], name: str) -> object:
+    """Return the value of a field: of that very name, or as a filter names it (a.b); or None."""
+    if name in metadata:
+        return metadata[name]
+    names = names_of(name)
+    return value_at(metadata, names) if names else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.english import counted
+from taskembed.errors import UsageError
 from taskembed.index._best import Best, nearest_rows
 from taskembed.index._opening import open_segments
 from taskembed.index._segment_vectors import candidates_for
@@ -115,13 +116,32 @@ class Index:
             ValueError: the index is closed.
             IndexDamagedError: what is stored cannot be read.
         """
+        return self.find([require_string(doc_id, "doc_id")]).get(doc_id)
+
+    def find(self, doc_ids: Iterable[str]) -> dict[str, Document]:
+        """Return the documents of those ids that the index has, by id.
+
+        Few bytes are read where all ids are there: only to be sure that one is not, every byte of
+        the documents is checked, once.
+
+        Raises:
+            TypeError: doc_ids is one text, or an id is no text.
+            ValueError: the index is closed.
+            IndexDamagedError: what is stored cannot be read.
+        """
         self._require_open()
-        if not is_utf8(require_string(doc_id, "doc_id")):
-            return None
-        for segment in reversed(self._segments):
-            for stored in segment.find([doc_id]):
-                return as_document(stored)
-        return None
+        if isinstance(doc_ids, str | bytes):
+            raise TypeError(f"doc_ids must be a list of ids: [{doc_ids!r}] for one")
+        wanted = dict.fromkeys(require_string(doc_id, "an id") for doc_id in doc_ids)
+        missing = {doc_id for doc_id in wanted if is_utf8(doc_id)}
+        found: dict[str, Document] = {}
+        for sure in (False, True):
+            for segment in reversed(self._segments):
+                for stored in segment.find(sorted(missing), sure=sure) if missing else ():
+                    if stored.doc_id in missing:
+                        missing.discard(stored.doc_id)
+                        found[stored.doc_id] = as_document(stored)
+        return {doc_id: found[doc_id] for doc_id in wanted if doc_id in found}
 
     def __iter__(self) -> Iterator[Document]:
         """Yield every document, in the order of their ids; a few are in memory at a time.
@@ -130,8 +150,27 @@ class Index:
             ValueError: the index is closed, also in between.
             IndexDamagedError: what is stored cannot be read.
         """
+        return self.documents()
+
+    def documents(self, *, where: str | None = None, after: str = "") -> Iterator[Document]:
+        """Yield documents in the order of their ids; a few are in memory at a time.
+
+        Args:
+            where: a filter: only documents that it is true of; None for all.
+            after: only ids that come after this one, which need not exist; "" for all.
+
+        Raises:
+            UsageError: `where` is no filter, or not of fields that the index has; or `after` is
+                not UTF-8.
+            ValueError: the index is closed, also in between.
+            IndexDamagedError: what is stored cannot be read.
+        """
         self._require_open()
-        segments = [segment.documents_by_id() for segment in self._segments]
+        if not is_utf8(require_string(after, "after")):
+            raise UsageError(f"the id {after!r} is not UTF-8, so no index has it")
+        passing = repeat(None) if where is None else self._selector.passing(where)
+        parts = zip(self._segments, passing, strict=False)  # `repeat` has no end
+        segments = [segment.documents_by_id(passing=some, after=after) for segment, some in parts]
         return map(as_document, heapq.merge(*segments, key=attrgetter("doc_id")))
 
     def _require_open(self) -> None:

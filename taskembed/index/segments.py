@@ -183,9 +183,15 @@ class Segment:
 
     # --- documents ---
 
-    def find(self, doc_ids: Sequence[str]) -> Iterator[StoredDocument]:
-        """Yield the documents with these ids that are stored here and not deleted."""
-        return self._documents.find(doc_ids)
+    def find(self, doc_ids: Sequence[str], *, sure: bool = True) -> Iterator[StoredDocument]:
+        """Yield the documents with these ids that are stored here and not deleted.
+
+        Args:
+            doc_ids: to look up.
+            sure: check every byte first, so that an id that is not found is certainly not there.
+                Otherwise what is found is right, and damage may hide the rest.
+        """
+        return self._documents.find(doc_ids, sure=sure)
 
     def has_made_ids(self) -> bool:
         """Return whether a document that is not deleted has a sha256 as its id."""
@@ -203,9 +209,16 @@ class Segment:
         """Yield every document that is not deleted, ordered by row."""
         return self._documents.live_by_row()
 
-    def documents_by_id(self) -> Iterator[StoredDocument]:
-        """Yield every document that is not deleted, ordered by id; one is in memory at a time."""
-        return self._documents.live_by_id()
+    def documents_by_id(
+        self, *, passing: Flags | None = None, after: str = ""
+    ) -> Iterator[StoredDocument]:
+        """Yield the documents that are not deleted, ordered by id; a few are in memory at a time.
+
+        Args:
+            passing: the result of the method of that name: only these rows.
+            after: only ids that come after this one.
+        """
+        return self._documents.live_by_id(passing=passing, after=after)
 
     def moved_documents(self, rows: Sequence[int | None]) -> Iterator[tuple[int, StoredDocument]]:
         """Yield (new row, document); rows[i] is the new row of row i, or None to leave it out."""

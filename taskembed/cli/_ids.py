@@ -1,0 +1,21 @@
+"""Ids of documents, from arguments or from stdin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taskembed.cli._stdin import read_stdin
+from taskembed.escaping import id_of_line
+
+
+def read_ids(arguments: Sequence[str]) -> list[str]:
+    """Return the ids of the arguments; of the lines of stdin, if the one argument is "-".
+
+    Raises:
+        BadInputError: stdin is not UTF-8.
+        StorageError: stdin cannot be read; it may be closed.
+    """
+    if list(arguments) != ["-"]:
+        return list(arguments)
+    lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces
+    return [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]

@@ -1,0 +1,81 @@
+"""Reading the documents of an index: some by id, all in the order of their ids, or their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from taskembed.arguments import require_positive
+from taskembed.batches import batched
+from taskembed.index.contents import read_index
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.verbs.delete import require_ids
+
+_IDS_AT_ONCE = 16  # documents in memory: a text may have any length
+
+
+def get_documents(
+    folder: str | Path, doc_ids: Iterable[str]
+) -> Iterator[tuple[str, Document | None]]:
+    """Yield each id with its document, or with None if the index has no such document.
+
+    Ids are answered in their order, a repeated one once. A few documents are in memory at a time.
+
+    Args:
+        folder: of the index.
+        doc_ids: ids of documents.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: an id is not UTF-8.
+        IndexDamagedError: what is stored cannot be read.
+        TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
+    """
+    wanted = dict.fromkeys(require_ids(doc_ids))
+    with Index.open(folder) as index:
+        for some in batched(wanted, _IDS_AT_ONCE):
+            found = index.find(some)
+            for doc_id in some:
+                yield doc_id, found.get(doc_id)
+
+
+def list_documents(
+    folder: str | Path, *, where: str | None = None, after: str = "", limit: int | None = None
+) -> Iterator[Document]:
+    """Yield the documents of an index in the order of their ids; a few are in memory at a time.
+
+    Args:
+        folder: of the index.
+        where: a filter: only documents that it is true of; see docs/how-to/filter.md.
+        after: only ids that come after this one, which need not exist.
+        limit: at most so many; None for all.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: `where` is no filter, or not of fields that the index has.
+        IndexDamagedError: what is stored cannot be read.
+        ValueError: limit is below 1.
+    """
+    stop = None if limit is None else require_positive(limit, "limit")
+    with Index.open(folder) as index:
+        yield from islice(index.documents(where=where, after=after), stop)
+
+
+def count_documents(folder: str | Path, *, where: str | None = None) -> int:
+    """Return how many documents an index has, or of how many a filter is true.
+
+    Args:
+        folder: of the index.
+        where: the filter; see docs/how-to/filter.md.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: `where` is no filter, or not of fields that the index has.
+        IndexDamagedError: a file is not what was written.
+    """
+    if where is None:
+        return read_index(folder)[1].live.documents
+    with Index.open(folder) as index:
+        return index.count(where)
