@@ -410,7 +410,7 @@ def test_a_dry_run_beside_a_writer_begins_again(
                 index_corpus(documents(3, f"text {number}"), HashEncoder(), folder)
         return Segment(*arguments)
 
-    monkeypatch.setattr("taskembed.index.writer.open_segment", slow_segment)
+    monkeypatch.setattr("taskembed.index._open_segments.open_segment", slow_segment)
     assert plan_delete(folder, ["d0001", "absent"]) == (1, ["absent"])
     assert taken
 
