@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from taskembed.testing import fake_models
 
 # before anything imports the hub's library, which reads it once
 os.environ["HF_HUB_OFFLINE"] = "1"
+# without it each program that a test starts would compile taskembed anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # a tiny model's sums take longer to share among threads than to do
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -83,14 +86,36 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", loopback_only)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that tests may have as their home, one each.
+
+    They are counted here: pytest would list all that there are for each new one.
+    """
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path_factory.mktemp("home")
+def _own_home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    home = next(homes)
+    home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("HF_HOME", str(home / "hub"))
     for name in list(os.environ):
         if name.startswith("TASKEMBED_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsynced() -> Iterator[None]:
+    """Wait for no disk: a killed process loses nothing that it wrote, and power cuts are simulated.
+
+    That the real calls are made is tested where they are.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

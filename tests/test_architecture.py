@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import taskembed
+from tests.conftest import Run
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "taskembed"
@@ -69,25 +70,36 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert set(done.stdout.split()) & HEAVY == set()
 
 
+@pytest.mark.slow
 @pytest.mark.real_models
-def test_search_runs_without_torch(tmp_path: Path, cache: Path) -> None:
-    from taskembed.cli.main import main
-
-    corpus = tmp_path / "corpus.jsonl"
-    corpus.write_text('{"id": "a", "text": "one"}\n')
+def test_search_runs_without_torch(run: Run, corpus: Path, tmp_path: Path, cache: Path) -> None:
     options = ["--index", str(tmp_path / "index"), "--cache", str(cache)]
-    assert main(["index", str(corpus), "--task", "retrieval", *options]) == 0
+    assert run("index", corpus, "--task", "retrieval", *options).code == 0
     loaded = loaded_by(["search", "one", *options])
     assert "openvino" in loaded
-    assert loaded & {"torch", "transformers", "sentence_transformers", "pyarrow"} == set()
-    loaded = loaded_by(["index", str(corpus), *options])
-    assert loaded & {"torch", "transformers", "sentence_transformers", "pyarrow"} == set()
+    assert loaded & SLOW_LIBRARIES == set()
+    assert loaded_by(["index", str(corpus), *options]) & SLOW_LIBRARIES == set()
 
 
-def loaded_by(arguments: list[str]) -> set[str]:
+SLOW_LIBRARIES = {"torch", "transformers", "sentence_transformers", "pyarrow"}
+
+
+def test_a_search_imports_no_slow_library_beside_its_model(
+    run: Run, corpus: Path, tmp_path: Path
+) -> None:
+    options = ["--index", str(tmp_path / "index")]
+    assert run("index", corpus, "--task", "retrieval", *options).code == 0
+    begin = "from taskembed.testing import fake_models; fakes = fake_models(); fakes.__enter__(); "
+    for words in (["search", "one"], ["index", str(corpus)]):
+        loaded = loaded_by([*words, *options], begin=begin)
+        assert "tokenizers" in loaded
+        assert loaded & {*SLOW_LIBRARIES, "openvino"} == set()
+
+
+def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:
     """Return the top-level modules in a process that ran a command."""
     code = (
-        "import sys; from taskembed.cli.main import main; main(sys.argv[1:]); "
+        f"{begin}import sys; from taskembed.cli.main import main; main(sys.argv[1:]); "
         "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -143,6 +143,7 @@ def sample_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.real_models
 @pytest.mark.usefixtures("sample_data")
 def test_the_session_in_the_readme_shows_what_a_terminal_shows(run: Run) -> None:
@@ -166,6 +167,7 @@ def test_the_sessions_in_the_docs_show_what_a_terminal_shows(
 EXAMPLE = re.compile(r"<!-- run -->\n```python\n(.+?)```.+?```text\n(.+?)```", re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.real_models
 def test_the_example_in_python_prints_what_it_shows(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

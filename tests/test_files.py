@@ -144,3 +144,16 @@ def test_the_last_use_of_a_file_is_its_time(tmp_path: Path) -> None:
     assert first > 1_700_000_000
     read_trusted(path)
     assert path.stat().st_mtime == first  # noted no more than once an hour
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def sync(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_size, (tmp_path / "a").exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    assert write(tmp_path / "a", [b"one", b"two"])
+    assert seen == [(6, False)]

@@ -122,7 +122,8 @@ class Group(TyperGroup):
         set_error_format(ctx, parser, [option], args)
         own: list[Any] = self.get_params(ctx)
         for parameter in own:  # typer would import pydantic to convert None to None
-            parameter.process_value = _unless_none(parameter.process_value)
+            if not isinstance(parameter.process_value, _UnlessNone):
+                parameter.process_value = _UnlessNone(parameter.process_value)
         return super().parse_args(ctx, args)
 
 
@@ -151,8 +152,14 @@ def set_error_format(ctx: Any, parser: Any, params: list[Any], args: list[str]) 
         error_format.json = False
 
 
-def _unless_none(process: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda context, value: None if value is None else process(context, value)
+@dataclass(frozen=True, slots=True)
+class _UnlessNone:
+    """Converts every value but None."""
+
+    process: Callable[[Any, Any], Any]
+
+    def __call__(self, context: Any, value: Any) -> Any:  # noqa: ANN401
+        return None if value is None else self.process(context, value)
 
 
 def _is_text(value: str) -> bool:

@@ -12,6 +12,7 @@ import base64
 import os
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ from taskembed.secrets import (
 from taskembed.vectors import FloatRows
 
 if TYPE_CHECKING:
+    import ssl
+
     import openai
 
 AT_ONCE = 4  # requests
@@ -159,6 +162,7 @@ class VendorClient:
             http_client=openai.DefaultAsyncHttpxClient(
                 # neither texts nor keys follow a redirection to another server
                 follow_redirects=False,
+                verify=_tls(),
                 limits=httpx2.Limits(max_connections=AT_ONCE, keepalive_expiry=ANSWER_SECONDS),
                 event_hooks={
                     "response": [remember, bounding(lambda: self._limit_bytes, ANSWER_SECONDS)]
@@ -258,6 +262,14 @@ class VendorClient:
     def _shown(self, said: str) -> str:
         """Return what a server or a library says, without the key and the password."""
         return redacted(said, [self._key, *secrets_of_userinfo(self._userinfo)])
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the certificates that servers are checked by: they take 0.02 s to read."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _parsed(address: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ class FakeRuntime:
             folder = source.files.folder
             text = (folder / "tokenizer.json").read_text(encoding="utf-8")
             self.compiled = CompiledModel(_facts(folder, source.kind), text, memoryview(b""))
-            self.tokenizer: Tokenizer = load_tokenizer(text)
+            is_shared = source.kind is not Kind.RERANKER  # which sets how its own truncates
+            self.tokenizer: Tokenizer = (_tokenizer if is_shared else load_tokenizer)(text)
 
     @property
     def engine(self) -> Engine:
@@ -123,6 +125,12 @@ class FakeRuntime:
     def failing(self) -> AbstractContextManager[None]:
         """Let every error through as it is."""
         return nullcontext()
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(text: str) -> Tokenizer:
+    """Return a tokenizer that encoders share, which change nothing in it: making one is slow."""
+    return load_tokenizer(text)
 
 
 def _facts(folder: Path, kind: Kind) -> ModelFacts | RerankerFacts:

@@ -201,6 +201,7 @@ def test_a_training_says_its_loss_its_steps_and_each_dev_score(
     ]
 
 
+@pytest.mark.usefixtures("models")
 def test_an_encoder_counts_its_texts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = load_encoder(settings=EngineSettings(cache=cache, device="cpu", threads=1))
     seen: list[tuple[str, int, int | None]] = []

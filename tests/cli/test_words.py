@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from taskembed.cli import _words
 from taskembed.cli._output import report
+from taskembed.cli._progress import Display
 from taskembed.cli.main import main
+from taskembed.encoding import fake
 from taskembed.encoding.fake import FakeEngine
-from taskembed.encoding.tokens import Batch
+from taskembed.encoding.tokens import Batch, load_tokenizer
 from taskembed.errors import BadInputError
 from taskembed.reading.documents import Document
 from taskembed.testing import HASH_SPACE, HashEncoder, fake_models
@@ -247,17 +251,39 @@ def test_a_query_is_read_before_a_model_is_loaded_for_it(run: Run, indexed: Path
 
 @pytest.fixture
 def everything_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show every step at every tick, and go on with a step only after some ticks."""
     for name, seconds in (("TICK", 0.002), ("LONG", 0), ("LINE_EVERY", 0)):
         monkeypatch.setattr(f"taskembed.cli._progress.{name}_SECONDS", seconds)
+    ticks = 0
+    tick = Display.tick
+
+    def counted(display: Display, now: float) -> None:
+        nonlocal ticks
+        tick(display, now)
+        ticks += 1
+
+    def wait() -> None:
+        begin, deadline = ticks, time.monotonic() + 30
+        is_shown = any(thread.name == "progress" for thread in threading.enumerate())
+        while is_shown and ticks < begin + 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
     run = FakeEngine.run
 
     def run_slowly(
         engine: FakeEngine, batches: Iterator[Batch]
     ) -> Iterator[tuple[Batch, FloatRows]]:
-        time.sleep(0.05)  # some ticks
+        wait()
         yield from run(engine, batches)
 
+    def load_slowly(text: str) -> Tokenizer:
+        wait()
+        return load_tokenizer(text)
+
+    monkeypatch.setattr(Display, "tick", counted)
     monkeypatch.setattr(FakeEngine, "run", run_slowly)
+    monkeypatch.setattr(fake, "_tokenizer", load_slowly)
 
 
 @pytest.mark.usefixtures("everything_is_long")

@@ -26,12 +26,6 @@ ROOT = Path(__file__).parents[2]
 STOPPED = "LOCK: it was deleted or replaced while this run was writing"
 
 
-@pytest.fixture(autouse=True)
-def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No power is cut here, so no disk is waited for."""
-    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
-
-
 def commit_one(writer: StoreWriter, text: str = "") -> int:
     """Commit one more generation: a segment of its own beside those before."""
     number = writer.next_generation

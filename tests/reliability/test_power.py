@@ -5,7 +5,6 @@ The default run has a sample of the images; `pytest -m crash` has them all.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterable
@@ -21,12 +20,6 @@ from taskembed.verbs.options import IndexOptions, Watch
 from tests.fakes import HashEncoder
 from tests.reliability import workload
 from tests.reliability.power import Change, Image, RecordingFs, images, put, taken
-
-
-@pytest.fixture(autouse=True)
-def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The power that is cut is simulated: no disk is waited for."""
-    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 
 def recorded(folder: Path, stage: str, *, commit_every: int = 16) -> tuple[Image, list[Change]]:
