@@ -43,8 +43,10 @@ def truncated_queries(queries: int, of: int, space: EmbeddingSpace) -> str | Non
     )
 
 
-def truncation_notes(encoder: CountingEncoder) -> Iterator[str]:
+def truncation_notes(encoder: CountingEncoder | None) -> Iterator[str]:
     """Yield a note for each side of which texts were truncated, if that is worth a note."""
+    if encoder is None:
+        return
     for side, say in ((PromptType.DOCUMENT, truncated), (PromptType.QUERY, truncated_queries)):
         if note := say(encoder.truncated[side], encoder.texts[side], encoder.space):
             yield note

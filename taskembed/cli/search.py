@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -51,6 +52,7 @@ def search_command(
     --task and --model choose nothing: they are compared with the index, and a search ends if they
     differ, since scores between spaces mean nothing. If the model or its adapter has moved,
     --model FOLDER or --adapter FOLDER is its new place; its weights must be those of the index.
+    A search with --mode words needs no model.
 
     Example:
         taskembed search "why is the sky blue?" -k 3
@@ -88,7 +90,7 @@ def search_command(
         where=where,
         mode=of_ranking.mode,
     ) as opened:
-        counting = CountingEncoder(opened.encoder)
+        counting = CountingEncoder(opened.encoder) if opened.encoder else None
         fusion = of_ranking.fused(opened.index.space.task)
         searcher = replace(opened, encoder=counting, exact=of_hits.exact, fusion=fusion)
         with results(of_hits.output) as stream, rejects_reported(bad):
@@ -97,12 +99,15 @@ def search_command(
                 printer.print_answer(text, searcher.search([text])[0], searcher, stream)
             elif of_query.queries is not None:
                 _search_many(searcher, of_query.queries, printer, stream, bad)
-        if where is not None and not opened.index.count(where) and not out.quiet:
-            message(f"note: {opt.NOTHING_PASSES}")
-    if not out.quiet:
-        for note in (*truncation_notes(counting), *printer.notes()):
-            message(f"note: {note}")
+        if not out.quiet:
+            for note in (*_filter_notes(searcher), *truncation_notes(counting), *printer.notes()):
+                message(f"note: {note}")
     return ExitCode.PARTIAL if bad.count else ExitCode.OK
+
+
+def _filter_notes(searcher: Searcher) -> Iterator[str]:
+    if searcher.where is not None and not searcher.index.count(searcher.where):
+        yield opt.NOTHING_PASSES
 
 
 def _search_many(

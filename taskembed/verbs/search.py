@@ -24,7 +24,7 @@ from taskembed.models.files import Hub
 from taskembed.reading.queries import Query
 from taskembed.space import PromptType, Task
 from taskembed.verbs._claims import SEARCH_HINT
-from taskembed.verbs.encoders import encoder_for_search, require_expected
+from taskembed.verbs.encoders import encoder_for_search, find_moved, require_expected
 from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, require_encoder
 
 RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
@@ -42,7 +42,7 @@ class Searcher:
 
     Attributes:
         index: an open one.
-        encoder: of the index's space.
+        encoder: of the index's space; None only for a search by words, which needs no vectors.
         reranker: scores the best hits again; None for no reranking.
         k: hits of a query.
         depth: hits that the reranker scores; at least `k` are.
@@ -62,7 +62,7 @@ class Searcher:
     """
 
     index: Index
-    encoder: Encoder
+    encoder: Encoder | None
     reranker: NamedScorer | None = None
     k: int = 10
     depth: int = RERANK_DEPTH
@@ -97,7 +97,7 @@ class Searcher:
         mode: Mode | None = None,
         fusion: Fusion | None = None,
     ) -> Searcher:
-        """Open an index, its own encoder, and a reranker.
+        """Open an index, its own encoder unless it is searched by words alone, and a reranker.
 
         Args:
             folder: of the index.
@@ -128,12 +128,16 @@ class Searcher:
         with ExitStack() as on_failure:
             index = on_failure.enter_context(Index.open(folder))
             require_expected(index, settings, task=task, model=model, adapter=adapter)
-            require_mode(index, mode, min_score=min_score)
+            by = require_mode(index, mode, min_score=min_score)
             if where is not None:  # a wrong filter is refused before an encoder is loaded, too
                 index.select(where)
             if reranker is not None:  # a wrong name is refused before an encoder is loaded
                 Hub(offline=settings.offline).description(reranker)
-            encoder = encoder_for_search(index, settings, model=model, adapter=adapter)
+            encoder: Encoder | None = None
+            if by is Mode.WORDS:
+                find_moved(index.space, model)  # a stated folder must be that of the model
+            else:
+                encoder = encoder_for_search(index, settings, model=model, adapter=adapter)
             judge = None
             if reranker is not None:
                 judge = load_reranker(reranker, instruction=instruction, settings=settings)
@@ -214,7 +218,7 @@ class Searcher:
 
 def search_index(  # noqa: PLR0913  # all but the first three are optional and named
     queries: Iterable[str],
-    encoder: Encoder,
+    encoder: Encoder | None,
     index: Index,
     *,
     k: int = 10,
@@ -228,7 +232,7 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
 
     Args:
         queries: texts, without a prompt.
-        encoder: of the index's space.
+        encoder: of the index's space; None only for a search by words, which needs no vectors.
         index: an open one.
         k: documents of a query; fewer when the index holds fewer.
         min_score: only documents with at least that score; None for all.
@@ -254,19 +258,21 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
             text, k no whole number, the index no `Index`.
         ValueError: k is below 1, there is no such mode, or the index is closed.
     """
-    require_encoder(encoder)
+    if encoder is not None or mode != Mode.WORDS:
+        require_encoder(encoder)
     require_kind(index, Index, "Index.open(FOLDER)")
     queries = _read_queries(queries)
     k = require_positive(k, "k")
-    # a query has no fields that a template could put together
-    space = replace(encoder.space, template=index.space.template)
-    require_same_space(index.space, space, hint=SEARCH_HINT)
+    if encoder is not None:
+        # a query has no fields that a template could put together
+        space = replace(encoder.space, template=index.space.template)
+        require_same_space(index.space, space, hint=SEARCH_HINT)
     mode = require_mode(index, mode, min_score=min_score)
     if not queries:
         return []
     if where is not None:
         index.select(where)
-    if mode is Mode.WORDS:
+    if mode is Mode.WORDS or encoder is None:
         return index.by_words(queries, k, where=where)
     index.load(exact=exact)  # damage is found before the model works
     encoded = encoder.encode(queries, PromptType.QUERY)

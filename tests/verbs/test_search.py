@@ -7,18 +7,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from taskembed.errors import BadInputError, ModelUnavailableError, SpaceMismatchError
+from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.reading.queries import Query
 from taskembed.space import Task
 from taskembed.vectors import Floats
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.search import Searcher
+from taskembed.verbs.options import IndexOptions
+from taskembed.verbs.search import Searcher, search_index
 from tests.fakes import HashEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +141,41 @@ def test_a_reranker_that_is_nowhere_is_refused_before_the_encoder_is_loaded(
     monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", _never)
     with pytest.raises(ModelUnavailableError, match="no-such-model"):
         Searcher.open(folder, reranker=str(tmp_path / "no-such-model"))
+
+
+@pytest.fixture
+def with_words(tmp_path: Path) -> Path:
+    documents = [Document(name, text) for name, text in TEXTS.items()]
+    options = IndexOptions(words="english")
+    index_corpus(documents, HashEncoder(), tmp_path / "words", options=options)
+    return tmp_path / "words"
+
+
+def test_a_search_by_words_needs_no_model(
+    with_words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", _never)
+    with Searcher.open(with_words, mode=Mode.WORDS, k=1) as searcher:
+        assert searcher.encoder is None
+        assert ids(searcher, "the moons") == ["moon"]
+        with pytest.raises(TypeError, match="expected an encoder, not NoneType"):
+            replace(searcher, mode=Mode.HYBRID).search(["moon"])
+
+
+def test_a_search_by_words_compares_what_is_stated_all_the_same(
+    with_words: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    refused: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"task": Task.CODE}, SpaceMismatchError, "is for the task 'retrieval', not 'code'"),
+        ({"model": "intfloat/e5-small-v2"}, SpaceMismatchError, "not 'intfloat"),
+        ({"model": str(tmp_path / "other")}, ModelUnavailableError, "other"),
+    ]
+    for stated, error, said in refused:
+        with pytest.raises(error, match=said):
+            Searcher.open(with_words, mode=Mode.WORDS, **stated)
+    with Index.open(with_words) as index, pytest.raises(SpaceMismatchError):
+        search_index(["moon"], HashEncoder(query_prompt="q: "), index, mode=Mode.WORDS)
 
 
 def _never(*_: object, **__: object) -> None:

@@ -1,0 +1,128 @@
+"""`search` by words, by both, and with a reranker on top, in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from taskembed.cli.main import main
+from taskembed.testing import fake_models
+from taskembed.vectors import Floats
+from tests.cli.support import DOCUMENTS, write_jsonl
+from tests.conftest import Run
+
+QUERIES = [{"id": "q1", "text": "tides of the sea"}, {"id": "q2", "text": "baking bread"}]
+
+
+@pytest.fixture(scope="module")
+def with_words(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    folder = tmp_path_factory.mktemp("words")
+    corpus = write_jsonl(folder / "corpus.jsonl", DOCUMENTS)
+    command = ["index", str(corpus), "--task", "retrieval", "--words", "--cache", str(cache)]
+    with fake_models():
+        assert main([*command, "--index", str(folder / "index")]) == 0
+    return folder / "index"
+
+
+@pytest.fixture
+def without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", never)
+
+
+class Longest:
+    """Judges a text by its length: the longer the better."""
+
+    name = "longest"
+
+    def __init__(self) -> None:
+        self.judged: list[list[str]] = []
+
+    def scores(self, query: str, texts: Sequence[str]) -> Floats:
+        self.judged.append(list(texts))
+        return np.array([len(text) / 100 for text in texts], np.float32)
+
+
+@pytest.fixture
+def longest(monkeypatch: pytest.MonkeyPatch) -> Longest:
+    judge = Longest()
+    monkeypatch.setattr("taskembed.verbs.search.load_reranker", lambda *_, **__: judge)
+    monkeypatch.setattr("taskembed.verbs.search.Hub.description", lambda *_, **__: None)
+    return judge
+
+
+# by words alone
+
+
+@pytest.mark.usefixtures("without_a_model")
+@pytest.mark.parametrize("name", ["table", "json", "jsonl", "tsv", "ids"])
+def test_a_search_by_words_loads_no_model(run: Run, with_words: Path, name: str) -> None:
+    query = ("search", "the moons", "--mode", "words", "--index", with_words, "-k", "1")
+    done = run(*query, "--format", name)
+    assert (done.code, done.err) == (0, "")
+    assert "moon" in done.out
+    assert "bread" not in done.out
+
+
+@pytest.mark.usefixtures("without_a_model")
+def test_many_queries_by_words_load_no_model(run: Run, with_words: Path, tmp_path: Path) -> None:
+    queries = write_jsonl(tmp_path / "queries.jsonl", QUERIES)
+    words = ("search", "--queries", queries, "--mode", "words", "--index", with_words, "-k", "1")
+    assert [line["doc_id"] for line in run(*words).lines] == ["tide", "bread"]
+
+
+@pytest.mark.usefixtures("without_a_model")
+def test_a_search_by_words_refuses_another_task_or_model(run: Run, with_words: Path) -> None:
+    query = ("search", "moon", "--mode", "words", "--index", with_words)
+    for stated in (("--task", "code"), ("--model", "intfloat/e5-small-v2")):
+        done = run(*query, *stated)
+        assert (done.code, done.out) == (78, ""), done.err
+    assert run(*query, "--task", "retrieval", "--model", "minilm").code == 0
+
+
+# reranked
+
+
+def test_a_reranker_judges_the_fused_list(run: Run, with_words: Path, longest: Longest) -> None:
+    query = ("search", "tides of the sea", "--index", with_words, "--mode", "hybrid")
+    fused = [hit["text"] for hit in run(*query).lines]
+    done = run(*query, "--rerank", "longest", "--rerank-depth", "3", "-k", "2", "--explain")
+    assert longest.judged == [fused[:3]]
+    by_length = sorted(fused[:3], key=lambda text: -len(str(text)))
+    assert [hit["text"] for hit in done.lines] == by_length[:2]
+    first: Any = done.lines[0]
+    parts = [side["part"] for side in first["sides"].values() if side]
+    assert first["score"] == pytest.approx(sum(parts), abs=2e-6)  # it stays that of the fusion
+    assert first["rerank_score"] == pytest.approx(len(first["text"]) / 100)
+
+
+@pytest.mark.parametrize("name", ["table", "json", "jsonl", "tsv", "ids"])
+def test_every_format_has_the_reranked_order(
+    run: Run, with_words: Path, longest: Longest, name: str
+) -> None:
+    query = ("search", "loaf", "--index", with_words, "--rerank", "longest", "--format", name)
+    out = run(*query, "--no-text").out
+    ids = ("moon", "tide", "bread", "soup")
+    places = sorted((out.index(doc_id), doc_id) for doc_id in ids)
+    # "The Moon The Moon orbits the Earth.", "Soup Vegetables in a pot of broth.", ...
+    assert [doc_id for _, doc_id in places] == ["moon", "soup", "bread", "tide"]
+    assert len(longest.judged) == 1
+
+
+@pytest.mark.parametrize("name", ["jsonl", "tsv", "trec"])
+def test_each_query_of_a_batch_is_reranked(
+    run: Run, with_words: Path, tmp_path: Path, longest: Longest, name: str
+) -> None:
+    queries = write_jsonl(tmp_path / "queries.jsonl", QUERIES)
+    words = ("search", "--queries", queries, "--index", with_words, "--rerank", "longest", "-k", 1)
+    lines = run(*words, "--format", name).out.splitlines()
+    assert len(longest.judged) == len(lines) == len(QUERIES)
+    assert all("moon" in line for line in lines)
+    if name == "trec":
+        assert [line.split()[4] for line in lines] == ["0.350000"] * 2
