@@ -17,6 +17,7 @@ from taskembed.verbs.defaults import COMMIT_EVERY, OnDuplicate
 
 if TYPE_CHECKING:
     from taskembed.index.remembered import Reading
+    from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.options import IndexOptions, SpaceRequest
 
 
@@ -163,12 +164,11 @@ class SpaceOptions:
     trust_remote_code: opt.TrustRemoteCode = False
     api_base: opt.ApiBase = None
 
-    def request(self, model: opt.ModelOptions, template: str) -> SpaceRequest:
+    def request(self, model: opt.ModelOptions) -> SpaceRequest:
         """Return what is asked of the space.
 
         Args:
             model: the model, and what is stated of it.
-            template: how a record's fields become its text.
 
         Raises:
             UsageError: an adapter and --no-adapter were given; the prompts file is not valid.
@@ -183,7 +183,6 @@ class SpaceOptions:
             stated=model.stated(no_adapter=self.no_adapter),
             dim=self.dim,
             force_dim=self.force_dim,
-            template=template,
         )
 
 
@@ -387,6 +386,12 @@ class BadRecordOptions:
             help="A document that is too long for the model is a bad record.",
         ),
     ] = False
+
+    def reject_file(self) -> RejectFile:
+        """Return the handler of bad records, which its caller opens."""
+        from taskembed.reading.rejects import RejectFile
+
+        return RejectFile(self.rejects, stop=not self.skip_bad, max_bad=self.max_bad)
 
     def check(self, *, dry_run: bool) -> None:
         """Refuse options that contradict each other, or say nothing without another.

@@ -6,11 +6,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
 
-from taskembed.activity import Step, doing, looking_on
+from taskembed.activity import Step, looking_on
 from taskembed.cli._output import STATUS, message
 
 TICK_SECONDS = 0.2
@@ -18,8 +17,6 @@ LONG_SECONDS = 2.0  # a step is shown after this time
 LINE_EVERY_SECONDS = 30.0  # in a log
 RATE_SECONDS = 30.0  # window of the rate
 BAR_CELLS = 20
-
-_T = TypeVar("_T")
 
 
 @contextmanager
@@ -51,20 +48,6 @@ def _is_terminal() -> bool:
         return sys.stderr.isatty()
     except ValueError:  # stderr was closed
         return False
-
-
-def each_shown(documents: Iterable[_T], read_share: Callable[[], float | None]) -> Iterator[_T]:
-    """Yield documents, and show how many were read.
-
-    Args:
-        documents: any.
-        read_share: returns the share of the input that was read, 0 to 1; None if unknown.
-    """
-    with doing("", unit="documents") as step:
-        for document in documents:
-            step.done += 1
-            step.share = read_share()
-            yield document
 
 
 class Display:

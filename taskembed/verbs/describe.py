@@ -156,6 +156,11 @@ class Existing:
         """The space of its vectors."""
         return self.part.space if self.part else None
 
+    @property
+    def words(self) -> str:
+        """The name of the tokenizer that makes the words that it keeps; "" where it keeps none."""
+        return self.part.storage.words if self.part else ""
+
     def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:
         """Return how the input is read: as is asked, and for the rest as the index remembers.
 

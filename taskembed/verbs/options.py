@@ -145,6 +145,7 @@ class Watch:
         bad: receives each bad record, also of the reader; raises to stop the run.
         on_progress: called with the number of documents done so far: encoded, or unchanged.
         read_share: returns the share of the input that was read, 0 to 1; None when unknown.
+        stoppable: returns a context in which a signal may stop the run: its work can be continued.
         uninterrupted: returns a context in which no signal raises an exception.
         clock: returns seconds; only differences are used.
         fs: the file system; tests inject faults there.
@@ -153,6 +154,7 @@ class Watch:
     bad: RejectFile = field(default_factory=RejectFile)
     on_progress: Callable[[int], None] = lambda _: None
     read_share: Callable[[], float | None] = lambda: None
+    stoppable: Callable[[], AbstractContextManager[object]] = nullcontext
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext
     clock: Callable[[], float] = time.monotonic
     fs: Fs = field(default_factory=Fs)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import Contents
@@ -35,7 +36,7 @@ def plan_index(
         documents: of the input.
         folder: of the index; None for a new index.
         options: of the run.
-        watch: its `bad` receives the bad records.
+        watch: its `bad` receives the bad records; its `read_share` is reported as progress.
 
     Raises:
         BadInputError: more documents would be pruned than `options.prune_limit` allows.
@@ -72,7 +73,8 @@ class _Plan:
 
     def summed_up(self, documents: Iterable[Document], writer: IndexWriter | None) -> IndexSummary:
         summary, options = self._summary, self.options
-        for batch in batched(storable(documents, self._watch.bad), LOOK_UP):
+        shown = _shown(documents, self._watch.read_share)
+        for batch in batched(storable(shown, self._watch.bad), LOOK_UP):
             found = writer.find([item.document.doc_id for item in batch]) if writer else {}
             for item in batch:
                 self._take(item, found.get(item.document.doc_id), writer)
@@ -105,6 +107,17 @@ class _Plan:
         summary.encoded += not is_text_same
         summary.truncated += is_same and stored.document.truncated
         writer.mark(stored, Outcome.UNCHANGED if is_same else Outcome.UPDATED)
+
+
+def _shown(
+    documents: Iterable[Document], read_share: Callable[[], float | None]
+) -> Iterator[Document]:
+    """Yield documents, and report how many were read."""
+    with doing("", unit="documents") as step:
+        for document in documents:
+            step.done += 1
+            step.share = read_share()
+            yield document
 
 
 def _outcome(stored: Found) -> Outcome:

@@ -18,11 +18,11 @@ import pytest
 
 from taskembed.activity import Step, counted_texts, doing, looking_on
 from taskembed.cli._output import STATUS, message
-from taskembed.cli._progress import Display, duration, each_shown, shown_progress
+from taskembed.cli._progress import Display, duration, shown_progress
 from taskembed.cli.train import shown_in
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.reading.documents import read_corpus
+from taskembed.reading.documents import Document, read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.meter import Meter
@@ -31,6 +31,7 @@ from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows, gathered
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import Watch
+from taskembed.verbs.plan import plan_index
 from tests.fakes import HashEncoder
 
 
@@ -175,12 +176,16 @@ def test_steps_are_there_while_they_last_whoever_ends_first() -> None:
 
 def test_documents_that_are_only_read_are_shown_too() -> None:
     shares = iter([0.25, 1.0])
+    seen: list[tuple[int, float | None]] = []
+
+    def documents() -> Iterator[Document]:
+        for doc_id in ("a", "b"):
+            yield Document(doc_id, "text")
+            seen.append((steps[0].done, steps[0].share))
+
     with looking_on() as steps:
-        seen = [
-            (document, steps[0].done, steps[0].share)
-            for document in each_shown(["a", "b"], lambda: next(shares))
-        ]
-    assert seen == [("a", 1, 0.25), ("b", 2, 1.0)]
+        plan_index(documents(), None, watch=Watch(read_share=lambda: next(shares)))
+    assert seen == [(1, 0.25), (2, 1.0)]
 
 
 def test_a_training_says_its_loss_its_steps_and_each_dev_score(

@@ -1,0 +1,140 @@
+"""Updating an index from files: what `taskembed index` does, for every front.
+
+    update = find_update(["corpus.jsonl"], "taskembed-index", Reading())
+    done = update.run(SpaceRequest(task=Task.RETRIEVAL))
+
+`find_update` reads the index's manifest and finds the files; `run` opens the model and indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from taskembed.encoding.settings import EngineSettings
+from taskembed.index.commit import require_writable
+from taskembed.index.remembered import Reading
+from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
+from taskembed.space import EmbeddingSpace
+from taskembed.verbs.corpus import Corpus, find_corpus
+from taskembed.verbs.describe import Existing, read_existing
+from taskembed.verbs.encoders import check_request, encoder_for_update
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
+from taskembed.verbs.plan import plan_index
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The result of a run over an index.
+
+    Attributes:
+        summary: the counts.
+        space: the space of the index; None after a dry run.
+        seconds: how long the run took, once the model was open.
+    """
+
+    summary: IndexSummary
+    space: EmbeddingSpace | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An index, or the folder of a new one, and the files to index.
+
+    Attributes:
+        folder: of the index.
+        existing: what the run takes over from the index.
+        corpus: the files, and how they are read.
+        recreate: whether the index is to be replaced.
+    """
+
+    folder: Path
+    existing: Existing
+    corpus: Corpus
+    recreate: bool
+
+    def run(
+        self,
+        request: SpaceRequest,
+        options: IndexOptions | None = None,
+        settings: EngineSettings | None = None,
+        *,
+        watch: Watch | None = None,
+        max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES,
+        dry_run: bool = False,
+    ) -> Updated:
+        """Index the files; what needs neither a model nor the documents is checked first.
+
+        The template of the space, how the input is read, and whether the index is replaced are
+        those of this update, whatever `request` and `options` say.
+
+        Args:
+            request: what the caller asks of the space.
+            options: how to index.
+            settings: where and how the model runs.
+            watch: its `bad` is opened when the model is open; its `read_share` is set here.
+            max_record_bytes: a larger record is a bad record.
+            dry_run: write nothing and open no model; return what the run would do.
+
+        Raises:
+            UsageError: there is no index yet, and no task was named.
+            SpaceMismatchError: the index is of another space; nothing was read or changed.
+            ModelUnavailableError: the model cannot be loaded, or has no prompts for the task.
+            IndexBusyError: another process is writing.
+            BadRecordError: a record is bad, and `watch.bad` stops there.
+            TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
+        """
+        settings, watch = settings or EngineSettings(), watch or Watch()
+        watch = replace(watch, read_share=self.corpus.meter.share)
+        request = replace(request, template=str(self.corpus.template))
+        options = replace(
+            options or IndexOptions(), reading=self.corpus.reading, recreate=self.recreate
+        )
+        space = self.existing.space
+        check_request(space, request, settings, recreate=self.recreate)
+        encoder = None
+        if not dry_run:
+            with watch.stoppable():
+                require_writable(self.folder, wait_seconds=options.wait_seconds)
+            encoder = encoder_for_update(space, request, settings, recreate=self.recreate)
+        started = watch.clock()
+        with watch.bad, watch.stoppable():
+            documents = self.corpus.documents(watch.bad, max_record_bytes=max_record_bytes)
+            if encoder:
+                done = index_corpus(documents, encoder, self.folder, options=options, watch=watch)
+            else:
+                folder = self.folder if self.existing.part else None
+                done = plan_index(documents, folder, options=options, watch=watch)
+        return Updated(done, encoder.space if encoder else None, watch.clock() - started)
+
+
+def find_update(
+    inputs: Sequence[str],
+    folder: str | Path,
+    asked: Reading,
+    *,
+    template: str | None = None,
+    recreate: bool = False,
+) -> Update:
+    """Find an index and the files to index; only the index's manifest is read.
+
+    Args:
+        inputs: files, folders, or "-" for stdin.
+        folder: where the index is, or will be.
+        asked: how the caller asks for the input to be read; the rest is as the index remembers.
+        template: how a record's fields become its text; None for the index's, or the text field.
+        recreate: replace the index by a new one.
+
+    Raises:
+        NotFoundError: there is no such file or folder, or nothing to read in a folder.
+        BadInputError: a folder is an index, or of a kind that is not read.
+        UsageError: the name does not say what a file is; the template has no field; or the
+            documents of the index are named by another field.
+        IndexDamagedError: the index cannot be read, and is not to be replaced.
+    """
+    existing = read_existing(folder, recreate=recreate)
+    corpus = find_corpus(inputs, existing, asked, template=template, recreate=recreate)
+    return Update(Path(folder), existing, corpus, recreate)
