@@ -8,6 +8,7 @@ files, or the stated ones; nothing is guessed. No model is opened here.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -150,7 +151,7 @@ def resolve(
     if not sides and adapter is None and family.has_adapters:
         raise _no_adapter(model.name, task)  # no prompt can stand in for it
     if not sides and not family.name:
-        sides = _saved(task, saved.prompts)
+        sides = _saved(model.name, task, saved.prompts, stated)
     for side, prompt in _stated_prompts(model.name, task, family, stated).items():
         sides[side] = replace(sides.get(side, Side()), prompt=prompt.text, source=prompt.source)
     if stated.instruction is not None:
@@ -276,10 +277,18 @@ _SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
 # Subtle: sentence-transformers writes these two, empty, into every model that it saves. Empty they
 # do not mean that the author wants no prompt.
 _ALWAYS_SAVED = ("query", "document")
+# For the same reason its encode_document never reads these two: it finds the empty one first.
+_HIDDEN_NAMES = ("passage", "corpus")
 
 
-def _saved(task: Task, saved: Mapping[str, str]) -> dict[PromptType, Side]:
-    """Return the prompts of a task that a model's files define: for both sides, one, or none."""
+def _saved(
+    model: str, task: Task, saved: Mapping[str, str], stated: PromptOverrides
+) -> dict[PromptType, Side]:
+    """Return the prompts of a task that a model's files define: for both sides, one, or none.
+
+    Raises:
+        ModelUnavailableError: the prompt for documents is in doubt, and none is stated.
+    """
     chosen = {}
     for side, names in _SAVED_NAMES[task].items():
         present = [name for name in names if name in saved]
@@ -288,10 +297,23 @@ def _saved(task: Task, saved: Mapping[str, str]) -> dict[PromptType, Side]:
             chosen[side] = next(meant, present[0])
     if all(not saved[name] and name in _ALWAYS_SAVED for name in chosen.values()):
         return {}
+    name = chosen.get(PromptType.DOCUMENT, "")
+    has_query = PromptType.QUERY in chosen or stated.query_prompt is not None
+    if name in _HIDDEN_NAMES and saved[name] and has_query and stated.document_prompt is None:
+        raise _in_doubt(model, name, saved[name])
     return {
         side: Side(saved[name], source=f"the model's own prompt {name!r}")
         for side, name in chosen.items()
     }
+
+
+def _in_doubt(model: str, name: str, prompt: str) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"{model} has saved {prompt!r} as its prompt {name!r}, but sentence-transformers encodes "
+        "documents with the prompt 'document', which is empty: it is not clear which is right",
+        hint=f"give --document-prompt {shlex.quote(prompt)}, or --document-prompt '' for none, as "
+        "the model was trained",
+    )
 
 
 def _no_adapter(model: str, task: Task) -> ModelUnavailableError:

@@ -377,8 +377,6 @@ def test_stated_prompts_keep_the_adapters() -> None:
             "query",
             "document",
         ),
-        (Task.RETRIEVAL, {"query": "1", "corpus": "3", "passage": "2"}, "query", "passage"),
-        (Task.RETRIEVAL, {"query": "1", "corpus": "2"}, "query", "corpus"),
         (Task.SIMILARITY, {"STS": "1", "query": "2", "document": "3"}, "STS", "STS"),
         (Task.CLASSIFICATION, {"Classification": "1"}, "Classification", "Classification"),
         (Task.CLUSTERING, {"Clustering": "1", "query": "2"}, "Clustering", "Clustering"),
@@ -411,7 +409,6 @@ def test_stated_prompts_keep_the_adapters() -> None:
             "InstructionRetrieval-query",
             "InstructionRetrieval-document",
         ),
-        (Task.CODE, {"CodeRetrieval": "1", "passage": "2"}, "CodeRetrieval", "passage"),
     ],
 )
 def test_an_unknown_model_s_own_prompts_are_taken_in_mteb_s_order(
@@ -426,10 +423,32 @@ def test_an_unknown_model_s_own_prompts_are_taken_in_mteb_s_order(
     )
 
 
-def test_a_passage_prompt_is_not_hidden_by_the_empty_one_that_a_library_saved_beside_it() -> None:
+@pytest.mark.parametrize("name", ["passage", "corpus"])
+@pytest.mark.parametrize("empty", [{}, {"document": ""}])
+def test_a_document_prompt_that_sentence_transformers_never_reads_is_in_doubt(
+    name: str, empty: dict[str, str]
+) -> None:
+    saved = {"query": "search_query: ", **empty, name: "it's: "}
+
+    with pytest.raises(ModelUnavailableError) as raised:
+        resolve("me/mine", Task.RETRIEVAL, saved_prompts=saved)
+
+    assert raised.value.message == (
+        f'me/mine has saved "it\'s: " as its prompt {name!r}, but sentence-transformers encodes '
+        "documents with the prompt 'document', which is empty: it is not clear which is right"
+    )
+    assert raised.value.hint == (
+        "give --document-prompt 'it'\"'\"'s: ', or --document-prompt '' for none, as the model was "
+        "trained"
+    )
+
+
+def test_a_stated_document_prompt_ends_the_doubt() -> None:
     saved = {"query": "search_query: ", "document": "", "passage": "search_document: "}
 
-    spec = resolve("me/mine", Task.RETRIEVAL, saved_prompts=saved)
+    spec = resolve(
+        "me/mine", Task.RETRIEVAL, saved_prompts=saved, document_prompt="search_document: "
+    )
 
     assert prompts_of(spec) == ("search_query: ", "search_document: ")
 
