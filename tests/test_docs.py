@@ -156,7 +156,12 @@ def test_the_session_in_the_readme_shows_what_a_terminal_shows(run: Run) -> None
 @pytest.mark.usefixtures("sample_data")
 @pytest.mark.parametrize(
     ("page", "steps"),
-    [("tutorial", 17), ("how-to/evaluate", 4), ("how-to/find-similar-documents", 4)],
+    [
+        ("tutorial", 17),
+        ("how-to/evaluate", 4),
+        ("how-to/find-similar-documents", 4),
+        ("how-to/index-a-folder", 15),
+    ],
 )
 def test_the_sessions_in_the_docs_show_what_a_terminal_shows(
     run: Run, page: str, steps: int

@@ -75,7 +75,7 @@ class InputOptions:
             "--encoding",
             metavar="NAME",
             rich_help_panel=opt.Panel.INPUT,
-            help="The encoding of CSV and TSV, such as cp1252 or utf-16.  [default: utf-8]",
+            help="The encoding of CSV, TSV and text, such as cp1252 or utf-16.  [default: utf-8]",
         ),
     ] = None
     first_row: Annotated[

@@ -39,7 +39,8 @@ def index_command(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="JSONL, Parquet, CSV, TSV (also .gz, .zst), folders, or - for stdin.",
+            help="JSONL, Parquet, CSV, TSV, text, HTML (also .gz, .zst), source code, folders, "
+            "'patterns/*.md', or - for stdin.",
         ),
     ],
     *,
@@ -61,6 +62,8 @@ def index_command(
 
     Example:
         taskembed index corpus.jsonl --task retrieval
+        taskembed index my-notes --task retrieval
+        taskembed index . --task code
     """
     of_bad.check(dry_run=run.dry_run)
     of_input.check()
@@ -69,9 +72,14 @@ def index_command(
 
     asked = of_input.reading(run.on_duplicate)
     update = find_update(
-        inputs, index_folder, asked, template=of_input.template, recreate=run.recreate
+        inputs,
+        index_folder,
+        asked,
+        template=of_input.template,
+        task=model.task,
+        recreate=run.recreate,
     )
-    for note in update.existing.notes:
+    for note in (*update.existing.notes, *([] if out.quiet else update.corpus.notes)):
         message(f"note: {note}")
     read = [index_folder, *update.corpus.paths]
     require_output("--rejects", of_bad.rejects, read, in_place=True)

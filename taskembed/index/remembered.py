@@ -14,12 +14,14 @@ class Reading:
     Attributes:
         id_field: the field with the id.
         text_field: the field with the text.
-        format: what the inputs are, whatever their names: "jsonl", "parquet", "csv", "tsv".
+        format: what the inputs are, whatever their names: "jsonl", "parquet", "csv", "tsv", "text",
+            "code".
         on_duplicate: which of two documents with one id stays: "last", "first", "error".
         delimiter: what parts the cells of CSV and TSV.
         encoding: of CSV and TSV.
         columns: the names of their columns, "id,text", when the first row is data; "" when it has
             the names.
+        folders: which files of a folder were read: "text", "code"; None for records.
     """
 
     id_field: str | None = None
@@ -29,6 +31,7 @@ class Reading:
     delimiter: str | None = None
     encoding: str | None = None
     columns: str | None = None
+    folders: str | None = None
 
     def over(self, remembered: Reading | None) -> Reading:
         """Return these options, completed with earlier ones."""

@@ -13,6 +13,8 @@ class InputFormat(StrEnum):
     PARQUET = "parquet"
     CSV = "csv"
     TSV = "tsv"
+    TEXT = "text"
+    CODE = "code"
 
 
 ENDINGS = {
@@ -23,11 +25,13 @@ ENDINGS = {
     ".csv": InputFormat.CSV,
     ".tsv": InputFormat.TSV,
 }
+TEXTS = {InputFormat.TEXT, InputFormat.CODE}  # in which each file is one document
+TEXT_ENDINGS = (".txt", ".md", ".markdown", ".rst", ".html", ".htm")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 def split_name(path: Path) -> tuple[InputFormat | None, str | None]:
-    """Return the format and the compression that follow from a name; None where unknown.
+    """Return the format of records and the compression of a name; None where unknown.
 
     split_name(Path("corpus.jsonl.gz")) is ("jsonl", "gzip").
     """
@@ -36,3 +40,20 @@ def split_name(path: Path) -> tuple[InputFormat | None, str | None]:
     if compression:
         suffixes.pop()
     return (ENDINGS.get(suffixes[-1]) if suffixes else None), compression
+
+
+def text_format_of(path: Path) -> InputFormat | None:
+    """Return TEXT or CODE if a name is that of a file of text or of source code, else None.
+
+    text_format_of(Path("notes.md")) is TEXT, and so is that of "notes.md.gz".
+    """
+    if split_name(path)[0]:
+        return None
+    from taskembed.reading.languages import language_of  # pygments: 0.03 s
+
+    if language_of(path):  # CMakeLists.txt, too
+        return InputFormat.CODE
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes and suffixes[-1] in _COMPRESSIONS:
+        suffixes.pop()
+    return InputFormat.TEXT if suffixes and suffixes[-1] in TEXT_ENDINGS else None

@@ -6,33 +6,26 @@ batch). docs/input.md lists what is accepted.
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from urllib.parse import unquote
 
 from taskembed.errors import (
-    BadInputError,
     BadRecordError,
     NotFoundError,
     UsageError,
-    from_os_error,
 )
+from taskembed.reading._folders import is_of_records, records_below
 from taskembed.reading._jsonl import first_line_hint, json_records
 from taskembed.reading._parquet import parquet_records
 from taskembed.reading._tables import TABLES, Columns, CsvRows, tsv_record
-from taskembed.reading.formats import ENDINGS, split_name
+from taskembed.reading._text_files import text_records
+from taskembed.reading.formats import ENDINGS, InputFormat, split_name
 from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import Input, OnBad, Shape, opened, read_lines, translated
 
-_SAVED_DATASETS = (
-    "dataset_dict.json",
-    "state.json",
-)  # in a folder that `save_to_disk` of datasets wrote
-_MANIFEST = re.compile(r"manifest-\d{8}\.json")  # a file of an index, which is not a corpus
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's name of null
 
 
@@ -63,17 +56,16 @@ def find_inputs(
         if argument == "-":
             inputs.append(Input(None, format_name or "jsonl", None, shape))
         elif path.is_dir():
-            inputs += [_file_input(found, format_name, shape) for found in _in_folder(path)]
+            inputs += [file_input(found, format_name, shape) for found in _in_folder(path)]
         elif not path.exists():
             raise NotFoundError(f"no such file or folder: {argument}", hint="check the path")
         else:
-            inputs.append(_file_input(path, format_name, shape))
+            inputs.append(file_input(path, format_name, shape))
     return inputs
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.glob("corpus.*") if _is_known(path))
-    found = found or sorted(_below(folder))
+    found = corpus_of(folder.glob("corpus.*")) or records_below(folder)
     if not found:
         raise NotFoundError(
             f"no corpus in the folder {folder}", hint=f"known names end in {' '.join(ENDINGS)}"
@@ -81,45 +73,17 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder with a known ending, without hidden files and indexes."""
-
-    def stop(error: OSError) -> None:
-        raise from_os_error(error, str(error.filename)) from error
-
-    for name, folders, files in os.walk(folder, onerror=stop):
-        place = Path(name)
-        if any(map(_MANIFEST.fullmatch, files)):
-            if place == folder:
-                raise BadInputError(
-                    f"{folder} is an index, not a corpus", hint="name the files that it was made of"
-                )
-            folders.clear()
-            continue
-        _require_no_dataset(place, files)
-        folders[:] = [inner for inner in folders if not inner.startswith(".")]
-        yield from (path for path in map(place.joinpath, files) if _is_known(path))
+def corpus_of(paths: Iterable[Path]) -> list[Path]:
+    """Return those of some paths that are files of records, sorted."""
+    return sorted(filter(is_of_records, paths))
 
 
-def _require_no_dataset(folder: Path, files: Sequence[str]) -> None:
-    is_saved = any(name in files for name in _SAVED_DATASETS)
-    if "dataset_dict.json" in files or (
-        is_saved and any(name.endswith(".arrow") for name in files)
-    ):
-        split = "['train']" if "dataset_dict.json" in files else ""  # or another one
-        raise BadInputError(
-            f"{folder} is what `save_to_disk` of Hugging Face's datasets wrote, which is not read",
-            hint=f"write Parquet: datasets.load_from_disk({str(folder)!r}){split}"
-            ".to_parquet('corpus.parquet')",
-        )
+def file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
+    """Return a file as an input.
 
-
-def _is_known(path: Path) -> bool:
-    is_hidden = path.name.startswith(".")
-    return not is_hidden and split_name(path)[0] is not None and path.is_file()
-
-
-def _file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
+    Raises:
+        UsageError: the format of the file is not known from its name.
+    """
     known, compression = split_name(path)
     chosen = format_name or known
     if chosen is None:
@@ -158,9 +122,7 @@ def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
     max_record_bytes = min(
         max_record_bytes, sys.maxsize - 8
     )  # the largest size that readline takes
-    readers = {"jsonl": _jsonl_records, "tsv": _tsv_records, "csv": _csv_records}
-    read = readers.get(item.format, _parquet_records)
-    rows = read(item, on_bad, max_record_bytes)
+    rows = _READERS[InputFormat(item.format)](item, on_bad, max_record_bytes)
     if not item.partitions:
         return rows
 
@@ -245,3 +207,13 @@ def _parquet_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Itera
         return Row(f"{item.name}:row {number}", record, None)
 
     return map(row, parquet_records(item.path, item.name, on_bad, max_record_bytes, begin))
+
+
+_READERS: dict[InputFormat, Callable[[Input, OnBad, int], Iterator[Row]]] = {
+    InputFormat.JSONL: _jsonl_records,
+    InputFormat.CSV: _csv_records,
+    InputFormat.TSV: _tsv_records,
+    InputFormat.PARQUET: _parquet_records,
+    InputFormat.TEXT: text_records,
+    InputFormat.CODE: text_records,
+}

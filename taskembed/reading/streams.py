@@ -100,10 +100,12 @@ class Input:
 
     Attributes:
         path: path of the file; None for stdin.
-        format: "jsonl", "parquet", "csv" or "tsv".
+        format: "jsonl", "parquet", "csv", "tsv", "text" or "code".
         compression: "gzip", "zstd", or None.
         shape: delimiter, encoding and columns of CSV and TSV.
         partitions: names and values from the folders of the path, such as year=2024.
+        path_in_input: path of a file of text or of source code in the folder that was named: the
+            id of its document, with "/" between the folders.
         meter: counts the bytes that have been read.
     """
 
@@ -112,6 +114,7 @@ class Input:
     compression: str | None
     shape: Shape = field(default_factory=Shape)
     partitions: tuple[tuple[str, str | None], ...] = ()
+    path_in_input: str = ""
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property

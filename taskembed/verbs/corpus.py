@@ -8,13 +8,17 @@ from pathlib import Path
 
 from taskembed.index.remembered import Reading
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
+from taskembed.reading.corpus_files import find_corpus_files
 from taskembed.reading.documents import Document, read_corpus
 from taskembed.reading.fields import RecordFields
-from taskembed.reading.inputs import find_inputs
+from taskembed.reading.formats import TEXTS, InputFormat
 from taskembed.reading.meter import Meter
 from taskembed.reading.streams import Input, OnBad, Shape
 from taskembed.reading.template import DEFAULT_TEMPLATE, Template
+from taskembed.space import Task
 from taskembed.verbs.describe import Existing
+
+_TEXT = Template("{text}")  # the title of a file of text is in its text, or is the file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,14 @@ class Corpus:
         reading: how they are read, for the index to remember.
         template: how a record's fields become the text that is embedded.
         meter: counts how much of the files was read.
+        notes: what a person should know of the files that are not read.
     """
 
     inputs: Sequence[Input]
     reading: Reading
     template: Template
     meter: Meter
+    notes: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -65,36 +71,62 @@ def find_corpus(
     asked: Reading,
     *,
     template: str | None = None,
+    task: Task | None = None,
     recreate: bool = False,
 ) -> Corpus:
     """Find the files of a corpus; none is read.
 
     Args:
-        inputs: files, folders, or "-" for stdin.
+        inputs: files, patterns such as "notes/**/*.md", folders, or "-" for stdin.
         existing: what the index has for this run: how its input is read, and its template.
         asked: how the caller asks for the input to be read.
         template: how a record's fields become its text; None for the index's, or the text field.
+        task: of the index; None for that of the index that exists. It is `code` if a folder stands
+            for its source code.
         recreate: the index is to be replaced, so that other ids do no harm.
 
     Raises:
         NotFoundError: there is no such file or folder, or nothing to read in a folder.
         BadInputError: a folder is an index, or of a kind that is not read.
-        UsageError: the name does not say what a file is; the template has no field; or the
-            documents of the index are named by another field.
+        UsageError: the name does not say what a file is; two files have one id; the template has no
+            field; or the documents of the index are named by another field.
     """
     reading = existing.reading(asked, recreate=recreate)
     shape = Shape.parse(reading.delimiter, reading.encoding, reading.columns or None)
-    found = find_inputs(inputs, format_name=reading.format, shape=shape)
-    meter = Meter.of(item.path for item in found)
+    found = find_corpus_files(
+        inputs,
+        format_name=reading.format,
+        shape=shape,
+        folders=InputFormat(reading.folders) if reading.folders in TEXTS else None,
+        is_code=_is_code(existing, task),
+    )
+    meter = Meter.of(item.path for item in found.inputs)
+    folders = found.folders.value if found.folders else reading.folders
     return Corpus(
-        [replace(item, meter=meter) for item in found],
-        reading,
-        _template(existing, asked.text_field, template),
+        [replace(item, meter=meter) for item in found.inputs],
+        replace(reading, folders=folders),
+        _template(existing, asked.text_field, template, found.inputs),
         meter,
+        found.notes,
     )
 
 
-def _template(existing: Existing, text_field: str | None, template: str | None) -> Template:
+def _is_code(existing: Existing, task: Task | None) -> bool:
+    """Return whether a folder stands for its source code first, and only then for its records.
+
+    An index of records goes on reading the records of a folder.
+    """
+    if existing.part and existing.part.documents:
+        return False
+    task = task or (existing.space.task if existing.space else None)
+    return task is Task.CODE
+
+
+def _template(
+    existing: Existing, text_field: str | None, template: str | None, inputs: Sequence[Input]
+) -> Template:
     if template or text_field:
         return Template.parse(template or f"{{{text_field}}}")
-    return Template(existing.space.template) if existing.space else DEFAULT_TEMPLATE
+    if existing.space:
+        return Template(existing.space.template)
+    return _TEXT if all(item.format in TEXTS for item in inputs) else DEFAULT_TEMPLATE

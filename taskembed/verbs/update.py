@@ -16,7 +16,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.index.commit import require_writable
 from taskembed.index.remembered import Reading
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
-from taskembed.space import EmbeddingSpace
+from taskembed.space import EmbeddingSpace, Task
 from taskembed.verbs.corpus import Corpus, find_corpus
 from taskembed.verbs.describe import Existing, read_existing
 from taskembed.verbs.encoders import check_request, encoder_for_update
@@ -117,24 +117,26 @@ def find_update(
     asked: Reading,
     *,
     template: str | None = None,
+    task: Task | None = None,
     recreate: bool = False,
 ) -> Update:
     """Find an index and the files to index; only the index's manifest is read.
 
     Args:
-        inputs: files, folders, or "-" for stdin.
+        inputs: files, patterns such as "notes/**/*.md", folders, or "-" for stdin.
         folder: where the index is, or will be.
         asked: how the caller asks for the input to be read; the rest is as the index remembers.
         template: how a record's fields become its text; None for the index's, or the text field.
+        task: of a new index; with `code`, a folder stands for its source files first.
         recreate: replace the index by a new one.
 
     Raises:
         NotFoundError: there is no such file or folder, or nothing to read in a folder.
         BadInputError: a folder is an index, or of a kind that is not read.
-        UsageError: the name does not say what a file is; the template has no field; or the
-            documents of the index are named by another field.
+        UsageError: the name does not say what a file is; two files have one id; the template has no
+            field; or the documents of the index are named by another field.
         IndexDamagedError: the index cannot be read, and is not to be replaced.
     """
     existing = read_existing(folder, recreate=recreate)
-    corpus = find_corpus(inputs, existing, asked, template=template, recreate=recreate)
+    corpus = find_corpus(inputs, existing, asked, template=template, task=task, recreate=recreate)
     return Update(Path(folder), existing, corpus, recreate)

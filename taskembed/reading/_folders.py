@@ -1,0 +1,133 @@
+"""The files below a folder: of records, of text, of source code."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskembed.errors import BadInputError, from_os_error
+from taskembed.reading.formats import InputFormat, split_name, text_format_of
+
+if TYPE_CHECKING:
+    from taskembed.reading._ignored import Ignored
+
+_SAVED_DATASETS = (
+    "dataset_dict.json",
+    "state.json",
+)  # in a folder that `save_to_disk` of datasets wrote
+_MANIFEST = re.compile(r"manifest-\d{8}\.json")  # a file of an index, which is not a corpus
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFiles:
+    """The files below a folder, sorted, without what is hidden, ignored by git, or in an index.
+
+    Attributes:
+        texts: files of text.
+        sources: files of source code.
+        records: files of records: JSONL, CSV and the like.
+        links: links to folders, which are not followed.
+    """
+
+    texts: list[Path] = field(default_factory=list)
+    sources: list[Path] = field(default_factory=list)
+    records: list[Path] = field(default_factory=list)
+    links: list[Path] = field(default_factory=list)
+
+    def of(self, kind: InputFormat) -> list[Path]:
+        """Return the files of source code, or those of text."""
+        return self.sources if kind is InputFormat.CODE else self.texts
+
+
+def files_below(folder: Path) -> FolderFiles:
+    """Return the files below a folder, by their kinds; none is opened but .gitignore.
+
+    Raises:
+        BadInputError: the folder is an index, or a dataset in a format that is not read.
+        AccessDeniedError: a folder may not be read.
+    """
+    from taskembed.reading._ignored import Ignored  # pathspec: 0.01 s
+
+    found = FolderFiles()
+    lists = {InputFormat.TEXT: found.texts, InputFormat.CODE: found.sources}
+    for place, folders, files in _places(folder, Ignored(folder)):
+        found.links.extend(path for name in folders if (path := place / name).is_symlink())
+        for path in map(place.joinpath, files):
+            kind = text_format_of(path)
+            if kind is not None:
+                lists[kind].append(path)
+            elif split_name(path)[0] is not None:
+                found.records.append(path)
+    for paths in (found.texts, found.sources, found.records, found.links):
+        paths.sort()
+    return found
+
+
+def records_below(folder: Path) -> list[Path]:
+    """Return every file of records below a folder, sorted, without hidden files and indexes.
+
+    Raises:
+        BadInputError: the folder is an index, or a dataset in a format that is not read.
+        AccessDeniedError: a folder may not be read.
+    """
+    return sorted(
+        path
+        for place, _, files in _places(folder)
+        for path in map(place.joinpath, files)
+        if is_of_records(path)
+    )
+
+
+def is_of_records(path: Path) -> bool:
+    """Return whether a path is a file of records that is not hidden."""
+    is_hidden = path.name.startswith(".")
+    return not is_hidden and split_name(path)[0] is not None and path.is_file()
+
+
+def _places(
+    folder: Path, ignored: Ignored | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the names of its folders and files, as `os.walk` does.
+
+    Hidden ones are left out, and so are indexes, and what is ignored. No link is followed.
+    """
+
+    def stop(error: OSError) -> None:
+        raise from_os_error(error, str(error.filename)) from error
+
+    for name, folders, files in os.walk(folder, onerror=stop):
+        place = Path(name)
+        if any(map(_MANIFEST.fullmatch, files)):
+            if place == folder:
+                raise BadInputError(
+                    f"{folder} is an index, not a corpus", hint="name the files that it was made of"
+                )
+            folders.clear()
+            continue
+        _require_no_dataset(place, files)
+        folders[:] = [inner for inner in folders if not inner.startswith(".")]
+        shown = [inner for inner in files if not inner.startswith(".")]
+        if ignored:
+            ignored.enter(place)
+            folders[:] = [
+                inner for inner in folders if not ignored.has(place / inner, is_folder=True)
+            ]
+            shown = [inner for inner in shown if not ignored.has(place / inner)]
+        yield place, folders, shown
+
+
+def _require_no_dataset(folder: Path, files: Sequence[str]) -> None:
+    is_saved = any(name in files for name in _SAVED_DATASETS)
+    if "dataset_dict.json" in files or (
+        is_saved and any(name.endswith(".arrow") for name in files)
+    ):
+        split = "['train']" if "dataset_dict.json" in files else ""  # or another one
+        raise BadInputError(
+            f"{folder} is what `save_to_disk` of Hugging Face's datasets wrote, which is not read",
+            hint=f"write Parquet: datasets.load_from_disk({str(folder)!r}){split}"
+            ".to_parquet('corpus.parquet')",
+        )
