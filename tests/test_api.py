@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import sqlite3
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +20,8 @@ from taskembed.errors import (
     BadInputError,
     BadRecordError,
     BadVectorError,
-    IndexDamagedError,
     UsageError,
 )
-from taskembed.index.documents import StoredDocument, insert
 from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document, read_corpus
@@ -483,20 +480,6 @@ def test_a_closed_index_says_that_it_is_closed(several: Path) -> None:
             with pytest.raises(ValueError, match=r"^the index .+ is closed$"):
                 ask(index)
         assert len(index) == 38  # that is known without a file
-
-
-def test_a_hostile_order_of_ids_is_damage(several: Path) -> None:
-    with Index.open(several) as index:
-        segment = index._segments[0]
-        same = [StoredDocument(row, "a", "", "{}", False) for row in (0, 1)]  # noqa: FBT003  # a field
-        segment._documents.file.database = sqlite3.connect(":memory:")
-        segment._documents.file.database.executescript(
-            "CREATE TABLE documents (row, doc_id TEXT, text, metadata, truncated, checksum);"
-            "CREATE INDEX documents_doc_id ON documents (doc_id);"
-        )
-        insert(segment._documents.file.database, enumerate(same))
-        with pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"):
-            list(index)
 
 
 def test_documents_hits_and_an_index_can_be_printed_and_put_into_sets(several: Path) -> None:

@@ -15,7 +15,7 @@ from taskembed.index._building import SegmentBuilder
 from taskembed.index._deletions import deletions_bytes
 from taskembed.index._files import StoredFile
 from taskembed.index.contents import SegmentInfo, segment_infos
-from taskembed.index.documents import StoredDocument, metadata_json
+from taskembed.index.documents import StoredDocument, insert, metadata_json
 from taskembed.index.generations import Snapshot
 from taskembed.index.kinds import flat
 from taskembed.index.segments import Segment
@@ -397,6 +397,22 @@ VIEW = (
 COMPUTED = GOOD_TABLE.replace(
     "text TEXT NOT NULL", "text TEXT AS (printf('%.*c', 1000000000, 'x'))"
 )
+
+
+def test_a_hostile_order_of_ids_is_damage_behind_a_right_checksum(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute(GOOD_TABLE)
+        connection.execute(GOOD_INDEX.replace("UNIQUE ", ""))
+        same = [StoredDocument(row, "a", "", "{}", False) for row in range(4)]  # noqa: FBT003  # a field
+        insert(connection, enumerate(same))
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("UPDATE sqlite_schema SET sql = ? WHERE type = 'index'", [GOOD_INDEX])
+        files = built() | {f"{NAME}.db": connection.serialize()}
+    with (
+        closing(opened(tmp_path, files)) as segment,
+        pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"),
+    ):
+        list(segment.documents_by_id())
 
 
 @pytest.mark.parametrize(

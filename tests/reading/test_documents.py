@@ -15,7 +15,6 @@ from threading import Thread
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
 from taskembed.reading.documents import Document, check_id, read_corpus
@@ -24,6 +23,7 @@ from taskembed.reading.inputs import find_inputs
 from taskembed.reading.queries import Query, read_queries
 from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
+from tests import zstd
 
 
 def read(path: Path, fields: RecordFields | None = None, **options: str) -> list[Document]:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from backports import zstd
 
 from taskembed.errors import BadInputError
 from taskembed.reading.documents import Document, read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.rejects import RejectFile
+from tests import zstd
 
 LINES = [b'{"id": "%d", "text": "x"}\n' % number for number in range(10)]
 

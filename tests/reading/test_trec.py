@@ -6,10 +6,10 @@ import gzip
 from pathlib import Path
 
 import pytest
-from backports import zstd
 
 from taskembed.errors import BadInputError, NotFoundError
 from taskembed.reading.trec import read_judgements, read_run, run_line, run_lines
+from tests import zstd
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from backports import zstd
+
+from tests import zstd
 
 MIB = 2**20
 
