@@ -48,13 +48,17 @@ if TYPE_CHECKING:
     from taskembed.reading.rejects import RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
+    from taskembed.verbs.dedup import Duplicates, delete_duplicates, find_duplicates, kept_documents
     from taskembed.verbs.defaults import OnDuplicate
     from taskembed.verbs.delete import delete_documents
     from taskembed.verbs.describe import IndexDescription, describe_index
     from taskembed.verbs.documents import count_documents, get_documents, list_documents
+    from taskembed.verbs.duplicates import Duplicate, Keep
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.index import index_corpus
+    from taskembed.verbs.match import match_documents
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
+    from taskembed.verbs.pairs import sample_pairs
     from taskembed.verbs.protocols import Encoder
     from taskembed.verbs.search import Searcher, rerank_hits, search_index
     from taskembed.verbs.similar import similar_documents, similar_texts
@@ -66,6 +70,8 @@ __all__ = [
     "BadRecordError",
     "BadVectorError",
     "Document",
+    "Duplicate",
+    "Duplicates",
     "EmbeddingSpace",
     "Encoded",
     "Encoder",
@@ -79,6 +85,7 @@ __all__ = [
     "IndexDescription",
     "IndexOptions",
     "IndexSummary",
+    "Keep",
     "MissingLibraryError",
     "ModelUnavailableError",
     "NewerFormatError",
@@ -100,16 +107,21 @@ __all__ = [
     "Watch",
     "count_documents",
     "delete_documents",
+    "delete_duplicates",
     "describe_index",
     "encoder_for_search",
     "encoder_for_update",
+    "find_duplicates",
     "get_documents",
     "index_corpus",
+    "kept_documents",
     "list_documents",
     "load_encoder",
     "load_encoder_of",
     "load_reranker",
+    "match_documents",
     "rerank_hits",
+    "sample_pairs",
     "search_index",
     "similar_documents",
     "similar_texts",
@@ -121,6 +133,8 @@ _HOMES = {
     "BadRecordError": "errors",
     "BadVectorError": "errors",
     "Document": "reading.documents",
+    "Duplicate": "verbs.duplicates",
+    "Duplicates": "verbs.dedup",
     "EmbeddingSpace": "space",
     "Encoded": "vectors",
     "Encoder": "verbs.protocols",
@@ -134,6 +148,7 @@ _HOMES = {
     "IndexDescription": "verbs.describe",
     "IndexOptions": "verbs.options",
     "IndexSummary": "verbs.options",
+    "Keep": "verbs.duplicates",
     "MissingLibraryError": "errors",
     "ModelUnavailableError": "errors",
     "NewerFormatError": "errors",
@@ -155,16 +170,21 @@ _HOMES = {
     "Watch": "verbs.options",
     "count_documents": "verbs.documents",
     "delete_documents": "verbs.delete",
+    "delete_duplicates": "verbs.dedup",
     "describe_index": "verbs.describe",
     "encoder_for_search": "verbs.encoders",
     "encoder_for_update": "verbs.encoders",
+    "find_duplicates": "verbs.dedup",
     "get_documents": "verbs.documents",
     "index_corpus": "verbs.index",
+    "kept_documents": "verbs.dedup",
     "list_documents": "verbs.documents",
     "load_encoder": "encoding.load",
     "load_encoder_of": "encoding.load",
     "load_reranker": "encoding.reranker",
+    "match_documents": "verbs.match",
     "rerank_hits": "verbs.search",
+    "sample_pairs": "verbs.pairs",
     "search_index": "verbs.search",
     "similar_documents": "verbs.similar",
     "similar_texts": "verbs.similar",

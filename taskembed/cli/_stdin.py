@@ -1,10 +1,11 @@
-"""Reading a query, ids or a text from stdin or a file."""
+"""Reading a query, ids or a text from stdin or a file, and asking a person."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from taskembed.cli._output import message
 from taskembed.errors import BadInputError, os_errors
 
 
@@ -44,3 +45,13 @@ def read_text(path: Path, what: str) -> str:
             return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInputError(f"{what} not UTF-8", what=str(path)) from error
+
+
+def confirmed(question: str) -> bool:
+    """Ask a question on stderr, and return whether the answer is yes.
+
+    Args:
+        question: with its question mark.
+    """
+    message(f"{question} [y/N]")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

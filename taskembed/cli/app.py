@@ -19,6 +19,7 @@ from taskembed.cli.ablate import ablate_command
 from taskembed.cli.compact import compact_command
 from taskembed.cli.compare import compare_command
 from taskembed.cli.count import count_command
+from taskembed.cli.dedup import dedup_command
 from taskembed.cli.delete import delete_command
 from taskembed.cli.distill import distill_command
 from taskembed.cli.evaluate import evaluate_command
@@ -61,6 +62,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
         "index": index_command,
         "search": search_command,
         "similar": similar_command,
+        "dedup": dedup_command,
         "get": get_command,
         "list": list_command,
         "count": count_command,

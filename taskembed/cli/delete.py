@@ -12,6 +12,7 @@ from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
 from taskembed.cli._ids import read_ids
 from taskembed.cli._output import message, write
+from taskembed.cli._stdin import confirmed
 from taskembed.cli._stopping import Stopper
 from taskembed.cli._words import not_in_the_index
 from taskembed.english import counted
@@ -102,8 +103,7 @@ def _delete_where(
                 hint="see how many first: --dry-run",
             )
         passing, documents = count_where(index_folder, where)
-        message(f"delete {passing:,} of {counted(documents, 'document')}? [y/N]")
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        if not confirmed(f"delete {passing:,} of {counted(documents, 'document')}?"):
             return None
     with Stopper() as stopper:
         return delete_where(

@@ -24,6 +24,7 @@ from taskembed.index.filters import FieldDescription
 from taskembed.index.fusion import Fusion, Sides, best_by_words, fuse, listed
 from taskembed.index.generations import Snapshot, open_newest
 from taskembed.index.hits import Hit, ScoredDocument, as_document, best_hits
+from taskembed.index.positions import Positions
 from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.reading.documents import Document
@@ -282,6 +283,15 @@ class Index:
             if len(rows):
                 vectors.append(segment.vectors(rows))
         return ids, np.concatenate(vectors)
+
+    def by_position(self) -> Positions:
+        """Return the documents and vectors in the order in which they were indexed.
+
+        Raises:
+            ValueError: the index is closed.
+        """
+        self._require_open()
+        return Positions(self._segments, self.space.dim)
 
     def vectors_of(self, doc_ids: Sequence[str]) -> tuple[list[Document], FloatRows]:
         """Return the documents of those ids that the index has, and their vectors.

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
 PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
+DEDUP_THRESHOLD = 0.95  # of the cosine of near duplicates; see docs/how-to/find-duplicates.md
 
 
 class OnDuplicate(StrEnum):

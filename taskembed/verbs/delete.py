@@ -54,7 +54,7 @@ def delete_documents(
         TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
     """
     doc_ids = require_ids(doc_ids)
-    with _open_for_deletion(Path(folder), wait_seconds) as writer, uninterrupted():
+    with open_for_deletion(Path(folder), wait_seconds) as writer, uninterrupted():
         deleted = writer.delete(doc_ids)
         writer.commit({})
     there = set(deleted)
@@ -82,7 +82,7 @@ def delete_where(
         IndexBusyError: another process is writing.
     """
     path = Path(folder)
-    with _open_for_deletion(path, wait_seconds) as writer:
+    with open_for_deletion(path, wait_seconds) as writer:
         with Index.open(path) as index:  # no other generation comes while the lock is held
             doc_ids = list(index.ids(where))
         if doc_ids:
@@ -104,7 +104,17 @@ def count_where(folder: str | Path, where: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _open_for_deletion(path: Path, wait_seconds: float) -> Iterator[IndexWriter]:
+def open_for_deletion(path: Path, wait_seconds: float) -> Iterator[IndexWriter]:
+    """Yield a writer that holds the lock of an index; nothing is encoded with it.
+
+    Args:
+        path: of the index.
+        wait_seconds: how long to wait for another process that writes to the index.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexBusyError: another process is writing.
+    """
     if not path.exists():
         raise NotFoundError(f"no index at {path}", hint="check --index")
     with open_writer(path, wait_seconds=wait_seconds) as store:

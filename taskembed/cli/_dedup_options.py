@@ -1,0 +1,149 @@
+"""The options of `taskembed dedup` alone: which duplicates are found, and what becomes of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.errors import UsageError
+from taskembed.verbs.defaults import DEDUP_THRESHOLD
+
+if TYPE_CHECKING:
+    from taskembed.verbs.duplicates import Keep
+
+SAMPLED_PAIRS = 5  # of each band of similarity, on a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateOptions:
+    """Which documents are duplicates, and which of them is kept."""
+
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="COSINE",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The least similarity of near duplicates.  [default: 0.95; on a terminal, pairs "
+            "are shown first]",
+        ),
+    ] = None
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Show N pairs of each similarity instead, to choose a threshold.",
+        ),
+    ] = None
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep",
+            metavar="WHICH",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Which of several duplicates is kept: first, longest or newest:FIELD.  "
+            "[default: first]",
+        ),
+    ] = None
+    groups: Annotated[
+        bool,
+        typer.Option(
+            "--groups",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Print groups of connected documents instead of each duplicate.",
+        ),
+    ] = False
+
+    def which(self) -> Keep:
+        """Return which of several duplicates is kept.
+
+        Raises:
+            UsageError: it is not known.
+        """
+        from taskembed.verbs.duplicates import Keep
+
+        return Keep.parse(self.keep or "first")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOptions:
+    """What becomes of the duplicates."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="Write the documents without duplicates to this file: JSONL, with all fields.",
+        ),
+    ] = None
+    apply: Annotated[
+        bool,
+        typer.Option(
+            "--apply",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Delete the duplicates from the index, in one commit.",
+        ),
+    ] = False
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", rich_help_panel=opt.Panel.INDEX, help="With --apply, delete without asking."
+        ),
+    ] = False
+    wait: opt.Wait = 0
+
+    def check(self) -> None:
+        """Refuse deleting without asking where it is not asked for.
+
+        Raises:
+            UsageError: --yes is given alone, or nobody can be asked.
+        """
+        if self.yes and not self.apply:
+            raise UsageError("--yes goes with --apply")
+        if self.apply and not self.yes and not sys.stdin.isatty():
+            raise UsageError(
+                "--apply deletes without asking only with --yes",
+                hint="see the duplicates first: leave out --apply",
+            )
+
+
+def chosen_threshold(found: DuplicateOptions, action: ActionOptions, *, new: bool) -> float | None:
+    """Return the least similarity of duplicates; None if pairs are to be shown instead.
+
+    Args:
+        found: which documents are duplicates.
+        action: what becomes of them.
+        new: new records are compared with an index.
+
+    Raises:
+        UsageError: options contradict each other, or the threshold is no cosine.
+    """
+    if found.sample is not None and (found.threshold is not None or action.apply or action.output):
+        raise UsageError("--sample shows pairs, and finds no duplicates")
+    if new and (found.sample or found.keep or found.groups or action.apply):
+        raise UsageError("--sample, --keep, --groups and --apply go without INPUT")
+    if found.threshold is not None:
+        if not 0 < found.threshold <= 1:
+            raise UsageError(f"--threshold {found.threshold:g}: a cosine, above 0, at most 1")
+        return found.threshold
+    if found.sample is not None:
+        return None
+    if new or not sys.stdout.isatty():
+        return DEDUP_THRESHOLD
+    if action.apply or action.output:
+        raise UsageError(
+            "--apply and --output need --threshold",
+            hint="see what a threshold means here first: taskembed dedup",
+        )
+    return None

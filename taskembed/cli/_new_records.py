@@ -1,0 +1,63 @@
+"""Reading new records that are compared with an index, rather than put into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._index_options import InputOptions
+
+if TYPE_CHECKING:
+    from taskembed.index.reader import Index
+    from taskembed.reading.rejects import RejectFile
+    from taskembed.verbs.corpus import Corpus
+
+
+@dataclass(frozen=True, slots=True)
+class BadOptions:
+    """What happens to a record that cannot be used."""
+
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            rich_help_panel=opt.Panel.BAD_RECORDS,
+            help="Skip bad records; the exit code is then 1.",
+        ),
+    ] = False
+
+    def rejects(self) -> RejectFile:
+        """Return what receives bad records."""
+        from taskembed.reading.rejects import RejectFile
+
+        return RejectFile(stop=not self.skip_bad)
+
+
+def find_records(inputs: Sequence[str], index: Index, of_input: InputOptions) -> Corpus:
+    """Find files of records, which are read as the index remembers, unless options differ.
+
+    Args:
+        inputs: files, folders, or "-" for stdin.
+        index: an open one.
+        of_input: how the files are read.
+
+    Raises:
+        NotFoundError: there is no such file or folder.
+        UsageError: the name does not say what a file is, or options contradict each other.
+    """
+    from taskembed.verbs.corpus import find_corpus
+    from taskembed.verbs.describe import Existing
+
+    of_input.check()
+    # they are not added to the index, so their ids may be in another field
+    return find_corpus(
+        inputs,
+        Existing(index.contents.live),
+        of_input.reading(None),
+        template=of_input.template,
+        recreate=True,
+    )

@@ -1,0 +1,111 @@
+"""The documents of an index by position: in the order in which they were indexed, from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from taskembed.errors import IndexDamagedError
+from taskembed.index._best import nearest_rows
+from taskembed.index._files import DAMAGED_HINT
+from taskembed.index.documents import StoredDocument
+from taskembed.index.hits import as_document
+from taskembed.index.segments import Segment
+from taskembed.reading.documents import Document
+from taskembed.vectors import FloatRows, Rows
+
+BLOCK_ROWS = 8_192  # vectors that are in memory at a time: 12 MB of 384 numbers each
+
+
+class Positions:
+    """What an open index holds, by position; a document that was updated counts as new.
+
+    The methods raise ValueError if the index is closed, and IndexDamagedError if what is stored is
+    not what was written.
+    """
+
+    def __init__(self, segments: Sequence[Segment], dim: int) -> None:
+        self._segments = segments
+        self.dim = dim
+        self._rows = [np.flatnonzero(~segment.dead) for segment in segments]
+        self._starts = np.cumsum([0, *map(len, self._rows)])
+
+    def __len__(self) -> int:
+        """Return how many documents there are."""
+        return int(self._starts[-1])
+
+    def documents(self) -> Iterator[StoredDocument]:
+        """Yield every document, by position; one is in memory at a time."""
+        for segment, rows in zip(self._segments, self._rows, strict=True):
+            count = 0
+            for document in segment.live_documents():
+                if count == len(rows) or document.row != rows[count]:
+                    break
+                count += 1
+                yield document
+            if count != len(rows):
+                reason = "the index is damaged: a document of a vector is missing"
+                raise IndexDamagedError(reason, hint=DAMAGED_HINT)
+
+    def documents_at(self, positions: Rows) -> list[Document]:
+        """Return the documents at some positions, in the order of these."""
+        found: dict[int, Document] = {}
+        for number, here in self._by_segment(positions):
+            rows = self._rows[number][here - self._starts[number]].tolist()
+            documents = self._segments[number].documents(rows)
+            found |= {
+                position: as_document(documents[row])
+                for position, row in zip(here.tolist(), rows, strict=True)
+            }
+        return [found[position] for position in positions.tolist()]
+
+    def vectors_at(self, positions: Rows) -> FloatRows:
+        """Return the vectors at some positions: float32[n, dim], row i of positions[i]."""
+        vectors = np.empty((len(positions), self.dim), np.float32)
+        owners = self._owners(positions)
+        for number, segment in enumerate(self._segments):
+            mine = np.flatnonzero(owners == number)
+            if len(mine):
+                rows = self._rows[number][positions[mine] - self._starts[number]]
+                vectors[mine] = segment.vectors(rows)
+        return vectors
+
+    def blocks(self, size: int = BLOCK_ROWS) -> Iterator[tuple[Rows, FloatRows]]:
+        """Yield positions, int64[m], and their vectors, float32[m, dim], block by block."""
+        for start in range(0, len(self), size):
+            positions = np.arange(start, min(start + size, len(self)))
+            yield positions, self.vectors_at(positions)
+
+    def nearest(self, queries: FloatRows, k: int) -> tuple[FloatRows, Rows]:
+        """Return the k best documents of each query, best first; equal scores by position.
+
+        Args:
+            queries: float32[n, dim], as the space has them.
+            k: hits of a query; fewer when the index holds fewer documents.
+
+        Returns:
+            Scores float32[n, k'] and positions int64[n, k'], k' <= k.
+        """
+        for segment in self._segments:
+            segment.load()
+        k = min(k, len(self))
+        best = nearest_rows(self._segments, queries, k)
+        positions = np.empty(len(best.row), np.int64)
+        for number, rows in enumerate(self._rows):
+            mine = best.segment == number
+            positions[mine] = np.searchsorted(rows, best.row[mine]) + self._starts[number]
+        order = np.lexsort((positions, -best.score, best.query))
+        # each query has at least k rows: those that equal its k-th are among them
+        first = np.searchsorted(best.query[order], np.arange(len(queries)))
+        chosen = order[first[:, np.newaxis] + np.arange(k)]
+        return best.score[chosen], positions[chosen]
+
+    def _owners(self, positions: Rows) -> Rows:
+        """Return the number of the segment of each position."""
+        return np.asarray(np.searchsorted(self._starts, positions, side="right") - 1, np.int64)
+
+    def _by_segment(self, positions: Rows) -> Iterator[tuple[int, Rows]]:
+        owners = self._owners(positions)
+        for number in np.unique(owners).tolist():
+            yield number, positions[owners == number]

@@ -1,0 +1,227 @@
+"""Duplicates: documents of an index that say the same as another one.
+
+The index is for the task "similarity". Documents with the same text are exact duplicates; others
+are near duplicates if the cosine of their vectors reaches a threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from taskembed.activity import doing
+from taskembed.batches import batched
+from taskembed.errors import IndexBusyError
+from taskembed.index.neighbours import Neighbourhood, rows_of_sample
+from taskembed.index.positions import Positions
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.vectors import Flags, Rows
+from taskembed.verbs._leaders import Leaders
+from taskembed.verbs.defaults import DEDUP_THRESHOLD
+from taskembed.verbs.delete import open_for_deletion
+from taskembed.verbs.duplicates import (
+    Duplicate,
+    Keep,
+    KeepRule,
+    read_texts,
+    require_dedup_index,
+    require_threshold,
+)
+
+_AT_ONCE = 512  # documents that are read together
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Documents that are connected by pairs of near duplicates: the ends of a chain may differ.
+
+    Attributes:
+        doc_ids: of all of them, in the order in which they were indexed.
+        kept: of those that are kept.
+    """
+
+    doc_ids: list[str]
+    kept: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """The duplicates of an index.
+
+    Attributes:
+        documents: how many the index has.
+        threshold: the least cosine of near duplicates.
+        generation: the number of the index's generation.
+        dropped: a document for each that is not kept, in the order in which they were indexed.
+        groups: connected documents; empty if they were not asked for.
+        pairs: how many pairs of different texts are near duplicates.
+        is_kept: bool[documents]: whether the document at a position is kept.
+    """
+
+    documents: int
+    threshold: float
+    generation: int
+    dropped: list[Duplicate]
+    groups: tuple[DuplicateGroup, ...]
+    pairs: int
+    is_kept: Flags
+
+    @property
+    def kept(self) -> int:
+        """How many documents are kept."""
+        return self.documents - len(self.dropped)
+
+    @property
+    def exact(self) -> int:
+        """How many dropped documents have the text of the one that is kept for them."""
+        return sum(item.exact for item in self.dropped)
+
+    @property
+    def near(self) -> int:
+        """How many dropped documents have another text."""
+        return len(self.dropped) - self.exact
+
+
+def find_duplicates(
+    index: Index,
+    *,
+    threshold: float = DEDUP_THRESHOLD,
+    keep: Keep | str = KeepRule.FIRST,
+    groups: bool = False,
+) -> Duplicates:
+    """Find the duplicates of an index; nothing is changed, and no model runs.
+
+    Every document that is dropped has at least the threshold's similarity with one that is kept.
+
+    Args:
+        index: an open one, for the task "similarity".
+        threshold: the least cosine of near duplicates, above 0, at most 1.
+        keep: which of several duplicates is kept: "first", "longest" or "newest:FIELD".
+        groups: find the groups of connected documents, too.
+
+    Raises:
+        SpaceMismatchError: the index is for another task.
+        UsageError: `keep` is none of these, or its field has no order; or the index has the metric
+            "dot", whose scores have no scale.
+        IndexDamagedError: what is stored is not what was written.
+        TypeError: the index is no `Index`.
+        ValueError: the threshold is no cosine, or the index is closed.
+    """
+    keep = keep if isinstance(keep, Keep) else Keep.parse(keep)
+    require_threshold(threshold)
+    require_dedup_index(index)
+    positions = index.by_position()
+    digests, order = read_texts(positions, keep)
+    leaders = Leaders(len(positions), with_groups=groups)
+    # only the best of equal texts is compared with others
+    numbers = np.unique(digests[order], return_index=True, return_inverse=True)[1:]
+    first, text_number = order[numbers[0]], numbers[1].reshape(-1)
+    best = order[np.sort(numbers[0])]
+    leaders.choose(best, _neighbourhood(positions, best), positions.vectors_at, threshold)
+    best_of = np.empty(len(positions), np.int64)
+    best_of[order] = first[text_number]
+    copies = np.flatnonzero(best_of != np.arange(len(positions)))
+    leaders.keeper[copies] = leaders.keeper[best_of[copies]]
+    leaders.score[copies] = leaders.score[best_of[copies]]
+    for copy in copies.tolist() if groups else ():
+        leaders.join(copy, best_of[[copy]])
+    return Duplicates(
+        documents=len(positions),
+        threshold=threshold,
+        generation=index.generation,
+        dropped=_dropped(positions, leaders, best_of),
+        groups=tuple(_groups(positions, leaders)),
+        pairs=leaders.pairs,
+        is_kept=leaders.keeper == np.arange(len(positions)),
+    )
+
+
+def kept_documents(index: Index, duplicates: Duplicates) -> Iterator[Document]:
+    """Yield the documents of an index that are kept, in the order in which they were indexed.
+
+    Args:
+        index: the one whose duplicates they are, at the same generation.
+        duplicates: of that index.
+
+    Raises:
+        ValueError: the index is of another generation, or closed.
+    """
+    if index.generation != duplicates.generation:
+        raise ValueError("these duplicates are of another generation of the index")
+    positions = index.by_position()
+    for some in batched(np.flatnonzero(duplicates.is_kept), _AT_ONCE):
+        yield from positions.documents_at(np.array(some, np.int64))
+
+
+def delete_duplicates(
+    folder: str | Path,
+    duplicates: Duplicates,
+    *,
+    wait_seconds: float = 0,
+    uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> int:
+    """Delete the dropped documents from an index, all in one commit; return how many.
+
+    Args:
+        folder: of the index.
+        duplicates: of that index.
+        wait_seconds: how long to wait for another process that writes to the index.
+        uninterrupted: returns a context in which no signal raises an exception.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexBusyError: another process is writing, or the index has changed since the duplicates
+            were found; nothing was deleted.
+    """
+    path = Path(folder)
+    with open_for_deletion(path, wait_seconds) as writer:
+        with Index.open(path) as index:  # no other generation comes while the lock is held
+            generation = index.generation
+        if generation != duplicates.generation:
+            raise IndexBusyError(
+                f"{folder} has changed since its duplicates were found",
+                hint="nothing was deleted; run the same command again",
+            )
+        if duplicates.dropped:
+            with uninterrupted():
+                writer.delete([item.doc_id for item in duplicates.dropped])
+                writer.commit({})
+    return len(duplicates.dropped)
+
+
+def _neighbourhood(positions: Positions, names: Rows) -> Neighbourhood:
+    """Return the vectors at some positions, ready to be asked."""
+    sample = np.random.default_rng(0).permutation(names)[: rows_of_sample(len(names))]
+    dim = positions.dim
+    with doing("preparing", unit="documents", total=len(names)) as step:
+        near = Neighbourhood(len(names), dim, positions.vectors_at(np.sort(sample)))
+        for some in batched(np.sort(names), _AT_ONCE * 16):
+            here = np.array(some, np.int64)
+            near.add([(here, positions.vectors_at(here))])
+            step.done += len(here)
+    return near
+
+
+def _dropped(positions: Positions, leaders: Leaders, best_of: Rows) -> list[Duplicate]:
+    keeper = leaders.keeper
+    found: list[Duplicate] = []
+    for some in batched(np.flatnonzero(keeper != np.arange(len(keeper))), _AT_ONCE):
+        here = np.array(some, np.int64)
+        names = [item.doc_id for item in positions.documents_at(here)]
+        kept = [item.doc_id for item in positions.documents_at(keeper[here])]
+        exact = best_of[here] == keeper[here]
+        found += map(Duplicate, names, kept, leaders.score[here].tolist(), exact.tolist())
+    return found
+
+
+def _groups(positions: Positions, leaders: Leaders) -> Iterator[DuplicateGroup]:
+    for members in leaders.groups():
+        names = [item.doc_id for item in positions.documents_at(members)]
+        is_kept = (leaders.keeper[members] == members).tolist()
+        kept = [name for name, kept in zip(names, is_kept, strict=True) if kept]
+        yield DuplicateGroup(names, kept)

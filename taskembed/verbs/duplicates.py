@@ -1,0 +1,161 @@
+"""What a duplicate is, which texts are equal, and which of several documents is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from taskembed.activity import doing
+from taskembed.arguments import require_kind
+from taskembed.errors import UsageError
+from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index.positions import Positions
+from taskembed.index.reader import Index
+from taskembed.reading.template import value_of
+from taskembed.space import COSINE, Task
+from taskembed.vectors import Rows
+from taskembed.verbs._tasks import require_task_of
+
+_DIGEST_BYTES = 16  # of a text's hash: no two texts of any corpus have the same
+
+Digests = npt.NDArray[np.bytes_]  # bytes[n, 16]
+
+
+class KeepRule(StrEnum):
+    """Which of several duplicates is kept."""
+
+    FIRST = "first"
+    LONGEST = "longest"
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Which of several duplicates is kept: the first, the longest, or the newest by a field.
+
+    Attributes:
+        rule: how to choose.
+        field: with "newest", the metadata field whose greatest value is kept: a number, or a text
+            such as an ISO date. Documents without the field come last.
+    """
+
+    rule: KeepRule = KeepRule.FIRST
+    field: str = ""
+
+    @classmethod
+    def parse(cls, words: str) -> Keep:
+        """Return what "first", "longest" or "newest:FIELD" means.
+
+        Raises:
+            UsageError: it is none of them.
+        """
+        name, colon, field = words.partition(":")
+        needs_field = name == KeepRule.NEWEST
+        if name not in set(KeepRule) or needs_field != bool(field) or needs_field != bool(colon):
+            raise UsageError(f"{words!r} is not one of: first, longest or newest:FIELD")
+        return cls(KeepRule(name), field)
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A document that says the same as one that is kept.
+
+    Attributes:
+        doc_id: of the duplicate.
+        kept: the id of the document that is kept for it.
+        score: the cosine of their vectors.
+        exact: whether both have the same text.
+    """
+
+    doc_id: str
+    kept: str
+    score: float
+    exact: bool
+
+
+def require_threshold(threshold: float) -> None:
+    """Return when a number is the least cosine of near duplicates.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold is {threshold}; it must be above 0, at most 1")
+
+
+def require_dedup_index(index: Index) -> None:
+    """Return when duplicates can be found in an index.
+
+    Raises:
+        SpaceMismatchError: the index is for another task than similarity.
+        UsageError: its metric is "dot".
+        TypeError: it is no `Index`.
+    """
+    require_kind(index, Index, "Index.open(FOLDER)")
+    require_task_of("dedup", Task.SIMILARITY, index.folder, index.space)
+    if index.space.metric != COSINE:
+        raise UsageError(
+            f"{index.folder} has `metric: dot`: inner products have no scale on which texts would "
+            "be the same",
+            hint="index the corpus with another model",
+        )
+
+
+def read_texts(positions: Positions, keep: Keep) -> tuple[Digests, Rows]:
+    """Read every document: return a hash of each text, and all positions, the best first."""
+    digests = np.empty(len(positions), f"S{_DIGEST_BYTES}")
+    values: list[Any] = []
+    with doing("reading", unit="documents", total=len(positions)) as step:
+        for place, document in enumerate(positions.documents()):
+            digests[place] = digest_of(document.text)
+            if keep.rule is not KeepRule.FIRST:
+                values.append(_value(document, keep))
+            step.done = place
+    if keep.rule is KeepRule.FIRST:
+        return digests, np.arange(len(positions))
+    return digests, _greatest_first(values, keep.field)
+
+
+def digest_of(text: str) -> bytes:
+    """Return a hash of a text."""
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _value(document: StoredDocument, keep: Keep) -> object:
+    if keep.rule is KeepRule.LONGEST:
+        return len(document.text)
+    return value_of(read_metadata(document), keep.field)
+
+
+def _greatest_first(values: Sequence[Any], field: str) -> Rows:
+    """Return the positions of values, the greatest first; those that are missing last.
+
+    Raises:
+        UsageError: no value is there, or they are not of one kind that has an order.
+    """
+    there = [place for place, value in enumerate(values) if value is not None]
+    kinds = {_kind(values[place]) for place in there}
+    if values and not there:
+        raise UsageError(f"no document has the field {field!r}", hint="taskembed info --fields")
+    if len(kinds) > 1 or kinds - {"numbers", "texts"}:
+        raise UsageError(
+            f"the field {field!r} has {' and '.join(sorted(kinds))}, which have no order",
+            hint="newest:FIELD needs a field of numbers, or of texts such as ISO dates",
+        )
+    order = sorted(there, key=values.__getitem__, reverse=True)  # equal ones stay in order
+    missing = [place for place, value in enumerate(values) if value is None]
+    return np.array([*order, *missing], np.int64)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, str):
+        return "texts"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "numbers"
+    return "booleans" if isinstance(value, bool) else "lists or objects"

@@ -1,0 +1,108 @@
+"""New documents that an index has already: leaks of a test set into a training set, for example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from taskembed.activity import doing
+from taskembed.batches import batched
+from taskembed.guard import require_good_vectors, require_same_space, without_length
+from taskembed.index.positions import Positions
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.space import PromptType
+from taskembed.vectors import FloatRows, Rows
+from taskembed.verbs._claims import SEARCH_HINT
+from taskembed.verbs.defaults import DEDUP_THRESHOLD
+from taskembed.verbs.duplicates import (
+    Digests,
+    Duplicate,
+    Keep,
+    digest_of,
+    read_texts,
+    require_dedup_index,
+    require_threshold,
+)
+from taskembed.verbs.protocols import Encoder, require_encoder
+
+_AT_ONCE = 512  # documents that are encoded together
+
+
+def match_documents(
+    documents: Iterable[Document],
+    encoder: Encoder,
+    index: Index,
+    *,
+    threshold: float = DEDUP_THRESHOLD,
+) -> Iterator[tuple[Document, Duplicate | None]]:
+    """Yield new documents, each with the document of an index that says the same, or None.
+
+    Args:
+        documents: any iterable; a few hundred are in memory at a time.
+        encoder: of the index's space.
+        index: an open one, for the task "similarity".
+        threshold: the least cosine of near duplicates, above 0, at most 1.
+
+    Raises:
+        SpaceMismatchError: the index is for another task, or the encoder of another space.
+        UsageError: the index has the metric "dot".
+        BadVectorError: a document's vector cannot be compared.
+        TypeError: the index is no `Index`, or the encoder none.
+        ValueError: the threshold is no cosine, or the index is closed.
+    """
+    require_encoder(encoder)
+    require_threshold(threshold)
+    require_dedup_index(index)
+    require_same_space(index.space, encoder.space, hint=SEARCH_HINT)
+    return _matches(documents, encoder, index.by_position(), threshold)
+
+
+def _matches(
+    documents: Iterable[Document], encoder: Encoder, positions: Positions, threshold: float
+) -> Iterator[tuple[Document, Duplicate | None]]:
+    digests, _ = read_texts(positions, Keep())
+    order = np.argsort(digests, kind="stable")
+    with doing("", unit="documents") as step:
+        for some in batched(documents, _AT_ONCE):
+            matches = _nearest(some, encoder, positions, threshold)
+            for row, document in enumerate(some):
+                position = _position_of(digests, order, digest_of(document.text))
+                if position is not None:
+                    (known,) = positions.documents_at(np.array([position]))
+                    matches[row] = Duplicate(document.doc_id, known.doc_id, 1.0, exact=True)
+            yield from zip(some, matches, strict=True)
+            step.done += len(some)
+
+
+def _position_of(digests: Digests, order: Rows, digest: bytes) -> int | None:
+    """Return the first position with a digest; None if there is none."""
+    wanted = np.array(digest, digests.dtype)
+    place = int(np.searchsorted(digests, wanted, sorter=order))
+    if place < len(order) and digests[order[place]] == wanted:
+        return int(order[place])
+    return None
+
+
+def _nearest(
+    some: Sequence[Document], encoder: Encoder, positions: Positions, threshold: float
+) -> list[Duplicate | None]:
+    """Return what is nearest to each document, if it is near enough."""
+    encoded = encoder.encode([document.text for document in some], PromptType.DOCUMENT)
+    vectors: FloatRows = encoded.vectors
+    has = ~without_length(vectors, encoder.space, len(some))
+    sources = [document.where for document, good in zip(some, has, strict=True) if good]
+    if sources:
+        require_good_vectors(vectors[has], encoder.space, sources)
+    scores, found = positions.nearest(vectors[has], 1)
+    matches: list[Duplicate | None] = [None] * len(some)
+    if not found.size:
+        return matches
+    near = positions.documents_at(found[:, 0])
+    for row, score, known in zip(
+        np.flatnonzero(has).tolist(), scores[:, 0].tolist(), near, strict=True
+    ):
+        if score >= threshold:
+            matches[row] = Duplicate(some[row].doc_id, known.doc_id, score, exact=False)
+    return matches

@@ -1,0 +1,24 @@
+"""A document as a record again: with its id, its text, and all its other fields."""
+
+from __future__ import annotations
+
+from taskembed.index.remembered import Reading
+from taskembed.reading.documents import Document
+from taskembed.reading.template import Template
+
+
+def record_of(document: Document, reading: Reading | None, template: str) -> dict[str, object]:
+    """Return the record that a document was made of; reading it again gives the same document.
+
+    Args:
+        document: from a file or an index.
+        reading: how the file was read: the names of the fields of the id and the text.
+        template: how the fields became the text. Where it does not have the text field, the text
+            is made of other fields, and is no field of its own.
+    """
+    id_field = (reading.id_field if reading else None) or "id"
+    text_field = (reading.text_field if reading else None) or "text"
+    record: dict[str, object] = {id_field: document.doc_id}
+    if text_field in Template(template).fields and text_field not in document.metadata:
+        record[text_field] = document.text
+    return {**record, **document.metadata}
