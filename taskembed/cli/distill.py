@@ -85,9 +85,7 @@ def distill_command(
     Example:
         taskembed distill pairs.jsonl --teacher BAAI/bge-reranker-v2-m3
     """
-    from taskembed.encoding.load import load_encoder
-    from taskembed.encoding.reranker import load_reranker
-    from taskembed.training.distill import distill
+    from taskembed.training.distill import distill_by_name
 
     settings = machine.settings(quiet=out.quiet)
 
@@ -95,11 +93,13 @@ def distill_command(
         step.done = count
 
     with Stopper(), doing("", unit="queries") as step:
-        rated = distill(
+        rated = distill_by_name(
             pairs,
-            load_encoder(model, task or Task.RETRIEVAL, settings=settings),
-            {name: load_reranker(name, settings=settings) for name in teacher},
             output,
+            teachers=teacher,
+            model=model,
+            task=task or Task.RETRIEVAL,
+            settings=settings,
             candidates=candidates,
             limit=limit,
             on_progress=update,

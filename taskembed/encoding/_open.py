@@ -86,15 +86,17 @@ def _located(model: Identified, request: EncoderRequest) -> tuple[Located, Model
         with_code = settings.trust_remote_code
         files = hub.locate(place_of(model), revision=request.revision, with_code=with_code)
         return files, spec
-    # what it says of itself comes first: weights that are then refused need not be downloaded
-    folder, commit = hub.description(model.name, revision=request.revision)
-    refuse_other_kinds(model.name, folder)
-    spec = resolve(model, request.task, request.stated, saved=saved_prompts(folder))
+    # the configuration comes first: weights that are then refused need not be downloaded
+    described = hub.description(model.name, revision=request.revision)
+    refuse_other_kinds(model.name, described.folder)
+    saved = saved_prompts(described.folder)
+    spec = resolve(model, request.task, request.stated, saved=saved)
     _require_loadable(spec, request)
-    _require_known_code(spec, folder, settings)
+    _require_known_code(spec, described.folder, settings)
     with_code = settings.trust_remote_code  # at a commit that is stated, never at one found here
-    at = request.revision if with_code else commit or None
-    return hub.locate(model.name, revision=at, with_code=with_code), spec
+    at = request.revision if with_code else described.revision or None
+    files = hub.locate(model.name, revision=at, with_code=with_code, described=described)
+    return files, spec
 
 
 def _require_known_code(spec: ModelSpec, folder: Path, settings: EngineSettings) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -47,6 +47,21 @@ class Located:
 
 
 @dataclass(frozen=True, slots=True)
+class Description:
+    """What a model says of itself, on this machine.
+
+    Attributes:
+        folder: a folder with its configuration; weights may be missing.
+        revision: the commit of its repository; "" for a folder.
+        tree: all files of a repository, where none is missing; None otherwise.
+    """
+
+    folder: Path
+    revision: str
+    tree: Tree | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hub:
     """Where models and adapters are found: on this machine, or on the Hugging Face hub.
 
@@ -63,7 +78,14 @@ class Hub:
     offline: bool = False
     notify: Callable[[str], None] = lambda _: None
 
-    def locate(self, name: str, *, revision: str | None = None, with_code: bool = False) -> Located:
+    def locate(
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        with_code: bool = False,
+        described: Description | None = None,
+    ) -> Located:
         """Return a model's files, downloading them if they are not on this machine.
 
         Args:
@@ -71,6 +93,8 @@ class Hub:
             revision: a branch, tag or commit, if the model is a repository.
             with_code: include Python files, since the user trusts them; for a repository,
                 `revision` must then be the commit whose code the user has read.
+            described: what `description` returned for the same name and revision, so that a
+                complete folder is not read again.
 
         Raises:
             ModelUnavailableError: there is no such model, or it has no safetensors.
@@ -83,7 +107,10 @@ class Hub:
                 "you read",
                 hint="--revision COMMIT, the 40 letters of the commit",
             )
-        tree, commit = self._tree(name, revision, with_code=with_code)
+        if described and described.tree and not with_code:
+            tree, commit = described.tree, described.revision
+        else:
+            tree, commit = self._tree(name, revision, with_code=with_code)
         require_safetensors(name, tree)
         if name == BUNDLED:
             _require_published(tree.root, self.cache)
@@ -109,20 +136,22 @@ class Hub:
         tree = self._repository(name, revision, kind=kind)
         return tree.root, tree.root.name
 
-    def description(self, name: str, *, revision: str | None = None) -> tuple[Path, str]:
-        """Return a folder with a model's configuration, and the commit: weights may be missing.
+    def description(self, name: str, *, revision: str | None = None) -> Description:
+        """Return what a model says of itself; weights are not downloaded.
 
         Raises:
             ModelUnavailableError: there is no such model.
+            AccessDeniedError: its folder may not be read.
         """
-        is_repository = name != BUNDLED and not Path(name).is_dir() and is_hub_id(name)
+        if (own := _own_folder(name)) is not None:
+            return Description(own, "")
+        _require_hub_id(name, "model")
         try:
-            return replace(self, offline=True).folder(name, revision=revision)
+            tree = hub_tree(name, revision, NEEDED, offline=True, notify=self.notify)
         except ModelUnavailableError:
-            if not is_repository:
-                raise
-        tree = hub_tree(name, revision, DESCRIBING, offline=self.offline, notify=lambda _: None)
-        return tree.root, tree.root.name
+            tree = hub_tree(name, revision, DESCRIBING, offline=self.offline, notify=lambda _: None)
+            return Description(tree.root, tree.root.name)
+        return Description(tree.root, tree.root.name, tree)
 
     def _tree(self, name: str, revision: str | None, *, with_code: bool) -> tuple[Tree, str]:
         if (own := _own_folder(name)) is not None:
@@ -133,11 +162,7 @@ class Hub:
     def _repository(
         self, name: str, revision: str | None, *, with_code: bool = False, kind: str = "model"
     ) -> Tree:
-        if not is_hub_id(name):
-            raise ModelUnavailableError(
-                f"there is no {kind} {name!r}: it is no folder, and no Hugging Face id",
-                hint="`taskembed models` lists the known ones",
-            )
+        _require_hub_id(name, kind)
         wanted = (*NEEDED, "*.py") if with_code else NEEDED
         return hub_tree(name, revision, wanted, offline=self.offline, notify=self.notify, kind=kind)
 
@@ -150,6 +175,14 @@ class Hub:
         trees = [self._tree(base, None, with_code=with_code)[0] for base in bases]
         below = [model_digest(base, self.cache, with_code=with_code) for base in trees]
         return hashlib.sha256("\0".join([own, *below]).encode()).hexdigest()
+
+
+def _require_hub_id(name: str, kind: str) -> None:
+    if not is_hub_id(name):
+        raise ModelUnavailableError(
+            f"there is no {kind} {name!r}: it is no folder, and no Hugging Face id",
+            hint="`taskembed models` lists the known ones",
+        )
 
 
 def stored_name(name: str) -> str:

@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from taskembed.encoding.load import load_encoder
+from taskembed.encoding.reranker import load_reranker
+from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, BadVectorError, UsageError, os_errors
 from taskembed.index.kinds.flat import Flat
 from taskembed.reading.examples import (
@@ -28,7 +31,7 @@ from taskembed.reading.examples import (
     rated_example,
     read_examples,
 )
-from taskembed.space import PromptType
+from taskembed.space import PromptType, Task
 from taskembed.training._ratings import fit_ratings, preferences
 from taskembed.verbs.protocols import Encoder, Scorer
 
@@ -50,6 +53,46 @@ class Distilled:
     queries: int
     before: int
     agreed: float
+
+
+def distill_by_name(  # noqa: PLR0913  # all but the first two are named
+    pairs: Path,
+    output: Path,
+    *,
+    teachers: Sequence[str],
+    model: str | None = None,
+    task: Task = Task.RETRIEVAL,
+    settings: EngineSettings | None = None,
+    candidates: int,
+    limit: int = 0,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Distilled:
+    """Open the models, and distill: see `distill`.
+
+    Args:
+        pairs: a file of anchors and positives.
+        output: a JSONL file; a run that was stopped continues where it ends.
+        teachers: the names of rerankers: Hugging Face ids, or folders.
+        model: the name of the model that finds the candidates; None for "minilm".
+        task: the task of that model's prompts.
+        settings: where and how the models run.
+        candidates: number of documents of each query, its positive among them.
+        limit: use only the first `limit` queries; 0 for all.
+        on_progress: called with the number of queries that are done.
+
+    Raises:
+        ModelUnavailableError: a model cannot be loaded.
+        TaskembedError: as `distill`.
+    """
+    return distill(
+        pairs,
+        load_encoder(model, task, settings=settings),
+        {name: load_reranker(name, settings=settings) for name in teachers},
+        output,
+        candidates=candidates,
+        limit=limit,
+        on_progress=on_progress,
+    )
 
 
 def distill(  # noqa: PLR0913  # each is one thing that it needs

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.catalogue import identify
 from taskembed.models.files import Hub, place_of
+from taskembed.models.folder import Tree, walk
 
 
 @pytest.fixture
@@ -74,3 +75,23 @@ def test_a_folder_is_looked_for_as_it_was_given_and_a_known_model_by_its_id(
     assert place_of(identify("INTFLOAT/e5-small-v2")) == "intfloat/e5-small-v2"
     (tmp_path / "INTFLOAT" / "e5-small-v2").mkdir(parents=True)
     assert place_of(identify("INTFLOAT/e5-small-v2")) == "INTFLOAT/e5-small-v2"
+
+
+def test_a_complete_repository_is_read_once_for_its_description_and_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "commit"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    reads: list[str] = []
+
+    def hub_tree(name: str, *_: object, **__: object) -> Tree:
+        reads.append(name)
+        return walk(folder)
+
+    monkeypatch.setattr("taskembed.models.files.hub_tree", hub_tree)
+    hub = Hub(tmp_path / "cache")
+    described = hub.description("some/model")
+    located = hub.locate("some/model", revision=described.revision, described=described)
+    assert (located.folder, located.revision) == (folder, "commit")
+    assert reads == ["some/model"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
 
-from taskembed.errors import ModelUnavailableError
+from taskembed.errors import ModelUnavailableError, first_line
 from taskembed.models.adapters import WEIGHTS, AdapterFiles
 
 if TYPE_CHECKING:
@@ -22,21 +23,26 @@ def merge_adapter(model: nn.Module, adapter: AdapterFiles) -> None:
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
-        wrapped: Any = PeftModel.from_pretrained(model, str(adapter.folder))
-        expected = set(get_peft_model_state_dict(wrapped))
+        with warnings.catch_warnings(action="ignore"):  # of sizes, which are compared below
+            wrapped: Any = PeftModel.from_pretrained(
+                model, str(adapter.folder), ignore_mismatched_sizes=True
+            )
+        expected = {
+            name: list(tensor.shape) for name, tensor in get_peft_model_state_dict(wrapped).items()
+        }
         with safe_open(adapter.folder / WEIGHTS, framework="numpy") as tensors:
-            brought = set(tensors.keys())
-    except Exception as error:  # whatever an adapter's files make a library raise
-        raise _does_not_fit(adapter, _reason(error)) from error
+            names = tensors.keys()
+            stored = {name: list(tensors.get_slice(name).get_shape()) for name in names}
+    except Exception as error:  # whatever a damaged adapter makes PEFT and torch raise
+        raise _does_not_fit(adapter, first_line(error)) from error
     # Subtle: PEFT ignores a weight that is missing, and a weight that it does not know.
-    if lost := sorted(brought ^ expected):
-        raise _does_not_fit(adapter, f"{lost[0]} is only in one of them")
+    if lone := sorted(stored.keys() ^ expected.keys()):
+        raise _does_not_fit(adapter, f"{lone[0]} is only in one of them")
+    for name, shape in sorted(stored.items()):
+        if shape != expected[name]:
+            sizes = f"{shape} in the adapter, {expected[name]} in the model"
+            raise _does_not_fit(adapter, f"size mismatch for {name}: {sizes}")
     wrapped.merge_and_unload(safe_merge=True)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "size mismatch" in line), (lines or [repr(error)])[0])
 
 
 def _does_not_fit(adapter: AdapterFiles, reason: str) -> ModelUnavailableError:
