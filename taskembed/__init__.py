@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from taskembed.index.fusion import Fusion
+    from taskembed.index.grouping import Grouping
     from taskembed.index.hits import Hit
     from taskembed.index.reader import Index
     from taskembed.models.resolve import PromptOverrides
@@ -78,6 +79,7 @@ __all__ = [
     "EngineSettings",
     "ExitCode",
     "Fusion",
+    "Grouping",
     "Hit",
     "Index",
     "IndexBusyError",
@@ -141,6 +143,7 @@ _HOMES = {
     "EngineSettings": "encoding.settings",
     "ExitCode": "errors",
     "Fusion": "index.fusion",
+    "Grouping": "index.grouping",
     "Hit": "index.hits",
     "Index": "index.reader",
     "IndexBusyError": "errors",

@@ -110,7 +110,7 @@ def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:
 
 PUBLIC = """
 AccessDeniedError BadInputError BadRecordError BadVectorError Document Duplicate Duplicates
-EmbeddingSpace Encoded Encoder EngineSettings ExitCode Fusion Hit Index IndexBusyError
+EmbeddingSpace Encoded Encoder EngineSettings ExitCode Fusion Grouping Hit Index IndexBusyError
 IndexDamagedError IndexDescription IndexOptions IndexSummary Keep MissingLibraryError
 ModelUnavailableError NewerFormatError NotFoundError OnDuplicate PromptOverrides PromptType Query
 RejectFile Searcher SpaceMismatchError SpaceRequest StoppedError StorageError Task TaskembedError

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
 from taskembed.cli._output import write
 from taskembed.cli._table import Column, print_table
-from taskembed.cli._values import MetFields, chosen, cut, field_cell
+from taskembed.cli._values import MetFields, cell, chosen, cut, field_cell
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class HitPrinter:
         tag: the last column of a TREC run.
         header: whether TSV begins with the names of its columns.
         explain: whether the parts of a hybrid search's scores are printed.
+        grouped: whether the group of each hit is printed.
     """
 
     format: HitFormat
@@ -56,6 +57,7 @@ class HitPrinter:
     tag: str
     header: bool
     explain: bool = False
+    grouped: bool = False
     _met: MetFields = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ class HitPrinter:
         names += ["text"] if self.with_text else []
         names += self.fields or ()
         names += ["rerank_score"] if reranked else []  # new columns come last
+        names += ["group"] if self.grouped else []
         write("\t".join(map(tsv_cell, names)) + "\n", stream)
 
     def print_answer(
@@ -129,8 +132,15 @@ class HitPrinter:
 
     def print_batch(self, batch: Iterable[tuple[Query, list[Hit]]], stream: TextIO) -> None:
         """Print the hits of some queries, a line each."""
-        lines = [self._line(hit, query) for query, hits in batch for hit in hits]
+        lines = [self._line(hit, query) for query, hits in batch for hit in self._in_order(hits)]
         write("".join(lines), stream)
+
+    def _in_order(self, hits: list[Hit]) -> list[Hit]:
+        """Return hits as the format has them: a TREC run is in the order of the scores."""
+        if self.format is not HitFormat.TREC or not self.grouped:
+            return hits
+        ordered = sorted(hits, key=_deciding_score, reverse=True)
+        return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, 1)]
 
     def notes(self) -> Iterator[str]:
         """Yield a note if no hit has a metadata field that was asked for."""
@@ -146,9 +156,7 @@ class HitPrinter:
         if self.format is HitFormat.TREC and query:
             from taskembed.reading.trec import run_line
 
-            # the score that the rank goes by
-            score = hit.score if hit.rerank_score is None else hit.rerank_score
-            return run_line(query.query_id, hit.doc_id, hit.rank, score, self.tag)
+            return run_line(query.query_id, hit.doc_id, hit.rank, _deciding_score(hit), self.tag)
         self._meet([hit])
         if self.format is HitFormat.TSV:
             return self._tsv(hit, query)
@@ -161,6 +169,7 @@ class HitPrinter:
         cells += [hit.text] if self.with_text else []
         cells += [field_cell(hit.metadata, name) for name in self.fields or ()]
         cells += [f"{hit.rerank_score:.6f}"] if hit.rerank_score is not None else []
+        cells += [cell(hit.group)] if self.grouped else []
         return "\t".join(map(tsv_cell, cells)) + "\n"
 
     def _json(self, hit: Hit) -> dict[str, object]:
@@ -171,6 +180,8 @@ class HitPrinter:
         }
         if hit.rerank_score is not None:
             value["rerank_score"] = round(hit.rerank_score, 6)
+        if self.grouped:
+            value["group"] = hit.group
         if self.explain and hit.sides:
             value["sides"] = {name: _side(side) for name, side in _named(hit.sides)}
         if self.with_text:
@@ -187,6 +198,7 @@ class HitPrinter:
         columns += [Column("rerank_score", number=True)] if reranked else []
         explained = SIDES if self.explain and hits[0].sides else ()
         columns += [Column(name) for name in explained]
+        columns += [Column("group", folds=True)] if self.grouped else []
         columns += [Column(name, folds=True) for name in ("doc_id", *(self.fields or ()))]
         columns += [Column("text", folds=True)] if self.with_text else []
         print_table(columns, list(map(self._cells, hits)), stream=stream)
@@ -195,10 +207,16 @@ class HitPrinter:
         cells = [str(hit.rank), f"{hit.score:.4f}"]
         cells += [f"{hit.rerank_score:.4f}"] if hit.rerank_score is not None else []
         cells += [_shown(hit.sides, name) for name in SIDES if self.explain and hit.sides]
+        cells += [cell(hit.group)] if self.grouped else []
         cells += [hit.doc_id]
         cells += [field_cell(hit.metadata, name) for name in self.fields or ()]
         cells += [cut(hit.text)] if self.with_text else []
         return cells
+
+
+def _deciding_score(hit: Hit) -> float:
+    """Return the score that the rank goes by."""
+    return hit.score if hit.rerank_score is None else hit.rerank_score
 
 
 def _named(sides: Sides) -> list[tuple[str, Side | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.cli._hits import EXPLAINED, OF_ONE_QUERY, HitFormat, HitPrinter
+from taskembed.cli._output import STDOUT, require_output
 from taskembed.cli._stdin import read_stdin, read_text
 from taskembed.cli._values import field_list
 from taskembed.errors import BadInputError, UsageError
@@ -19,6 +21,7 @@ from taskembed.space import Task
 
 if TYPE_CHECKING:
     from taskembed.index.fusion import Fusion
+    from taskembed.index.grouping import Grouping
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,15 @@ class HitOptions:
         fields = field_list(self.fields)
         return HitPrinter(chosen, fields, not self.no_text, self.tag, self.header, explain)
 
+    def check_output(self, read: Iterable[Path | str | None]) -> None:
+        """Refuse an output that cannot be written, or that is one of the files that are read.
+
+        Raises:
+            TaskembedError: it is.
+        """
+        if str(self.output) not in STDOUT:
+            require_output("--output", self.output, read)
+
     def _format(self, many_option: str, *, as_json: bool, many: bool) -> HitFormat:
         asked = self.format_
         if as_json and asked not in {None, HitFormat.JSON, HitFormat.JSONL}:
@@ -279,6 +291,49 @@ class RankOptions:
 
         alpha = default_alpha(task) if self.alpha is None else self.alpha
         return Fusion(alpha, self.fusion or Method.CONVEX)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOptions:
+    """How hits are grouped."""
+
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--group-by",
+            metavar="FIELD",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Find the best groups: documents with the same value of this field of the "
+            "metadata. -k is then the number of groups.",
+        ),
+    ] = None
+    per_group: Annotated[
+        int | None,
+        typer.Option(
+            "--per-group",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The number of hits of a group.  [default: 1]",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a number of hits of a group without a field.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if self.per_group is not None and self.group_by is None:
+            raise UsageError("--per-group goes with --group-by")
+
+    def grouping(self) -> Grouping | None:
+        """Return how hits are grouped; None for no groups."""
+        if self.group_by is None:
+            return None
+        from taskembed.index.grouping import Grouping  # numpy: 0.1 s
+
+        return Grouping(self.group_by, self.per_group or 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,15 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli._output import STDOUT, message, require_output, results
+from taskembed.cli._output import message, results
 from taskembed.cli._rejected import rejects_reported
-from taskembed.cli._search_options import HitOptions, QueryOptions, RankOptions, RerankOptions
+from taskembed.cli._search_options import (
+    GroupOptions,
+    HitOptions,
+    QueryOptions,
+    RankOptions,
+    RerankOptions,
+)
 from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode
 
@@ -40,6 +46,7 @@ def search_command(
     *,
     of_query: QueryOptions,
     of_ranking: RankOptions,
+    of_groups: GroupOptions,
     of_hits: HitOptions,
     reranker: RerankOptions,
     trust_remote_code: opt.TrustRemoteCode = False,
@@ -56,25 +63,23 @@ def search_command(
 
     Example:
         taskembed search "why is the sky blue?" -k 3
+        taskembed search "why is the sky blue?" --group-by topic --per-group 2
     """
     of_query.check(query)
     many = of_query.many
     printer = of_hits.printer(as_json=out.as_json, many=many, explain=of_ranking.explain)
+    printer.grouped = of_groups.group_by is not None
     reranker.check()
-    if str(of_hits.output) not in STDOUT:
-        read = [index_folder, of_query.queries, of_query.query_file]
-        require_output("--output", of_hits.output, read)
-    text = None if many else of_query.text(query)  # before a model is loaded for it
+    of_groups.check()
+    of_hits.check_output([index_folder, of_query.queries, of_query.query_file])
+    text = "" if many else of_query.text(query)  # before a model is loaded for it
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.search import Searcher
 
     bad = RejectFile(stop=not of_query.skip_bad)
     settings = machine.settings(
-        quiet=out.quiet,
-        one_query=not many,
-        trust_remote_code=trust_remote_code,
-        api_base=api_base,
+        quiet=out.quiet, one_query=not many, trust_remote_code=trust_remote_code, api_base=api_base
     )
     with Searcher.open(
         index_folder,
@@ -89,16 +94,17 @@ def search_command(
         min_score=of_hits.min_score,
         where=where,
         mode=of_ranking.mode,
+        grouping=of_groups.grouping(),
     ) as opened:
         counting = CountingEncoder(opened.encoder) if opened.encoder else None
         fusion = of_ranking.fused(opened.index.space.task)
         searcher = replace(opened, encoder=counting, exact=of_hits.exact, fusion=fusion)
         with results(of_hits.output) as stream, rejects_reported(bad):
             printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
-            if text is not None:
-                printer.print_answer(text, searcher.search([text])[0], searcher, stream)
-            elif of_query.queries is not None:
+            if of_query.queries is not None:
                 _search_many(searcher, of_query.queries, printer, stream, bad)
+            else:
+                printer.print_answer(text, searcher.search([text])[0], searcher, stream)
         if not out.quiet:
             for note in (*_filter_notes(searcher), *truncation_notes(counting), *printer.notes()):
                 message(f"note: {note}")

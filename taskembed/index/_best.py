@@ -46,7 +46,7 @@ class Best:
         columns = (self.query, self.score, self.segment, self.row)
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
-    def chosen(self, keep: npt.NDArray[np.bool_]) -> Best:
+    def chosen(self, keep: npt.NDArray[np.bool_] | Rows) -> Best:
         """Return some of them."""
         return Best(self.query[keep], self.score[keep], self.segment[keep], self.row[keep])
 

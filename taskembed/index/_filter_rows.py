@@ -7,16 +7,19 @@ bits. What the table does not have of a document, a long text or list, is looked
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from taskembed.batches import batched
 from taskembed.index._filter_patterns import glob_of, matches
 from taskembed.index.field_types import (
+    BOOLEANS,
     ITEM_OF,
     ITEMS,
     LISTS,
+    SCALARS,
     FieldType,
     Value,
     stored_value,
@@ -107,6 +110,36 @@ class FieldTable:
             case Contains():
                 return self._contains(filter_)
 
+    def group_values(
+        self, field: FieldName, rows: Sequence[int] | None
+    ) -> Iterator[tuple[int, Hashable]]:
+        """Yield rows with the values of a field; equal values are one group, in any segment.
+
+        Args:
+            field: its lists and objects have no value here.
+            rows: to look up; None for all.
+        """
+        for kind, number in self.fields.get(str(field), {}).items():
+            if kind not in SCALARS:
+                continue
+            values = self._values(number, rows)
+            if kind is FieldType.LONG_TEXT:
+                found = self._from_metadata(field, [row for row, _ in values])
+                values = ((row, str(value)) for row, value in found)
+            for row, value in values:
+                if not 0 <= row < self._rows:
+                    raise ValueError("there is no such row")
+                yield row, (kind, value) if kind in BOOLEANS else value
+
+    def _values(self, number: int, rows: Sequence[int] | None) -> Iterator[tuple[int, object]]:
+        sql = "SELECT row, value FROM scalars WHERE field = ?"
+        if rows is None:
+            yield from self.database.execute(sql, [number])
+            return
+        for some in batched(rows, SQL_VARIABLES - 1):
+            marks = ",".join("?" * len(some))
+            yield from self.database.execute(f"{sql} AND row IN ({marks})", [number, *some])
+
     def _compared(self, condition: Comparison | IsNull) -> Flags:
         if isinstance(condition, IsNull):
             has_value = self._scalars(condition.field, list(FieldType), "1")
@@ -177,8 +210,11 @@ class FieldTable:
     def _looked_up(self, field: FieldName, kind: FieldType) -> Iterator[tuple[int, object]]:
         """Yield the rows whose value of a field is of a type, with the values of the metadata."""
         rows = np.flatnonzero(self._scalars(field, [kind], "1")).tolist()
-        for start in range(0, len(rows), _LOOKED_UP_AT_ONCE):
-            for row, metadata in self._metadata(rows[start : start + _LOOKED_UP_AT_ONCE]):
+        return self._from_metadata(field, rows)
+
+    def _from_metadata(self, field: FieldName, rows: Sequence[int]) -> Iterator[tuple[int, object]]:
+        for some in batched(rows, _LOOKED_UP_AT_ONCE):
+            for row, metadata in self._metadata(some):
                 yield row, value_at(metadata, field.names)
 
 

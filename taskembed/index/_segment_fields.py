@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 from taskembed.index._fields import check_fields, open_fields
@@ -13,7 +13,7 @@ from taskembed.index._segment_documents import SegmentDocuments, read_failure
 from taskembed.index._segment_files import SegmentFiles
 from taskembed.index.contents import SegmentInfo
 from taskembed.index.field_types import Fields, Value
-from taskembed.index.filters import Filter
+from taskembed.index.filters import FieldName, Filter
 from taskembed.vectors import Flags
 
 
@@ -51,6 +51,13 @@ class SegmentFields:
         """Return bool[rows]: the rows that are not deleted and that a filter is true of."""
         with self._read() as table:
             return table.rows(filter_) & ~self._documents.dead
+
+    def group_values(
+        self, field: FieldName, rows: Sequence[int] | None
+    ) -> Iterator[tuple[int, Hashable]]:
+        """Yield rows with the values of a field: see `FieldTable.group_values`."""
+        with self._read() as table:
+            yield from table.group_values(field, rows)
 
     def check(self) -> None:
         """Compare every field with the metadata of the documents."""

@@ -45,6 +45,7 @@ BOOLEANS = (FieldType.BOOLEAN,)
 NUMBERS = (FieldType.INTEGER, FieldType.NUMBER)
 TEXTS = (FieldType.TEXT, FieldType.LONG_TEXT)
 LISTS = (FieldType.LIST, FieldType.LONG_LIST)
+SCALARS = (*BOOLEANS, *NUMBERS, *TEXTS)
 ITEM_OF = {
     FieldType.BOOLEAN: FieldType.BOOLEAN_ITEM,
     FieldType.INTEGER: FieldType.INTEGER_ITEM,

@@ -166,7 +166,8 @@ def require_fields(filter_: Filter, fields: Fields) -> None:
         field = condition.field
         types = fields.get(str(field))
         if types is None:
-            raise _unknown(field, fields)
+            place = f"column {field.column} of the filter: "
+            raise no_such_field(str(field), fields, place=place)
         if (reason := _objection(condition, types)) is not None:
             raise UsageError(
                 f"column {field.column} of the filter: `{field}` is {named_types(types)}; {reason}",
@@ -245,16 +246,23 @@ def _any_of(wanted: Collection[FieldType], types: Collection[FieldType]) -> bool
     return any(kind in types for kind in wanted)
 
 
-def _unknown(field: FieldName, fields: Fields) -> UsageError:
-    where = f"column {field.column} of the filter: there is no field `{field}`"
+def no_such_field(field: str, fields: Fields, *, place: str = "") -> UsageError:
+    """Return the error for a field that no document has; it names those that there are.
+
+    Args:
+        field: the name that was asked for.
+        fields: those of the index.
+        place: where it was asked for, as the message begins.
+    """
+    missing = f"{place}there is no field `{field}`"
     if not fields:
-        return UsageError(f"{where}; the documents have no metadata")
-    close = difflib.get_close_matches(str(field), fields, n=1)
+        return UsageError(f"{missing}; the documents have no metadata")
+    close = difflib.get_close_matches(field, fields, n=1)
     names = [*close, *(name for name in sorted(fields) if name not in close)]
     listed = [f"{_cut(name)} ({named_types(fields[name])})" for name in names[:_NAMED_FIELDS]]
     more = len(names) - len(listed)
     others = f" and {more:,} more" if more else ""
-    return UsageError(f"{where}; the fields are: {', '.join(listed)}{others}", hint=FIELDS_HINT)
+    return UsageError(f"{missing}; the fields are: {', '.join(listed)}{others}", hint=FIELDS_HINT)
 
 
 def _cut(name: str) -> str:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from taskembed.errors import IndexDamagedError
 from taskembed.index._files import DAMAGED_HINT
 from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index.field_types import value_at
+from taskembed.index.filters import FieldName
 from taskembed.index.fusion import Sides
 from taskembed.reading.documents import Document
 
@@ -27,6 +29,7 @@ class Hit:
         metadata: the document's other fields.
         rerank_score: the reranker's score, 0 to 1, which `rank` follows then; None without one.
         sides: what the score of a hybrid search is made of; None for any other search.
+        group: the value of the field that hits are grouped by; None without one.
     """
 
     rank: int
@@ -36,6 +39,7 @@ class Hit:
     metadata: Mapping[str, object] = field(hash=False)
     rerank_score: float | None = None
     sides: Sides | None = None
+    group: object = field(default=None, hash=False)
 
 
 class ScoredDocument(NamedTuple):
@@ -45,6 +49,40 @@ class ScoredDocument(NamedTuple):
     document: StoredDocument
     sides: Sides | None
 
+    @property
+    def order(self) -> tuple[float, str]:
+        """What documents are sorted by: the best first, equal scores by document id."""
+        return -self.score, self.document.doc_id
+
+    def as_hit(self, rank: int, *, field: FieldName | None = None) -> Hit:
+        """Return the document as a hit.
+
+        Args:
+            rank: of the hit.
+            field: the field that hits are grouped by; None for no groups.
+
+        Raises:
+            IndexDamagedError: the stored metadata cannot be read.
+        """
+        metadata = _metadata(self.document)
+        group = None if field is None else group_of(metadata, field)
+        document = self.document
+        return Hit(
+            rank,
+            document.doc_id,
+            self.score,
+            document.text,
+            metadata,
+            sides=self.sides,
+            group=group,
+        )
+
+
+def group_of(metadata: Mapping[str, object], field: FieldName) -> object:
+    """Return the value that a document is grouped by; None if it is a group of its own."""
+    value = value_at(metadata, field.names)
+    return value if isinstance(value, bool | int | float | str) else None
+
 
 def best_hits(candidates: Sequence[ScoredDocument], k: int) -> list[Hit]:
     """Return the k best documents as hits, best first; equal scores are ordered by document id.
@@ -52,18 +90,8 @@ def best_hits(candidates: Sequence[ScoredDocument], k: int) -> list[Hit]:
     Raises:
         IndexDamagedError: the stored metadata of one cannot be read.
     """
-    ordered = sorted(candidates, key=lambda item: (-item.score, item.document.doc_id))[:k]
-    return [
-        Hit(
-            rank,
-            item.document.doc_id,
-            item.score,
-            item.document.text,
-            _metadata(item.document),
-            sides=item.sides,
-        )
-        for rank, item in enumerate(ordered, start=1)
-    ]
+    ordered = sorted(candidates, key=lambda item: item.order)[:k]
+    return [item.as_hit(rank) for rank, item in enumerate(ordered, start=1)]
 
 
 def as_document(stored: StoredDocument) -> Document:

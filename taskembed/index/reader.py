@@ -23,6 +23,15 @@ from taskembed.index.field_types import FieldType
 from taskembed.index.filters import FieldDescription
 from taskembed.index.fusion import Fusion, Sides, best_by_words, fuse, listed
 from taskembed.index.generations import Snapshot, open_newest
+from taskembed.index.grouping import (
+    Grouping,
+    Groups,
+    Ranking,
+    best_groups,
+    first_depth,
+    grouped_hits,
+    require_group_field,
+)
 from taskembed.index.hits import Hit, ScoredDocument, as_document, best_hits
 from taskembed.index.positions import Positions
 from taskembed.index.segments import Segment
@@ -54,6 +63,7 @@ class Index:
         self.contents = contents
         self._segments = segments
         self._selector = Selector(segments)
+        self._groups: Groups | None = None  # by the last field that hits were grouped by
         self._closed = False
 
     @classmethod
@@ -225,6 +235,16 @@ class Index:
         self._require_open()
         return self._selector.fields()
 
+    def require_group_field(self, field: str) -> None:
+        """Check that hits can be grouped by a field.
+
+        Raises:
+            UsageError: no document has it, or it is a list or an object in all that do.
+            ValueError: the index is closed.
+            IndexDamagedError: a file is not what was written.
+        """
+        self._groups_by(field)
+
     def select(self, where: str) -> None:
         """Find the documents that a filter is true of, for the searches with that filter.
 
@@ -328,6 +348,7 @@ class Index:
         exact: bool = False,
         candidates: int | None = None,
         where: str | None = None,
+        grouping: Grouping | None = None,
     ) -> list[list[Hit]]:
         """Return the k best documents of each query, best first; equal scores by document id.
 
@@ -341,19 +362,29 @@ class Index:
             candidates: how many vectors the codes of a segment choose for a query; None for as
                 many as are right.
             where: a filter: only documents that it is true of; None for all.
+            grouping: return the best documents of the k best groups; None for no groups.
 
         Returns:
-            A list of hits for each query.
+            A list of hits for each query; the hits of a group are together.
 
         Raises:
-            UsageError: `where` is no filter, or not of fields that the index has.
+            UsageError: `where` is no filter, or not of fields that the index has; or there is no
+                such field to group by.
             ValueError: the index is closed.
             IndexDamagedError: a file is not what was written.
         """
         self.load(exact=exact)
         searched = self._selector.searched(where)
-        best = nearest_rows(searched, queries, k, exact=exact, candidates=candidates)
-        return self._hits(best, len(queries), k)
+
+        def rank(numbers: Sequence[int], depth: int) -> Best:
+            some = queries[list(numbers)]
+            return nearest_rows(searched, some, depth, exact=exact, candidates=candidates)
+
+        if grouping is None:
+            return self._hits(rank(range(len(queries)), k), len(queries), k)
+        depth = first_depth(k, grouping.per_group)
+        ranking = Ranking(len(queries), lambda *some: (rank(*some), None), depth)
+        return self._grouped(ranking, k, grouping, where)
 
     @property
     def words(self) -> str:
@@ -365,7 +396,12 @@ class Index:
         return names.pop() if len(names) == 1 else ""
 
     def by_words(
-        self, texts: Sequence[str], k: int, *, where: str | None = None
+        self,
+        texts: Sequence[str],
+        k: int,
+        *,
+        where: str | None = None,
+        grouping: Grouping | None = None,
     ) -> list[list[Hit]]:
         """Return the k best documents of each query by BM25, best first; equal scores by id.
 
@@ -373,14 +409,23 @@ class Index:
             texts: the queries.
             k: how many; fewer when fewer documents have any of a query's words.
             where: a filter: only documents that it is true of; None for all.
+            grouping: return the best documents of the k best groups; None for no groups.
 
         Raises:
             ValueError: the index is closed, or keeps no words.
             IndexDamagedError: a file is not what was written.
         """
-        return self._hits(self._best_by_words(texts, k, where), len(texts), k)
 
-    def hybrid(
+        def rank(numbers: Sequence[int], depth: int) -> Best:
+            return self._best_by_words([texts[number] for number in numbers], depth, where)
+
+        if grouping is None:
+            return self._hits(rank(range(len(texts)), k), len(texts), k)
+        depth = first_depth(k, grouping.per_group)
+        ranking = Ranking(len(texts), lambda *some: (rank(*some), None), depth)
+        return self._grouped(ranking, k, grouping, where)
+
+    def hybrid(  # noqa: PLR0913  # all but the first four are optional and named
         self,
         queries: FloatRows,
         texts: Sequence[str],
@@ -389,6 +434,7 @@ class Index:
         *,
         exact: bool = False,
         where: str | None = None,
+        grouping: Grouping | None = None,
     ) -> list[list[Hit]]:
         """Return the k best documents of each query by vectors and words; equal scores by id.
 
@@ -399,16 +445,30 @@ class Index:
             fusion: how the two lists become one.
             exact: score every vector, and not only those that codes choose.
             where: a filter: only documents that it is true of; None for all.
+            grouping: return the best documents of the k best groups; None for no groups.
 
         Raises:
             ValueError: the index is closed, or keeps no words.
             IndexDamagedError: a file is not what was written.
         """
         self.load(exact=exact)
-        depth = listed(k)
-        dense = nearest_rows(self._selector.searched(where), queries, depth, exact=exact)
-        best, sides = fuse(dense, self._best_by_words(texts, depth, where), len(texts), k, fusion)
-        return self._hits(best, len(texts), k, sides)
+        searched = self._selector.searched(where)
+
+        def rank(numbers: Sequence[int], depth: int, most: int) -> tuple[Best, list[Sides]]:
+            some = queries[list(numbers)]
+            dense = nearest_rows(searched, some, depth, exact=exact)
+            words = self._best_by_words([texts[number] for number in numbers], depth, where)
+            return fuse(dense, words, len(numbers), most, fusion)
+
+        if grouping is None:
+            best, sides = rank(range(len(texts)), listed(k), k)
+            return self._hits(best, len(texts), k, sides)
+        ranking = Ranking(
+            len(texts),
+            lambda numbers, depth: rank(numbers, depth, 2 * depth),  # all of both lists
+            listed(k * grouping.per_group),
+        )
+        return self._grouped(ranking, k, grouping, where)
 
     def _best_by_words(self, texts: Sequence[str], k: int, where: str | None) -> Best:
         self._require_open()
@@ -436,3 +496,35 @@ class Index:
             query, score, number, row = item
             found[query].append(ScoredDocument(score, documents[number][row], side))
         return [best_hits(candidates, k) for candidates in found]
+
+    def _grouped(
+        self, ranking: Ranking, k: int, grouping: Grouping, where: str | None
+    ) -> list[list[Hit]]:
+        """Return the hits of the k best groups of each query: their documents are read, once."""
+        groups = self._groups_by(grouping.field)
+        hidden = self._selector.hidden(where)
+        found = best_groups(ranking, groups, hidden, k=k, per_group=grouping.per_group)
+        documents = [
+            segment.documents(
+                member.row for members in found for member in members if member.segment == number
+            )
+            for number, segment in enumerate(self._segments)
+        ]
+        return [
+            grouped_hits(
+                [(item.group, item.scored(documents[item.segment])) for item in members],
+                groups.field,
+                k,
+                grouping.per_group,
+            )
+            for members in found
+        ]
+
+    def _groups_by(self, field: str) -> Groups:
+        """Return the groups by a field; those of the last field are kept."""
+        self._require_open()
+        name = require_group_field(field, self._selector.fields())
+        groups = self._groups
+        if groups is None or str(groups.field) != str(name):
+            self._groups = groups = Groups(self._segments, name)
+        return groups

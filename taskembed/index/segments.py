@@ -16,7 +16,7 @@ small files whole, vectors and documents one by one. A writer checks every byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from taskembed.index._words import Postings
 from taskembed.index.contents import SegmentInfo, listed
 from taskembed.index.documents import StoredDocument
 from taskembed.index.field_types import Fields, Value
-from taskembed.index.filters import Filter
+from taskembed.index.filters import FieldName, Filter
 from taskembed.index.generations import Snapshot
 from taskembed.index.kinds.rows import RawRows, Sums
 from taskembed.vectors import Flags, FloatRows, Rows
@@ -126,6 +126,17 @@ class Segment:
     def passing(self, filter_: Filter) -> Flags:
         """Return bool[rows]: the rows that are not deleted and that a filter is true of."""
         return self._fields.passing(filter_)
+
+    def group_values(
+        self, field: FieldName, rows: Sequence[int] | None
+    ) -> Iterator[tuple[int, Hashable]]:
+        """Yield rows with the values of a field, which are texts, numbers or booleans.
+
+        Args:
+            field: of the metadata; rows without such a value are left out.
+            rows: to look up; None for all.
+        """
+        return self._fields.group_values(field, rows)
 
     # --- words ---
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import BadInputError, BadVectorError, TextTooLongError, UsageError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.fusion import Fusion
+from taskembed.index.grouping import Grouping, group_key, in_groups
 from taskembed.index.hits import Hit
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
@@ -52,6 +54,8 @@ class Searcher:
             docs/how-to/filter.md.
         mode: by vectors, words or both; None for both where the index keeps words.
         fusion: how the lists of a hybrid search become one; None for the best weight measured.
+        grouping: hits are the best documents of the `k` best groups; None for no groups. A
+            reranker orders the hits of as many groups as make `depth` hits.
 
     Raises:
         ValueError: k or depth is below 1, or there is no such mode.
@@ -71,6 +75,7 @@ class Searcher:
     where: str | None = None
     mode: Mode | None = None
     fusion: Fusion | None = None
+    grouping: Grouping | None = None
 
     def __post_init__(self) -> None:
         require_positive(self.k, "k")
@@ -96,6 +101,7 @@ class Searcher:
         exact: bool = False,
         mode: Mode | None = None,
         fusion: Fusion | None = None,
+        grouping: Grouping | None = None,
     ) -> Searcher:
         """Open an index, its own encoder unless it is searched by words alone, and a reranker.
 
@@ -114,11 +120,12 @@ class Searcher:
             exact: score every document of a large index.
             mode: by vectors, words or both; None for both where the index keeps words.
             fusion: how the lists of a hybrid search become one; None for the default.
+            grouping: hits are the best documents of the `k` best groups; None for no groups.
 
         Raises:
             NotFoundError: there is no index.
-            UsageError: `where` is no filter, or not of fields that the index has; or the index
-                keeps no words, and the search is to go by them.
+            UsageError: `where` is no filter, or not of fields that the index has; there is no such
+                field to group by; or the index keeps no words, and the search is to go by them.
             IndexDamagedError: a file of the index is not what was written.
             SpaceMismatchError: the index is for another task, or of another model or adapter.
             ModelUnavailableError: a model cannot be loaded.
@@ -129,8 +136,7 @@ class Searcher:
             index = on_failure.enter_context(Index.open(folder))
             require_expected(index, settings, task=task, model=model, adapter=adapter)
             by = require_mode(index, mode, min_score=min_score)
-            if where is not None:  # a wrong filter is refused before an encoder is loaded, too
-                index.select(where)
+            _require_fields(index, where, grouping)  # before an encoder is loaded, too
             if reranker is not None:  # a wrong name is refused before an encoder is loaded
                 Hub(offline=settings.offline).description(reranker)
             encoder: Encoder | None = None
@@ -152,6 +158,7 @@ class Searcher:
                 where=where,
                 mode=mode,
                 fusion=fusion,
+                grouping=grouping,
             )
             on_failure.pop_all()
         return searcher
@@ -182,9 +189,11 @@ class Searcher:
         texts = _read_queries(queries)
         if self.reranker is None:
             return self._nearest(texts, self.k)
+        per_group = self.grouping.per_group if self.grouping else 1
+        found = self._nearest(texts, max(self.k, ceil(self.depth / per_group)))
         return [
-            rerank_hits(text, hits, self.reranker, k=self.k)
-            for text, hits in zip(texts, self._nearest(texts, max(self.k, self.depth)), strict=True)
+            self._reranked(text, hits, self.reranker)
+            for text, hits in zip(texts, found, strict=True)
         ]
 
     def search_batches(
@@ -202,6 +211,13 @@ class Searcher:
         for batch in batched(queries, size):
             yield list(zip(batch, self.search([query.text for query in batch]), strict=True))
 
+    def _reranked(self, text: str, hits: list[Hit], reranker: Scorer) -> list[Hit]:
+        if self.grouping is None:
+            return rerank_hits(text, hits, reranker, k=self.k)
+        ranked = rerank_hits(text, hits, reranker, k=max(1, len(hits)))
+        chosen = in_groups(ranked, group_key, self.k, self.grouping.per_group)
+        return [replace(hit, rank=rank) for rank, hit in enumerate(chosen, 1)]
+
     def _nearest(self, texts: list[str], k: int) -> list[list[Hit]]:
         return search_index(
             texts,
@@ -213,6 +229,8 @@ class Searcher:
             where=self.where,
             mode=self.mode,
             fusion=self.fusion,
+            group_by=self.grouping.field if self.grouping else None,
+            per_group=self.grouping.per_group if self.grouping else 1,
         )
 
 
@@ -227,6 +245,8 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     where: str | None = None,
     mode: Mode | str | None = None,
     fusion: Fusion | None = None,
+    group_by: str | None = None,
+    per_group: int = 1,
 ) -> list[list[Hit]]:
     """Return the k best documents of each query, best first; equal scores by document id.
 
@@ -244,6 +264,9 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
             index keeps words, and dense where it does not.
         fusion: how the two lists of a hybrid search become one; None for the weight that was
             measured to be best for the index's task.
+        group_by: a field of the metadata, as a filter names it: the k best groups are found, if so
+            many exist, and hits are the best documents of each; None for no groups.
+        per_group: hits of a group.
 
     Returns:
         A list of hits for each query, in the order of the queries.
@@ -252,8 +275,9 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         SpaceMismatchError: the encoder's space is not the index's.
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
-        UsageError: `where` is no filter, or not of fields that the index has; the index keeps no
-            words; or `min_score` is given for a search by words.
+        UsageError: `where` is no filter, or not of fields that the index has; there is no such
+            field to group by; the index keeps no words; or `min_score` is given for a search by
+            words.
         TypeError: queries is one text, whose characters would each be a query; or a query is no
             text, k no whole number, the index no `Index`.
         ValueError: k is below 1, there is no such mode, or the index is closed.
@@ -263,27 +287,45 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     require_kind(index, Index, "Index.open(FOLDER)")
     queries = _read_queries(queries)
     k = require_positive(k, "k")
-    if encoder is not None:
-        # a query has no fields that a template could put together
-        space = replace(encoder.space, template=index.space.template)
-        require_same_space(index.space, space, hint=SEARCH_HINT)
+    _require_space(encoder, index)
     mode = require_mode(index, mode, min_score=min_score)
+    grouping = None if group_by is None else Grouping(group_by, per_group)
     if not queries:
         return []
-    if where is not None:
-        index.select(where)
+    _require_fields(index, where, grouping)
     if mode is Mode.WORDS or encoder is None:
-        return index.by_words(queries, k, where=where)
+        return index.by_words(queries, k, where=where, grouping=grouping)
     index.load(exact=exact)  # damage is found before the model works
     encoded = encoder.encode(queries, PromptType.QUERY)
     require_good_vectors(encoded.vectors, index.space, [f"the query {text!r}" for text in queries])
     if mode is Mode.HYBRID:
         fusion = fusion or Fusion(default_alpha(index.space.task))
-        return index.hybrid(encoded.vectors, queries, k, fusion, exact=exact, where=where)
-    found = index.nearest(encoded.vectors, k, exact=exact, where=where)
+        return index.hybrid(
+            encoded.vectors, queries, k, fusion, exact=exact, where=where, grouping=grouping
+        )
+    found = index.nearest(encoded.vectors, k, exact=exact, where=where, grouping=grouping)
     if min_score is None:
         return found
-    return [[hit for hit in hits if hit.score >= min_score] for hits in found]
+    return [_from_score(hits, min_score) for hits in found]
+
+
+def _require_space(encoder: Encoder | None, index: Index) -> None:
+    if encoder is not None:
+        # a query has no fields that a template could put together
+        space = replace(encoder.space, template=index.space.template)
+        require_same_space(index.space, space, hint=SEARCH_HINT)
+
+
+def _require_fields(index: Index, where: str | None, grouping: Grouping | None) -> None:
+    if where is not None:
+        index.select(where)
+    if grouping is not None:
+        index.require_group_field(grouping.field)
+
+
+def _from_score(hits: Iterable[Hit], least: float) -> list[Hit]:
+    kept = [hit for hit in hits if hit.score >= least]
+    return [replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)]
 
 
 def default_alpha(task: Task) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from taskembed.errors import BadInputError, ModelUnavailableError, SpaceMismatchError
+from taskembed.index.grouping import Grouping
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
@@ -207,3 +208,20 @@ def test_a_second_front_searches_and_reranks_without_the_command_line(folder: Pa
         cwd=ROOT,
     )
     assert (done.stdout, done.stderr) == ("moon 0.25 shortest retrieval\n[]\n", "")
+
+
+def test_a_reranker_orders_groups_anew(tmp_path: Path) -> None:
+    words = {"a1": "moon", "a2": "moon sea", "b1": "moon sea sun", "c1": "x"}
+    corpus = [Document(name, text, {"site": name[0]}) for name, text in words.items()]
+    index_corpus(corpus, HashEncoder(), tmp_path / "i")
+    judge = ShortestFirst()
+    with Index.open(tmp_path / "i") as opened:
+        grouping = Grouping("site", 2)
+        searcher = Searcher(opened, HashEncoder(), judge, k=2, depth=6, grouping=grouping)
+        hits = searcher.search(["moon"])[0]
+    assert judge.judged == [4]  # of three groups, two hits each at most
+    assert [(hit.rank, hit.doc_id, hit.group) for hit in hits] == [
+        (1, "c1", "c"),
+        (2, "a1", "a"),
+        (3, "a2", "a"),
+    ]
