@@ -470,7 +470,7 @@ with open_writer(Path(sys.argv[1])) as writer:
             writer.commit({}, [])
         except RuntimeError as error:
             print(error, flush=True)
-        time.sleep(30)
+        os.read(0, 1)  # until the test ends
         os._exit(0)
     time.sleep(0.2)
 """
@@ -478,7 +478,8 @@ with open_writer(Path(sys.argv[1])) as writer:
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path / "index")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as parent:
         assert parent.stdout
         assert parent.stdout.readline() == "this process does not hold the lock\n"
         assert parent.wait(20) == 0

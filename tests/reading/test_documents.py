@@ -40,7 +40,8 @@ def write(path: Path, *records: object) -> Path:
 def pipe(path: Path, content: bytes) -> Iterator[Path]:
     """Make a named pipe that someone writes to."""
     os.mkfifo(path)
-    writer = Thread(target=path.write_bytes, args=[content])
+    # if nobody reads it, the thread ends with the process
+    writer = Thread(target=path.write_bytes, args=[content], daemon=True)
     writer.start()
     yield path
     writer.join()

@@ -2,14 +2,17 @@
 
     python -m tests.reliability.slow_run FOLDER DOCUMENTS SECONDS_A_SLICE
 
-It prints how many texts were encoded after each slice.
+It prints how many texts were encoded after each slice. Where SECONDS_A_SLICE is `-`, a slice takes
+until a byte comes from stdin.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from taskembed.cli._stopping import Stopper
@@ -23,25 +26,26 @@ from tests.fakes import HashEncoder
 
 
 class SlowEncoder(HashEncoder):
-    """Sleeps before each slice."""
+    """Waits before each slice."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, wait: Callable[[], object]) -> None:
         super().__init__()
-        self._seconds = seconds
+        self._wait = wait
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         print(len(self.prompted), flush=True)
-        time.sleep(self._seconds)
+        self._wait()
         return super().encode(texts, prompt_type)
 
 
 def main() -> int:
-    folder, count, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    folder, count, seconds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    wait = partial(os.read, 0, 1) if seconds == "-" else partial(time.sleep, float(seconds))
     documents = [Document(f"d{n}", f"word{n}", {}) for n in range(count)]
     try:
         with Stopper() as stopper:
             watch = Watch(uninterrupted=stopper.uninterrupted)
-            index_corpus(documents, SlowEncoder(seconds), folder, watch=watch)
+            index_corpus(documents, SlowEncoder(wait), folder, watch=watch)
     except StoppedError as error:
         return error.exit_code
     return 0
