@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from taskembed.cli import _options as opt
 from taskembed.cli._fields import field_lines
 from taskembed.cli._output import message, write
-from taskembed.errors import ExitCode
+from taskembed.cli._progress import duration
+from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import escaped, json_text
+
+if TYPE_CHECKING:
+    from taskembed.verbs.describe import IndexDescription
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # by unit
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_CLOCK_SECONDS = 300  # by which the clocks of two machines may differ
 
 
 def info_command(
@@ -25,14 +35,27 @@ def info_command(
             help="List the fields that --where can name: their types, and three values.",
         ),
     ] = False,
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            metavar="AGE",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Exit with 1 if the last run of index is older, such as 26h, 90m or 7d.",
+        ),
+    ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
-    """Show what an index is: its space, documents, size and fields.
+    """Show what an index is: its space, documents, size and fields; and when it was last updated.
 
     Example:
         taskembed info --index notes-index --json
+        taskembed info --index notes-index --max-age 26h
     """
+    limit = None if max_age is None else parse_age(max_age)
     if fields:
+        if limit is not None:
+            raise UsageError("--fields and --max-age exclude each other")
         write(_fields_of(index_folder, as_json=as_json))
         return ExitCode.OK
     from taskembed.verbs.describe import describe_index
@@ -42,7 +65,35 @@ def info_command(
         message(f"note: {note}")
     value = description.to_json()
     write(json_text(value) + "\n" if as_json else field_lines(value))
-    return ExitCode.OK
+    problem = "" if limit is None else _too_old(description, limit, max_age or "")
+    if problem:
+        message(problem)
+    return ExitCode.PARTIAL if problem else ExitCode.OK
+
+
+def parse_age(text: str) -> float:
+    """Return an age in seconds: 93600 for "26h".
+
+    Raises:
+        UsageError: it is not a number and a unit.
+    """
+    found = _AGE.fullmatch(text.strip())
+    if not found:
+        raise UsageError(f"--max-age {text!r} is no age", hint="for example 26h, 90m, 45s or 7d")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _too_old(description: IndexDescription, limit: float, shown: str) -> str:
+    """Return why the last run of `index` does not pass; "" if it does."""
+    seconds = description.seconds_since_run(datetime.now(UTC))
+    if seconds is None:
+        return "no run of `taskembed index` is known for this index"
+    at = description.last_run["finished_at"]
+    if seconds < -_CLOCK_SECONDS:
+        return f"the last run ended at {at}, which is in the future: check the clock"
+    if seconds > limit:
+        return f"the last run ended {duration(seconds)} ago, at {at}: more than {shown}"
+    return ""
 
 
 def _fields_of(index_folder: Path, *, as_json: bool) -> str:

@@ -156,12 +156,15 @@ class Contents:
         building: the part that `index --recreate` builds beside it.
         committed_at: ISO 8601, UTC.
         tuning: what `tune` measured last: figures by name.
+        last_run: when the last run of `index` that came to its end ended, and its counts; empty if
+            none is known.
     """
 
     live: Part
     building: Part | None = None
     committed_at: str = ""
     tuning: Mapping[str, object] = field(default_factory=dict)
+    last_run: Mapping[str, object] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Return the contents as what JSON can hold."""
@@ -179,6 +182,7 @@ class Contents:
             **({"reading": reading} if reading else {}),
             **({"storage": storage} if storage else {}),
             **({"tuning": dict(self.tuning)} if self.tuning else {}),
+            **({"last_run": dict(self.last_run)} if self.last_run else {}),
         }
 
     @classmethod
@@ -196,6 +200,7 @@ class Contents:
                 None if building is None else _part(body, "building"),
                 require_string(body["committed_at"], "committed_at"),
                 _object(body, "tuning", "what was measured of it"),
+                _object(body, "last_run", "what is known of its last run"),
             )
         except (KeyError, TypeError, ValueError) as error:
             name = manifest_name(snapshot.generation)

@@ -119,8 +119,11 @@ class IndexWriter:
         return self._part.documents
 
     def tally(self) -> dict[Outcome, int]:
-        """Return how many committed documents this run left, added and updated."""
-        return self._segments.tally()
+        """Return how many documents of the index this run left, added and updated."""
+        counts = self._segments.tally()
+        for row in self._uncommitted.rows.values():
+            counts[self._uncommitted.outcomes[row]] += 1
+        return counts
 
     def find(self, doc_ids: Sequence[str]) -> dict[str, Found]:
         """Return the documents with these ids that the index has, by id."""
@@ -217,15 +220,28 @@ class IndexWriter:
             self._write({})
             self.has_failed = False
 
-    def finish(self, made_by: Mapping[str, str]) -> None:
-        """Commit, and replace the live part by the one that was built beside it, if one was."""
+    def finish(
+        self, made_by: Mapping[str, str], counts: Mapping[str, object] | None = None
+    ) -> None:
+        """Commit, and replace the live part by the one that was built beside it, if one was.
+
+        Args:
+            made_by: what made the vectors, for people.
+            counts: the counts of the run, to be remembered with the time, even if nothing changed.
+        """
+        last_run = self._contents.last_run if counts is None else {"finished_at": _now(), **counts}
+        if not self._rebuilding:
+            # Subtle: with the changes, not after them. A reader opens some files late, and the
+            # generation before this one keeps them only until the next commit.
+            self._contents = replace(self._contents, last_run=last_run)
         is_other_reading = self._new_reading != self._part.reading
         self._changed = self._changed or is_other_reading or self._segments.is_mixed
-        self.commit(made_by)
+        is_committed = self.commit(made_by)
         self._make()
-        if self._rebuilding:
+        if self._rebuilding or (counts is not None and not is_committed):
+            is_whole = self._contents if not self._rebuilding else Contents(self._part)
             self.has_failed = True
-            self._commit_contents(Contents(self._part))
+            self._commit_contents(replace(is_whole, last_run=last_run))
             self._rebuilding = False
             self.has_failed = False
 
@@ -248,7 +264,9 @@ class IndexWriter:
         """
         if self._store.snapshot is None or not self._store.snapshot.body:
             new = Part(self.space, storage=self._part.storage)
-            self._commit_contents(replace(self._contents, live=new))
+            last_run = self._contents.last_run  # has not come to its end
+            self._commit_contents(replace(self._contents, live=new, last_run={}))
+            self._contents = replace(self._contents, last_run=last_run)
 
     def _bury(self, found: Found) -> None:
         if found.segment is None:
@@ -281,9 +299,12 @@ class IndexWriter:
         self._changed = False
 
     def _commit_contents(self, contents: Contents) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        contents = replace(contents, committed_at=now)
+        contents = replace(contents, committed_at=_now())
         parts = [contents.live, contents.building]
         needed = [name for part in parts if part for name in part.files]
         self._store.commit(contents.to_json(), needed)
         self._contents = contents
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from taskembed.activity import doing
@@ -40,6 +41,8 @@ class IndexDescription:
         index_type: how new segments are searched: "auto", "flat", "rabitq".
         vectors: how new vectors are stored: "fp32", "fp16".
         tuning: what `tune` measured last; empty when it never did.
+        last_run: when the last run of `index` that came to its end ended (`finished_at`: ISO 8601,
+            UTC), and its counts; empty if none is known.
     """
 
     folder: Path
@@ -59,6 +62,18 @@ class IndexDescription:
     index_type: str = IndexType.AUTO
     vectors: str = VectorType.FP32
     tuning: Mapping[str, object] = field(default_factory=dict)
+    last_run: Mapping[str, object] = field(default_factory=dict)
+
+    def seconds_since_run(self, now: datetime) -> float | None:
+        """Return the seconds since the last run ended; None if no run is known.
+
+        Args:
+            now: the time, with its zone. If the clock was set back, the result may be negative.
+        """
+        try:
+            return (now - datetime.fromisoformat(str(self.last_run["finished_at"]))).total_seconds()
+        except (KeyError, ValueError, TypeError):  # a newer version may write it otherwise
+            return None
 
     def to_json(self) -> dict[str, object]:
         """Return the description as what JSON can hold."""
@@ -72,6 +87,7 @@ class IndexDescription:
             "generation": self.generation,
             "generations_kept": self.generations_kept,
             "committed_at": self.committed_at,
+            "last_run": dict(self.last_run),
             "made_by": dict(self.made_by),
             "reading": dict(self.reading),
             "being_recreated": self.is_being_recreated,
@@ -114,6 +130,7 @@ def describe_index(folder: str | Path) -> IndexDescription:
         index_type=live.storage.index_type.value,
         vectors=live.storage.vectors.value,
         tuning=contents.tuning,
+        last_run=contents.last_run,
         notes=(*notes, *([half_built(building.documents)] if building else [])),
     )
 

@@ -155,14 +155,14 @@ class _Run:
         summary = self._summary
         if self._options.prune or self._options.recreate:
             summary.pruned = self._prune()
-        with self._watch.uninterrupted():
-            self._writer.finish(self._encoder.made_by)
         tally = self._writer.tally()
         summary.added = tally[Outcome.ADDED]
         summary.updated = tally[Outcome.UPDATED]
         summary.unchanged = tally[Outcome.UNCHANGED]
         summary.rejected = self._watch.bad.count
         summary.documents = len(self._writer)
+        with self._watch.uninterrupted():
+            self._writer.finish(self._encoder.made_by, summary.to_json())
         return summary
 
     def commit(self) -> None:
