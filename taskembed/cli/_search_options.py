@@ -252,7 +252,8 @@ class RankOptions:
             max=1,
             metavar="WEIGHT",
             rich_help_panel=opt.Panel.RANKING,
-            help="The weight of the vectors in a hybrid search.  [default: 0.6; 0.7 for code]",
+            help="The weight of the vectors in a hybrid search.  "
+            "[default: 0.6, or 0.7 for code; up to 0.8 for short queries]",
         ),
     ] = None
     fusion: Annotated[
@@ -287,10 +288,12 @@ class RankOptions:
         if self.mode in {Mode.DENSE, Mode.WORDS}:
             raise UsageError("--alpha and --fusion go with --mode hybrid")
         from taskembed.index.fusion import Fusion
-        from taskembed.verbs.search import default_alpha
+        from taskembed.verbs.search import default_fusion
 
-        alpha = default_alpha(task) if self.alpha is None else self.alpha
-        return Fusion(alpha, self.fusion or Method.CONVEX)
+        default, method = default_fusion(task), self.fusion or Method.CONVEX
+        if self.alpha is None and method is Method.CONVEX:
+            return default
+        return Fusion(default.alpha if self.alpha is None else self.alpha, method)
 
 
 @dataclass(frozen=True, slots=True)

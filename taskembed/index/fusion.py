@@ -16,6 +16,7 @@ import numpy.typing as npt
 from taskembed.index._best import Best, joined
 from taskembed.index._words import Bm25, Postings
 from taskembed.index.modes import Method
+from taskembed.index.word_tokens import names_identifier
 from taskembed.vectors import Flags, Floats
 
 Doubles = npt.NDArray[np.float64]
@@ -23,27 +24,49 @@ Doubles = npt.NDArray[np.float64]
 LEAST_LISTED = 100  # documents of either list
 LISTED_OF_A_HIT = 10
 RRF_K = 60
+FEW_WORDS, MANY_WORDS = 5, 12  # of a query: its weight changes evenly between them
 
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
     """How two lists become one.
 
+    A few words rank worse than many, so a short query may go more by the vectors; not one that
+    names an identifier, which only the words find.
+
     Attributes:
         alpha: the weight of the vectors, 0 to 1; the words have the rest.
         method: of adding them up.
+        short_alpha: the same for queries of at most 5 words; it becomes `alpha` evenly at 12 words.
+            None for `alpha` whatever the query.
+        depth: how many documents of either list are taken; None for max(100, 10 k).
 
     Raises:
-        ValueError: alpha is not from 0 to 1, or there is no such method.
+        ValueError: a weight is not from 0 to 1, or there is no such method.
     """
 
     alpha: float = 0.6
     method: Method = Method.CONVEX
+    short_alpha: float | None = None
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", Method(self.method))
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha is {self.alpha}; it must be from 0 to 1")
+        for name, weight in (("alpha", self.alpha), ("short_alpha", self.short_alpha)):
+            if weight is not None and not 0 <= weight <= 1:
+                raise ValueError(f"{name} is {weight}; it must be from 0 to 1")
+
+    def weight(self, query: str, words: int) -> float:
+        """Return the weight of the vectors for a query.
+
+        Args:
+            query: its text.
+            words: how many the tokenizer of the index makes of it.
+        """
+        if self.short_alpha is None or names_identifier(query):
+            return self.alpha
+        shortness = (MANY_WORDS - words) / (MANY_WORDS - FEW_WORDS)
+        return self.alpha + (self.short_alpha - self.alpha) * min(max(shortness, 0), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +132,25 @@ def _of_query(scores: Sequence[Floats], dead: Sequence[Flags], number: int, k: i
     return best.chosen(best.score >= np.partition(best.score, -k)[-k])
 
 
-def fuse(dense: Best, words: Best, count: int, k: int, fusion: Fusion) -> tuple[Best, list[Sides]]:
+def fuse(
+    dense: Best, words: Best, weights: Sequence[float], k: int, method: Method = Method.CONVEX
+) -> tuple[Best, list[Sides]]:
     """Return the best k of two lists, with all that equal the k-th, and what each score is made of.
 
     Args:
         dense: the list by vectors.
         words: the list by words.
-        count: of the queries.
+        weights: of the vectors, for each query.
         k: how many documents of each query.
-        fusion: how.
+        method: of adding up.
     """
     columns: list[tuple[int, float, int, int]] = []
     all_sides: list[Sides] = []
-    lists = [_by_query(item, count) for item in (dense, words)]
-    for query in range(count):
+    lists = [_by_query(item, len(weights)) for item in (dense, words)]
+    for query, alpha in enumerate(weights):
         by_vector, by_word = (
-            _sides(some[query], weight, fusion.method)
-            for some, weight in zip(lists, (fusion.alpha, 1 - fusion.alpha), strict=True)
+            _sides(some[query], weight, method)
+            for some, weight in zip(lists, (alpha, 1 - alpha), strict=True)
         )
         places = by_vector.keys() | by_word.keys()
         fused = {place: Sides(by_vector.get(place), by_word.get(place)) for place in places}

@@ -415,9 +415,10 @@ class Index:
             ValueError: the index is closed, or keeps no words.
             IndexDamagedError: a file is not what was written.
         """
+        words = self._words_of(texts)
 
         def rank(numbers: Sequence[int], depth: int) -> Best:
-            return self._best_by_words([texts[number] for number in numbers], depth, where)
+            return self._best_by_words([words[number] for number in numbers], depth, where)
 
         if grouping is None:
             return self._hits(rank(range(len(texts)), k), len(texts), k)
@@ -453,15 +454,17 @@ class Index:
         """
         self.load(exact=exact)
         searched = self._selector.searched(where)
+        words = self._words_of(texts)
+        weights = [fusion.weight(text, len(some)) for text, some in zip(texts, words, strict=True)]
 
         def rank(numbers: Sequence[int], depth: int, most: int) -> tuple[Best, list[Sides]]:
             some = queries[list(numbers)]
             dense = nearest_rows(searched, some, depth, exact=exact)
-            words = self._best_by_words([texts[number] for number in numbers], depth, where)
-            return fuse(dense, words, len(numbers), most, fusion)
+            by_words = self._best_by_words([words[number] for number in numbers], depth, where)
+            return fuse(dense, by_words, [weights[n] for n in numbers], most, fusion.method)
 
         if grouping is None:
-            best, sides = rank(range(len(texts)), listed(k), k)
+            best, sides = rank(range(len(texts)), fusion.depth or listed(k), k)
             return self._hits(best, len(texts), k, sides)
         ranking = Ranking(
             len(texts),
@@ -470,18 +473,16 @@ class Index:
         )
         return self._grouped(ranking, k, grouping, where)
 
-    def _best_by_words(self, texts: Sequence[str], k: int, where: str | None) -> Best:
+    def _words_of(self, queries: Sequence[str]) -> list[list[str]]:
         self._require_open()
         if not self.words and len(self):
             raise ValueError(f"the index {self.folder} keeps no words")
         tokenizer = WordTokenizer.of(self.words) if self.words else WordTokenizer()
+        return [tokenizer.words(text) for text in queries]
+
+    def _best_by_words(self, queries: Sequence[Sequence[str]], k: int, where: str | None) -> Best:
         postings = [segment.postings() for segment in self._segments]
-        return best_by_words(
-            postings,
-            self._selector.hidden(where),
-            [tokenizer.words(text) for text in texts],
-            k,
-        )
+        return best_by_words(postings, self._selector.hidden(where), queries, k)
 
     def _hits(
         self, best: Best, count: int, k: int, sides: Sequence[Sides] | None = None

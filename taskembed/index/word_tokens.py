@@ -27,6 +27,7 @@ _RUNS = re.compile(rf"[{_CJK}]+|{_LETTER}++(?:(?:[./\\-]|::){_LETTER}++)*+")
 _JOINT = re.compile(r"[./\\-]|::")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[^\W\d_]+")
 _MARKS = re.compile(r"[\u0300-\u036f]")
+_IDENTIFIER = re.compile(r"\w_\w|[a-z][A-Z]|[^\W\d_]\d|\d[^\W\d_]|\w(?:[./\\]|::)\w")
 
 
 class WordTokenizer:
@@ -81,6 +82,15 @@ class WordTokenizer:
             if not parts:
                 return
         yield from (self._stem(_folded(part)) for part in parts)
+
+
+def names_identifier(text: str) -> bool:
+    """Say whether a text has an identifier, a path or a code: "parseJSON", "src/main.rs", "E0308".
+
+    Args:
+        text: of a query.
+    """
+    return _IDENTIFIER.search(text) is not None
 
 
 def _folded(word: str) -> str:

@@ -32,6 +32,7 @@ from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, require_enco
 RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
 DEFAULT_ALPHA = 0.6  # the weight of the vectors in a hybrid search; see docs/adr/0018
 ALPHAS = {Task.CODE: 0.7}
+SHORT_ALPHA = 0.8  # the same for a query of a few words
 QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
 
 
@@ -299,7 +300,7 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     encoded = encoder.encode(queries, PromptType.QUERY)
     require_good_vectors(encoded.vectors, index.space, [f"the query {text!r}" for text in queries])
     if mode is Mode.HYBRID:
-        fusion = fusion or Fusion(default_alpha(index.space.task))
+        fusion = fusion or default_fusion(index.space.task)
         return index.hybrid(
             encoded.vectors, queries, k, fusion, exact=exact, where=where, grouping=grouping
         )
@@ -331,6 +332,11 @@ def _from_score(hits: Iterable[Hit], least: float) -> list[Hit]:
 def default_alpha(task: Task) -> float:
     """Return the weight of the vectors in a hybrid search of an index for a task."""
     return ALPHAS.get(task, DEFAULT_ALPHA)
+
+
+def default_fusion(task: Task) -> Fusion:
+    """Return how the lists of a hybrid search of an index for a task become one."""
+    return Fusion(default_alpha(task), short_alpha=SHORT_ALPHA)
 
 
 def require_mode(index: Index, mode: Mode | str | None, *, min_score: float | None = None) -> Mode:

@@ -14,6 +14,7 @@ from taskembed.index.fusion import Fusion, Side, Sides, fuse, listed
 from taskembed.index.modes import Method, Mode
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
+from taskembed.index.word_tokens import names_identifier
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.verbs.index import index_corpus
@@ -40,7 +41,7 @@ WORDS = best((0, 8.0, 0, 1), (0, 4.0, 1, 0))
 
 
 def fused(fusion: Fusion, k: int = 10) -> dict[tuple[int, int], float]:
-    found, sides = fuse(DENSE, WORDS, 1, k, fusion)
+    found, sides = fuse(DENSE, WORDS, [fusion.alpha], k, fusion.method)
     assert found.score.tolist() == pytest.approx([item.score for item in sides])
     return {(segment, row): score for _, score, segment, row in found.tolist()}
 
@@ -66,7 +67,7 @@ def test_the_best_are_kept_with_all_that_equal_the_last_of_them() -> None:
 
 
 def test_it_is_said_what_a_score_is_made_of() -> None:
-    _, sides = fuse(DENSE, WORDS, 1, 1, Fusion(0.6))
+    _, sides = fuse(DENSE, WORDS, [0.6], 1)
     (only,) = sides
     assert only.dense
     assert only.words
@@ -75,25 +76,64 @@ def test_it_is_said_what_a_score_is_made_of() -> None:
 
 
 def test_where_one_list_is_empty_the_other_ranks_alone() -> None:
-    found, sides = fuse(DENSE, best(), 1, 10, Fusion())
+    found, sides = fuse(DENSE, best(), [0.6], 10)
     assert found.row[np.argsort(-found.score)].tolist() == [0, 1, 2]
     assert all(item.words is None for item in sides)
-    nothing, none = fuse(best(), best(), 2, 10, Fusion())
+    nothing, none = fuse(best(), best(), [0.6, 0.6], 10)
     assert (nothing.tolist(), none) == ([], [])
 
 
 def test_equal_scores_have_equal_ranks_and_parts() -> None:
-    _, sides = fuse(best((0, 0.5, 0, 0), (0, 0.5, 0, 1)), best(), 1, 10, Fusion(0.6))
+    _, sides = fuse(best((0, 0.5, 0, 0), (0, 0.5, 0, 1)), best(), [0.6], 10)
     assert {item.dense for item in sides} == {Side(1, 0.5, 0.6)}
 
 
 def test_a_weight_outside_0_to_1_is_refused() -> None:
     with pytest.raises(ValueError, match=r"alpha is 1\.5; it must be from 0 to 1"):
         Fusion(1.5)
+    with pytest.raises(ValueError, match=r"short_alpha is -0\.1; it must be from 0 to 1"):
+        Fusion(0.6, short_alpha=-0.1)
     with pytest.raises(ValueError, match="'sum' is not a valid Method"):
         Fusion(method="sum")  # type: ignore[arg-type]  # what an untyped caller may say
     assert Sides().score == 0
     assert (listed(3), listed(50)) == (100, 500)
+
+
+def test_each_query_has_its_own_weight() -> None:
+    dense = best((0, 0.9, 0, 0), (0, 0.1, 0, 1), (1, 0.9, 0, 0), (1, 0.1, 0, 1))
+    words = best((0, 8.0, 0, 1), (0, 4.0, 0, 0), (1, 8.0, 0, 1), (1, 4.0, 0, 0))
+    found, _ = fuse(dense, words, [0.9, 0.2], 1)
+    assert [(query, row) for query, _, _, row in found.tolist()] == [(0, 0), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "weight"), [(0, 0.8), (1, 0.8), (5, 0.8), (8.5, 0.7), (12, 0.6), (40, 0.6)]
+)
+def test_a_short_query_goes_more_by_the_vectors(words: int, weight: float) -> None:
+    assert Fusion(0.6, short_alpha=0.8).weight("any", words) == pytest.approx(weight)
+    assert Fusion(0.6).weight("any", words) == 0.6
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "E0308",
+        "what is parseJSON",
+        "max_count",
+        "src/main",
+        "std::vec",
+        r"src\temp",
+        "v2",
+        "np.sum",
+    ],
+)
+def test_a_query_that_names_an_identifier_has_the_weight_of_a_long_one(query: str) -> None:
+    assert Fusion(0.6, short_alpha=0.8).weight(query, 2) == 0.6
+
+
+@pytest.mark.parametrize("query", ["the moon in 1969", "well-known", "Why? Because.", "NASA"])
+def test_plain_words_and_numbers_are_no_identifiers(query: str) -> None:
+    assert not names_identifier(query)
 
 
 # --- an index that keeps words ---
