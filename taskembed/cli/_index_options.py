@@ -322,7 +322,7 @@ class StoreOptions:
         Raises:
             UsageError: there are no stems of the language, or words are not to be kept.
         """
-        from taskembed.index.word_tokens import DEFAULT_LANGUAGE, WordTokenizer
+        from taskembed.index.word_tokens import DEFAULT_LANGUAGE, require_language
 
         if self.words is False and self.language is not None:
             raise UsageError("--language goes with --words")
@@ -331,7 +331,7 @@ class StoreOptions:
         if self.language is None:
             return DEFAULT_LANGUAGE if self.words and not now else None
         try:
-            WordTokenizer(self.language)
+            require_language(self.language)
         except ValueError as error:
             raise UsageError(str(error)) from error
         return self.language

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from taskembed.encoding._local import PROMPT_EXCLUDED, LocalEncoder
+from taskembed.encoding._local import LocalEncoder
 from taskembed.encoding._parts import ModelParts
 from taskembed.encoding._request import EncoderRequest
 from taskembed.encoding._shortening import choose_truncation, require_offered
+from taskembed.encoding._spaces import space_of
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.adapters import other_purposes
@@ -19,7 +19,7 @@ from taskembed.models.folder import saved_prompts
 from taskembed.models.metric import metric_of, require_metric
 from taskembed.models.resolve import ModelSpec, resolve
 from taskembed.models.stock_views import brings_own_model, is_understood, refuse_other_kinds
-from taskembed.space import COSINE, EmbeddingSpace, PromptType
+from taskembed.space import PromptType
 
 
 def open_local(model: Identified, request: EncoderRequest) -> LocalEncoder:
@@ -43,38 +43,13 @@ def open_local(model: Identified, request: EncoderRequest) -> LocalEncoder:
     )
     compared = metric(cut=method != "none")
     require_metric(files.name, compared)
-    space = replace(_space(spec, parts), dim=dim, truncation=method)
-    space = replace(space, normalize=compared == COSINE, metric=compared)
+    space = space_of(spec, parts, dim=dim, truncation=method, metric=compared)
     for adapter in parts.adapters:
         for purpose in other_purposes(adapter, space):
             settings.notify(f"note: {purpose}")
     encoder = LocalEncoder(space, parts)
     encoder.check(parts.first)
     return encoder
-
-
-def _space(spec: ModelSpec, parts: ModelParts) -> EmbeddingSpace:
-    """Return the space of a model's whole vectors, compared by their cosine."""
-    files, facts = parts.files, parts.facts
-    pooled = facts.prompt_in_pooling and spec.prompt_in_pooling
-    return EmbeddingSpace(
-        model=files.name,
-        revision=files.revision,
-        weights_digest=files.digest,
-        query_adapter=parts.adapter_name(PromptType.QUERY),
-        document_adapter=parts.adapter_name(PromptType.DOCUMENT),
-        adapter_digest=parts.adapter_digest,
-        task=spec.task,
-        query_prompt=spec.prompt(PromptType.QUERY),
-        document_prompt=spec.prompt(PromptType.DOCUMENT),
-        suffix=spec.suffix,
-        pooling=facts.pooling if pooled else facts.pooling + PROMPT_EXCLUDED,
-        max_length=facts.max_length,
-        dim=facts.dim,
-        truncation="none",
-        normalize=True,
-        metric=COSINE,
-    )
 
 
 def _located(model: Identified, request: EncoderRequest) -> tuple[Located, ModelSpec]:

@@ -12,24 +12,23 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taskembed.arguments import require_kind, require_positive
-from taskembed.encoding._local import PROMPT_EXCLUDED, LocalEncoder
+from taskembed.encoding._local import LocalEncoder
 from taskembed.encoding._open import open_local
 from taskembed.encoding._parts import ModelParts
 from taskembed.encoding._request import EncoderRequest
-from taskembed.encoding.facts import ModelFacts
+from taskembed.encoding._spaces import space_now
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.guard import require_same_space
 from taskembed.models.adapters import find_adapter
 from taskembed.models.catalogue import identify
 from taskembed.models.files import BUNDLED, Located
-from taskembed.models.metric import metric_of
 from taskembed.models.resolve import PromptOverrides, resolve
 from taskembed.secrets import without_userinfo
-from taskembed.space import COSINE, EmbeddingSpace, PromptType, Task
+from taskembed.space import EmbeddingSpace, PromptType, Task
 
 if TYPE_CHECKING:
     from taskembed.encoding._hosted import HostedEncoder
@@ -143,49 +142,11 @@ def _reopened(
     family = identify(space.model).family
     adapters = {side: named.adapter(side) for side in PromptType}
     parts = ModelParts(files, adapters, family, settings, remote_code=with_code)
-    now = replace(
-        named,
-        model=files.name,
-        revision=files.revision,
-        weights_digest=files.digest,
-        query_adapter=parts.adapter_name(PromptType.QUERY),
-        document_adapter=parts.adapter_name(PromptType.DOCUMENT),
-        adapter_digest=parts.adapter_digest,
-        **_metric_now(space, files.folder, family.metric if family else ""),
-    )
-    if not space.differences(now):  # otherwise the guard refuses it, and nothing need be compiled
-        now = _with_facts(now, parts.facts)
+    now = space_now(space, parts, known_metric=family.metric if family else "")
     encoder = LocalEncoder(now, parts)
     if now == space:
         encoder.check(parts.first)
     return encoder
-
-
-def _with_facts(space: EmbeddingSpace, facts: ModelFacts) -> EmbeddingSpace:
-    """Return the space with what the loaded model says of itself."""
-    excluded = PROMPT_EXCLUDED if space.pooling.endswith(PROMPT_EXCLUDED) else ""
-    return replace(
-        space,
-        pooling=facts.pooling + excluded,
-        max_length=facts.max_length,
-        dim=facts.dim if space.truncation == "none" else space.dim,
-    )
-
-
-def _metric_now(space: EmbeddingSpace, folder: Path, known: str) -> dict[str, Any]:
-    """Return the fields of the metric that a model has: an index may have been made without it.
-
-    That an index has the inner product may be its user's word, which the model cannot contradict.
-
-    Args:
-        space: of the index.
-        folder: of the model's files.
-        known: the metric that models.toml says; "" for none.
-    """
-    metric = metric_of(folder, known=known, cut=space.truncation != "none")
-    if metric == COSINE or space.metric != COSINE:
-        return {}
-    return {"normalize": False, "metric": metric}
 
 
 def require_weights(space: EmbeddingSpace, files: Located) -> None:

@@ -41,7 +41,7 @@ class WordTokenizer:
     """
 
     def __init__(self, language: str = DEFAULT_LANGUAGE) -> None:
-        self.name = f"words-{VERSION}:{language}"
+        self.name = tokenizer_name(language)
         self._stem = lru_cache(_KNOWN_WORDS)(_stemmer(language))
 
     @classmethod
@@ -91,6 +91,20 @@ def names_identifier(text: str) -> bool:
         text: of a query.
     """
     return _IDENTIFIER.search(text) is not None
+
+
+def tokenizer_name(language: str) -> str:
+    """Return the name of the tokenizer with the stems of a language, which is not checked."""
+    return f"words-{VERSION}:{language}"
+
+
+def require_language(language: str) -> None:
+    """Check that there is a stemmer for a language, "none" included.
+
+    Raises:
+        ValueError: there is none; the message lists those that there are.
+    """
+    _stemmer(language)
 
 
 def _folded(word: str) -> str:

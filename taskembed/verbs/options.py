@@ -11,7 +11,7 @@ from taskembed.arguments import require_positive
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import IndexType, Storage, VectorType
-from taskembed.index.word_tokens import WordTokenizer
+from taskembed.index.word_tokens import require_language, tokenizer_name
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
@@ -105,13 +105,13 @@ class IndexOptions:
         if self.vectors is not None:
             object.__setattr__(self, "vectors", VectorType(self.vectors))
         if self.words:
-            WordTokenizer(self.words)
+            require_language(self.words)
 
     def storage(self, before: Storage) -> Storage:
         """Return how new segments are stored, of how they were so far."""
         words = before.words if self.words is None else self.words
         if self.words:
-            words = WordTokenizer(self.words).name
+            words = tokenizer_name(self.words)
         return Storage(self.index_type or before.index_type, self.vectors or before.vectors, words)
 
 
