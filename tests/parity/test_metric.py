@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from taskembed.encoding import _open, load
+from taskembed.encoding import _open, _spaces
 from taskembed.index.reader import Index
 from taskembed.models import metric
 from tests import tiny_families, tiny_models
@@ -178,7 +178,7 @@ def test_an_index_by_the_cosine_of_a_dot_model_is_refused(
 ) -> None:
     folder = save(tmp_path / "model", bert, "dot")
     with monkeypatch.context() as before:
-        for module in (_open, load):
+        for module in (_open, _spaces):
             before.setattr(module, "metric_of", lambda *_, **__: "cosine")
         index = make(run, folder, tmp_path)
         assert run("search", "fox", "--index", index).code == 0
