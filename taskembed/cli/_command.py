@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -17,7 +18,9 @@ from taskembed.cli._environment import (
     with_variables,
 )
 from taskembed.cli._help import write_help
-from taskembed.cli._output import message
+from taskembed.cli._log import LOG
+from taskembed.cli._options import LOG_FILE
+from taskembed.cli._output import message, require_output
 from taskembed.cli._progress import shown_progress
 from taskembed.cli._wording import quoted
 from taskembed.errors import MissingLibraryError, ModelUnavailableError, UsageError
@@ -74,6 +77,7 @@ class Command(TyperCommand):
                 message(f"note: {note}")
             for name in unknown_variables(os.environ):
                 message(f"note: {name} has no effect; `taskembed --help` lists the variables")
+        open_log(ctx.params)
         try:
             with shown_progress(quiet=bool(ctx.params.get("quiet"))):
                 return super().invoke(ctx)
@@ -99,6 +103,20 @@ class Command(TyperCommand):
                 hint=f"put the {self.params[0].name} in quotes: "
                 f"taskembed {self.name} {quoted(text)}",
             )
+
+
+def open_log(given: Mapping[str, Any]) -> None:
+    """Open the log file of a command, if one was asked for; `run` closes it.
+
+    Raises:
+        UsageError: it is one of the inputs, or inside the index.
+        TaskembedError: it cannot be written to.
+    """
+    path = given.get("log_file")
+    if path is not None:
+        files = [name for name in given.get("inputs") or () if Path(name).is_file()]
+        require_output(LOG_FILE, path, [*files, given.get("index_folder")], in_place=True)
+        LOG.open(path)
 
 
 class Group(TyperGroup):

@@ -256,6 +256,16 @@ AsJson = Annotated[
         help="Print JSON; errors are JSON too, on stderr.",
     ),
 ]
+LOG_FILE = "--log-file"
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        LOG_FILE,
+        metavar="FILE",
+        rich_help_panel=Panel.OUTPUT,
+        help="Append messages and progress to this file too, each line with the time.",
+    ),
+]
 Wait = Annotated[
     float,
     typer.Option(
@@ -384,3 +394,10 @@ class OutputOptions:
 
     quiet: Quiet = False
     as_json: AsJson = False
+
+
+@dataclass(frozen=True, slots=True)
+class LongOutputOptions(OutputOptions):
+    """What a command that takes long prints, and logs."""
+
+    log_file: LogFile = None

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from taskembed.cli._log import LOG
 from taskembed.english import counted
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error, os_errors
 from taskembed.escaping import escaped, json_text
@@ -88,8 +89,27 @@ def _columns() -> int:
     return max(columns or COLUMNS, 2 * LAST)
 
 
-def message(text: str) -> None:
-    """Print a line for people on stderr."""
+def message(text: str, *, logged: str | None = None) -> None:
+    """Print a line for people on stderr, and in the log file, if there is one.
+
+    Args:
+        text: of the line.
+        logged: what is written to the log file; None for `text`.
+    """
+    log(text if logged is None else logged)
+    _print(text)
+
+
+def log(text: str) -> None:
+    """Write a line to the log file, if there is one; what the log cannot take is printed once."""
+    was_open = LOG.is_open
+    LOG.write(text)
+    if was_open and LOG.failure is not None:
+        reason = os.strerror(LOG.failure.errno or 0)
+        _print(f"note: the log file cannot be written any more: {reason}; the command continues")
+
+
+def _print(text: str) -> None:
     with (
         STATUS.hidden(),
         contextlib.suppress(OSError, ValueError),
@@ -101,6 +121,7 @@ def report(error: TaskembedError, *, as_json: bool) -> None:
     """Print an error on stderr: its message, its hint, and how many documents are safe."""
     safe = error.safe_documents
     if as_json:
+        log(f"error: {error.message}")
         value = {
             "error": error.message,
             "exit_code": int(error.exit_code),
@@ -180,6 +201,19 @@ def require_output(
     written = path if over else path.resolve().parent
     if not os.access(written, os.W_OK):
         raise from_os_error(PermissionError(errno.EACCES, ""), str(path))
+
+
+def require_other_log(option: str, path: Path | None, read: Iterable[Path | str | None]) -> None:
+    """Check that the open log file is none of the files that are read; nothing is logged if it is.
+
+    Raises:
+        UsageError: it is one of them.
+    """
+    try:
+        require_output(option, path, read, in_place=True)
+    except UsageError:
+        LOG.close()
+        raise
 
 
 def is_one_of(path: Path, places: Iterable[Path | str | None]) -> bool:

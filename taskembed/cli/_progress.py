@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from taskembed.activity import Step, looking_on
-from taskembed.cli._output import STATUS, message
+from taskembed.cli._log import LOG
+from taskembed.cli._output import STATUS, log, message
 
 TICK_SECONDS = 0.2
 LONG_SECONDS = 2.0  # a step is shown after this time
@@ -21,12 +22,12 @@ BAR_CELLS = 20
 
 @contextmanager
 def shown_progress(*, quiet: bool) -> Iterator[None]:
-    """Return a context within which steps that take long are shown."""
-    if quiet:
+    """Return a context within which steps that take long are shown; in the log, also if quiet."""
+    if quiet and not LOG.is_open:
         yield
         return
     with looking_on() as steps:
-        display = Display(steps, is_terminal=_is_terminal())
+        display = Display(steps, is_terminal=_is_terminal(), is_quiet=quiet)
         ended = threading.Event()
 
         def show() -> None:
@@ -51,10 +52,11 @@ def _is_terminal() -> bool:
 
 
 class Display:
-    """The display of the current steps."""
+    """The display of the current steps: on a terminal, or as lines; and as lines in the log."""
 
-    def __init__(self, steps: Sequence[Step], *, is_terminal: bool) -> None:
+    def __init__(self, steps: Sequence[Step], *, is_terminal: bool, is_quiet: bool = False) -> None:
         self._steps = steps
+        self._is_quiet = is_quiet
         self._is_terminal = is_terminal
         self._began: dict[Step, float] = {}
         self._rates: dict[Step, Rate] = {}
@@ -71,13 +73,16 @@ class Display:
         if self._next_line is None:
             self._next_line = now + LINE_EVERY_SECONDS
         long = [step for step in steps if now - self._began[step] >= LONG_SECONDS]
-        if not long or (self._is_terminal and steps[-1].shows_itself):
-            STATUS.draw("")
-        elif self._is_terminal:
-            STATUS.draw(self._bar(long[0]) + self._text(long, now))
-        elif now >= self._next_line or self._is_news(long[-1]):
+        if not self._is_quiet and self._is_terminal:
+            is_shown = long and not steps[-1].shows_itself
+            STATUS.draw(self._bar(long[0]) + self._text(long, now) if is_shown else "")
+        if long and (now >= self._next_line or self._is_news(long[-1])):
             self._next_line = now + LINE_EVERY_SECONDS
-            message(f"{time.strftime('%H:%M:%S')} {self._text(long, now)}")
+            text = self._text(long, now)
+            if self._is_quiet or self._is_terminal:
+                log(text)
+            else:
+                message(f"{time.strftime('%H:%M:%S')} {text}", logged=text)
 
     def _is_news(self, step: Step) -> bool:
         if not step.waits_for_others or step.what in self._waits_shown:

@@ -38,7 +38,7 @@ def ablate_command(
         ),
     ] = None,
     machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    out: opt.LongOutputOptions,
 ) -> int:
     """Measure what the right prompts and adapter are worth.
 

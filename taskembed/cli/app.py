@@ -14,6 +14,7 @@ from taskembed.cli._boundary import failed
 from taskembed.cli._command import Command, ErrorFormat, Group
 from taskembed.cli._help import MAX_WIDTH
 from taskembed.cli._interrupt import Interrupt
+from taskembed.cli._log import LOG
 from taskembed.cli._output import write
 from taskembed.cli.ablate import ablate_command
 from taskembed.cli.compact import compact_command
@@ -157,4 +158,5 @@ def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
         known = KeyboardInterrupt() if interrupt.came else error
         return failed(known, arguments, as_json=error_format.json)
     finally:
+        LOG.close()
         interrupt.ignore_from_now()

@@ -16,7 +16,7 @@ def compact_command(
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     wait: opt.Wait = 0,
     *,
-    out: opt.OutputOptions,
+    out: opt.LongOutputOptions,
 ) -> int:
     """Rewrite an index as one segment, without what was deleted.
 

@@ -75,7 +75,7 @@ def distill_command(
     ] = 0,
     *,
     machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    out: opt.LongOutputOptions,
 ) -> int:
     """Have rerankers rate documents, for `train` to learn from.
 

@@ -62,7 +62,7 @@ def evaluate_command(
         ),
     ] = None,
     machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    out: opt.LongOutputOptions,
 ) -> int:
     """Measure how good a model or an index is on data with judgements.
 

@@ -17,7 +17,7 @@ from taskembed.cli._index_options import (
     SpaceOptions,
     StoreOptions,
 )
-from taskembed.cli._output import message, require_output, write
+from taskembed.cli._output import log, message, require_other_log, require_output, write
 from taskembed.cli._rejected import rejects_reported
 from taskembed.cli._stopping import Stopper
 from taskembed.cli._words import next_step, truncated
@@ -52,7 +52,7 @@ def index_command(
     store: StoreOptions,
     of_bad: BadRecordOptions,
     machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    out: opt.LongOutputOptions,
 ) -> int:
     """Encode documents into an index; run again to resume or update.
 
@@ -79,10 +79,11 @@ def index_command(
         task=model.task,
         recreate=run.recreate,
     )
-    for note in (*update.existing.notes, *([] if out.quiet else update.corpus.notes)):
-        message(f"note: {note}")
     read = [index_folder, *update.corpus.paths]
     require_output("--rejects", of_bad.rejects, read, in_place=True)
+    require_other_log(opt.LOG_FILE, out.log_file, read)
+    for note in (*update.existing.notes, *([] if out.quiet else update.corpus.notes)):
+        message(f"note: {note}")
     settings = machine.settings(
         quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base
     )
@@ -116,16 +117,18 @@ def _print_summary(
         out: what is printed.
     """
     summary, space = updated.summary, updated.space
+    counts = (
+        f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
+        f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
+        f"{summary.truncated:,} truncated"
+    )
+    log(counts)
     if out.as_json:
         seconds = round(updated.seconds, 3)
         value = {"index": str(folder), **summary.to_json(), "seconds": seconds}
         write(json_text(value) + "\n")
     elif not out.quiet:
-        write(
-            f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
-            f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
-            f"{summary.truncated:,} truncated\n"
-        )
+        write(f"{counts}\n")
     if out.quiet:
         return
     for note in _notes(summary, space, options):

@@ -52,7 +52,7 @@ def train_command(
     offline: opt.Offline = False,
     cache: opt.Cache = None,
     *,
-    out: opt.OutputOptions,
+    out: opt.LongOutputOptions,
 ) -> int:
     """Train a LoRA adapter of a model for a task.
 
