@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from taskembed.index.fusion import Fusion
     from taskembed.index.grouping import Grouping
-    from taskembed.index.hits import Hit
+    from taskembed.index.hits import Hit, Snippet
     from taskembed.index.reader import Index
     from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.documents import Document
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.protocols import Encoder
     from taskembed.verbs.search import Searcher, rerank_hits, search_index
     from taskembed.verbs.similar import similar_documents, similar_texts
+    from taskembed.verbs.snippets import add_snippets
 
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "Query",
     "RejectFile",
     "Searcher",
+    "Snippet",
     "SpaceMismatchError",
     "SpaceRequest",
     "StoppedError",
@@ -107,6 +109,7 @@ __all__ = [
     "TextTooLongError",
     "UsageError",
     "Watch",
+    "add_snippets",
     "count_documents",
     "delete_documents",
     "delete_duplicates",
@@ -162,6 +165,7 @@ _HOMES = {
     "Query": "reading.queries",
     "RejectFile": "reading.rejects",
     "Searcher": "verbs.search",
+    "Snippet": "index.hits",
     "SpaceMismatchError": "errors",
     "SpaceRequest": "verbs.options",
     "StoppedError": "errors",
@@ -171,6 +175,7 @@ _HOMES = {
     "TextTooLongError": "errors",
     "UsageError": "errors",
     "Watch": "verbs.options",
+    "add_snippets": "verbs.snippets",
     "count_documents": "verbs.documents",
     "delete_documents": "verbs.delete",
     "delete_duplicates": "verbs.dedup",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
 from taskembed.cli._output import write
 from taskembed.cli._table import Column, print_table
 from taskembed.cli._values import MetFields, cell, chosen, cut, field_cell
+from taskembed.errors import UsageError
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class HitFormat(Enum):
 
 
 EXPLAINED = {HitFormat.TABLE, HitFormat.JSON, HitFormat.JSONL}
+WITH_TEXT = {*EXPLAINED, HitFormat.TSV}
 OF_ONE_QUERY = {HitFormat.TABLE, HitFormat.JSON, HitFormat.IDS}
 
 
@@ -49,6 +51,7 @@ class HitPrinter:
         header: whether TSV begins with the names of its columns.
         explain: whether the parts of a hybrid search's scores are printed.
         grouped: whether the group of each hit is printed.
+        snippets: whether the best sentence of each hit is printed instead of its text.
     """
 
     format: HitFormat
@@ -58,10 +61,23 @@ class HitPrinter:
     header: bool
     explain: bool = False
     grouped: bool = False
+    snippets: bool = False
     _met: MetFields = field(init=False)
 
     def __post_init__(self) -> None:
         self._met = MetFields(self.fields or ())
+
+    def show(self, *, grouped: bool, snippets: bool) -> None:
+        """Choose what else of each hit is printed: its group, and its best sentence.
+
+        Raises:
+            UsageError: the format has no place for a sentence, or texts are left out.
+        """
+        if snippets and self.format not in WITH_TEXT:
+            raise UsageError("--snippet prints a table, json, jsonl or tsv")
+        if snippets and not self.with_text:
+            raise UsageError("--snippet and --no-text exclude each other")
+        self.grouped, self.snippets = grouped, snippets
 
     def print_header(self, stream: TextIO, *, many: bool, reranked: bool) -> None:
         """Print the names of the columns of TSV, if they are asked for.
@@ -75,7 +91,7 @@ class HitPrinter:
             return
         names = ["query_id"] if many else []
         names += ["rank", "doc_id", "score"]
-        names += ["text"] if self.with_text else []
+        names += [self._text_column] if self.with_text else []
         names += self.fields or ()
         names += ["rerank_score"] if reranked else []  # new columns come last
         names += ["group"] if self.grouped else []
@@ -146,6 +162,15 @@ class HitPrinter:
         """Yield a note if no hit has a metadata field that was asked for."""
         yield from self._met.notes("no hit has")
 
+    @property
+    def _text_column(self) -> str:
+        return "snippet" if self.snippets else "text"
+
+    def _text(self, hit: Hit) -> str:
+        if not self.snippets:
+            return hit.text
+        return hit.snippet.text if hit.snippet else ""
+
     def _meet(self, hits: Iterable[Hit]) -> None:
         for hit in hits:
             self._met.meet(hit.metadata)
@@ -166,7 +191,7 @@ class HitPrinter:
     def _tsv(self, hit: Hit, query: Query | None) -> str:
         cells = [query.query_id] if query else []
         cells += [str(hit.rank), hit.doc_id, f"{hit.score:.6f}"]
-        cells += [hit.text] if self.with_text else []
+        cells += [self._text(hit)] if self.with_text else []
         cells += [field_cell(hit.metadata, name) for name in self.fields or ()]
         cells += [f"{hit.rerank_score:.6f}"] if hit.rerank_score is not None else []
         cells += [cell(hit.group)] if self.grouped else []
@@ -184,9 +209,12 @@ class HitPrinter:
             value["group"] = hit.group
         if self.explain and hit.sides:
             value["sides"] = {name: _side(side) for name, side in _named(hit.sides)}
-        if self.with_text:
+        with_text = self.with_text and not self.snippets
+        if self.snippets:
+            value["snippet"] = asdict(hit.snippet) if hit.snippet else None
+        elif with_text:
             value["text"] = hit.text
-        value["metadata"] = chosen(hit.metadata, self.fields, with_text=self.with_text)
+        value["metadata"] = chosen(hit.metadata, self.fields, with_text=with_text)
         return value
 
     def _print_table(self, hits: Sequence[Hit], stream: TextIO) -> None:
@@ -200,7 +228,7 @@ class HitPrinter:
         columns += [Column(name) for name in explained]
         columns += [Column("group", folds=True)] if self.grouped else []
         columns += [Column(name, folds=True) for name in ("doc_id", *(self.fields or ()))]
-        columns += [Column("text", folds=True)] if self.with_text else []
+        columns += [Column(self._text_column, folds=True)] if self.with_text else []
         print_table(columns, list(map(self._cells, hits)), stream=stream)
 
     def _cells(self, hit: Hit) -> list[str]:
@@ -210,7 +238,7 @@ class HitPrinter:
         cells += [cell(hit.group)] if self.grouped else []
         cells += [hit.doc_id]
         cells += [field_cell(hit.metadata, name) for name in self.fields or ()]
-        cells += [cut(hit.text)] if self.with_text else []
+        cells += [cut(self._text(hit))] if self.with_text else []
         return cells
 
 

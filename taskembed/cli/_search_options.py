@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from taskembed.index.grouping import Grouping
 
 
+Snippet = Annotated[
+    bool,
+    typer.Option(
+        "--snippet",
+        rich_help_panel=opt.Panel.OUTPUT,
+        help="Print the best sentence of each hit instead of its text.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
     """Where queries come from, when they are no argument."""

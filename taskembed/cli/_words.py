@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,12 +43,15 @@ def truncated_queries(queries: int, of: int, space: EmbeddingSpace) -> str | Non
     )
 
 
-def truncation_notes(encoder: CountingEncoder | None) -> Iterator[str]:
+def truncation_notes(
+    encoder: CountingEncoder | None, sides: Collection[PromptType] = tuple(PromptType)
+) -> Iterator[str]:
     """Yield a note for each side of which texts were truncated, if that is worth a note."""
     if encoder is None:
         return
     for side, say in ((PromptType.DOCUMENT, truncated), (PromptType.QUERY, truncated_queries)):
-        if note := say(encoder.truncated[side], encoder.texts[side], encoder.space):
+        note = say(encoder.truncated[side], encoder.texts[side], encoder.space)
+        if note and side in sides:
             yield note
 
 

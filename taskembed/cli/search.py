@@ -19,13 +19,16 @@ from taskembed.cli._search_options import (
     QueryOptions,
     RankOptions,
     RerankOptions,
+    Snippet,
 )
 from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode
+from taskembed.space import PromptType
 
 if TYPE_CHECKING:
     from taskembed.cli._hits import HitPrinter
     from taskembed.reading.rejects import RejectFile
+    from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.search import Searcher
 
 
@@ -48,6 +51,7 @@ def search_command(
     of_ranking: RankOptions,
     of_groups: GroupOptions,
     of_hits: HitOptions,
+    snippet: Snippet = False,
     reranker: RerankOptions,
     trust_remote_code: opt.TrustRemoteCode = False,
     api_base: opt.ApiBase = None,
@@ -63,12 +67,12 @@ def search_command(
 
     Example:
         taskembed search "why is the sky blue?" -k 3
-        taskembed search "why is the sky blue?" --group-by topic --per-group 2
+        taskembed search "why is the sky blue?" --group-by topic --snippet
     """
     of_query.check(query)
     many = of_query.many
     printer = of_hits.printer(as_json=out.as_json, many=many, explain=of_ranking.explain)
-    printer.grouped = of_groups.group_by is not None
+    printer.show(grouped=of_groups.group_by is not None, snippets=snippet)
     reranker.check()
     of_groups.check()
     of_hits.check_output([index_folder, of_query.queries, of_query.query_file])
@@ -77,10 +81,10 @@ def search_command(
     from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.search import Searcher
 
-    bad = RejectFile(stop=not of_query.skip_bad)
     settings = machine.settings(
         quiet=out.quiet, one_query=not many, trust_remote_code=trust_remote_code, api_base=api_base
     )
+    bad = RejectFile(stop=not of_query.skip_bad)
     with Searcher.open(
         index_folder,
         settings,
@@ -94,26 +98,30 @@ def search_command(
         min_score=of_hits.min_score,
         where=where,
         mode=of_ranking.mode,
+        exact=of_hits.exact,
         grouping=of_groups.grouping(),
     ) as opened:
         counting = CountingEncoder(opened.encoder) if opened.encoder else None
         fusion = of_ranking.fused(opened.index.space.task)
-        searcher = replace(opened, encoder=counting, exact=of_hits.exact, fusion=fusion)
+        searcher = replace(opened, encoder=counting, fusion=fusion, snippets=snippet)
         with results(of_hits.output) as stream, rejects_reported(bad):
             printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
             if of_query.queries is not None:
                 _search_many(searcher, of_query.queries, printer, stream, bad)
             else:
                 printer.print_answer(text, searcher.search([text])[0], searcher, stream)
-        if not out.quiet:
-            for note in (*_filter_notes(searcher), *truncation_notes(counting), *printer.notes()):
-                message(f"note: {note}")
+        for note in () if out.quiet else _notes(searcher, counting, printer):
+            message(f"note: {note}")
     return ExitCode.PARTIAL if bad.count else ExitCode.OK
 
 
-def _filter_notes(searcher: Searcher) -> Iterator[str]:
+def _notes(
+    searcher: Searcher, counting: CountingEncoder | None, printer: HitPrinter
+) -> Iterator[str]:
     if searcher.where is not None and not searcher.index.count(searcher.where):
         yield opt.NOTHING_PASSES
+    yield from truncation_notes(counting, [PromptType.QUERY])  # sentences are documents, too
+    yield from printer.notes()
 
 
 def _search_many(

@@ -16,6 +16,21 @@ from taskembed.reading.documents import Document
 
 
 @dataclass(frozen=True, slots=True)
+class Snippet:
+    """The sentence of a hit that fits a query best.
+
+    Attributes:
+        text: the sentence.
+        start: where it begins in the text of the hit, in characters.
+        end: where it ends there: `text[start:end]` is the sentence.
+    """
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A document that a search found.
 
@@ -30,6 +45,7 @@ class Hit:
         rerank_score: the reranker's score, 0 to 1, which `rank` follows then; None without one.
         sides: what the score of a hybrid search is made of; None for any other search.
         group: the value of the field that hits are grouped by; None without one.
+        snippet: its best sentence, where one was asked for.
     """
 
     rank: int
@@ -40,6 +56,7 @@ class Hit:
     rerank_score: float | None = None
     sides: Sides | None = None
     group: object = field(default=None, hash=False)
+    snippet: Snippet | None = None
 
 
 class ScoredDocument(NamedTuple):

@@ -28,6 +28,7 @@ from taskembed.space import PromptType, Task
 from taskembed.verbs._claims import SEARCH_HINT
 from taskembed.verbs.encoders import encoder_for_search, find_moved, require_expected
 from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, require_encoder
+from taskembed.verbs.snippets import add_snippets
 
 RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
 DEFAULT_ALPHA = 0.6  # the weight of the vectors in a hybrid search; see docs/adr/0018
@@ -57,6 +58,7 @@ class Searcher:
         fusion: how the lists of a hybrid search become one; None for the best weight measured.
         grouping: hits are the best documents of the `k` best groups; None for no groups. A
             reranker orders the hits of as many groups as make `depth` hits.
+        snippets: find the best sentence of each hit.
 
     Raises:
         ValueError: k or depth is below 1, or there is no such mode.
@@ -77,6 +79,7 @@ class Searcher:
     mode: Mode | None = None
     fusion: Fusion | None = None
     grouping: Grouping | None = None
+    snippets: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self.k, "k")
@@ -188,6 +191,14 @@ class Searcher:
             ValueError: the index is closed.
         """
         texts = _read_queries(queries)
+        found = self._ranked(texts)
+        if not self.snippets:
+            return found
+        # a server may cost money for each text: there, words are enough
+        encoder = None if self.index.space.hosted else self.encoder
+        return add_snippets(texts, found, encoder, tokenizer=self.index.words)
+
+    def _ranked(self, texts: list[str]) -> list[list[Hit]]:
         if self.reranker is None:
             return self._nearest(texts, self.k)
         per_group = self.grouping.per_group if self.grouping else 1
