@@ -1,12 +1,12 @@
-"""The tokens of a long text, from no more of it than is read.
+"""Tokenises long texts without tokenising all of them: a model reads only the first tokens.
 
-    LongTextTokenizer(tokenizer).encode([text], 510)    # all the ids, or at least the first 510
+    LongTextTokenizer(tokenizer).encode([text], 510)    # all token ids, or more than the first 510
 
-A text is cut at a seam, "word| next": a place of which it is known that the tokenizer splits there,
-and that nothing on one side changes what becomes of the other. So the tokens before the cut are
-those of the whole text, exactly. What a tokenizer consists of is looked at when the first long text
-comes; one with a part that is not known here reads every text whole. A tokenizer takes up to 200
-bytes for each that it is given, so what would have to be read of a text in one piece is bounded.
+A long text is cut at a seam, "word| next": a place where the tokenizer is known to split, and where
+the text on one side cannot change the tokens on the other. So the tokens before the cut are exactly
+those of the whole text. The tokenizer's parts are examined when the first long text arrives; if one
+of them is not known here, every text is tokenised whole. A tokenizer needs up to 200 bytes of
+memory for each byte of text, so the size of a text that is tokenised in one piece is limited.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from tokenizers import Tokenizer
 from taskembed.encoding._seams import Seams, find_seams
 from taskembed.errors import TextTooLongError
 
-SHORTEST_CHARS = 4_096  # a text of less than twice that is read whole
-CHARS_PER_TOKEN = 8  # of a first try: prose has four to five
-GROWTH = 4  # of the part that is read, where a try had too few tokens
-LONGEST_BYTES = 4 * 2**20  # of UTF-8 that are tokenised at once: 0.8 GB
-MARGIN = 16  # tokens more than are kept, for good measure
+SHORTEST_CHARS = 4_096  # characters; a text of up to twice this length is tokenised whole
+CHARS_PER_TOKEN = 8  # length of the first part that is tried; prose has four to five
+GROWTH = 4  # factor by which the part grows when it had too few tokens
+LONGEST_BYTES = 4 * 2**20  # of UTF-8 tokenised at once; takes 0.8 GB of memory
+MARGIN = 16  # tokens beyond those that are used, as a safety margin
 
 
 class LongTextTokenizer:
-    """A tokenizer that reads of a long text no more than is needed. Safe to use from threads.
+    """A tokenizer that reads only as much of a long text as is needed. Safe to use from threads.
 
     Args:
-        tokenizer: with neither truncation nor padding of its own.
-        shortest: characters: a text of less than twice that is read whole.
-        longest: bytes of UTF-8: no more of a text is tokenised in one piece.
+        tokenizer: its own truncation and padding must be off.
+        shortest: in characters; a text of up to twice this length is tokenised whole.
+        longest: in bytes of UTF-8; no longer part of a text is tokenised in one piece.
     """
 
     def __init__(
@@ -49,30 +49,38 @@ class LongTextTokenizer:
         self._found: Seams | None = None
 
     def encode(self, texts: Sequence[str], room: int, *, from_end: bool = False) -> list[list[int]]:
-        """Return the ids of each text without special tokens, or of a long text a part of them.
+        """Return the token ids of each text, without special tokens; of a long text, only a part.
 
-        A part is more than `room` ids, of which the first `room` are those of the whole text; with
-        `from_end`, the last `room`.
+        Args:
+            texts: any number of texts.
+            room: how many tokens the model reads of a text.
+            from_end: whether the model reads the last tokens rather than the first ones.
+
+        Returns:
+            A list of ids for each text. A part has more than `room` ids, and its first `room` ids
+            (with `from_end`, its last) are those of the whole text.
 
         Raises:
-            TextTooLongError: no part of a text is known to do, and the whole is too long.
+            TextTooLongError: a text has no seam where one is needed, and is too long to be
+                tokenised whole.
         """
         return [ids for _, ids in self._read(texts, room, from_end=from_end)]
 
     def shortened(self, texts: Sequence[str], room: int) -> list[str]:
-        """Return each text, or of a long one the beginning, of more than `room` tokens.
+        """Return each text, or the beginning of a long one, with more than `room` tokens.
 
-        They are the tokens of the whole text.
+        The first `room` tokens of a beginning are those of the whole text.
 
         Raises:
-            TextTooLongError: no part of a text is known to do, and the whole is too long.
+            TextTooLongError: a text has no seam where one is needed, and is too long to be
+                tokenised whole.
         """
         return [text for text, _ in self._read(texts, room, from_end=False)]
 
     def _read(
         self, texts: Sequence[str], room: int, *, from_end: bool
     ) -> list[tuple[str, list[int]]]:
-        """Return what is read of each text, and its ids."""
+        """Return the part of each text that is tokenised, and its token ids."""
         found: dict[int, tuple[str, list[int]]] = {}
         readable = texts
         size = min(max(self._shortest, CHARS_PER_TOKEN * room), self._longest)
@@ -83,7 +91,7 @@ class LongTextTokenizer:
                 found.update(self._found_in(parts, room, from_end=from_end))
             if len(found) == len(texts):
                 return [found[row] for row in range(len(texts))]
-            if readable is texts:  # words of a million letters, or as many blanks
+            if readable is texts:  # a text may have words of a million letters, or as many spaces
                 readable = [
                     text if row in found else self._seams.squeezed(text)
                     for row, text in enumerate(texts)
@@ -97,7 +105,7 @@ class LongTextTokenizer:
     def _found_in(
         self, parts: Sequence[_Part], room: int, *, from_end: bool
     ) -> Iterator[tuple[int, tuple[str, list[int]]]]:
-        """Yield the row of each part that is long enough, what is read, and as many ids."""
+        """Yield (row, (text, token ids)) for each part that has enough tokens."""
         ids = self._ids([part.text for part in parts])
         extra = self._ids([part.doubtful for part in parts]) if from_end else [[]] * len(parts)
         for part, kept, doubtful in zip(parts, ids, extra, strict=True):
@@ -114,7 +122,10 @@ class LongTextTokenizer:
         *,
         from_end: bool,
     ) -> list[_Part]:
-        """Return about `size` characters of each text that is not found, where it has a seam."""
+        """Return a part of about `size` characters of each text that has no result yet.
+
+        A text without a seam in the right place has no part.
+        """
         parts = []
         for row, text in enumerate(texts):
             if row in found:
@@ -134,9 +145,9 @@ class LongTextTokenizer:
         return _size(text) <= self._longest or len(text.encode()) <= self._longest
 
     def _end_part(self, row: int, text: str, size: int) -> list[_Part]:
-        """Return the end of a text: nothing, where it has no two seams there.
+        """Return the end of a text as a part; no part where it does not have two seams there.
 
-        The tokens before the second seam are doubtful: they may be others than the whole text's.
+        The tokens before the second seam may differ from the whole text's, so they do not count.
         """
         if not self._seams.from_end:
             return [_Part(row, text, is_whole=True)]
@@ -161,7 +172,7 @@ _Item = TypeVar("_Item")
 def grouped(
     items: Sequence[_Item], text_of: Callable[[_Item], str], longest: int = LONGEST_BYTES
 ) -> Iterator[list[_Item]]:
-    """Yield items in order, no more at once than have so long texts; a longer one alone."""
+    """Yield items in groups whose texts have up to `longest` bytes; a longer text is on its own."""
     group: list[_Item] = []
     total = 0
     for item in items:
@@ -176,7 +187,7 @@ def grouped(
 
 
 def _size(text: str) -> int:
-    """Return no less than the bytes that a text takes as UTF-8."""
+    """Return an upper bound of the bytes that a text takes as UTF-8, without encoding it."""
     return len(text) if text.isascii() else 4 * len(text)
 
 

@@ -2,8 +2,9 @@
 
     seams = find_seams(tokenizer)
 
-A seam, "word| next", is a place where the tokenizer is known to split, and where nothing on one
-side changes the tokens of the other. A tokenizer with a part that is not known here has no seams.
+A seam, "word| next", is a place where the tokenizer is known to split, and where the text on one
+side cannot change the tokens on the other. A tokenizer that has a part which is not known here has
+no seams.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram, WordPiece
 
-_NEAR = (256, 8_192)  # characters before the wanted cut in which a seam is looked for first
+_NEAR = (256, 8_192)  # characters before the wanted cut that are searched for a seam first
 
-# Letters and digits that no normaliser joins with what stands beside them, or makes a space of.
+# Letters and digits that no normaliser joins with a neighbour, or turns into a space.
 _LETTERS = (
     "0-9A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u0391-\u03a1\u03a3-\u03a9\u03b1-\u03c9"
     "\u0410-\u044f\u05d0-\u05ea\u0621-\u064a\u0904-\u0939\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff"
@@ -27,16 +28,16 @@ _LETTERS = (
 )
 _IN_WORDS = (
     _LETTERS.replace("\u4e00-\u9fff", "") + "\U0001f300-\U0001faff"
-)  # BERT: a part of a word
+)  # characters within a word, for BERT
 _MARKS = r"!-/:-@\[-`{-~\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
 _SAME_MARKS = r"(?P<mark>[!-/:-@\[-`{-~])(?=(?P=mark))"  # each is a word of its own for BERT
 _IDEOGRAPH = "[\u4e00-\u9fff]"
 _WHITESPACE, _GAP = " \n\t\r", "[ \t\n\r]*"
-_STOPS = '\uff0c\u3002,.+/:;="<(['  # where there are no spaces: Chinese, Japanese, base64, JSON
-_BLANK = "\u2581"  # what stands for a space in a vocabulary of sentencepiece
+_STOPS = '\uff0c\u3002,.+/:;="<(['  # seams of texts without spaces: Chinese, Japanese, base64, JSON
+_BLANK = "\u2581"  # represents a space in a sentencepiece vocabulary
 
-# Whatever of these matches a text ends before a space that follows anything, and before a line feed
-# or a stop that follows a letter. So a match begins there, whatever the text goes on with.
+# A match of any of these patterns ends before a space that follows any character, and before a line
+# feed or a stop that follows a letter. So the next match begins there, whatever text follows.
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _WORD_STARTS = (
@@ -60,24 +61,24 @@ _KNOWN_PATTERNS = {
     *(r"\s*[\r\n]+", r"\s*[\r\n]", r"\s+(?!\S)", r"\s+"),
 }
 
-# normalisers that look at no more than a letter and the marks on it
+# normalisers whose result for a letter depends only on that letter and its combining marks
 _LOCAL = {
     *("BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"),
     *("Precompiled", "Strip", "Prepend"),
 }
-_RUNS = {r" {2,}", r"\s+", r"\s{2,}|[\n\r\t]", r"[\n\r\t]", r"\n"}  # that one may replace
+_RUNS = {r" {2,}", r"\s+", r"\s{2,}|[\n\r\t]", r"[\n\r\t]", r"\n"}  # patterns safe to replace
 
 
 class Seams:
-    """Where texts may be cut: after the first character of what `pattern` matches.
+    """The seams of a tokenizer: a text may be cut after the first character of each match.
 
     Args:
-        tokenizer: whose seams they are.
-        pattern: None when no place is known.
+        tokenizer: the tokenizer that the seams belong to.
+        pattern: matches where a text may be cut; None when no such place is known.
         from_end: whether the beginning of a text may be cut off as well.
-        apart: whether Chinese characters are words of their own: they get spaces around them.
-        longest_word: characters of the longest word that is no unknown token; 0 when that is not
-            known, or a part of a word counts too.
+        apart: whether each Chinese character is a word of its own, with spaces around it.
+        longest_word: in characters; a longer word becomes one unknown token. 0 where that length is
+            not known, or where a word is tokenised in parts, however long it is.
     """
 
     def __init__(
@@ -96,25 +97,25 @@ class Seams:
         self.from_end = from_end
 
     def last(self, text: str, begin: int, end: int) -> int:
-        """Return where the last seam between two places is; 0 for none."""
+        """Return the position of the last seam between two positions; 0 if there is none."""
         for length in (*_NEAR, end - begin):
             start = max(begin, end - length)
             for match in reversed(list(self._matches(text, start, end))[-2:]):
-                if self._stands(text[match.start()]):
+                if self._stays_visible(text[match.start()]):
                     return match.start() + 1
             if start == begin:
                 return 0
         return 0
 
     def squeezed(self, text: str) -> str:
-        """Return a text of the same tokens: unknown words and gaps are no longer than need be."""
+        """Return a text with the same tokens, whose unknown words and gaps are shortened."""
         return self._runs.sub(lambda match: match[1] or match[2], text) if self._runs else text
 
     def _matches(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
         return self.pattern.finditer(text, start, end) if self.pattern else iter(())
 
-    def _stands(self, character: str) -> bool:
-        """Tell whether a character is one after it was normalised too, and no space."""
+    def _stays_visible(self, character: str) -> bool:
+        """Return whether a character does not vanish or become a space when it is normalised."""
         if self._apart and re.match(_IDEOGRAPH, character):
             return True
         normalizer = self._normalizer
@@ -123,7 +124,7 @@ class Seams:
 
 
 def find_seams(tokenizer: Tokenizer) -> Seams:
-    """Return the seams of a tokenizer, from the parts of which it consists."""
+    """Return the seams of a tokenizer, derived from its normalisers and pre-tokenizers."""
     normalizers = _parts_of(tokenizer.normalizer, "normalizers")
     if not all(_is_local(part) for part in normalizers):
         return Seams(tokenizer, None)
@@ -143,22 +144,22 @@ def find_seams(tokenizer: Tokenizer) -> Seams:
         patterns.append(_SAME_MARKS)
     pattern = re.compile("|".join(patterns)) if patterns else None
     longest = _longest_word(tokenizer, normalizers, pre_tokenizers, added)
-    # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one, the
-    # sums differ in their last bits when the beginning is cut off, and with them what is chosen.
+    # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one word,
+    # cutting off its beginning changes the sums in their last bits, and so possibly the tokens.
     is_unigram = isinstance(tokenizer.model, Unigram)
     from_end = exact or not is_unigram
     return Seams(tokenizer, pattern, from_end=from_end, apart=apart, longest_word=longest)
 
 
 def _after(separator: str, seam: _Seam) -> str:
-    """Return what must stand after a separator: nothing that a normaliser would join with it."""
+    """Return a pattern for the text after a separator that no normaliser joins with it."""
     if not seam.is_split:
         return f"[{_LETTERS}]"
     return f"{_GAP}[{_LETTERS}]" if separator in _WHITESPACE else f"[{_LETTERS}{_MARKS}]"
 
 
 def _parts_of(component: Any, key: str) -> list[dict[str, Any]]:  # noqa: ANN401  # of tokenizers
-    """Return what a normaliser or pre-tokenizer consists of, in order."""
+    """Return the parts of a normaliser or pre-tokenizer, in order."""
     if component is None:
         return []
     return list(_flat(json.loads(component.__getstate__()), key))
@@ -173,7 +174,7 @@ def _flat(state: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
 
 
 def _is_local(part: dict[str, Any]) -> bool:
-    """Tell whether a normaliser leaves a seam a seam, whatever stands around it."""
+    """Return whether a seam remains a seam after a normaliser, whatever text is around it."""
     if part["type"] != "Replace":
         return part["type"] in _LOCAL
     kind, pattern = next(iter(part["pattern"].items()))
@@ -188,7 +189,13 @@ def _is_local(part: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Seam:
-    """What is known of a separator: `is_split` when the tokenizer splits a text before it."""
+    """A separator at which a text may be cut.
+
+    Attributes:
+        before: the characters that may precede it, as a character class.
+        normalized: the separator after it was normalised.
+        is_split: whether the tokenizer splits a text before it.
+    """
 
     before: str
     normalized: str
@@ -198,7 +205,7 @@ class _Seam:
 def _seam_at(
     separator: str, tokenizer: Tokenizer, pre_tokenizers: list[dict[str, Any]]
 ) -> _Seam | None:
-    """Return what may stand before a separator for a cut to be safe; None when nothing may."""
+    """Return how a text may be cut at a separator; None if it may not."""
     normalizer = tokenizer.normalizer
     after = normalizer.normalize_str(f"a{separator}b") if normalizer else f"a{separator}b"
     found = re.search("a(.)b$", after, re.DOTALL)
@@ -220,9 +227,9 @@ def _seam_at(
 
 
 def _splits_before(part: dict[str, Any], separator: str) -> bool | None:
-    """Tell whether a pre-tokenizer splits before a separator; None when that is not known.
+    """Return whether a pre-tokenizer splits before a separator; None when that is not known.
 
-    False means that it leaves the seam to the next one, and neither side depends on the other.
+    False means that the next pre-tokenizer decides, and that neither side depends on the other.
     """
     is_space, is_stop = separator.isspace(), separator in _STOPS
     known = {
@@ -263,7 +270,7 @@ def _pattern_splits(part: dict[str, Any], pattern: str, separator: str) -> bool 
 
 
 def _alternatives(pattern: str) -> Iterator[str]:
-    """Yield what stands between the bars of a pattern that are in no group and in no class."""
+    """Yield the top-level alternatives of a pattern: "a|(b|c)" has "a" and "(b|c)"."""
     depth, begin, position, in_class = 0, 0, 0, False
     while position < len(pattern):
         character = pattern[position]
@@ -283,10 +290,10 @@ def _alternatives(pattern: str) -> Iterator[str]:
 
 
 def _never_crosses(tokenizer: Tokenizer, separator: str) -> bool:
-    """Tell whether no token of the vocabulary goes on over a separator.
+    """Return whether no token of the vocabulary contains a separator after another character.
 
-    Then what becomes of either side does not depend on the other, even where the model reads the
-    whole text as one word: no merge and no piece joins the two.
+    Then the tokens on either side do not depend on the other side, even where the whole text is one
+    word to the model: no token can join the two.
     """
     state = type(tokenizer.model).__name__
     if state not in {"BPE", "Unigram"} or tokenizer.token_to_id(separator) is None:
@@ -301,7 +308,7 @@ def _never_crosses(tokenizer: Tokenizer, separator: str) -> bool:
 
 
 def _any_across(tokens: Iterable[str], separators: set[str]) -> bool:
-    """Tell whether a token has a separator after anything but a space."""
+    """Return whether a token contains a separator after anything but a space."""
     between = "|".join(re.escape(separator) for separator in sorted(separators))
     across = re.compile(rf"[^\s{_BLANK}](?:{between})")
     return any(across.search(token) for token in tokens)
@@ -316,7 +323,7 @@ def _is_as_berts(normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[st
 def _isolates_ideographs(
     normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[str, Any]]
 ) -> bool:
-    """Tell whether Chinese characters are words of their own, as BERT has them."""
+    """Return whether each Chinese character is a word of its own, as in BERT."""
     return _is_as_berts(normalizers, pre_tokenizers) and normalizers[0]["handle_chinese_chars"]
 
 
@@ -326,16 +333,16 @@ def _longest_word(
     pre_tokenizers: list[dict[str, Any]],
     added: Iterable[str],
 ) -> int:
-    """Return how long a word may be that is not unknown as a whole; 0 when that is not known."""
+    """Return the length from which a word becomes one unknown token; 0 when that is not known."""
     is_words = isinstance(tokenizer.model, WordPiece)
     if not is_words or not _is_as_berts(normalizers, pre_tokenizers):
         return 0
     if any(re.search(r"\s", content) or content.isalnum() for content in added):
-        return 0  # one of them might stand within a run
+        return 0  # such an added token might be a part of a long word
     return int(tokenizer.model.max_input_chars_per_word)
 
 
 def _runs_beyond(longest_word: int) -> re.Pattern[str]:
-    """Return what matches a longer run of letters, or of blanks, and what is left of it."""
+    """Return a pattern for too long words and for gaps; its group is the part to keep."""
     letters = f"[{_IN_WORDS}]"
     return re.compile(rf"({letters}{{{longest_word + 1}}}){letters}+|([ \t\n\r])[ \t\n\r]+")

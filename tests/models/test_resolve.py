@@ -217,7 +217,7 @@ def test_a_model_with_adapters_has_everything() -> None:
         server="",
         parameter="",
         max_length=8192,
-        note="jinaai/jina-embeddings-v3-hf has its adapters as files, and can be used.",
+        note="Use jinaai/jina-embeddings-v3-hf instead: it has the same adapters as files.",
     )
 
 
