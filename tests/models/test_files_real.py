@@ -181,15 +181,17 @@ def test_the_end_token_that_qwen3_is_pooled_on_is_there_also_after_a_cut(
     assert pieces[-1] == "<|endoftext|>"
 
 
-@pytest.mark.slow
-def test_many_processes_end_as_they_should(cache: Path) -> None:
+@pytest.mark.parametrize(
+    "count", [5, pytest.param(50, marks=[pytest.mark.crash, pytest.mark.timeout(600)])]
+)
+def test_many_processes_end_as_they_should(cache: Path, count: int) -> None:
     code = (
         "from taskembed.encoding.load import *; from taskembed.space import *; "
         "from pathlib import Path; "
         f"e = load_encoder(settings=EngineSettings(cache=Path({str(cache)!r}), device='cpu')); "
         "e.encode(['one text', 'another'] * 20, PromptType.DOCUMENT)"
     )
-    for _ in range(20):
+    for _ in range(count):
         done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
         assert done.returncode == 0
 

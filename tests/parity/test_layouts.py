@@ -127,20 +127,15 @@ NOT_SUPPORTED = {
         "padding_side 'left' (tokenizer_config.json)",
     ),
 }
-QUICK = {"a branch a side", "a chat template", "LSTM", "token ids"}
 
 
-def cases(names: Any) -> list[Any]:  # noqa: ANN401  # of either table
-    return [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in names]
-
-
-@pytest.mark.parametrize("name", cases(SUPPORTED))
+@pytest.mark.parametrize("name", SUPPORTED)
 def test_what_is_supported_is_right(name: str, tmp_path: Path, cache: Path) -> None:
     folder = layouts.save_layout(tmp_path / "model", SUPPORTED[name])
     assert outcome(folder, cache) == RIGHT
 
 
-@pytest.mark.parametrize("name", cases(NOT_SUPPORTED))
+@pytest.mark.parametrize("name", NOT_SUPPORTED)
 def test_what_is_not_supported_is_refused_by_its_name(
     name: str, tmp_path: Path, cache: Path
 ) -> None:
@@ -151,12 +146,12 @@ def test_what_is_not_supported_is_refused_by_its_name(
     assert why in found
 
 
-QUICK_SEEDS = {3, 5}  # the others take minutes
+SLOW_SEEDS = range(35)  # `pytest -m crash` has 40 more
 
 
 @pytest.mark.parametrize(
     "seed",
-    [pytest.param(n, marks=[] if n in QUICK_SEEDS else [pytest.mark.slow]) for n in range(75)],
+    [pytest.param(n, marks=[] if n in SLOW_SEEDS else [pytest.mark.crash]) for n in range(75)],
 )
 def test_a_layout_drawn_at_random_is_right_or_refused(
     seed: int, tmp_path: Path, cache: Path
@@ -175,7 +170,6 @@ def test_a_text_cut_at_its_beginning_is_counted(tmp_path: Path, cache: Path) -> 
     assert truncated.tolist() == [False, False, True, True, False]
 
 
-@pytest.mark.slow
 def test_a_model_without_special_tokens_is_right_of_every_text_with_a_token(
     tmp_path: Path, cache: Path
 ) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,10 +21,10 @@ def _zstd(path: Path, pieces: Iterable[bytes]) -> None:
             stream.write(piece)
 
 
-def _gzip(path: Path, pieces: Iterable[bytes]) -> None:
-    with gzip.open(path, "wb", compresslevel=1) as stream:
-        for piece in pieces:
-            stream.write(piece)
+def _gzip(path: Path, pieces: Sequence[bytes]) -> None:
+    members = {piece: gzip.compress(piece, 1) for piece in set(pieces)}  # each is packed once
+    with path.open("wb") as stream:
+        stream.writelines(members[piece] for piece in pieces)
 
 
 def csv_of_one_line(path: Path) -> None:
@@ -118,13 +119,13 @@ def parquet_of_repeated_texts(path: Path) -> None:
 
 
 def parquet_of_a_long_list(path: Path) -> None:
-    items = pa.array([7] * 20_000_000, pa.int64())
+    items = pa.array(np.full(20_000_000, 7, np.int64))
     lists = pa.ListArray.from_arrays(pa.array([0, len(items)], pa.int32()), items)
     pq.write_table(_table(n=lists), path)
 
 
 def parquet_of_many_long_lists(path: Path) -> None:
-    items = pa.array([7] * 60_000_000, pa.int8())
+    items = pa.array(np.full(60_000_000, 7, np.int8))
     ends = pa.array(range(0, 60_000_001, 3_000_000), pa.int32())
     pq.write_table(_table(n=pa.ListArray.from_arrays(ends, items)), path)
 
@@ -140,12 +141,12 @@ def parquet_of_large_rows(path: Path) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as file:
         batch = pa.table({"id": ["1"], "text": texts})
         batch = pa.concat_tables([batch] * 16).combine_chunks()
-        for _ in range(4):
+        for _ in range(2):  # 2 GB
             file.write_table(batch)
 
 
 def parquet_of_columns(path: Path) -> None:
-    columns = {f"c{number}": pa.array(["x"] * 300) for number in range(10_000)}
+    columns = {f"c{number}": pa.array(["x"] * 100) for number in range(10_000)}
     pq.write_table(_table(**columns), path)
 
 
