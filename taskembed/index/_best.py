@@ -1,4 +1,4 @@
-"""The best rows of all segments together: scores are merged first, documents are not looked at."""
+"""The best rows over all segments: their scores are merged before any document is read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from taskembed.vectors import FloatRows, Floats, Rows
 
 
 class Searched(Protocol):
-    """What answers with rows and scores: a segment."""
+    """A set of vectors that can be searched: a segment, or a segment behind a filter."""
 
     @property
     def live_rows(self) -> int:
-        """How many rows can be answered."""
+        """The number of rows that a search can return."""
 
     def search(
         self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None
@@ -27,13 +27,13 @@ class Searched(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """Rows that are among the best k of a query, with all that equal its k-th.
+    """The best rows of each query, as columns: more than k where several equal the k-th score.
 
     Attributes:
-        query: the number of the query.
-        score: of the row.
-        segment: the number of the segment that the row is in.
-        row: its number there.
+        query: int64[n]: the position of the query.
+        score: float32[n]: the score of the row.
+        segment: int64[n]: the position of the segment that has the row.
+        row: int64[n]: the row within the segment.
     """
 
     query: Rows
@@ -42,12 +42,12 @@ class Best:
     row: Rows
 
     def tolist(self) -> list[tuple[int, float, int, int]]:
-        """Return (query, score, segment, row) of each."""
+        """Return a tuple (query, score, segment, row) for each row."""
         columns = (self.query, self.score, self.segment, self.row)
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def chosen(self, keep: npt.NDArray[np.bool_] | Rows) -> Best:
-        """Return some of them."""
+        """Return the rows that a mask or an array of positions selects."""
         return Best(self.query[keep], self.score[keep], self.segment[keep], self.row[keep])
 
 
@@ -67,11 +67,19 @@ def nearest_rows(
     exact: bool = False,
     candidates: int | None = None,
 ) -> Best:
-    """Return the best k rows of each query over all segments, with all that equal the k-th.
+    """Return the best k rows of each query over all segments, and every row that equals the k-th.
 
-    Subtle: which of equal scores come first must not depend on k, nor on the segments that the
-    documents are in. So every row that equals the k-th is returned, and the caller orders them by
-    document id: where the last row of a segment equals the k-th, that segment is asked for more.
+    Subtle: the order of equal scores must depend neither on k nor on which segments the documents
+    are in. So every row whose score equals the k-th is returned, and the caller orders equal scores
+    by document id. If the last row that a segment returned has the k-th score, the segment is
+    searched again for more rows.
+
+    Args:
+        segments: what to search.
+        queries: float32[n, dim].
+        k: rows of each query.
+        exact: score every vector, also where a segment has codes.
+        candidates: vectors of a segment that the codes choose for a query; None for the default.
     """
     count = len(queries)
     every, how = np.arange(count), _How(exact, candidates)
@@ -97,7 +105,7 @@ def nearest_rows(
 def _found(
     segment: Searched, number: int, queries: FloatRows, names: Rows, asked: int, how: _How
 ) -> Best:
-    """Search a segment; `names` are the numbers of the queries."""
+    """Search one segment; `names` are the positions of the queries in the whole batch."""
     scores, rows = segment.search(queries, asked, exact=how.exact, candidates=how.candidates)
     asked = scores.shape[1]
     return Best(
@@ -109,7 +117,7 @@ def _found(
 
 
 def joined(found: Sequence[Best]) -> Best:
-    """Return the rows of several as one."""
+    """Return the rows of several results as one result."""
     if not found:
         nothing = np.empty(0, np.int64)
         return Best(nothing, np.empty(0, np.float32), nothing, nothing)
@@ -137,7 +145,7 @@ def _last_scores(found: Sequence[Best], count: int, k: int) -> Floats:
 
 
 def _not_exhausted(found: Best, last: Floats, asked: int) -> Rows:
-    """Return the queries whose last row of a segment is still among the best."""
+    """Return the queries for which the last row that a segment returned is among the best k."""
     queries = found.query[::asked]
     ends = found.score[asked - 1 :: asked]
     return queries[ends >= last[queries]]

@@ -1,10 +1,10 @@
-"""The metadata of a segment as tables for filters.
+"""Tables of a segment's metadata, which filters read.
 
     fields(field, name, type)     one row for each name and type of value, see `field_types`
     scalars(field, row, value)    one row for each value of a document
-    items(field, value, row)      one row for each item of a list of a document
+    items(field, value, row)      one row for each item of a document's list
 
-A filter reads a field as one range of the file, whose checksum is one over all of it.
+A filter reads the values of a field from one range of the file. One checksum covers the whole file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SCHEMA = [
     ("table", "scalars", "scalars", SCALARS),
 ]
 _EMPTY = "{}"
-_AT_ONCE = 1024  # documents whose entries are in memory
+_AT_ONCE = 1024  # documents whose entries are held in memory
 _FOUND = {
     False: "SELECT value FROM scalars WHERE field = ? AND row = ?",
     True: "SELECT value FROM items WHERE field = ? AND row = ? AND value = ?",
@@ -53,7 +53,7 @@ _FOUND = {
 
 
 class FieldsBuilder:
-    """The tables of a segment that is being made; it numbers fields as they come."""
+    """The tables of a new segment; fields are numbered in the order in which they occur."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class FieldsBuilder:
             database.execute(statement)
 
     def add(self, documents: Iterable[tuple[int, StoredDocument]]) -> None:
-        """Put the fields of documents, each with its row."""
+        """Add the fields of documents, each given with its row."""
         scalars: list[tuple[int, int, object]] = []
         items: list[tuple[int, object, int]] = []
         for count, (row, document) in enumerate(documents, 1):
@@ -77,7 +77,7 @@ class FieldsBuilder:
         self._insert(scalars, items)
 
     def remove(self, rows: Collection[int]) -> None:
-        """Take out the values of rows; a name that only they had stays."""
+        """Remove the values of rows; the name of a field stays, even if no other row has it."""
         if not rows:
             return
         gone = frozenset(rows)
@@ -106,7 +106,7 @@ class FieldsBuilder:
     def _insert(
         self, scalars: list[tuple[int, int, object]], items: list[tuple[int, object, int]]
     ) -> None:
-        """Put rows into the tables, and empty the lists."""
+        """Insert rows into the tables, and empty the lists."""
         self._database.executemany("INSERT INTO scalars VALUES (?, ?, ?)", scalars)
         self._database.executemany("INSERT INTO items VALUES (?, ?, ?)", items)
         scalars.clear()
@@ -126,15 +126,15 @@ def _entries_of(document: StoredDocument) -> Iterator[Entry]:
 
 
 def open_fields(stream: BinaryIO, path: Path) -> sqlite3.Connection:
-    """Let SQLite read the tables in the file that `stream` has open.
+    """Open the tables of a segment with SQLite, from the file that `stream` has open.
 
-    Subtle: a writer may have removed the file by now, which an open stream survives. Then its bytes
-    are read into memory.
+    Subtle: a writer may have removed the file's name in the meantime; the open stream can still be
+    read, but SQLite cannot open the name. Then the bytes are read into memory.
 
     Raises:
         ValueError: the tables are not those of a segment.
-        sqlite3.Error: it is no database.
-        TaskembedError: the operating system does not let it be read.
+        sqlite3.Error: the file is no database.
+        TaskembedError: the operating system cannot read the file.
     """
     try:
         database = connect(stream, path)
@@ -154,15 +154,15 @@ def open_fields(stream: BinaryIO, path: Path) -> sqlite3.Connection:
 def check_fields(
     database: sqlite3.Connection, documents: Iterable[StoredDocument], rows: int
 ) -> None:
-    """Check that the tables of fields say what the metadata of the documents says.
+    """Check that the tables have the same values as the metadata of the documents.
 
     Args:
-        database: their open file, of the right schema.
-        documents: all of the segment, by row; memory is taken for one at a time.
-        rows: of the segment.
+        database: the open tables, whose schema was checked.
+        documents: all documents of the segment, ordered by row; one is in memory at a time.
+        rows: the number of rows of the segment.
 
     Raises:
-        ValueError: they do not.
+        ValueError: a value is missing, or differs.
         sqlite3.Error: the file cannot be read.
     """
     names: dict[tuple[str, FieldType], int] = {
@@ -179,10 +179,12 @@ def check_fields(
             found = database.execute(_FOUND[is_item], values).fetchone()
             if found != (entry.value,):
                 raise ValueError(
-                    f"the field {entry.name} of row {document.row} is not its metadata's"
+                    f"the field {entry.name} of row {document.row} differs from the metadata"
                 )
     (count,) = database.execute(
         "SELECT (SELECT count(*) FROM scalars) + (SELECT count(*) FROM items)"
     ).fetchone()
     if count != wanted:
-        raise ValueError(f"{count:,} values for {wanted:,} in the metadata of {rows:,} rows")
+        raise ValueError(
+            f"there are {count:,} values, but the metadata of {rows:,} rows has {wanted:,}"
+        )

@@ -1,7 +1,7 @@
-"""One file of an index: opened once, and compared with the size and checksum it should have.
+"""One file of an index: opened once, and compared with the size and checksum in the manifest.
 
-What the operating system refuses (too few open files, a failing disk, no permission) is said as it
-is; only another size, another checksum, or something that is no file, is damage.
+A file is damaged if its size or checksum differs, or if it is not a regular file. An error of the
+operating system (too many open files, a failing disk, no permission) is reported as such instead.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
 
 
 def file_damage(folder: Path, file: StoredFile) -> Damage | None:
-    """Read a whole file back; return how it differs from what was written, or None.
+    """Read a whole file; return how it differs from what was written, or None.
 
     Raises:
-        TaskembedError: the operating system does not let it be read; that is no damage.
+        TaskembedError: the operating system cannot read the file, which is not damage.
     """
     try:
         with open_regular(folder, file.name) as stream:
@@ -84,13 +84,13 @@ def stream_damage(folder: Path, file: StoredFile, stream: BinaryIO) -> Damage | 
 
 
 def open_file(folder: Path, file: StoredFile) -> BinaryIO:
-    """Open a file of a generation, checking its size; `read_file` checks the rest.
+    """Open a file of a generation and check its size; `read_file` checks its contents.
 
-    Whoever holds it open can read it for as long as it likes: a writer may unlink, never change it.
+    An open file can be read at any later time: a writer may remove its name, but never changes it.
 
     Raises:
-        FileNotFoundError: it is not there (any more): a newer generation may be.
-        IndexDamagedError: it is not what was written.
+        FileNotFoundError: the file is missing; a writer may have removed it with its generation.
+        IndexDamagedError: the file has another size, or is not a regular file.
     """
     stream = open_regular(folder, file.name)
     size = os.fstat(stream.fileno()).st_size
@@ -105,16 +105,16 @@ _NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR}
 
 
 def open_regular(folder: Path, name: str) -> BinaryIO:
-    """Open a file of an index, unbuffered; what is no file (any more) is damage.
+    """Open a regular file of an index, unbuffered.
 
     Raises:
-        FileNotFoundError: it is not there (any more).
-        IndexDamagedError: it is a folder, a pipe, a circle of links.
-        TaskembedError: what the operating system says otherwise.
+        FileNotFoundError: the file is missing.
+        IndexDamagedError: the name is that of a folder, a pipe, or a circle of links.
+        TaskembedError: the operating system cannot open the file for another reason.
     """
     path = folder / name
     try:
-        # a pipe is opened without waiting for its other end
+        # O_NONBLOCK: opening a pipe must not wait for a process at its other end
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
@@ -129,10 +129,10 @@ def open_regular(folder: Path, name: str) -> BinaryIO:
 
 
 def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
-    """Return the bytes of an open file, their checksum checked.
+    """Return the bytes of an open file, after their checksum was compared.
 
     Raises:
-        IndexDamagedError: they are not what was written.
+        IndexDamagedError: the bytes are not what was written.
     """
     data = bytearray(file.size)
     read_into(folder, file, stream, [memoryview(data)])
@@ -142,22 +142,22 @@ def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
 def read_into(
     folder: Path, file: StoredFile, stream: BinaryIO, parts: Sequence[memoryview]
 ) -> None:
-    """Read an open file into buffers, one after the other, and check its checksum.
+    """Read an open file into buffers, one after the other, and compare its checksum.
 
     Args:
-        folder: of the index.
-        file: what it should be.
+        folder: the folder of the index.
+        file: the size and checksum that the file should have.
         stream: the open file.
-        parts: bytes, as many in all as the file should have.
+        parts: buffers, with as many bytes in total as the file should have.
 
     Raises:
-        IndexDamagedError: they are not what was written.
+        IndexDamagedError: the bytes are not what was written.
     """
     checksum = position = 0
     with os_errors(folder / file.name):
         stream.seek(0)
         for part in parts:
-            for start in range(0, len(part), CHUNK_BYTES):  # while it is in the processor's cache
+            for start in range(0, len(part), CHUNK_BYTES):  # chunks that fit the processor's cache
                 block = part[start : start + CHUNK_BYTES]
                 filled = _fill(stream, block)
                 position += filled
@@ -186,11 +186,11 @@ def read_at(descriptor: int, view: memoryview, place: int) -> int:
     return done
 
 
-SPARE_HANDLES = 64  # for everything else that a process opens: libraries, models, pipes
+SPARE_HANDLES = 64  # files that a process opens besides: libraries, models, pipes
 
 
 def allow_handles(count: int) -> bool:
-    """Allow this process to open more files, and return whether that is possible."""
+    """Raise this process's limit of open files if `count` needs it; return whether it suffices."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + SPARE_HANDLES
     unlimited = resource.RLIM_INFINITY

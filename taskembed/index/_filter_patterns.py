@@ -14,7 +14,7 @@ _OF_GLOB = "*?["
 
 
 def glob_of(pattern: str) -> str:
-    """Return a pattern as SQLite's GLOB has it."""
+    """Return the pattern of SQLite's GLOB that matches the same texts."""
     special = {_ANY_TEXT: "*", _ANY_CHARACTER: "?"}
     return "".join(
         special[character] if is_special else _literal(character)
@@ -23,10 +23,10 @@ def glob_of(pattern: str) -> str:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Say whether a text is of a pattern; the time is linear in the length of the text.
+    """Return whether a text matches a pattern, in time linear in the length of the text.
 
-    Subtle: between two % the first place that fits is as good as any later one, so nothing is ever
-    tried again, which a regular expression for all of it would do.
+    Subtle: for the piece between two %, the first position that matches is as good as any later
+    one. So no position is tried twice, as a regular expression for the whole pattern would do.
     """
     first, *others = _pieces(pattern)
     found = first.match(text)
@@ -39,7 +39,7 @@ def matches(pattern: str, text: str) -> bool:
         if found is None:
             return False
         place = found.end()
-    # a piece has one length, which is that of its end of the text
+    # every match of a piece has the same length, so the last piece is compared with the text's end
     length = len(_pieces_of_characters(pattern)[-1])
     start = len(text) - length
     return start >= place and last.match(text, start) is not None
@@ -50,7 +50,7 @@ def _literal(character: str) -> str:
 
 
 def _pieces(pattern: str) -> list[re.Pattern[str]]:
-    """Return what is between the % of a pattern."""
+    """Return the pieces of a pattern between its % characters."""
     return [re.compile("".join(piece), re.DOTALL) for piece in _pieces_of_characters(pattern)]
 
 
@@ -65,7 +65,7 @@ def _pieces_of_characters(pattern: str) -> list[list[str]]:
 
 
 def _characters(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield the characters of a pattern, and whether each stands for others."""
+    """Yield the characters of a pattern, and whether each is a wildcard."""
     rest = iter(pattern)
     for character in rest:
         if character == "\\":

@@ -1,7 +1,8 @@
 """The rows of a segment that a filter is true of, by SQL over the table of its fields.
 
-Each condition is one or two statements with bound values, which give rows; `and` and `or` are of
-bits. What the table does not have of a document, a long text or list, is looked up in its metadata.
+Each condition is one or two SQL statements with bound values that return rows; `and` and `or`
+combine the rows as bits. Values that the table does not hold (long texts and lists) are looked up
+in the metadata of the documents.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ from taskembed.index.filters import (
 from taskembed.vectors import Flags
 
 SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
-PATTERN_BYTES = 16_384  # of GLOB: the longest text of a filter, each character in brackets
-_LOOKED_AT = 10_000  # values among which examples are looked for
+PATTERN_BYTES = 16_384  # of a GLOB pattern: the longest filter text, each character in brackets
+_LOOKED_AT = 10_000  # values that are read to find examples
 _BOOLEAN = (FieldType.BOOLEAN, FieldType.BOOLEAN_ITEM)
-_SOME = {  # items are in the order of their values, so each value is taken once
+_SOME = {  # items are ordered by value, so GROUP BY takes each value once without sorting
     False: "SELECT row, value FROM scalars WHERE field = ? LIMIT ?",
     True: "SELECT min(row), value FROM items WHERE field = ? GROUP BY value LIMIT ?",
 }
-_LOOKED_UP_AT_ONCE = 256  # rows whose metadata is in memory
+_LOOKED_UP_AT_ONCE = 256  # rows whose metadata is held in memory
 
 Metadata = Callable[[Sequence[int]], Iterable[tuple[int, Mapping[str, object]]]]
 
@@ -59,9 +60,9 @@ class FieldTable:
     Its methods raise sqlite3.Error or ValueError where the file is not what was written.
 
     Args:
-        database: of the tables `fields`, `scalars` and `items`.
-        rows: of the segment.
-        metadata: gives some rows with their documents' metadata.
+        database: the open tables `fields`, `scalars` and `items`.
+        rows: the number of rows of the segment.
+        metadata: returns (row, metadata of its document) for some rows.
     """
 
     def __init__(self, database: sqlite3.Connection, rows: int, metadata: Metadata) -> None:
@@ -78,7 +79,7 @@ class FieldTable:
         self.database.close()
 
     def examples(self, name: str, alive: Flags) -> list[Value]:
-        """Return up to EXAMPLES values of a field, of rows that are alive; of a list, its items."""
+        """Return up to EXAMPLES values of a field from live rows; for a list, its items."""
         found: dict[str, Value] = {}
         for kind, number in self.fields[name].items():
             if kind in (FieldType.OBJECT, *LISTS):
@@ -92,9 +93,9 @@ class FieldTable:
         return list(found.values())
 
     def rows(self, filter_: Filter) -> Flags:
-        """Return bool[rows]: the rows that a filter is true of, deleted ones too.
+        """Return bool[rows]: the rows that a filter is true of, deleted rows included.
 
-        A field that the segment does not have is missing in all of its documents.
+        A field that this segment does not have is missing in each of its documents.
         """
         match filter_:
             case AllOf(parts) | AnyOf(parts):
@@ -196,10 +197,10 @@ class FieldTable:
         test: str,
         values: Sequence[int | float | str],
     ) -> Flags:
-        """Return the rows of a field, of some types, for whose values a test in SQL is true."""
+        """Return the rows whose value of a field has one of some types and passes a test in SQL."""
         flags = np.zeros(self._rows, dtype=np.bool_)
-        # `table` and `test` are literals of ours, and the values are bound. SQLite writes numbers
-        # into one text in half the time that Python takes to get them one by one
+        # `table` and `test` are our own literals, and the values are bound. SQLite joins the rows
+        # to one text in half the time that Python needs to fetch them one by one.
         sql = f"SELECT group_concat(row) FROM {table} WHERE field = ? AND {test}"  # noqa: S608
         for kind, number in self.fields.get(str(field), {}).items():
             if kind in kinds:
@@ -208,7 +209,7 @@ class FieldTable:
         return flags
 
     def _looked_up(self, field: FieldName, kind: FieldType) -> Iterator[tuple[int, object]]:
-        """Yield the rows whose value of a field is of a type, with the values of the metadata."""
+        """Yield the rows whose value of a field is of a type, with that value from the metadata."""
         rows = np.flatnonzero(self._scalars(field, [kind], "1")).tolist()
         return self._from_metadata(field, rows)
 
@@ -229,10 +230,10 @@ def _has_item(items: object, wanted: Value) -> bool:
 
 
 def _row_numbers(listed: object, rows: int) -> npt.NDArray[np.int64]:
-    """Read what SQLite's group_concat gives of numbers of rows.
+    """Return the row numbers in a text that SQLite's group_concat returned.
 
     Raises:
-        ValueError: they are not such: a hostile file has other values, or other rows.
+        ValueError: the text has anything else, or a row out of range: the file is hostile.
     """
     if listed is None:
         return np.empty(0, np.int64)

@@ -1,15 +1,15 @@
-"""LOCK: which process may write, and which generation was acknowledged last.
+"""LOCK: the file that says which process may write, and which generation was acknowledged last.
 
-    committed 00000042 9c3f11d0     written after each commit; the number, and its checksum
-    4711 hostname                   who holds it, for people
+    committed 00000042 9c3f11d0     the last generation and a checksum; written after each commit
+    4711 hostname                   the process that holds the lock, for people
 
-The lock itself is the kernel's (flock): it is free when the process ends, however it ends. People
-delete LOCK, or the whole folder, while a run is writing. So a writer asks before every change
-whether LOCK is still the file that it has locked.
+The lock is one of the kernel (flock), so it is released when the process ends, however it ends.
+People delete LOCK, or the whole folder, while a run is writing; so a writer checks before every
+change that LOCK is still the file that it has locked.
 
-The number finds a newest manifest that was deleted, which nothing else would miss. It is written
-when the generation is on the disk, so it never names one that a power cut may take back; a line
-that was written halfway says nothing, as does no line, or no LOCK.
+The generation in LOCK shows that the newest manifest was deleted, which nothing else would show. It
+is written once the generation is on the disk, so it never names a generation that a power cut can
+undo. An incomplete line counts as no line; without a line, or without LOCK, nothing is known.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from taskembed.errors import IndexBusyError, NotFoundError, StorageError, from_o
 from taskembed.index.fs import Folder, Fs, opened_folder
 
 LOCK = "LOCK"
-UNKNOWN = -1  # the generation of which nothing is known
-LAST_GENERATION = 99_999_999  # of eight digits; at one a second it is reached after three years
+UNKNOWN = -1  # no generation is known to be acknowledged
+LAST_GENERATION = 99_999_999  # eight digits; reached after three years of one commit a second
 _POLL_SECONDS = 0.1
-_MOST_TIMES = 100  # that LOCK is deleted while somebody waits for it
+_MOST_TIMES = 100  # how often LOCK may be deleted while a process waits for it
 
 _NOTHING_YET = b"committed -------- --------\n"
 _LINE = re.compile(rb"committed (\d{8}) ([0-9a-f]{8})\n")
@@ -54,9 +54,9 @@ def _generation_in(line: bytes) -> int:
 
 
 def acknowledged(folder: Path) -> int:
-    """Return the last generation that a writer acknowledged, or UNKNOWN.
+    """Return the last generation that a writer acknowledged; UNKNOWN where LOCK does not say.
 
-    A copy needs no LOCK, and not everybody may read it.
+    A copy of an index may lack LOCK, and a reader may lack the permission to read it.
     """
     try:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -84,15 +84,15 @@ class Lock:
 
     @property
     def path(self) -> Path:
-        """Where people see it."""
+        """The path of LOCK, for messages."""
         return self.folder.path / LOCK
 
     @property
     def is_ours(self) -> bool:
-        """Whether LOCK is still the file that is locked.
+        """Whether LOCK is still the file that this process has locked.
 
         Raises:
-            TaskembedError: the operating system does not say.
+            TaskembedError: the operating system cannot tell.
         """
         try:
             there = self.path.lstat()
@@ -120,7 +120,7 @@ class Lock:
             )
 
     def release(self) -> None:
-        """Free the lock; in a forked child, only let go of it."""
+        """Release the lock; in a forked child, only close the files."""
         _held.discard(self)
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
@@ -136,15 +136,15 @@ def _let_go() -> None:
         lock.release()
 
 
-# a lock is held for as long as any process has the file open: a forked child would keep it
+# a lock is held while any process has the file open, so a forked child would keep it
 os.register_at_fork(after_in_child=_let_go)
 
 
 def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
-    """Return the lock of the index in `path`; the folder, and those above, are made if need be.
+    """Take the lock of the index in `path`; missing folders are created.
 
     Raises:
-        IndexBusyError: another process holds it, also after `wait_seconds`.
+        IndexBusyError: another process still holds the lock after `wait_seconds`.
         StorageError: this file system has no locks.
     """
     deadline = time.monotonic() + wait_seconds
@@ -171,10 +171,10 @@ def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
 
 
 def require_free(path: Path, wait_seconds: float) -> None:
-    """Check that no process holds the lock of the index in `path`; nothing is made or written.
+    """Check that no process holds the lock of the index in `path`; nothing is created or written.
 
     Raises:
-        IndexBusyError: another process holds it, also after `wait_seconds`.
+        IndexBusyError: another process still holds the lock after `wait_seconds`.
         StorageError: this file system has no locks.
     """
     deadline = time.monotonic() + wait_seconds
@@ -201,7 +201,7 @@ def _opened_lock(path: Path, create: int = 0) -> Lock:
         with os_errors(path):
             folder = stack.enter_context(opened_folder(path))
         with os_errors(path / LOCK):
-            # a link is not followed: what it leads to is not ours to write to
+            # a link is not followed: the file that it leads to is not part of the index
             flags = os.O_RDWR | create | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(LOCK, flags, 0o644, dir_fd=folder.descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -226,7 +226,7 @@ def _wait_for(lock: Lock, deadline: float) -> None:
 
 
 def _is_taken(lock: Lock) -> bool:
-    """Take the lock, unless somebody else holds it; return whether it is ours now."""
+    """Try to take the lock; return whether this process holds it now."""
     try:
         fcntl.flock(lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -251,7 +251,7 @@ def _holder(lock: Lock) -> str:
 
 
 def _write_holder(lock: Lock) -> None:
-    """Say who holds the lock, for people; the line before it stays, unless it says nothing."""
+    """Write which process holds the lock, for people; a valid first line is kept."""
     size = len(_NOTHING_YET)
     with os_errors(lock.path):
         if _generation_in(os.pread(lock.descriptor, size, 0)) == UNKNOWN:

@@ -181,7 +181,7 @@ def test_verify_finds_an_item_that_the_metadata_does_not_have(tmp_path: Path) ->
     resign(folder, path.name, data.replace(b"t2", b"t9"))
     damages = verify_index(folder)[1]
     assert [(item.name, item.reason) for item in damages] == [
-        (path.name, "the field tags of row 2 is not its metadata's")
+        (path.name, "the field tags of row 2 differs from the metadata")
     ]
 
 
