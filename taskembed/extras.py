@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
-EVALUATE, TRAIN = "evaluate", "train"  # extras of pyproject.toml
+EVALUATE, TRAIN, INT8 = "evaluate", "train", "int8"  # extras of pyproject.toml
 
 
 def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's module
@@ -33,6 +34,22 @@ def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library'
         raise MissingLibraryError(
             f"the library {error.name} is not installed", hint=install_hint(extra)
         ) from error
+
+
+def require_installed(module: str, extra: str) -> None:
+    """Refuse what needs a library that is not installed, before anything slow is done.
+
+    Args:
+        module: the name to import: "nncf".
+        extra: the extra in pyproject.toml that installs the library.
+
+    Raises:
+        MissingLibraryError: the library is not installed.
+    """
+    if find_spec(module) is None:
+        raise MissingLibraryError(
+            f"the library {module} is not installed", hint=install_hint(extra)
+        )
 
 
 def install_hint(extra: str) -> str:

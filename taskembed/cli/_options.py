@@ -66,6 +66,7 @@ class Precision(Enum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+    INT8 = "int8"
 
 
 IndexFolder = Annotated[
@@ -204,7 +205,8 @@ PrecisionOption = Annotated[
         "--precision",
         envvar="TASKEMBED_PRECISION",
         rich_help_panel=Panel.MACHINE,
-        help="The precision of computations; auto is bf16 if the hardware has it.",
+        help="The precision of computations; auto is bf16 if the hardware has it, and int8 for "
+        "an index made in int8.",
     ),
 ]
 Threads = Annotated[

@@ -125,10 +125,9 @@ def compile_loaded(loaded: Loaded, device: str) -> CompiledModel:
         return CompiledModel(loaded.facts, loaded.tokenizer_json, memoryview(b""))
     from taskembed.encoding.compile.convert import to_openvino
 
-    blob, reason = to_openvino(loaded.model, loaded.facts.max_length)
-    return CompiledModel(
-        replace(loaded.facts, fallback=reason), loaded.tokenizer_json, memoryview(blob)
-    )
+    converted = to_openvino(loaded.model, loaded.facts.max_length)
+    facts = replace(loaded.facts, fallback=converted.reason)
+    return CompiledModel(facts, loaded.tokenizer_json, memoryview(converted.blob))
 
 
 def table_engine(compiled: CompiledModel) -> Engine:

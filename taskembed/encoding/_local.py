@@ -47,7 +47,9 @@ class LocalEncoder:
         engine = self._parts.started
         if engine is None:
             return {}
-        return {"engine": engine.name, "precision": engine.precision, "taskembed": __version__}
+        made_by = {"engine": engine.name, "precision": engine.precision, "taskembed": __version__}
+        quantized = self._parts.facts.quantized
+        return {**made_by, "quantized": quantized} if quantized else made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
         """Return float32[n, dim], and which texts were cut; row i is of texts[i].

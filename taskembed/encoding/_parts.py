@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from taskembed.encoding._engines import Engine
+from taskembed.encoding._quantized import QuantizedRuntime
 from taskembed.encoding._runtime import Runtime
 from taskembed.encoding._source import ModelSource
 from taskembed.encoding.facts import ModelFacts
-from taskembed.encoding.settings import EngineSettings
+from taskembed.encoding.settings import INT8, EngineSettings
 from taskembed.models.adapters import AdapterFiles, find_adapter
 from taskembed.models.catalogue import Family, identify
 from taskembed.models.files import (
@@ -101,7 +102,9 @@ class ModelParts:
             source = ModelSource(
                 self.files, adapter=adapter, remote_code=self._remote_code, side=side
             )
-            self._runtimes[key] = Runtime(source, self._settings)
+            is_int8 = self._settings.precision == INT8
+            runtime = QuantizedRuntime if is_int8 else Runtime
+            self._runtimes[key] = runtime(source, self._settings)
         return self._runtimes[key]
 
     def sides_of(self, runtime: Runtime) -> list[PromptType]:

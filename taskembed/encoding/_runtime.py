@@ -65,12 +65,17 @@ class Runtime:
         self._loaded: Loaded | None = None
         self._checked: set[Path] = set()
         self._tokenizer: Tokenizer | None = None
-        self._version = engine_version_of(self._device)
+        self._engine_version = engine_version_of(self._device)
+        self._version = self._version_of(self._engine_version)
         self._path = entry_path(settings.cache_folder, source.digest, self._version)
         with doing(f"loading the model {source.name}"):
             found = read_entry(self._path, source.digest, self._version)
         self._is_from_cache = found is not None
         self.compiled = found or self._compile()
+
+    def _version_of(self, engine_version: str) -> str:
+        """Return what the compiled form depends on beside the model."""
+        return engine_version
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -105,18 +110,27 @@ class Runtime:
             compare: raises when the two differ.
         """
         source, folder = self._source, self._settings.cache_folder
-        done = checked_path(folder, source.digest, self._version, path_of_texts)
+        done = checked_path(folder, source.digest, self._engine_version, path_of_texts)
         if done in self._checked or (self._loaded is None and remembered(done) is not None):
             return
         with doing(f"comparing {source.name} with sentence-transformers"):
             if self._loaded is None:
                 self._settings.notify(f"comparing {source.name} with sentence-transformers, once")
-                self._loaded = load_model(source, self._settings)
-            loaded = self._loaded
+            loaded = self.loaded()
             engine = self._of_compiled(lambda: self._exact(loaded))
             compare(loaded, WatchedEngine(engine, self.compiled.facts.width, self.failing))
         self._checked.add(done)
         remember(done, "compared")
+
+    def loaded(self) -> Loaded:
+        """Return the model in memory, on the CPU and in fp32; it is kept until `forget`.
+
+        Raises:
+            ModelUnavailableError: it cannot be loaded.
+        """
+        if self._loaded is None:
+            self._loaded = load_model(self._source, self._settings)
+        return self._loaded
 
     def forget(self) -> None:
         """Free what was loaded to compile or to compare."""
@@ -202,6 +216,14 @@ class Runtime:
         with doing(f"compiling the model {source.name}"):
             loaded = load_model(source, settings, settings.notify)
             compiled = compile_loaded(loaded, self._device)
+        self._keep(compiled)
+        if loaded.reference is not None:
+            self._loaded = loaded
+        return compiled
+
+    def _keep(self, compiled: CompiledModel) -> None:
+        """Put a compiled model in the cache, or say why it is not kept."""
+        source = self._source
         made_from = MadeFrom(
             model=source.files.name,
             revision=source.files.revision,
@@ -210,13 +232,6 @@ class Runtime:
             digest=source.digest,
             engine=self._version,
         )
-        self._keep(compiled, made_from)
-        if loaded.reference is not None:
-            self._loaded = loaded
-        return compiled
-
-    def _keep(self, compiled: CompiledModel, made_from: MadeFrom) -> None:
-        """Put a compiled model in the cache, or say why it is not kept."""
         folder, notify = self._path.parent, self._settings.notify
         if why := distrusted(folder):
             notify(

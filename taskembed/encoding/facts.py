@@ -37,6 +37,7 @@ class ModelFacts:
         document_chat: the template that a document is put into; None for none.
         table: of static embeddings, whose blob is a table of token vectors: "mean", or "unit mean"
             where the mean is brought to unit length; "" for a model that has to be run.
+        quantized: how a model was brought to int8, and what that changes; "" for one that was not.
     """
 
     dim: int
@@ -52,6 +53,7 @@ class ModelFacts:
     query_chat: Chat | None = None
     document_chat: Chat | None = None
     table: str = ""
+    quantized: str = ""
 
     def chat(self, prompt_type: PromptType) -> Chat | None:
         """Return the template that a text of a side is put into."""

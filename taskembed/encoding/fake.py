@@ -23,7 +23,7 @@ from taskembed.encoding._engines import Engine
 from taskembed.encoding._source import ModelSource
 from taskembed.encoding.cache import CompiledModel
 from taskembed.encoding.facts import Kind, ModelFacts, RerankerFacts
-from taskembed.encoding.settings import EngineSettings
+from taskembed.encoding.settings import EngineSettings, device_of
 from taskembed.encoding.tokens import Batch, Ints, load_tokenizer
 from taskembed.models.saved_json import read_saved
 from taskembed.vectors import FloatRows
@@ -40,25 +40,29 @@ def fake_models() -> Iterator[None]:
     It holds for the whole process, threads included, and for every way to open a model: functions,
     and commands. Hosted models are not replaced.
     """
-    users: tuple[Any, ...] = (_parts, reranker)
-    before = [user.Runtime for user in users]
-    for user in users:
-        user.Runtime = FakeRuntime
+    uses: tuple[tuple[Any, str], ...] = (
+        (_parts, "Runtime"),
+        (_parts, "QuantizedRuntime"),
+        (reranker, "Runtime"),
+    )
+    before = [getattr(module, name) for module, name in uses]
+    for module, name in uses:
+        setattr(module, name, FakeRuntime)
     try:
         yield
     finally:
-        for user, runtime in zip(users, before, strict=True):
-            user.Runtime = runtime
+        for (module, name), runtime in zip(uses, before, strict=True):
+            setattr(module, name, runtime)
 
 
 class FakeEngine:
     """Gives each token a random vector of its own, and a pair of texts the tokens they share."""
 
     name = "fake"
-    precision = "fp32"
     token_budget = 1_024
 
-    def __init__(self, source: ModelSource, dim: int) -> None:
+    def __init__(self, source: ModelSource, dim: int, precision: str) -> None:
+        self.precision = "fp32" if precision == "auto" else precision
         self._source = source
         self._dim = dim
         self._vectors: dict[int, FloatRows] = {}
@@ -94,8 +98,10 @@ class FakeEngine:
 class FakeRuntime:
     """What a `Runtime` is to an encoder or a reranker, without the model."""
 
-    def __init__(self, source: ModelSource, settings: EngineSettings) -> None:  # noqa: ARG002  # as `Runtime`
+    def __init__(self, source: ModelSource, settings: EngineSettings) -> None:
+        device_of(settings)  # for its refusals
         self._source = source
+        self._precision = settings.precision
         self._engine: FakeEngine | None = None
         with doing(f"loading the model {source.name}"):
             folder = source.files.folder
@@ -108,7 +114,7 @@ class FakeRuntime:
     def engine(self) -> Engine:
         """The engine, started at the first use."""
         if self._engine is None:
-            self._engine = FakeEngine(self._source, self.compiled.facts.width)
+            self._engine = FakeEngine(self._source, self.compiled.facts.width, self._precision)
         return self._engine
 
     @property

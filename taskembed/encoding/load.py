@@ -20,7 +20,7 @@ from taskembed.encoding._open import open_local
 from taskembed.encoding._parts import ModelParts
 from taskembed.encoding._request import EncoderRequest
 from taskembed.encoding._spaces import space_now
-from taskembed.encoding.settings import EngineSettings
+from taskembed.encoding.settings import INT8, EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.guard import require_same_space
 from taskembed.models.adapters import find_adapter
@@ -79,6 +79,7 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     if api_base is not None or known.hosted:
         from taskembed.encoding._hosted import open_hosted
 
+        _refuse_int8(name, request.settings)
         if not name:
             raise UsageError("--api-base needs the name of a model there", hint="--model NAME")
         return open_hosted(known, request)
@@ -116,6 +117,7 @@ def load_encoder_of(
     if space.hosted:
         from taskembed.encoding._hosted import open_hosted_of
 
+        _refuse_int8(space.model, settings)
         return open_hosted_of(space, settings)
     if settings.api_base is not None:
         raise UsageError(
@@ -123,6 +125,14 @@ def load_encoder_of(
             hint="leave it out, or unset TASKEMBED_API_BASE",
         )
     return _reopened(space, settings, model, adapter)
+
+
+def _refuse_int8(model: str, settings: EngineSettings) -> None:
+    if settings.precision == INT8:
+        raise UsageError(
+            f"int8 is a precision of models on this machine, and {model} is behind a server",
+            hint="leave out --precision",
+        )
 
 
 def _reopened(

@@ -10,6 +10,7 @@ documents that the vectors found. Its score is its authors' probability of being
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ from taskembed.activity import doing
 from taskembed.encoding._runtime import Runtime
 from taskembed.encoding._source import ModelSource
 from taskembed.encoding.facts import Kind
-from taskembed.encoding.settings import EngineSettings
+from taskembed.encoding.settings import INT8, EngineSettings
 from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens, pair_batches
 from taskembed.errors import UsageError
 from taskembed.models.catalogue import RerankerFamily, find_reranker
@@ -94,6 +95,9 @@ def load_reranker(
         UsageError: it takes no instruction.
     """
     settings = settings or EngineSettings()
+    if settings.precision == INT8:
+        settings.notify(f"note: int8 is for embedding models; the reranker {model} runs as by auto")
+        settings = replace(settings, precision="auto")
     family = find_reranker(model)
     if instruction is not None and not family.instruction:
         raise UsageError(f"the reranker {model} takes no instruction")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+INT8 = "int8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class EngineSettings:
 
     Attributes:
         device: "auto", "cpu", "cuda", "mps"; auto is an accelerator when there is one.
-        precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the device computes with it.
+        precision: "auto", "fp32", "bf16", "fp16", "int8"; auto is bf16 where the device computes
+            with it; int8 is for embedding models on the CPU. See docs/adr/0019.
         threads: of the CPU; None for all that the process may use.
         one_query: made ready for one short text, on the CPU unless a device is named: starting
             torch takes longer than a query.
@@ -78,8 +80,18 @@ def device_of(settings: EngineSettings) -> str:
     """Return "cpu", "cuda" or "mps"; torch is imported only when there may be an accelerator.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: there is no such device here, or it does not compute in the precision.
     """
+    device = _device_of(settings)
+    if settings.precision == INT8 and device != "cpu":
+        raise UsageError(
+            f"int8 is a precision of the CPU, and the model would run on {device}",
+            hint="--device cpu; or leave out --precision",
+        )
+    return device
+
+
+def _device_of(settings: EngineSettings) -> str:
     wanted = settings.device
     if wanted == "cpu" or (wanted == "auto" and (settings.one_query or not _may_accelerate())):
         return "cpu"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
@@ -100,6 +100,11 @@ class Index:
     def space(self) -> EmbeddingSpace:
         """The space that every vector of the index lives in."""
         return self.contents.live.space
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        """What made its newest vectors: the engine, its precision, the version."""
+        return self.contents.live.made_by
 
     @property
     def generation(self) -> int:

@@ -178,6 +178,11 @@ class Existing:
         """The name of the tokenizer that makes the words that it keeps; "" where it keeps none."""
         return self.part.storage.words if self.part else ""
 
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        """What made its newest vectors; empty for none."""
+        return self.part.made_by if self.part else {}
+
     def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:
         """Return how the input is read: as is asked, and for the rest as the index remembers.
 

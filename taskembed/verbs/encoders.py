@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskembed.encoding.load import load_encoder, load_encoder_of, require_weights
-from taskembed.encoding.settings import EngineSettings
+from taskembed.encoding.settings import INT8, EngineSettings, device_of
 from taskembed.errors import SpaceMismatchError, UsageError
 from taskembed.index.reader import Index
 from taskembed.models.catalogue import families, identify
@@ -67,6 +67,7 @@ def encoder_for_update(
     settings: EngineSettings | None = None,
     *,
     recreate: bool = False,
+    made_by: Mapping[str, str] | None = None,
 ) -> Encoder:
     """Return the encoder to index with; what was not asked for is as in the index's space.
 
@@ -77,6 +78,8 @@ def encoder_for_update(
         request: what the caller asks for.
         settings: where and how the model runs.
         recreate: the index is to be replaced: prompts are those known today, not its own.
+        made_by: what made the vectors of the index: what is int8 stays int8, unless a precision is
+            asked for.
 
     Raises:
         UsageError: there is no index yet, and no task was named.
@@ -85,6 +88,8 @@ def encoder_for_update(
     """
     settings = settings or EngineSettings()
     check_request(space, request, settings, recreate=recreate)
+    if space is not None and not recreate:
+        settings = _as_made(settings, made_by or {})
     if space is not None and not recreate and names_only_places(space, request):
         return _load_moved(space, request.model, request.stated.adapter, settings)
     encoder = _load(space, request, settings)
@@ -117,7 +122,18 @@ def encoder_for_search(
     """
     settings = settings or EngineSettings()
     require_expected(index, settings, task=task, model=model, adapter=adapter)
-    return _load_moved(index.space, model, adapter, settings)
+    return _load_moved(index.space, model, adapter, _as_made(settings, index.made_by))
+
+
+def _as_made(settings: EngineSettings, made_by: Mapping[str, str]) -> EngineSettings:
+    """Return the settings in int8 if an index was made so and no precision is asked for.
+
+    An accelerator has no int8 here: it keeps its own precision, see docs/adr/0019.
+    """
+    is_int8 = settings.precision == "auto" and made_by.get("precision") == INT8
+    if is_int8 and device_of(settings) == "cpu":
+        return replace(settings, precision=INT8)
+    return settings
 
 
 def require_expected(

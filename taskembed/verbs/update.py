@@ -99,7 +99,13 @@ class Update:
         if not dry_run:
             with watch.stoppable():
                 require_writable(self.folder, wait_seconds=options.wait_seconds)
-            encoder = encoder_for_update(space, request, settings, recreate=self.recreate)
+            encoder = encoder_for_update(
+                space,
+                request,
+                settings,
+                recreate=self.recreate,
+                made_by=self.existing.made_by,
+            )
         started = watch.clock()
         with watch.bad, watch.stoppable():
             documents = self.corpus.documents(watch.bad, max_record_bytes=max_record_bytes)

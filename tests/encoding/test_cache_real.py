@@ -89,7 +89,7 @@ def case(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
 
     def compile_(self: Runtime) -> CompiledModel:
         case.compiled += 1
-        self._keep(tiny.compiled, tiny.made_from)
+        self._keep(tiny.compiled)
         return tiny.compiled
 
     monkeypatch.setattr(Runtime, "_compile", compile_)

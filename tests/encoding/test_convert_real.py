@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from taskembed.encoding.compile import convert
-from taskembed.encoding.compile.convert import to_openvino
+from taskembed.encoding.compile.convert import Converted, to_openvino
 from taskembed.encoding.compile.encoders import load_encoder_model
-from taskembed.encoding.engines.openvino import compile_blob
+from taskembed.encoding.engines.openvino import convert_module
 from taskembed.models.files import Hub
 from tests import tiny_families
 
@@ -31,9 +31,9 @@ class Sums(nn.Module):
         return summed.float() * torch.tensor([[1.0, 2.0, 3.0]]) * self.factor
 
 
-def made_of(factor: float) -> Callable[[nn.Module, int], bytes]:
+def made_of(factor: float) -> Callable[[nn.Module, int], object]:
     example: Any = (torch.ones(2, 7, dtype=torch.int64),) * 3
-    return lambda _model, _longest: compile_blob(Sums(factor), example)
+    return lambda _model, _longest: convert_module(Sums(factor), example)
 
 
 def failing(_model: nn.Module, _longest: int) -> bytes:
@@ -42,11 +42,11 @@ def failing(_model: nn.Module, _longest: int) -> bytes:
 
 @pytest.mark.parametrize("first", [made_of(float("nan")), made_of(1.01), failing])
 def test_the_next_way_is_tried_when_one_gives_no_numbers_or_others_or_fails(
-    first: Callable[[nn.Module, int], bytes], monkeypatch: pytest.MonkeyPatch
+    first: Callable[[nn.Module, int], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(convert, "_WAYS", ((None, first), ("eager", made_of(1.0))))
-    blob, reason = to_openvino(Sums(), 64)
-    assert (bool(blob), reason) == (True, "")
+    converted = to_openvino(Sums(), 64)
+    assert (bool(converted.blob), converted.reason) == (True, "")
 
 
 def test_when_no_way_is_right_the_last_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_when_no_way_is_right_the_last_reason_is_said(monkeypatch: pytest.Monkey
         start=1,
     ):
         monkeypatch.setattr(convert, "_WAYS", ways[:count])
-        assert to_openvino(Sums(), 64) == (b"", reason)
+        assert to_openvino(Sums(), 64) == Converted(b"", reason)
 
 
 @pytest.mark.slow
@@ -75,8 +75,8 @@ def test_models_with_windows_run_on_the_cpu_engine(
     folder = save(tmp_path / "model", layers=6)
     files = Hub(cache, offline=True).locate(str(folder))
     loaded = load_encoder_model(files, None, trust_remote_code=False)
-    blob, reason = to_openvino(loaded.model, loaded.facts.max_length)
-    assert (bool(blob), reason) == (True, "")
+    converted = to_openvino(loaded.model, loaded.facts.max_length)
+    assert (bool(converted.blob), converted.reason) == (True, "")
     parts = [part for part in loaded.model.modules() if isinstance(part, PreTrainedModel)]
     assert {part.config._attn_implementation for part in parts} == {"sdpa"}
 

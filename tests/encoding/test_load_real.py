@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import BertModel
 
 from taskembed.encoding._local import LocalEncoder
+from taskembed.encoding.compile.convert import Converted
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError, UsageError
@@ -123,7 +124,7 @@ def test_fp16_is_refused_where_it_overflows(
     if device == "torch":
         monkeypatch.setattr(
             "taskembed.encoding.compile.convert.to_openvino",
-            lambda *_: (b"", "as a test wants it"),
+            lambda *_: Converted(b"", "as a test wants it"),
         )
         cache = tmp_path / "cache"
     model = tiny_families.save_t5(tmp_path / "model")

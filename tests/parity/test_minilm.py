@@ -16,6 +16,7 @@ from peft import PeftModel
 from sentence_transformers import SentenceTransformer
 
 import taskembed
+from taskembed.encoding.compile.convert import Converted
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import Hub
@@ -106,7 +107,7 @@ def test_vectors_are_those_of_sentence_transformers_for_every_task_and_side(
     if device == "torch":
         monkeypatch.setattr(
             "taskembed.encoding.compile.convert.to_openvino",
-            lambda *_: (b"", "this test wants the fallback"),
+            lambda *_: Converted(b"", "this test wants the fallback"),
         )
         cache = tmp_path / "cache"
     reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)

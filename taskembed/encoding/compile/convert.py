@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,16 +21,23 @@ SELF_TEST_LENGTH = 200  # tokens
 SELF_TEST_TOLERANCE = 1e-4  # between torch and what OpenVINO made of it, both in fp32
 
 
-def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:
+class Converted(NamedTuple):
+    """A model for the CPU engine; or why it has to run on torch, and no blob."""
+
+    blob: bytes
+    reason: str
+    model: Any = None  # OpenVINO's own object, which can be quantised
+
+
+def to_openvino(model: nn.Module, longest: int) -> Converted:
     """Convert a model for the CPU engine and compare the two: in one way after another.
 
     Args:
         model: what was loaded; it comes back as it was.
         longest: tokens that it reads.
-
-    Returns:
-        The blob and ""; or no blob, and why the model has to run on torch.
     """
+    from taskembed.encoding.engines.openvino import compile_blob
+
     test, reason = _example(model, 3, _self_test_length(model, longest)), ""
     for attention, convert in _WAYS:
         try:
@@ -38,7 +45,8 @@ def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:
                 with torch.inference_mode():
                     expected = model(*test.tensors).numpy()
                 with _attention(model, attention):
-                    blob = convert(model, longest)
+                    converted = convert(model, longest)
+                    blob = compile_blob(converted)
             reason = _disagreement(blob, test, expected)
         except Exception as error:  # whatever an unusual model makes the converter raise
             if isinstance(error, MemoryError) or system_error(error):  # another time, it may
@@ -46,26 +54,26 @@ def to_openvino(model: nn.Module, longest: int) -> tuple[bytes, str]:
             reason = f"OpenVINO cannot convert it ({type(error).__name__})"
         else:
             if not reason:
-                return blob, ""
-    return b"", reason
+                return Converted(blob, "", converted)
+    return Converted(b"", reason)
 
 
-def _traced(model: nn.Module, _longest: int) -> bytes:
-    from taskembed.encoding.engines.openvino import compile_blob
+def _traced(model: nn.Module, _longest: int) -> Any:  # noqa: ANN401  # OpenVINO's
+    from taskembed.encoding.engines.openvino import convert_module
 
     with torch.inference_mode():
-        return compile_blob(model, _example(model, 2, 7).tensors)
+        return convert_module(model, _example(model, 2, 7).tensors)
 
 
-def _exported(model: nn.Module, longest: int) -> bytes:
+def _exported(model: nn.Module, longest: int) -> Any:  # noqa: ANN401  # OpenVINO's
     """Export a model, which takes longer than tracing it, and also holds Gemma 3's masks."""
-    from taskembed.encoding.engines.openvino import compile_blob
+    from taskembed.encoding.engines.openvino import convert_module
 
     axes = {0: torch.export.Dim("n", min=1), 1: torch.export.Dim("length", min=2, max=longest)}
     inputs = _example(model, 2, 7).tensors
     with torch.no_grad():
         program = torch.export.export(model, inputs, dynamic_shapes=(axes,) * len(inputs))
-    return compile_blob(program, None)
+    return convert_module(program, None)
 
 
 # Subtle: where a padding token sees nothing, which happens in a window, OpenVINO's own attention

@@ -33,6 +33,7 @@ class OpenVinoEngine:
     Args:
         blob: what `compile_blob` gave.
         precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the CPU computes with it.
+            "int8" for the blob of a quantised model: what is not int8 in it runs as with auto.
         threads: how many to use; None for every core that the process may use.
         one_query: ready for one short text rather than for many.
     """
@@ -46,7 +47,7 @@ class OpenVinoEngine:
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY" if one_query else "THROUGHPUT",
         }
-        if precision != "auto":
+        if precision in PRECISIONS:
             settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[precision]
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -54,7 +55,8 @@ class OpenVinoEngine:
         tensor = openvino.Tensor(np.frombuffer(blob, np.uint8))
         self._model = openvino.Core().import_model(tensor, "CPU", settings)
         element = self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        self.precision = {"f32": "fp32", "f16": "fp16"}.get(element, element)
+        computed = {"f32": "fp32", "f16": "fp16"}.get(element, element)
+        self.precision = precision if precision == "int8" else computed
 
     def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
         """Yield each batch with float32[n, dim], in any order."""
@@ -94,13 +96,21 @@ def engine_version() -> str:
     return f"openvino {openvino.get_version()}"
 
 
-def compile_blob(model: Any, example: tuple[Any, ...] | None) -> bytes:  # noqa: ANN401  # torch's
-    """Convert a torch module, traced on `example`, or a torch.export program, to a blob.
+def convert_module(model: Any, example: tuple[Any, ...] | None) -> Any:  # noqa: ANN401  # theirs
+    """Convert a torch module, traced on `example`, or a torch.export program, to OpenVINO's model.
 
     Raises:
         Exception: whatever the conversion of an unusual model raises.
     """
-    converted = openvino.convert_model(model, **({"example_input": example} if example else {}))
+    return openvino.convert_model(model, **({"example_input": example} if example else {}))
+
+
+def compile_blob(converted: Any) -> bytes:  # noqa: ANN401  # OpenVINO's
+    """Compile OpenVINO's model to a blob.
+
+    Raises:
+        Exception: whatever the compilation of an unusual model raises.
+    """
     compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     exported = compiled.export_model()
     return bytes(exported if isinstance(exported, bytes) else exported.getvalue())
