@@ -11,10 +11,12 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from taskembed.cli._config import Config
 from taskembed.cli._environment import (
     reset_unfit_variables,
     unknown_variables,
     unset_variables,
+    with_variable,
     with_variables,
 )
 from taskembed.cli._help import write_help
@@ -23,7 +25,12 @@ from taskembed.cli._options import LOG_FILE
 from taskembed.cli._output import message, require_output
 from taskembed.cli._progress import shown_progress
 from taskembed.cli._wording import quoted
-from taskembed.errors import MissingLibraryError, ModelUnavailableError, UsageError
+from taskembed.errors import (
+    MissingLibraryError,
+    ModelUnavailableError,
+    TaskembedError,
+    UsageError,
+)
 
 # parameters whose text may be any bytes: file names; an id that is not UTF-8 is refused later
 ANY_BYTES = {"inputs", "queries", "doc_ids"}
@@ -56,11 +63,19 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer's Context
         """Parse the arguments; whether their own errors are JSON is found out first."""
+        config = ctx.default_map = Config(with_variable(self.params), os.environ)
         set_error_format(ctx, self.make_parser(ctx), self.params, args)
-        return super().parse_args(ctx, args)
+        left: list[str] = super().parse_args(ctx, args)
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            source = ctx.get_parameter_source(parameter.name)
+            if "--index" in parameter.opts and value is not None and source.name != "DEFAULT":
+                ctx.params[parameter.name] = config.index_named(value)
+        return left
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
-        """Write the help."""
+        """Write the help, which does not depend on the configuration file."""
+        ctx.default_map = None
         write_help(self, ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
@@ -163,10 +178,12 @@ def set_error_format(ctx: Any, parser: Any, params: list[Any], args: list[str]) 
     was_resilient, ctx.resilient_parsing = ctx.resilient_parsing, True
     given = parser.parse_args(list(args))[0]
     ctx.resilient_parsing = was_resilient
-    value, _ = option.consume_value(ctx, given)
+    if given.get("help"):
+        return
     try:
+        value, _ = option.consume_value(ctx, given)
         error_format.json = bool(option.process_value(ctx, value))
-    except typer.BadParameter:  # the variable is neither true nor false
+    except (typer.BadParameter, TaskembedError):  # of the variable, or of the configuration file
         error_format.json = False
 
 

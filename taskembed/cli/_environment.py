@@ -1,15 +1,16 @@
-"""Environment variables as defaults of options.
+"""Environment variables and the configuration file as defaults of options.
 
-A variable in a shell profile is set for every command. So it is ignored where it contradicts an
-option that was typed, or an index, which has a space of its own.
+A variable in a shell profile, or a line of the file, is set for every command. So it is ignored
+where it contradicts an option that was typed, or an index, which has a space of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from taskembed.cli._config import CONFIG
 from taskembed.errors import TaskembedError
 from taskembed.secrets import API_BASE, KEY_OF_OWN
 
@@ -24,12 +25,13 @@ VARIABLES = frozenset(
         *("TASKEMBED_INDEX", "TASKEMBED_TASK", "TASKEMBED_MODEL"),
         *("TASKEMBED_DEVICE", "TASKEMBED_PRECISION", "TASKEMBED_THREADS"),
         *("TASKEMBED_OFFLINE", "TASKEMBED_CACHE", "TASKEMBED_QUIET", "TASKEMBED_JSON"),
-        *(API_BASE, KEY_OF_OWN, DEBUG),
+        *(API_BASE, KEY_OF_OWN, DEBUG, CONFIG),
     }
 )
 # parameters with a variable that an existing index determines
 OF_SPACE = {"task", "model"}
-TYPED, FROM_VARIABLE = "COMMANDLINE", "ENVIRONMENT"  # typer's names for where a value comes from
+# typer's names for where a value comes from
+TYPED, FROM_VARIABLE, FROM_CONFIG = "COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP"
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
@@ -60,26 +62,40 @@ def reset_unfit_variables(context: Any) -> list[str]:  # noqa: ANN401  # typer's
     return notes
 
 
+def with_variable(parameters: Iterable[Any]) -> list[str]:
+    """Return the names of the parameters that have a variable, and so a place in the file."""
+    return [parameter.name for parameter in parameters if parameter.envvar]
+
+
 def variables_of(context: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return parameter -> variable, for each parameter whose value is from a variable."""
-    return {
-        parameter.name: parameter.envvar
-        for parameter in context.command.params
-        if (source := context.get_parameter_source(parameter.name)) and source.name == FROM_VARIABLE
-    }
+    """Return parameter -> variable, for each parameter whose value is from a variable.
+
+    A value from the configuration file has its key and the file instead: "task in config.toml".
+    """
+    found: dict[str, str] = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name)
+        if source and source.name == FROM_VARIABLE:
+            found[parameter.name] = parameter.envvar
+        elif source and source.name == FROM_CONFIG:
+            found[parameter.name] = context.default_map.place_of(parameter.name)
+    return found
 
 
 def with_variables(text: str, context: Any) -> str:  # noqa: ANN401
     """Return a message that names the variable instead of the option it is the default of."""
     for option, variable in _variable_of_option(context).items():
-        text = re.sub(rf"(?<![\w-]){re.escape(option)}(?![\w-])", variable, text)
+        found = rf"(?<![\w-]){re.escape(option)}(?![\w-])"
+        text = re.sub(found, variable.replace("\\", r"\\"), text)
     return text
 
 
 def unset_variables(text: str, context: Any) -> str:  # noqa: ANN401
     """Return a hint that says "unset VARIABLE" where it said to leave out an option."""
     for option, variable in _variable_of_option(context).items():
-        text = re.sub(rf"leave out {re.escape(option)}(?![\w-])", f"unset {variable}", text)
+        unset = f"unset {variable}" if variable.startswith(PREFIX) else f"remove {variable}"
+        found = rf"leave out {re.escape(option)}(?![\w-])"
+        text = re.sub(found, unset.replace("\\", r"\\"), text)
     return text
 
 
@@ -93,7 +109,8 @@ def _variable_of_option(context: Any) -> dict[str, str]:  # noqa: ANN401
     }
 
 
-def _reset(context: Any, names: Iterable[str]) -> None:  # noqa: ANN401
+def _reset(context: Any, names: Collection[str]) -> None:  # noqa: ANN401
+    context.default_map.forget(names)
     for parameter in context.command.params:
         if parameter.name in names:
             default = parameter.get_default(context)

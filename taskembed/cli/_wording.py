@@ -46,6 +46,8 @@ def _named(error: typer.BadParameter) -> str:
     source = error.ctx and error.ctx.get_parameter_source(parameter.name)
     if source and source.name == "ENVIRONMENT":
         return str(parameter.envvar)
+    if source and source.name == "DEFAULT_MAP" and error.ctx:
+        return str(error.ctx.default_map.place_of(parameter.name))  # type: ignore[union-attr]
     return str(max(parameter.opts, key=len)) if parameter.opts[0][0] == "-" else parameter.metavar
 
 

@@ -43,7 +43,8 @@ from taskembed.version import __version__
 ENVIRONMENT = """\
 Environment variables: TASKEMBED_INDEX, _TASK, _MODEL, _API_BASE, _DEVICE, _PRECISION, _THREADS,
 _OFFLINE, _CACHE, _QUIET and _JSON are the defaults of these options; TASKEMBED_API_KEY is the key
-for --api-base. docs/environment.md says more."""
+for --api-base. ~/.config/taskembed/config.toml, or TASKEMBED_CONFIG, can have the same defaults,
+and names for indexes. docs/environment.md says more."""
 EXIT_CODES = """\
 Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or index;
 69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index damaged; 77 not

@@ -88,7 +88,7 @@ def test_the_variables_are_those_of_the_options() -> None:
     groups = [commands, *commands.commands.values()]
     every = [command for group in groups for command in getattr(group, "commands", {}).values()]
     read = {parameter.envvar for command in every for parameter in command.params}
-    assert read - {None} | {"TASKEMBED_API_KEY", "TASKEMBED_DEBUG"} == VARIABLES
+    assert read - {None} | {"TASKEMBED_API_KEY", "TASKEMBED_CONFIG", "TASKEMBED_DEBUG"} == VARIABLES
 
 
 def test_what_was_typed_is_still_held_against_the_index(
