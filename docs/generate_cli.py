@@ -18,8 +18,8 @@ for _name in [name for name in os.environ if name.startswith("TASKEMBED_")]:
 from taskembed.cli.main import main  # noqa: E402  # see above
 
 COMMANDS = [
-    *("", "index", "search", "similar", "dedup", "get", "list", "count", "delete"),
-    *("compact", "tune", "info", "verify", "models", "explain"),
+    *("", "index", "search", "similar", "dedup", "classify", "get"),
+    *("list", "count", "delete", "compact", "tune", "info", "verify", "models", "explain"),
     *("evaluate", "ablate", "compare", "train", "distill"),
     *("cache", "cache list", "cache clear"),
 ]

@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     from taskembed.reading.rejects import RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
+    from taskembed.verbs.classify import Classifier, NearestExample, Prediction
     from taskembed.verbs.dedup import Duplicates, delete_duplicates, find_duplicates, kept_documents
-    from taskembed.verbs.defaults import OnDuplicate
+    from taskembed.verbs.defaults import HeadName, OnDuplicate
     from taskembed.verbs.delete import delete_documents
     from taskembed.verbs.describe import IndexDescription, describe_index
     from taskembed.verbs.documents import count_documents, get_documents, list_documents
@@ -71,6 +72,7 @@ __all__ = [
     "BadInputError",
     "BadRecordError",
     "BadVectorError",
+    "Classifier",
     "Document",
     "Duplicate",
     "Duplicates",
@@ -81,6 +83,7 @@ __all__ = [
     "ExitCode",
     "Fusion",
     "Grouping",
+    "HeadName",
     "Hit",
     "Index",
     "IndexBusyError",
@@ -91,9 +94,11 @@ __all__ = [
     "Keep",
     "MissingLibraryError",
     "ModelUnavailableError",
+    "NearestExample",
     "NewerFormatError",
     "NotFoundError",
     "OnDuplicate",
+    "Prediction",
     "PromptOverrides",
     "PromptType",
     "Query",
@@ -137,6 +142,7 @@ _HOMES = {
     "BadInputError": "errors",
     "BadRecordError": "errors",
     "BadVectorError": "errors",
+    "Classifier": "verbs.classify",
     "Document": "reading.documents",
     "Duplicate": "verbs.duplicates",
     "Duplicates": "verbs.dedup",
@@ -147,6 +153,7 @@ _HOMES = {
     "ExitCode": "errors",
     "Fusion": "index.fusion",
     "Grouping": "index.grouping",
+    "HeadName": "verbs.defaults",
     "Hit": "index.hits",
     "Index": "index.reader",
     "IndexBusyError": "errors",
@@ -157,9 +164,11 @@ _HOMES = {
     "Keep": "verbs.duplicates",
     "MissingLibraryError": "errors",
     "ModelUnavailableError": "errors",
+    "NearestExample": "verbs.classify",
     "NewerFormatError": "errors",
     "NotFoundError": "errors",
     "OnDuplicate": "verbs.defaults",
+    "Prediction": "verbs.classify",
     "PromptOverrides": "models.resolve",
     "PromptType": "space",
     "Query": "reading.queries",

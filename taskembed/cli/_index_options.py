@@ -295,6 +295,15 @@ class RunOptions:
 class StoreOptions:
     """How the index is stored; it remembers that."""
 
+    label_field: Annotated[
+        str | None,
+        typer.Option(
+            "--label-field",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
+            help="The field that holds the label, or a list of labels, for `taskembed classify`.",
+        ),
+    ] = None
     words: Annotated[
         bool | None,
         typer.Option(

@@ -350,6 +350,14 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceOptions:
+    """Where the model of an index, and its adapter, are now."""
+
+    model: ModelOption = None
+    adapter: AdapterOption = None
+
+
+@dataclass(frozen=True, slots=True)
 class MachineOptions:
     """Where and how a model runs, and where its files are kept."""
 

@@ -17,6 +17,7 @@ from taskembed.cli._interrupt import Interrupt
 from taskembed.cli._log import LOG
 from taskembed.cli._output import write
 from taskembed.cli.ablate import ablate_command
+from taskembed.cli.classify import classify_command
 from taskembed.cli.compact import compact_command
 from taskembed.cli.compare import compare_command
 from taskembed.cli.count import count_command
@@ -65,6 +66,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
         "search": search_command,
         "similar": similar_command,
         "dedup": dedup_command,
+        "classify": classify_command,
         "get": get_command,
         "list": list_command,
         "count": count_command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,7 @@ def index_command(
     from taskembed.verbs.options import Watch
     from taskembed.verbs.update import find_update
 
-    asked = of_input.reading(run.on_duplicate)
+    asked = replace(of_input.reading(run.on_duplicate), label_field=store.label_field)
     update = find_update(
         inputs,
         index_folder,

@@ -98,6 +98,9 @@ def nearest_rows(
             latest = _found(segment, number, queries[more], more, asked, how)
             others = found[number].chosen(~np.isin(found[number].query, more))
             found[number] = joined([others, latest])
+            # Subtle: FAISS scores few queries in another way than many, which can lower a score by
+            # its last digit: below the k-th as it was, so that fewer than k rows would be left
+            last = np.minimum(last, _last_scores(found, count, k))
     best = joined(found)
     return best.chosen(best.score >= last[best.query])
 

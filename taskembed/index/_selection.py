@@ -83,8 +83,7 @@ class Selector:
         """Return the segments to search, restricted to the rows that the filter is true of."""
         if where is None:
             return self._segments
-        parts = zip(self._segments, self.passing(where), strict=True)
-        return [_Filtered(segment, passing, int(passing.sum())) for segment, passing in parts]
+        return restricted(self._segments, self.passing(where))
 
     def hidden(self, where: str | None) -> list[Flags]:
         """Return bool[rows] for each segment: rows that a search with this filter leaves out."""
@@ -93,9 +92,15 @@ class Selector:
         return [~passing for passing in self.passing(where)]
 
 
+def restricted(segments: Sequence[Segment], passing: Sequence[Flags]) -> Sequence[Searched]:
+    """Return segments in which only some rows are searched: bool[rows] for each segment."""
+    parts = zip(segments, passing, strict=True)
+    return [_Restricted(segment, flags, int(flags.sum())) for segment, flags in parts]
+
+
 @dataclass(frozen=True, slots=True)
-class _Filtered:
-    """A segment, restricted to the rows that a filter is true of."""
+class _Restricted:
+    """A segment, restricted to some of its rows."""
 
     segment: Segment
     passing: Flags

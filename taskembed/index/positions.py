@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from taskembed.errors import IndexDamagedError
-from taskembed.index._best import nearest_rows
+from taskembed.index._best import Searched, nearest_rows
 from taskembed.index._files import DAMAGED_HINT
+from taskembed.index._selection import restricted
 from taskembed.index.documents import StoredDocument
 from taskembed.index.hits import as_document
 from taskembed.index.segments import Segment
 from taskembed.reading.documents import Document
-from taskembed.vectors import FloatRows, Rows
+from taskembed.vectors import Flags, FloatRows, Rows
 
 BLOCK_ROWS = 8_192  # vectors that are in memory at a time: 12 MB of 384 numbers each
 
@@ -25,26 +26,44 @@ class Positions:
     not what was written.
     """
 
-    def __init__(self, segments: Sequence[Segment], dim: int) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], dim: int, rows: Sequence[Rows] | None = None
+    ) -> None:
         self._segments = segments
         self.dim = dim
-        self._rows = [np.flatnonzero(~segment.dead) for segment in segments]
+        live = rows or [np.flatnonzero(~segment.dead) for segment in segments]
+        self._rows = list(live)
+        self._is_part = rows is not None
         self._starts = np.cumsum([0, *map(len, self._rows)])
 
     def __len__(self) -> int:
         """Return how many documents there are."""
         return int(self._starts[-1])
 
+    def only(self, keep: Flags) -> Positions:
+        """Return some of the documents, at new positions from 0.
+
+        Args:
+            keep: bool[n]: whether the document at a position is one of them.
+        """
+        edges = self._starts[1:-1].tolist()
+        rows = (
+            [rows[mine] for rows, mine in zip(self._rows, np.split(keep, edges), strict=True)]
+            if self._rows
+            else []
+        )
+        return Positions(self._segments, self.dim, rows)
+
     def documents(self) -> Iterator[StoredDocument]:
         """Yield every document, by position; one is in memory at a time."""
         for segment, rows in zip(self._segments, self._rows, strict=True):
-            count = 0
+            wanted = iter(rows.tolist())
+            row = next(wanted, None)
             for document in segment.live_documents():
-                if count == len(rows) or document.row != rows[count]:
-                    break
-                count += 1
-                yield document
-            if count != len(rows):
+                if document.row == row:
+                    yield document
+                    row = next(wanted, None)
+            if row is not None:
                 reason = "the index is damaged: a document of a vector is missing"
                 raise IndexDamagedError(reason, hint=DAMAGED_HINT)
 
@@ -90,7 +109,7 @@ class Positions:
         for segment in self._segments:
             segment.load()
         k = min(k, len(self))
-        best = nearest_rows(self._segments, queries, k)
+        best = nearest_rows(self._searched(), queries, k)
         positions = np.empty(len(best.row), np.int64)
         for number, rows in enumerate(self._rows):
             mine = best.segment == number
@@ -100,6 +119,15 @@ class Positions:
         first = np.searchsorted(best.query[order], np.arange(len(queries)))
         chosen = order[first[:, np.newaxis] + np.arange(k)]
         return best.score[chosen], positions[chosen]
+
+    def _searched(self) -> Sequence[Searched]:
+        """Return the segments to search, restricted to the documents that have a position."""
+        if not self._is_part:
+            return self._segments
+        passing = [np.zeros(segment.info.rows, np.bool_) for segment in self._segments]
+        for flags, rows in zip(passing, self._rows, strict=True):
+            flags[rows] = True
+        return restricted(self._segments, passing)
 
     def _owners(self, positions: Rows) -> Rows:
         """Return the number of the segment of each position."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
-from taskembed.errors import SpaceMismatchError
+from taskembed.arguments import require_kind
+from taskembed.errors import SpaceMismatchError, UsageError
+from taskembed.guard import require_same_space
+from taskembed.index.reader import Index
 from taskembed.models.files import BUNDLED
-from taskembed.space import EmbeddingSpace, Task
+from taskembed.space import COSINE, EmbeddingSpace, Task
+from taskembed.verbs._claims import SEARCH_HINT
+from taskembed.verbs.protocols import Encoder, require_encoder
 
 
 def require_task_of(verb: str, task: Task, folder: Path, space: EmbeddingSpace) -> None:
@@ -32,3 +38,39 @@ def require_task_of(verb: str, task: Task, folder: Path, space: EmbeddingSpace) 
         f"for the task {task.value!r}",
         hint=f"taskembed index CORPUS --task {task.value} {model}--index {shlex.quote(str(other))}",
     )
+
+
+def require_index_of(verb: str, task: Task, index: Index) -> None:
+    """Return when a verb that compares cosines can use an index.
+
+    Args:
+        verb: the name of the command: "dedup".
+        task: what it needs an index for.
+        index: an open one.
+
+    Raises:
+        SpaceMismatchError: the index is for another task.
+        UsageError: its metric is "dot": inner products have no scale.
+        TypeError: it is no `Index`.
+    """
+    require_kind(index, Index, "Index.open(FOLDER)")
+    require_task_of(verb, task, index.folder, index.space)
+    if index.space.metric != COSINE:
+        raise UsageError(
+            f"{index.folder} has `metric: dot`: inner products have no scale that `taskembed "
+            f"{verb}` could use",
+            hint="index the corpus with another model",
+        )
+
+
+def require_encoder_of(index: Index, encoder: Encoder) -> None:
+    """Return when an encoder is one of an index's space.
+
+    Raises:
+        SpaceMismatchError: it is of another space.
+        TypeError: it is no encoder.
+    """
+    require_encoder(encoder)
+    # new texts have no fields that a template could put together
+    space = replace(encoder.space, template=index.space.template)
+    require_same_space(index.space, space, hint=SEARCH_HINT)

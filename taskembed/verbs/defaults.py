@@ -15,3 +15,12 @@ class OnDuplicate(StrEnum):
     LAST = "last"
     FIRST = "first"
     ERROR = "error"
+
+
+class HeadName(StrEnum):
+    """How a label is chosen: by the better of knn and centroid, or one that is named."""
+
+    AUTO = "auto"
+    KNN = "knn"
+    CENTROID = "centroid"
+    LOGREG = "logreg"

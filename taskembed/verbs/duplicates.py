@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from taskembed.activity import doing
-from taskembed.arguments import require_kind
 from taskembed.errors import UsageError
 from taskembed.index.documents import StoredDocument, read_metadata
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.template import value_of
-from taskembed.space import COSINE, Task
+from taskembed.space import Task
 from taskembed.vectors import Rows
-from taskembed.verbs._tasks import require_task_of
+from taskembed.verbs._tasks import require_index_of
 
 _DIGEST_BYTES = 16  # of a text's hash: no two texts of any corpus have the same
 
@@ -97,14 +96,7 @@ def require_dedup_index(index: Index) -> None:
         UsageError: its metric is "dot".
         TypeError: it is no `Index`.
     """
-    require_kind(index, Index, "Index.open(FOLDER)")
-    require_task_of("dedup", Task.SIMILARITY, index.folder, index.space)
-    if index.space.metric != COSINE:
-        raise UsageError(
-            f"{index.folder} has `metric: dot`: inner products have no scale on which texts would "
-            "be the same",
-            hint="index the corpus with another model",
-        )
+    require_index_of("dedup", Task.SIMILARITY, index)
 
 
 def read_texts(positions: Positions, keep: Keep) -> tuple[Digests, Rows]:

@@ -8,13 +8,13 @@ import numpy as np
 
 from taskembed.activity import doing
 from taskembed.batches import batched
-from taskembed.guard import require_good_vectors, require_same_space, without_length
+from taskembed.guard import require_good_vectors, without_length
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows, Rows
-from taskembed.verbs._claims import SEARCH_HINT
+from taskembed.verbs._tasks import require_encoder_of
 from taskembed.verbs.defaults import DEDUP_THRESHOLD
 from taskembed.verbs.duplicates import (
     Digests,
@@ -25,7 +25,7 @@ from taskembed.verbs.duplicates import (
     require_dedup_index,
     require_threshold,
 )
-from taskembed.verbs.protocols import Encoder, require_encoder
+from taskembed.verbs.protocols import Encoder
 
 _AT_ONCE = 512  # documents that are encoded together
 
@@ -52,10 +52,9 @@ def match_documents(
         TypeError: the index is no `Index`, or the encoder none.
         ValueError: the threshold is no cosine, or the index is closed.
     """
-    require_encoder(encoder)
     require_threshold(threshold)
     require_dedup_index(index)
-    require_same_space(index.space, encoder.space, hint=SEARCH_HINT)
+    require_encoder_of(index, encoder)
     return _matches(documents, encoder, index.by_position(), threshold)
 
 

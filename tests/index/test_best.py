@@ -58,3 +58,21 @@ def test_fewer_rows_than_asked_for_are_all_of_them() -> None:
     assert best(9, Counted(0.5), Counted(0.7, -0.2)) == [(0, 0, 0), (0, 1, 0), (0, 1, 1)]
     assert best(0, Counted(0.5)) == []
     assert best(3) == []
+
+
+class Rounding(Counted):
+    """A segment whose scores of few queries differ from those of many in the last digit."""
+
+    def search(
+        self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None
+    ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+        scores, rows = super().search(queries, k, exact=exact, candidates=candidates)
+        return (np.nextafter(scores, np.float32(-1)) if len(queries) < 3 else scores), rows
+
+
+def test_k_rows_are_returned_where_scores_differ_in_the_last_digit() -> None:
+    # the first query is asked again alone, since its last row equals others: its scores are then
+    # a little lower than the k-th was before
+    segment = Rounding(*[0.5] * 9, 0.1, 0.05, 0.02)
+    queries = np.array([[1.0], [-1.0], [-1.0]], np.float32)
+    assert [q for q, _, _ in best(2, segment, queries=queries)].count(0) == 9

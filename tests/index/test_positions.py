@@ -89,3 +89,14 @@ def test_a_vector_without_a_document_is_damage(index: Index) -> None:
     positions._rows[0] = np.append(positions._rows[0], 2**40)
     with pytest.raises(IndexDamagedError, match="a document of a vector is missing"):
         list(positions.documents())
+
+
+def test_some_of_the_documents_have_positions_of_their_own(index: Index) -> None:
+    keep = np.array([name in {"m", "c", "y"} for name in ORDER])
+    some = index.by_position().only(keep)
+    assert [document.doc_id for document in some.documents()] == ["m", "c", "y"]
+    assert [document.doc_id for document in some.documents_at(np.array([2, 0]))] == ["y", "m"]
+    scores, found = some.nearest(encoded("text z"), 9)
+    assert sorted(found[0].tolist()) == [0, 1, 2]
+    assert np.allclose(scores, some.vectors_at(found[0]) @ encoded("text z")[0])
+    assert len(some.only(np.array([False, True, False]))) == 1

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,35 +12,15 @@ import pytest
 from taskembed.errors import IndexBusyError, SpaceMismatchError, UsageError
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
-from taskembed.space import PromptType, Task
-from taskembed.vectors import Encoded, Rows
+from taskembed.space import Task
 from taskembed.verbs.dedup import delete_duplicates, find_duplicates, kept_documents
 from taskembed.verbs.duplicates import Duplicate, Keep
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.match import match_documents
 from taskembed.verbs.options import IndexOptions
 from taskembed.verbs.pairs import sample_pairs
+from tests.angles import AngleEncoder
 from tests.fakes import HashEncoder
-
-SPACE = HashEncoder(task=Task.SIMILARITY, query_prompt="", document_prompt="", dim=2).space
-
-
-class AngleEncoder:
-    """Encodes a text that ends in a number as the unit vector of so many degrees."""
-
-    made_by: ClassVar[dict[str, str]] = {"engine": "angles"}
-    space = SPACE
-
-    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        angles = np.radians([float(text.split()[-1]) for text in texts])
-        vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-        return Encoded(vectors, np.zeros(len(texts), np.bool_))
-
-    def encode_slices(
-        self, texts: Sequence[str], prompt_type: PromptType
-    ) -> Iterator[tuple[Rows, Encoded]]:
-        yield np.arange(len(texts)), self.encode(texts, prompt_type)
-
 
 # cos 10 degrees is 0.985, cos 20 degrees 0.940: with 0.95, "a" is near "b" and not near "c"
 CHAIN = {"a": "at 0", "b": "at 10", "c": "at 20", "far": "at 90", "copy": "at 0"}
@@ -49,7 +28,9 @@ THRESHOLD = 0.95
 
 
 def made(folder: Path, documents: Iterable[Document]) -> Path:
-    index_corpus(documents, AngleEncoder(), folder, options=IndexOptions(commit_every=2))
+    index_corpus(
+        documents, AngleEncoder(Task.SIMILARITY), folder, options=IndexOptions(commit_every=2)
+    )
     return folder
 
 
@@ -178,7 +159,7 @@ def test_an_index_that_changed_meanwhile_keeps_its_documents(folder: Path) -> No
 
 def test_new_documents_that_are_there_already_are_matched(index: Index) -> None:
     new = [Document("x", "at 91"), Document("y", "at 0"), Document("z", "at 45")]
-    matches = list(match_documents(new, AngleEncoder(), index, threshold=THRESHOLD))
+    matches = list(match_documents(new, AngleEncoder(Task.SIMILARITY), index, threshold=THRESHOLD))
     assert [document.doc_id for document, _ in matches] == ["x", "y", "z"]
     near, exact, none = [match for _, match in matches]
     assert near
@@ -207,7 +188,7 @@ def test_an_index_for_another_task_is_refused(tmp_path: Path) -> None:
         for refused in (
             lambda: find_duplicates(index, threshold=0.9),
             lambda: sample_pairs(index),
-            lambda: list(match_documents([], AngleEncoder(), index, threshold=0.9)),
+            lambda: list(match_documents([], AngleEncoder(Task.SIMILARITY), index, threshold=0.9)),
         ):
             with pytest.raises(SpaceMismatchError, match="`taskembed dedup` needs an index"):
                 refused()
