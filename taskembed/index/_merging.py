@@ -1,8 +1,8 @@
-"""Several segments become one, in little memory; and which of them should.
+"""Merging: which segments become one, and how they do so in little memory.
 
-Memory is taken for a block of vectors, for the checksums (4 bytes a row) and the codes (some 64
-bytes a row) of the new segment: 250 MB for 3,000,000 rows of 384 numbers. Documents are copied by
-SQLite into a file beside the index, and from there.
+In memory are one block of vectors, and of the new segment the checksums (4 bytes a row) and the
+codes (about 64 bytes a row): 250 MB for 3,000,000 rows of 384 numbers. SQLite copies the documents
+into a file beside the index, whose bytes then become a file of the index.
 """
 
 from __future__ import annotations
@@ -36,38 +36,38 @@ from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows, Rows
 
 MERGE_FACTOR = 8  # number of segments of similar size that become one
-MOST_SEGMENTS = 12  # beside those that are too large to be merged: a search opens few files
-MERGE_ROWS = 3 * 2**20  # of a merged segment: a minute of work at most, and 250 MB of memory
-TIER_ROWS = 1024  # segments up to this size are of one size
-WORDS_ROWS = 16_384  # documents whose words are made in memory together
-SCRATCH_BYTES = 64 * 2**20  # of documents: more are not put together in memory
+MOST_SEGMENTS = 12  # segments that can still be merged; a search opens the files of each
+MERGE_ROWS = 3 * 2**20  # rows of a merged segment: up to a minute of work, and 250 MB of memory
+TIER_ROWS = 1024  # rows; segments up to this size count as similar in size
+WORDS_ROWS = 16_384  # documents whose words are computed in memory at a time
+SCRATCH_BYTES = 64 * 2**20  # size of documents up to which they are copied in memory
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A segment that is merged, and which of its rows are."""
+    """A segment to merge, and bool[rows]: the rows to keep."""
 
     segment: Segment
     keep: Flags
 
     @property
     def rows(self) -> int:
-        """How many of its rows are merged."""
+        """The number of rows that are kept."""
         return int(self.keep.sum())
 
 
 def choose(items: Sequence[T], rows: Callable[[T], int], dead: Callable[[T], int]) -> list[T]:
     """Return the segments that should become one; none if nothing should be merged.
 
-    A segment that is mostly deleted is written again. Eight of similar size become one. Where there
-    are more than twelve, the smallest of about a size do, however few they are.
+    A segment with more deleted than live rows is rewritten alone. MERGE_FACTOR segments of similar
+    size become one. Above MOST_SEGMENTS, two of similar size suffice, or else the two smallest.
 
     Args:
-        items: oldest first.
-        rows: how many rows of one are alive.
-        dead: how many are deleted.
+        items: the segments, oldest first.
+        rows: returns the number of live rows of a segment.
+        dead: returns the number of deleted rows of a segment.
     """
     for item in items:
         if dead(item) > rows(item):
@@ -89,7 +89,7 @@ def choose(items: Sequence[T], rows: Callable[[T], int], dead: Callable[[T], int
 
 
 def _bounded(items: Sequence[T], rows: Callable[[T], int]) -> list[T]:
-    """Return as many of the items as may become one segment."""
+    """Return the items that fit into one segment of MERGE_ROWS rows."""
     chosen: list[T] = []
     for item in items:
         if sum(map(rows, chosen)) + rows(item) <= MERGE_ROWS:
@@ -143,7 +143,7 @@ def merge(
 def _words_of(
     store: StoreWriter, info: SegmentInfo, sources: Sequence[Source], stack: ExitStack
 ) -> Iterator[tuple[Postings, Rows]]:
-    """Yield the words of the sources, and the new row of each row: -1 for those left out."""
+    """Yield the words of each source, with int64[rows]: the new row of each row, -1 for none."""
     first = 0
     for source in sources:
         rows = np.where(source.keep, np.cumsum(source.keep) - 1 + first, -1)
@@ -157,7 +157,7 @@ def _words_of(
 def _made_words(
     store: StoreWriter, info: SegmentInfo, segment: Segment, rows: Rows, stack: ExitStack
 ) -> Iterator[tuple[Postings, Rows]]:
-    """Yield the words of a segment that has none: blocks of them wait in a file."""
+    """Compute the words of a segment that has none; yield them in blocks, kept in a file."""
     tokenizer = WordTokenizer.of(info.words)
     path = stack.enter_context(store.scratch(f"{segment.info.name}.words.tmp"))
     with store.translated(path.name):
@@ -184,7 +184,7 @@ def _read_from(descriptor: int, begin: int, at: int, size: int) -> bytes:
 
 
 def _sample(sources: Sequence[Source]) -> FloatRows:
-    """Return vectors from all over the sources, for the mean of the codes."""
+    """Return vectors spread over all sources, from which the codes compute their mean."""
     step = max(1, sum(source.rows for source in sources) // SAMPLE_ROWS)
     some = []
     for source in sources:
@@ -194,9 +194,9 @@ def _sample(sources: Sequence[Source]) -> FloatRows:
 
 
 def _blocks(sources: Sequence[Source], storage: Storage) -> Iterator[tuple[RawRows, Sums]]:
-    """Yield the bytes of all rows with their checksums.
+    """Yield the bytes of all rows with their checksums, block by block.
 
-    Subtle: the checksums are those that the sources had, so that damage on the way is found later.
+    Subtle: checksums are copied, not recomputed, so that damage during the merge is found later.
     """
     for source in sources:
         stored = source.segment.info.vectors
@@ -268,7 +268,7 @@ def _copy_fields(
 
 
 def _new_rows(source: Source, first: int) -> list[int | None]:
-    """Return the new row of each row; None for those that are left out."""
+    """Return the new row of each row; None for a row that is left out."""
     numbers = np.cumsum(source.keep) - 1 + first
     return [
         number if keep else None
@@ -277,7 +277,7 @@ def _new_rows(source: Source, first: int) -> list[int | None]:
 
 
 def _moved(database: sqlite3.Connection, source: Source, first: int) -> str:
-    """Return an SQL expression of `row`: its new row, or null for one that is left out."""
+    """Return an SQL expression of `row` for its new row; null for a row that is left out."""
     if source.keep.all():
         return f"(row + {first})"
     rows = _new_rows(source, first)
@@ -289,7 +289,10 @@ def _moved(database: sqlite3.Connection, source: Source, first: int) -> str:
 
 @contextmanager
 def _attached(store: StoreWriter, database: sqlite3.Connection, name: str) -> Iterator[None]:
-    """Let a database read from another file, as `source`; memory is another file system to it."""
+    """Attach another file to a database as `source`, within the context.
+
+    The file is on disk even where the database is in memory, so its file system is named.
+    """
     database.execute("COMMIT")
     database.execute("ATTACH ? AS source", [uri_of(store.folder / name) + "&vfs=unix"])
     database.execute("BEGIN")
@@ -301,7 +304,7 @@ def _attached(store: StoreWriter, database: sqlite3.Connection, name: str) -> It
 
 @contextmanager
 def _database(store: StoreWriter, name: str, size: int) -> Iterator[sqlite3.Connection]:
-    """Give a new database, and write its bytes as a file of the index when the context ends."""
+    """Yield a new database, and write its bytes as a file of the index when the context ends."""
     if size <= SCRATCH_BYTES:
         with closing(in_memory()) as database:
             yield database
@@ -312,7 +315,7 @@ def _database(store: StoreWriter, name: str, size: int) -> Iterator[sqlite3.Conn
             with closing(
                 sqlite3.connect(uri_of(path, mode="rwc"), uri=True, isolation_level=None)
             ) as database:
-                # what a crash leaves of it is deleted, so nothing is kept for one
+                # the next writer deletes this file after a crash, so it needs no journal
                 database.execute("PRAGMA journal_mode = OFF")
                 database.execute("PRAGMA synchronous = OFF")
                 yield database

@@ -1,4 +1,4 @@
-"""Opening the segments of a part: which class reads which kind, and how many files may be open."""
+"""Opening the segments of a part: the class that reads each kind, and the limit of open files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskembed.index.legacy.segment import SegmentOfFormat1
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind
 
-HANDLES_PER_SEGMENT = 8  # seven files, and SQLite's own of one of them; four stay open
+HANDLES_PER_SEGMENT = 8  # seven files, one of which SQLite opens once more; four stay open
 _CLASSES: dict[Kind, type[Segment]] = {
     Kind.FLAT: Segment,
     Kind.RABITQ: Segment,
@@ -21,23 +21,23 @@ _CLASSES: dict[Kind, type[Segment]] = {
 
 
 def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> Segment:
-    """Open a segment; `check` comes before anything is asked of it.
+    """Open a segment; the caller calls its `check` before anything else.
 
     Raises:
-        FileNotFoundError: a file is not there (any more): a newer generation may be.
+        FileNotFoundError: a file is missing; a writer may have removed it with its generation.
         IndexDamagedError: a file is not what was written.
     """
     return _CLASSES[info.kind](folder, snapshot, info, dim)
 
 
 def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:
-    """Open the segments of a part; the caller checks them, where they are not yet, and closes them.
+    """Open the segments of a part; the caller checks those that are not checked, and closes all.
 
-    Where the process may open too few files, each segment is checked and loaded at once, which
-    leaves fewer of them open.
+    Where the process may not open all files at the same time, each segment is checked and loaded at
+    once, so that some of its files can be closed.
 
     Raises:
-        FileNotFoundError: a file is not there (any more): a newer generation may be.
+        FileNotFoundError: a file is missing; a writer may have removed it with its generation.
         IndexDamagedError: a file is not what was written.
     """
     with ExitStack() as stack:

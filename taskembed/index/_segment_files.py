@@ -19,15 +19,15 @@ from taskembed.index._files import (
 
 
 class SegmentFiles:
-    """The open files of a segment; a writer that removes their names does not disturb it.
+    """The open files of a segment; they can be read even after a writer has removed their names.
 
     Args:
-        folder: of the index.
-        files: what the manifest says of each.
+        folder: the folder of the index.
+        files: the name, size and checksum of each file, from the manifest.
 
     Raises:
-        FileNotFoundError: one is not there (any more).
-        IndexDamagedError: one has another size.
+        FileNotFoundError: a file is missing.
+        IndexDamagedError: a file has another size.
     """
 
     def __init__(self, folder: Path, files: list[StoredFile]) -> None:
@@ -41,15 +41,15 @@ class SegmentFiles:
             stack.pop_all()
 
     def __getitem__(self, name: str) -> StoredFile:
-        """Return what the manifest says of a file."""
+        """Return the size and checksum of a file, from the manifest."""
         return self._files[name]
 
     def path(self, name: str) -> Path:
-        """Return where a file is, or was when it was opened."""
+        """Return the path from which a file was opened."""
         return self.folder / name
 
     def descriptor(self, name: str) -> int:
-        """Return the descriptor of an open file, to read it by position."""
+        """Return the descriptor of an open file, for reads by position."""
         return self._streams[name].fileno()
 
     def close(self) -> None:
@@ -60,21 +60,22 @@ class SegmentFiles:
         self._streams = {}
 
     def close_file(self, name: str) -> None:
-        """Close a file that was read; asked for again, it is opened again."""
+        """Close one file; `stream` opens it again."""
         self._streams.pop(name).close()
 
     def close_but(self, *names: str) -> None:
-        """Close every file but some; one that is asked for again is opened again."""
+        """Close every file except these; `stream` opens a closed file again."""
         for name in list(self._streams):
             if name not in names:
                 self._streams.pop(name).close()
 
     @contextmanager
     def stream(self, name: str) -> Iterator[BinaryIO]:
-        """Give a file from its beginning; one that was read and closed is opened again.
+        """Yield a file at its beginning; a closed one is opened again.
 
         Raises:
-            IndexDamagedError: it is not there any more, or has another size.
+            IndexDamagedError: the file is missing now, or has another size.
+            ValueError: the index is closed.
         """
         self.require_open()
         if name not in self._streams:
@@ -88,10 +89,10 @@ class SegmentFiles:
             yield stream
 
     def read(self, name: str) -> bytearray:
-        """Read a file whole, check it and close it.
+        """Return all bytes of a file after comparing their checksum, and close the file.
 
         Raises:
-            IndexDamagedError: it is not what was written.
+            IndexDamagedError: the bytes are not what was written.
         """
         with self.stream(name) as stream:
             data = read_file(self.folder, self._files[name], stream)
@@ -99,10 +100,10 @@ class SegmentFiles:
         return data
 
     def check(self, name: str) -> None:
-        """Check every byte of a file.
+        """Compare the checksum of a whole file.
 
         Raises:
-            IndexDamagedError: it is not what was written.
+            IndexDamagedError: the file is not what was written.
         """
         with self.stream(name) as stream:
             damage = stream_damage(self.folder, self._files[name], stream)
@@ -110,12 +111,12 @@ class SegmentFiles:
             raise damaged(self.folder, damage)
 
     def check_all(self) -> None:
-        """Check every byte of every file that was not read whole."""
+        """Compare the checksum of every file that is still open."""
         for name in list(self._streams):
             self.check(name)
 
     def require_open(self) -> None:
-        """Raise ValueError where the files were closed."""
+        """Raise ValueError if the files were closed."""
         if self._is_closed:
             raise ValueError(f"the index {self.folder} is closed")
 

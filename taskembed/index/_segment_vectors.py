@@ -1,4 +1,4 @@
-"""The vectors of a segment: found by their codes or by scoring all, and read by position."""
+"""The vectors of a segment: searched by their codes or one and all, and read by position."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from taskembed.index.kinds.rows import RawRows, RowDamageError, RowsFile, Sums
 from taskembed.index.storage import Kind
 from taskembed.vectors import Flags, FloatRows, Rows
 
-LEAST_CANDIDATES = 200  # of one query, whose vectors are read; see docs/adr/0013
+LEAST_CANDIDATES = 200  # vectors that are read for a query; see docs/adr/0013
 CANDIDATES_OF_A_HIT = 20
-READ_ROWS = 10_000  # that pass a filter are read and scored; see docs/adr/0017
-_FEW = 20  # where they are at most one row in so many
+READ_ROWS = 10_000  # up to this number of rows that pass a filter are all scored; docs/adr/0017
+_FEW = 20  # and only if they are at most one row in 20
 NOT_FINITE = "a vector has a number that is not finite"
 
 Found = tuple[FloatRows, npt.NDArray[np.int64]]  # scores and rows, [n, k]
 
 
 class SegmentVectors:
-    """The vectors of a segment, which may be many: they are in memory only where they are few."""
+    """The vectors of a segment; they are held in memory only if they are few."""
 
     def __init__(self, files: SegmentFiles, info: SegmentInfo, dim: int) -> None:
         self._files = files
         self._info = info
         self._dim = dim
-        self._lock = threading.Lock()  # for what is read at the first call, whichever thread's
+        self._lock = threading.Lock()  # guards what the first call of any thread reads
         self._flat: Flat | None = None
         self._codes: Codes | None = None
         self._rows: RowsFile | None = None
 
     @property
     def are_in_memory(self) -> bool:
-        """Whether the file of vectors is not needed any more."""
+        """Whether all vectors are in memory, so that their file may be closed."""
         return self._flat is not None
 
     def open(self) -> None:
-        """Read the checksums of the vectors, and what stands before them."""
+        """Read the checksums of the vectors, and check the header of their file."""
         sums = self._files.read(self._info.sums_file)
         if len(sums) != self._info.rows * 4:
             raise self._files.damaged(self._info.sums_file, "it does not fit its segment")
@@ -93,11 +93,11 @@ class SegmentVectors:
 
         Args:
             queries: float32[n, dim].
-            k: how many.
-            alive: bool[rows]: only these rows are answered; None for all.
+            k: rows of each query.
+            alive: bool[rows]: only these rows are returned; None for all.
             exact: score every vector, and not only those that the codes choose. Many queries are
                 always scored so, since that is as fast.
-            candidates: how many the codes choose for a query; None for as many as are right.
+            candidates: vectors that the codes choose for a query; None for the default.
 
         Raises:
             IndexDamagedError: what was read is not what was written.
@@ -124,7 +124,7 @@ class SegmentVectors:
             return file.read(rows)
 
     def blocks(self, *, keep: Flags) -> Iterator[tuple[RawRows, Sums]]:
-        """Yield the bytes of the vectors of some rows, and their checksums, block by block."""
+        """Yield the stored bytes of the vectors of some rows, and their checksums, in blocks."""
         with self._rows_read() as file:
             for start, raw in file.blocks():
                 kept = keep[start : start + len(raw)]
@@ -143,7 +143,7 @@ class SegmentVectors:
         return stored_rows.to_vectors(raw, self._info.vectors)
 
     def _scan(self, queries: FloatRows, k: int, alive: Flags | None) -> Found:
-        """Score every vector, without holding them all."""
+        """Score every vector; one block of them is in memory at a time."""
         count = len(queries)
         scores = np.empty((count, 0), np.float32)
         rows = np.empty((count, 0), np.int64)
@@ -172,8 +172,9 @@ class SegmentVectors:
     ) -> Found:
         """Score the vectors that the codes choose.
 
-        Subtle: equal vectors have equal estimates, so where the last candidate has the estimate of
-        one that is answered, more are asked for: which of equals are answered must not depend on k.
+        Subtle: equal vectors have equal estimates. Where the last candidate has the same estimate
+        as a row that would be returned, more candidates are read, because which of equal documents
+        are returned must not depend on k.
         """
         most = self._info.rows if alive is None else int(alive.sum())
         while True:
@@ -191,10 +192,10 @@ class SegmentVectors:
             depth = min(depth * 2, most)
 
     def release(self) -> None:
-        """Give memory back that can be filled again."""
+        """Free memory whose contents can be read again; there is none here."""
 
     def check_contents(self) -> None:
-        """Look at every vector, and at the codes; their bytes are those that were written."""
+        """Check every vector and the codes, after the checksums of the files were compared."""
         fits = True
         with self._rows_read() as file:
             for start, raw in file.blocks():
@@ -202,7 +203,7 @@ class SegmentVectors:
                     raise RowDamageError(NOT_FINITE)
                 sums = file.sums[start : start + len(raw)]
                 fits = fits and bool((stored_rows.sums_of(raw) == sums).all())
-        if not fits:  # and the vectors are what was written
+        if not fits:  # the checksum of the vectors' file was right, so the sums are wrong
             raise self._files.damaged(self._info.sums_file, "it does not fit the vectors")
         if self._info.kind is Kind.RABITQ:
             self._read_codes()
@@ -229,5 +230,5 @@ class SegmentVectors:
 
 
 def candidates_for(k: int) -> int:
-    """Return how many candidates the codes choose for a query of k hits."""
+    """Return the number of candidates that the codes choose for a query of k hits."""
     return max(LEAST_CANDIDATES, CANDIDATES_OF_A_HIT * k)

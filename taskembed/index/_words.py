@@ -1,18 +1,18 @@
-"""The words of a segment: in which documents each occurs, how often, and BM25 over all segments.
+"""The words of a segment: the documents in which each occurs, how often, and BM25 over segments.
 
     data = b"".join(build(tokenizer.words(text) for text in texts))
-    postings = Postings(read, size)            # reads and checks the dictionary, and nothing else
+    postings = Postings(read, size)               # reads and checks only the dictionary
     scores = Bm25([postings, ...]).scores(words)  # float32[rows] for each segment
 
-A file has the postings of each word; then the dictionary: the length of each document, and for each
-word a 64-bit hash, where its postings are, and in how many documents it occurs; then a foot. The
-dictionary has a checksum, and the postings of each word have one: what is read is checked, and a
-word that is not in a checked dictionary is in no document.
+A file has three parts: the postings of each word; the dictionary; and a foot. The dictionary has
+the length of each document, and for each word a 64-bit hash, the position of its postings, and the
+number of documents in which it occurs. The dictionary and the postings of each word have a checksum
+each, so all that is read is checked, and a word that the dictionary lacks is in no document.
 
-BM25 is that of Robertson and Zaragoza (2009), with the idf that is never negative (Lucene's):
+BM25 as in Robertson and Zaragoza (2009), with Lucene's idf, which is never negative:
 ln(1 + (N - df + 0.5) / (df + 0.5)) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean)).
-N, df and the mean length are those of the whole index, with documents that were deleted and are
-still in a segment: else the scores of two segments could not be compared.
+N, df and the mean length are those of the whole index, so that the scores of two segments can be
+compared. They include deleted documents that are still in a segment.
 """
 
 from __future__ import annotations
@@ -34,27 +34,28 @@ from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Rows
 
 K1, B = 1.2, 0.75
-MOST_OFTEN = 255  # a word that occurs more often in a document counts as so often
+MOST_OFTEN = 255  # the highest count of a word in one document
 
 _MAGIC = b"TEwords1"
 _FOOT = struct.Struct("<8sQQQI")  # magic, documents, words in all, entries, crc
 _ENTRY = np.dtype([("hash", "<u8"), ("at", "<u8"), ("documents", "<u4"), ("size", "<u4")])
-_PACKED = struct.Struct("<QQII")  # the same
+_PACKED = struct.Struct("<QQII")  # the same layout as _ENTRY
 _POSTING = struct.Struct("<IH")  # crc of what follows, bytes of the word
 
 Entries = npt.NDArray[np.void]
-_Key = tuple[int, bytes]  # the order of a file
+_Key = tuple[int, bytes]  # hash and word: the order of the words in a file
 Scores = npt.NDArray[np.float32]
 Lengths = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Where a word occurs.
+    """The documents in which a word occurs.
 
     Attributes:
-        rows: int64[n]: the documents, ascending.
-        often: uint8[n]: how often in each.
+        word: in UTF-8.
+        rows: int64[n]: the rows of the documents, ascending.
+        often: uint8[n]: the number of occurrences in each, at most MOST_OFTEN.
     """
 
     word: bytes
@@ -62,7 +63,7 @@ class Posting:
     often: npt.NDArray[np.uint8]
 
     def encoded(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the bytes that a file stores."""
         body = b"".join(
             [self.word, self.rows.astype("<u4").tobytes(), self.often.astype("u1").tobytes()]
         )
@@ -73,12 +74,12 @@ class Postings:
     """The words of one segment. Safe to use from several threads.
 
     Args:
-        read: returns so many bytes of the file from a position on; fewer where the file ends.
-        size: bytes of the file, as the manifest has them.
-        damaged: makes the error of a reason.
+        read: returns the bytes of the file at (position, count); fewer at the end of the file.
+        size: bytes of the file, from the manifest.
+        damaged: returns the error to raise for a reason.
 
     Raises:
-        what `damaged` makes: the dictionary is not what was written.
+        Exception: the error of `damaged`: the dictionary is not what was written.
     """
 
     def __init__(
@@ -103,10 +104,10 @@ class Postings:
         self._entries: Entries = np.frombuffer(tail, _ENTRY, offset=len(lengths))
 
     def find(self, word: str) -> Posting | None:
-        """Return where a word occurs; None for nowhere.
+        """Return the postings of a word; None if it occurs nowhere.
 
         Raises:
-            what `damaged` makes: what is stored of it is not what was written.
+            Exception: the error of `damaged`: the postings are not what was written.
         """
         data = word.encode()
         hashes, hashed = self._entries["hash"], np.uint64(_hash(data))
@@ -115,7 +116,7 @@ class Postings:
         return next((posting for posting in postings if posting.word == data), None)
 
     def __iter__(self) -> Iterator[Posting]:
-        """Yield every word, in the order of their hashes: all of the file is read and checked."""
+        """Yield the postings of every word, ordered by hash; the whole file is read and checked."""
         return map(self._posting, self._entries)
 
     def _posting(self, entry: np.void) -> Posting:
@@ -141,7 +142,7 @@ class Postings:
 
 
 def build(documents: Iterable[Sequence[str]]) -> Iterator[bytes]:
-    """Yield the file of a segment, from the words of each of its documents in the order of rows."""
+    """Yield the bytes of a segment's file, from the words of each document, ordered by row."""
     numbers: dict[str, int] = {}
     words, rows, often, lengths = array("I"), array("I"), array("B"), array("I")
     for row, document in enumerate(documents):
@@ -167,7 +168,7 @@ def build(documents: Iterable[Sequence[str]]) -> Iterator[bytes]:
 def by_row(
     texts: Iterable[tuple[int, str]], rows: int, tokenizer: WordTokenizer
 ) -> Iterator[list[str]]:
-    """Yield the words of each row, from the texts of those that have one, by row."""
+    """Yield the words of each row, from (row, text) ordered by row; none for a row without text."""
     done = 0
     for row, text in texts:
         yield from ([] for _ in range(row - done))
@@ -177,17 +178,18 @@ def by_row(
 
 
 def require_words(postings: Postings, documents: Iterable[Sequence[str]]) -> None:
-    """Check every byte of the words of a segment, and that they are those of its documents.
+    """Read the whole file of a segment's words, and check that they are those of its documents.
 
-    Subtle: comparing all postings would take them all into memory. A sum over the words of a row,
-    each with its hash, is the same whatever their order, and another for other words.
+    Subtle: comparing the postings themselves would take all of them into memory. A sum over the
+    hashes of each row's words is compared instead: it does not depend on the order of the words,
+    and other words have another sum.
 
     Args:
-        postings: of the segment.
-        documents: the words of each row.
+        postings: the words of the segment.
+        documents: the words of each row, ordered by row.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the words differ.
     """
     sums = np.zeros(postings.documents, np.uint64)
     last: _Key = (-1, b"")
@@ -211,10 +213,11 @@ def require_words(postings: Postings, documents: Iterable[Sequence[str]]) -> Non
 
 
 def merge(segments: Sequence[tuple[Postings, Rows]]) -> Iterator[bytes]:
-    """Yield the file of segments that become one; no more than a word is in memory at a time.
+    """Yield the bytes of a merged segment's file; the postings of one word are in memory at a time.
 
     Args:
-        segments: each with int64[documents], the row that each document gets; -1 for none.
+        segments: the words of each segment, with int64[documents]: the new row of each document, -1
+            for a document that is left out.
     """
     new_rows = [kept for _, kept in segments]
     total = sum(int((kept >= 0).sum()) for kept in new_rows)
@@ -246,7 +249,7 @@ def _joined(group: Iterable[tuple[_Key, Posting]]) -> Posting:
 
 
 def _file(postings: Iterable[Posting], lengths: Lengths) -> Iterator[bytes]:
-    """Yield a file: the postings, which come in its order, the dictionary and the foot."""
+    """Yield the bytes of a file: the postings (already in order), the dictionary and the foot."""
     entries = bytearray()
     at = 0
     for posting in postings:
@@ -266,10 +269,10 @@ def _hash(word: bytes) -> int:
 
 
 class Bm25:
-    """Scores documents by the words of queries; what is the same for every query is computed once.
+    """Scores documents by the words of queries; values shared by all queries are computed once.
 
     Args:
-        segments: all of the index: its statistics are theirs.
+        segments: the words of every segment of the index, over which the statistics are computed.
     """
 
     def __init__(self, segments: Sequence[Postings]) -> None:
@@ -282,10 +285,10 @@ class Bm25:
         ]
 
     def scores(self, words: Iterable[str]) -> list[Scores]:
-        """Return float32[documents] for each segment: the scores; 0 without any of the words.
+        """Return float32[documents] for each segment: the BM25 scores, 0 without any of the words.
 
         Args:
-            words: of a query; one that occurs twice counts twice.
+            words: the words of a query; a word that occurs twice counts twice.
         """
         scores = [np.zeros(segment.documents, np.float32) for segment in self._segments]
         for word, times in Counter(words).items():

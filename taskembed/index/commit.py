@@ -1,22 +1,22 @@
-"""The commit protocol: how a generation comes to be, with one writer and no moment of doubt.
+"""The commit protocol: how one writer makes a new generation in a single atomic step.
 
 To commit generation N+1: write and sync the new files, write and sync the manifest under a
 temporary name, sync the folder, give the manifest its name (the commit point), sync the folder, and
-note the number in LOCK. A crash before the commit point leaves N untouched, because nothing that N
-names is ever changed; after it, everything that N+1 names was on the disk first. What no kept
-generation names is deleted after.
+write the number into LOCK. A crash before the commit point leaves N intact, because no file of N is
+ever changed; after the commit point, every file of N+1 is on the disk already. Files that no kept
+generation needs are deleted last.
 
-People delete LOCK, or the whole index, under a running writer, and start another. The first one
-then commits nothing more, and touches nothing of the other's:
+People delete LOCK, or the whole index, while a writer runs, and start another writer. The first
+writer then commits nothing more and changes no file of the second:
 
-- It works in the folder that it has opened, not in the one that has its path by now.
-- It asks before each step whether LOCK is still its own. Between asking and the step, another may
-  begin, but that one removes temporary manifests first, and then looks what is there: so either
-  what the first one commits is seen by the other, or it has nothing left to give a name to.
-- Whoever finds a LOCK that says nothing, beside files of an index, takes numbers higher than any
-  that a former writer may still use.
+- It works in the folder that it has opened, whatever folder has that path now.
+- Before each step it checks that LOCK is still its own file. A second writer may begin between the
+  check and the step. But the second writer first removes temporary manifests and then reads the
+  folder, so either it sees the first writer's commit, or the first has no manifest left to rename.
+- A writer that finds an empty LOCK beside files of an index uses numbers higher than any number
+  that an earlier writer may still use.
 
-Assumed: fsync is honest, the file system is local. See docs/index-format.md and
+This assumes that fsync works and that the file system is local. See docs/index-format.md and
 docs/adr/0003-commit-protocol.md.
 """
 
@@ -64,12 +64,12 @@ from taskembed.index.generations import (
     read_newest,
 )
 
-KEPT_GENERATIONS = 2  # the newest, and one for readers that are opening the one before it
-ROOM = 10_000  # generations that a run may need
+KEPT_GENERATIONS = 2  # the newest, and the one before it, which a reader may be opening
+ROOM = 10_000  # an upper bound of the generations of one run
 
 
 def _generation_of(name: str) -> int:
-    """Return the generation that a file was written for; a temporary one belongs to none."""
+    """Return the generation that a file was written for; a temporary file is later than any."""
     number = _number_in(name)
     return sys.maxsize if number < 0 or name.endswith(".tmp") else number
 
@@ -81,7 +81,7 @@ def _number_in(name: str) -> int:
 
 @dataclass
 class NewFile:
-    """A file being written; its checksum is of the bytes to write, not of bytes read back."""
+    """A file being written; its checksum is computed from the bytes passed to `write`."""
 
     store: StoreWriter
     name: str
@@ -103,7 +103,7 @@ class NewFile:
             self._put(view)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the buffered bytes."""
         waiting, self._waiting = self._waiting, bytearray()
         self._put(memoryview(waiting))
 
@@ -116,7 +116,7 @@ class NewFile:
 
 @dataclass
 class StoreWriter:
-    """The one writer of an index: made by `open_writer`, which holds the lock."""
+    """The one writer of an index; `open_writer` makes it and holds the lock."""
 
     folder: Path
     fs: Fs
@@ -138,7 +138,7 @@ class StoreWriter:
         return self.held
 
     def begin(self, *, over_damage: bool) -> None:
-        """Remove what was never committed, and find the newest generation."""
+        """Remove files that were never committed, and find the newest generation."""
         with self._translated("."):
             names = [name for name in self._names() if name != LOCK]
         if names and acknowledged(self.folder) == UNKNOWN:
@@ -161,10 +161,10 @@ class StoreWriter:
                     yield number
 
     def _require_number(self) -> None:
-        """Return when the next generation has a number that a reader takes.
+        """Check that there is a number left for the next generation.
 
         Raises:
-            StorageError: all were used.
+            StorageError: all numbers of eight digits were used.
         """
         if self.next_generation >= LAST_GENERATION:
             raise StorageError(
@@ -174,14 +174,14 @@ class StoreWriter:
             )
 
     def write(self, name: str, *parts: bytes | memoryview) -> None:
-        """Write a new file of the next generation; it exists only once that is committed."""
+        """Write a file of the next generation; it belongs to the index once that is committed."""
         with self.new_file(name) as file:
             for part in parts:
                 file.write(part)
 
     @contextmanager
     def new_file(self, name: str) -> Iterator[NewFile]:
-        """Give a new file of the next generation, to be written piece by piece, and sync it."""
+        """Yield a new file of the next generation to write to; sync it when the context ends."""
         if not OURS.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a file of an index")
         with self._synced(name) as file:
@@ -189,15 +189,15 @@ class StoreWriter:
         self._written[name] = StoredFile(name, file.size, file.checksum)
 
     def size_of(self, name: str) -> int:
-        """Return how many bytes a file has that was written, or is of this generation."""
+        """Return the size of a file of this generation, or written for the next, in bytes."""
         known = {**(self.snapshot.files if self.snapshot else {}), **self._written}
         return known[name].size
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
-        """Give the path of a file beside the index's, for as long as the context lasts.
+        """Yield the path of a temporary file in the index's folder; it is deleted at the end.
 
-        What is left of it after a crash is removed by the next writer.
+        After a crash, the next writer deletes the file.
         """
         if not name.endswith(".tmp") or not OURS.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a file for a while")
@@ -209,11 +209,11 @@ class StoreWriter:
                 self._remove([name])
 
     def commit(self, body: Body, names: Iterable[str]) -> Snapshot:
-        """Make the next generation of files written before: those of `names`, and no others.
+        """Commit the next generation, which consists of exactly the files in `names`.
 
         Raises:
-            StorageError: nothing was committed; or, when it says "not confirmed", it was, but may
-                not survive a power cut.
+            StorageError: nothing was committed. With "not confirmed" in the reason, the generation
+                was committed but may not survive a power cut.
         """
         self._require_number()
         known = {**(self.snapshot.files if self.snapshot else {}), **self._written}
@@ -242,7 +242,7 @@ class StoreWriter:
         return snapshot
 
     def collect_garbage(self) -> None:
-        """Delete what no kept generation names: older manifests first, then their files."""
+        """Delete files that no kept generation needs: older manifests first, then their files."""
         with self._translated("."):
             names = self._garbage()
         self._remove(names)
@@ -259,7 +259,7 @@ class StoreWriter:
         try:
             named = {name for number in kept for name in read_manifest(self.folder, number).files}
         except (TaskembedError, OSError):
-            # What a damaged manifest names is not known: only what was never committed is garbage.
+            # The files of a damaged manifest are unknown, so only uncommitted files may be deleted.
             named = {name for name in names if _generation_of(name) < self.next_generation}
             dropped = []
         old_manifests = [manifest_name(number) for number in dropped]
@@ -292,7 +292,7 @@ class StoreWriter:
                 self.fs.close(descriptor)
 
     def translated(self, name: str) -> AbstractContextManager[None]:
-        """Raise what the operating system refuses within as an error about a file of the index."""
+        """Turn an OSError within the context into an error about a file of the index."""
         return self._translated(name)
 
     @contextmanager
@@ -315,19 +315,19 @@ class StoreWriter:
 def open_writer(
     folder: Path, *, wait_seconds: float = 0, over_damage: bool = False, fs: Fs | None = None
 ) -> Iterator[StoreWriter]:
-    """Hold the lock of the index in `folder` and yield its writer; create the folder if need be.
+    """Hold the lock of the index in `folder` and yield its writer; create a missing folder.
 
-    The kernel frees the lock when the process ends, however it ends: there is no stale lock.
+    The kernel releases the lock when the process ends, however it ends, so no stale lock remains.
 
     Args:
         folder: the folder of the index.
         wait_seconds: how long to wait for another writer.
-        over_damage: begin after a damaged manifest, as if its generation had been empty.
-        fs: where to write.
+        over_damage: continue after a damaged manifest as if its generation had been empty.
+        fs: the file system; tests inject faults there.
 
     Raises:
-        IndexBusyError: another process holds the lock, also after `wait_seconds`.
-        UsageError: the folder holds other things than an index.
+        IndexBusyError: another process still holds the lock after `wait_seconds`.
+        UsageError: the folder has other files than those of an index.
     """
     _require_no_other_things(folder)
     fs = fs or Fs()
@@ -341,14 +341,15 @@ def open_writer(
 
 
 def require_writable(folder: Path, *, wait_seconds: float = 0) -> None:
-    """Return when an index could be written there now; nothing is written.
+    """Check that an index can be written to a folder now; nothing is written.
 
-    It is asked before what takes long. Whoever comes in between is noticed by `open_writer`.
+    A caller checks this before work that takes long. `open_writer` finds a process that began to
+    write in the meantime.
 
     Raises:
-        AccessDeniedError: the folder may not be written to, or not be made.
-        IndexBusyError: another process holds the lock, also after `wait_seconds`.
-        UsageError: the folder holds other things than an index.
+        AccessDeniedError: the folder cannot be created or written to.
+        IndexBusyError: another process still holds the lock after `wait_seconds`.
+        UsageError: the folder has other files than those of an index.
     """
     require_free(folder, wait_seconds)
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())

@@ -1,7 +1,7 @@
-"""The documents of a segment: one SQLite file, whose rows carry a checksum each.
+"""The documents of a segment: one SQLite file, with a checksum for each row.
 
-A search reads the few documents that it answers with, and each is compared with its checksum: the
-file is not read whole. Whoever asks for an id that may be absent reads all of it first (`Segment`).
+A search reads only the documents of its hits, and compares each with its checksum. To look up an id
+that may be absent, the whole file is read and checked first (`SegmentDocuments`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TABLE_OF_FORMAT_1 = f"CREATE TABLE documents ({_COLUMNS}\n) STRICT\n"
 INDEX = "CREATE UNIQUE INDEX documents_doc_id ON documents (doc_id)"
 _INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)"
 LIMITS = {
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 64 * 2**10,  # our longest: 900 variables
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 64 * 2**10,  # our longest statement has 900 variables
     sqlite3.SQLITE_LIMIT_COLUMN: 8,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 16,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 1,
@@ -59,8 +59,8 @@ _AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _CHOSEN_AT_ONCE = 16  # documents in memory: a text may have any length
 SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 HEADER_BYTES = 100
-_JOURNAL = slice(18, 20)  # in that header: the versions that write and read it
-_ROLLBACK = b"\x01\x01"  # and not a write-ahead log, which a single file cannot have
+_JOURNAL = slice(18, 20)  # bytes of the header: the format versions for writing and reading
+_ROLLBACK = b"\x01\x01"  # a rollback journal; a write-ahead log would be a second file
 _LENGTHS = struct.Struct("<QQQB")
 
 
@@ -78,9 +78,9 @@ class StoredDocument:
 def checksum_of(document: StoredDocument, row: int) -> int:
     """Return the checksum of a document in a row.
 
-    It is the CRC-32 of the lengths of id, text and metadata, of `truncated` and of the three in
-    UTF-8, plus the row, modulo 2^32: so a document that moves to another row takes its checksum
-    along, and nothing that was damaged before becomes right.
+    The checksum is CRC-32 over the lengths of id, text and metadata, `truncated`, and the three in
+    UTF-8; plus the row, modulo 2^32. So when a document moves to another row, its checksum is
+    adjusted by the difference of the rows, and a damaged document keeps a wrong checksum.
     """
     doc_id, text = document.doc_id.encode(), document.text.encode()
     metadata = document.metadata.encode()
@@ -89,7 +89,7 @@ def checksum_of(document: StoredDocument, row: int) -> int:
 
 
 def insert(database: sqlite3.Connection, documents: Iterable[tuple[int, StoredDocument]]) -> None:
-    """Put documents into the table of a new file, each with its row there."""
+    """Insert documents into the table of a new file, each given with its row."""
     database.executemany(
         _INSERT,
         (
@@ -113,13 +113,13 @@ class Documents:
 
     Args:
         stream: the open file.
-        path: where it is.
-        rows: of the segment.
-        is_format_1: whether its documents have no checksums.
+        path: the path of the file.
+        rows: the number of rows of the segment.
+        is_format_1: whether the documents have no checksums.
 
     Raises:
-        FileNotFoundError: another file, or none, has the path.
-        TaskembedError: the operating system does not let SQLite open it.
+        FileNotFoundError: there is another file at the path now, or none.
+        TaskembedError: the operating system does not let SQLite open the file.
     """
 
     def __init__(
@@ -135,11 +135,11 @@ class Documents:
         self.database.close()
 
     def trust(self) -> None:
-        """Compare single documents no more: every byte of the file was checked."""
+        """Stop comparing single documents with their checksums: the whole file was checked."""
         self._read = _unchecked
 
     def require_schema(self, header: bytes) -> None:
-        """Check that the file is what a segment's is; `header` are its first bytes."""
+        """Check that the file has the tables of a segment; `header` is its first 100 bytes."""
         schema = [
             ("index", "documents_doc_id", "documents", INDEX),
             ("table", "documents", "documents", self._table),
@@ -153,7 +153,7 @@ class Documents:
             raise ValueError(f"there is no row {first if first < 0 else last}")
 
     def of_rows(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
-        """Return the documents of those rows, by row."""
+        """Return the documents of these rows, by row."""
         wanted = sorted(set(rows))
         found = {item.row: item for item in self._select("row", wanted)}
         if len(found) != len(wanted):
@@ -161,7 +161,7 @@ class Documents:
         return found
 
     def of_ids(self, doc_ids: Sequence[str]) -> Iterator[StoredDocument]:
-        """Yield the documents of those ids that there are."""
+        """Yield the stored documents with these ids."""
         for start in range(0, len(doc_ids), SQL_VARIABLES):
             some = doc_ids[start : start + SQL_VARIABLES]
             for count, document in enumerate(self._select("doc_id", some), 1):
@@ -170,7 +170,10 @@ class Documents:
                 yield document
 
     def by_row(self) -> Iterator[StoredDocument]:
-        """Yield every document by row: each row once, or a hostile tree of pages has no end."""
+        """Yield every document, ordered by row.
+
+        Each row must come once: in a hostile file the pages may form a circle.
+        """
         last = -1
         for values in self.database.execute("SELECT * FROM documents ORDER BY row"):
             document = self._read(values)
@@ -208,15 +211,15 @@ class Documents:
                 yield found[row]
 
     def rows_with_made_ids(self) -> Iterator[int]:
-        """Yield the rows whose documents are named by a sha256."""
+        """Yield the rows of documents whose id is a sha256."""
         yield from (row for (row,) in self.database.execute(_MADE_IDS))
 
     def truncated_rows(self) -> list[int]:
-        """Return the rows whose documents the model did not read whole."""
+        """Return the rows of documents that the model truncated."""
         return [row for (row,) in self.database.execute(_TRUNCATED)]
 
     def require_integrity(self) -> None:
-        """Check every page of the file; SQLite's own words say what is wrong."""
+        """Check every page of the file; the error has SQLite's own message."""
         (answer,) = self.database.execute("PRAGMA integrity_check(1)").fetchone()
         if answer != "ok":
             raise ValueError(answer)
@@ -241,7 +244,7 @@ def _in_order(documents: Iterable[StoredDocument], last: str) -> Iterator[Stored
 
 
 def of_row(database: sqlite3.Connection, row: int) -> StoredDocument:
-    """Return a document of a file that is being made."""
+    """Return the document of a row from a database that is being written."""
     return _unchecked(database.execute("SELECT * FROM documents WHERE row = ?", [row]).fetchone())
 
 
@@ -262,19 +265,19 @@ def _unchecked(values: tuple[object, ...]) -> StoredDocument:
 def require_schema(
     database: sqlite3.Connection, header: bytes, schema: Sequence[tuple[str, str, str, str]]
 ) -> None:
-    """Check that a database has exactly these tables and indexes, byte for byte.
+    """Check that a database has exactly these tables and indexes, character for character.
 
-    A hostile one could have views, triggers, or columns that are computed, and so take any memory
-    and time.
+    A hostile database could have views, triggers or computed columns, which take any amount of
+    memory and time.
 
     Args:
-        database: an open one.
-        header: the first bytes of its file.
-        schema: (type, name, table, statement) of each, sorted.
+        database: the open database.
+        header: the first 100 bytes of its file.
+        schema: (type, name, table, SQL statement) of each table and index, sorted.
 
     Raises:
-        ValueError: it is not.
-        sqlite3.Error: it is no database.
+        ValueError: the schema differs.
+        sqlite3.Error: the file is no database.
     """
     if header[_JOURNAL] != _ROLLBACK:
         raise ValueError("it has a journal of its own")
@@ -285,11 +288,11 @@ def require_schema(
 
 
 def connect(stream: BinaryIO, path: Path) -> sqlite3.Connection:
-    """Let SQLite open the file that `stream` has open, to read it.
+    """Open the file that `stream` has open with SQLite, for reading.
 
     Raises:
-        FileNotFoundError: another file, or none, has the path by now.
-        TaskembedError: what the operating system says otherwise.
+        FileNotFoundError: there is another file at the path now, or none.
+        TaskembedError: the operating system does not let SQLite open the file.
     """
     opened = os.fstat(stream.fileno())
     try:
@@ -306,10 +309,10 @@ def connect(stream: BinaryIO, path: Path) -> sqlite3.Connection:
             raise from_os_error(reason, str(path)) from reason
         raise StorageError(f"SQLite cannot open it: {error}", what=str(path)) from error
     try:
-        # Subtle: no name is ever used again, so the connection has the file that `stream` has
-        # where the folder is still the same one, and that is compared.
+        # Subtle: an index never uses a file name twice. So SQLite has opened the same file as
+        # `stream`, unless the folder was replaced, which the comparison shows.
         _require_same(path, opened)
-        # a text is no longer than its file
+        # no text is longer than the file
         longest = min(max(opened.st_size, 2**16), 2**30)
         for limit, value in {**LIMITS, sqlite3.SQLITE_LIMIT_LENGTH: longest}.items():
             database.setlimit(limit, value)
@@ -326,16 +329,16 @@ def _require_same(path: Path, opened: os.stat_result) -> None:
 
 
 def uri_of(path: Path, *, mode: str = "ro") -> str:
-    """Return how SQLite is asked to open a file: to read one that never changes, or make one."""
+    """Return the URI by which SQLite opens a file: to read an immutable one, or to create one."""
     never_changes = "&immutable=1" if mode == "ro" else ""
     return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}{never_changes}"
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str:
-    """Return metadata as it is stored: the same fields and values always give the same text.
+    """Return metadata as JSON text; equal fields and values always give the same text.
 
     Raises:
-        ValueError: JSON cannot hold it; the message names the field.
+        ValueError: JSON cannot hold a value (the message names the field), or the text is too long.
     """
     try:
         data = orjson.dumps(dict(metadata), option=_AS_STORED)
@@ -349,10 +352,10 @@ def metadata_json(metadata: Mapping[str, object]) -> str:
 
 
 def read_metadata(document: StoredDocument) -> dict[str, object]:
-    """Read what `metadata_json` gave.
+    """Return the metadata of a document from the text that `metadata_json` returned.
 
     Raises:
-        ValueError: it is not that: nothing that could be printed.
+        ValueError: the text is not of that form, so its values might not be printable.
     """
     try:
         metadata = orjson.loads(document.metadata)

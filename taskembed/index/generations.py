@@ -4,9 +4,9 @@
            manifest-00000042.json  generation 42: its files with size and crc32, and a body
            seg-..., del-...        immutable files; a name belongs to one generation for ever
 
-The truth is the manifest with the highest number; LOCK only says how high that must be. Readers
-take no lock: they open the files of one manifest and keep them open. This module reads; `commit.py`
-writes. It knows names and bytes, not vectors.
+The newest manifest, the one with the highest number, defines the index; LOCK says how high that
+number must be. Readers take no lock: they open the files of one manifest and keep them open. This
+module reads; `commit.py` writes. Neither knows anything about vectors.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from taskembed.index._files import (
 )
 from taskembed.index._lock import LAST_GENERATION, LOCK, acknowledged
 
-FORMAT_VERSION = 2  # of what is written
+FORMAT_VERSION = 2  # the version that is written
 READ_VERSIONS = frozenset({1, 2})
 KNOWN_FEATURES = frozenset(
     {"rabitq"}
 )  # kinds of segments, and other things that a reader must know
-OPEN_SECONDS = 60.0  # how long a reader begins again while a writer removes what it opens
-PAUSE_SECONDS = 0.002  # before a reader begins again the first time; then twice as long, and so on
+OPEN_SECONDS = 60.0  # how long a reader tries again while a writer removes the files
+PAUSE_SECONDS = 0.002  # before the second try; doubled after each further one
 LONGEST_PAUSE_SECONDS = 0.25
-TIMES_STANDING = 5  # a manifest that is listed so often, and never there, is a link to nowhere
+TIMES_STANDING = 5  # a manifest that is listed this often but never found is a broken link
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
 _NAME_OF_FILE = r"(seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|words|bin)"
@@ -66,7 +66,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One generation: what its manifest says. It never changes."""
+    """The contents of one generation's manifest, which never change."""
 
     generation: int
     files: Mapping[str, StoredFile]
@@ -74,13 +74,13 @@ class Snapshot:
 
 
 def read_newest(folder: Path) -> Snapshot:
-    """Return the newest generation of the index in `folder`, also while a writer removes old ones.
+    """Return the newest generation of the index in `folder`, even while a writer removes old ones.
 
     Raises:
         NotFoundError: there is no index.
-        IndexDamagedError: the newest manifest is not what was written, or there is none beside
-            files that were.
-        NewerFormatError: it was written by a newer taskembed.
+        IndexDamagedError: the newest manifest is not what was written, or there are files of an
+            index but no manifest.
+        NewerFormatError: the index was written by a newer taskembed.
     """
     return open_newest(folder, lambda snapshot: snapshot)
 
@@ -89,13 +89,13 @@ def _newest(folder: Path) -> int:
     """Return the highest generation that has a manifest.
 
     Raises:
-        FileNotFoundError: the list was made while a writer changed the folder.
+        FileNotFoundError: a writer changed the folder while it was listed.
     """
     promised = acknowledged(folder)
     names = names_in(folder)
     newest = max(generations_of(names), default=-1)
-    # Subtle: LOCK names a later generation before the manifest of this one is removed, so if it is
-    # read again and has not changed, the manifest was there, or should have been, all the time.
+    # Subtle: a writer puts a later generation into LOCK before it removes a manifest. So if LOCK is
+    # read again and has not changed, no writer has removed a manifest in the meantime.
     if newest < promised and acknowledged(folder) != promised:
         raise FileNotFoundError(errno.ENOENT, "it is not there yet", manifest_name(promised))
     if 0 <= newest < promised:
@@ -126,7 +126,7 @@ def _without_manifest(folder: Path, names: Iterable[str], promised: int) -> Task
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names in a folder, sorted; none when it does not exist."""
+    """Return the names in a folder, sorted; an empty list if there is no folder."""
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208  # names are wanted, not paths
     except FileNotFoundError:
@@ -149,9 +149,9 @@ def read_manifest(folder: Path, generation: int) -> Snapshot:
     """Return a generation.
 
     Raises:
-        FileNotFoundError: it is not there (any more).
-        IndexDamagedError: its manifest is not what was written.
-        NewerFormatError: it was written by a newer taskembed.
+        FileNotFoundError: there is no manifest of that number (any more).
+        IndexDamagedError: the manifest is not what was written.
+        NewerFormatError: the manifest was written by a newer taskembed.
     """
     path = folder / manifest_name(generation)
     try:
@@ -168,7 +168,7 @@ def read_manifest(folder: Path, generation: int) -> Snapshot:
 
 
 def _parse_manifest(data: bytes, generation: int) -> Snapshot:
-    """Read what `manifest_bytes` wrote.
+    """Return the generation in the bytes of a manifest.
 
     Raises:
         ValueError: the bytes are not what was written.
@@ -206,10 +206,12 @@ def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
 
 
 def _require_possible(file: StoredFile) -> None:
-    """Refuse, behind a valid checksum, what no writer of ours ever wrote: a path, a size of 10^30.
+    """Refuse file names and sizes that taskembed never writes, such as a path or a size of 10^30.
+
+    The checksum of a hostile manifest may be valid.
 
     Raises:
-        ValueError: it is that.
+        ValueError: a name or a size is of that kind.
     """
     if (type(file.name), type(file.size), type(file.crc32)) != (str, int, int):
         raise ValueError("a file has missing or unknown fields")
@@ -220,7 +222,7 @@ def _require_possible(file: StoredFile) -> None:
 
 
 def manifest_bytes(snapshot: Snapshot) -> bytes:
-    """Return the bytes of a manifest: JSON, and a last line with its checksum."""
+    """Return the bytes of a manifest: JSON, followed by a line with its checksum."""
     manifest = {
         "format": FORMAT_VERSION,
         "features": sorted(KNOWN_FEATURES),
@@ -238,14 +240,14 @@ def manifest_bytes(snapshot: Snapshot) -> bytes:
 def open_newest(
     folder: Path, opened: Callable[[Snapshot], T], *, seconds: float = OPEN_SECONDS
 ) -> T:
-    """Return `opened(newest generation)`, again for as long as a writer removes its files.
+    """Return `opened(newest generation)`; try again while a writer removes that generation's files.
 
-    Every reader opens an index through this. `opened` opens all that it needs and lets
-    FileNotFoundError pass.
+    Every reader opens an index through this function. `opened` opens all files that it needs, and
+    does not catch FileNotFoundError.
 
     Raises:
-        IndexDamagedError: a file is missing, and its generation is still the newest.
-        IndexBusyError: after so many seconds, generations still came faster than they are opened.
+        IndexDamagedError: a file is missing although its generation is still the newest.
+        IndexBusyError: for OPEN_SECONDS, each generation was replaced before it could be opened.
     """
     deadline = time.monotonic() + seconds
     pause = PAUSE_SECONDS
@@ -271,10 +273,10 @@ def open_newest(
 
 
 def is_standing(folder: Path, generation: int) -> bool:
-    """Return whether a generation is the newest, so that all of its files must be there.
+    """Return whether a generation is the newest, so that all of its files must exist.
 
-    Subtle: the manifest is looked for after the list was read. A writer removes a manifest before
-    the files that it names, so a file that is missing beside its manifest was not removed by one.
+    Subtle: the manifest is looked for after the folder was listed. A writer removes a manifest
+    before the files that it names, so while the manifest exists, no writer has removed its files.
     """
     return (
         generations_of(names_in(folder))[-1:] == [generation]
@@ -288,15 +290,15 @@ Check = Callable[[], Iterable[Damage]]
 def verify(
     folder: Path, checks_of: Callable[[Snapshot], Iterable[Check]] = lambda _: ()
 ) -> tuple[Snapshot, list[Damage]]:
-    """Read every byte of the newest generation back; return it and what is damaged.
+    """Read every byte of the newest generation; return the generation and its damaged files.
 
-    Its files are all opened first, so a writer that removes them meanwhile does not matter. Where
-    the process may open too few, they are opened one by one, and a writer makes it begin again.
+    All files are opened first, so that a writer may remove them in the meantime. Where the process
+    may not open that many, they are opened one by one; if a writer removes one, all starts again.
 
     Args:
-        folder: of the index.
-        checks_of: gives what looks into files beyond size and checksum; it is called when they are
-            open. IndexDamagedError says that it is the manifest itself that is damaged.
+        folder: the folder of the index.
+        checks_of: returns checks of the files' contents; called when the files are open. If it
+            raises IndexDamagedError, the manifest itself is damaged.
     """
     with ExitStack() as stack:
 
@@ -338,7 +340,7 @@ def _damages(
 
 
 def _held(folder: Path, snapshot: Snapshot, name: str, stack: ExitStack) -> BinaryIO | Damage:
-    """Open a file of a generation, or say what is wrong with it.
+    """Open a file of a generation, or return how it is damaged.
 
     Raises:
         FileNotFoundError: a writer removed it.
