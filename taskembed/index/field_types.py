@@ -2,8 +2,8 @@
 
     {"lang": "en", "author": {"name": "Ada"}, "tags": ["a", "b"]}
 
-has the fields `lang` and `author.name` (text), `author` (object) and `tags` (list), and two items
-of `tags`. A field that is null has no value, as if it were missing.
+has the fields `lang` and `author.name` (text), `author` (object) and `tags` (list); `tags` has two
+items. A field that is null has no value, as if it were missing.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from enum import StrEnum
 
 LONGEST_TEXT = 1024  # characters of a text that are kept for filters
 MOST_ITEMS = 256  # items of a list that are kept for filters
-DEEPEST_NAME = 8  # names within names, as in a.b.c
+DEEPEST_NAME = 8  # names in one field name; a.b.c has three
 _LARGEST = 2**63 - 1  # SQLite's integers; a larger one is a number
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*)')
 
 
 class FieldType(StrEnum):
-    """What a field of a document is, or what an item of a list is."""
+    """The type of a field of a document, or of an item of a list."""
 
     BOOLEAN = "boolean"
     INTEGER = "integer"
     NUMBER = "number"
     TEXT = "text"
-    LONG_TEXT = "long text"  # its beginning is kept, or it has a NUL
+    LONG_TEXT = "long text"  # only its beginning is kept; also a text with a NUL
     OBJECT = "object"
     LIST = "list"
     LONG_LIST = "long list"  # its items are not kept
@@ -39,7 +39,7 @@ class FieldType(StrEnum):
 
 
 Value = bool | int | float | str
-Fields = Mapping[str, Collection[FieldType]]  # the types of each field, by its spelled name
+Fields = Mapping[str, Collection[FieldType]]  # the types of each field, by its name in filters
 
 BOOLEANS = (FieldType.BOOLEAN,)
 NUMBERS = (FieldType.INTEGER, FieldType.NUMBER)
@@ -60,9 +60,9 @@ class Entry:
     """A field of one document, or an item of a list.
 
     Attributes:
-        name: as `spelled` gives it.
-        type: of the value.
-        value: a boolean is 0 or 1; 0 stands for an object, and the number of items for a list.
+        name: the name in filters, as `spelled` returns it.
+        type: the type of the value.
+        value: 0 or 1 for a boolean, 0 for an object, the number of items for a list.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Entry:
 
 
 def spelled(names: Sequence[str]) -> str:
-    """Return how a filter names a field: a.b, or "odd name".b."""
+    """Return the name of a field in a filter: a.b, or "odd name".b."""
     return ".".join(
         name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
         for name in names
@@ -79,7 +79,7 @@ def spelled(names: Sequence[str]) -> str:
 
 
 def names_of(field: str) -> tuple[str, ...] | None:
-    """Return the names within names of a field, as `spelled` took them; None if it is no field."""
+    """Return the names that `spelled` joined: ["a", "b"] for a.b; None if it is no field name."""
     names: list[str] = []
     place = 0
     while found := _NAME.match(field, place):
@@ -133,7 +133,7 @@ def _scalar(name: str, value: object) -> Entry:
 
 
 def stored_value(value: Value) -> int | float | str:
-    """Return a value of a filter as `entries` gives those of documents."""
+    """Return a value of a filter in the form in which `entries` yields the values of documents."""
     return _scalar("", value).value
 
 

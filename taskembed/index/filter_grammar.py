@@ -1,6 +1,6 @@
-"""The grammar of filters, and what is said of a filter that it does not allow.
+"""The grammar of filters, and the errors for a text that does not follow it.
 
-lark takes 50 ms to import, and this module only for a command that has a filter.
+Importing lark takes 50 ms, so only a command that has a filter imports this module.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from taskembed.index.filters import (
 )
 
 LONGEST_FILTER = 65_536  # characters
-LONGEST_VALUE = 1_000  # characters of a text: fewer than are kept of a document's
-DEEPEST = 50  # `and` within `or` within `and`, and so on
+LONGEST_VALUE = 1_000  # characters of a text; fewer than LONGEST_TEXT of a document
+DEEPEST = 50  # levels of `and` within `or` within `and`, and so on
 MOST_CONDITIONS = 200
 _EXAMPLE = "for example: year >= 2020 and lang in ('en', 'de') and tags contains 'draft'"
 _QUOTES = "texts are in 'single quotes', and names that are no words in \"double quotes\""
@@ -74,7 +74,7 @@ TRUE.2: /true\b/i
 FALSE.2: /false\b/i
 %ignore /\s+/
 """
-_WORDS = {  # what the grammar's tokens are for people, in the order of a message
+_WORDS = {  # the grammar's tokens as people call them, in the order of a message
     "NAME": "a field",
     "QUOTED_NAME": "a field",
     "OPERATOR": "`=`, `!=`, `<`, `<=`, `>`, `>=`",
@@ -97,12 +97,12 @@ _WORDS = {  # what the grammar's tokens are for people, in the order of a messag
     "DOT": "a dot",
     "$END": "the end",
 }
-_INTEGER_DIGITS = 20  # of 64 bits, with its sign; Python reads no number of any length
+_INTEGER_DIGITS = 20  # of a 64-bit integer, with its sign; Python refuses very long numbers
 _OPERATORS = {"==": Operator.EQUAL, "<>": Operator.UNEQUAL}
 
 
 class _Value(Token):
-    """A value of a filter, at its place in it."""
+    """A value, and its position in the filter."""
 
     @property
     def read(self) -> Value:
@@ -127,7 +127,7 @@ def _at(token: Token, reason: str) -> UsageError:
 
 @v_args(inline=True)
 class _Reader(Transformer[Token, Filter]):
-    """Makes a filter of what the grammar finds, from the inside out."""
+    """Builds the filter from the parsed parts, innermost first."""
 
     def alternatives(self, *parts: Filter) -> Filter:
         return AnyOf(parts, _depth_of(parts))
@@ -196,7 +196,7 @@ def _depth_of(parts: tuple[Filter, ...]) -> int:
 
 @functools.cache
 def _parser() -> Lark:
-    # Subtle: with the transformer inside, no depth of parentheses is a depth of calls
+    # Subtle: with the transformer inside the parser, nested parentheses do not nest Python calls
     return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=True, transformer=_Reader())
 
 
@@ -204,8 +204,9 @@ def parse_filter(text: str) -> Filter:
     """Read a filter.
 
     Raises:
-        UsageError: it is no filter, or too long; the message has the column and what was expected.
-        TypeError: it is no text.
+        UsageError: the text is no filter, or too long; the message has the column and what was
+            expected there.
+        TypeError: `text` is not a string.
     """
     text = require_string(text, "a filter")
     if not is_utf8(text) or "\0" in text:

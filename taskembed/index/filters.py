@@ -1,8 +1,8 @@
 """Filters over the metadata of documents: `year >= 2020 and tags contains 'draft'`.
 
-`filter_grammar.parse_filter` reads one, `require_fields` compares it with the fields that an index
-has. A field that is missing, null, or of another type than the value is unknown, as null is in SQL:
-neither `year = 2020` nor `not year = 2020` is true of it.
+`filter_grammar.parse_filter` reads a filter, and `require_fields` compares it with the fields of an
+index. A condition on a field that is missing, null, or of another type than the value is unknown,
+as with null in SQL: neither `year = 2020` nor `not year = 2020` is true.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from taskembed.index.field_types import (
 )
 
 FIELDS_HINT = "`taskembed info --fields` lists the fields, their types and examples"
-EXAMPLES = 3  # values of a field that are shown
-_NAMED_FIELDS = 8  # in a message
+EXAMPLES = 3  # values of a field that are shown to people
+_NAMED_FIELDS = 8  # fields that a message lists
 _NAMED_TYPES = {FieldType.LONG_TEXT: "text", FieldType.LONG_LIST: "list"}
 
 
 class Operator(StrEnum):
-    """How a field is compared with a value."""
+    """The comparison of a field with a value."""
 
     EQUAL = "="
     UNEQUAL = "!="
@@ -84,7 +84,7 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """`field contains value`: a list has an item that equals the value."""
+    """`field contains value`: the list has an item that equals the value."""
 
     field: FieldName
     value: Value
@@ -93,7 +93,7 @@ class Contains:
 
 @dataclass(frozen=True, slots=True)
 class IsNull:
-    """`field is null`: it is missing, or null."""
+    """`field is null`: the field is missing, or null."""
 
     field: FieldName
     negated: bool = False
@@ -120,9 +120,9 @@ class FieldDescription:
     """A field of an index's metadata.
 
     Attributes:
-        name: as a filter spells it.
-        type: for people: "integer or text".
-        examples: a few values, as a filter has them; of a list, of its items.
+        name: the name in filters.
+        type: the types of its values, for people: "integer or text".
+        examples: a few values, written as in a filter; for a list, values of its items.
     """
 
     name: str
@@ -135,9 +135,9 @@ Filter = Condition | AllOf | AnyOf
 
 
 def inverted(filter_: Filter) -> Filter:
-    """Return the filter that is true where the other is false.
+    """Return the filter that is true where another is false.
 
-    Subtle: `not` reaches the conditions, so that a condition alone decides what is unknown.
+    Subtle: `not` is moved down to the conditions, so that only a condition can be unknown.
     """
     match filter_:
         case AllOf(parts, depth):
@@ -157,10 +157,11 @@ def conditions(filter_: Filter) -> Iterator[Condition]:
 
 
 def require_fields(filter_: Filter, fields: Fields) -> None:
-    """Check that every field of a filter is in an index, and of a type that the condition is for.
+    """Check that an index has every field of a filter, with a type that fits the condition.
 
     Raises:
-        UsageError: one is not; the message has the column, and the names or types that there are.
+        UsageError: a field is missing or has another type; the message has the column, and the
+            names or types that exist.
     """
     for condition in conditions(filter_):
         field = condition.field
@@ -176,14 +177,14 @@ def require_fields(filter_: Filter, fields: Fields) -> None:
 
 
 def types_of(value: Value) -> Collection[FieldType]:
-    """Return the types of fields that are compared with a value."""
+    """Return the types of fields that can be compared with a value."""
     if isinstance(value, bool):
         return BOOLEANS
     return TEXTS if isinstance(value, str) else NUMBERS
 
 
 def named_types(types: Collection[FieldType]) -> str:
-    """Return types for people: "integer or text"."""
+    """Return the names of types for people: "integer or text"."""
     shown = [*types]
     if any(kind in ITEMS for kind in shown):
         shown = [kind for kind in shown if kind not in LISTS]
@@ -191,7 +192,7 @@ def named_types(types: Collection[FieldType]) -> str:
 
 
 def _objection(condition: Condition, types: Collection[FieldType]) -> str | None:
-    """Return why a condition is not for a field of those types, or None."""
+    """Return why a condition does not fit a field of these types, or None."""
     match condition:
         case IsNull():
             return None
@@ -222,12 +223,12 @@ def _objection_to_item(value: Value, types: Collection[FieldType]) -> str | None
 
 
 def condition_like(text: str) -> str:
-    """Return the condition that a text is within another."""
+    """Return the condition that a text occurs within a field's text."""
     return f"like {written('%' + text + '%')}"
 
 
 def written(value: Value) -> str:
-    """Return a value as a filter has it, cut where it is long."""
+    """Return a value as it is written in a filter, shortened if it is long."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""The file system calls that a commit is made of: the seam where tests inject faults.
+"""The file system calls of a commit, behind one class, so that tests can inject faults.
 
-`commit.py` makes every change to an index through one of these methods, one system call each, so a
-test can kill, fail or record at each of them with a subclass.
+`commit.py` makes every change to an index through one of these methods, each of which is one system
+call. A test subclasses them to kill the process, to fail, or to record at any call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """An open folder: it stays the one that was opened, whatever its path leads to later."""
+    """An open folder; it remains the same folder even if its path leads elsewhere later."""
 
     path: Path
     descriptor: int
@@ -24,7 +24,7 @@ class Folder:
 
 @contextmanager
 def opened_folder(path: Path) -> Iterator[Folder]:
-    """Open a folder for as long as the context lasts."""
+    """Open a folder within the context."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield Folder(path, descriptor)
@@ -36,7 +36,7 @@ class Fs:
     """The real file system."""
 
     def make_folder(self, path: Path) -> None:
-        """Create a folder whose parent exists; it may be there already."""
+        """Create a folder whose parent exists; the folder may exist already."""
         path.mkdir(exist_ok=True)
 
     def open_new(self, folder: Folder, name: str) -> int:
@@ -45,11 +45,11 @@ class Fs:
         return os.open(name, flags, 0o644, dir_fd=folder.descriptor)
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write some of `data` and return how many bytes: it can be fewer than asked for."""
+        """Write bytes of `data`; return how many were written, which may be fewer than all."""
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
-        """Return when what was written is on the disk."""
+        """Wait until the bytes of a file are on the disk."""
         os.fsync(descriptor)
 
     def close(self, descriptor: int) -> None:
@@ -57,10 +57,10 @@ class Fs:
         os.close(descriptor)
 
     def rename(self, folder: Folder, source: str, target: str) -> None:
-        """Give `source` the name `target`, which nothing may have yet, atomically.
+        """Rename `source` to `target` atomically; `target` must not exist.
 
         Raises:
-            FileExistsError: something has it.
+            FileExistsError: `target` exists.
         """
         within = folder.descriptor
         try:
@@ -68,20 +68,20 @@ class Fs:
         except (FileExistsError, FileNotFoundError):
             raise
         except OSError:
-            # FAT and some network drives have no links: there, only the lock keeps others out
+            # FAT and some network drives have no hard links; there only the lock prevents conflicts
             if target in self.names(folder):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
             os.rename(source, target, src_dir_fd=within, dst_dir_fd=within)
         else:
-            with suppress(OSError):  # it is done; the next writer removes what is left
+            with suppress(OSError):  # the rename is done; the next writer removes the old name
                 os.unlink(source, dir_fd=within)
 
     def overwrite(self, descriptor: int, data: bytes) -> None:
-        """Write a line at the beginning of a file, in the place of one of the same length."""
+        """Overwrite the first line of a file with a line of the same length."""
         os.pwrite(descriptor, data, 0)
 
     def sync_folder(self, folder: Folder) -> None:
-        """Return when the names in a folder are on the disk."""
+        """Wait until the names in a folder are on the disk."""
         os.fsync(folder.descriptor)
 
     def unlink(self, folder: Folder, name: str) -> None:

@@ -1,4 +1,4 @@
-"""How a search ranks: by meaning, by words, or by both, with the two lists made one.
+"""Hybrid search: ranks documents by vectors and by words, and fuses the two lists into one.
 
 The lists are the best max(100, 10 k) documents of each side. "convex" maps the scores of each list
 to 0..1 (min-max) and adds them, weighted (Bruch, Gai and Ingber, arXiv 2210.11934). "rrf" adds
@@ -21,7 +21,7 @@ from taskembed.vectors import Flags, Floats
 
 Doubles = npt.NDArray[np.float64]
 
-LEAST_LISTED = 100  # documents of either list
+LEAST_LISTED = 100  # documents in each list, at least
 LISTED_OF_A_HIT = 10
 RRF_K = 60
 FEW_WORDS, MANY_WORDS = 5, 12  # of a query: its weight changes evenly between them
@@ -29,17 +29,17 @@ FEW_WORDS, MANY_WORDS = 5, 12  # of a query: its weight changes evenly between t
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How two lists become one.
+    """How the lists of a hybrid search are fused.
 
     A few words rank worse than many, so a short query may go more by the vectors; not one that
     names an identifier, which only the words find.
 
     Attributes:
         alpha: the weight of the vectors, 0 to 1; the words have the rest.
-        method: of adding them up.
-        short_alpha: the same for queries of at most 5 words; it becomes `alpha` evenly at 12 words.
-            None for `alpha` whatever the query.
-        depth: how many documents of either list are taken; None for max(100, 10 k).
+        method: how scores are added: "convex" or "rrf".
+        short_alpha: the weight of the vectors for queries of at most 5 words; between 5 and 12
+            words it changes linearly to `alpha`. None for `alpha` at any length.
+        depth: documents in each list; None for max(100, 10 k).
 
     Raises:
         ValueError: a weight is not from 0 to 1, or there is no such method.
@@ -60,8 +60,8 @@ class Fusion:
         """Return the weight of the vectors for a query.
 
         Args:
-            query: its text.
-            words: how many the tokenizer of the index makes of it.
+            query: the text of the query.
+            words: the number of words that the index's tokenizer finds in the query.
         """
         if self.short_alpha is None or names_identifier(query):
             return self.alpha
@@ -71,12 +71,12 @@ class Fusion:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Where a document is in one of the lists.
+    """The place of a document in one of the lists.
 
     Attributes:
         rank: 1 for the best; equal scores have equal ranks.
         score: the inner product of the vectors, or BM25.
-        part: what it adds to the document's score.
+        part: the summand of the document's score that comes from this list.
     """
 
     rank: int
@@ -86,7 +86,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What the score of a document of a hybrid search is made of; None where it is in no list."""
+    """The parts of a document's score in a hybrid search; None for a list without the document."""
 
     dense: Side | None = None
     words: Side | None = None
@@ -98,20 +98,20 @@ class Sides:
 
 
 def listed(k: int) -> int:
-    """Return how many documents of either side are taken for k hits."""
+    """Return the number of documents that each list has, for k hits."""
     return max(LEAST_LISTED, LISTED_OF_A_HIT * k)
 
 
 def best_by_words(
     segments: Sequence[Postings], dead: Sequence[Flags], queries: Sequence[Sequence[str]], k: int
 ) -> Best:
-    """Return the k documents of each query with the highest BM25, with all that equal the k-th.
+    """Return the k documents of each query with the highest BM25, and all that equal the k-th.
 
     Args:
         segments: the words of each segment of the index.
-        dead: of each segment, bool[documents]: which are deleted.
-        queries: the words of each.
-        k: how many; a document without any of the words is none of them.
+        dead: bool[rows] for each segment: the documents to leave out.
+        queries: the words of each query.
+        k: documents of a query; fewer when fewer documents have any of its words.
     """
     bm25 = Bm25(segments)
     return joined(
@@ -135,14 +135,17 @@ def _of_query(scores: Sequence[Floats], dead: Sequence[Flags], number: int, k: i
 def fuse(
     dense: Best, words: Best, weights: Sequence[float], k: int, method: Method = Method.CONVEX
 ) -> tuple[Best, list[Sides]]:
-    """Return the best k of two lists, with all that equal the k-th, and what each score is made of.
+    """Return the k best documents of two lists, and all that equal the k-th, with their scores.
 
     Args:
         dense: the list by vectors.
         words: the list by words.
-        weights: of the vectors, for each query.
-        k: how many documents of each query.
-        method: of adding up.
+        weights: the weight of the vectors for each query.
+        k: documents of each query.
+        method: how scores are added.
+
+    Returns:
+        The documents with their fused scores, and the parts of each score.
     """
     columns: list[tuple[int, float, int, int]] = []
     all_sides: list[Sides] = []
@@ -182,7 +185,7 @@ def _sides(
 
 
 def _min_max(scores: Doubles) -> Doubles:
-    """Map the scores of a list to 0..1; all are 1 where they are equal."""
+    """Scale the scores of a list to 0..1; if all are equal, each becomes 1."""
     if not len(scores) or scores.min() == scores.max():
         return np.ones_like(scores)
     scaled: Doubles = (scores - scores.min()) / (scores.max() - scores.min())

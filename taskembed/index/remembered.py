@@ -57,10 +57,10 @@ class Reading:
 
 
 def require_same_ids(remembered: Reading | None, said: Reading) -> None:
-    """Return when documents are named as those of the index are.
+    """Check that the ids of documents come from the same field as those of the index.
 
     Raises:
-        UsageError: another field names them, so that each would be in the index twice.
+        UsageError: another field has the ids, so each document would be in the index twice.
     """
     if remembered is None or said.id_field == remembered.id_field:
         return

@@ -1,9 +1,9 @@
-"""Exact search by inner product with FAISS, over vectors in memory, without a copy of them.
+"""Exact search by inner product with FAISS, over vectors in memory, without copying them.
 
-A file of vectors is a FAISS IndexFlatIP, which `faiss.read_index` opens. It is not read with FAISS:
-a header of a fixed size comes before the rows, so they are read into an array of their own.
-FAISS's own reader holds three copies of them at a time (4.6 GB for a million vectors of 384
-numbers, docs/adr/0013-search-without-reading-everything.md).
+A file of vectors is a FAISS IndexFlatIP, which `faiss.read_index` can open. taskembed does not use
+that function: the rows follow a header of fixed size, so they are read directly into an array,
+while FAISS's reader holds three copies at a time (4.6 GB for a million vectors of 384 numbers,
+docs/adr/0013-search-without-reading-everything.md).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Flat:
         Args:
             queries: float32[n, dim].
             k: at most the number of (alive) rows.
-            alive: bool[rows]: only these rows are answered; None for all.
+            alive: bool[rows]: only these rows are returned; None for all.
 
         Returns:
             Scores float32[n, k] and rows int64[n, k].
@@ -60,7 +60,7 @@ class Flat:
         return scores, np.where(rows < 0, -1, kept[rows])
 
     def rows(self, rows: npt.NDArray[np.int64]) -> FloatRows:
-        """Return the vectors of those rows, float32[len(rows), dim]."""
+        """Return the vectors of these rows, float32[len(rows), dim]."""
         return self.vectors[rows]
 
 
@@ -99,16 +99,16 @@ def to_bytes(vectors: FloatRows) -> memoryview:
 
 
 def require_header(header: bytes | bytearray, *, size: int, rows: int, dim: int) -> None:
-    """Check the first HEADER_BYTES of what `to_bytes` gave, without reading the vectors.
+    """Check the header of a serialised IndexFlatIP, without reading the vectors.
 
     Args:
-        header: these bytes.
-        size: bytes of all of it.
-        rows: how many vectors it should have.
-        dim: numbers in each.
+        header: the first HEADER_BYTES of the file.
+        size: the size of the file in bytes.
+        rows: the number of vectors that the file should have.
+        dim: the numbers in each vector.
 
     Raises:
-        ValueError: it is not that, or not of that shape.
+        ValueError: the bytes are no such header, or of another shape.
     """
     if len(header) < HEADER_BYTES or not header.startswith(b"I"):
         raise ValueError("FAISS cannot read it")

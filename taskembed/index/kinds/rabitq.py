@@ -1,8 +1,8 @@
-"""One bit a number: codes that find candidates, whose vectors are then read and scored (RaBitQ).
+"""RaBitQ codes, one bit for each number: they choose candidates, whose vectors are then scored.
 
-A file of codes is a FAISS index, `IVF1,RaBitQ`: one list, which the file system need not jump
-through, and unlike other kinds of one-bit codes it lets rows be left out of a search. It needs no
-training but the mean. FAISS reads a damaged file without a word, so its checksum is compared first.
+A file of codes is a FAISS index, `IVF1,RaBitQ`. It has a single list, so it is read sequentially;
+and unlike FAISS's other one-bit codes, it can leave rows out of a search. Its only training is the
+mean of the vectors. FAISS reads a damaged file without an error, so the checksum is compared first.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import numpy.typing as npt
 from taskembed.index.kinds.flat import faiss
 from taskembed.vectors import Flags, FloatRows, Floats, Rows
 
-CODED_ROWS = 50_000  # in a segment; fewer are scanned as fast as codes are, and exactly
-SAMPLE_ROWS = 8_192  # whose mean is subtracted from every vector
-_QUERY_BITS = 8  # a number of the query; 4 costs a quarter less, and finds less
+CODED_ROWS = 50_000  # rows of a segment; scoring fewer vectors exactly is as fast as by codes
+SAMPLE_ROWS = 8_192  # rows whose mean is subtracted from every vector
+_QUERY_BITS = 8  # bits of each number of a query; 4 take a quarter less time and find less
 _ROW_BYTES = 1 << 20  # more than FAISS's own header
 
 
 class CodesBuilder:
-    """The codes of a segment that is being made."""
+    """The codes of a new segment."""
 
     def __init__(self, sample: FloatRows) -> None:
         self._index = faiss.index_factory(
             sample.shape[1], "IVF1,RaBitQ", faiss.METRIC_INNER_PRODUCT
         )
-        # FAISS would look for one centre by k-means, and warn of fewer than 39 vectors
+        # the mean is set here: FAISS would run k-means for it, and warn of fewer than 39 vectors
         self._index.quantizer.add(sample.mean(axis=0, keepdims=True, dtype=np.float32))
         self._index.train(sample)
 
@@ -40,7 +40,7 @@ class CodesBuilder:
         self._index.add(vectors)
 
     def write(self, put: Callable[[bytes], object]) -> None:
-        """Give the bytes of the file to `put`, some at a time."""
+        """Pass the bytes of the file to `put`, a few at a time."""
 
         def written(data: bytes) -> int:
             put(bytes(data))
@@ -54,15 +54,15 @@ class Codes:
 
     Args:
         data: the bytes of the file, whose checksum was compared.
-        rows: of the segment.
-        dim: numbers in a vector.
+        rows: the number of rows of the segment.
+        dim: the numbers in a vector.
 
     Raises:
-        ValueError: they are not the codes of such a segment.
+        ValueError: the bytes are not the codes of such a segment.
     """
 
     def __init__(self, data: bytearray, *, rows: int, dim: int) -> None:
-        # Subtle: FAISS does not copy the codes but looks at them here, so they are kept
+        # Subtle: FAISS refers to these bytes without copying them, so they must stay in memory
         self._data = data
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(np.frombuffer(data, np.uint8)), len(data))
         try:
@@ -82,10 +82,10 @@ class Codes:
         Args:
             queries: float32[n, dim].
             depth: at most the number of (alive) rows.
-            alive: bool[rows]: only these rows are answered; None for all.
+            alive: bool[rows]: only these rows are returned; None for all.
 
         Raises:
-            ValueError: FAISS cannot do it: the codes are not what they should be.
+            ValueError: FAISS cannot search the codes: they are not what was written.
         """
         settings = faiss.IVFRaBitQSearchParameters()
         settings.nprobe, settings.qb = 1, _QUERY_BITS
@@ -122,12 +122,12 @@ def _is_of(index: Any, rows: int, dim: int) -> bool:  # noqa: ANN401  # FAISS pu
 
 
 def inner_products(queries: FloatRows, vectors: FloatRows, places: Rows) -> FloatRows:
-    """Return the products of each query with some vectors, as a scan of all computes them.
+    """Return the inner products of each query with some vectors, as an exact search computes them.
 
     Args:
         queries: float32[n, dim].
         vectors: float32[m, dim].
-        places: int64[n, k]: which vectors, for each query.
+        places: int64[n, k]: the rows of `vectors` for each query.
 
     Returns:
         float32[n, k].
@@ -149,9 +149,9 @@ _reading = threading.Lock()
 
 @contextmanager
 def _limits(size: int) -> Iterator[None]:
-    """Let FAISS allocate no more than `size` bytes: a hostile header can ask for gigabytes.
+    """Limit what FAISS allocates to `size` bytes: a hostile header can ask for gigabytes.
 
-    Its limits are those of the process, so they hold for one reading at a time, and are put back.
+    The limits are those of the whole process, so one file is read at a time, and they are restored.
     """
     with _reading:
         before = (

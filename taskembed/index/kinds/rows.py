@@ -1,8 +1,9 @@
-"""A file of vectors that is read by position: a FAISS index of fixed-size rows behind a header.
+"""A file of vectors that is read by position: a header, followed by rows of fixed size.
 
-`faiss.read_index` opens it: an IndexFlatIP (float32), or an IndexScalarQuantizer of fp16. Row i
-stands at a place that is known, and a list of checksums, one a row, says what was written there.
-Reading by position cannot be interrupted by a file that shrinks, as a map of it can (SIGBUS).
+The file is a FAISS index that `faiss.read_index` can open: an IndexFlatIP (float32), or an
+IndexScalarQuantizer of fp16. The position of row i follows from i, and a list has a checksum for
+each row. If the file shrinks, a read by position returns fewer bytes, where reading a memory map
+would kill the process (SIGBUS).
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ RawRows = npt.NDArray[np.uint8]  # uint8[n, bytes of a row], as in the file
 # kind, dim, rows, two numbers that mean nothing, is it trained, metric (0: inner product)
 _INDEX = struct.Struct("<4siqqq?i")
 _UNUSED = 2**20
-_FLAT_TAIL = struct.Struct("<Q")  # how many numbers follow
+_FLAT_TAIL = struct.Struct("<Q")  # the count of numbers that follow
 # quantiser (4: fp16), its range (0, 0.0), dim, bytes of a vector, trained numbers; bytes after it
 _FP16_TAIL = struct.Struct("<iifQQQQ")
 _FP16 = 4
-BLOCK_BYTES = 32 * 2**20  # that a scan of the file holds
-_GAP_BYTES = 16 * 2**10  # between two rows: less is read along, which costs less than another read
+BLOCK_BYTES = 32 * 2**20  # held in memory while the whole file is read
+_GAP_BYTES = 16 * 2**10  # a smaller gap between two rows is read with them, to save a call
 
 
 _DTYPES: dict[VectorType, np.dtype[Any]] = {
@@ -42,7 +43,7 @@ _DTYPES: dict[VectorType, np.dtype[Any]] = {
 
 
 def header(rows: int, dim: int, kind: VectorType) -> bytes:
-    """Return the header before the rows, byte for byte as FAISS 1.15 writes it."""
+    """Return the header that precedes the rows, byte for byte as FAISS 1.15 writes it."""
     if kind is VectorType.FP32:
         start = _INDEX.pack(b"IxFI", dim, rows, _UNUSED, _UNUSED, True, 0)  # noqa: FBT003  # a field
         return start + _FLAT_TAIL.pack(rows * dim)
@@ -51,12 +52,12 @@ def header(rows: int, dim: int, kind: VectorType) -> bytes:
 
 
 def header_bytes(kind: VectorType) -> int:
-    """Return how long the header is."""
+    """Return the length of the header in bytes."""
     return len(header(0, 1, kind))
 
 
 def file_bytes(rows: int, dim: int, kind: VectorType) -> int:
-    """Return how long the file is."""
+    """Return the size of the file in bytes."""
     return header_bytes(kind) + rows * dim * kind.bytes
 
 
@@ -67,7 +68,7 @@ def to_raw(vectors: FloatRows, kind: VectorType) -> RawRows:
 
 
 def to_vectors(raw: RawRows, kind: VectorType) -> FloatRows:
-    """Return float32[n, dim] of what `to_raw` gave; without a copy of float32."""
+    """Return float32[n, dim] from the bytes of `to_raw`; float32 is not copied."""
     vectors: FloatRows = raw.view(_DTYPES[kind]).astype(np.float32, copy=False)
     return vectors
 
@@ -82,7 +83,7 @@ def sums_of(raw: RawRows) -> Sums:
 
 
 class RowDamageError(ValueError):
-    """The file does not have what was written; `str()` says how."""
+    """The file is not what was written; `str()` is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +91,15 @@ class RowsFile:
     """The open file of a segment's vectors.
 
     Its methods raise RowDamageError where the file is not what was written, and OSError where the
-    operating system does not let it be read.
+    operating system cannot read it.
 
     Attributes:
-        descriptor: of the file, whose size was looked at.
-        rows: how many there are.
-        dim: numbers in each.
-        kind: how they are stored.
-        sums: the checksums of the rows.
-        crc32: of the whole file.
+        descriptor: the descriptor of the file, whose size was checked.
+        rows: the number of rows.
+        dim: the numbers in each row.
+        kind: how numbers are stored.
+        sums: uint32[rows]: the checksum of each row.
+        crc32: the checksum of the whole file.
     """
 
     descriptor: int
@@ -113,7 +114,7 @@ class RowsFile:
         return self.dim * self.kind.bytes
 
     def require_header(self) -> None:
-        """Check the header before the rows."""
+        """Check that the header is that of a file of this shape."""
         wanted = header(self.rows, self.dim, self.kind)
         found = bytearray(len(wanted))
         self._fill(memoryview(found), 0)
@@ -123,11 +124,11 @@ class RowsFile:
             )
 
     def read(self, rows: Rows) -> FloatRows:
-        """Return the vectors of rows, checked: float32[len(rows), dim]."""
+        """Return the vectors of rows, float32[len(rows), dim], after comparing their checksums."""
         return to_vectors(self.read_raw(rows), self.kind)
 
     def read_raw(self, rows: Rows) -> RawRows:
-        """Return the bytes of rows, checked."""
+        """Return the stored bytes of rows, after comparing their checksums."""
         wanted, places = np.unique(rows, return_inverse=True)
         raw = np.empty((len(wanted), self._row_bytes), np.uint8)
         gaps = np.flatnonzero(np.diff(wanted) * self._row_bytes > _GAP_BYTES) + 1
@@ -139,13 +140,16 @@ class RowsFile:
         return raw[places]
 
     def blocks(self, into: RawRows | None = None) -> Iterator[tuple[int, RawRows]]:
-        """Yield the first row and the bytes of all rows, block by block.
+        """Yield the bytes of all rows in blocks, each with the position of its first row.
 
-        Subtle: it is the end that says whether they were right, by the checksum of the whole file,
-        which takes half the time of one a row: nothing may be answered before.
+        Subtle: only after the last block is the checksum of the whole file compared, which takes
+        half the time of comparing each row's. A caller must use no block before the end.
 
         Args:
-            into: where to read all of them; None for a new place for each block.
+            into: the array to read all rows into; None for a new array for each block.
+
+        Raises:
+            RowDamageError: after the last block: the checksum does not match.
         """
         checksum = zlib.crc32(header(self.rows, self.dim, self.kind))
         count = max(1, BLOCK_BYTES // self._row_bytes)
@@ -162,7 +166,7 @@ class RowsFile:
             raise RowDamageError("its checksum does not match")
 
     def _read_range(self, rows: Rows, raw: RawRows) -> None:
-        """Read rows that are close to each other, ascending."""
+        """Read ascending rows that are close to each other, in one call."""
         first, count = int(rows[0]), int(rows[-1] - rows[0]) + 1
         place = header_bytes(self.kind) + first * self._row_bytes
         if count == len(rows):

@@ -1,6 +1,6 @@
 """A segment of format 1: two files, each with one checksum over all of it.
 
-So every file is read whole before anything is answered, and the vectors stay in memory.
+So each file is read whole before it is used, and the vectors stay in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class VectorsOfFormat1(SegmentVectors):
     """The vectors of a segment of format 1."""
 
     def open(self) -> None:
-        """Do nothing: the vectors are read at once, by `load`."""
+        """Do nothing: `load` reads all vectors at once."""
 
     def load(self, *, exact: bool = False) -> None:  # noqa: ARG002  # there are no codes
         """Read all vectors into memory, and check them."""
@@ -43,7 +43,7 @@ class VectorsOfFormat1(SegmentVectors):
         return self._loaded().rows(rows)
 
     def blocks(self, *, keep: Flags) -> Iterator[tuple[RawRows, Sums]]:
-        """Yield the bytes of the vectors of some rows, and checksums that are made here."""
+        """Yield the stored bytes of the vectors of some rows, and checksums computed here."""
         kept = np.flatnonzero(keep)
         vectors = self._loaded()
         for start in range(0, len(kept), _ROWS_AT_ONCE):
@@ -52,18 +52,18 @@ class VectorsOfFormat1(SegmentVectors):
             yield raw, stored_rows.sums_of(raw)
 
     def release(self) -> None:
-        """Give the memory of the vectors back."""
+        """Free the memory of the vectors; `load` reads them again."""
         self._flat = None
 
     def check_contents(self) -> None:
-        """Look at every vector."""
+        """Check that every number of every vector is finite."""
         vectors = self._loaded().vectors
         for start in range(0, len(vectors), _ROWS_AT_ONCE):
             if not np.isfinite(vectors[start : start + _ROWS_AT_ONCE]).all():
                 raise self._files.damaged(self._info.vectors_file, NOT_FINITE)
 
     def check_file(self) -> None:
-        """Check every byte of the file, without holding the vectors.
+        """Check every byte of the file, without holding the vectors in memory.
 
         Raises:
             IndexDamagedError: it is not what was written.
@@ -95,7 +95,7 @@ class VectorsOfFormat1(SegmentVectors):
         with self._files.stream(file.name) as stream:
             if len(header) + len(rest) == file.size:
                 read_into(self._files.folder, file, stream, [memoryview(header), rest])
-            else:  # it is of another shape, and its checksum may be wrong too: that is said first
+            else:  # another shape; but a wrong checksum is reported first
                 data = read_file(self._files.folder, file, stream)
                 header = data[: flat.HEADER_BYTES]
         self._files.close_file(file.name)
