@@ -1,7 +1,7 @@
-"""What names and options say of an embedding space, before any model is opened.
+"""Compares a request with an index's space by names and options, before any model is opened.
 
-A model's name, its known prompts and the caller's options tell most of a space. When that much
-contradicts the space of an index, the request is refused without a download.
+A model's name, its known prompts and the caller's options determine most fields of a space. If
+these contradict the space of the index, the request is refused without a download.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from taskembed.models.resolve import PromptOverrides, resolve
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, HostedModel, PromptType, Task
 from taskembed.verbs.options import SpaceRequest
 
-NOT_HERE = ""  # the digest of weights that are not on this machine
+NOT_HERE = ""  # stands for the digest of weights that are not on this machine
 SEARCH_HINT = (
     "leave out --task and --model to search with those of the index; "
     "or make another index: taskembed index CORPUS --task TASK --index OTHER"
@@ -28,17 +28,17 @@ SEARCH_HINT = (
 def require_claimed(
     space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings, *, hint: str
 ) -> None:
-    """Refuse a request whose names and options show that it is of another space than the index's.
+    """Refuse a request if its names and options show another space than the index's.
 
     Args:
-        space: of the index.
-        request: what the caller asks for.
+        space: the space of the index.
+        request: what the caller asks of the space.
         settings: where and how the model runs.
-        hint: what to do, for the error.
+        hint: the hint of the error.
 
     Raises:
-        SpaceMismatchError: the space differs; the message lists every field that is known to.
-        UsageError: the prompts, the adapter and the family that are stated do not fit together.
+        SpaceMismatchError: the space differs; the message lists every field known to differ.
+        UsageError: the stated prompts, adapter and family contradict each other.
     """
     claimed = replace(
         _claimed_of_model(space, request, settings),
@@ -51,7 +51,7 @@ def require_claimed(
 def _claimed_of_model(
     space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings
 ) -> EmbeddingSpace:
-    """Return the space as far as a model's name and the statements about the model tell it."""
+    """Return the index's space, changed as the request's model and prompts demand."""
     claimed = _named(space, request, settings)
     other = not claimed.has_weights_of(space) or request.task not in {None, space.task}
     if not other and (names_only_places(space, request) or request.stated == PromptOverrides()):
@@ -62,7 +62,7 @@ def _claimed_of_model(
 def _named(
     space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings
 ) -> EmbeddingSpace:
-    """Return the space with what the name of another model tells of its weights."""
+    """Return the index's space, changed as the name of another model shows."""
     if is_same_model(space, request.model):
         return space
     known = identify(request.model or space.model)
@@ -80,7 +80,7 @@ def _named(
 
 
 def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) -> EmbeddingSpace:
-    """Return the space with the prompts that are stated, or known of its model."""
+    """Return the space with the prompts that are stated, or known for its model."""
     try:
         spec = resolve(identify(space.model), task, stated)
     except ModelUnavailableError:  # the model's files may have prompts, which are not known yet
@@ -110,12 +110,12 @@ def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) ->
         claimed,
         query_adapter=query_adapter,
         document_adapter=document_adapter,
-        adapter_digest="",  # not known; the digest of the index is that of other adapters
+        adapter_digest="",  # unknown; the index's digest belongs to other adapters
     )
 
 
 def names_only_places(space: EmbeddingSpace, request: SpaceRequest) -> bool:
-    """Return whether a request tells no more than where the index's model or adapter is now."""
+    """Return whether a request only says where the index's model or adapter was moved to."""
     adapter = request.stated.adapter
     moved = bool(adapter and space.adapter_digest and space.query_adapter == space.document_adapter)
     return (
@@ -127,7 +127,7 @@ def names_only_places(space: EmbeddingSpace, request: SpaceRequest) -> bool:
 
 
 def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
-    """Return whether a name, or None, means the index's model in the place where it was."""
+    """Return whether a name is that of the index's model, in its original place; None is."""
     return (
         model is None
         or model == space.model

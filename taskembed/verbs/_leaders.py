@@ -1,9 +1,10 @@
-"""Which of many vectors are kept, so that each other one is near a kept one: greedy leaders.
+"""Greedy leaders: chooses the vectors to keep, so that each other vector is near a kept one.
 
-Vectors are taken in an order. One that is near an earlier kept one is dropped, for the nearest of
-these; any other is kept. So no dropped vector is further than the threshold from a kept one, while
-groups that are made by following pairs ("a" near "b", "b" near "c") can hold vectors that are far
-from each other: on a million texts these groups had up to 364 members.
+Vectors are visited in a given order. A vector that is near an earlier kept one is dropped, and
+assigned to the nearest such vector; any other vector is kept. So every dropped vector is within the
+threshold of the one that is kept for it. Following pairs instead ("a" near "b", "b" near "c") would
+put vectors into one group that are far from each other: on a million texts, such groups had up to
+364 members.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from taskembed.activity import doing
 from taskembed.index.neighbours import Near, Neighbourhood
 from taskembed.vectors import FloatRows, Floats, Rows
 
-FIRST_BATCH = 64  # queries; a corpus in which all texts are alike gives that many times all
+FIRST_BATCH = 64  # queries; if all texts are alike, each query finds every text
 LEAST_BATCH, LARGEST_BATCH = 16, 4_096  # queries
 PAIRS_AT_ONCE = 4_000_000  # 64 MB
 
 
 class Leaders:
-    """The choice so far, of vectors that have positions from 0.
+    """The choice so far, over vectors with positions from 0.
 
     Attributes:
-        keeper: int64[count]: the position of the vector that is kept for each: its own for one that
-            is kept.
-        score: float32[count]: the similarity of both; 1 for one that is kept.
-        pairs: how many pairs are near each other.
+        keeper: int64[count]: the position of the kept vector that each vector is assigned to; a
+            kept vector is assigned to itself.
+        score: float32[count]: the similarity to that kept vector; 1 for a kept vector.
+        pairs: the number of pairs that are near each other.
     """
 
     def __init__(self, count: int, *, with_groups: bool) -> None:
@@ -44,13 +45,13 @@ class Leaders:
         vectors_at: Callable[[Rows], FloatRows],
         threshold: float,
     ) -> None:
-        """Go through vectors, best first; each is in the neighbourhood under its position.
+        """Visit vectors in order, and keep or drop each.
 
         Args:
-            order: int64[n], the positions.
-            neighbourhood: has all of them.
-            vectors_at: returns the vectors at some positions.
-            threshold: least similarity of a duplicate.
+            order: int64[n]: the positions, the one to prefer first.
+            neighbourhood: has the vector of each position.
+            vectors_at: returns the vectors at some positions, float32[n, dim].
+            threshold: the least similarity of a duplicate.
         """
         rank = np.full(len(self.keeper), len(order), np.int64)
         rank[order] = np.arange(len(order))
@@ -66,7 +67,7 @@ class Leaders:
                 step.done = start
 
     def join(self, one: int, others: Rows) -> None:
-        """Note that vectors are near each other, if groups are asked for."""
+        """Record that vectors are near each other, if groups are asked for."""
         if self._group is not None:
             roots = _roots(self._group, np.append(others, one))
             self._group[roots] = roots.min()
@@ -81,7 +82,7 @@ class Leaders:
         return [part for part in parts if len(part) > 1]
 
     def _take(self, some: Rows, near: Near, rank: Rows) -> None:
-        """Decide about a batch: those before it are decided."""
+        """Keep or drop the vectors of a batch; all earlier vectors are decided."""
         asker = some[near.query]
         earlier = rank[near.other] < rank[asker]
         asker, other, score = asker[earlier], near.other[earlier], near.score[earlier]
@@ -99,7 +100,7 @@ class Leaders:
 
 
 def _roots(parent: Rows, names: Rows) -> Rows:
-    """Return the first of the group of each, and let each point to it."""
+    """Return the first member of each vector's group, and store it as a shortcut."""
     roots = names
     while True:
         above = parent[roots]

@@ -1,4 +1,4 @@
-"""The task that a verb needs an index for: any other index is refused."""
+"""Verbs that need an index for a certain task refuse any other index."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from taskembed.verbs.protocols import Encoder, require_encoder
 
 
 def require_task_of(verb: str, task: Task, folder: Path, space: EmbeddingSpace) -> None:
-    """Return when an index is for the task of a verb.
+    """Check that an index is for the task that a verb needs.
 
     Args:
-        verb: the name of the command: "similar".
-        task: what it needs an index for.
-        folder: of the index.
-        space: of the index.
+        verb: the name of the command, such as "similar".
+        task: the task that the command needs.
+        folder: the folder of the index.
+        space: the space of the index.
 
     Raises:
-        SpaceMismatchError: the index is for another task; the hint is the command that makes one
-            for this task.
+        SpaceMismatchError: the index is for another task; the hint is the command that makes an
+            index for this task.
     """
     if space.task is task:
         return
@@ -41,17 +41,17 @@ def require_task_of(verb: str, task: Task, folder: Path, space: EmbeddingSpace) 
 
 
 def require_index_of(verb: str, task: Task, index: Index) -> None:
-    """Return when a verb that compares cosines can use an index.
+    """Check that a verb which compares cosines can use an index.
 
     Args:
-        verb: the name of the command: "dedup".
-        task: what it needs an index for.
-        index: an open one.
+        verb: the name of the command, such as "dedup".
+        task: the task that the command needs.
+        index: the open index.
 
     Raises:
         SpaceMismatchError: the index is for another task.
-        UsageError: its metric is "dot": inner products have no scale.
-        TypeError: it is no `Index`.
+        UsageError: the metric of the index is "dot"; inner products have no fixed scale.
+        TypeError: `index` is no `Index`.
     """
     require_kind(index, Index, "Index.open(FOLDER)")
     require_task_of(verb, task, index.folder, index.space)
@@ -64,13 +64,13 @@ def require_index_of(verb: str, task: Task, index: Index) -> None:
 
 
 def require_encoder_of(index: Index, encoder: Encoder) -> None:
-    """Return when an encoder is one of an index's space.
+    """Check that an encoder has the space of an index.
 
     Raises:
-        SpaceMismatchError: it is of another space.
-        TypeError: it is no encoder.
+        SpaceMismatchError: the encoder has another space.
+        TypeError: `encoder` is no encoder.
     """
     require_encoder(encoder)
-    # new texts have no fields that a template could put together
+    # new texts have no fields, so the index's template does not apply
     space = replace(encoder.space, template=index.space.template)
     require_same_space(index.space, space, hint=SEARCH_HINT)

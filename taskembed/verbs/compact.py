@@ -1,4 +1,4 @@
-"""Compacting an index: its segments become one, without what was deleted."""
+"""Compacting an index: its segments become one, without the deleted documents."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from taskembed.index.writer import IndexWriter
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What compacting has changed.
+    """The result of compacting an index.
 
     Attributes:
-        documents: how many the index holds.
-        segments_before: how many segments they were in.
-        segments: how many they are in now.
-        deleted_rows: rows of deleted documents that were removed.
+        documents: the number of documents in the index.
+        segments_before: the number of segments before.
+        segments: the number of segments now.
+        deleted_rows: the number of deleted documents that were removed.
     """
 
     documents: int
@@ -37,18 +37,18 @@ def compact_index(
     wait_seconds: float = 0,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Compacted:
-    """Make one segment of all of an index, in the newest format; nothing is encoded.
+    """Rewrite an index as one segment, in the newest format; nothing is encoded.
 
     Args:
-        folder: the index.
+        folder: the folder of the index.
         wait_seconds: how long to wait for another writer.
-        uninterrupted: gives a context in which no signal may raise.
+        uninterrupted: returns a context in which no signal raises an exception.
 
     Raises:
         NotFoundError: there is no index.
         IndexBusyError: another process is writing.
         IndexDamagedError: a file is not what was written.
-        StorageError: the disk is full: about the size of the index is needed.
+        StorageError: the disk is full; free space of about the size of the index is needed.
     """
     path = Path(folder)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""The corpus of a run: its files, and how they are read, as asked for or as the index remembers."""
+"""The corpus of a run: its files, and how they are read, by options or as the index remembers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taskembed.reading.template import DEFAULT_TEMPLATE, Template
 from taskembed.space import Task
 from taskembed.verbs.describe import Existing
 
-_TEXT = Template("{text}")  # the title of a file of text is in its text, or is the file's name
+_TEXT = Template("{text}")  # for files of text: their title is in the text already
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Corpus:
         reading: how they are read, for the index to remember.
         template: how a record's fields become the text that is embedded.
         meter: counts how much of the files was read.
-        notes: what a person should know of the files that are not read.
+        notes: sentences for people about files that are not read.
     """
 
     inputs: Sequence[Input]
@@ -51,10 +51,10 @@ class Corpus:
 
         Args:
             on_bad: called with each bad record; raises to stop, returns to continue.
-            max_record_bytes: a larger record is a bad one.
+            max_record_bytes: a larger record is a bad record.
 
         Raises:
-            BadInputError: a file is not what its name says, or is damaged.
+            BadInputError: a file has another format than its name says, or is damaged.
             StorageError: a file cannot be read.
         """
         fields = RecordFields(
@@ -74,22 +74,23 @@ def find_corpus(
     task: Task | None = None,
     recreate: bool = False,
 ) -> Corpus:
-    """Find the files of a corpus; none is read.
+    """Find the files of a corpus, without reading them.
 
     Args:
         inputs: files, patterns such as "notes/**/*.md", folders, or "-" for stdin.
-        existing: what the index has for this run: how its input is read, and its template.
-        asked: how the caller asks for the input to be read.
-        template: how a record's fields become its text; None for the index's, or the text field.
-        task: of the index; None for that of the index that exists. It is `code` if a folder stands
-            for its source code.
-        recreate: the index is to be replaced, so that other ids do no harm.
+        existing: the index's template, and how its input is read.
+        asked: how to read the input; None in a field for as the index remembers.
+        template: how a record's fields become its text; None for the index's template, or the text
+            field.
+        task: the task of the index; None for that of the existing index. With `code`, the source
+            files of a folder are read.
+        recreate: whether the index is to be replaced, so that ids from another field do no harm.
 
     Raises:
         NotFoundError: there is no such file or folder, or nothing to read in a folder.
         BadInputError: a folder is an index, or of a kind that is not read.
-        UsageError: the name does not say what a file is; two files have one id; the template has no
-            field; or the documents of the index are named by another field.
+        UsageError: a file's format cannot be told from its name; two files have the same id; the
+            template has no field; or the ids of the index come from another field.
     """
     reading = existing.reading(asked, recreate=recreate)
     shape = Shape.parse(reading.delimiter, reading.encoding, reading.columns or None)
@@ -112,9 +113,9 @@ def find_corpus(
 
 
 def _is_code(existing: Existing, task: Task | None) -> bool:
-    """Return whether a folder stands for its source code first, and only then for its records.
+    """Return whether the source files of a folder are read rather than its records.
 
-    An index of records goes on reading the records of a folder.
+    For an index that was made from records, a folder's records are read again.
     """
     if existing.part and existing.part.documents:
         return False

@@ -1,4 +1,4 @@
-"""An encoder that counts the texts that its model does not read whole."""
+"""An encoder that counts the texts that its model truncates."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class CountingEncoder:
     """An encoder that counts the texts of each side, and those that were truncated.
 
     Attributes:
-        texts: how many were encoded, by side.
-        truncated: how many of them the model did not read whole, by side.
+        texts: the number of encoded texts of each side.
+        truncated: the number of truncated texts of each side.
     """
 
     def __init__(self, encoder: Encoder) -> None:

@@ -1,4 +1,4 @@
-"""Duplicates: documents of an index that say the same as another one.
+"""Duplicates within an index: documents that have the same meaning as another one.
 
 The index is for the task "similarity". Documents with the same text are exact duplicates; others
 are near duplicates if the cosine of their vectors reaches a threshold.
@@ -38,11 +38,11 @@ _AT_ONCE = 512  # documents that are read together
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Documents that are connected by pairs of near duplicates: the ends of a chain may differ.
+    """Documents connected by pairs of near duplicates; two of them may not be near each other.
 
     Attributes:
-        doc_ids: of all of them, in the order in which they were indexed.
-        kept: of those that are kept.
+        doc_ids: the ids of all members, in the order in which they were indexed.
+        kept: the ids of the members that are kept.
     """
 
     doc_ids: list[str]
@@ -54,12 +54,12 @@ class Duplicates:
     """The duplicates of an index.
 
     Attributes:
-        documents: how many the index has.
+        documents: the number of documents in the index.
         threshold: the least cosine of near duplicates.
         generation: the number of the index's generation.
-        dropped: a document for each that is not kept, in the order in which they were indexed.
+        dropped: the documents that are not kept, in the order in which they were indexed.
         groups: connected documents; empty if they were not asked for.
-        pairs: how many pairs of different texts are near duplicates.
+        pairs: the number of pairs of different texts that are near duplicates.
         is_kept: bool[documents]: whether the document at a position is kept.
     """
 
@@ -73,17 +73,17 @@ class Duplicates:
 
     @property
     def kept(self) -> int:
-        """How many documents are kept."""
+        """The number of documents that are kept."""
         return self.documents - len(self.dropped)
 
     @property
     def exact(self) -> int:
-        """How many dropped documents have the text of the one that is kept for them."""
+        """The number of dropped documents with the same text as the one that is kept for them."""
         return sum(item.exact for item in self.dropped)
 
     @property
     def near(self) -> int:
-        """How many dropped documents have another text."""
+        """The number of dropped documents with another text."""
         return len(self.dropped) - self.exact
 
 
@@ -96,21 +96,21 @@ def find_duplicates(
 ) -> Duplicates:
     """Find the duplicates of an index; nothing is changed, and no model runs.
 
-    Every document that is dropped has at least the threshold's similarity with one that is kept.
+    The cosine of each dropped document and the one that is kept for it reaches the threshold.
 
     Args:
-        index: an open one, for the task "similarity".
+        index: an open index for the task "similarity".
         threshold: the least cosine of near duplicates, above 0, at most 1.
         keep: which of several duplicates is kept: "first", "longest" or "newest:FIELD".
-        groups: find the groups of connected documents, too.
+        groups: whether to find the groups of connected documents too.
 
     Raises:
         SpaceMismatchError: the index is for another task.
-        UsageError: `keep` is none of these, or its field has no order; or the index has the metric
-            "dot", whose scores have no scale.
-        IndexDamagedError: what is stored is not what was written.
-        TypeError: the index is no `Index`.
-        ValueError: the threshold is no cosine, or the index is closed.
+        UsageError: `keep` is none of these, or the values of its field cannot be ordered; or the
+            metric of the index is "dot", whose scores have no fixed scale.
+        IndexDamagedError: a file is not what was written.
+        TypeError: `index` is no `Index`.
+        ValueError: the threshold is not between 0 and 1, or the index is closed.
     """
     keep = keep if isinstance(keep, Keep) else Keep.parse(keep)
     require_threshold(threshold)
@@ -118,7 +118,7 @@ def find_duplicates(
     positions = index.by_position()
     digests, order = read_texts(positions, keep)
     leaders = Leaders(len(positions), with_groups=groups)
-    # only the best of equal texts is compared with others
+    # of documents with equal texts, only the preferred one is compared
     numbers = np.unique(digests[order], return_index=True, return_inverse=True)[1:]
     first, text_number = order[numbers[0]], numbers[1].reshape(-1)
     best = order[np.sort(numbers[0])]
@@ -145,8 +145,8 @@ def kept_documents(index: Index, duplicates: Duplicates) -> Iterator[Document]:
     """Yield the documents of an index that are kept, in the order in which they were indexed.
 
     Args:
-        index: the one whose duplicates they are, at the same generation.
-        duplicates: of that index.
+        index: the index that was searched for duplicates, at the same generation.
+        duplicates: the result of `find_duplicates` for this index.
 
     Raises:
         ValueError: the index is of another generation, or closed.
@@ -168,8 +168,8 @@ def delete_duplicates(
     """Delete the dropped documents from an index, all in one commit; return how many.
 
     Args:
-        folder: of the index.
-        duplicates: of that index.
+        folder: the folder of the index.
+        duplicates: the result of `find_duplicates` for this index.
         wait_seconds: how long to wait for another process that writes to the index.
         uninterrupted: returns a context in which no signal raises an exception.
 
@@ -195,7 +195,7 @@ def delete_duplicates(
 
 
 def _neighbourhood(positions: Positions, names: Rows) -> Neighbourhood:
-    """Return the vectors at some positions, ready to be asked."""
+    """Return the vectors at some positions as a set that can be searched."""
     sample = np.random.default_rng(0).permutation(names)[: rows_of_sample(len(names))]
     dim = positions.dim
     with doing("preparing", unit="documents", total=len(names)) as step:

@@ -1,16 +1,16 @@
-"""Defaults and choices that the command line shows in its help: nothing is imported for them."""
+"""Defaults and choices that the command line shows in its help; this module imports nothing."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-COMMIT_EVERY = 20_000  # documents; one second of them is lost with the fastest model
-PRUNE_LIMIT = 20.0  # per cent; an input that was cut short lacks more than that
-DEDUP_THRESHOLD = 0.95  # of the cosine of near duplicates; see docs/how-to/find-duplicates.md
+COMMIT_EVERY = 20_000  # documents; about one second of work with the fastest model
+PRUNE_LIMIT = 20.0  # per cent; a truncated input usually lacks more of the documents
+DEDUP_THRESHOLD = 0.95  # least cosine of near duplicates; see docs/how-to/find-duplicates.md
 
 
 class OnDuplicate(StrEnum):
-    """What to do when one run has an id twice: the last stays, the first stays, it is an error."""
+    """Which of two documents with the same id is kept; or a repeated id is an error."""
 
     LAST = "last"
     FIRST = "first"

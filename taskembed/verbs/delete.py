@@ -1,4 +1,4 @@
-"""Deleting documents by id or by a filter; and the limit of what --prune may delete."""
+"""Deletes documents by id or by a filter; and checks how many documents --prune may delete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taskembed.index.writer import IndexWriter
 
 
 def require_ids(doc_ids: Iterable[object]) -> list[str]:
-    """Return ids as a list, if an index could have them.
+    """Return ids as a list, after checking that an index can have such ids.
 
     Raises:
         TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
@@ -42,7 +42,7 @@ def delete_documents(
     """Delete documents by id; return how many were deleted, and the ids that were not found.
 
     Args:
-        folder: of the index.
+        folder: the folder of the index.
         doc_ids: ids of documents; a repeated id is deleted once.
         wait_seconds: how long to wait for another process that writes to the index.
         uninterrupted: returns a context in which no signal raises an exception.
@@ -71,7 +71,7 @@ def delete_where(
     """Delete the documents that a filter is true of; return how many.
 
     Args:
-        folder: of the index.
+        folder: the folder of the index.
         where: the filter; see docs/how-to/filter.md.
         wait_seconds: how long to wait for another process that writes to the index.
         uninterrupted: returns a context in which no signal raises an exception.
@@ -83,7 +83,7 @@ def delete_where(
     """
     path = Path(folder)
     with open_for_deletion(path, wait_seconds) as writer:
-        with Index.open(path) as index:  # no other generation comes while the lock is held
+        with Index.open(path) as index:  # while the lock is held, no generation is added
             doc_ids = list(index.ids(where))
         if doc_ids:
             with uninterrupted():
@@ -93,7 +93,7 @@ def delete_where(
 
 
 def count_where(folder: str | Path, where: str) -> tuple[int, int]:
-    """Return of how many documents a filter is true, and how many documents there are.
+    """Return the number of documents that a filter is true of, and the number of all documents.
 
     Raises:
         NotFoundError: there is no index.
@@ -105,10 +105,10 @@ def count_where(folder: str | Path, where: str) -> tuple[int, int]:
 
 @contextmanager
 def open_for_deletion(path: Path, wait_seconds: float) -> Iterator[IndexWriter]:
-    """Yield a writer that holds the lock of an index; nothing is encoded with it.
+    """Hold the lock of an existing index, and yield its writer.
 
     Args:
-        path: of the index.
+        path: the folder of the index.
         wait_seconds: how long to wait for another process that writes to the index.
 
     Raises:
@@ -128,14 +128,14 @@ def open_for_deletion(path: Path, wait_seconds: float) -> Iterator[IndexWriter]:
 
 
 def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
-    """Return if --prune may delete the documents that the input does not have.
+    """Check that --prune may delete the documents that the input does not have.
 
     Args:
-        tally: how many documents of the index are in the input, and how many are not.
-        limit: the largest share that may be deleted, per cent of the documents before the run.
+        tally: the number of documents of each outcome; unseen ones are not in the input.
+        limit: the largest share that may be deleted, in per cent of the documents before the run.
 
     Raises:
-        BadInputError: the share is larger: the input may have been cut short.
+        BadInputError: the share is larger; the input may be incomplete.
     """
     unseen = tally[Outcome.UNSEEN]
     before = unseen + tally[Outcome.UNCHANGED] + tally[Outcome.UPDATED]

@@ -1,4 +1,4 @@
-"""What an index says of itself: its space, its documents, its files, and how its input is read."""
+"""Describes an index: its space, its documents, its files, and how its input is read."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from taskembed.space import EmbeddingSpace
 
 @dataclass(frozen=True, slots=True)
 class IndexDescription:
-    """What an index is.
+    """The facts about an index that `taskembed info` prints.
 
     Attributes:
-        folder: where it is.
+        folder: the folder of the index.
         space: the space of its vectors.
-        documents: how many it holds.
-        truncated: documents that the model did not read whole; None when that cannot be counted.
-        deleted_rows: rows of deleted documents that a later merge will remove.
-        segments: files of vectors, each with its documents.
-        size_bytes: of all files of the newest generation.
+        documents: the number of documents.
+        truncated: the number of documents that the model truncated; None if it cannot be counted.
+        deleted_rows: the number of deleted documents that a later merge will remove.
+        segments: the number of segments.
+        size_bytes: the size of all files of the newest generation.
         generation: the number of the newest generation.
         generations_kept: the numbers of all generations in the folder.
         committed_at: when the newest generation was written: ISO 8601, UTC.
         made_by: the engine, its precision and the version that made the vectors.
         reading: how the input is read, as the index remembers it.
         is_being_recreated: whether a run with --recreate was stopped before its end.
-        notes: what a person should know of it.
+        notes: sentences for people, such as how to continue a stopped run.
         index_type: how new segments are searched: "auto", "flat", "rabitq".
         vectors: how new vectors are stored: "fp32", "fp16".
-        tuning: what `tune` measured last; empty when it never did.
-        last_run: when the last run of `index` that came to its end ended (`finished_at`: ISO 8601,
-            UTC), and its counts; empty if none is known.
+        tuning: the figures that `tune` measured last; empty if it was never run.
+        last_run: the end (`finished_at`: ISO 8601, UTC) and the counts of the last run of `index`
+            that was completed; empty if none is known.
     """
 
     folder: Path
@@ -102,7 +102,7 @@ def describe_index(folder: str | Path) -> IndexDescription:
     """Describe the newest generation of an index; no lock is taken and no model is loaded.
 
     Args:
-        folder: of the index.
+        folder: the folder of the index.
 
     Raises:
         NotFoundError: there is no index.
@@ -136,7 +136,7 @@ def describe_index(folder: str | Path) -> IndexDescription:
 
 
 def _count_truncated(folder: Path) -> tuple[int | None, list[str]]:
-    """Return how many documents the model did not read whole; or None, and a note that says why."""
+    """Return how many documents the model truncated; or None, and a note with the reason."""
     try:
         with doing("counting the truncated documents"), Index.open(folder) as index:
             return index.count_truncated(), []
@@ -145,10 +145,10 @@ def _count_truncated(folder: Path) -> tuple[int | None, list[str]]:
 
 
 def half_built(documents: int) -> str:
-    """Return a note: what a stopped --recreate has left, and how to continue it.
+    """Return a note about a stopped --recreate, and how to continue it.
 
     Args:
-        documents: how many the new index has so far.
+        documents: the number of documents that the new index has so far.
     """
     return (
         f"a run with --recreate was stopped after {counted(documents, 'document')}: the same "
@@ -158,11 +158,11 @@ def half_built(documents: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What a run over an index takes over from it.
+    """The settings of an existing index that a new run continues to use.
 
     Attributes:
-        part: the index's contents; None when there is no index, or it never had a document.
-        notes: what a person should know of it.
+        part: the index's contents; None if there is no index, or it never had a document.
+        notes: sentences for people, such as how to continue a stopped run.
     """
 
     part: Part | None = None
@@ -175,7 +175,7 @@ class Existing:
 
     @property
     def words(self) -> str:
-        """The name of the tokenizer that makes the words that it keeps; "" where it keeps none."""
+        """The name of the tokenizer of the words that the index keeps; "" if it keeps none."""
         return self.part.storage.words if self.part else ""
 
     @property
@@ -184,14 +184,15 @@ class Existing:
         return self.part.made_by if self.part else {}
 
     def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:
-        """Return how the input is read: as is asked, and for the rest as the index remembers.
+        """Return how the input is read: by the options given, and otherwise as the index remembers.
 
         Args:
-            asked: what the caller asks for.
-            recreate: the index is to be replaced, so that other ids do no harm.
+            asked: the options given.
+            recreate: whether the index is to be replaced, so that ids from another field do no
+                harm.
 
         Raises:
-            UsageError: the documents of the index are named by another field.
+            UsageError: the ids of the index come from another field.
         """
         if self.part is None:
             return asked
@@ -202,11 +203,11 @@ class Existing:
 
 
 def read_existing(folder: str | Path, *, recreate: bool = False) -> Existing:
-    """Return what the index in a folder, if there is one, has for the next run.
+    """Return the settings of the index in a folder, if there is one, for the next run.
 
     Args:
-        folder: where an index is, or will be.
-        recreate: the index is to be replaced: damage does not matter.
+        folder: the folder of the index, which may not exist yet.
+        recreate: whether the index is to be replaced, so that damage does not matter.
 
     Raises:
         IndexDamagedError: the index cannot be read, and is not to be replaced.

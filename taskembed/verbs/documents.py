@@ -1,4 +1,4 @@
-"""Reading the documents of an index: some by id, all in the order of their ids, or their number."""
+"""Reads the documents of an index: some by id, or all ordered by id; or counts them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def get_documents(
 ) -> Iterator[tuple[str, Document | None]]:
     """Yield each id with its document, or with None if the index has no such document.
 
-    Ids are answered in their order, a repeated one once. A few documents are in memory at a time.
+    The order is that of `doc_ids`; a repeated id comes once. A few documents are in memory at a
+    time.
 
     Args:
-        folder: of the index.
+        folder: the folder of the index.
         doc_ids: ids of documents.
 
     Raises:
@@ -47,10 +48,10 @@ def list_documents(
     """Yield the documents of an index in the order of their ids; a few are in memory at a time.
 
     Args:
-        folder: of the index.
+        folder: the folder of the index.
         where: a filter: only documents that it is true of; see docs/how-to/filter.md.
         after: only ids that come after this one, which need not exist.
-        limit: at most so many; None for all.
+        limit: the largest number of documents to yield; None for all.
 
     Raises:
         NotFoundError: there is no index.
@@ -64,10 +65,10 @@ def list_documents(
 
 
 def count_documents(folder: str | Path, *, where: str | None = None) -> int:
-    """Return how many documents an index has, or of how many a filter is true.
+    """Return the number of documents in an index, or of those that a filter is true of.
 
     Args:
-        folder: of the index.
+        folder: the folder of the index.
         where: the filter; see docs/how-to/filter.md.
 
     Raises:

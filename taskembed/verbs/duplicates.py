@@ -1,4 +1,4 @@
-"""What a duplicate is, which texts are equal, and which of several documents is kept."""
+"""Definitions for `dedup`: duplicates, equal texts, and which of several documents is kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from taskembed.space import Task
 from taskembed.vectors import Rows
 from taskembed.verbs._tasks import require_index_of
 
-_DIGEST_BYTES = 16  # of a text's hash: no two texts of any corpus have the same
+_DIGEST_BYTES = 16  # long enough that two different texts never have the same hash
 
 Digests = npt.NDArray[np.bytes_]  # bytes[n, 16]
 
@@ -49,10 +49,10 @@ class Keep:
 
     @classmethod
     def parse(cls, words: str) -> Keep:
-        """Return what "first", "longest" or "newest:FIELD" means.
+        """Parse "first", "longest" or "newest:FIELD".
 
         Raises:
-            UsageError: it is none of them.
+            UsageError: the text is none of them.
         """
         name, colon, field = words.partition(":")
         needs_field = name == KeepRule.NEWEST
@@ -63,10 +63,10 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A document that says the same as one that is kept.
+    """A document that has the same meaning as one that is kept.
 
     Attributes:
-        doc_id: of the duplicate.
+        doc_id: the id of the duplicate.
         kept: the id of the document that is kept for it.
         score: the cosine of their vectors.
         exact: whether both have the same text.
@@ -79,28 +79,28 @@ class Duplicate:
 
 
 def require_threshold(threshold: float) -> None:
-    """Return when a number is the least cosine of near duplicates.
+    """Check that a number can be the least cosine of near duplicates: above 0, at most 1.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the number is outside these bounds.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}; it must be above 0, at most 1")
 
 
 def require_dedup_index(index: Index) -> None:
-    """Return when duplicates can be found in an index.
+    """Check that duplicates can be found in an index.
 
     Raises:
         SpaceMismatchError: the index is for another task than similarity.
-        UsageError: its metric is "dot".
-        TypeError: it is no `Index`.
+        UsageError: the metric of the index is "dot".
+        TypeError: `index` is no `Index`.
     """
     require_index_of("dedup", Task.SIMILARITY, index)
 
 
 def read_texts(positions: Positions, keep: Keep) -> tuple[Digests, Rows]:
-    """Read every document: return a hash of each text, and all positions, the best first."""
+    """Return a hash of each document's text, and the positions of all documents, best first."""
     digests = np.empty(len(positions), f"S{_DIGEST_BYTES}")
     values: list[Any] = []
     with doing("reading", unit="documents", total=len(positions)) as step:
@@ -126,10 +126,10 @@ def _value(document: StoredDocument, keep: Keep) -> object:
 
 
 def _greatest_first(values: Sequence[Any], field: str) -> Rows:
-    """Return the positions of values, the greatest first; those that are missing last.
+    """Return the positions of values, the greatest first and missing values last.
 
     Raises:
-        UsageError: no value is there, or they are not of one kind that has an order.
+        UsageError: every value is missing, or the values cannot be ordered.
     """
     there = [place for place, value in enumerate(values) if value is not None]
     kinds = {_kind(values[place]) for place in there}

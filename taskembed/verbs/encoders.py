@@ -1,7 +1,7 @@
-"""The encoder of an index: what the caller asks for, and for the rest what the index says.
+"""Chooses the encoder of an index: by the caller's request, and otherwise by the index's space.
 
     encoder = encoder_for_update(index.space, SpaceRequest(), EngineSettings())
-    encoder = encoder_for_search(index, model="where/it/is/now")
+    encoder = encoder_for_search(index, model="new/folder/of/the/model")
 
 A request that contradicts an index is refused before a model is downloaded or compiled.
 """
@@ -38,13 +38,15 @@ def check_request(
     *,
     recreate: bool = False,
 ) -> None:
-    """Refuse a request that cannot be met, as far as names show it; no model is opened.
+    """Check, before a model is opened, that a request does not contradict the index.
+
+    Only names and options are compared: whether the model's files are the same shows later.
 
     Args:
-        space: of the index that there is; None when there is none.
-        request: what the caller asks for.
+        space: the space of the existing index; None if there is none.
+        request: what the caller asks of the space.
         settings: where and how the model runs.
-        recreate: the index will be replaced, so its space does not matter.
+        recreate: whether the index is to be replaced, so that its space does not matter.
 
     Raises:
         UsageError: there is no index yet, and no task was named.
@@ -69,17 +71,17 @@ def encoder_for_update(
     recreate: bool = False,
     made_by: Mapping[str, str] | None = None,
 ) -> Encoder:
-    """Return the encoder to index with; what was not asked for is as in the index's space.
+    """Return the encoder to index with; whatever the request leaves open is as in the index.
 
     `settings.notify` is called if the model of a new index is not for commercial use.
 
     Args:
-        space: of the index that there is; None when there is none.
-        request: what the caller asks for.
+        space: the space of the existing index; None if there is none.
+        request: what the caller asks of the space.
         settings: where and how the model runs.
-        recreate: the index is to be replaced: prompts are those known today, not its own.
-        made_by: what made the vectors of the index: what is int8 stays int8, unless a precision is
-            asked for.
+        recreate: whether the index is to be replaced; then the prompts are those known today.
+        made_by: the engine and precision of the index's vectors: an int8 index stays int8, unless
+            the settings name a precision.
 
     Raises:
         UsageError: there is no index yet, and no task was named.
@@ -107,14 +109,14 @@ def encoder_for_search(
     model: str | None = None,
     adapter: str | None = None,
 ) -> Encoder:
-    """Return the encoder of an index, whose model or adapter may be in another place by now.
+    """Return the encoder of an index, whose model or adapter may have been moved.
 
     Args:
-        index: to be searched.
+        index: the index to search.
         settings: where and how the model runs.
         task: the task that the index is expected to be for; None for any.
-        model: the model that the index is expected to be of, or the folder where that is now.
-        adapter: where the index's adapter is now.
+        model: the expected model of the index, or the folder to which that model was moved.
+        adapter: the folder to which the index's adapter was moved.
 
     Raises:
         SpaceMismatchError: the index is for another task, or of another model or adapter.
@@ -144,10 +146,10 @@ def require_expected(
     model: str | None = None,
     adapter: str | None = None,
 ) -> None:
-    """Return when an index may be what is expected, as far as names show it; no model is opened.
+    """Check, before a model is opened, that an index can be what the caller expects.
 
-    The arguments are those of `encoder_for_search`, which calls this too: on its own it serves a
-    caller that has more to check before a model is loaded.
+    The arguments are those of `encoder_for_search`, which calls this function too. A caller that
+    has more to check before a model is loaded calls it first.
 
     Raises:
         SpaceMismatchError: the index is for another task, or of another model or adapter.
@@ -157,7 +159,7 @@ def require_expected(
 
 
 def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None:
-    """Return when an index is for the task that was named, or none was named.
+    """Check that an index is for the task that was named; None names no task.
 
     Raises:
         SpaceMismatchError: the index is for another task.
@@ -171,15 +173,15 @@ def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None
 
 
 def find_moved(space: EmbeddingSpace, model: str | None) -> Path | None:
-    """Return the folder on this machine that the model of a space was moved to; None if it was not.
+    """Return the folder to which the model of a space was moved; None if it was not moved.
 
     Args:
-        space: of an index.
-        model: the name or the folder of its model now; None for where it was.
+        space: the space of an index.
+        model: the present name or folder of its model; None if that is unchanged.
 
     Raises:
         ModelUnavailableError: there is no such model on this machine.
-        SpaceMismatchError: it is another model.
+        SpaceMismatchError: the folder has another model.
     """
     if model is None or is_same_model(space, model):
         return None
@@ -192,7 +194,7 @@ def find_moved(space: EmbeddingSpace, model: str | None) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class _Completed:
-    """An encoder whose space has the template of an index, which a model knows nothing of."""
+    """An encoder whose space has the template of an index; a model alone has no template."""
 
     encoder: Encoder
     template: str
@@ -234,7 +236,7 @@ def _load(space: EmbeddingSpace | None, request: SpaceRequest, settings: EngineS
 def _load_moved(
     space: EmbeddingSpace, model: str | None, adapter: str | None, settings: EngineSettings
 ) -> Encoder:
-    """Return the encoder of a space whose model or adapter may be in another place by now."""
+    """Return the encoder of a space whose model or adapter may have been moved."""
     place = None if is_same_model(space, model) else model
     return load_encoder_of(space, settings, model=place, adapter=adapter)
 
@@ -246,7 +248,7 @@ def _require_names(
     model: str | None = None,
     adapter: str | None = None,
 ) -> None:
-    """Refuse the names of another model or adapter than those of the index."""
+    """Refuse names that are those of another model or adapter than the index's."""
     request = SpaceRequest(model, stated=PromptOverrides(adapter=adapter))
     require_claimed(space, request, settings, hint=SEARCH_HINT)
 

@@ -1,4 +1,4 @@
-"""What would be encoded, without loading weights or using the network: strings, tokens, sources."""
+"""Explains what a model would encode: strings, tokens, sources; without weights or a network."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _AFTER_PADDING = {"camembert", "data2vec-text", "ibert", "longformer", "luke"}
 
 @dataclass(frozen=True, slots=True)
 class ExplainedSide:
-    """What happens to a text on one side of a task.
+    """What a model would encode for a text on one side of a task.
 
     Attributes:
-        prompt: put before the text.
-        source: where the prompt comes from, for people.
-        adapter: the LoRA adapter in the weights; "" for none.
-        request: what tells a hosted model's server which side a text is of, such as
-            "input_type=search_query"; "" for nothing.
-        encoded: prompt, text and suffix: the exact string.
-        tokens: as the vocabulary spells them; None when the tokenizer is not on this machine.
-        truncated: whether the model would not read all of it.
-        max_length: tokens that the model reads.
+        prompt: the text put before the text.
+        source: the place that the prompt comes from, for people.
+        adapter: the LoRA adapter merged into the weights; "" for none.
+        request: the field by which a hosted model's server knows the side, such as
+            "input_type=search_query"; "" for none.
+        encoded: the exact string: prompt, text and suffix.
+        tokens: the tokens as in the vocabulary; None if the tokenizer is not on this machine.
+        truncated: whether the model would truncate the text.
+        max_length: the number of tokens that the model reads.
     """
 
     prompt: str
@@ -59,7 +59,7 @@ class ExplainedSide:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What happens to a text in a space."""
+    """What a model would encode for a text on both sides of a task."""
 
     model: str
     task: Task
@@ -104,10 +104,10 @@ def explain_model(  # all but the first three are optional and named
 
 
 def _adapter_note(name: str, model_folder: Path | None) -> str:
-    """Return a note about an adapter that was named; "" if it is there.
+    """Return a note if the named adapter is not on this machine; otherwise "".
 
     Raises:
-        ModelUnavailableError: it is a folder of something else.
+        ModelUnavailableError: the name is that of a folder without an adapter.
     """
     own = own_adapters(model_folder) if model_folder else ()
     if any((place / name / CONFIG).is_file() for place in own):
@@ -126,13 +126,13 @@ def _adapter_note(name: str, model_folder: Path | None) -> str:
 def explain_index(
     index_folder: Path, text: str, *, task: Task | None = None, model: str | None = None
 ) -> Explanation:
-    """Explain what a search of an index, or an update of it, would read of a text.
+    """Explain what a search or an update of an index would encode for a text.
 
     Args:
-        index_folder: the index.
-        text: to be read.
+        index_folder: the folder of the index.
+        text: the text to explain.
         task: the task that the index is expected to be for; None for any.
-        model: the model that the index is expected to be of, or the folder where that is now.
+        model: the expected model of the index, or the folder to which that model was moved.
 
     Raises:
         NotFoundError: there is no index.
@@ -165,7 +165,7 @@ def explain_index(
 
 
 def describe_folder(name: str) -> dict[str, object]:
-    """Return what an unknown model on this machine has in its files: for people, or as JSON.
+    """Describe an unknown model on this machine by its files: for people, or as JSON.
 
     Args:
         name: a folder, or a Hugging Face id.
@@ -293,7 +293,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
     """Return the tokenizer of a model.
 
     Raises:
-        ModelUnavailableError: its files are damaged, or it needs code of its own.
+        ModelUnavailableError: the tokenizer's files are damaged, or it needs its own Python code.
     """
     path = (static_folder(folder) or folder) / "tokenizer.json"
     try:
@@ -313,7 +313,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _max_length(folder: Path, side: PromptType | None = None) -> int | None:
-    """Return how many tokens a model reads, from its files: what loading it would find."""
+    """Return the number of tokens that a model reads, from its files, without loading the model."""
     if static := static_folder(folder):
         truncation = (read_saved(static / "tokenizer.json") or {}).get("truncation")
         limit = _length(truncation.get("max_length")) if isinstance(truncation, dict) else None
@@ -329,7 +329,7 @@ def _max_length(folder: Path, side: PromptType | None = None) -> int | None:
 
 
 def _position_table(folder: Path, config: Mapping[str, object]) -> int | None:
-    """Return how many tokens a model has positions for; None when it does not look them up."""
+    """Return the number of position embeddings of a model; None if it has none."""
     kind, padding = str(config.get("model_type")), config.get("pad_token_id", 1)
     skips_padding = isinstance(padding, int) and ("roberta" in kind or kind in _AFTER_PADDING)
     unused = int(str(padding)) + 1 if skips_padding else 2 * (kind in _AFTER_TWO)

@@ -1,4 +1,4 @@
-"""Dry runs: the counts of a run that is not made, without a lock and without a model."""
+"""Dry runs: the counts that a run would have, computed without a lock and without a model."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def plan_index(
     options: IndexOptions | None = None,
     watch: Watch | None = None,
 ) -> IndexSummary:
-    """Return what `index_corpus` would do, as far as that is known without a model.
+    """Return the counts that `index_corpus` would have, as far as they are known without a model.
 
     `truncated` counts unchanged documents only; `encoded` counts the texts that would be encoded.
 
     Args:
-        documents: of the input.
-        folder: of the index; None for a new index.
-        options: of the run.
+        documents: any iterable; it is read once.
+        folder: the folder of the index; None for a new index.
+        options: how to index.
         watch: its `bad` receives the bad records; its `read_share` is reported as progress.
 
     Raises:

@@ -110,7 +110,7 @@ class Searcher:
         """Open an index, its own encoder unless it is searched by words alone, and a reranker.
 
         Args:
-            folder: of the index.
+            folder: the folder of the index.
             settings: where and how the models run.
             task: the task that the index is expected to be for; None for any.
             model: the model that the index is expected to be of, or the folder where that is now.

@@ -1,4 +1,4 @@
-"""What the codes of an index cost in recall, and gain in time, measured on its own vectors."""
+"""Measures recall and time of a search by codes, with an index's own vectors as queries."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from taskembed.index.reader import Index
 from taskembed.index.update import remember_tuning
 from taskembed.vectors import FloatRows
 
-SAMPLE = 400  # queries; from some 330 on, a million documents are scored in seconds
-TIMED = 20  # queries that are timed, one at a time
-DEPTHS = (50, 100, 200, 500, 1_000)  # candidates of a query
+SAMPLE = 400  # queries; above about 330, exact search multiplies matrices, which is much faster
+TIMED = 20  # queries whose exact search is timed, one at a time
+DEPTHS = (50, 100, 200, 500, 1_000)  # numbers of candidates that are tried
 _HITS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What a search finds and takes with one number of candidates.
+    """Recall and time of a search with one number of candidates.
 
     Attributes:
-        candidates: of a query in each segment; None for all rows, which is an exact search.
-        recall: the share of the exact best ten that it finds.
-        milliseconds: the median of one query at a time.
+        candidates: the candidates of a query in each segment; None for an exact search.
+        recall: the share of the exact best ten that is found, 0 to 1.
+        milliseconds: the median time of a single query.
     """
 
     candidates: int | None
@@ -42,15 +42,15 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What was measured of an index.
+    """The measurements of an index.
 
     Attributes:
-        queries: vectors of the index that were the queries; none finds itself.
-        documents: in the index then.
-        default: the candidates of a search as it is.
-        tried: what was measured, the exact search last.
-        measured_at: ISO 8601, UTC.
-        is_remembered: whether it could be written beside the index.
+        queries: the number of the index's vectors that were used as queries.
+        documents: the number of documents at the time.
+        default: the default number of candidates.
+        tried: the measurements, the exact search last.
+        measured_at: the time of the measurement, ISO 8601, UTC.
+        is_remembered: whether the figures could be written to the index.
     """
 
     queries: int
@@ -61,7 +61,7 @@ class Tuning:
     is_remembered: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """Return it as what JSON can hold."""
+        """Return the measurements as a JSON object."""
         return asdict(self)
 
 
@@ -72,17 +72,19 @@ def tune_index(
     wait_seconds: float = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Tuning:
-    """Measure recall@10 and time by the number of candidates; the index remembers the default's.
+    """Measure recall@10 and time for several numbers of candidates.
+
+    The figures of the default number are written to the index, if its folder may be written to.
 
     Args:
-        folder: the index.
-        sample: how many of its vectors are queries.
+        folder: the folder of the index.
+        sample: the number of the index's vectors to use as queries.
         wait_seconds: how long to wait for another writer.
         clock: returns seconds.
 
     Raises:
         NotFoundError: there is no index.
-        BadInputError: it has fewer than eleven documents.
+        BadInputError: the index has fewer than eleven documents.
         IndexDamagedError: a file is not what was written.
         IndexBusyError: another process is writing.
         ValueError: sample is below 1.
@@ -112,7 +114,7 @@ def tune_index(
         "measured_at": now,
     }
     is_remembered = False
-    with suppress(AccessDeniedError):  # of a folder that may only be read
+    with suppress(AccessDeniedError):  # the folder may be read-only
         remember_tuning(Path(folder), figures, wait_seconds=wait_seconds)
         is_remembered = True
     return Tuning(len(ids), documents, default, tried, now, is_remembered)

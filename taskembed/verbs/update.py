@@ -45,7 +45,7 @@ class Update:
     """An index, or the folder of a new one, and the files to index.
 
     Attributes:
-        folder: of the index.
+        folder: the folder of the index.
         existing: what the run takes over from the index.
         corpus: the files, and how they are read.
         recreate: whether the index is to be replaced.
