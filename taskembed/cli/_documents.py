@@ -148,7 +148,7 @@ class DocumentPrinter:
 
     def notes(self) -> Iterator[str]:
         """Yield a note if no document has a metadata field that was asked for."""
-        yield from self._met.notes("no document has")
+        yield from self._met.notes("no document that was printed has")
 
     def _meeting(self, documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents:

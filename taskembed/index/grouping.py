@@ -30,8 +30,8 @@ from taskembed.vectors import Flags, Floats, Rows
 
 LEAST_DEPTH = 50  # documents of a query that are taken first
 _OF_A_HIT = 4  # documents that are taken first for each hit; later, as many times more
-_ALL_FROM = 1_000  # documents of a query from which on the values of all documents are read
-_TAKEN_AT_ONCE = 1_000_000  # documents of all queries that are in memory
+_ALL_FROM = 400  # before so many documents of a query are taken, all values are read
+_TAKEN_AT_ONCE = 200_000  # documents of all queries that are in memory
 _UNREAD, _ALONE = -2, -1  # codes of documents whose value is not read yet, or that have none
 
 Codes = npt.NDArray[np.int32]
@@ -244,13 +244,15 @@ def best_groups(
     sizes = None
     while waiting:
         later: list[int] = []
-        if depth >= _ALL_FROM and sizes is None:
-            sizes = groups.sizes(hidden)
         for some in batched(waiting, max(1, _TAKEN_AT_ONCE // depth)):
             best, sides = ranking.best(some, depth)
             for place, query in enumerate(some):
                 rows = np.flatnonzero(best.query == place)
-                chosen, is_enough = _chosen(best.chosen(rows), groups, k, per_group, sizes)
+                mine = best.chosen(rows)
+                chosen, is_enough = _chosen(mine, groups, k, per_group, sizes)
+                if not is_enough and sizes is None and depth * _OF_A_HIT >= _ALL_FROM:
+                    sizes = groups.sizes(hidden)
+                    chosen, is_enough = _chosen(mine, groups, k, per_group, sizes)
                 if is_enough or len(rows) < depth:
                     found[query] = _members(best, rows[chosen], groups, sides)
                 else:

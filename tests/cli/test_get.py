@@ -80,7 +80,8 @@ def test_a_field_that_no_document_has_is_noted(run: Run, indexed: Path) -> None:
     done = run("get", "moon", "--index", indexed, "--fields", "titel")
     assert (done.code, done.lines[0]["metadata"]) == (0, {})
     assert done.err == (
-        "taskembed: note: no document has the field titel; there are: text, title, topic\n"
+        "taskembed: note: no document that was printed has the field titel; there are: text, "
+        "title, topic\n"
     )
     assert run("get", "moon", "--index", indexed, "--fields", "titel", "-q").err == ""
 
