@@ -1,8 +1,7 @@
-"""`evaluate`, `ablate` and `compare`: what they print, write and refuse."""
+"""`taskembed evaluate`: what it prints, writes and refuses."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -11,63 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskembed.encoding.load import load_encoder
-from taskembed.encoding.settings import EngineSettings
 from taskembed.models.files import BUNDLED_ADAPTERS
-from taskembed.space import PromptType, Task
-from tests import plain_models
+from tests.cli.judged import QUERIES, TEXTS, ranks, write
 from tests.conftest import Run
-
-E5 = "intfloat/e5-small-v2"
-TEXTS = {
-    "fox": "the quick brown fox",
-    "dog": "the lazy dog",
-    "wizard": "seven wizards brew jinxed potions",
-    "code": "def add(left, right): return left + right",
-}
-QUERIES = {"q1": "quick fox", "q2": "lazy", "q3": "potions"}
-RELEVANT = {"q1": "fox", "q2": "dog", "q3": "wizard"}
-
-
-@pytest.fixture
-def e5(hub: Path, tmp_path: Path) -> str:
-    plain_models.publish(plain_models.save_bert(tmp_path / "model", pooling="mean"), hub, E5)
-    return E5
-
-
-@pytest.fixture
-def beir(tmp_path: Path) -> Path:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    write(folder / "corpus.jsonl", [{"id": name, "text": text} for name, text in TEXTS.items()])
-    write(folder / "queries.jsonl", [{"id": name, "text": text} for name, text in QUERIES.items()])
-    lines = (f"{query}\t{name}\t1\n" for query, name in RELEVANT.items())
-    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(lines))
-    return folder
-
-
-def write(path: Path, records: list[dict[str, object]]) -> Path:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return path
-
-
-def settings(cache: Path) -> EngineSettings:
-    return EngineSettings(device="cpu", precision="fp32", offline=True, cache=cache)
-
-
-def ranks(cache: Path, *, swapped: bool = False, task: Task = Task.RETRIEVAL) -> list[int]:
-    """Return the rank of each query's document, computed here from the vectors."""
-    encoder = load_encoder(E5, task, settings=settings(cache))
-    sides = [PromptType.QUERY, PromptType.DOCUMENT]
-    of_queries, of_documents = reversed(sides) if swapped else sides
-    queries = encoder.encode(list(QUERIES.values()), of_queries).vectors
-    documents = encoder.encode(list(TEXTS.values()), of_documents).vectors
-    names = list(TEXTS)
-    order = np.argsort(-(queries @ documents.T), axis=1)
-    return [
-        [names[row] for row in its_order].index(RELEVANT[query]) + 1
-        for query, its_order in zip(QUERIES, order, strict=True)
-    ]
 
 
 def test_the_figures_of_a_model_on_a_ranking(
@@ -183,76 +128,11 @@ def test_similarity_classification_and_clustering(run: Run, e5: str, tmp_path: P
     assert (done.code, "--run is for retrieval and code" in done.err) == (2, True)
 
 
-def test_what_each_wrong_way_costs(
-    run: Run, e5: str, beir: Path, cache: Path, tmp_path: Path
-) -> None:
-    words = ("ablate", beir, "--task", "retrieval", "--model", e5, "--precision", "fp32")
-    done = run(*words, "--json", "--chart", tmp_path / "chart.svg")
-    assert done.code == 0, done.err
-    found: Any = done.json
-    ways = {way["name"]: way for way in found["ways"]}
-    assert list(ways) == [
-        *("right", "no prompt", "swapped roles"),
-        *("as similarity", "as classification", "as clustering"),
-    ]
-    assert (ways["right"]["query_prompt"], ways["right"]["document_prompt"]) == (
-        "query: ",
-        "passage: ",
-    )
-    assert (ways["swapped roles"]["query_prompt"], ways["no prompt"]["query_prompt"]) == (
-        "passage: ",
-        "",
-    )
-    right = np.mean([1 / np.log2(rank + 1) for rank in ranks(cache)])
-    swapped = np.mean([1 / np.log2(rank + 1) for rank in ranks(cache, swapped=True)])
-    assert ways["right"]["values"]["nDCG@10"] == pytest.approx(right)
-    assert ways["right"]["difference"] is None
-    assert ways["swapped roles"]["values"]["nDCG@10"] == pytest.approx(swapped)
-    assert ways["swapped roles"]["difference"] == pytest.approx(swapped - right)
-    low, high = ways["swapped roles"]["interval"]
-    assert low <= swapped - right <= high
-    # E5 has one prompt for its symmetric tasks, so the second of them is computed no more
-    assert ways["as classification"]["same_as"] == "as similarity"
-    assert "left out: as code: intfloat/e5-small-v2 has no prompt for the task" in done.err
-    chart = (tmp_path / "chart.svg").read_text()
-    assert "<svg" in chart
-    table = run(*words).out.splitlines()
-    assert table[0].split()[:4] == ["way", "nDCG@10", "difference", "95"]
-    assert table[1].split()[:2] == ["right", f"{right:.4f}"]
-
-
-def test_a_chart_that_nobody_could_draw_is_refused_first(run: Run, beir: Path) -> None:
-    done = run("ablate", beir, "--task", "retrieval", "--chart", "chart.txt")
-    assert done.code == 2
-    assert "chart.txt: the name of a chart must end in .png, .svg, .pdf" in done.err
-
-
 def test_the_task_must_be_named(run: Run, beir: Path) -> None:
     for command in ("evaluate", "ablate"):
         done = run(command, beir)
         assert done.code == 2
         assert "error: which task?" in done.err
-
-
-def test_runs_are_compared(run: Run, beir: Path, tmp_path: Path) -> None:
-    good = "".join(f"{query} Q0 {name} 1 1.0 a\n" for query, name in RELEVANT.items())
-    bad = "".join(
-        f"{query} Q0 x 1 1.0 b\n{query} Q0 {name} 2 0.5 b\n" for query, name in RELEVANT.items()
-    )
-    (tmp_path / "good.run").write_text(good)
-    (tmp_path / "bad.run").write_text(bad)
-    done = run("compare", beir / "qrels.tsv", tmp_path / "bad.run", tmp_path / "good.run", "--json")
-    assert done.code == 0, done.err
-    rows: Any = done.json
-    assert [Path(row["run"]).name for row in rows] == ["bad.run", "good.run"]
-    assert rows[0]["p"] is None
-    assert rows[1]["difference"] == pytest.approx(1 - 1 / np.log2(3))
-    assert rows[1]["p"] == pytest.approx(0.25)
-    table = run("compare", beir / "qrels.tsv", tmp_path / "bad.run", tmp_path / "good.run").out
-    assert table.splitlines()[0].split() == [
-        *("run", "nDCG@10", "R@100", "RR@10", "AP", "difference", "95", "%", "p")
-    ]
-    assert table.splitlines()[2].split()[-1] == "0.2500"
 
 
 def test_an_id_that_no_run_can_hold(run: Run, e5: str, beir: Path, tmp_path: Path) -> None:
@@ -352,25 +232,3 @@ def test_a_figure_that_does_not_exist_is_null(run: Run, e5: str, tmp_path: Path)
     assert done.code == 0, done.err
     ways: Any = done.json
     assert {way["values"]["spearman"] for way in ways["ways"]} == {None}
-
-
-def test_one_query_is_compared_without_a_test(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "qrels.tsv").write_text("q1\tfox\t1\n")
-    (tmp_path / "good.run").write_text("q1 Q0 fox 1 1.0 a\n")
-    (tmp_path / "bad.run").write_text("q1 Q0 dog 1 1.0 a\n")
-    files = (tmp_path / "qrels.tsv", tmp_path / "good.run", tmp_path / "bad.run")
-    done = run("compare", *files, "--json")
-    assert done.code == 0, done.err
-    rows: Any = done.json
-    assert (rows[1]["difference"], rows[1]["interval"], rows[1]["p"]) == (-1, [None, None], None)
-    assert run("compare", *files).out.splitlines()[2].split()[-1] == "-1.0000"
-    done = run("compare", tmp_path / "qrels.tsv", tmp_path / "bad.run")
-    assert "note: no relevant document is among the hits: are the ids the same?" in done.err
-    (tmp_path / "bad.run").write_text("q1 Q0 dog 1 nan a\n")
-    done = run("compare", *files)
-    assert done.code == 65
-    assert f"{tmp_path}/bad.run:1: the score is not a number: 'nan'" in done.err
-    (tmp_path / "bad.run").write_text("q1 Q0 dog 1 2 a\nq1 Q0 dog 2 1 a\n")
-    done = run("compare", *files)
-    assert done.code == 65
-    assert f"{tmp_path}/bad.run:2: 'dog' is a hit of 'q1' twice" in done.err

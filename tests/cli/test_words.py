@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
 
 from taskembed.cli import _words
 from taskembed.cli._output import report
-from taskembed.cli._progress import Display
 from taskembed.cli.main import main
-from taskembed.encoding import fake
-from taskembed.encoding.fake import FakeEngine
-from taskembed.encoding.tokens import Batch, load_tokenizer
 from taskembed.errors import BadInputError
 from taskembed.reading.documents import Document
 from taskembed.testing import HASH_SPACE, HashEncoder, fake_models
-from taskembed.vectors import FloatRows
 from taskembed.verbs.describe import half_built
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
@@ -189,114 +181,3 @@ def test_one_document_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> N
         error.safe_documents = safe
         report(error, as_json=False)
         assert f"taskembed: {said} in the index\n" in capsys.readouterr().err
-
-
-# words that cannot be used
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("-k", "abc"), "--top-k: 'abc' is not a whole number"),
-        (("-k", "1.5"), "--top-k: '1.5' is not a whole number"),
-        (("-k", "0"), "--top-k: '0' is less than 1"),
-        (("--min-score", "x"), "--min-score: 'x' is not a number"),
-        (("--device", "x"), "--device: 'x' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
-    ],
-)
-def test_a_value_is_refused_in_our_words(run: Run, arguments: tuple[str, str], said: str) -> None:
-    assert run("search", "x", *arguments).err == (
-        f"taskembed: error: {said}\ntaskembed: hint: --help shows what there is\n"
-    )
-
-
-def test_a_variable_is_named_when_it_is_the_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKEMBED_THREADS", "ten")
-    done = run("search", "x")
-    assert (done.code, done.err.splitlines()[0]) == (
-        2,
-        "taskembed: error: TASKEMBED_THREADS: 'ten' is not a whole number",
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        (["operating", "system"], 'put the query in quotes: taskembed search "operating system"'),
-        (["a", "-k", "3", "$b"], "put the query in quotes: taskembed search 'a $b'"),
-        (["-foo"], 'a query that begins with a dash goes after --: taskembed search -- "-foo"'),
-        (["-king"], 'a query that begins with a dash goes after --: taskembed search -- "-king"'),
-        (["x", "--nonsense"], "--help shows what there is"),
-        (["x", "--tag", "-zoo", "-z"], "--help shows what there is"),  # a value is no query
-        (["-z", "--", "-zoo"], "--help shows what there is"),
-    ],
-)
-def test_a_query_that_the_shell_took_apart_is_recognised(
-    run: Run, arguments: list[str], hint: str
-) -> None:
-    done = run("search", *arguments)
-    assert done.code == 2
-    assert done.err.endswith(f"taskembed: hint: {hint}\n")
-
-
-def test_a_query_is_read_before_a_model_is_loaded_for_it(run: Run, indexed: Path) -> None:
-    words = ("search", "--query-file", indexed / "none", "--index", indexed)
-    done = run(*words, "--rerank", "no-such-reranker")
-    assert (done.code, done.out) == (66, "")
-    assert done.err.startswith(f"taskembed: error: {indexed / 'none'}: No such file or directory\n")
-
-
-# what takes long
-
-
-@pytest.fixture
-def everything_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Show every step at every tick, and go on with a step only after some ticks."""
-    for name, seconds in (("TICK", 0.002), ("LONG", 0), ("LINE_EVERY", 0)):
-        monkeypatch.setattr(f"taskembed.cli._progress.{name}_SECONDS", seconds)
-    ticks = 0
-    tick = Display.tick
-
-    def counted(display: Display, now: float) -> None:
-        nonlocal ticks
-        tick(display, now)
-        ticks += 1
-
-    def wait() -> None:
-        begin, deadline = ticks, time.monotonic() + 30
-        is_shown = any(thread.name == "progress" for thread in threading.enumerate())
-        while is_shown and ticks < begin + 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-
-    run = FakeEngine.run
-
-    def run_slowly(
-        engine: FakeEngine, batches: Iterator[Batch]
-    ) -> Iterator[tuple[Batch, FloatRows]]:
-        wait()
-        yield from run(engine, batches)
-
-    def load_slowly(text: str) -> Tokenizer:
-        wait()
-        return load_tokenizer(text)
-
-    monkeypatch.setattr(Display, "tick", counted)
-    monkeypatch.setattr(FakeEngine, "run", run_slowly)
-    monkeypatch.setattr(fake, "_tokenizer", load_slowly)
-
-
-@pytest.mark.usefixtures("everything_is_long")
-def test_what_takes_long_is_shown(run: Run, indexed: Path, tmp_path: Path) -> None:
-    corpus = indexed.parent / "corpus.jsonl"
-    done = run("index", corpus, "--task", "retrieval", "--index", tmp_path / "new")
-    assert "documents, 0 % of the input" in done.err
-    assert "loading the model minilm" in done.err
-    queries = tmp_path / "queries.jsonl"
-    queries.write_text('{"id": "q", "text": "a word"}\n')
-    done = run("search", "--queries", queries, "--index", indexed, "--format", "tsv")
-    assert "0 queries" in done.err
-    assert "loading the model minilm" in done.err
-    assert run("verify", "--index", indexed).out.startswith("generation")
-    quiet = run("search", "--queries", queries, "--index", indexed, "--format", "tsv", "-q")
-    assert (quiet.out, quiet.err) == (done.out, "")
