@@ -57,18 +57,8 @@ class DocumentOptions:
             "elsewhere]",
         ),
     ] = None
-    header: Annotated[
-        bool,
-        typer.Option(
-            "--header",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="Begin TSV with a row of column names.",
-        ),
-    ] = False
-    no_text: Annotated[
-        bool,
-        typer.Option("--no-text", rich_help_panel=opt.Panel.OUTPUT, help="Omit the texts."),
-    ] = False
+    header: opt.Header = False
+    no_text: opt.NoText = False
 
     def printer(self, *, as_json: bool, for_people: DocumentFormat) -> DocumentPrinter:
         """Return what prints the documents.

@@ -350,14 +350,7 @@ class StoreOptions:
 class BadRecordOptions:
     """What a bad record is, and what happens to it."""
 
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad",
-            rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="Skip bad records; the exit code is then 1.",
-        ),
-    ] = False
+    skip_bad: opt.SkipBad = False
     rejects: Annotated[
         Path | None,
         typer.Option(

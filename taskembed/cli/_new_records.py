@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from taskembed.cli import _options as opt
 from taskembed.cli._index_options import InputOptions
@@ -21,14 +19,7 @@ if TYPE_CHECKING:
 class BadOptions:
     """What happens to a record that cannot be used."""
 
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad",
-            rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="Skip bad records; the exit code is then 1.",
-        ),
-    ] = False
+    skip_bad: opt.SkipBad = False
 
     def rejects(self) -> RejectFile:
         """Return what receives bad records."""

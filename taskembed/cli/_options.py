@@ -164,6 +164,26 @@ AdapterOption = Annotated[
         help="A LoRA adapter to merge into the model: a folder, or a Hugging Face id.",
     ),
 ]
+Header = Annotated[
+    bool,
+    typer.Option(
+        "--header",
+        rich_help_panel=Panel.OUTPUT,
+        help="Begin TSV with a row of column names.",
+    ),
+]
+NoText = Annotated[
+    bool,
+    typer.Option("--no-text", rich_help_panel=Panel.OUTPUT, help="Omit the texts."),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        rich_help_panel=Panel.BAD_RECORDS,
+        help="Skip bad records; the exit code is then 1.",
+    ),
+]
 NoAdapter = Annotated[
     bool,
     typer.Option(

@@ -158,18 +158,8 @@ class HitOptions:
             help="Metadata to print, separated by commas.  [default: all in JSON, none elsewhere]",
         ),
     ] = None
-    header: Annotated[
-        bool,
-        typer.Option(
-            "--header",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="Begin TSV with a row of column names.",
-        ),
-    ] = False
-    no_text: Annotated[
-        bool,
-        typer.Option("--no-text", rich_help_panel=opt.Panel.OUTPUT, help="Omit the texts."),
-    ] = False
+    header: opt.Header = False
+    no_text: opt.NoText = False
     min_score: Annotated[
         float | None,
         typer.Option(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from taskembed.batches import batched
 from taskembed.index._filter_patterns import glob_of, matches
+from taskembed.index.documents import SQL_VARIABLES
 from taskembed.index.field_types import (
     BOOLEANS,
     ITEM_OF,
@@ -41,7 +42,6 @@ from taskembed.index.filters import (
 )
 from taskembed.vectors import Flags
 
-SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 PATTERN_BYTES = 16_384  # of a GLOB pattern: the longest filter text, each character in brackets
 _LOOKED_AT = 10_000  # values that are read to find examples
 _BOOLEAN = (FieldType.BOOLEAN, FieldType.BOOLEAN_ITEM)
