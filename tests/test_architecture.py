@@ -34,9 +34,9 @@ def test_a_package_says_what_it_is_and_imports_nothing() -> None:
 def test_the_command_line_shows_its_entry_and_a_module_for_each_command() -> None:
     from typer.main import get_command
 
-    from taskembed.cli.app import app
+    from taskembed.cli.app import application
 
-    commands: Any = get_command(app)
+    commands: Any = get_command(application())
     seen = {path.stem for path in (PACKAGE / "cli").glob("*.py") if path.stem[0] != "_"}
     assert seen == {"main", "app", *commands.commands}
 
@@ -59,9 +59,22 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> Non
     assert loaded_by(arguments) & (HEAVY | {"rich", "tokenizers", "orjson"}) == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["index", "--help"], ["cache", "list", "-h"]])
-def test_help_does_without_pydantic(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["index", "--help"], ["cache", "list", "-h"], ["search", "-k", "10"]],
+)
+def test_help_and_default_values_do_without_pydantic(arguments: list[str]) -> None:
     assert "pydantic" not in loaded_by(arguments)
+
+
+def test_a_command_imports_no_other_command() -> None:
+    code = (
+        "import sys; from taskembed.cli.main import main; main(['search']); "
+        "print(*[name for name in sys.modules if name.startswith('taskembed.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = {name.split(".")[2] for name in done.stdout.split()}
+    assert {name for name in names if not name.startswith("_")} == {"main", "app", "search"}
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

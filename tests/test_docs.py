@@ -38,10 +38,11 @@ def test_the_reference_of_commands_is_what_help_says() -> None:
 
 
 def test_the_reference_has_every_command() -> None:
-    from taskembed.cli.app import app
+    from taskembed.cli.app import application
 
     names = {
-        item.name or getattr(item.callback, "__name__", "") for item in app.registered_commands
+        item.name or getattr(item.callback, "__name__", "")
+        for item in application().registered_commands
     }
     titles = re.findall(
         r"^## taskembed (\w+)$", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from taskembed.cli._config import Config
+from taskembed.cli._conversion import convert_quickly
 from taskembed.cli._environment import (
     reset_unfit_variables,
     unknown_variables,
@@ -64,6 +65,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer's Context
         """Parse the arguments; whether their own errors are JSON is found out first."""
         config = ctx.default_map = Config(with_variable(self.params), os.environ)
+        convert_quickly(self.get_params(ctx))
         set_error_format(ctx, self.make_parser(ctx), self.params, args)
         left: list[str] = super().parse_args(ctx, args)
         for parameter in self.params:
@@ -150,13 +152,11 @@ class Group(TyperGroup):
         parser = self.make_parser(ctx)
         parser.allow_interspersed_args = True
         params = [item for command in self.commands.values() for item in command.params]
-        option = next(item for item in params if item.name == AS_JSON)
-        option.add_to_parser(parser, ctx)
-        set_error_format(ctx, parser, [option], args)
-        own: list[Any] = self.get_params(ctx)
-        for parameter in own:  # typer would import pydantic to convert None to None
-            if not isinstance(parameter.process_value, _UnlessNone):
-                parameter.process_value = _UnlessNone(parameter.process_value)
+        option = next((item for item in params if item.name == AS_JSON), None)
+        if option is not None:  # there is one command, and no error of this group
+            option.add_to_parser(parser, ctx)
+            set_error_format(ctx, parser, [option], args)
+        convert_quickly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
 
@@ -185,16 +185,6 @@ def set_error_format(ctx: Any, parser: Any, params: list[Any], args: list[str]) 
         error_format.json = bool(option.process_value(ctx, value))
     except (typer.BadParameter, TaskembedError):  # of the variable, or of the configuration file
         error_format.json = False
-
-
-@dataclass(frozen=True, slots=True)
-class _UnlessNone:
-    """Converts every value but None."""
-
-    process: Callable[[Any, Any], Any]
-
-    def __call__(self, context: Any, value: Any) -> Any:  # noqa: ANN401
-        return None if value is None else self.process(context, value)
 
 
 def _is_text(value: str) -> bool:

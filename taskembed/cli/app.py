@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache as cached
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
-from taskembed.cli import cache
 from taskembed.cli._boundary import failed
 from taskembed.cli._command import Command, ErrorFormat, Group
 from taskembed.cli._help import MAX_WIDTH
 from taskembed.cli._interrupt import Interrupt
 from taskembed.cli._log import LOG
 from taskembed.cli._output import write
-from taskembed.cli.ablate import ablate_command
-from taskembed.cli.classify import classify_command
-from taskembed.cli.compact import compact_command
-from taskembed.cli.compare import compare_command
-from taskembed.cli.count import count_command
-from taskembed.cli.dedup import dedup_command
-from taskembed.cli.delete import delete_command
-from taskembed.cli.distill import distill_command
-from taskembed.cli.evaluate import evaluate_command
-from taskembed.cli.explain import explain_command
-from taskembed.cli.get import get_command
-from taskembed.cli.index import index_command
-from taskembed.cli.info import info_command
-from taskembed.cli.list import list_command
-from taskembed.cli.models import models_command
-from taskembed.cli.search import search_command
-from taskembed.cli.similar import similar_command
-from taskembed.cli.train import train_command
-from taskembed.cli.tune import tune_command
-from taskembed.cli.verify import verify_command
 from taskembed.errors import (
     ExitCode,
 )
@@ -51,47 +32,16 @@ Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no 
 69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index damaged; 77 not
 permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe."""
 
-app = typer.Typer(
-    name="taskembed",
-    cls=Group,
-    invoke_without_command=True,
-    epilog=f"{ENVIRONMENT}\n\n{EXIT_CODES}",
-    rich_markup_mode=None,  # rich costs 0.06 s at start-up
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
-)
-_COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
-    "Index and search": {
-        "index": index_command,
-        "search": search_command,
-        "similar": similar_command,
-        "dedup": dedup_command,
-        "classify": classify_command,
-        "get": get_command,
-        "list": list_command,
-        "count": count_command,
-        "delete": delete_command,
-        "compact": compact_command,
-        "tune": tune_command,
-        "info": info_command,
-        "verify": verify_command,
-    },
-    "Models": {"models": models_command, "explain": explain_command},
-    "Evaluation": {
-        "evaluate": evaluate_command,
-        "ablate": ablate_command,
-        "compare": compare_command,
-    },
-    "Training": {"train": train_command, "distill": distill_command},
+COMMANDS = {
+    "Index and search": (
+        *("index", "search", "similar", "dedup", "classify", "get", "list", "count", "delete"),
+        *("compact", "tune", "info", "verify"),
+    ),
+    "Models": ("models", "explain"),
+    "Evaluation": ("evaluate", "ablate", "compare"),
+    "Training": ("train", "distill"),
 }
-for _heading, _commands in _COMMANDS.items():
-    for _name, _command in _commands.items():
-        # more words than one are a query without quotes: `Command` reports that
-        _settings = {"allow_extra_args": _name == "search"}
-        app.command(_name, cls=Command, rich_help_panel=_heading, context_settings=_settings)(
-            _command
-        )
-app.add_typer(cache.app, name="cache", rich_help_panel="Models")
+_COMPLETION = "_TASKEMBED_COMPLETE"  # the variable by which a shell asks for completions
 
 
 def _print_version(value: bool) -> None:  # typer's signature
@@ -100,8 +50,7 @@ def _print_version(value: bool) -> None:  # typer's signature
         raise typer.Exit
 
 
-@app.callback()
-def options(
+def _options(
     context: typer.Context,
     _version: Annotated[
         bool,
@@ -124,13 +73,56 @@ def options(
         raise typer.Exit(ExitCode.USAGE)
 
 
-@cached
-def _group() -> Any:  # noqa: ANN401  # typer's TyperGroup
-    """Return what typer makes of the application: all commands with their options.
+def application(only: str | None = None) -> typer.Typer:
+    """Return the application; a command is the function NAME_command of the module of its name.
 
-    It is made once, for programs that run several commands: it takes 0.03 s.
+    Args:
+        only: the one command that it has; None for all of them. Importing all modules and reading
+            all signatures takes longer than the rest of a short command.
     """
-    return typer.main.get_command(app)
+    app = typer.Typer(
+        name="taskembed",
+        cls=Group,
+        invoke_without_command=True,
+        epilog=f"{ENVIRONMENT}\n\n{EXIT_CODES}",
+        rich_markup_mode=None,  # rich costs 0.06 s at start-up
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
+    )
+    for heading, names in COMMANDS.items():
+        for name in names:
+            if only in {None, name}:
+                module = import_module(f"taskembed.cli.{name}")
+                # more words than one are a query without quotes: `Command` reports that
+                settings = {"allow_extra_args": name == "search"}
+                app.command(name, cls=Command, rich_help_panel=heading, context_settings=settings)(
+                    getattr(module, f"{name}_command")
+                )
+    if only is None:
+        from taskembed.cli import cache
+
+        app.add_typer(cache.app, name="cache", rich_help_panel="Models")
+    app.callback()(_options)
+    return app
+
+
+@cached
+def _group(only: str | None) -> Any:  # noqa: ANN401  # typer's TyperGroup
+    """Return what typer makes of the application.
+
+    It is made once, for programs that run several commands.
+    """
+    return typer.main.get_command(application(only))
+
+
+def _command_of(arguments: Sequence[str]) -> str | None:
+    """Return the command that the arguments name first; None where all commands are needed.
+
+    They are for completions, the overall help, and the suggestions for a name that does not exist.
+    """
+    known = {name for names in COMMANDS.values() for name in names}
+    named = next(iter(arguments), None)
+    return named if named in known and _COMPLETION not in os.environ else None
 
 
 def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
@@ -149,7 +141,8 @@ def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             # UTF-8 in any locale; other bytes, in file names, are printed as escapes
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-        code = _group()(arguments, prog_name="taskembed", standalone_mode=False, obj=error_format)
+        group = _group(_command_of(arguments))
+        code = group(arguments, prog_name="taskembed", standalone_mode=False, obj=error_format)
         write("")  # a full disk behind stdout is noticed here
         return int(code or 0)
     except SystemExit as done:  # how typer ends after printing a completion, or into a closed pipe

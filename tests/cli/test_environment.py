@@ -82,9 +82,9 @@ def test_a_variable_that_nothing_reads_gets_a_note(
 def test_the_variables_are_those_of_the_options() -> None:
     from typer.main import get_command
 
-    from taskembed.cli.app import app
+    from taskembed.cli.app import application
 
-    commands: Any = get_command(app)
+    commands: Any = get_command(application())
     groups = [commands, *commands.commands.values()]
     every = [command for group in groups for command in getattr(group, "commands", {}).values()]
     read = {parameter.envvar for command in every for parameter in command.params}

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from taskembed.cli.app import app
+from taskembed.cli.app import application
 from tests.conftest import Run
 
 GROUPS = {"", "cache"}
 
 
 def commands() -> dict[str, Any]:
-    every: dict[str, Any] = {"": get_command(app)}
+    every: dict[str, Any] = {"": get_command(application())}
     for group in sorted(GROUPS):
         prefix = f"{group} " if group else ""
         every |= {f"{prefix}{name}": item for name, item in every[group].commands.items()}
