@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from taskembed.index.fusion import Fusion
     from taskembed.index.grouping import Grouping
-    from taskembed.index.hits import Hit, Snippet
+    from taskembed.index.hits import Chunk, Hit, Snippet
     from taskembed.index.reader import Index
     from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.documents import Document
@@ -72,6 +72,7 @@ __all__ = [
     "BadInputError",
     "BadRecordError",
     "BadVectorError",
+    "Chunk",
     "Classifier",
     "Document",
     "Duplicate",
@@ -174,6 +175,7 @@ _HOMES = {
     "Query": "reading.queries",
     "RejectFile": "reading.rejects",
     "Searcher": "verbs.search",
+    "Chunk": "index.hits",
     "Snippet": "index.hits",
     "SpaceMismatchError": "errors",
     "SpaceRequest": "verbs.options",

@@ -18,6 +18,7 @@ In a shell, `python -m taskembed.testing index corpus.jsonl --task retrieval` do
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -49,6 +50,22 @@ HASH_SPACE = EmbeddingSpace(
     template="{title?} {text}",
 )
 SLICE = 8  # texts that the fake encodes at once
+
+
+class HashTokens:
+    """Where the words of a text are, which are the tokens of a `HashEncoder`.
+
+    Attributes:
+        text_room: how many are read of a text.
+    """
+
+    def __init__(self, text_room: int) -> None:
+        self.text_room = text_room
+
+    def offsets(self, text: str) -> Rows:
+        """Return int64[n, 2]: where each word begins and ends."""
+        places = [match.span() for match in re.finditer(r"\S+", text)]
+        return np.array(places, np.int64).reshape(-1, 2)
 
 
 class HashEncoder:
@@ -92,6 +109,10 @@ class HashEncoder:
         for start in range(0, len(order), SLICE):
             rows = order[start : start + SLICE]
             yield np.array(rows, np.int64), self.encode([texts[row] for row in rows], prompt_type)
+
+    def document_tokens(self) -> HashTokens:
+        """Return what tells where the words of a document are."""
+        return HashTokens(self.space.max_length)
 
     def _word(self, word: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         if word not in self._words:

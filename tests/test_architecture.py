@@ -122,8 +122,9 @@ def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:
 
 
 PUBLIC = """
-AccessDeniedError BadInputError BadRecordError BadVectorError Classifier Document Duplicate
-Duplicates EmbeddingSpace Encoded Encoder EngineSettings ExitCode Fusion Grouping HeadName Hit Index
+AccessDeniedError BadInputError BadRecordError BadVectorError Chunk Classifier Document
+Duplicate Duplicates EmbeddingSpace Encoded Encoder EngineSettings ExitCode Fusion Grouping HeadName
+Hit Index
 IndexBusyError IndexDamagedError IndexDescription IndexOptions IndexSummary Keep MissingLibraryError
 ModelUnavailableError NearestExample NewerFormatError NotFoundError OnDuplicate Prediction
 PromptOverrides PromptType Query RejectFile Searcher Snippet SpaceMismatchError SpaceRequest

@@ -168,7 +168,7 @@ class HitPrinter:
 
     def _text(self, hit: Hit) -> str:
         if not self.snippets:
-            return hit.text
+            return hit.passage
         return hit.snippet.text if hit.snippet else ""
 
     def _meet(self, hits: Iterable[Hit]) -> None:
@@ -214,6 +214,9 @@ class HitPrinter:
             value["snippet"] = asdict(hit.snippet) if hit.snippet else None
         elif with_text:
             value["text"] = hit.text
+        if hit.chunk:
+            place = {"start": hit.chunk.start, "end": hit.chunk.end}
+            value["chunk"] = {**place, **({"text": hit.chunk.text} if with_text else {})}
         value["metadata"] = chosen(hit.metadata, self.fields, with_text=with_text)
         return value
 

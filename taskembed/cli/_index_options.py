@@ -264,13 +264,19 @@ class RunOptions:
     wait: opt.Wait = 0
 
     def options(
-        self, reading: Reading, words: str | None, *, fail_on_truncate: bool
+        self,
+        reading: Reading,
+        words: str | None,
+        *,
+        chunk: str | None,
+        fail_on_truncate: bool,
     ) -> IndexOptions:
         """Return how to index.
 
         Args:
             reading: how the input is read, for the index to remember.
             words: the language of the words to keep; "" for none; None for what the index has.
+            chunk: how documents are cut into chunks; None for how the index's are.
             fail_on_truncate: a document that the model cannot read whole is a bad record.
         """
         from taskembed.verbs.defaults import OnDuplicate
@@ -288,6 +294,7 @@ class RunOptions:
             index_type=self.index_type,
             vectors=self.vectors,
             words=words,
+            chunk=chunk,
         )
 
 
@@ -319,6 +326,18 @@ class StoreOptions:
             metavar="NAME",
             rich_help_panel=opt.Panel.INDEX,
             help="With --words, the language of their stems, or none.  [default: english]",
+        ),
+    ] = None
+
+    chunk: Annotated[
+        str | None,
+        typer.Option(
+            "--chunk",
+            metavar="auto|TOKENS[:OVERLAP]|off",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Cut documents into chunks of so many tokens, each with a vector, so that all of "
+            "a long one is found; auto: half of what the model reads, a fifth shared.  "
+            "[default: off]",
         ),
     ] = None
 

@@ -274,6 +274,27 @@ class RankOptions:
         ),
     ] = False
 
+    chunks: Annotated[
+        bool,
+        typer.Option(
+            "--chunks",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Rank chunks, of which several may be of one document, instead of documents.",
+        ),
+    ] = False
+
+    def check(self, format_: HitFormat) -> None:
+        """Refuse chunks in a TREC run, which has each document once.
+
+        Args:
+            format_: of the hits.
+
+        Raises:
+            UsageError: they are asked for.
+        """
+        if self.chunks and format_ is HitFormat.TREC:
+            raise UsageError("--chunks may list a document twice, which a TREC run cannot")
+
     def fused(self, task: Task) -> Fusion | None:
         """Return how the lists of a hybrid search become one; None for the default.
 

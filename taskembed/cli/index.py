@@ -89,7 +89,12 @@ def index_command(
         quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base
     )
     words = store.kept_words(update.existing.words)
-    options = run.options(update.corpus.reading, words, fail_on_truncate=of_bad.fail_on_truncate)
+    options = run.options(
+        update.corpus.reading,
+        words,
+        chunk=store.chunk,
+        fail_on_truncate=of_bad.fail_on_truncate,
+    )
     bad, stopper = of_bad.reject_file(), Stopper()
     with rejects_reported(bad, rejects=of_bad.rejects, more_hint=REJECTS_HINT):
         updated = update.run(
@@ -157,4 +162,5 @@ def _notes(
         yield "nothing was pruned: a rejected record may be a document of the index"
     seen = summary.added + summary.updated + summary.unchanged
     if space and (note := truncated(summary.truncated, seen, space)):
-        yield note
+        # a hosted model does not tell its tokens
+        yield note if space.hosted else f"{note}; to embed all of it: --chunk auto --recreate"

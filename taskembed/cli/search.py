@@ -70,11 +70,10 @@ def search_command(
         taskembed search "why is the sky blue?" --group-by topic --snippet
     """
     of_query.check(query)
-    many = of_query.many
-    printer = of_hits.printer(as_json=out.as_json, many=many, explain=of_ranking.explain)
-    printer.show(grouped=of_groups.group_by is not None, snippets=snippet)
+    printer = _printer(of_hits, of_ranking, as_json=out.as_json, many=(many := of_query.many))
     reranker.check()
     of_groups.check()
+    printer.show(grouped=of_groups.group_by is not None, snippets=snippet)
     of_hits.check_output([index_folder, of_query.queries, of_query.query_file])
     text = "" if many else of_query.text(query)  # before a model is loaded for it
     from taskembed.reading.rejects import RejectFile
@@ -100,19 +99,28 @@ def search_command(
         mode=of_ranking.mode,
         exact=of_hits.exact,
         grouping=of_groups.grouping(),
+        chunks=of_ranking.chunks,
     ) as opened:
         counting = CountingEncoder(opened.encoder) if opened.encoder else None
         fusion = of_ranking.fused(opened.index.space.task)
         searcher = replace(opened, encoder=counting, fusion=fusion, snippets=snippet)
         with results(of_hits.output) as stream, rejects_reported(bad):
             printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
-            if of_query.queries is not None:
-                _search_many(searcher, of_query.queries, printer, stream, bad)
-            else:
+            if of_query.queries is None:
                 printer.print_answer(text, searcher.search([text])[0], searcher, stream)
+            else:
+                _search_many(searcher, of_query.queries, printer, stream, bad)
         for note in () if out.quiet else _notes(searcher, counting, printer):
             message(f"note: {note}")
     return ExitCode.PARTIAL if bad.count else ExitCode.OK
+
+
+def _printer(
+    of_hits: HitOptions, of_ranking: RankOptions, *, as_json: bool, many: bool
+) -> HitPrinter:
+    printer = of_hits.printer(as_json=as_json, many=many, explain=of_ranking.explain)
+    of_ranking.check(printer.format)
+    return printer
 
 
 def _notes(

@@ -129,6 +129,21 @@ class LocalEncoder:
                 )
         return self._tokenizers[prompt_type]
 
+    def document_tokens(self) -> PromptTokenizer:
+        """Return what tells where the tokens of a document are, to cut it into chunks by.
+
+        Raises:
+            ModelUnavailableError: the places that the tokenizer reports are wrong.
+        """
+        tokenizer = self.tokenizer(PromptType.DOCUMENT)
+        if reason := tokenizer.offsets_fault():
+            raise ModelUnavailableError(
+                f"the tokenizer of {self._space.model} does not tell where the tokens of a text "
+                f"are, so texts cannot be cut into chunks: {reason}",
+                hint="index without --chunk, or with another model",
+            )
+        return tokenizer
+
     def check(self, prompt_type: PromptType) -> None:
         """Compare what becomes of a side's texts with sentence-transformers, once for a cache.
 

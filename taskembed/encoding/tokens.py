@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from taskembed.encoding._chat import Chat
+from taskembed.encoding._offsets import find_fault, offsets_of
 from taskembed.encoding._prefixes import LONGEST_BYTES, SHORTEST_CHARS, LongTextTokenizer, grouped
 from taskembed.errors import (
     BadInputError,
@@ -124,6 +125,23 @@ class PromptTokenizer:
             )
             for ids in found
         ]
+
+    @cached_property
+    def text_room(self) -> int:
+        """How many tokens of a text are read, beside its prompt and the special tokens."""
+        return max(self._room - len(self._ids([self._whole("")])[0]), 0)
+
+    def offsets(self, text: str) -> Ints:
+        """Return int64[n, 2]: where each token of a text begins and ends, in characters.
+
+        Raises:
+            ValueError: the tokenizer gives up on the text.
+        """
+        return _without_panic(lambda texts: [offsets_of(self._tokenizer, texts[0])], [text])[0]
+
+    def offsets_fault(self) -> str:
+        """Return why the places of `offsets` are not to be trusted; "" if they are."""
+        return find_fault(self._tokenizer)
 
     def pieces(self, text: str) -> list[str]:
         """Return the tokens of a text as the vocabulary spells them."""

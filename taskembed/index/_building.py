@@ -9,13 +9,14 @@ import numpy as np
 
 from taskembed.errors import BadVectorError
 from taskembed.index._fields import FieldsBuilder
+from taskembed.index._segment_chunks import ChunkTable
 from taskembed.index._words import build, by_row
 from taskembed.index.documents import INDEX, TABLE, StoredDocument, insert, of_row
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import CODED_ROWS, SAMPLE_ROWS, CodesBuilder
 from taskembed.index.storage import DEFAULT_STORAGE, IndexType, Kind, Storage, VectorType
 from taskembed.index.word_tokens import WordTokenizer
-from taskembed.vectors import Flags, FloatRows
+from taskembed.vectors import Flags, FloatRows, Rows
 
 LARGEST_FP16 = 65_504
 Data = bytes | memoryview
@@ -37,6 +38,8 @@ class SegmentBuilder:
         self.size_bytes = 0  # of texts, metadata and vectors: what the memory is spent on
         self._storage = storage
         self._vectors: list[FloatRows] = []
+        self._cuts: list[Rows] = []
+        self._firsts: list[int] = [0]  # the first vector of each document, and the next
         self._database = in_memory()
         self._database.execute(TABLE)
         self._fields_database = in_memory()
@@ -47,10 +50,28 @@ class SegmentBuilder:
     @property
     def kind(self) -> Kind:
         """Which kind the segment will be."""
-        return kind_of(self.rows, self._storage)
+        return kind_of(self._firsts[-1], self._storage)
 
-    def add(self, documents: Sequence[StoredDocument], vectors: FloatRows) -> None:
-        """Append documents; row i of `vectors` belongs to documents[i], whose `row` is ignored."""
+    @property
+    def chunks(self) -> int:
+        """How many chunks the documents were cut into; 0 where they are not cut."""
+        return self._firsts[-1] if self._storage.chunks else 0
+
+    def add(
+        self,
+        documents: Sequence[StoredDocument],
+        vectors: FloatRows,
+        cuts: Sequence[Rows] | None = None,
+    ) -> None:
+        """Append documents, whose `row` is ignored.
+
+        Args:
+            documents: with ids that are not here yet.
+            vectors: row i belongs to documents[i]; or, with `cuts`, the vectors of the chunks of
+                the first document, then those of the second, and so on.
+            cuts: int64[n, 2] for each document: where its n chunks begin and end; None where
+                documents are not cut.
+        """
         if (
             self._storage.vectors is VectorType.FP16
             and np.abs(vectors).max(initial=0) > LARGEST_FP16
@@ -62,16 +83,20 @@ class SegmentBuilder:
         insert(self._database, enumerate(documents, self.rows))
         self._fields.add(enumerate(documents, self.rows))
         self._vectors.append(np.ascontiguousarray(vectors, dtype=np.float32))
+        self._cuts += cuts or []
+        for count in map(len, cuts) if cuts is not None else [1] * len(documents):
+            self._firsts.append(self._firsts[-1] + count)
         self.rows += len(documents)
         self.size_bytes += vectors.nbytes
         self.size_bytes += sum(len(item.text) + len(item.metadata) for item in documents)
 
-    def vector(self, row: int) -> FloatRows:
-        """Return the vector of a row, float32[1, dim]."""
+    def vectors(self, row: int) -> tuple[FloatRows, Rows | None]:
+        """Return float32[n, dim]: the vectors of a row; and where its n chunks were cut."""
+        first, last = self._firsts[row], self._firsts[row + 1]
         for block in self._vectors:
-            if row < len(block):
-                return block[row : row + 1]
-            row -= len(block)
+            if first < len(block):  # the chunks of a document are in one block
+                return block[first:last], self._cuts[row] if self._storage.chunks else None
+            first, last = first - len(block), last - len(block)
         raise IndexError(row)
 
     def document(self, row: int) -> StoredDocument:
@@ -84,6 +109,8 @@ class SegmentBuilder:
         A dead row keeps its vector, so that row i stays vector i, but neither its id nor its text.
         """
         yield from self._vector_files()
+        if self._storage.chunks:
+            yield "chunks", [ChunkTable.of(self._cuts).to_bytes()]
         gone = [int(row) for row in np.flatnonzero(dead)]
         self._database.executemany("DELETE FROM documents WHERE row = ?", [(row,) for row in gone])
         self._fields.remove(gone)
@@ -99,12 +126,13 @@ class SegmentBuilder:
         blocks, self._vectors = self._vectors, []
         stored = self._storage.vectors
         raw = [stored_rows.to_raw(block, stored) for block in blocks]
-        start = stored_rows.header(self.rows, self.dim, stored)
+        rows = self._firsts[-1]
+        start = stored_rows.header(rows, self.dim, stored)
         yield "faiss", [start, *(block.reshape(-1).data for block in raw if block.size)]
         sums = np.concatenate([np.empty(0, "<u4"), *map(stored_rows.sums_of, raw)])
         yield "sum", [sums.astype("<u4").tobytes()]
         if self.kind is Kind.RABITQ:
-            step = max(1, self.rows // SAMPLE_ROWS)
+            step = max(1, rows // SAMPLE_ROWS)
             codes = CodesBuilder(np.concatenate([block[::step] for block in blocks]))
             for block in blocks:
                 codes.add(block)

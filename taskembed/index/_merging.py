@@ -22,6 +22,7 @@ from taskembed.errors import StorageError
 from taskembed.index._building import finished, in_memory, kind_of
 from taskembed.index._fields import FieldsBuilder
 from taskembed.index._files import CHUNK_BYTES, read_at
+from taskembed.index._segment_chunks import ChunkTable, joined
 from taskembed.index._words import Postings, build, by_row
 from taskembed.index._words import merge as merged_words
 from taskembed.index.commit import StoreWriter
@@ -56,6 +57,12 @@ class Source:
     def rows(self) -> int:
         """The number of rows that are kept."""
         return int(self.keep.sum())
+
+    @property
+    def chunks(self) -> ChunkTable | None:
+        """Where the documents that are merged were cut; None where they were not."""
+        table = self.segment.chunks
+        return table.kept(self.keep) if table else None
 
 
 def choose(items: Sequence[T], rows: Callable[[T], int], dead: Callable[[T], int]) -> list[T]:
@@ -114,12 +121,22 @@ def merge(
         StorageError: the disk is full, or fails.
     """
     rows = sum(source.rows for source in sources)
-    kind = kind_of(rows, storage)
-    info = SegmentInfo(name, rows, kind=kind, vectors=storage.vectors, words=storage.words)
+    cut = [table for table in (source.chunks for source in sources) if table]
+    chunks = joined(cut) if cut else None
+    count = len(chunks.rows) if chunks else rows
+    kind = kind_of(count, storage)
+    info = SegmentInfo(
+        name,
+        rows,
+        kind=kind,
+        vectors=storage.vectors,
+        words=storage.words,
+        chunks=len(chunks.rows) if chunks else 0,
+    )
     codes = CodesBuilder(_sample(sources)) if kind is Kind.RABITQ else None
     sums: list[Sums] = []
     with store.new_file(info.vectors_file) as file:
-        file.write(stored_rows.header(rows, dim, storage.vectors))
+        file.write(stored_rows.header(count, dim, storage.vectors))
         for raw, its_sums in _blocks(sources, storage):
             file.write(raw.reshape(-1).data)
             sums.append(its_sums)
@@ -130,6 +147,8 @@ def merge(
         with store.new_file(info.codes_file) as file:
             codes.write(file.write)
         del codes
+    if chunks:
+        store.write(info.chunks_file, chunks.to_bytes())
     _write_documents(store, info, sources)
     if storage.words:
         with ExitStack() as stack:
@@ -185,10 +204,11 @@ def _read_from(descriptor: int, begin: int, at: int, size: int) -> bytes:
 
 def _sample(sources: Sequence[Source]) -> FloatRows:
     """Return vectors spread over all sources, from which the codes compute their mean."""
-    step = max(1, sum(source.rows for source in sources) // SAMPLE_ROWS)
+    count = sum(source.segment.info.live_vectors for source in sources)
+    step = max(1, count // SAMPLE_ROWS)
     some = []
     for source in sources:
-        some.append(source.segment.vectors(np.flatnonzero(source.keep)[::step]))
+        some.append(source.segment.sample(keep=source.keep, step=step))
         source.segment.release()
     return np.concatenate(some)
 

@@ -22,7 +22,7 @@ from taskembed.index.generations import Snapshot
 from taskembed.index.outcomes import Found, OpenSegment, Outcome
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage
-from taskembed.vectors import Flags, FloatRows
+from taskembed.vectors import Flags, FloatRows, Rows
 
 
 class OpenSegments:
@@ -92,10 +92,12 @@ class OpenSegments:
                 self._items.insert(0, item)
         return found
 
-    def vector(self, segment: OpenSegment, row: int) -> FloatRows:
-        """Return the vector of a row, float32[1, dim]."""
+    def vectors(self, segment: OpenSegment, row: int) -> tuple[FloatRows, Rows | None]:
+        """Return float32[n, dim]: the vectors of a row; and where its n chunks were cut."""
         with self._lock_required():
-            return segment.opened.vectors(np.array([row], dtype=np.int64))
+            if segment.info.chunks:
+                return segment.opened.chunk_vectors(row)
+            return segment.opened.vectors(np.array([row], dtype=np.int64)), None
 
     def tally(self) -> dict[Outcome, int]:
         """Return how many documents that are not deleted have each outcome."""
@@ -133,6 +135,7 @@ class OpenSegments:
             kind=builder.kind,
             vectors=self._storage.vectors,
             words=self._storage.words,
+            chunks=builder.chunks,
         )
         for suffix, parts in builder.files(dead):
             self._store.write(f"{info.name}.{suffix}", *parts)
@@ -147,7 +150,7 @@ class OpenSegments:
                 continue
             if not outdated or sum(map(_live, outdated)) + _live(item) <= MERGE_ROWS:
                 outdated.append(item)
-        return outdated or choose(items, _live, lambda item: item.info.deleted_rows)
+        return outdated or choose(items, _live, _deleted)
 
     def to_compact(self) -> list[OpenSegment]:
         """Return all segments, oldest first; none where they are one without deletions."""
@@ -220,4 +223,9 @@ class OpenSegments:
 
 
 def _live(item: OpenSegment) -> int:
-    return item.info.live_rows
+    """Return about how many vectors of a segment are of documents that are not deleted."""
+    return item.info.live_vectors
+
+
+def _deleted(item: OpenSegment) -> int:
+    return item.info.vector_rows - item.info.live_vectors

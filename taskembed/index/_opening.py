@@ -12,7 +12,7 @@ from taskembed.index.legacy.segment import SegmentOfFormat1
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind
 
-HANDLES_PER_SEGMENT = 8  # seven files, one of which SQLite opens once more; four stay open
+HANDLES_PER_SEGMENT = 9  # eight files, one of which SQLite opens once more; four stay open
 _CLASSES: dict[Kind, type[Segment]] = {
     Kind.FLAT: Segment,
     Kind.RABITQ: Segment,

@@ -48,17 +48,17 @@ class SegmentVectors:
     def open(self) -> None:
         """Read the checksums of the vectors, and check the header of their file."""
         sums = self._files.read(self._info.sums_file)
-        if len(sums) != self._info.rows * 4:
+        if len(sums) != self._info.vector_rows * 4:
             raise self._files.damaged(self._info.sums_file, "it does not fit its segment")
         name = self._info.vectors_file
-        size = stored_rows.file_bytes(self._info.rows, self._dim, self._info.vectors)
+        size = stored_rows.file_bytes(self._info.vector_rows, self._dim, self._info.vectors)
         if self._files[name].size != size:
-            shape = f"{self._info.rows:,} vectors of {self._dim} numbers"
+            shape = f"{self._info.vector_rows:,} vectors of {self._dim} numbers"
             reason = f"it is not a flat index of {shape}"
             raise self._files.damaged(name, reason)
         self._rows = RowsFile(
             self._files.descriptor(name),
-            self._info.rows,
+            self._info.vector_rows,
             self._dim,
             self._info.vectors,
             np.frombuffer(sums, "<u4"),
@@ -103,12 +103,12 @@ class SegmentVectors:
             IndexDamagedError: what was read is not what was written.
         """
         self.load(exact=exact)
-        most = self._info.rows if alive is None else int(alive.sum())
+        most = self._info.vector_rows if alive is None else int(alive.sum())
         k = min(k, most)
         depth = min(max(candidates or candidates_for(k), k), most)
         if self._flat:
             scores, rows = self._flat.search(queries, k, alive)
-        elif alive is not None and most <= min(READ_ROWS, self._info.rows // _FEW):
+        elif alive is not None and most <= min(READ_ROWS, self._info.vector_rows // _FEW):
             scores, rows = self._score_rows(queries, k, np.flatnonzero(alive))
         elif exact or self._codes is None or queries.size >= MATRIX_NUMBERS or depth * 2 > most:
             scores, rows = self._scan(queries, k, alive)
@@ -132,11 +132,11 @@ class SegmentVectors:
 
     @property
     def _is_small(self) -> bool:
-        return self._info.kind is Kind.FLAT and self._info.rows < CODED_ROWS
+        return self._info.kind is Kind.FLAT and self._info.vector_rows < CODED_ROWS
 
     def _all_vectors(self) -> FloatRows:
         width = self._dim * self._info.vectors.bytes
-        raw = np.empty((self._info.rows, width), np.uint8)
+        raw = np.empty((self._info.vector_rows, width), np.uint8)
         with self._rows_read() as file:
             for _ in file.blocks(into=raw):
                 pass
@@ -176,7 +176,7 @@ class SegmentVectors:
         as a row that would be returned, more candidates are read, because which of equal documents
         are returned must not depend on k.
         """
-        most = self._info.rows if alive is None else int(alive.sum())
+        most = self._info.vector_rows if alive is None else int(alive.sum())
         while True:
             try:
                 estimates, rows = codes.search(queries, depth, alive)
@@ -211,7 +211,7 @@ class SegmentVectors:
     def _read_codes(self) -> Codes:
         name = self._info.codes_file
         try:
-            return Codes(self._files.read(name), rows=self._info.rows, dim=self._dim)
+            return Codes(self._files.read(name), rows=self._info.vector_rows, dim=self._dim)
         except ValueError as error:
             raise self._files.damaged(name, str(error)) from error
 

@@ -31,6 +31,12 @@ class SegmentInfo:
     kind: Kind = Kind.FLAT
     vectors: VectorType = VectorType.FP32
     words: str = ""  # the name of the tokenizer that made its words; "" when it has none
+    chunks: int = 0  # how many chunks its documents were cut into; 0 where they were not
+
+    @property
+    def vector_rows(self) -> int:
+        """How many vectors it has: one for each chunk, or else for each document."""
+        return self.chunks or self.rows
 
     @property
     def vectors_file(self) -> str:
@@ -63,6 +69,11 @@ class SegmentInfo:
         return f"{self.name}.words"
 
     @property
+    def chunks_file(self) -> str:
+        """The file that says where its vectors were cut from."""
+        return f"{self.name}.chunks"
+
+    @property
     def files(self) -> list[str]:
         """Every file that it needs."""
         names = [self.vectors_file, self.documents_file]
@@ -72,6 +83,8 @@ class SegmentInfo:
             names.append(self.codes_file)
         if self.words:
             names.append(self.words_file)
+        if self.chunks:
+            names.append(self.chunks_file)
         return [*names, *([self.deletions] * bool(self.deletions))]
 
     @property
@@ -79,9 +92,17 @@ class SegmentInfo:
         """How many of its documents were not deleted."""
         return self.rows - self.deleted_rows
 
+    @property
+    def live_vectors(self) -> int:
+        """About how many of its vectors are of documents that were not deleted."""
+        return self.vector_rows * self.live_rows // self.rows if self.rows else 0
+
     def to_json(self) -> dict[str, object]:
         """Return it as what JSON can hold."""
-        return {**asdict(self), "kind": self.kind.value, "vectors": self.vectors.value}
+        values = {**asdict(self), "kind": self.kind.value, "vectors": self.vectors.value}
+        if not self.chunks:  # as it was written before there were chunks
+            del values["chunks"]
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +192,7 @@ class Contents:
         parts = {name: part for name, part in self._named.items() if part}
         reading = {name: part.reading.to_json() for name, part in parts.items() if part.reading}
         storage = {
-            name: asdict(part.storage)
+            name: part.storage.to_json()
             for name, part in parts.items()
             if part.storage != DEFAULT_STORAGE
         }
@@ -207,6 +228,9 @@ class Contents:
             raise damaged(folder, Damage(name, str(error))) from error
         for part in contents.parts:
             for info in part.segments:
+                if bool(info.chunks) is not bool(part.storage.chunks):
+                    reason = f"the segment {info.name} does not have the index's chunks"
+                    raise damaged(folder, Damage(manifest_name(snapshot.generation), reason))
                 require_listed(folder, snapshot, info, part.space.dim)
         return contents
 
@@ -275,7 +299,8 @@ def segment_infos(values: object) -> list[SegmentInfo]:
 
 def _segment_info(value: object) -> SegmentInfo:
     types = {key: type(item) for key, item in value.items()} if isinstance(value, dict) else {}
-    if not isinstance(value, dict) or types not in (_OF_FORMAT_1, _OF_FORMAT_2):
+    shapes = (_OF_FORMAT_1, _OF_FORMAT_2, {**_OF_FORMAT_2, "chunks": int})
+    if not isinstance(value, dict) or types not in shapes:
         raise ValueError("a segment has missing or unknown fields")
     kind = Kind(value.get("kind", Kind.FORMAT_1))
     vectors = VectorType(value.get("vectors", VectorType.FP32))
@@ -284,6 +309,8 @@ def _segment_info(value: object) -> SegmentInfo:
         raise ValueError(f"{info.name!r} is not the name of a segment")
     if not 0 <= info.deleted_rows <= info.rows or bool(info.deletions) != bool(info.deleted_rows):
         raise ValueError(f"the segment {info.name} cannot have these numbers of rows")
+    if "chunks" in value and info.chunks < max(1, info.rows):
+        raise ValueError(f"the segment {info.name} cannot have {info.chunks} chunks")
     return info
 
 
@@ -295,8 +322,8 @@ def require_listed(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int
     """
     files = {name: listed(folder, snapshot, name) for name in info.files}
     size = files[info.vectors_file].size
-    if info.rows * dim * info.vectors.bytes > size:  # before memory is taken for the rows
-        reason = f"{size:,} bytes cannot hold {info.rows:,} vectors of {dim:,} numbers"
+    if info.vector_rows * dim * info.vectors.bytes > size:  # before memory is taken for the rows
+        reason = f"{size:,} bytes cannot hold {info.vector_rows:,} vectors of {dim:,} numbers"
         raise damaged(folder, Damage(info.vectors_file, reason))
 
 

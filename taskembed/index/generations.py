@@ -44,16 +44,17 @@ from taskembed.index._lock import LAST_GENERATION, LOCK, acknowledged
 
 FORMAT_VERSION = 2  # the version that is written
 READ_VERSIONS = frozenset({1, 2})
-KNOWN_FEATURES = frozenset(
-    {"rabitq"}
-)  # kinds of segments, and other things that a reader must know
+CHUNKS = "chunks"  # some vectors are of a part of a document
+ALWAYS_WRITTEN = frozenset({"rabitq"})
+# kinds of segments, and other things that a reader must know
+KNOWN_FEATURES = ALWAYS_WRITTEN | {CHUNKS}
 OPEN_SECONDS = 60.0  # how long a reader tries again while a writer removes the files
 PAUSE_SECONDS = 0.002  # before the second try; doubled after each further one
 LONGEST_PAUSE_SECONDS = 0.25
 TIMES_STANDING = 5  # a manifest that is listed this often but never found is a broken link
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
-_NAME_OF_FILE = r"(seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|words|bin)"
+_NAME_OF_FILE = r"(seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|words|chunks|bin)"
 _FILE = re.compile(_NAME_OF_FILE)
 OURS = re.compile(
     rf"LOCK|manifest-\d{{8}}\.json(\.tmp)?|{_NAME_OF_FILE}|seg-\d{{8}}\.(db|fields|words)\.tmp"
@@ -225,7 +226,7 @@ def manifest_bytes(snapshot: Snapshot) -> bytes:
     """Return the bytes of a manifest: JSON, followed by a line with its checksum."""
     manifest = {
         "format": FORMAT_VERSION,
-        "features": sorted(KNOWN_FEATURES),
+        "features": sorted(ALWAYS_WRITTEN | _features_of(snapshot.body)),
         "generation": snapshot.generation,
         "files": [
             {"name": file.name, "size": file.size, "crc32": file.crc32}
@@ -235,6 +236,13 @@ def manifest_bytes(snapshot: Snapshot) -> bytes:
     }
     text = (json.dumps(manifest, indent=1) + "\n").encode()
     return text + b"#crc32 %08x\n" % zlib.crc32(text)
+
+
+def _features_of(body: Body) -> set[str]:
+    """Return what a reader must know of to answer from a body, beside what every body has."""
+    storage = body.get("storage")
+    parts = storage.values() if isinstance(storage, dict) else ()
+    return {CHUNKS} if any(CHUNKS in part for part in parts) else set()
 
 
 def open_newest(

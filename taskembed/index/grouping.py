@@ -96,7 +96,7 @@ class Member:
 
     def scored(self, documents: Mapping[int, StoredDocument]) -> ScoredDocument:
         """Return it with its document, from those of its segment."""
-        return ScoredDocument(self.score, documents[self.row], self.sides)
+        return ScoredDocument(self.score, documents[self.row], self.sides, self.segment)
 
 
 def require_group_field(field: str, fields: Fields) -> FieldName:
@@ -146,20 +146,19 @@ def in_groups(
     return [item for members in groups.values() for item in members]
 
 
-def grouped_hits(
-    found: Iterable[tuple[int, ScoredDocument]], field: FieldName, k: int, per_group: int
-) -> list[Hit]:
-    """Return hits of the k best groups, the best group first, the hits of a group together.
+def best_in_groups(
+    found: Iterable[tuple[int, ScoredDocument]], k: int, per_group: int
+) -> list[ScoredDocument]:
+    """Return the best documents of the k best groups, the best group first, each together.
 
     Args:
         found: documents, each with its group.
-        field: that they are grouped by.
         k: groups.
         per_group: hits of a group.
     """
     ordered = sorted(found, key=lambda pair: pair[1].order)
     chosen = in_groups(ordered, lambda pair: pair[0], k, per_group)
-    return [item.as_hit(rank, field=field) for rank, (_, item) in enumerate(chosen, 1)]
+    return [item for _, item in chosen]
 
 
 class Groups:

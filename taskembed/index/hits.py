@@ -31,6 +31,21 @@ class Snippet:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """The part of a document that a query is nearest to.
+
+    Attributes:
+        text: of the chunk.
+        start: where it begins in the text of the hit, in characters.
+        end: where it ends there: `text[start:end]` is the chunk.
+    """
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A document that a search found.
 
@@ -46,6 +61,8 @@ class Hit:
         sides: what the score of a hybrid search is made of; None for any other search.
         group: the value of the field that hits are grouped by; None without one.
         snippet: its best sentence, where one was asked for.
+        chunk: the best chunk of the document, whose score `score` is; None where documents are not
+            cut into chunks, and for a search by words alone.
     """
 
     rank: int
@@ -57,19 +74,27 @@ class Hit:
     sides: Sides | None = None
     group: object = field(default=None, hash=False)
     snippet: Snippet | None = None
+    chunk: Chunk | None = None
+
+    @property
+    def passage(self) -> str:
+        """What was scored: the text of the chunk, or else the whole text."""
+        return self.text if self.chunk is None else self.chunk.text
 
 
 class ScoredDocument(NamedTuple):
-    """A document that may become a hit."""
+    """A document, or a chunk of one, that may become a hit."""
 
     score: float
     document: StoredDocument
     sides: Sides | None
+    segment: int  # the number of the segment that it is in
+    chunk: Chunk | None = None
 
     @property
-    def order(self) -> tuple[float, str]:
-        """What documents are sorted by: the best first, equal scores by document id."""
-        return -self.score, self.document.doc_id
+    def order(self) -> tuple[float, str, int]:
+        """What documents are sorted by: the best first, equal scores by document id, then place."""
+        return -self.score, self.document.doc_id, self.chunk.start if self.chunk else 0
 
     def as_hit(self, rank: int, *, field: FieldName | None = None) -> Hit:
         """Return the document as a hit.
@@ -92,6 +117,7 @@ class ScoredDocument(NamedTuple):
             metadata,
             sides=self.sides,
             group=group,
+            chunk=self.chunk,
         )
 
 
@@ -101,14 +127,9 @@ def group_of(metadata: Mapping[str, object], field: FieldName) -> object:
     return value if isinstance(value, bool | int | float | str) else None
 
 
-def best_hits(candidates: Sequence[ScoredDocument], k: int) -> list[Hit]:
-    """Return the k best documents as hits, best first; equal scores are ordered by document id.
-
-    Raises:
-        IndexDamagedError: the stored metadata of one cannot be read.
-    """
-    ordered = sorted(candidates, key=lambda item: item.order)[:k]
-    return [item.as_hit(rank) for rank, item in enumerate(ordered, start=1)]
+def best_of(candidates: Sequence[ScoredDocument], k: int) -> list[ScoredDocument]:
+    """Return the k best, best first; equal scores are ordered by document id, then by place."""
+    return sorted(candidates, key=lambda item: item.order)[:k]
 
 
 def as_document(stored: StoredDocument) -> Document:

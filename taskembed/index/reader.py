@@ -14,10 +14,12 @@ from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.english import counted
 from taskembed.errors import UsageError
+from taskembed.index._answers import ChunksOf, as_hits, read_chunks, read_scored
 from taskembed.index._best import Best, nearest_rows
 from taskembed.index._opening import open_segments
 from taskembed.index._segment_vectors import candidates_for
 from taskembed.index._selection import Selector
+from taskembed.index.chunking import Chunking
 from taskembed.index.contents import Contents
 from taskembed.index.field_types import FieldType
 from taskembed.index.filters import FieldDescription
@@ -28,11 +30,11 @@ from taskembed.index.grouping import (
     Groups,
     Ranking,
     best_groups,
+    best_in_groups,
     first_depth,
-    grouped_hits,
     require_group_field,
 )
-from taskembed.index.hits import Hit, ScoredDocument, as_document, best_hits
+from taskembed.index.hits import Hit, as_document
 from taskembed.index.positions import Positions
 from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
@@ -386,10 +388,43 @@ class Index:
             return nearest_rows(searched, some, depth, exact=exact, candidates=candidates)
 
         if grouping is None:
-            return self._hits(rank(range(len(queries)), k), len(queries), k)
+            return self._hits(rank(range(len(queries)), k), len(queries), k, queries=queries)
         depth = first_depth(k, grouping.per_group)
         ranking = Ranking(len(queries), lambda *some: (rank(*some), None), depth)
-        return self._grouped(ranking, k, grouping, where)
+        return self._grouped(ranking, k, grouping, where, queries)
+
+    @property
+    def chunking(self) -> Chunking | None:
+        """How the documents are cut into chunks; None where each has one vector."""
+        return self.contents.live.storage.chunks
+
+    def nearest_chunks(
+        self,
+        queries: FloatRows,
+        k: int,
+        *,
+        exact: bool = False,
+        where: str | None = None,
+    ) -> list[list[Hit]]:
+        """Return the k best chunks of each query, best first; several may be of one document.
+
+        Equal scores are ordered by document id, then by their place in the text. The arguments are
+        those of `nearest`.
+
+        Raises:
+            UsageError: `where` is no filter, or not of fields that the index has.
+            ValueError: the index is closed, or its documents are not cut into chunks.
+            IndexDamagedError: a file is not what was written.
+        """
+        self.load(exact=exact)
+        if self.chunking is None and len(self):
+            raise ValueError(f"the documents of the index {self.folder} are not cut into chunks")
+        hidden = self._selector.hidden(where)
+        searched = [
+            ChunksOf(segment, ~gone) for segment, gone in zip(self._segments, hidden, strict=True)
+        ]
+        best = nearest_rows(searched, queries, k, exact=exact)
+        return as_hits(self._segments, read_chunks(self._segments, best, len(queries), k))
 
     @property
     def words(self) -> str:
@@ -470,13 +505,13 @@ class Index:
 
         if grouping is None:
             best, sides = rank(range(len(texts)), fusion.depth or listed(k), k)
-            return self._hits(best, len(texts), k, sides)
+            return self._hits(best, len(texts), k, sides=sides, queries=queries)
         ranking = Ranking(
             len(texts),
             lambda numbers, depth: rank(numbers, depth, 2 * depth),  # all of both lists
             listed(k * grouping.per_group),
         )
-        return self._grouped(ranking, k, grouping, where)
+        return self._grouped(ranking, k, grouping, where, queries)
 
     def _words_of(self, queries: Sequence[str]) -> list[list[str]]:
         self._require_open()
@@ -490,21 +525,24 @@ class Index:
         return best_by_words(postings, self._selector.hidden(where), queries, k)
 
     def _hits(
-        self, best: Best, count: int, k: int, sides: Sequence[Sides] | None = None
+        self,
+        best: Best,
+        count: int,
+        k: int,
+        *,
+        sides: Sequence[Sides] | None = None,
+        queries: FloatRows | None = None,
     ) -> list[list[Hit]]:
-        """Return the hits of each query: their documents are read, once."""
-        documents = [
-            segment.documents(int(row) for row in best.row[best.segment == number])
-            for number, segment in enumerate(self._segments)
-        ]
-        found: list[list[ScoredDocument]] = [[] for _ in range(count)]
-        for item, side in zip(best.tolist(), sides or repeat(None), strict=False):
-            query, score, number, row = item
-            found[query].append(ScoredDocument(score, documents[number][row], side))
-        return [best_hits(candidates, k) for candidates in found]
+        found = read_scored(self._segments, best, count, k, sides)
+        return as_hits(self._segments, found, queries=queries)
 
     def _grouped(
-        self, ranking: Ranking, k: int, grouping: Grouping, where: str | None
+        self,
+        ranking: Ranking,
+        k: int,
+        grouping: Grouping,
+        where: str | None,
+        queries: FloatRows | None = None,
     ) -> list[list[Hit]]:
         """Return the hits of the k best groups of each query: their documents are read, once."""
         groups = self._groups_by(grouping.field)
@@ -516,15 +554,15 @@ class Index:
             )
             for number, segment in enumerate(self._segments)
         ]
-        return [
-            grouped_hits(
+        chosen = [
+            best_in_groups(
                 [(item.group, item.scored(documents[item.segment])) for item in members],
-                groups.field,
                 k,
                 grouping.per_group,
             )
             for members in found
         ]
+        return as_hits(self._segments, chosen, queries=queries, field=groups.field)
 
     def _groups_by(self, field: str) -> Groups:
         """Return the groups by a field; those of the last field are kept."""

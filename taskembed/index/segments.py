@@ -5,6 +5,8 @@
     seg-00000007.codes   one bit a number of each vector (`kinds.rabitq`), where there are many rows
     seg-00000007.db      SQLite: documents(row, doc_id, text, metadata, truncated, checksum)
     seg-00000007.words   the words of the texts, where they are kept (`_words`)
+    seg-00000007.chunks  which part of which document each vector is of, where they were cut
+                         (`_segment_chunks`); otherwise vector i is of row i
     seg-00000007.fields  SQLite: the scalar fields of the metadata, for filters
     del-00000009-00000007.bin   one bit a row, little-endian: the rows of seg-00000007 that were
                                 deleted as of generation 9
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,12 @@ import numpy as np
 from taskembed.errors import IndexDamagedError
 from taskembed.index._deletions import read_deletions
 from taskembed.index._files import Damage
+from taskembed.index._segment_chunks import (
+    ChunksDamageError,
+    ChunkTable,
+    mean_vectors,
+    nearest_documents,
+)
 from taskembed.index._segment_documents import SegmentDocuments
 from taskembed.index._segment_fields import SegmentFields
 from taskembed.index._segment_files import SegmentFiles
@@ -59,6 +68,7 @@ class Segment:
     def __init__(self, folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> None:
         self.info = info
         self.dead: Flags = np.zeros(0, dtype=np.bool_)  # bool[rows] after `check`
+        self.chunks: ChunkTable | None = None  # where the documents were cut, after `check`
         self.is_checked = False
         files = [listed(folder, snapshot, name) for name in info.files]
         with ExitStack() as stack:
@@ -78,6 +88,7 @@ class Segment:
         """
         try:
             self.dead = self._read_deletions()
+            self.chunks = self._read_chunks()
             self._vectors.open()
             if whole:
                 self._files.check_all()
@@ -112,6 +123,17 @@ class Segment:
             return read_deletions(self._files.read(self.info.deletions), self.info)
         except ValueError as error:
             raise self._files.damaged(self.info.deletions, str(error)) from error
+
+    def _read_chunks(self) -> ChunkTable | None:
+        if not self.info.chunks:
+            return None
+        name = self.info.chunks_file
+        try:
+            return ChunkTable.from_bytes(
+                self._files.read(name), vectors=self.info.chunks, documents=self.info.rows
+            )
+        except ChunksDamageError as error:
+            raise self._files.damaged(name, str(error)) from error
 
     # --- filters ---
 
@@ -175,18 +197,58 @@ class Segment:
     ) -> Found:
         """Return scores and rows of the best live documents: see `SegmentVectors.search`.
 
-        `passing` is the result of the method of that name: only these rows are returned.
+        `passing` is the result of the method of that name: only these rows are returned. The score
+        of a document that was cut into chunks is that of its best chunk.
         """
         alive = ~self.dead if passing is None and self.dead.any() else passing
+        search = partial(self._vectors.search, exact=exact, candidates=candidates)
+        if self.chunks is None:
+            return search(queries, k, alive)
+        return nearest_documents(self.chunks, search, queries, k, alive)
+
+    def search_chunks(
+        self,
+        queries: FloatRows,
+        k: int,
+        *,
+        exact: bool = False,
+        candidates: int | None = None,
+        passing: Flags | None = None,
+    ) -> Found:
+        """Return scores and vectors' numbers of the best chunks of live documents; as `search`."""
+        alive = ~self.dead if passing is None and self.dead.any() else passing
+        if self.chunks is not None and alive is not None:
+            alive = alive[self.chunks.rows]
         return self._vectors.search(queries, k, alive, exact=exact, candidates=candidates)
 
     def vectors(self, rows: Rows) -> FloatRows:
-        """Return the vectors of rows, float32[len(rows), dim]."""
-        return self._vectors.read(rows)
+        """Return one vector for each row, float32[len(rows), dim]: of chunks, their mean."""
+        if self.chunks is None:
+            return self._vectors.read(rows)
+        return mean_vectors(self.chunks, rows, self._vectors.read)
+
+    def chunk_vectors(self, row: int) -> tuple[FloatRows, Rows]:
+        """Return float32[n, dim] and int64[n, 2]: a document's chunks, and where they were cut.
+
+        Raises:
+            ValueError: the documents were not cut.
+        """
+        if self.chunks is None:
+            raise ValueError(f"the documents of {self.info.name} have no chunks")
+        numbers = self.chunks.vectors_of(row)
+        return self._vectors.read(numbers), self.chunks.cuts[numbers]
 
     def blocks(self, *, keep: Flags) -> Iterator[tuple[RawRows, Sums]]:
-        """Yield the stored bytes of the vectors of some rows, and their checksums, in blocks."""
-        return self._vectors.blocks(keep=keep)
+        """Yield the stored bytes of the vectors of some rows, and their checksums, in blocks.
+
+        A document that was cut has a vector for each of its chunks.
+        """
+        return self._vectors.blocks(keep=keep if self.chunks is None else keep[self.chunks.rows])
+
+    def sample(self, *, keep: Flags, step: int) -> FloatRows:
+        """Return every `step`-th of the stored vectors of some rows, float32[n, dim]."""
+        flags = keep if self.chunks is None else keep[self.chunks.rows]
+        return self._vectors.read(np.flatnonzero(flags)[::step])
 
     def release(self) -> None:
         """Free memory whose contents can be read again."""
@@ -256,6 +318,7 @@ class Segment:
                 self._documents.check_contents,
                 self._fields.check,
                 lambda: self._words.check(self.texts()),
+                self._check_chunks,
             ],
         ]
         for some in checks:
@@ -264,3 +327,13 @@ class Segment:
                     check()
             except IndexDamagedError as error:
                 yield Damage(error.name, error.reason)
+
+    def _check_chunks(self) -> None:
+        """Compare where the chunks end with the texts."""
+        if self.chunks is None:
+            return
+        texts = ((row, text) for row, text in self.texts() if not self.dead[row])
+        try:
+            self.chunks.require_within(texts)
+        except ChunksDamageError as error:
+            raise self._files.damaged(self.info.chunks_file, str(error)) from error

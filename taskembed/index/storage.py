@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from taskembed.arguments import require_string
+from taskembed.index.chunking import Chunking
 
 
 class VectorType(StrEnum):
@@ -43,20 +44,32 @@ class Storage:
     index_type: IndexType = IndexType.AUTO
     vectors: VectorType = VectorType.FP32
     words: str = ""  # the name of the tokenizer that makes words of texts; "" for no words
+    chunks: Chunking | None = None  # how documents are cut; None where each has one vector
+
+    def to_json(self) -> dict[str, object]:
+        """Return the settings as what JSON can hold."""
+        values: dict[str, object] = {
+            "index_type": self.index_type.value,
+            "vectors": self.vectors.value,
+            "words": self.words,
+        }
+        return {**values, **({"chunks": self.chunks.to_json()} if self.chunks else {})}
 
     @classmethod
     def from_json(cls, values: object) -> Storage:
-        """Read what `dataclasses.asdict` gave.
+        """Read what `to_json` gave.
 
         Raises:
             ValueError: it is not that.
         """
-        if not isinstance(values, dict) or values.keys() != {"index_type", "vectors", "words"}:
+        names = {"index_type", "vectors", "words"}
+        if not isinstance(values, dict) or values.keys() - {"chunks"} != names:
             raise ValueError("the settings of its storage have wrong values")
         return cls(
             IndexType(values["index_type"]),
             VectorType(values["vectors"]),
             require_string(values["words"], "words"),
+            Chunking.from_json(values["chunks"]) if "chunks" in values else None,
         )
 
 

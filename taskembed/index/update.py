@@ -13,6 +13,7 @@ from pathlib import Path
 
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.guard import require_same_space
+from taskembed.index.chunking import require_same_rule
 from taskembed.index.commit import StoreWriter, open_writer
 from taskembed.index.contents import Contents, Part
 from taskembed.index.fs import Fs
@@ -52,11 +53,11 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
 
     Raises:
         SpaceMismatchError: the index is of another space; nothing was changed.
-        UsageError: its documents are named by another field.
+        UsageError: its documents are named by another field, or cut into other chunks.
         IndexBusyError: another process is writing.
     """
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
-        contents, rebuilding = _begin(store, space, reading, recreate=recreate)
+        contents, rebuilding = _begin(store, space, reading, storage, recreate=recreate)
         try:
             part = contents.building if rebuilding and contents.building else contents.live
             writer = IndexWriter(
@@ -81,7 +82,12 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
 
 
 def _begin(
-    store: StoreWriter, space: EmbeddingSpace, reading: Reading | None, *, recreate: bool
+    store: StoreWriter,
+    space: EmbeddingSpace,
+    reading: Reading | None,
+    storage: Callable[[Storage], Storage],
+    *,
+    recreate: bool,
 ) -> tuple[Contents, bool]:
     if store.snapshot is None or (recreate and not store.snapshot.body):
         return Contents(Part(space)), False
@@ -95,14 +101,36 @@ def _begin(
     if not recreate:
         if contents.live.is_new:
             return replace(contents, live=Part(space)), False
-        require_same_space(contents.live.space, space, hint=WAYS_ON)
-        if reading and contents.live.documents:
-            require_same_ids(contents.live.reading, reading)
+        _require_same(contents.live, space, reading, storage)
         return contents, False
     begun = contents.building
-    if begun is None or begun.space.differences(space) or _other_ids(begun, reading):
+    if begun is None or not _continues(begun, space, reading, storage):
         contents = replace(contents, building=Part(space, storage=contents.live.storage))
     return contents, True
+
+
+def _require_same(
+    live: Part,
+    space: EmbeddingSpace,
+    reading: Reading | None,
+    storage: Callable[[Storage], Storage],
+) -> None:
+    require_same_space(live.space, space, hint=WAYS_ON)
+    if reading and live.documents:
+        require_same_ids(live.reading, reading)
+    if live.segments:
+        require_same_rule(live.storage.chunks, storage(live.storage).chunks)
+
+
+def _continues(
+    begun: Part,
+    space: EmbeddingSpace,
+    reading: Reading | None,
+    storage: Callable[[Storage], Storage],
+) -> bool:
+    """Return whether a run can add to what a stopped --recreate began."""
+    is_same = begun.storage.chunks == storage(begun.storage).chunks
+    return is_same and not begun.space.differences(space) and not _other_ids(begun, reading)
 
 
 def _other_ids(part: Part, reading: Reading | None) -> bool:

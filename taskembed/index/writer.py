@@ -14,6 +14,7 @@ import numpy as np
 
 from taskembed.index._building import SegmentBuilder
 from taskembed.index._open_segments import OpenSegments
+from taskembed.index.chunking import Chunking
 from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import Contents, Part
 from taskembed.index.documents import StoredDocument
@@ -21,7 +22,7 @@ from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import Storage
 from taskembed.space import EmbeddingSpace
-from taskembed.vectors import FloatRows
+from taskembed.vectors import FloatRows, Rows
 
 
 @dataclass
@@ -145,11 +146,19 @@ class IndexWriter:
         else:
             found.segment.outcomes[found.document.row] = outcome
 
-    def vector(self, found: Found) -> FloatRows:
-        """Return the vector of a stored document, float32[1, dim]."""
+    @property
+    def chunks(self) -> Chunking | None:
+        """How documents are cut into chunks; None where each has one vector."""
+        return self._part.storage.chunks
+
+    def vectors(self, found: Found) -> tuple[FloatRows, Rows | None]:
+        """Return the vectors of a stored document, float32[n, dim], and where it was cut.
+
+        The cuts are int64[n, 2], in characters; None where documents are not cut and n is 1.
+        """
         if found.segment is None:
-            return self._uncommitted.builder.vector(found.document.row)
-        return self._segments.vector(found.segment, found.document.row)
+            return self._uncommitted.builder.vectors(found.document.row)
+        return self._segments.vectors(found.segment, found.document.row)
 
     def put(
         self,
@@ -158,14 +167,18 @@ class IndexWriter:
         *,
         replaced: Sequence[Found | None],
         outcomes: Sequence[Outcome],
+        cuts: Sequence[Rows] | None = None,
     ) -> None:
         """Add documents, in place of stored ones where they have the same id.
 
         Args:
             documents: no id twice; their `row` is ignored.
-            vectors: float32[n, dim]; row i belongs to documents[i].
+            vectors: float32[n, dim]; row i belongs to documents[i]; or, with `cuts`, the vectors of
+                the chunks of each document, one document after the other.
             replaced: what `find` has returned for documents[i] since the last commit.
             outcomes: what this run did with documents[i].
+            cuts: int64[m, 2] for each document: where its m chunks begin and end, in characters;
+                None where documents are not cut.
 
         Raises:
             BadVectorError: a number is too large for the type that vectors are stored as.
@@ -174,7 +187,7 @@ class IndexWriter:
             if found:
                 self._bury(found)
         first = self._uncommitted.builder.rows
-        self._uncommitted.builder.add(documents, vectors)
+        self._uncommitted.builder.add(documents, vectors, cuts)
         self._uncommitted.outcomes.extend(outcomes)
         for row, document in enumerate(documents, start=first):
             self._uncommitted.rows[document.doc_id] = row

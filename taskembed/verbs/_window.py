@@ -14,7 +14,7 @@ from taskembed.index.documents import metadata_json
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.reading.documents import Document, require_storable
 from taskembed.reading.streams import OnBad
-from taskembed.vectors import Encoded, Rows
+from taskembed.vectors import Encoded, FloatRows, Rows
 
 LOOK_UP = 1_000  # documents whose ids are looked up together
 WINDOW_DOCUMENTS = 4_096  # documents that are sorted by length together, to be encoded
@@ -113,23 +113,106 @@ class Pending:
 
 
 class Window:
-    """Documents that are encoded together; encoded ones can be written at any moment."""
+    """Documents that are encoded together; encoded ones can be written at any moment.
 
-    def __init__(self, items: Sequence[Pending], dim: int) -> None:
+    A document has a vector for its text, or one for each of its chunks: `texts` and `vectors` are
+    those of the first document, then of the second, and so on.
+
+    Args:
+        items: the documents.
+        dim: numbers in a vector.
+        cuts: int64[n, 2] for each document: where its n chunks begin and end; None where documents
+            are not cut.
+
+    Attributes:
+        to_encode: int64[m]: the numbers of the texts whose vectors are needed.
+        truncated: bool[items]: whether the model did not read all of a document.
+        ready: bool[items]: whether a document is encoded and not yet written.
+        unfilled: number of documents that are not encoded.
+    """
+
+    def __init__(
+        self, items: Sequence[Pending], dim: int, cuts: Sequence[Rows] | None = None
+    ) -> None:
         self.items = list(items)
-        self.to_encode = np.array(
-            [row for row, item in enumerate(items) if item.needs_encoding], dtype=np.int64
-        )
-        self.vectors = np.empty((len(items), dim), dtype=np.float32)
+        self._cuts = cuts
+        counts = np.ones(len(items), np.int64)
+        if cuts is not None:
+            counts = np.array([len(some) for some in cuts], np.int64)
+        self._firsts = np.concatenate([[0], np.cumsum(counts)])
+        self._owners = np.repeat(np.arange(len(items)), counts)  # of each text
+        self._missing = counts  # texts of each document that have no vector yet
+        needed = np.array([item.needs_encoding for item in items], np.bool_)
+        self.to_encode = np.flatnonzero(needed[self._owners])
+        self._vectors = np.empty((len(self._owners), dim), dtype=np.float32)
+        self._left_out = np.zeros(len(self._owners), dtype=np.bool_)  # texts without a vector
         self.truncated = np.zeros(len(items), dtype=np.bool_)
-        self.ready = np.zeros(len(items), dtype=np.bool_)  # encoded and not yet written
+        self.ready = np.zeros(len(items), dtype=np.bool_)
         self.unfilled = len(items)
 
-    def fill(self, rows: Rows, encoded: Encoded) -> None:
-        """Store encoded documents: row i of `encoded` is of items[rows[i]]."""
-        self.vectors[rows], self.truncated[rows] = encoded
-        self.ready[rows] = True
-        self.unfilled -= len(rows)
+    def text(self, number: int) -> str:
+        """Return a text that is encoded: of a document, or of a chunk."""
+        row = int(self._owners[number])
+        if self._cuts is None:
+            return self.items[row].text
+        begin, end = self._cuts[row][number - self._firsts[row]]
+        return self.items[row].text[begin:end]
+
+    def item(self, number: int) -> Pending:
+        """Return the document of a text."""
+        return self.items[int(self._owners[number])]
+
+    def fill(self, numbers: Rows, encoded: Encoded) -> int:
+        """Store the vectors of some texts; return how many documents are encoded by that."""
+        owners = self._owners[numbers]
+        self._vectors[numbers] = encoded.vectors
+        np.logical_or.at(self.truncated, owners, encoded.truncated)
+        return self._count(owners)
+
+    def fill_document(self, row: int, vectors: FloatRows, *, truncated: bool) -> None:
+        """Store the vectors of a document."""
+        self._vectors[self._firsts[row] : self._firsts[row + 1]] = vectors
+        self.truncated[row] = truncated
+        self._missing[row] = 1
+        self._count(np.array([row]))
+
+    def leave_out(self, numbers: Rows) -> tuple[int, list[Pending]]:
+        """Do without some texts, which have no vector.
+
+        Returns:
+            How many documents are done by that, and those of them without any vector.
+        """
+        self._left_out[numbers] = True
+        owners = self._owners[numbers]
+        done = self._count(owners)
+        empty = [
+            row
+            for row in np.unique(owners).tolist()
+            if self._left_out[self._firsts[row] : self._firsts[row + 1]].all()
+        ]
+        self.ready[empty] = False
+        return done, [self.items[row] for row in empty]
+
+    def _count(self, owners: Rows) -> int:
+        """Mark the documents of which all texts are done; return how many."""
+        np.subtract.at(self._missing, owners, 1)
+        done = np.unique(owners[self._missing[owners] == 0])
+        self.ready[done] = True
+        self.unfilled -= len(done)
+        return len(done)
+
+    def vectors_of(self, rows: Rows) -> tuple[FloatRows, list[Rows] | None]:
+        """Return the vectors of some documents, and where each was cut: see `IndexWriter.put`."""
+        if self._cuts is None:
+            return self._vectors[rows], None
+        cuts = []
+        numbers = [np.empty(0, np.int64)]
+        for row in rows.tolist():
+            places = np.arange(self._firsts[row], self._firsts[row + 1])
+            has = ~self._left_out[places]
+            numbers.append(places[has])
+            cuts.append(self._cuts[row][has])
+        return self._vectors[np.concatenate(numbers)], cuts
 
     def take_ready(self) -> Rows:
         """Return the rows that became ready since the last call, in the order of the input."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from taskembed.activity import doing
 from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.index.chunking import require_same_rule
 from taskembed.index.contents import Part, read_index
 from taskembed.index.filters import FieldDescription
 from taskembed.index.generations import generations_of, names_in
@@ -17,6 +18,7 @@ from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.space import EmbeddingSpace
+from taskembed.verbs.options import IndexOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class IndexDescription:
         tuning: the figures that `tune` measured last; empty if it was never run.
         last_run: the end (`finished_at`: ISO 8601, UTC) and the counts of the last run of `index`
             that was completed; empty if none is known.
+        chunking: how documents are cut into chunks, "128:25"; "" where they are not.
+        chunks: how many chunks there are; 0 where documents are not cut.
     """
 
     folder: Path
@@ -63,6 +67,8 @@ class IndexDescription:
     vectors: str = VectorType.FP32
     tuning: Mapping[str, object] = field(default_factory=dict)
     last_run: Mapping[str, object] = field(default_factory=dict)
+    chunking: str = ""
+    chunks: int = 0
 
     def seconds_since_run(self, now: datetime) -> float | None:
         """Return the seconds since the last run ended; None if no run is known.
@@ -93,6 +99,8 @@ class IndexDescription:
             "being_recreated": self.is_being_recreated,
             "index_type": self.index_type,
             "vectors": self.vectors,
+            "chunking": self.chunking,
+            "chunks": self.chunks,
             "tuning": dict(self.tuning),
             "space": self.space.to_json(),
         }
@@ -131,6 +139,8 @@ def describe_index(folder: str | Path) -> IndexDescription:
         vectors=live.storage.vectors.value,
         tuning=contents.tuning,
         last_run=contents.last_run,
+        chunking=str(live.storage.chunks or ""),
+        chunks=sum(segment.chunks for segment in live.segments),
         notes=(*notes, *([half_built(building.documents)] if building else [])),
     )
 
@@ -182,6 +192,17 @@ class Existing:
     def made_by(self) -> Mapping[str, str]:
         """What made its newest vectors; empty for none."""
         return self.part.made_by if self.part else {}
+
+    def require_chunks(self, options: IndexOptions) -> None:
+        """Return when a run may cut documents as it is asked to.
+
+        Raises:
+            UsageError: the documents of the index are cut in another way.
+        """
+        if self.part and self.part.segments:
+            before = self.part.storage
+            after = options.storage(before, self.part.space.max_length)
+            require_same_rule(before.chunks, after.chunks)
 
     def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:
         """Return how the input is read: by the options given, and otherwise as the index remembers.

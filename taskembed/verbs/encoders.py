@@ -28,7 +28,7 @@ from taskembed.verbs._claims import (
     require_claimed,
 )
 from taskembed.verbs.options import SpaceRequest
-from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens
 
 
 def check_request(
@@ -214,6 +214,9 @@ class _Completed:
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
         return self.encoder.encode_slices(texts, prompt_type)
+
+    def document_tokens(self) -> DocumentTokens:
+        return document_tokens(self.encoder)
 
 
 def _load(space: EmbeddingSpace | None, request: SpaceRequest, settings: EngineSettings) -> Encoder:

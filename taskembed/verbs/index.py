@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +19,9 @@ from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
-from taskembed.vectors import Encoded, Rows
+from taskembed.vectors import Encoded, FloatRows, Rows
 from taskembed.verbs._arrivals import Arrivals
+from taskembed.verbs._cutting import Cutter
 from taskembed.verbs._window import (
     LOOK_UP,
     WINDOW_BYTES,
@@ -36,6 +38,7 @@ from taskembed.verbs.protocols import Encoder, require_encoder
 
 COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
 FIRST_COMMIT_SECONDS = 2.0  # the first is soon: a run that is killed after 20 seconds got on
+WINDOW_CHUNKS = 1_024  # chunks that are sorted by length together: a document waits for its last
 COMMIT_BYTES = 128 * 2**20  # of texts, metadata and vectors, which wait in memory
 
 _T = TypeVar("_T")
@@ -65,6 +68,8 @@ def index_corpus(
         TypeError: one of them is no `Document`, or the encoder none.
         SpaceMismatchError: the index is of another space; nothing was read or changed.
         IndexBusyError: another process is writing.
+        UsageError: the index's documents are cut into other chunks, or the encoder cannot say where
+            to cut them.
         BadRecordError: a record is bad, and `watch.bad` stops there. What was encoded before it
             is committed; likewise before an error of `documents` itself, which comes through.
         TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
@@ -76,7 +81,7 @@ def index_corpus(
         encoder.space,
         recreate=options.recreate,
         reading=options.reading,
-        storage=options.storage,
+        storage=lambda before: options.storage(before, encoder.space.max_length),
         wait_seconds=options.wait_seconds,
         fs=watch.fs,
     ) as writer:
@@ -128,6 +133,8 @@ class _Run:
         self._watch = watch
         self._pending: dict[str, Pending] = {}
         self._pending_bytes = 0
+        self._queued = 0  # documents that wait for the next window
+        self._cutter = Cutter.of(writer.chunks, encoder)
         self._window = Window([], writer.space.dim)
         self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
         self._summary = IndexSummary()
@@ -176,7 +183,9 @@ class _Run:
     def _say_progress(self) -> None:
         """Say how many documents are done, and how much that is of the input."""
         step, share = self._step, self._watch.read_share()
-        ahead = len(self._pending) + self._window.unfilled  # they were read, but are not done
+        ahead = (
+            len(self._pending) + self._queued + self._window.unfilled
+        )  # they were read, but are not done
         step.done = self._done
         step.share = None if share is None else share * self._done / max(1, self._done + ahead)
         self._watch.on_progress(self._done)
@@ -241,31 +250,72 @@ class _Run:
             self._pending_bytes -= pending.size_bytes
 
     def _encode_pending(self) -> None:
-        window = self._window = Window(list(self._pending.values()), self._writer.space.dim)
-        self._pending = {}
-        self._pending_bytes = 0
+        waiting = deque(self._pending.values())
+        self._pending, self._pending_bytes = {}, 0
         if self._began is None:
             self._began = self._committed_at = self._watch.clock()
-        self._keep_vectors(window)
-        rows = window.to_encode
-        while len(rows):
-            rows = self._encode(rows)
-        with self._watch.uninterrupted():
-            too_long = self._put_ready()
-            self._window = Window([], self._writer.space.dim)  # none of it is held any more
-        self._reject_truncated(too_long)
-        if self._is_time_to_commit():
-            self.commit()
+        while True:
+            window = self._window = self._next_window(waiting)
+            self._queued = len(waiting)
+            rows = window.to_encode
+            while len(rows):
+                rows = self._encode(rows)
+            with self._watch.uninterrupted():
+                too_long = self._put_ready()
+                self._window = Window([], self._writer.space.dim)  # none of it is held any more
+            self._reject_truncated(too_long)
+            if self._is_time_to_commit():
+                self.commit()
+            if not waiting:
+                return
+
+    def _next_window(self, waiting: deque[Pending]) -> Window:
+        """Take documents to be encoded: all, or, where documents are cut, those of some chunks."""
+        items: list[Pending] = []
+        cuts: list[Rows] = []
+        kept: dict[int, FloatRows] = {}
+        chunks = 0
+        while waiting and chunks < WINDOW_CHUNKS:
+            item = waiting.popleft()
+            where = None
+            if item.found and not item.needs_encoding:  # only the metadata changed
+                kept[len(items)], where = self._stored_vectors(item.found)
+            elif self._cutter and (where := self._cut(item, self._cutter)) is None:
+                continue
+            items.append(item)
+            if where is not None:
+                cuts.append(where)
+                chunks += len(where)
+        window = Window(items, self._writer.space.dim, cuts if self._cutter else None)
+        for row, vectors in kept.items():
+            found = items[row].found
+            window.fill_document(row, vectors, truncated=bool(found and found.document.truncated))
+        self._done += len(kept)
+        return window
+
+    def _stored_vectors(self, found: Found) -> tuple[FloatRows, Rows | None]:
+        if self._cutter:  # Subtle: an earlier window may have been committed, which moves documents
+            found = self._writer.find([found.document.doc_id])[found.document.doc_id]
+        return self._writer.vectors(found)
+
+    def _cut(self, item: Pending, cutter: Cutter) -> Rows | None:
+        """Return where a document is cut; None where it cannot be, which makes it a bad record."""
+        try:
+            return cutter.cut(item.text)
+        except ValueError as error:
+            self._done += 1
+            self._reject(item.document, str(error))
+            return None
 
     def _encode(self, rows: Rows) -> Rows:
-        """Encode documents of the window; return those that are left when one cannot be."""
-        items = self._window.items
+        """Encode texts of the window; return those that are left when one cannot be."""
+        window = self._window
         left = np.ones(len(rows), dtype=np.bool_)
         try:
             slices = self._encoder.encode_slices(
-                [items[row].text for row in rows], PromptType.DOCUMENT
+                [window.text(row) for row in rows], PromptType.DOCUMENT
             )
-            sources = [str(items[row]) for row in rows]
+            sources = [str(window.item(row)) for row in rows]
             for some, encoded in each_once(_FromOutside(slices, self), sources):
                 left[some] = False
                 self._fill(rows[some], encoded)
@@ -274,36 +324,29 @@ class _Run:
                     self.commit()
         except TextTooLongError as error:
             self.is_outside = False
-            for position, reason in error.reasons.items():
-                left[position] = False
+            refused = {window.item(rows[at]).doc_id: at for at in error.reasons}
+            for position in refused.values():
                 self._done += 1
-                self._reject(items[rows[position]].document, reason)
+                self._reject(window.item(rows[position]).document, error.reasons[position])
+            left[[window.item(row).doc_id in refused for row in rows]] = False
             return rows[left]
         return rows[:0]
 
     def _fill(self, rows: Rows, encoded: Encoded) -> None:
-        """Take what some documents of the window became; reject those that have no vector."""
+        """Take what some texts of the window became; reject documents that have no vector."""
         window, space = self._window, self._writer.space
         empty = without_length(encoded.vectors, space, len(rows))
         has = rows[~empty]
         if empty.any():
             encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
-        require_good_vectors(encoded.vectors, space, [str(window.items[row]) for row in has])
+        require_good_vectors(encoded.vectors, space, [str(window.item(row)) for row in has])
         with self._watch.uninterrupted():
-            window.fill(has, encoded)
+            self._done += window.fill(has, encoded)
             self._summary.encoded += len(has)
-            self._done += len(rows)
-        for row in rows[empty]:
-            self._reject(window.items[row].document, NO_VECTOR)
-
-    def _keep_vectors(self, window: Window) -> None:
-        """Take over the vectors of documents of which only the metadata changed."""
-        for row, item in enumerate(window.items):
-            if item.found and not item.needs_encoding:
-                truncated = np.array([item.found.document.truncated])
-                kept = Encoded(self._writer.vector(item.found), truncated)
-                window.fill(np.array([row], dtype=np.int64), kept)
-                self._done += 1
+            done, without = window.leave_out(rows[empty])
+            self._done += done
+        for item in without:
+            self._reject(item.document, NO_VECTOR)
 
     def _put_ready(self) -> list[Pending]:
         """Put what is encoded; return what is not put, since the model cannot read it whole."""
@@ -320,14 +363,16 @@ class _Run:
             old = known.get(item.doc_id)
             counted = old and old.outcome is not Outcome.UNSEEN and old.document.truncated
             self._summary.truncated += int(window.truncated[row]) - bool(counted)
+        vectors, cuts = window.vectors_of(rows)
         self._writer.put(
             [
                 StoredDocument(0, item.doc_id, item.text, item.metadata, bool(truncated))
                 for item, truncated in zip(items, window.truncated[rows], strict=True)
             ],
-            window.vectors[rows],
+            vectors,
             replaced=[known.get(item.doc_id) for item in items],
             outcomes=[item.outcome for item in items],
+            cuts=cuts,
         )
         return refused
 

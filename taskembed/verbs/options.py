@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 
 from taskembed.arguments import require_positive
+from taskembed.index.chunking import ChunkRequest
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import IndexType, Storage, VectorType
@@ -70,12 +71,16 @@ class IndexOptions:
         reading: how the input is read, for the index to remember; None to remember what it did.
         index_type: how new segments are searched; None for how the index's were.
         vectors: how the numbers of new vectors are stored; None for how the index's were.
+        chunk: how long documents are cut into chunks: "auto" for half of what the model reads,
+            "128" or "128:25" for tokens of a chunk, and those that it shares with the next, "off"
+            for no chunks; None for how the index's are.
         words: the language of the words that are kept for hybrid search, "none" for no stems; "" to
             keep none; None for what the index has.
 
     Raises:
         ValueError: a number is out of its bounds, or `on_duplicate` is no `OnDuplicate`.
         TypeError: `commit_every` is no whole number.
+        UsageError: `chunk` is none of these.
     """
 
     commit_every: int = COMMIT_EVERY
@@ -89,6 +94,7 @@ class IndexOptions:
     index_type: IndexType | None = None
     vectors: VectorType | None = None
     words: str | None = None
+    chunk: str | None = None
 
     def __post_init__(self) -> None:
         require_positive(self.commit_every, "commit_every")
@@ -106,13 +112,25 @@ class IndexOptions:
             object.__setattr__(self, "vectors", VectorType(self.vectors))
         if self.words:
             require_language(self.words)
+        if self.chunk is not None:
+            ChunkRequest.parse(self.chunk)
 
-    def storage(self, before: Storage) -> Storage:
-        """Return how new segments are stored, of how they were so far."""
+    def storage(self, before: Storage, max_length: int = 0) -> Storage:
+        """Return how new segments are stored.
+
+        Args:
+            before: how they were so far.
+            max_length: tokens that the model reads.
+        """
         words = before.words if self.words is None else self.words
         if self.words:
             words = tokenizer_name(self.words)
-        return Storage(self.index_type or before.index_type, self.vectors or before.vectors, words)
+        chunks = before.chunks
+        if self.chunk is not None:
+            chunks = ChunkRequest.parse(self.chunk).rule(max_length)
+        return Storage(
+            self.index_type or before.index_type, self.vectors or before.vectors, words, chunks
+        )
 
 
 @dataclass

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from taskembed.errors import UsageError
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, Floats, Rows
 
@@ -42,6 +43,30 @@ class Encoder(Protocol):
         """
 
 
+class DocumentTokens(Protocol):
+    """Where the tokens of a document are, as its model has them."""
+
+    @property
+    def text_room(self) -> int:
+        """How many tokens of a text the model reads, beside its prompt and the special tokens."""
+
+    def offsets(self, text: str) -> Rows:
+        """Return int64[n, 2]: where each token begins and ends, in characters of the text."""
+
+
+@runtime_checkable
+class TokenizingEncoder(Protocol):
+    """An encoder that tells the tokens of a document: one of a model on this machine."""
+
+    def document_tokens(self) -> DocumentTokens:
+        """Return what tells where the tokens of a document are.
+
+        Raises:
+            ModelUnavailableError: the places that the tokenizer reports are wrong.
+            UsageError: the model does not tell its tokens.
+        """
+
+
 class Scorer(Protocol):
     """A model that scores documents for a query."""
 
@@ -66,3 +91,18 @@ def require_encoder(encoder: object) -> None:
     if not isinstance(getattr(encoder, "space", None), EmbeddingSpace):
         given = type(encoder).__name__
         raise TypeError(f"expected an encoder, not {given}: use load_encoder(MODEL, TASK)")
+
+
+def document_tokens(encoder: object) -> DocumentTokens:
+    """Return what tells where the tokens of a document are, to cut it into chunks by.
+
+    Raises:
+        ModelUnavailableError: the places that the tokenizer reports are wrong.
+        UsageError: the encoder does not tell its tokens.
+    """
+    if isinstance(encoder, TokenizingEncoder):
+        return encoder.document_tokens()
+    raise UsageError(
+        "--chunk needs the tokens of the model, and a hosted model does not tell them",
+        hint="index without --chunk, or with a model on this machine",
+    )

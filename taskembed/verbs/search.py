@@ -59,6 +59,7 @@ class Searcher:
         grouping: hits are the best documents of the `k` best groups; None for no groups. A
             reranker orders the hits of as many groups as make `depth` hits.
         snippets: find the best sentence of each hit.
+        chunks: hits are the best chunks, several of one document too, and not the best documents.
 
     Raises:
         ValueError: k or depth is below 1, or there is no such mode.
@@ -80,6 +81,7 @@ class Searcher:
     fusion: Fusion | None = None
     grouping: Grouping | None = None
     snippets: bool = False
+    chunks: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self.k, "k")
@@ -106,6 +108,7 @@ class Searcher:
         mode: Mode | None = None,
         fusion: Fusion | None = None,
         grouping: Grouping | None = None,
+        chunks: bool = False,
     ) -> Searcher:
         """Open an index, its own encoder unless it is searched by words alone, and a reranker.
 
@@ -125,11 +128,13 @@ class Searcher:
             mode: by vectors, words or both; None for both where the index keeps words.
             fusion: how the lists of a hybrid search become one; None for the default.
             grouping: hits are the best documents of the `k` best groups; None for no groups.
+            chunks: hits are the best chunks, several of one document too.
 
         Raises:
             NotFoundError: there is no index.
             UsageError: `where` is no filter, or not of fields that the index has; there is no such
-                field to group by; or the index keeps no words, and the search is to go by them.
+                field to group by; or the index keeps no words, and the search is to go by them; or
+                has no chunks.
             IndexDamagedError: a file of the index is not what was written.
             SpaceMismatchError: the index is for another task, or of another model or adapter.
             ModelUnavailableError: a model cannot be loaded.
@@ -139,7 +144,7 @@ class Searcher:
         with ExitStack() as on_failure:
             index = on_failure.enter_context(Index.open(folder))
             require_expected(index, settings, task=task, model=model, adapter=adapter)
-            by = require_mode(index, mode, min_score=min_score)
+            by = require_mode(index, mode, min_score=min_score, chunks=chunks)
             _require_fields(index, where, grouping)  # before an encoder is loaded, too
             if reranker is not None:  # a wrong name is refused before an encoder is loaded
                 Hub(offline=settings.offline).description(reranker)
@@ -163,6 +168,7 @@ class Searcher:
                 mode=mode,
                 fusion=fusion,
                 grouping=grouping,
+                chunks=chunks,
             )
             on_failure.pop_all()
         return searcher
@@ -243,6 +249,7 @@ class Searcher:
             fusion=self.fusion,
             group_by=self.grouping.field if self.grouping else None,
             per_group=self.grouping.per_group if self.grouping else 1,
+            chunks=self.chunks,
         )
 
 
@@ -259,6 +266,7 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     fusion: Fusion | None = None,
     group_by: str | None = None,
     per_group: int = 1,
+    chunks: bool = False,
 ) -> list[list[Hit]]:
     """Return the k best documents of each query, best first; equal scores by document id.
 
@@ -279,6 +287,8 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         group_by: a field of the metadata, as a filter names it: the k best groups are found, if so
             many exist, and hits are the best documents of each; None for no groups.
         per_group: hits of a group.
+        chunks: return the k best chunks, several of one document too, of an index whose documents
+            are cut into chunks; they are ranked by vectors.
 
     Returns:
         A list of hits for each query, in the order of the queries.
@@ -288,8 +298,8 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
         UsageError: `where` is no filter, or not of fields that the index has; there is no such
-            field to group by; the index keeps no words; or `min_score` is given for a search by
-            words.
+            field to group by; the index keeps no words, or has no chunks; `min_score` or `chunks`
+            is given for a search by words; or `chunks` beside `group_by`.
         TypeError: queries is one text, whose characters would each be a query; or a query is no
             text, k no whole number, the index no `Index`.
         ValueError: k is below 1, there is no such mode, or the index is closed.
@@ -300,8 +310,10 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     queries = _read_queries(queries)
     k = require_positive(k, "k")
     _require_space(encoder, index)
-    mode = require_mode(index, mode, min_score=min_score)
+    mode = require_mode(index, mode, min_score=min_score, chunks=chunks)
     grouping = None if group_by is None else Grouping(group_by, per_group)
+    if chunks and grouping:
+        raise UsageError("chunks are ranked one by one: they are not grouped", hint="one of both")
     if not queries:
         return []
     _require_fields(index, where, grouping)
@@ -315,7 +327,10 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         return index.hybrid(
             encoded.vectors, queries, k, fusion, exact=exact, where=where, grouping=grouping
         )
-    found = index.nearest(encoded.vectors, k, exact=exact, where=where, grouping=grouping)
+    if chunks:
+        found = index.nearest_chunks(encoded.vectors, k, exact=exact, where=where)
+    else:
+        found = index.nearest(encoded.vectors, k, exact=exact, where=where, grouping=grouping)
     if min_score is None:
         return found
     return [_from_score(hits, min_score) for hits in found]
@@ -350,13 +365,22 @@ def default_fusion(task: Task) -> Fusion:
     return Fusion(default_alpha(task), short_alpha=SHORT_ALPHA)
 
 
-def require_mode(index: Index, mode: Mode | str | None, *, min_score: float | None = None) -> Mode:
+def require_mode(
+    index: Index,
+    mode: Mode | str | None,
+    *,
+    min_score: float | None = None,
+    chunks: bool = False,
+) -> Mode:
     """Return what a search of an index goes by.
 
     Raises:
-        UsageError: the index keeps no words, or `min_score` is given for a search by words.
+        UsageError: the index keeps no words, or has no chunks; or `min_score` or `chunks` is given
+            for a search by words.
         ValueError: there is no such mode.
     """
+    if chunks:
+        return _require_chunks(index, mode)
     if mode is None:
         goes_by_vectors = min_score is not None or not index.words
         return Mode.DENSE if goes_by_vectors else Mode.HYBRID
@@ -374,6 +398,20 @@ def require_mode(index: Index, mode: Mode | str | None, *, min_score: float | No
             hint="--mode dense",
         )
     return mode
+
+
+def _require_chunks(index: Index, mode: Mode | str | None) -> Mode:
+    if index.chunking is None and len(index):
+        raise UsageError(
+            f"the documents of {index.folder} are not cut into chunks",
+            hint="build it again: taskembed index ... --chunk auto --recreate",
+        )
+    if mode is not None and Mode(mode) is not Mode.DENSE:
+        raise UsageError(
+            "words are counted in whole documents, so chunks are ranked by vectors",
+            hint="--mode dense",
+        )
+    return Mode.DENSE
 
 
 def _read_queries(queries: Iterable[object]) -> list[str]:
@@ -407,7 +445,7 @@ def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) ->
     if not hits:
         return []
     try:
-        scores = reranker.scores(query, [hit.text for hit in hits])
+        scores = reranker.scores(query, [hit.passage for hit in hits])
     except TextTooLongError as error:
         row, reason = next(iter(error.reasons.items()))
         raise BadInputError(f"document {hits[row].doc_id!r}: {reason}") from error

@@ -95,6 +95,8 @@ class Update:
         )
         space = self.existing.space
         check_request(space, request, settings, recreate=self.recreate)
+        if not self.recreate:
+            self.existing.require_chunks(options)
         encoder = None
         if not dry_run:
             with watch.stoppable():

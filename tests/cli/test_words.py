@@ -53,7 +53,7 @@ def test_cut_documents_are_said_by_index_and_counted_by_info(run: Run, indexed: 
     corpus = indexed.parent / "corpus.jsonl"
     note = (
         "taskembed: note: 1 of 3 documents is longer than the 256 tokens that minilm reads; "
-        "its rest was not embedded\n"
+        "its rest was not embedded; to embed all of it: --chunk auto --recreate\n"
     )
     assert run("index", corpus, "--index", indexed).err == note
     assert run("index", corpus, "--index", indexed, "--quiet").err == ""

@@ -104,7 +104,7 @@ def test_vectors_come_back_bit_for_bit(tmp_path: Path) -> None:
     rows = np.random.default_rng(1).standard_normal((5, 4)).astype(np.float32)
     builder = SegmentBuilder(4)
     builder.add([document(row) for row in range(5)], rows)
-    assert builder.vector(3).tobytes() == rows[3:4].tobytes()
+    assert builder.vectors(3)[0].tobytes() == rows[3:4].tobytes()
     files = {f"{NAME}.{kind}": b"".join(parts) for kind, parts in builder.files(flags(5, []))}
     with closing(checked(tmp_path, put(tmp_path, files), SegmentInfo(NAME, 5), 4)) as segment:
         got = segment.vectors(np.array([4, 0], dtype=np.int64))
@@ -120,7 +120,7 @@ def test_a_builder_knows_what_it_holds() -> None:
     assert (builder.rows, builder.size_bytes) == (2, 16 + 3 + 7 + 16 + 2 + 7)
     assert builder.document(1) == document(1, "de")
     with pytest.raises(IndexError):
-        builder.vector(2)
+        builder.vectors(2)
 
 
 def test_a_dead_row_keeps_its_place_but_neither_id_nor_text(tmp_path: Path) -> None:

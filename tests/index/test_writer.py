@@ -159,7 +159,7 @@ def test_what_was_put_is_found_before_and_after_its_commit(tmp_path: Path) -> No
             found = writer.find(["b", "absent", "a"])
             assert sorted(found) == ["a", "b"]
             assert found["a"].document.text == "text of a"
-            assert writer.vector(found["b"]).tobytes() == vectors[1:].tobytes()
+            assert writer.vectors(found["b"])[0].tobytes() == vectors[1:].tobytes()
             assert len(writer) == 2
             writer.commit(MADE_BY)
 
@@ -197,7 +197,7 @@ def test_a_document_replaces_the_one_with_its_id(tmp_path: Path) -> None:
         writer.commit(MADE_BY)
         assert len(writer) == 3
         found = writer.find(["b"])["b"]
-        assert writer.vector(found).tobytes() == newest.tobytes() != newer.tobytes()
+        assert writer.vectors(found)[0].tobytes() == newest.tobytes() != newer.tobytes()
     assert ids(tmp_path / "i") == ["a", "b", "c"]
     # the second "b" never stood in a generation, but its row keeps its place
     assert rows_of(tmp_path / "i") == [(3, 1), (2, 1)]
@@ -262,7 +262,7 @@ def test_prune_deletes_what_this_run_has_not_seen(tmp_path: Path) -> None:
 def test_only_changed_metadata_keeps_the_very_same_vector(tmp_path: Path) -> None:
     index_corpus(documents(3), HashEncoder(), tmp_path / "i")
     with open_index_writer(tmp_path / "i", SPACE) as writer:
-        before = writer.vector(writer.find(["d0001"])["d0001"]).tobytes()
+        before = writer.vectors(writer.find(["d0001"])["d0001"])[0].tobytes()
     encoder = HashEncoder()
     changed = [*documents(1), Document("d0001", "text d0001", {"of": "another"})]
     summary = index_corpus(changed, encoder, tmp_path / "i")
@@ -270,7 +270,7 @@ def test_only_changed_metadata_keeps_the_very_same_vector(tmp_path: Path) -> Non
     with open_index_writer(tmp_path / "i", SPACE) as writer:
         found = writer.find(["d0001"])["d0001"]
         assert found.document.metadata == '{"of":"another"}'
-        assert writer.vector(found).tobytes() == before
+        assert writer.vectors(found)[0].tobytes() == before
 
 
 def test_every_way_of_cutting_the_work_gives_the_same_index(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_segments_of_about_a_size_become_one_and_nothing_is_lost(tmp_path: Path)
         # the eighth commit is followed by one of what was merged
         assert read_newest(folder).generation == MERGE_FACTOR + 1
         found = writer.find(list(vectors))
-        assert {name: writer.vector(item).tobytes() for name, item in found.items()} == vectors
+        assert {name: writer.vectors(item)[0].tobytes() for name, item in found.items()} == vectors
         assert {name: item.document.text for name, item in found.items()} == {
             name: f"text of {name}" for name in vectors
         }
@@ -390,7 +390,7 @@ def test_a_folder_that_is_moved_under_a_writer_is_not_called_damaged(tmp_path: P
         found = writer.find(["d0000"])["d0000"]
         folder.rename(tmp_path / "moved")
         # what is open is read on; but nothing is written where another index may be by now
-        assert writer.vector(found).shape == (1, SPACE.dim)
+        assert writer.vectors(found)[0].shape == (1, SPACE.dim)
         writer.delete(["d0000"])
         with pytest.raises(StorageError, match="LOCK: it was deleted or replaced"):
             writer.commit({})
@@ -645,5 +645,5 @@ def test_vectors_are_those_of_the_encoder_after_everything(tmp_path: Path) -> No
     rows = HashEncoder().encode(list(expected.values()), PromptType.DOCUMENT).vectors
     with open_index_writer(folder, SPACE) as writer:
         found = writer.find(list(expected))
-        got = np.concatenate([writer.vector(found[doc_id]) for doc_id in expected])
+        got = np.concatenate([writer.vectors(found[doc_id])[0] for doc_id in expected])
     assert got.tobytes() == rows.tobytes()

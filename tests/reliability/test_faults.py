@@ -176,10 +176,10 @@ def test_the_calls_of_a_commit_come_in_the_order_of_the_protocol(tmp_path: Path)
     write_file = ["open_new", "write", "sync", "close"]
     commit = [*write_file, "sync_folder", "rename", "sync_folder", "overwrite"]
     make = ["make_folder", "sync_folder"]
-    # generation 0 is empty; generation 1 has vectors and their checksums, words, documents and
-    # their fields, and the manifest
+    # generation 0 is empty; generation 1 has vectors, their checksums and where they were cut,
+    # words, documents and their fields, and the manifest
     assert steps[: len(make) + 8] == [*make, *commit]
-    assert steps[len(make) + 8 : len(make) + 8 + 28] == [*write_file * 5, *commit]
+    assert steps[len(make) + 8 : len(make) + 8 + 32] == [*write_file * 6, *commit]
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def remount(folder: Path, size: str) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
 
 
-KINDS = (".faiss", ".sum", ".codes", ".db", ".fields", ".words", ".bin", ".json")
+KINDS = (".faiss", ".sum", ".codes", ".chunks", ".db", ".fields", ".words", ".bin", ".json")
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         workload.documents("build")[:12],
         HashEncoder(),
         folder,
-        options=IndexOptions(words=workload.WORDS),
+        options=IndexOptions(words=workload.WORDS, chunk=workload.CHUNK),
     )
     changed = [Document("d1", "other", {}), *workload.documents("build")[2:12]]
     index_corpus(changed, HashEncoder(), folder, options=IndexOptions(prune=True))

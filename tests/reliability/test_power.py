@@ -25,11 +25,16 @@ from tests.reliability.power import Change, Image, RecordingFs, images, put, tak
 def recorded(folder: Path, stage: str, *, commit_every: int = 16) -> tuple[Image, list[Change]]:
     """Return an index before a stage, and the changes of it."""
     if stage != "build":
-        index_corpus(workload.documents("build"), HashEncoder(), folder)
+        whole = IndexOptions(chunk=workload.CHUNK)
+        index_corpus(workload.documents("build"), HashEncoder(), folder, options=whole)
     before = taken(folder)
     fs = RecordingFs(folder)
     options = IndexOptions(
-        commit_every, prune=stage == "update", recreate=stage == "recreate", words=workload.WORDS
+        commit_every,
+        prune=stage == "update",
+        recreate=stage == "recreate",
+        words=workload.WORDS,
+        chunk=workload.CHUNK,
     )
     encoder = workload.encoder(stage)
     index_corpus(workload.documents(stage), encoder, folder, options=options, watch=Watch(fs=fs))

@@ -24,17 +24,23 @@ from tests.fakes import HashEncoder, StepFs, kill_at
 
 COUNT = 60
 WORDS = "english"  # words are kept too
+CHUNK = "16:4"  # and every fifth document has three chunks
+LONG = " and so on" * 12
 STAGES = ("build", "update", "recreate")
 TASKS = {"recreate": "clustering"}
 
 
 def documents(stage: str) -> list[Document]:
     """Return what the corpus is at a stage: an update changes, adds and drops documents."""
-    if stage == "build":
-        return [Document(f"d{n}", f"word{n} common", {"n": n}) for n in range(COUNT)]
+    numbers = range(COUNT) if stage == "build" else range(10, COUNT + 20)
     return [
-        Document(f"d{n}", f"word{n} changed" if n % 3 == 0 else f"word{n} common", {"n": n})
-        for n in range(10, COUNT + 20)
+        Document(
+            f"d{n}",
+            f"word{n} {'changed' if n % 3 == 0 and stage != 'build' else 'common'}"
+            + LONG * (n % 5 == 4),
+            {"n": n},
+        )
+        for n in numbers
     ]
 
 
@@ -46,7 +52,11 @@ def run(folder: Path, stage: str, step: Callable[[int, str], None]) -> StepFs:
     """Run a stage; commits come every four documents, so that segments are merged too."""
     fs = AcknowledgingFs(folder, step)
     options = IndexOptions(
-        commit_every=4, prune=stage == "update", recreate=stage == "recreate", words=WORDS
+        commit_every=4,
+        prune=stage == "update",
+        recreate=stage == "recreate",
+        words=WORDS,
+        chunk=CHUNK,
     )
     index_corpus(documents(stage), encoder(stage), folder, options=options, watch=Watch(fs=fs))
     return fs

@@ -1,0 +1,127 @@
+"""How long documents are cut into chunks: what a caller asks for, and the rule of an index."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from taskembed.errors import UsageError
+
+METHOD = "sentences-1"  # how a place to cut is chosen; another way is another name
+LEAST_TOKENS = 16  # of a chunk: fewer are no passage
+_NUMBERS = re.compile(r"([0-9]{1,7})(?::([0-9]{1,7}))?")
+OFF, AUTO = "off", "auto"
+FORMS = "auto, or the tokens of a chunk and those that it shares with the next: 128 or 128:25"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """The rule by which the documents of an index are cut into chunks.
+
+    Attributes:
+        tokens: the most tokens of a chunk, without the prompt and special tokens.
+        overlap: about how many of them are also the first of the next chunk.
+        method: the name of the way in which the places to cut are chosen.
+
+    Raises:
+        ValueError: a chunk has too few tokens, or more than half of it would be in the next.
+    """
+
+    tokens: int
+    overlap: int
+    method: str = METHOD
+
+    def __post_init__(self) -> None:
+        if self.tokens < LEAST_TOKENS:
+            raise ValueError(f"a chunk has at least {LEAST_TOKENS} tokens, not {self.tokens}")
+        if not 0 <= self.overlap <= self.tokens // 2:
+            raise ValueError(
+                f"two chunks of {self.tokens} tokens share from 0 to {self.tokens // 2}, "
+                f"not {self.overlap}"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.tokens}:{self.overlap}"
+
+    def to_json(self) -> dict[str, object]:
+        """Return the rule as what JSON can hold."""
+        return {"tokens": self.tokens, "overlap": self.overlap, "method": self.method}
+
+    @classmethod
+    def from_json(cls, values: object) -> Chunking:
+        """Read what `to_json` gave.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        types = {"tokens": int, "overlap": int, "method": str}
+        found = {key: type(item) for key, item in values.items()} if isinstance(values, dict) else 0
+        if not isinstance(values, dict) or found != types:
+            raise ValueError("the rule of its chunks has wrong values")
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRequest:
+    """What a caller asks for.
+
+    Attributes:
+        tokens: of a chunk; 0 for half of what the model reads; None for no chunks.
+        overlap: tokens that two chunks share; None for a fifth.
+    """
+
+    tokens: int | None = 0
+    overlap: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ChunkRequest:
+        """Read "auto", "off", "128" or "128:25".
+
+        Raises:
+            UsageError: the text is none of these, or there can be no such chunks.
+        """
+        if text in {OFF, AUTO}:
+            return cls(None if text == OFF else 0)
+        found = _NUMBERS.fullmatch(text)
+        if not found:
+            raise UsageError(f"--chunk {text}: expected {FORMS}", hint="--chunk auto")
+        tokens, overlap = int(found[1]), None if found[2] is None else int(found[2])
+        try:
+            Chunking(tokens, tokens // 5 if overlap is None else overlap)
+        except ValueError as error:
+            raise UsageError(f"--chunk {text}: {error}", hint="--chunk auto") from error
+        return cls(tokens, overlap)
+
+    def rule(self, max_length: int) -> Chunking | None:
+        """Return the rule for a model; None for no chunks.
+
+        Args:
+            max_length: tokens that the model reads; 0 if only its server knows.
+        """
+        if self.tokens is None:
+            return None
+        tokens = self.tokens or max(max_length // 2, LEAST_TOKENS)
+        return Chunking(tokens, tokens // 5 if self.overlap is None else self.overlap)
+
+
+def require_same_rule(before: Chunking | None, asked: Chunking | None) -> None:
+    """Return when the documents of an index are cut as a run asks for.
+
+    Raises:
+        UsageError: they are not; or they are cut in a way that this version does not know.
+    """
+    if before == asked:
+        if before and before.method != METHOD:
+            raise UsageError(
+                f"the documents of this index are cut into chunks by {before.method}, and this "
+                f"version cuts by {METHOD}",
+                hint=f"build it again: --chunk {before} --recreate",
+            )
+        return
+    was = f"cut into chunks: --chunk {before}" if before else "not cut into chunks"
+    said = asked or OFF
+    raise UsageError(
+        f"--chunk {said}: the documents of this index are {was}",
+        hint=f"leave --chunk out to add to it; or build it again: --chunk {said} --recreate; or "
+        "another one: --index OTHER. Nothing was changed",
+    )

@@ -1,0 +1,62 @@
+"""Documents are cut into chunks by the rule of an index, before they are encoded."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+
+from taskembed.errors import UsageError
+from taskembed.index.chunking import Chunking
+from taskembed.reading.chunks import find_chunks
+from taskembed.vectors import Rows
+from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens
+
+MOST_CHUNKS = 65_536  # of a document, whose vectors are in memory together
+
+
+class Cutter:
+    """Cuts the texts of documents.
+
+    Args:
+        rule: of the index.
+        tokens: where the tokens of a document are.
+
+    Raises:
+        UsageError: the model does not read as many tokens as a chunk has.
+    """
+
+    def __init__(self, rule: Chunking, tokens: DocumentTokens) -> None:
+        if rule.tokens > tokens.text_room:
+            raise UsageError(
+                f"--chunk {rule}: the model reads {tokens.text_room:,} tokens of a text, beside "
+                "its prompt",
+                hint=f"--chunk {max(1, tokens.text_room // 2)}",
+            )
+        self._rule = rule
+        self._tokens = tokens
+
+    @classmethod
+    def of(cls, rule: Chunking | None, encoder: Encoder) -> Cutter | None:
+        """Return what cuts by the rule of an index; None where documents are not cut.
+
+        Raises:
+            ModelUnavailableError: the tokenizer does not tell where tokens are.
+            UsageError: the encoder does not tell its tokens, or reads fewer than a chunk has.
+        """
+        return cls(rule, document_tokens(encoder)) if rule else None
+
+    def cut(self, text: str) -> Rows:
+        """Return where the chunks of a text begin and end, int64[n, 2].
+
+        Raises:
+            ValueError: there are too many, or the tokenizer gives up on the text.
+        """
+        rule = self._rule
+        chunks = find_chunks(text, self._tokens.offsets, tokens=rule.tokens, overlap=rule.overlap)
+        found = list(islice(chunks, MOST_CHUNKS + 1))
+        if len(found) > MOST_CHUNKS:
+            raise ValueError(
+                f"the text has more than {MOST_CHUNKS:,} chunks of {rule.tokens} tokens"
+            )
+        return np.array(found, np.int64).reshape(-1, 2)
