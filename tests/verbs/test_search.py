@@ -18,7 +18,7 @@ from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.reading.queries import Query
-from taskembed.space import Task
+from taskembed.space import HostedModel, Task
 from taskembed.vectors import Floats
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
@@ -225,3 +225,30 @@ def test_a_reranker_orders_groups_anew(tmp_path: Path) -> None:
         (2, "a1", "a"),
         (3, "a2", "a"),
     ]
+
+
+def test_groups_with_a_minimum_score_have_ranks_without_gaps(tmp_path: Path) -> None:
+    words = {"a1": "moon", "a2": "x", "b1": "moon sea", "b2": "y"}
+    corpus = [Document(name, text, {"site": name[0]}) for name, text in words.items()]
+    index_corpus(corpus, HashEncoder(), tmp_path / "i")
+    with Index.open(tmp_path / "i") as opened:
+        searcher = Searcher(opened, HashEncoder(), min_score=0.3, grouping=Grouping("site", 2))
+        hits = searcher.search(["moon"])[0]
+    assert [(hit.rank, hit.doc_id) for hit in hits] == [(1, "a1"), (2, "b1")]
+
+
+@pytest.mark.parametrize(
+    ("server", "encoded"),
+    [(None, 4), (HostedModel("openai", "text-embedding-3-small"), 1)],  # a query, or more
+)
+def test_no_sentence_is_sent_to_a_hosted_model(
+    tmp_path: Path, server: HostedModel | None, encoded: int
+) -> None:
+    encoder = HashEncoder(hosted=server)
+    index_corpus([Document("a", "The moon. The sea.")], encoder, tmp_path / "i")
+    encoder.prompted.clear()
+    with Index.open(tmp_path / "i") as opened:
+        (hit,) = Searcher(opened, encoder, snippets=True).search(["the sea"])[0]
+    assert hit.snippet
+    assert hit.snippet.text == "The sea."
+    assert len(encoder.prompted) == encoded
