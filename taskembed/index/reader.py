@@ -14,25 +14,18 @@ from taskembed.activity import doing
 from taskembed.arguments import is_utf8, require_string
 from taskembed.english import counted
 from taskembed.errors import UsageError
-from taskembed.index._answers import ChunksOf, as_hits, read_chunks, read_scored
-from taskembed.index._best import Best, nearest_rows
 from taskembed.index._opening import open_segments
+from taskembed.index._ranked import RankedSearch
 from taskembed.index._segment_vectors import candidates_for
 from taskembed.index._selection import Selector
 from taskembed.index.chunking import Chunking
 from taskembed.index.contents import Contents
 from taskembed.index.field_types import FieldType
 from taskembed.index.filters import FieldDescription
-from taskembed.index.fusion import Fusion, Sides, best_by_words, fuse, listed
+from taskembed.index.fusion import Fusion
 from taskembed.index.generations import Snapshot, open_newest
 from taskembed.index.grouping import (
     Grouping,
-    Groups,
-    Ranking,
-    best_groups,
-    best_in_groups,
-    first_depth,
-    require_group_field,
 )
 from taskembed.index.hits import Hit, as_document
 from taskembed.index.positions import Positions
@@ -65,7 +58,7 @@ class Index:
         self.contents = contents
         self._segments = segments
         self._selector = Selector(segments)
-        self._groups: Groups | None = None  # by the last field that hits were grouped by
+        self._search = RankedSearch(segments, self._selector)
         self._closed = False
 
     @classmethod
@@ -250,7 +243,8 @@ class Index:
             ValueError: the index is closed.
             IndexDamagedError: a file is not what was written.
         """
-        self._groups_by(field)
+        self._require_open()
+        self._search.groups_by(field)
 
     def select(self, where: str) -> None:
         """Find the documents that a filter is true of, for the searches with that filter.
@@ -359,15 +353,15 @@ class Index:
     ) -> list[list[Hit]]:
         """Return the k best documents of each query, best first; equal scores by document id.
 
-        It searches whatever it is given: `searching.search_index` is where a query proves that it
-        lives in the space.
+        The vectors are not checked here: `verbs.search.search_index` checks that they live in the
+        space of the index.
 
         Args:
             queries: float32[n, dim], as the space has them.
-            k: how many; fewer when the index holds fewer.
+            k: documents of each query; fewer when the index holds fewer.
             exact: score every vector, and not only those that codes choose.
-            candidates: how many vectors the codes of a segment choose for a query; None for as
-                many as are right.
+            candidates: vectors of a segment that its codes choose for a query; None for the
+                default.
             where: a filter: only documents that it is true of; None for all.
             grouping: return the best documents of the k best groups; None for no groups.
 
@@ -381,17 +375,9 @@ class Index:
             IndexDamagedError: a file is not what was written.
         """
         self.load(exact=exact)
-        searched = self._selector.searched(where)
-
-        def rank(numbers: Sequence[int], depth: int) -> Best:
-            some = queries[list(numbers)]
-            return nearest_rows(searched, some, depth, exact=exact, candidates=candidates)
-
-        if grouping is None:
-            return self._hits(rank(range(len(queries)), k), len(queries), k, queries=queries)
-        depth = first_depth(k, grouping.per_group)
-        ranking = Ranking(len(queries), lambda *some: (rank(*some), None), depth)
-        return self._grouped(ranking, k, grouping, where, queries)
+        return self._search.nearest(
+            queries, k, exact=exact, candidates=candidates, where=where, grouping=grouping
+        )
 
     @property
     def chunking(self) -> Chunking | None:
@@ -419,12 +405,7 @@ class Index:
         self.load(exact=exact)
         if self.chunking is None and len(self):
             raise ValueError(f"the documents of the index {self.folder} are not cut into chunks")
-        hidden = self._selector.hidden(where)
-        searched = [
-            ChunksOf(segment, ~gone) for segment, gone in zip(self._segments, hidden, strict=True)
-        ]
-        best = nearest_rows(searched, queries, k, exact=exact)
-        return as_hits(self._segments, read_chunks(self._segments, best, len(queries), k))
+        return self._search.nearest_chunks(queries, k, exact=exact, where=where)
 
     @property
     def words(self) -> str:
@@ -455,16 +436,8 @@ class Index:
             ValueError: the index is closed, or keeps no words.
             IndexDamagedError: a file is not what was written.
         """
-        words = self._words_of(texts)
-
-        def rank(numbers: Sequence[int], depth: int) -> Best:
-            return self._best_by_words([words[number] for number in numbers], depth, where)
-
-        if grouping is None:
-            return self._hits(rank(range(len(texts)), k), len(texts), k)
-        depth = first_depth(k, grouping.per_group)
-        ranking = Ranking(len(texts), lambda *some: (rank(*some), None), depth)
-        return self._grouped(ranking, k, grouping, where)
+        tokenizer = self._tokenizer()
+        return self._search.by_words(texts, k, tokenizer, where=where, grouping=grouping)
 
     def hybrid(  # noqa: PLR0913  # all but the first four are optional and named
         self,
@@ -493,82 +466,19 @@ class Index:
             IndexDamagedError: a file is not what was written.
         """
         self.load(exact=exact)
-        searched = self._selector.searched(where)
-        words = self._words_of(texts)
-        weights = [fusion.weight(text, len(some)) for text, some in zip(texts, words, strict=True)]
-
-        def rank(numbers: Sequence[int], depth: int, most: int) -> tuple[Best, list[Sides]]:
-            some = queries[list(numbers)]
-            dense = nearest_rows(searched, some, depth, exact=exact)
-            by_words = self._best_by_words([words[number] for number in numbers], depth, where)
-            return fuse(dense, by_words, [weights[n] for n in numbers], most, fusion.method)
-
-        if grouping is None:
-            best, sides = rank(range(len(texts)), fusion.depth or listed(k), k)
-            return self._hits(best, len(texts), k, sides=sides, queries=queries)
-        ranking = Ranking(
-            len(texts),
-            lambda numbers, depth: rank(numbers, depth, 2 * depth),  # all of both lists
-            listed(k * grouping.per_group),
+        return self._search.hybrid(
+            queries,
+            texts,
+            k,
+            fusion,
+            self._tokenizer(),
+            exact=exact,
+            where=where,
+            grouping=grouping,
         )
-        return self._grouped(ranking, k, grouping, where, queries)
 
-    def _words_of(self, queries: Sequence[str]) -> list[list[str]]:
+    def _tokenizer(self) -> WordTokenizer:
         self._require_open()
         if not self.words and len(self):
             raise ValueError(f"the index {self.folder} keeps no words")
-        tokenizer = WordTokenizer.of(self.words) if self.words else WordTokenizer()
-        return [tokenizer.words(text) for text in queries]
-
-    def _best_by_words(self, queries: Sequence[Sequence[str]], k: int, where: str | None) -> Best:
-        postings = [segment.postings() for segment in self._segments]
-        return best_by_words(postings, self._selector.hidden(where), queries, k)
-
-    def _hits(
-        self,
-        best: Best,
-        count: int,
-        k: int,
-        *,
-        sides: Sequence[Sides] | None = None,
-        queries: FloatRows | None = None,
-    ) -> list[list[Hit]]:
-        found = read_scored(self._segments, best, count, k, sides)
-        return as_hits(self._segments, found, queries=queries)
-
-    def _grouped(
-        self,
-        ranking: Ranking,
-        k: int,
-        grouping: Grouping,
-        where: str | None,
-        queries: FloatRows | None = None,
-    ) -> list[list[Hit]]:
-        """Return the hits of the k best groups of each query: their documents are read, once."""
-        groups = self._groups_by(grouping.field)
-        hidden = self._selector.hidden(where)
-        found = best_groups(ranking, groups, hidden, k=k, per_group=grouping.per_group)
-        documents = [
-            segment.documents(
-                member.row for members in found for member in members if member.segment == number
-            )
-            for number, segment in enumerate(self._segments)
-        ]
-        chosen = [
-            best_in_groups(
-                [(item.group, item.scored(documents[item.segment])) for item in members],
-                k,
-                grouping.per_group,
-            )
-            for members in found
-        ]
-        return as_hits(self._segments, chosen, queries=queries, field=groups.field)
-
-    def _groups_by(self, field: str) -> Groups:
-        """Return the groups by a field; those of the last field are kept."""
-        self._require_open()
-        name = require_group_field(field, self._selector.fields())
-        groups = self._groups
-        if groups is None or str(groups.field) != str(name):
-            self._groups = groups = Groups(self._segments, name)
-        return groups
+        return WordTokenizer.of(self.words) if self.words else WordTokenizer()

@@ -39,27 +39,32 @@ QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """An open index and its models: what a program that answers queries opens once and keeps.
+    """An open index and its models, which a program that answers queries opens once and keeps.
 
     `dataclasses.replace(searcher, k=3)` uses the same index and models with another `k`.
     Any thread may search.
 
     Attributes:
-        index: an open one.
-        encoder: of the index's space; None only for a search by words, which needs no vectors.
+        index: the open index.
+        encoder: an encoder of the index's space; None only for a search by words, which needs no
+            vectors.
         reranker: scores the best hits again; None for no reranking.
-        k: hits of a query.
-        depth: hits that the reranker scores; at least `k` are.
-        min_score: only documents with at least that score are hits; None for all.
-        exact: score every document of a large index.
-        where: a filter: only documents that it is true of are hits; None for all. See
-            docs/how-to/filter.md.
-        mode: by vectors, words or both; None for both where the index keeps words.
-        fusion: how the lists of a hybrid search become one; None for the best weight measured.
+        k: hits of each query; fewer when fewer documents match.
+        depth: hits that the reranker scores, at least `k`.
+        min_score: the least score of a hit; None for any score.
+        exact: score every document of a large index, and not only those that its codes choose;
+            more than 300 queries at a time are always exact.
+        where: a filter (docs/how-to/filter.md): only documents that it is true of are hits; None
+            for all documents.
+        mode: rank by vectors ("dense"), by BM25 ("words") or by both ("hybrid"); None for hybrid
+            if the index keeps words, and dense otherwise.
+        fusion: how the lists of a hybrid search are fused; None for the weight that was measured
+            to be the best for the index's task.
         grouping: hits are the best documents of the `k` best groups; None for no groups. A
-            reranker orders the hits of as many groups as make `depth` hits.
-        snippets: find the best sentence of each hit.
-        chunks: hits are the best chunks, several of one document too, and not the best documents.
+            reranker scores the hits of as many groups as make `depth` hits.
+        snippets: whether to find the best sentence of each hit.
+        chunks: whether hits are the best chunks, by vectors, rather than the best documents;
+            several chunks may be of one document.
 
     Raises:
         ValueError: k or depth is below 1, or there is no such mode.
@@ -90,7 +95,7 @@ class Searcher:
             object.__setattr__(self, "mode", Mode(self.mode))
 
     @classmethod
-    def open(  # noqa: PLR0913  # all but the first two are optional and named
+    def open(  # noqa: PLR0913, D417  # all but two are named, and described above as attributes
         cls,
         folder: str | Path,
         settings: EngineSettings | None = None,
@@ -120,15 +125,7 @@ class Searcher:
             adapter: where the index's adapter is now.
             reranker: a folder, or a Hugging Face id; None for no reranking.
             instruction: what a good document does for a query, if the reranker takes that.
-            k: hits of a query.
-            depth: hits that the reranker scores; at least `k` are.
-            min_score: only documents with at least that score are hits; None for all.
-            where: a filter: only documents that it is true of are hits; None for all.
-            exact: score every document of a large index.
-            mode: by vectors, words or both; None for both where the index keeps words.
-            fusion: how the lists of a hybrid search become one; None for the default.
-            grouping: hits are the best documents of the `k` best groups; None for no groups.
-            chunks: hits are the best chunks, several of one document too.
+            k, depth, ...: the attributes of a `Searcher`.
 
         Raises:
             NotFoundError: there is no index.
@@ -146,30 +143,10 @@ class Searcher:
             require_expected(index, settings, task=task, model=model, adapter=adapter)
             by = require_mode(index, mode, min_score=min_score, chunks=chunks)
             _require_fields(index, where, grouping)  # before an encoder is loaded, too
-            if reranker is not None:  # a wrong name is refused before an encoder is loaded
-                Hub(offline=settings.offline).description(reranker)
-            encoder: Encoder | None = None
-            if by is Mode.WORDS:
-                find_moved(index.space, model)  # a stated folder must be that of the model
-            else:
-                encoder = encoder_for_search(index, settings, model=model, adapter=adapter)
-            judge = None
-            if reranker is not None:
-                judge = load_reranker(reranker, instruction=instruction, settings=settings)
-            searcher = cls(
-                index,
-                encoder,
-                judge,
-                k,
-                depth,
-                min_score,
-                exact=exact,
-                where=where,
-                mode=mode,
-                fusion=fusion,
-                grouping=grouping,
-                chunks=chunks,
-            )
+            models = _ModelNames(model, adapter, reranker, instruction)
+            encoder, judge = models.opened(index, settings, needs_encoder=by is not Mode.WORDS)
+            searcher = cls(index, encoder, judge, k, depth, min_score, exact, where, mode)
+            searcher = replace(searcher, fusion=fusion, grouping=grouping, chunks=chunks)
             on_failure.pop_all()
         return searcher
 
@@ -253,7 +230,7 @@ class Searcher:
         )
 
 
-def search_index(  # noqa: PLR0913  # all but the first three are optional and named
+def search_index(  # noqa: PLR0913, D417  # all but three are named, as attributes of Searcher
     queries: Iterable[str],
     encoder: Encoder | None,
     index: Index,
@@ -274,21 +251,10 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         queries: texts, without a prompt.
         encoder: of the index's space; None only for a search by words, which needs no vectors.
         index: an open one.
-        k: documents of a query; fewer when the index holds fewer.
-        min_score: only documents with at least that score; None for all.
-        exact: score every document, where an index of many otherwise scores those that short codes
-            choose; more than 300 queries at once are always exact.
-        where: a filter: only documents that it is true of; None for all. k of them are found if so
-            many exist.
-        mode: "dense" ranks by vectors, "words" by BM25, "hybrid" by both; None for hybrid where the
-            index keeps words, and dense where it does not.
-        fusion: how the two lists of a hybrid search become one; None for the weight that was
-            measured to be best for the index's task.
+        k, min_score, exact, where, mode, fusion, chunks: the attributes of a `Searcher`.
         group_by: a field of the metadata, as a filter names it: the k best groups are found, if so
             many exist, and hits are the best documents of each; None for no groups.
         per_group: hits of a group.
-        chunks: return the k best chunks, several of one document too, of an index whose documents
-            are cut into chunks; they are ranked by vectors.
 
     Returns:
         A list of hits for each query, in the order of the queries.
@@ -317,23 +283,67 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     if not queries:
         return []
     _require_fields(index, where, grouping)
+    how = _How(k, exact, where, grouping, fusion, chunks)
+    found = _ranked(queries, encoder, index, mode, how)
+    return found if min_score is None else [_from_score(hits, min_score) for hits in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How documents are ranked: attributes of a `Searcher`."""
+
+    k: int
+    exact: bool
+    where: str | None
+    grouping: Grouping | None
+    fusion: Fusion | None
+    chunks: bool
+
+
+def _ranked(
+    queries: list[str], encoder: Encoder | None, index: Index, mode: Mode, how: _How
+) -> list[list[Hit]]:
+    """Return the hits of each query, after checking its vector."""
+    where, grouping = how.where, how.grouping
     if mode is Mode.WORDS or encoder is None:
-        return index.by_words(queries, k, where=where, grouping=grouping)
-    index.load(exact=exact)  # damage is found before the model works
-    encoded = encoder.encode(queries, PromptType.QUERY)
-    require_good_vectors(encoded.vectors, index.space, [f"the query {text!r}" for text in queries])
+        return index.by_words(queries, how.k, where=where, grouping=grouping)
+    index.load(exact=how.exact)  # damage is found before the model works
+    vectors = encoder.encode(queries, PromptType.QUERY).vectors
+    require_good_vectors(vectors, index.space, [f"the query {text!r}" for text in queries])
     if mode is Mode.HYBRID:
-        fusion = fusion or default_fusion(index.space.task)
+        fusion = how.fusion or default_fusion(index.space.task)
         return index.hybrid(
-            encoded.vectors, queries, k, fusion, exact=exact, where=where, grouping=grouping
+            vectors, queries, how.k, fusion, exact=how.exact, where=where, grouping=grouping
         )
-    if chunks:
-        found = index.nearest_chunks(encoded.vectors, k, exact=exact, where=where)
-    else:
-        found = index.nearest(encoded.vectors, k, exact=exact, where=where, grouping=grouping)
-    if min_score is None:
-        return found
-    return [_from_score(hits, min_score) for hits in found]
+    if how.chunks:
+        return index.nearest_chunks(vectors, how.k, exact=how.exact, where=where)
+    return index.nearest(vectors, how.k, exact=how.exact, where=where, grouping=grouping)
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelNames:
+    """The names of the models of a search, as `Searcher.open` takes them."""
+
+    model: str | None
+    adapter: str | None
+    reranker: str | None
+    instruction: str | None
+
+    def opened(
+        self, index: Index, settings: EngineSettings, *, needs_encoder: bool
+    ) -> tuple[Encoder | None, NamedScorer | None]:
+        """Open the encoder, if it is needed, and the reranker, if one is named."""
+        if self.reranker is not None:  # a wrong name is refused before an encoder is loaded
+            Hub(offline=settings.offline).description(self.reranker)
+        encoder: Encoder | None = None
+        if needs_encoder:
+            encoder = encoder_for_search(index, settings, model=self.model, adapter=self.adapter)
+        else:
+            find_moved(index.space, self.model)  # a stated folder must be that of the model
+        if self.reranker is None:
+            return encoder, None
+        reranker = load_reranker(self.reranker, instruction=self.instruction, settings=settings)
+        return encoder, reranker
 
 
 def _require_space(encoder: Encoder | None, index: Index) -> None:

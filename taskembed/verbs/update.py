@@ -66,10 +66,9 @@ class Update:
         max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES,
         dry_run: bool = False,
     ) -> Updated:
-        """Index the files; what needs neither a model nor the documents is checked first.
+        """Index the files; checks that need neither a model nor the documents come first.
 
-        The template of the space, how the input is read, and whether the index is replaced are
-        those of this update, whatever `request` and `options` say.
+        This update, not `request` and `options`, decides the template, the reading and `recreate`.
 
         Args:
             request: what the caller asks of the space.
