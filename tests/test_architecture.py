@@ -107,6 +107,7 @@ def test_a_search_imports_no_slow_library_beside_its_model(
         loaded = loaded_by([*words, *options], begin=begin)
         assert "tokenizers" in loaded
         assert loaded & {*SLOW_LIBRARIES, "openvino"} == set()
+        assert words[0] != "search" or "pydantic" not in loaded
 
 
 def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:

@@ -68,7 +68,7 @@ class ModelParts:
     def _find(self, name: str) -> AdapterFiles:
         adapter = find_adapter(name, self.files.folder, self._settings.hub)
         base = identify(adapter.base).family
-        if base is not None and base is not self._family:
+        if base is not None and base != self._family:
             self._settings.notify(
                 f"note: the adapter {name} was trained on {adapter.base}, not {self.files.name}"
             )
