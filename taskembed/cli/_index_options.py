@@ -316,7 +316,8 @@ class StoreOptions:
         typer.Option(
             "--words/--no-words",
             rich_help_panel=opt.Panel.INDEX,
-            help="Whether to keep the words of the texts, for hybrid search.  [default: no]",
+            help="Whether to keep the words of the texts, for hybrid search.  "
+            "[default: for retrieval and code]",
         ),
     ] = None
     language: Annotated[
@@ -325,7 +326,8 @@ class StoreOptions:
             "--language",
             metavar="NAME",
             rich_help_panel=opt.Panel.INDEX,
-            help="With --words, the language of their stems, or none.  [default: english]",
+            help="The language of the words that are kept: of their stems; or none.  "
+            "[default: english]",
         ),
     ] = None
 

@@ -18,7 +18,7 @@ from taskembed.index.commit import StoreWriter, open_writer
 from taskembed.index.contents import Contents, Part
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading, require_same_ids
-from taskembed.index.storage import Storage
+from taskembed.index.storage import DEFAULT_STORAGE, Storage
 from taskembed.index.writer import IndexWriter
 from taskembed.space import EmbeddingSpace
 
@@ -36,6 +36,7 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
     recreate: bool = False,
     reading: Reading | None = None,
     storage: Callable[[Storage], Storage] = lambda storage: storage,
+    new_storage: Storage = DEFAULT_STORAGE,
     wait_seconds: float = 0,
     fs: Fs | None = None,
 ) -> Iterator[IndexWriter]:
@@ -48,6 +49,7 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
             that an earlier run began in the same space is continued.
         reading: how the input is read, to be remembered.
         storage: gives how new segments are stored, of how they were so far.
+        new_storage: how they were so far, where there is no index yet.
         wait_seconds: how long to wait for another writer.
         fs: where to write.
 
@@ -57,7 +59,8 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
         IndexBusyError: another process is writing.
     """
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
-        contents, rebuilding = _begin(store, space, reading, storage, recreate=recreate)
+        new = Part(space, storage=new_storage)
+        contents, rebuilding = _begin(store, new, reading, storage, recreate=recreate)
         try:
             part = contents.building if rebuilding and contents.building else contents.live
             writer = IndexWriter(
@@ -83,29 +86,29 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
 
 def _begin(
     store: StoreWriter,
-    space: EmbeddingSpace,
+    new: Part,
     reading: Reading | None,
     storage: Callable[[Storage], Storage],
     *,
     recreate: bool,
 ) -> tuple[Contents, bool]:
     if store.snapshot is None or (recreate and not store.snapshot.body):
-        return Contents(Part(space)), False
+        return Contents(new), False
     try:
         contents = Contents.of(store.folder, store.snapshot)
     except IndexDamagedError:
         if not recreate:
             raise
         store.snapshot = replace(store.snapshot, body={})  # as if it had been empty
-        return Contents(Part(space)), False
+        return Contents(new), False
     if not recreate:
         if contents.live.is_new:
-            return replace(contents, live=Part(space)), False
-        _require_same(contents.live, space, reading, storage)
+            return replace(contents, live=new), False
+        _require_same(contents.live, new.space, reading, storage)
         return contents, False
     begun = contents.building
-    if begun is None or not _continues(begun, space, reading, storage):
-        contents = replace(contents, building=Part(space, storage=contents.live.storage))
+    if begun is None or not _continues(begun, new.space, reading, storage):
+        contents = replace(contents, building=replace(new, storage=contents.live.storage))
     return contents, True
 
 

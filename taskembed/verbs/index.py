@@ -33,7 +33,7 @@ from taskembed.verbs._window import (
     storable,
 )
 from taskembed.verbs.delete import require_prune_limit
-from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
+from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder, require_encoder
 
 COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
@@ -82,6 +82,7 @@ def index_corpus(
         recreate=options.recreate,
         reading=options.reading,
         storage=lambda before: options.storage(before, encoder.space.max_length),
+        new_storage=new_storage(encoder.space.task),
         wait_seconds=options.wait_seconds,
         fs=watch.fs,
     ) as writer:

@@ -12,12 +12,14 @@ from taskembed.index.chunking import ChunkRequest
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import IndexType, Storage, VectorType
-from taskembed.index.word_tokens import require_language, tokenizer_name
+from taskembed.index.word_tokens import DEFAULT_LANGUAGE, require_language, tokenizer_name
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
 from taskembed.space import Task
 from taskembed.verbs.defaults import COMMIT_EVERY, PRUNE_LIMIT, OnDuplicate
+
+WORD_TASKS = frozenset({Task.RETRIEVAL, Task.CODE})  # whose queries are not compared as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class IndexOptions:
             "128" or "128:25" for tokens of a chunk, and those that it shares with the next, "off"
             for no chunks; None for how the index's are.
         words: the language of the words that are kept for hybrid search, "none" for no stems; "" to
-            keep none; None for what the index has.
+            keep none; None for what the index has: a new one keeps those of English for retrieval
+            and code, and none for other tasks.
 
     Raises:
         ValueError: a number is out of its bounds, or `on_duplicate` is no `OnDuplicate`.
@@ -131,6 +134,12 @@ class IndexOptions:
         return Storage(
             self.index_type or before.index_type, self.vectors or before.vectors, words, chunks
         )
+
+
+def new_storage(task: Task) -> Storage:
+    """Return how the segments of a new index are stored, unless something else is asked for."""
+    words = tokenizer_name(DEFAULT_LANGUAGE) if task in WORD_TASKS else ""
+    return Storage(words=words)
 
 
 @dataclass

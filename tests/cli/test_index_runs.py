@@ -11,6 +11,7 @@ import pytest
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions
 from tests.conftest import Run
 from tests.fakes import HashEncoder
 
@@ -141,7 +142,8 @@ def test_a_first_run_that_fails_leaves_nothing_in_the_way_and_says_which_field_t
 
 
 def test_an_index_that_does_not_say_how_it_was_read_is_taken_as_before(tmp_path: Path) -> None:
-    index_corpus([Document("a", "one", {})], HashEncoder(), tmp_path / "i")
+    options = IndexOptions(words="")
+    index_corpus([Document("a", "one", {})], HashEncoder(), tmp_path / "i", options=options)
     with Index.open(tmp_path / "i") as index:
         assert index.contents.live.reading is None
         assert set(index.contents.to_json()) == {*("live", "building", "committed_at", "last_run")}

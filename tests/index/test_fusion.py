@@ -16,7 +16,7 @@ from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.index.word_tokens import names_identifier
 from taskembed.reading.documents import Document
-from taskembed.space import PromptType
+from taskembed.space import PromptType, Task
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
 from taskembed.verbs.search import search_index
@@ -199,8 +199,38 @@ def test_words_can_be_kept_later_in_another_language_and_no_more(tmp_path: Path)
         assert index.words == ""
 
 
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (Task.RETRIEVAL, "words-1:english"),
+        (Task.CODE, "words-1:english"),
+        (Task.SIMILARITY, ""),
+        (Task.CLASSIFICATION, ""),
+        (Task.CLUSTERING, ""),
+    ],
+)
+def test_a_new_index_keeps_words_for_retrieval_and_code(
+    tmp_path: Path, task: Task, words: str
+) -> None:
+    index_corpus(documents(3), HashEncoder(task=task), tmp_path)
+    with Index.open(tmp_path) as index:
+        assert index.words == words
+
+
+def test_an_index_stays_without_words_until_they_are_asked_for(tmp_path: Path) -> None:
+    index_corpus(documents(3), HashEncoder(), tmp_path, options=IndexOptions(words=""))
+    for options in (IndexOptions(), IndexOptions(recreate=True)):
+        index_corpus(documents(4), HashEncoder(), tmp_path, options=options)
+        with Index.open(tmp_path) as index:
+            assert (index.words, len(index)) == ("", 4)
+    index_corpus(documents(4), HashEncoder(), tmp_path, options=IndexOptions(words=ENGLISH))
+    index_corpus(documents(5), HashEncoder(), tmp_path)
+    with Index.open(tmp_path) as index:
+        assert (index.words, len(index)) == ("words-1:english", 5)
+
+
 def test_an_index_without_words_says_how_to_keep_them(tmp_path: Path) -> None:
-    index_corpus(documents(3), HashEncoder(), tmp_path)
+    index_corpus(documents(3), HashEncoder(), tmp_path, options=IndexOptions(words=""))
     with Index.open(tmp_path) as index:
         with pytest.raises(UsageError, match="keeps no words") as caught:
             search_index(["word"], HashEncoder(), index, mode=Mode.HYBRID)

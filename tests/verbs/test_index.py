@@ -374,7 +374,7 @@ def test_scores_are_the_cosines(tmp_path: Path) -> None:
     rows = encoder.encode(texts, PromptType.DOCUMENT).vectors
     expected = {f"d{number}": float(np.dot(row, query)) for number, row in enumerate(rows)}
     with Index.open(tmp_path / "i") as index:
-        hits = search_index(["apple"], encoder, index)[0]
+        hits = search_index(["apple"], encoder, index, mode="dense")[0]
     assert {hit.doc_id: hit.score for hit in hits} == pytest.approx(expected, abs=1e-6)
     assert [hit.rank for hit in hits] == [1, 2, 3]
 
