@@ -18,7 +18,7 @@ for _name in [name for name in os.environ if name.startswith("TASKEMBED_")]:
 from taskembed.cli.main import main  # noqa: E402  # see above
 
 COMMANDS = [
-    *("", "index", "search", "similar", "dedup", "classify", "get"),
+    *("", "index", "search", "similar", "dedup", "classify", "cluster", "get"),
     *("list", "count", "delete", "compact", "tune", "info", "verify", "models", "explain"),
     *("evaluate", "ablate", "compare", "train", "distill"),
     *("cache", "cache list", "cache clear"),

@@ -50,6 +50,15 @@ if TYPE_CHECKING:
     from taskembed.space import EmbeddingSpace, PromptType, Task
     from taskembed.vectors import Encoded
     from taskembed.verbs.classify import Classifier, NearestExample, Prediction
+    from taskembed.verbs.cluster import (
+        Assignment,
+        Cluster,
+        Clustering,
+        assign_documents,
+        assignments,
+        cluster_index,
+    )
+    from taskembed.verbs.clusters_file import load_clusters, save_clusters
     from taskembed.verbs.dedup import Duplicates, delete_duplicates, find_duplicates, kept_documents
     from taskembed.verbs.defaults import HeadName, OnDuplicate
     from taskembed.verbs.delete import delete_documents
@@ -69,11 +78,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDeniedError",
+    "Assignment",
     "BadInputError",
     "BadRecordError",
     "BadVectorError",
     "Chunk",
     "Classifier",
+    "Cluster",
+    "Clustering",
     "Document",
     "Duplicate",
     "Duplicates",
@@ -116,6 +128,9 @@ __all__ = [
     "UsageError",
     "Watch",
     "add_snippets",
+    "assign_documents",
+    "assignments",
+    "cluster_index",
     "count_documents",
     "delete_documents",
     "delete_duplicates",
@@ -127,12 +142,14 @@ __all__ = [
     "index_corpus",
     "kept_documents",
     "list_documents",
+    "load_clusters",
     "load_encoder",
     "load_encoder_of",
     "load_reranker",
     "match_documents",
     "rerank_hits",
     "sample_pairs",
+    "save_clusters",
     "search_index",
     "similar_documents",
     "similar_texts",
@@ -140,10 +157,14 @@ __all__ = [
 
 _HOMES = {
     "AccessDeniedError": "errors",
+    "Assignment": "verbs.cluster",
     "BadInputError": "errors",
     "BadRecordError": "errors",
     "BadVectorError": "errors",
+    "Chunk": "index.hits",
     "Classifier": "verbs.classify",
+    "Cluster": "verbs.cluster",
+    "Clustering": "verbs.cluster",
     "Document": "reading.documents",
     "Duplicate": "verbs.duplicates",
     "Duplicates": "verbs.dedup",
@@ -175,7 +196,6 @@ _HOMES = {
     "Query": "reading.queries",
     "RejectFile": "reading.rejects",
     "Searcher": "verbs.search",
-    "Chunk": "index.hits",
     "Snippet": "index.hits",
     "SpaceMismatchError": "errors",
     "SpaceRequest": "verbs.options",
@@ -187,6 +207,9 @@ _HOMES = {
     "UsageError": "errors",
     "Watch": "verbs.options",
     "add_snippets": "verbs.snippets",
+    "assign_documents": "verbs.cluster",
+    "assignments": "verbs.cluster",
+    "cluster_index": "verbs.cluster",
     "count_documents": "verbs.documents",
     "delete_documents": "verbs.delete",
     "delete_duplicates": "verbs.dedup",
@@ -198,12 +221,14 @@ _HOMES = {
     "index_corpus": "verbs.index",
     "kept_documents": "verbs.dedup",
     "list_documents": "verbs.documents",
+    "load_clusters": "verbs.clusters_file",
     "load_encoder": "encoding.load",
     "load_encoder_of": "encoding.load",
     "load_reranker": "encoding.reranker",
     "match_documents": "verbs.match",
     "rerank_hits": "verbs.search",
     "sample_pairs": "verbs.pairs",
+    "save_clusters": "verbs.clusters_file",
     "search_index": "verbs.search",
     "similar_documents": "verbs.similar",
     "similar_texts": "verbs.similar",

@@ -34,8 +34,8 @@ permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe."""
 
 COMMANDS = {
     "Index and search": (
-        *("index", "search", "similar", "dedup", "classify", "get", "list", "count", "delete"),
-        *("compact", "tune", "info", "verify"),
+        *("index", "search", "similar", "dedup", "classify", "cluster", "get", "list", "count"),
+        *("delete", "compact", "tune", "info", "verify"),
     ),
     "Models": ("models", "explain"),
     "Evaluation": ("evaluate", "ablate", "compare"),

@@ -1,0 +1,180 @@
+"""`taskembed cluster`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._cluster_output import (
+    clusters_json,
+    print_assignments,
+    print_clusters,
+    summary,
+)
+from taskembed.cli._groups import with_groups
+from taskembed.cli._index_options import InputOptions
+from taskembed.cli._new_records import BadOptions, find_records
+from taskembed.cli._output import STDOUT, message, require_output, results, write
+from taskembed.cli._rejected import rejects_reported
+from taskembed.errors import AccessDeniedError, ExitCode, UsageError
+from taskembed.escaping import json_text
+
+if TYPE_CHECKING:
+    from taskembed.encoding.settings import EngineSettings
+    from taskembed.index.reader import Index
+    from taskembed.reading.rejects import RejectFile
+    from taskembed.verbs.cluster import Clustering
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """How many clusters there are, and what is in none."""
+
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "-k",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The number of clusters.  [default: the one with the best silhouette]",
+        ),
+    ] = None
+    min_similarity: Annotated[
+        float | None,
+        typer.Option(
+            "--min-similarity",
+            min=-1,
+            max=1,
+            metavar="COSINE",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Texts that are less similar to every centre are in no cluster: -1.",
+        ),
+    ] = None
+
+    @property
+    def are_given(self) -> bool:
+        """Whether one of them is given."""
+        return self.k is not None or self.min_similarity is not None
+
+
+@with_groups
+def cluster_command(
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    *,
+    of_clusters: ClusterOptions,
+    assign: Annotated[
+        str | None,
+        typer.Option(
+            "--assign",
+            metavar="INPUT",
+            rich_help_panel=opt.Panel.INPUT,
+            help="Assign the texts of this file to the clusters found before; - is stdin.",
+        ),
+    ] = None,
+    of_input: InputOptions,
+    of_bad: BadOptions,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="Write the cluster of each text to this file, as JSONL.",
+        ),
+    ] = None,
+    place: opt.PlaceOptions,
+    machine: opt.MachineOptions,
+    out: opt.OutputOptions,
+) -> int:
+    """Group the documents of an index by their meaning, or assign new texts to the groups.
+
+    The index is for the task clustering. On a terminal the clusters are shown: size, words, nearest
+    texts. Elsewhere the cluster of each document is a line of JSON; with --json, the clusters are
+    one object. They are kept beside the index, so that --assign uses the same ones later.
+
+    Example:
+        taskembed cluster --index headlines-index
+        taskembed cluster --index headlines-index --assign new.jsonl
+    """
+    if assign is not None and of_clusters.are_given:
+        raise UsageError("-k and --min-similarity are for finding clusters, not for --assign")
+    if str(output) not in STDOUT:
+        require_output("--output", output, [index_folder, assign])
+    from taskembed.index.reader import Index
+    from taskembed.verbs.cluster import require_clustering
+
+    with Index.open(index_folder) as index:
+        require_clustering(index)
+        if assign is None:
+            _find(index, of_clusters, output, out)
+            return ExitCode.OK
+        settings, bad = machine.settings(quiet=out.quiet), of_bad.rejects()
+        _Assigning(index, assign, of_input, bad).print(settings, place, output, out)
+    return ExitCode.PARTIAL if bad.count else ExitCode.OK
+
+
+def _find(
+    index: Index, of_clusters: ClusterOptions, output: Path | None, out: opt.OutputOptions
+) -> None:
+    """Find clusters, keep them, and print them or the cluster of each document."""
+    from taskembed.verbs.cluster import assignments, cluster_index
+
+    found = cluster_index(index, k=of_clusters.k, min_similarity=of_clusters.min_similarity)
+    _keep(index, found, quiet=out.quiet)
+    is_shown = out.as_json or (sys.stdout.isatty() and str(output) not in STDOUT)
+    if output is not None or not is_shown:
+        with results(output) as stream:
+            print_assignments(assignments(index, found), stream)
+    if out.as_json:
+        write(json_text({"index": str(index.folder), **clusters_json(found)}) + "\n")
+    elif is_shown:
+        print_clusters(found)
+    if not out.quiet:
+        message(summary(found))
+
+
+def _keep(index: Index, found: Clustering, *, quiet: bool) -> None:
+    from taskembed.verbs.clusters_file import save_clusters
+
+    try:
+        save_clusters(index.folder, found)
+    except AccessDeniedError:
+        if not quiet:
+            message("note: the index may not be written to, so its clusters are not kept")
+
+
+@dataclass(frozen=True, slots=True)
+class _Assigning:
+    """New texts, and the index whose clusters they are assigned to."""
+
+    index: Index
+    argument: str
+    of_input: InputOptions
+    bad: RejectFile
+
+    def print(
+        self,
+        settings: EngineSettings,
+        place: opt.PlaceOptions,
+        output: Path | None,
+        out: opt.OutputOptions,
+    ) -> None:
+        from taskembed.verbs.cluster import assign_documents
+        from taskembed.verbs.clusters_file import load_clusters
+        from taskembed.verbs.encoders import encoder_for_search
+
+        clusters = load_clusters(self.index.folder, self.index.space)
+        corpus = find_records([self.argument], self.index, self.of_input)
+        encoder = encoder_for_search(self.index, settings, model=place.model, adapter=place.adapter)
+        with rejects_reported(self.bad), results(output) as stream:
+            documents = corpus.documents(self.bad)
+            found = assign_documents(documents, encoder, self.index, clusters)
+            for_people = stream is sys.stdout and sys.stdout.isatty() and not out.as_json
+            print_assignments(found, stream, for_people=for_people)

@@ -1,0 +1,251 @@
+"""Clustering the documents of an index for the task "clustering", and new texts by its clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from taskembed.activity import doing
+from taskembed.arguments import require_positive
+from taskembed.batches import batched
+from taskembed.errors import BadInputError, UsageError
+from taskembed.guard import require_good_vectors, require_same_space
+from taskembed.index.kmeans import spherical_kmeans
+from taskembed.index.positions import Positions
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.vectors import FloatRows, Floats, Rows
+from taskembed.verbs._silhouette import silhouettes
+from taskembed.verbs._tasks import require_encoder_of, require_index_of
+from taskembed.verbs._terms import terms_of
+from taskembed.verbs.protocols import Encoder
+
+OUTLIER = -1  # the cluster of a text that is near none
+TRAINED_ROWS = 256_000  # vectors that the centres are made from: 400 MB of 384 numbers each
+SHOWN_TEXTS = 3  # of a cluster, nearest to its centre
+READ_TEXTS = 100_000  # documents whose words are counted
+_AT_ONCE = 512  # texts that are encoded, or read, together
+CHANGED_HINT = "run `taskembed cluster` again"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The cluster of a text.
+
+    Attributes:
+        doc_id: of the text.
+        cluster: the number of its cluster; -1 if it is near none.
+        score: the cosine of its vector and the centre of the nearest cluster.
+    """
+
+    doc_id: str
+    cluster: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of documents.
+
+    Attributes:
+        number: 0 for the largest.
+        size: how many documents of the index are in it.
+        terms: the words that tell it from the others, the best first.
+        nearest: the documents nearest to its centre, the nearest first.
+    """
+
+    number: int
+    size: int
+    terms: tuple[str, ...]
+    nearest: tuple[Document, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """The clusters of an index: what new texts are assigned by.
+
+    Attributes:
+        space: the space of the centres.
+        centres: float32[clusters, dim], of unit length.
+        clusters: the clusters, the largest first.
+        outliers: how many documents are near none.
+        min_similarity: the least cosine of a text and the centre of its cluster; None for any.
+        silhouettes: the mean silhouette for each number of clusters that was tried; empty if the
+            number was given.
+    """
+
+    space: EmbeddingSpace
+    centres: FloatRows
+    clusters: tuple[Cluster, ...]
+    outliers: int
+    min_similarity: float | None = None
+    silhouettes: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def runner_up(self) -> int | None:
+        """The number of clusters with the next best silhouette; None if no others were tried."""
+        ordered = sorted(self.silhouettes, key=lambda k: -self.silhouettes[k])
+        return ordered[1] if len(ordered) > 1 else None
+
+    def nearest(self, vectors: FloatRows) -> tuple[Rows, Floats]:
+        """Return the cluster of each vector, int64[n], and the cosine with its centre, float32[n].
+
+        Args:
+            vectors: float32[n, dim], of unit length.
+        """
+        cosines = vectors @ self.centres.T
+        found = cosines.argmax(axis=1)
+        scores = cosines[np.arange(len(vectors)), found]
+        if self.min_similarity is not None:
+            found = np.where(scores >= self.min_similarity, found, OUTLIER)
+        return found, scores
+
+
+def cluster_index(
+    index: Index, *, k: int | None = None, min_similarity: float | None = None
+) -> Clustering:
+    """Find the clusters of an index's documents; nothing is changed, and no model runs.
+
+    Args:
+        index: an open one, for the task "clustering".
+        k: number of clusters; None for the number with the best silhouette.
+        min_similarity: documents whose cosine with every centre is lower are in no cluster.
+
+    Raises:
+        SpaceMismatchError: the index is for another task.
+        UsageError: there are fewer documents than clusters; or the index has the metric "dot".
+        BadInputError: there are fewer than three documents to find the number of clusters from.
+        TypeError: the index is no `Index`.
+        ValueError: k is below 1, or the index is closed.
+    """
+    if k is not None:
+        require_positive(k, "k")
+    require_clustering(index)
+    positions = index.by_position()
+    _require_enough(index, k)
+    drawn = np.sort(np.random.default_rng(0).permutation(len(positions))[:TRAINED_ROWS])
+    vectors = positions.vectors_at(drawn)
+    tried = silhouettes(vectors) if k is None else {}
+    chosen = k if k is not None else max(tried, key=tried.__getitem__)
+    with doing("clustering", unit="documents", total=len(positions)) as step:
+        centres = spherical_kmeans(vectors, chosen)
+        step.done = len(positions)
+    del vectors
+    return _described(positions, Clustering(index.space, centres, (), 0, min_similarity, tried))
+
+
+def assignments(index: Index, clustering: Clustering) -> Iterator[Assignment]:
+    """Yield the cluster of every document of an index, in the order in which they were indexed.
+
+    Args:
+        index: an open one, of the clusters' space.
+        clustering: of that index, maybe at an earlier time.
+
+    Raises:
+        SpaceMismatchError: the clusters are of another space.
+    """
+    require_same_space(index.space, clustering.space, hint=CHANGED_HINT)
+    positions = index.by_position()
+    for start in range(0, len(positions), _AT_ONCE):
+        here = np.arange(start, min(start + _AT_ONCE, len(positions)))
+        names = [document.doc_id for document in positions.documents_at(here)]
+        found, scores = clustering.nearest(positions.vectors_at(here))
+        yield from map(Assignment, names, found.tolist(), scores.tolist())
+
+
+def assign_documents(
+    documents: Iterable[Document], encoder: Encoder, index: Index, clustering: Clustering
+) -> Iterator[Assignment]:
+    """Yield the cluster of each new text; a few hundred are in memory at a time.
+
+    Args:
+        documents: the texts.
+        encoder: of the index's space.
+        index: an open one, for the task "clustering".
+        clustering: of that index.
+
+    Raises:
+        SpaceMismatchError: the index is for another task, or the encoder or the clusters are of
+            another space.
+        BadVectorError: a text's vector cannot be compared.
+        TypeError: the index is no `Index`, or the encoder none.
+    """
+    require_clustering(index)
+    require_encoder_of(index, encoder)
+    require_same_space(index.space, clustering.space, hint=CHANGED_HINT)
+    return _assigned(documents, encoder, clustering)
+
+
+def require_clustering(index: Index) -> None:
+    """Return when the documents of an index can be clustered.
+
+    Raises:
+        SpaceMismatchError: the index is for another task than clustering.
+        UsageError: its metric is "dot".
+        TypeError: it is no `Index`.
+    """
+    require_index_of("cluster", Task.CLUSTERING, index)
+
+
+def _require_enough(index: Index, k: int | None) -> None:
+    if k is not None and k > len(index):
+        raise UsageError(f"-k {k}: {index.folder} has {len(index)} documents")
+    if k is None and len(index) < 3:  # noqa: PLR2004  # two clusters of one document each
+        raise BadInputError(
+            f"{len(index)} documents are too few to find clusters", what=str(index.folder)
+        )
+
+
+def _described(positions: Positions, found: Clustering) -> Clustering:
+    """Return a clustering with the size, the terms and the nearest documents of each cluster.
+
+    Args:
+        positions: the documents of the index.
+        found: centres, in any order.
+    """
+    count = len(found.centres)
+    numbers = np.empty(len(positions), np.int64)
+    scores = np.empty(len(positions), np.float32)
+    for here, vectors in positions.blocks():
+        numbers[here], scores[here] = found.nearest(vectors)
+    sizes = np.bincount(numbers[numbers >= 0], minlength=count)
+    order = np.argsort(-sizes, kind="stable")  # the largest first
+    numbers = np.append(np.argsort(order), OUTLIER)[numbers]
+    terms = terms_of(_texts(positions, numbers), count)
+    clusters = []
+    for number, size in enumerate(sizes[order].tolist()):
+        members = np.flatnonzero(numbers == number)
+        best = members[np.argsort(-scores[members], kind="stable")[:SHOWN_TEXTS]]
+        nearest = tuple(positions.documents_at(best))
+        clusters.append(Cluster(number, size, tuple(terms[number]), nearest))
+    outliers = int((numbers == OUTLIER).sum())
+    return replace(found, centres=found.centres[order], clusters=tuple(clusters), outliers=outliers)
+
+
+def _texts(positions: Positions, numbers: Rows) -> Iterator[tuple[int, str]]:
+    """Yield the clusters and the texts of documents; of very many, of some that are drawn."""
+    drawn = np.sort(np.random.default_rng(0).permutation(len(positions))[:READ_TEXTS])
+    with doing("reading texts", unit="documents", total=len(drawn)) as step:
+        for some in batched(drawn, _AT_ONCE):
+            here = np.array(some, np.int64)
+            for number, document in zip(
+                numbers[here].tolist(), positions.documents_at(here), strict=True
+            ):
+                yield number, document.text
+            step.done += len(here)
+
+
+def _assigned(
+    documents: Iterable[Document], encoder: Encoder, clustering: Clustering
+) -> Iterator[Assignment]:
+    with doing("", unit="documents") as step:
+        for some in batched(documents, _AT_ONCE):
+            vectors = encoder.encode([item.text for item in some], PromptType.DOCUMENT).vectors
+            require_good_vectors(vectors, encoder.space, [item.where for item in some])
+            found, scores = clustering.nearest(vectors)
+            names = [item.doc_id for item in some]
+            yield from map(Assignment, names, found.tolist(), scores.tolist())
+            step.done += len(some)
