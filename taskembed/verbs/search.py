@@ -230,7 +230,7 @@ class Searcher:
         )
 
 
-def search_index(  # noqa: PLR0913, D417  # all but three are named, as attributes of Searcher
+def search_index(  # noqa: PLR0913  # all but three are named, as attributes of Searcher
     queries: Iterable[str],
     encoder: Encoder | None,
     index: Index,
@@ -251,7 +251,13 @@ def search_index(  # noqa: PLR0913, D417  # all but three are named, as attribut
         queries: texts, without a prompt.
         encoder: of the index's space; None only for a search by words, which needs no vectors.
         index: an open one.
-        k, min_score, exact, where, mode, fusion, chunks: the attributes of a `Searcher`.
+        k: hits of each query, as of a `Searcher`; so are the next six.
+        min_score: the least score of a hit.
+        exact: score every document of a large index.
+        where: a filter that hits pass.
+        mode: by vectors, words or both.
+        fusion: how the two lists of a hybrid search become one.
+        chunks: rank chunks one by one.
         group_by: a field of the metadata, as a filter names it: the k best groups are found, if so
             many exist, and hits are the best documents of each; None for no groups.
         per_group: hits of a group.
