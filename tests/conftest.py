@@ -43,6 +43,7 @@ class Result:
 
 
 Run = Callable[..., Result]
+SLOW_SECONDS = 600  # for a slow test, beside others that use the same cores
 
 
 def is_real(path: Path) -> bool:
@@ -67,11 +68,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of modules that run real models."""
+    """Mark the tests of modules that run real models, and give slow tests more time.
+
+    A test that is out of time is interrupted wherever it is; within a library's callback, that can
+    end the process.
+    """
     for item in items:
         if is_real(item.path):
             item.add_marker("slow")
             item.add_marker("real_models")
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 @pytest.fixture(autouse=True)
