@@ -71,7 +71,8 @@ if TYPE_CHECKING:
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
     from taskembed.verbs.pairs import sample_pairs
     from taskembed.verbs.protocols import Encoder
-    from taskembed.verbs.search import Searcher, rerank_hits, search_index
+    from taskembed.verbs.search import rerank_hits, search_index
+    from taskembed.verbs.searcher import Searcher
     from taskembed.verbs.similar import similar_documents, similar_texts
     from taskembed.verbs.snippets import add_snippets
 
@@ -195,7 +196,7 @@ _HOMES = {
     "PromptType": "space",
     "Query": "reading.queries",
     "RejectFile": "reading.rejects",
-    "Searcher": "verbs.search",
+    "Searcher": "verbs.searcher",
     "Snippet": "index.hits",
     "SpaceMismatchError": "errors",
     "SpaceRequest": "verbs.options",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskembed.index.hits import Hit
     from taskembed.index.reader import Index
     from taskembed.reading.queries import Query
-    from taskembed.verbs.search import Searcher
+    from taskembed.verbs.searcher import Searcher
 
 SIDES = ("dense", "words")  # columns of --explain
 

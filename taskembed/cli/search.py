@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskembed.cli._hits import HitPrinter
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.counting import CountingEncoder
-    from taskembed.verbs.search import Searcher
+    from taskembed.verbs.searcher import Searcher
 
 
 @with_groups
@@ -78,7 +78,7 @@ def search_command(
     text = "" if many else of_query.text(query)  # before a model is loaded for it
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.counting import CountingEncoder
-    from taskembed.verbs.search import Searcher
+    from taskembed.verbs.searcher import Searcher
 
     settings = machine.settings(
         quiet=out.quiet, one_query=not many, trust_remote_code=trust_remote_code, api_base=api_base

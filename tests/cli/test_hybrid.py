@@ -52,8 +52,8 @@ class Longest:
 @pytest.fixture
 def longest(monkeypatch: pytest.MonkeyPatch) -> Longest:
     judge = Longest()
-    monkeypatch.setattr("taskembed.verbs.search.load_reranker", lambda *_, **__: judge)
-    monkeypatch.setattr("taskembed.verbs.search.Hub.description", lambda *_, **__: None)
+    monkeypatch.setattr("taskembed.verbs.searcher.load_reranker", lambda *_, **__: judge)
+    monkeypatch.setattr("taskembed.verbs.searcher.Hub.description", lambda *_, **__: None)
     return judge
 
 

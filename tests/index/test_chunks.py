@@ -32,7 +32,8 @@ from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.describe import describe_index
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, IndexSummary
-from taskembed.verbs.search import Searcher, rerank_hits, search_index
+from taskembed.verbs.search import rerank_hits, search_index
+from taskembed.verbs.searcher import Searcher
 from tests.fakes import HashEncoder
 
 CHUNK = "16:4"

@@ -16,7 +16,8 @@ from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from taskembed.verbs.delete import count_where, delete_documents, delete_where
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.search import Searcher, search_index
+from taskembed.verbs.search import search_index
+from taskembed.verbs.searcher import Searcher
 from tests.fakes import HashEncoder
 from tests.index.test_reader import resign
 

@@ -22,7 +22,8 @@ from taskembed.space import HostedModel, Task
 from taskembed.vectors import Floats
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
-from taskembed.verbs.search import Searcher, search_index
+from taskembed.verbs.search import search_index
+from taskembed.verbs.searcher import Searcher
 from tests.fakes import HashEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -185,14 +186,14 @@ def _never(*_: object, **__: object) -> None:
 
 SECOND_FRONT = """
 import sys
-from taskembed.verbs import encoders, search
+from taskembed.verbs import encoders, searcher as opened
 from tests.fakes import HashEncoder
 from tests.verbs.test_search import ShortestFirst
 
 encoders.load_encoder_of = lambda *_, **__: HashEncoder()
-search.Hub.description = lambda *_, **__: None
-search.load_reranker = lambda *_, **__: ShortestFirst()
-with search.Searcher.open(sys.argv[1], reranker="shortest", k=1, depth=2) as searcher:
+opened.Hub.description = lambda *_, **__: None
+opened.load_reranker = lambda *_, **__: ShortestFirst()
+with opened.Searcher.open(sys.argv[1], reranker="shortest", k=1, depth=2) as searcher:
     (hit,) = searcher.search(["moon moon water"])[0]
     print(hit.doc_id, hit.rerank_score, searcher.reranker.name, searcher.index.space.task)
 print([name for name in ("taskembed.cli", "typer", "rich", "torch") if name in sys.modules])

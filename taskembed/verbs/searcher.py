@@ -1,0 +1,261 @@
+"""A `Searcher` keeps an index and its models open, to answer queries one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Self
+
+from taskembed.arguments import require_positive
+from taskembed.batches import batched
+from taskembed.encoding.reranker import load_reranker
+from taskembed.encoding.settings import EngineSettings
+from taskembed.index.fusion import Fusion
+from taskembed.index.grouping import Grouping, group_key, in_groups
+from taskembed.index.hits import Hit
+from taskembed.index.modes import Mode
+from taskembed.index.reader import Index
+from taskembed.models.files import Hub
+from taskembed.reading.queries import Query
+from taskembed.space import Task
+from taskembed.verbs.encoders import encoder_for_search, find_moved, require_expected
+from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer
+from taskembed.verbs.search import (
+    read_queries,
+    require_mode,
+    require_searchable,
+    rerank_hits,
+    search_index,
+)
+from taskembed.verbs.snippets import add_snippets
+
+RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
+QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """An open index and its models, which a program that answers queries opens once and keeps.
+
+    `dataclasses.replace(searcher, k=3)` uses the same index and models with another `k`.
+    Any thread may search.
+
+    Attributes:
+        index: the open index.
+        encoder: an encoder of the index's space; None only for a search by words, which needs no
+            vectors.
+        reranker: scores the best hits again; None for no reranking.
+        k: hits of each query; fewer when fewer documents match.
+        depth: hits that the reranker scores, at least `k`.
+        min_score: the least score of a hit; None for any score.
+        exact: score every document of a large index, and not only those that its codes choose;
+            more than 300 queries at a time are always exact.
+        where: a filter (docs/how-to/filter.md): only documents that it is true of are hits; None
+            for all documents.
+        mode: rank by vectors ("dense"), by BM25 ("words") or by both ("hybrid"); None for hybrid
+            if the index keeps words, and dense otherwise.
+        fusion: how the lists of a hybrid search are fused; None for the weight that was measured
+            to be the best for the index's task.
+        grouping: hits are the best documents of the `k` best groups; None for no groups. A
+            reranker scores the hits of as many groups as make `depth` hits.
+        snippets: whether to find the best sentence of each hit.
+        chunks: whether hits are the best chunks, by vectors, rather than the best documents;
+            several chunks may be of one document.
+
+    Raises:
+        ValueError: k or depth is below 1, or there is no such mode.
+
+    Example:
+        with Searcher.open("my-index", reranker="BAAI/bge-reranker-v2-m3", k=3) as searcher:
+            hits = searcher.search(["why is the sky blue?"])[0]
+    """
+
+    index: Index
+    encoder: Encoder | None
+    reranker: NamedScorer | None = None
+    k: int = 10
+    depth: int = RERANK_DEPTH
+    min_score: float | None = None
+    exact: bool = False
+    where: str | None = None
+    mode: Mode | None = None
+    fusion: Fusion | None = None
+    grouping: Grouping | None = None
+    snippets: bool = False
+    chunks: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive(self.k, "k")
+        require_positive(self.depth, "depth")
+        if self.mode is not None:
+            object.__setattr__(self, "mode", Mode(self.mode))
+
+    @classmethod
+    def open(  # noqa: PLR0913  # all but the first two are optional and named
+        cls,
+        folder: str | Path,
+        settings: EngineSettings | None = None,
+        *,
+        task: Task | None = None,
+        model: str | None = None,
+        adapter: str | None = None,
+        reranker: str | None = None,
+        instruction: str | None = None,
+        k: int = 10,
+        depth: int = RERANK_DEPTH,
+        min_score: float | None = None,
+        where: str | None = None,
+        exact: bool = False,
+        mode: Mode | None = None,
+        fusion: Fusion | None = None,
+        grouping: Grouping | None = None,
+        chunks: bool = False,
+    ) -> Searcher:
+        """Open an index, its own encoder unless it is searched by words alone, and a reranker.
+
+        Args:
+            folder: the folder of the index.
+            settings: where and how the models run.
+            task: the task that the index is expected to be for; None for any.
+            model: the model that the index is expected to be of, or the folder where that is now.
+            adapter: where the index's adapter is now.
+            reranker: a folder, or a Hugging Face id; None for no reranking.
+            instruction: what a good document does for a query, if the reranker takes that.
+            k: hits of each query.
+            depth: hits that the reranker scores, at least `k`.
+            min_score: the least score of a hit; None for any score.
+            where: a filter: only documents that it is true of are hits; None for all documents.
+            exact: score every document of a large index.
+            mode: rank by vectors, words or both; None for both if the index keeps words.
+            fusion: how the lists of a hybrid search are fused; None for the default.
+            grouping: find the `k` best groups of documents; None for no groups.
+            chunks: return the best chunks; several may be of one document.
+
+        Raises:
+            NotFoundError: there is no index.
+            UsageError: `where` is no filter, or the index lacks one of the fields, words or chunks.
+            IndexDamagedError: a file of the index is not what was written.
+            SpaceMismatchError: the index is for another task, or of another model or adapter.
+            ModelUnavailableError: a model cannot be loaded.
+            ValueError: k or depth is below 1.
+        """
+        settings = settings or EngineSettings()
+        with ExitStack() as on_failure:
+            index = on_failure.enter_context(Index.open(folder))
+            require_expected(index, settings, task=task, model=model, adapter=adapter)
+            by = require_mode(index, mode, min_score=min_score, chunks=chunks)
+            require_searchable(index, where, grouping)  # before an encoder is loaded, too
+            models = _ModelNames(model, adapter, reranker, instruction)
+            encoder, judge = models.opened(index, settings, needs_encoder=by is not Mode.WORDS)
+            searcher = cls(index, encoder, judge, k, depth, min_score, exact, where, mode)
+            searcher = replace(searcher, fusion=fusion, grouping=grouping, chunks=chunks)
+            on_failure.pop_all()
+        return searcher
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the index."""
+        self.index.close()
+
+    def search(self, queries: Iterable[str]) -> list[list[Hit]]:
+        """Return the hits of each query, best first, in the order of the queries.
+
+        Args:
+            queries: texts, without a prompt.
+
+        Raises:
+            SpaceMismatchError: the encoder's space is not the index's.
+            BadInputError: a query is empty, or not UTF-8.
+            BadVectorError: a query's vector, or a reranker's score, cannot be compared.
+            TypeError: queries is one text, or a query is no text.
+            ValueError: the index is closed.
+        """
+        texts = read_queries(queries)
+        found = self._ranked(texts)
+        if not self.snippets:
+            return found
+        # a server may cost money for each text: there, words are enough
+        encoder = None if self.index.space.hosted else self.encoder
+        return add_snippets(texts, found, encoder, tokenizer=self.index.words)
+
+    def _ranked(self, texts: list[str]) -> list[list[Hit]]:
+        if self.reranker is None:
+            return self._nearest(texts, self.k)
+        per_group = self.grouping.per_group if self.grouping else 1
+        found = self._nearest(texts, max(self.k, ceil(self.depth / per_group)))
+        return [
+            self._reranked(text, hits, self.reranker)
+            for text, hits in zip(texts, found, strict=True)
+        ]
+
+    def search_batches(
+        self, queries: Iterable[Query], *, size: int = QUERIES_AT_ONCE
+    ) -> Iterator[list[tuple[Query, list[Hit]]]]:
+        """Yield queries with their hits, a batch at a time; one batch is in memory at a time.
+
+        Args:
+            queries: any iterable, read once.
+            size: queries in a batch.
+
+        Raises:
+            TaskembedError: as `search`.
+        """
+        for batch in batched(queries, size):
+            yield list(zip(batch, self.search([query.text for query in batch]), strict=True))
+
+    def _reranked(self, text: str, hits: list[Hit], reranker: Scorer) -> list[Hit]:
+        if self.grouping is None:
+            return rerank_hits(text, hits, reranker, k=self.k)
+        ranked = rerank_hits(text, hits, reranker, k=max(1, len(hits)))
+        chosen = in_groups(ranked, group_key, self.k, self.grouping.per_group)
+        return [replace(hit, rank=rank) for rank, hit in enumerate(chosen, 1)]
+
+    def _nearest(self, texts: list[str], k: int) -> list[list[Hit]]:
+        return search_index(
+            texts,
+            self.encoder,
+            self.index,
+            k=k,
+            min_score=self.min_score,
+            exact=self.exact,
+            where=self.where,
+            mode=self.mode,
+            fusion=self.fusion,
+            group_by=self.grouping.field if self.grouping else None,
+            per_group=self.grouping.per_group if self.grouping else 1,
+            chunks=self.chunks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelNames:
+    """The names of the models of a search, as `Searcher.open` takes them."""
+
+    model: str | None
+    adapter: str | None
+    reranker: str | None
+    instruction: str | None
+
+    def opened(
+        self, index: Index, settings: EngineSettings, *, needs_encoder: bool
+    ) -> tuple[Encoder | None, NamedScorer | None]:
+        """Open the encoder, if it is needed, and the reranker, if one is named."""
+        if self.reranker is not None:  # a wrong name is refused before an encoder is loaded
+            Hub(offline=settings.offline).description(self.reranker)
+        encoder: Encoder | None = None
+        if needs_encoder:
+            encoder = encoder_for_search(index, settings, model=self.model, adapter=self.adapter)
+        else:
+            find_moved(index.space, self.model)  # a stated folder must be that of the model
+        if self.reranker is None:
+            return encoder, None
+        reranker = load_reranker(self.reranker, instruction=self.instruction, settings=settings)
+        return encoder, reranker
