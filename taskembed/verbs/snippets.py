@@ -43,7 +43,7 @@ def add_snippets(
     *,
     tokenizer: str = "",
 ) -> list[list[Hit]]:
-    """Return the hits with the best sentence of each.
+    """Return the hits with the best sentence of each; of its best chunk, where it was cut.
 
     Args:
         queries: texts, without a prompt.
@@ -57,9 +57,10 @@ def add_snippets(
         ValueError: queries and hits are not equally many, or there is no such tokenizer.
     """
     words = WordTokenizer.of(tokenizer) if tokenizer else WordTokenizer()
-    split = {text: _split(text, words) for text in {hit.text for hits in found for hit in hits}}
+    passages = {hit.passage for hits in found for hit in hits}
+    split = {passage: _split(passage, words) for passage in passages}
     scored = [
-        _by_words(frozenset(words.words(query)), [split[hit.text] for hit in hits])
+        _by_words(frozenset(words.words(query)), [split[hit.passage] for hit in hits])
         for query, hits in zip(queries, found, strict=True)
     ]
     if encoder is None:
@@ -67,9 +68,20 @@ def add_snippets(
     else:
         best = _by_meaning(queries, scored, encoder)
     return [
-        [replace(hit, snippet=snippet) for hit, snippet in zip(hits, snippets, strict=True)]
+        [
+            replace(hit, snippet=_in_text(hit, snippet))
+            for hit, snippet in zip(hits, snippets, strict=True)
+        ]
         for hits, snippets in zip(found, best, strict=True)
     ]
+
+
+def _in_text(hit: Hit, snippet: Snippet | None) -> Snippet | None:
+    """Return a snippet of the best chunk with its place in the whole text."""
+    if snippet is None or hit.chunk is None:
+        return snippet
+    begin = hit.chunk.start
+    return replace(snippet, start=begin + snippet.start, end=begin + snippet.end)
 
 
 def _split(text: str, tokenizer: WordTokenizer) -> list[_Sentence]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from taskembed.index.hits import Hit, Snippet
+from taskembed.index.hits import Chunk, Hit, Snippet
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
 from taskembed.verbs import snippets
@@ -43,6 +44,13 @@ def test_words_choose_a_sentence_with_its_place() -> None:
 def test_a_rare_word_counts_more_than_common_ones() -> None:
     text = "The sea and the sky. A quark. The sea. The sky."
     assert texts_of(add_snippets(["the sea quark"], [[hit(text)]])) == [["A quark."]]
+
+
+def test_the_sentence_is_of_the_best_chunk_and_its_place_in_the_whole_text() -> None:
+    chunk = Chunk("Bread is baked in an oven.", 45, 71)
+    ((found,),) = add_snippets(["the moon"], [[replace(hit(TEXT), chunk=chunk)]])
+    assert found.snippet == Snippet("Bread is baked in an oven.", 45, 71)
+    assert TEXT[45:71] == found.snippet.text
 
 
 def test_the_first_sentence_is_shown_where_no_word_is_there() -> None:
