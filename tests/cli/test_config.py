@@ -175,8 +175,7 @@ def test_without_a_file_nothing_is_imported_for_it(tmp_path: Path) -> None:
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert {"tomllib", "taskembed.cli._config_tables"} & loaded == set()
+    assert "taskembed.cli._config_tables" not in done.stdout.split()
     code = code.replace("['info', '--index', 'x']", "['index', '--help']")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "platformdirs" not in done.stdout.split()
