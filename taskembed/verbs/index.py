@@ -36,10 +36,10 @@ from taskembed.verbs.delete import require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder, require_encoder
 
-COMMIT_SECONDS = 60.0  # of work at most is lost with the slowest
-FIRST_COMMIT_SECONDS = 2.0  # the first is soon: a run that is killed after 20 seconds got on
-WINDOW_CHUNKS = 1_024  # chunks that are sorted by length together: a document waits for its last
-COMMIT_BYTES = 128 * 2**20  # of texts, metadata and vectors, which wait in memory
+COMMIT_SECONDS = 60.0  # longest time between commits: the work that a kill can lose
+FIRST_COMMIT_SECONDS = 2.0  # the first commit is early, so that even a short run makes progress
+WINDOW_CHUNKS = 1_024  # chunks sorted by length together; a document waits for its last chunk
+COMMIT_BYTES = 128 * 2**20  # texts, metadata and vectors in memory; more are committed
 
 _T = TypeVar("_T")
 
@@ -105,7 +105,7 @@ def index_corpus(
 
 
 class _FromOutside(Iterator[_T]):
-    """What code of others gives; none of it is held here while it is used."""
+    """Items of an iterable of the caller; marks when its code runs, and holds no item meanwhile."""
 
     def __init__(self, items: Iterable[_T], run: _Run) -> None:
         self._items = iter(items)
@@ -148,7 +148,7 @@ class _Run:
         self.is_outside = False  # in code of others, whose errors leave this run whole
 
     def read(self, documents: Iterable[Document], step: Step) -> None:
-        """Bring every document into the index, or find that it is there."""
+        """Add every document to the index, unless the index has it unchanged."""
         self._step = step
         readable = storable(_FromOutside(documents, self), self._watch.bad)
         for batch in batches(readable, min(LOOK_UP, self._window_size)):
@@ -159,7 +159,7 @@ class _Run:
         self._encode_pending()
 
     def finish(self) -> IndexSummary:
-        """Prune, commit, and sum up."""
+        """Prune, commit, and return the counts."""
         summary = self._summary
         if self._options.prune or self._options.recreate:
             summary.pruned = self._prune()
@@ -174,7 +174,7 @@ class _Run:
         return summary
 
     def commit(self) -> None:
-        """Commit what is ready; nothing that was encoded is lost."""
+        """Commit the encoded documents, so that no work is lost."""
         with self._watch.uninterrupted():
             too_long = self._put_ready()
             self._writer.commit(self._encoder.made_by)
@@ -182,7 +182,7 @@ class _Run:
         self._reject_truncated(too_long)
 
     def _say_progress(self) -> None:
-        """Say how many documents are done, and how much that is of the input."""
+        """Report the number of finished documents, and their share of the input."""
         step, share = self._step, self._watch.read_share()
         ahead = (
             len(self._pending) + self._queued + self._window.unfilled
@@ -192,7 +192,7 @@ class _Run:
         self._watch.on_progress(self._done)
 
     def _require_ids(self, batch: Sequence[Storable], found: Mapping[str, Found]) -> None:
-        """Refuse records without any id where those of the index had one: other fields, surely.
+        """Refuse records without ids if the index's documents have ids: a field name must differ.
 
         Raises:
             BadInputError: every document would be in the index twice.
@@ -234,7 +234,7 @@ class _Run:
             self._pending_bytes += new.size_bytes
 
     def _leave(self, item: Storable, stored: Found, found: dict[str, Found]) -> None:
-        """Find that the index has the document as it is."""
+        """Record that the index has the document unchanged."""
         if stored.document.truncated and self._options.fail_on_truncate:
             self._reject_truncated([Pending(item.document, item.metadata, stored)])
             return
@@ -245,7 +245,7 @@ class _Run:
             found[item.document.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
 
     def _forget(self, doc_id: str) -> None:
-        """Drop a document that waits to be encoded, if there is one: a later one replaces it."""
+        """Drop a document that waits to be encoded, since a later one with its id replaces it."""
         pending = self._pending.pop(doc_id, None)
         if pending:
             self._pending_bytes -= pending.size_bytes
@@ -309,7 +309,7 @@ class _Run:
             return None
 
     def _encode(self, rows: Rows) -> Rows:
-        """Encode texts of the window; return those that are left when one cannot be."""
+        """Encode texts of the window; return the rows still to encode after a text was rejected."""
         window = self._window
         left = np.ones(len(rows), dtype=np.bool_)
         try:
@@ -334,7 +334,7 @@ class _Run:
         return rows[:0]
 
     def _fill(self, rows: Rows, encoded: Encoded) -> None:
-        """Take what some texts of the window became; reject documents that have no vector."""
+        """Store the vectors of some texts of the window; reject documents that have no vector."""
         window, space = self._window, self._writer.space
         empty = without_length(encoded.vectors, space, len(rows))
         has = rows[~empty]
@@ -350,7 +350,7 @@ class _Run:
             self._reject(item.document, NO_VECTOR)
 
     def _put_ready(self) -> list[Pending]:
-        """Put what is encoded; return what is not put, since the model cannot read it whole."""
+        """Write the encoded documents; return those to reject because they are truncated."""
         window = self._window
         rows = window.take_ready()
         refused: list[Pending] = []
@@ -358,7 +358,8 @@ class _Run:
             refused = [window.items[row] for row in rows[window.truncated[rows]]]
             rows = rows[~window.truncated[rows]]
         items = [window.items[row] for row in rows]
-        # Subtle: a commit moves documents, and there may have been one since they were looked up.
+        # Subtle: a commit moves documents to other rows, and there may have been one since the
+        # documents were looked up, so they are looked up again.
         known = self._writer.find([item.doc_id for item in items if item.found])
         for row, item in zip(rows, items, strict=True):
             old = known.get(item.doc_id)
@@ -378,7 +379,7 @@ class _Run:
         return refused
 
     def _is_time_to_commit(self) -> bool:
-        """Whether as much would be lost as may be; often at first, then once a minute."""
+        """Return whether to commit now: often at the beginning of a run, then once a minute."""
         waiting = self._writer.uncommitted_documents + int(self._window.ready.sum())
         now = self._watch.clock()
         so_far = now - (now if self._began is None else self._began)
@@ -390,14 +391,14 @@ class _Run:
         )
 
     def _prune(self) -> bool:
-        """Delete what the input does not have; return False when that would not be safe."""
+        """Delete the documents that the input does not have; return False if that is not safe."""
         if not self._read:
             raise BadInputError(
                 "the input has no documents: every document of the index would be deleted",
                 hint="nothing was deleted; check the program that wrote the input",
             )
         if self._watch.bad.count and not self._options.recreate:
-            return False  # a record that is bad tonight may be one of them
+            return False  # a rejected record may be one of the documents to delete
         if not self._options.recreate:
             self.commit()
             require_prune_limit(self._writer.tally(), self._options.prune_limit)
