@@ -154,7 +154,7 @@ def test_codes_choose_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("taskembed.index._segment_vectors.LEAST_CANDIDATES", 40)
     index(tmp_path, index_type="rabitq", vectors="fp16")
     with Index.open(tmp_path) as opened:
-        hits = search_index(["w1 w2 w3"], HashEncoder(), opened, k=5)[0]
+        hits = search_index(["w1 w2 w3"], HashEncoder(), opened, k=5, mode="dense")[0]
     assert [hit.doc_id for hit in hits] == [found[0] for found in expected(CORPUS, "w1 w2 w3", 5)]
     index(tmp_path, [*CORPUS, *(document(number) for number in range(40, 60))], commit_every=5)
     compact_index(tmp_path)
