@@ -16,6 +16,7 @@ from taskembed.cli._output import is_one_of, message, require_output, results, w
 from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text, tsv_cell
+from taskembed.index.modes import Mode
 from taskembed.space import SYMMETRIC_TASKS
 
 if TYPE_CHECKING:
@@ -39,6 +40,26 @@ def evaluate_command(
             metavar="DIR",
             rich_help_panel=opt.Panel.INDEX,
             help="Evaluate this index instead of a corpus.",
+        ),
+    ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Rank by the vectors, by the words, or by both.  "
+            "[default: dense; of an index as search does]",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            min=0,
+            max=1,
+            metavar="WEIGHT",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The weight of the vectors in a hybrid ranking.  [default: as in search]",
         ),
     ] = None,
     no_adapter: opt.NoAdapter = False,
@@ -77,12 +98,15 @@ def evaluate_command(
     read = [*files.paths(), index_folder, model.adapter, model.prompts]
     require_output("--run", run, read)
     require_output("--per-query", per_unit, read)
+    if alpha is not None and mode in {Mode.DENSE, Mode.WORDS}:
+        raise UsageError("--alpha goes with --mode hybrid")
     if run is not None and per_unit is not None and is_one_of(per_unit, [run]):
         raise UsageError("--run and --per-query name one file")
     if index_folder is not None:
-        evaluation = _of_index(index_folder, files, model, stated, settings)
+        evaluation = _of_index(index_folder, files, model, stated, settings, mode, alpha)
     else:
-        evaluation = _of_model(files, model, stated, settings, has_run=run is not None)
+        by = mode or (Mode.DENSE if alpha is None else Mode.HYBRID)
+        evaluation = _of_model(files, model, stated, settings, by, alpha, has_run=run is not None)
     if not out.quiet:
         for note in truncation_notes(evaluation.encoder):
             message(f"note: {note}")
@@ -99,17 +123,28 @@ def _of_model(
     model: opt.ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,
+    mode: Mode,
+    alpha: float | None,
     *,
     has_run: bool,
 ) -> Evaluation:
     task = model.required_task()
     if has_run and task in SYMMETRIC_TASKS:
         raise UsageError("--run is for retrieval and code")
+    if mode is not Mode.DENSE and task in SYMMETRIC_TASKS:
+        raise UsageError("--mode and --alpha are for retrieval and code")
     from taskembed.evaluation.evaluate import evaluate_model
 
     with doing("evaluating"):
         return evaluate_model(
-            model.model, task, files, revision=model.revision, stated=stated, settings=settings
+            model.model,
+            task,
+            files,
+            revision=model.revision,
+            stated=stated,
+            mode=mode,
+            alpha=alpha,
+            settings=settings,
         )
 
 
@@ -119,6 +154,8 @@ def _of_index(
     model: opt.ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,
+    mode: Mode | None,
+    alpha: float | None,
 ) -> Evaluation:
     if model.revision is not None:
         raise UsageError("an index has its own --revision", hint="leave it out")
@@ -130,7 +167,14 @@ def _of_index(
         raise UsageError("an index has its own prompts and adapter", hint="leave them out")
     with doing("evaluating"):
         return evaluate_index(
-            folder, files, task=model.task, model=model.model, adapter=adapter, settings=settings
+            folder,
+            files,
+            task=model.task,
+            model=model.model,
+            adapter=adapter,
+            mode=mode,
+            alpha=alpha,
+            settings=settings,
         )
 
 

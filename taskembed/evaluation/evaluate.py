@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -30,8 +31,11 @@ from taskembed.evaluation.metrics import (
     require_libraries,
 )
 from taskembed.guard import require_good_vectors
+from taskembed.index.fusion import LEAST_LISTED, Fusion
 from taskembed.index.kinds.flat import Flat
+from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
+from taskembed.index.word_tokens import DEFAULT_LANGUAGE
 from taskembed.models.resolve import PromptOverrides
 from taskembed.reading.examples import Example
 from taskembed.reading.trec import Run
@@ -39,8 +43,10 @@ from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
 from taskembed.vectors import FloatRows
 from taskembed.verbs.counting import CountingEncoder
 from taskembed.verbs.encoders import encoder_for_search, require_expected
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions
 from taskembed.verbs.protocols import Encoder
-from taskembed.verbs.search import search_index
+from taskembed.verbs.search import default_fusion, require_mode, search_index
 
 DEPTH = 1000  # hits of a query in a run, as in TREC
 QUERIES_AT_ONCE = 512  # above about 350, a query costs a fifth: see `index.kinds.flat`
@@ -61,13 +67,15 @@ class Evaluation:
     encoder: CountingEncoder
 
 
-def evaluate_model(
+def evaluate_model(  # noqa: PLR0913  # all but the first three are optional and named
     model: str | None,
     task: Task,
     files: DataFiles,
     *,
     revision: str | None = None,
     stated: PromptOverrides | None = None,
+    mode: Mode = Mode.DENSE,
+    alpha: float | None = None,
     settings: EngineSettings | None = None,
 ) -> Evaluation:
     """Evaluate a model on judged data.
@@ -78,6 +86,8 @@ def evaluate_model(
         files: where the data is.
         revision: branch, tag or commit of the model.
         stated: prompts and adapter to use instead of the known ones.
+        mode: rank by the vectors, by the words, or by both; other tasks have no words.
+        alpha: the weight of the vectors in a hybrid ranking; None for that of a search.
         settings: where and how the model runs.
 
     Returns:
@@ -97,18 +107,20 @@ def evaluate_model(
         load_encoder(model, task, revision=revision, stated=stated, settings=settings)
     )
     if isinstance(data, Ranking):
-        run = rank(encoder, data)
+        run = rank(encoder, data) if mode is Mode.DENSE else _rank_by(encoder, data, mode, alpha)
         return Evaluation(measure_run(data.judgements, run), run, encoder)
     return Evaluation(evaluate(encoder, data), None, encoder)
 
 
-def evaluate_index(
+def evaluate_index(  # noqa: PLR0913  # all but the first two are optional and named
     folder: Path,
     files: DataFiles,
     *,
     task: Task | None = None,
     model: str | None = None,
     adapter: str | None = None,
+    mode: Mode | None = None,
+    alpha: float | None = None,
     settings: EngineSettings | None = None,
 ) -> Evaluation:
     """Evaluate an index, with its own model, on judged queries.
@@ -119,6 +131,8 @@ def evaluate_index(
         task: the task that the index must be for; None for any.
         model: the model that the index must be of, or its folder if that was moved; None for any.
         adapter: the folder of the index's adapter, if that was moved.
+        mode: rank by the vectors, by the words, or by both; None for both where words are kept.
+        alpha: the weight of the vectors in a hybrid ranking; None for that of a search.
         settings: where and how the model runs.
 
     Returns:
@@ -141,9 +155,10 @@ def evaluate_index(
                 hint="taskembed evaluate DATA --task TASK",
             )
         require_expected(index, settings, task=task, model=model, adapter=adapter)
+        require_mode(index, mode)
         data = read_judged_queries(files, notify=settings.notify)
         encoder = CountingEncoder(encoder_for_search(index, settings, model=model, adapter=adapter))
-        run = rank_index(index, encoder, data)
+        run = rank_index(index, encoder, data, mode=mode, alpha=alpha)
     return Evaluation(measure_run(data.judgements, run), run, encoder)
 
 
@@ -195,8 +210,25 @@ def rank(encoder: Encoder, data: Ranking) -> Run:
     return run
 
 
-def rank_index(index: Index, encoder: Encoder, data: Ranking) -> Run:
+def _rank_by(encoder: Encoder, data: Ranking, mode: Mode, alpha: float | None) -> Run:
+    with TemporaryDirectory() as folder:
+        options = IndexOptions(words=DEFAULT_LANGUAGE)
+        index_corpus(data.documents or [], encoder, folder, options=options)
+        with Index.open(folder) as index:
+            return rank_index(index, encoder, data, mode=mode, alpha=alpha)
+
+
+def rank_index(
+    index: Index,
+    encoder: Encoder,
+    data: Ranking,
+    *,
+    mode: Mode | None = None,
+    alpha: float | None = None,
+) -> Run:
     """Return the best documents in an index for each query.
+
+    A hybrid ranking is that of a search with 10 hits, whose lists have 100 documents each.
 
     Returns:
         query id -> document id -> score, for the best `DEPTH` documents.
@@ -204,10 +236,14 @@ def rank_index(index: Index, encoder: Encoder, data: Ranking) -> Run:
     Raises:
         SpaceMismatchError: the encoder belongs to another space.
     """
+    default = default_fusion(index.space.task)
+    fusion = replace(default if alpha is None else Fusion(alpha), depth=LEAST_LISTED)
     run: dict[str, Mapping[str, float]] = {}
     for some in batched(data.queries, QUERIES_AT_ONCE):
         texts = [query.text for query in some]
-        hits_of_each = search_index(texts, encoder, index, k=DEPTH, exact=True)
+        hits_of_each = search_index(
+            texts, encoder, index, k=DEPTH, exact=True, mode=mode, fusion=fusion
+        )
         for query, hits in zip(some, hits_of_each, strict=True):
             run[query.query_id] = {hit.doc_id: hit.score for hit in hits}
     return run

@@ -13,7 +13,7 @@ from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.index.chunking import require_same_rule
 from taskembed.index.contents import Part, read_index
 from taskembed.index.filters import FieldDescription
-from taskembed.index.generations import generations_of, names_in
+from taskembed.index.generations import Snapshot, generations_of, names_in
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType
@@ -42,6 +42,8 @@ class IndexDescription:
         notes: sentences for people, such as how to continue a stopped run.
         index_type: how new segments are searched: "auto", "flat", "rabitq".
         vectors: how new vectors are stored: "fp32", "fp16".
+        words: the tokenizer and the language of the words that are kept, and the bytes they take;
+            empty when none are kept.
         tuning: the figures that `tune` measured last; empty if it was never run.
         last_run: the end (`finished_at`: ISO 8601, UTC) and the counts of the last run of `index`
             that was completed; empty if none is known.
@@ -65,6 +67,7 @@ class IndexDescription:
     notes: tuple[str, ...] = ()
     index_type: str = IndexType.AUTO
     vectors: str = VectorType.FP32
+    words: Mapping[str, object] = field(default_factory=dict)
     tuning: Mapping[str, object] = field(default_factory=dict)
     last_run: Mapping[str, object] = field(default_factory=dict)
     chunking: str = ""
@@ -101,6 +104,7 @@ class IndexDescription:
             "vectors": self.vectors,
             "chunking": self.chunking,
             "chunks": self.chunks,
+            "words": dict(self.words),
             "tuning": dict(self.tuning),
             "space": self.space.to_json(),
         }
@@ -137,12 +141,23 @@ def describe_index(folder: str | Path) -> IndexDescription:
         is_being_recreated=building is not None,
         index_type=live.storage.index_type.value,
         vectors=live.storage.vectors.value,
+        words=_words(live, snapshot),
         tuning=contents.tuning,
         last_run=contents.last_run,
         chunking=str(live.storage.chunks or ""),
         chunks=sum(segment.chunks for segment in live.segments),
         notes=(*notes, *([half_built(building.documents)] if building else [])),
     )
+
+
+def _words(live: Part, snapshot: Snapshot) -> dict[str, object]:
+    tokenizer = live.storage.words
+    if not tokenizer:
+        return {}
+    names = [segment.words_file for segment in live.segments if segment.words]
+    size = sum(snapshot.files[name].size for name in names)
+    language = tokenizer.partition(":")[2]
+    return {"tokenizer": tokenizer, "language": language, "bytes": size}
 
 
 def _count_truncated(folder: Path) -> tuple[int | None, list[str]]:

@@ -126,3 +126,51 @@ def test_each_query_of_a_batch_is_reranked(
     assert all("moon" in line for line in lines)
     if name == "trec":
         assert [line.split()[4] for line in lines] == ["0.350000"] * 2
+
+
+# measured
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    write_jsonl(tmp_path / "corpus.jsonl", DOCUMENTS)
+    write_jsonl(tmp_path / "queries.jsonl", QUERIES)
+    (tmp_path / "qrels.tsv").write_text("q1\ttide\t1\nq2\tbread\t1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("mode", ["dense", "words", "hybrid"])
+def test_a_mode_is_evaluated_as_search_ranks_by_it(
+    run: Run, with_words: Path, judged: Path, mode: str
+) -> None:
+    of_index = ("evaluate", "--index", with_words, "--mode", mode, "--run", judged / "i.run")
+    files = ("--queries", judged / "queries.jsonl", "--qrels", judged / "qrels.tsv")
+    assert run(*of_index, *files).code == 0
+    of_data = ("evaluate", judged, "--task", "retrieval", "--mode", mode)
+    assert run(*of_data, "--run", judged / "d.run").code == 0
+    searched = ("search", "--index", with_words, "--queries", judged / "queries.jsonl")
+    expected = run(*searched, "--mode", mode, "--format", "trec").out
+    assert (judged / "i.run").read_text() == (judged / "d.run").read_text() == expected
+
+
+def test_a_weight_is_evaluated(run: Run, judged: Path) -> None:
+    of_data = ("evaluate", judged, "--task", "retrieval", "--json")
+    only_words = run(*of_data, "--alpha", "0").json
+    assert only_words == run(*of_data, "--mode", "words").json
+    refused = run(*of_data, "--mode", "words", "--alpha", "0.5")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--alpha goes with --mode hybrid" in refused.err
+    similar = run("evaluate", judged, "--task", "similarity", "--mode", "words")
+    assert similar.code == 2
+    assert "--mode and --alpha are for retrieval and code" in similar.err
+
+
+def test_info_shows_the_words(run: Run, with_words: Path) -> None:
+    (path,) = with_words.glob("*.words")
+    value: Any = run("info", "--index", with_words, "--json").json
+    assert value["words"] == {
+        "tokenizer": "words-1:english",
+        "language": "english",
+        "bytes": path.stat().st_size,
+    }
+    assert "  tokenizer: words-1:english\n" in run("info", "--index", with_words).out
