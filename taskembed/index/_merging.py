@@ -1,4 +1,4 @@
-"""Merging: which segments become one, and how they do so in little memory.
+"""Merging: several segments become one, in little memory (`_merge_choice` says which).
 
 In memory are one block of vectors, and of the new segment the checksums (4 bytes a row) and the
 codes (about 64 bytes a row): 250 MB for 3,000,000 rows of 384 numbers. SQLite copies the documents
@@ -8,13 +8,12 @@ into a file beside the index, whose bytes then become a file of the index.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -36,14 +35,8 @@ from taskembed.index.storage import Kind, Storage
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows, Rows
 
-MERGE_FACTOR = 8  # number of segments of similar size that become one
-MOST_SEGMENTS = 12  # segments that can still be merged; a search opens the files of each
-MERGE_ROWS = 3 * 2**20  # rows of a merged segment: up to a minute of work, and 250 MB of memory
-TIER_ROWS = 1024  # rows; segments up to this size count as similar in size
 WORDS_ROWS = 16_384  # documents whose words are computed in memory at a time
 SCRATCH_BYTES = 64 * 2**20  # size of documents up to which they are copied in memory
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,52 +56,6 @@ class Source:
         """Where the documents that are merged were cut; None where they were not."""
         table = self.segment.chunks
         return table.kept(self.keep) if table else None
-
-
-def choose(items: Sequence[T], rows: Callable[[T], int], dead: Callable[[T], int]) -> list[T]:
-    """Return the segments that should become one; none if nothing should be merged.
-
-    A segment with more deleted than live rows is rewritten alone. MERGE_FACTOR segments of similar
-    size become one. Above MOST_SEGMENTS, two of similar size suffice, or else the two smallest.
-
-    Args:
-        items: the segments, oldest first.
-        rows: returns the number of live rows of a segment.
-        dead: returns the number of deleted rows of a segment.
-    """
-    for item in items:
-        if dead(item) > rows(item):
-            return [item]
-    tiers: dict[int, list[T]] = {}
-    for item in items:
-        if rows(item) * 2 <= MERGE_ROWS:
-            tiers.setdefault(_tier(rows(item)), []).append(item)
-    count = sum(map(len, tiers.values()))
-    fewest = 2 if count > MOST_SEGMENTS else MERGE_FACTOR
-    for _, tier in sorted(tiers.items()):
-        group = _bounded(tier, rows)
-        if len(group) >= fewest:
-            return group
-    if count <= MOST_SEGMENTS:
-        return []
-    smallest = sorted((item for tier in tiers.values() for item in tier), key=rows)[:2]
-    return [item for item in items if item in smallest]
-
-
-def _bounded(items: Sequence[T], rows: Callable[[T], int]) -> list[T]:
-    """Return the items that fit into one segment of MERGE_ROWS rows."""
-    chosen: list[T] = []
-    for item in items:
-        if sum(map(rows, chosen)) + rows(item) <= MERGE_ROWS:
-            chosen.append(item)
-    return chosen
-
-
-def _tier(rows: int) -> int:
-    tier = 0
-    while rows >= TIER_ROWS * MERGE_FACTOR**tier:
-        tier += 1
-    return tier
 
 
 def merge(

@@ -14,7 +14,8 @@ from taskembed.errors import IndexDamagedError
 from taskembed.index._building import SegmentBuilder
 from taskembed.index._deletions import deletions_bytes
 from taskembed.index._files import Damage, allow_handles, damaged
-from taskembed.index._merging import MERGE_ROWS, Source, choose, merge
+from taskembed.index._merge_choice import MERGE_ROWS, choose
+from taskembed.index._merging import Source, merge
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
 from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import SegmentInfo

@@ -19,7 +19,8 @@ from taskembed.errors import IndexDamagedError, TaskembedError, from_os_error
 from taskembed.index._files import open_file, stream_damage
 from taskembed.index._segment_files import SegmentFiles
 from taskembed.index.contents import SegmentInfo
-from taskembed.index.documents import HEADER_BYTES, Documents, StoredDocument, read_metadata
+from taskembed.index.documents import HEADER_BYTES, Documents, StoredDocument
+from taskembed.index.stored_metadata import read_metadata
 from taskembed.vectors import Flags
 
 _SOUND = "PRAGMA quick_check(1)"

@@ -11,17 +11,14 @@ import os
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-import orjson
-
 from taskembed.batches import batched
 from taskembed.errors import StorageError, from_os_error
-from taskembed.reading.bounds import MAX_METADATA_BYTES
 from taskembed.vectors import Flags
 
 _COLUMNS = """
@@ -55,7 +52,6 @@ SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a
 """
 _TRUNCATED = "SELECT row FROM documents WHERE truncated <> 0"
 _OUTERMOST = "SELECT (SELECT min(row) FROM documents), (SELECT max(row) FROM documents)"
-_AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 _CHOSEN_AT_ONCE = 16  # documents in memory: a text may have any length
 SQL_VARIABLES = 900  # SQLite allowed no more than 999 before 3.32
 HEADER_BYTES = 100
@@ -332,45 +328,3 @@ def uri_of(path: Path, *, mode: str = "ro") -> str:
     """Return the URI by which SQLite opens a file: to read an immutable one, or to create one."""
     never_changes = "&immutable=1" if mode == "ro" else ""
     return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}{never_changes}"
-
-
-def metadata_json(metadata: Mapping[str, object]) -> str:
-    """Return metadata as JSON text; equal fields and values always give the same text.
-
-    Raises:
-        ValueError: JSON cannot hold a value (the message names the field), or the text is too long.
-    """
-    try:
-        data = orjson.dumps(dict(metadata), option=_AS_STORED)
-    except orjson.JSONEncodeError as error:
-        raise ValueError(f"the metadata{_bad_field(metadata)} cannot be JSON: {error}") from error
-    if len(data) > MAX_METADATA_BYTES:
-        raise ValueError(
-            f"the metadata takes {len(data):,} bytes as JSON, and {MAX_METADATA_BYTES:,} are stored"
-        )
-    return data.decode()
-
-
-def read_metadata(document: StoredDocument) -> dict[str, object]:
-    """Return the metadata of a document from the text that `metadata_json` returned.
-
-    Raises:
-        ValueError: the text is not of that form, so its values might not be printable.
-    """
-    try:
-        metadata = orjson.loads(document.metadata)
-        if isinstance(metadata, dict):
-            metadata_json(metadata)
-            return metadata
-    except ValueError as error:
-        raise ValueError(f"the metadata of document {document.doc_id!r}: {error}") from error
-    raise ValueError(f"the metadata of document {document.doc_id!r} is no object")
-
-
-def _bad_field(metadata: Mapping[str, object]) -> str:
-    for name, value in metadata.items():
-        try:
-            orjson.dumps({name: value}, option=_AS_STORED)
-        except orjson.JSONEncodeError:
-            return f" field {name!r}"
-    return ""

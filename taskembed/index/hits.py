@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from taskembed.errors import IndexDamagedError
 from taskembed.index._files import DAMAGED_HINT
-from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index.documents import StoredDocument
 from taskembed.index.field_types import value_at
 from taskembed.index.filters import FieldName
 from taskembed.index.fusion import Sides
+from taskembed.index.stored_metadata import read_metadata
 from taskembed.reading.documents import Document
 
 

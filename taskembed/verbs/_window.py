@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from taskembed.errors import BadRecordError
-from taskembed.index.documents import metadata_json
 from taskembed.index.outcomes import Found, Outcome
+from taskembed.index.stored_metadata import metadata_json
 from taskembed.reading.documents import Document, require_storable
 from taskembed.reading.streams import OnBad
 from taskembed.vectors import Encoded, FloatRows, Rows

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from taskembed.activity import doing
 from taskembed.errors import UsageError
-from taskembed.index.documents import StoredDocument, read_metadata
+from taskembed.index.documents import StoredDocument
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
+from taskembed.index.stored_metadata import read_metadata
 from taskembed.reading.template import value_of
 from taskembed.space import Task
 from taskembed.vectors import Rows

@@ -18,7 +18,7 @@ from taskembed.errors import UsageError
 from taskembed.index._fields import FieldsBuilder
 from taskembed.index._filter_patterns import matches
 from taskembed.index._filter_rows import FieldTable
-from taskembed.index.documents import StoredDocument, metadata_json
+from taskembed.index.documents import StoredDocument
 from taskembed.index.field_types import LONGEST_TEXT, MOST_ITEMS
 from taskembed.index.filter_grammar import parse_filter
 from taskembed.index.filters import (
@@ -33,6 +33,7 @@ from taskembed.index.filters import (
     Operator,
     require_fields,
 )
+from taskembed.index.stored_metadata import metadata_json
 
 Metadata = Mapping[str, Any]
 

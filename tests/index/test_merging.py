@@ -11,7 +11,7 @@ import pytest
 
 from taskembed.errors import StorageError
 from taskembed.index import _merging
-from taskembed.index._merging import MERGE_ROWS, choose
+from taskembed.index._merge_choice import MERGE_ROWS, choose
 from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
 from taskembed.index.reader import Index

@@ -15,11 +15,12 @@ from taskembed.index._building import SegmentBuilder
 from taskembed.index._deletions import deletions_bytes
 from taskembed.index._files import StoredFile
 from taskembed.index.contents import SegmentInfo, segment_infos
-from taskembed.index.documents import StoredDocument, insert, metadata_json
+from taskembed.index.documents import StoredDocument, insert
 from taskembed.index.generations import Snapshot
 from taskembed.index.kinds import flat
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, VectorType
+from taskembed.index.stored_metadata import metadata_json
 from taskembed.vectors import Flags, FloatRows
 
 NAME = "seg-00000001"
@@ -566,7 +567,7 @@ def test_what_a_manifest_says_of_a_segment_is_checked() -> None:
 
 
 def test_metadata_is_measured_as_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.index.documents.MAX_METADATA_BYTES", 20)
+    monkeypatch.setattr("taskembed.index.stored_metadata.MAX_METADATA_BYTES", 20)
     assert metadata_json({"a": "\x01\x01"}) == '{"a":"\\u0001\\u0001"}'
     with pytest.raises(ValueError, match="takes 26 bytes as JSON, and 20 are stored"):
         metadata_json({"a": "\x01\x01\x01"})

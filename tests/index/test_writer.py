@@ -19,7 +19,7 @@ from taskembed.errors import (
     TaskembedError,
     UsageError,
 )
-from taskembed.index._merging import MERGE_FACTOR
+from taskembed.index._merge_choice import MERGE_FACTOR
 from taskembed.index.contents import Contents
 from taskembed.index.documents import StoredDocument
 from taskembed.index.generations import (
