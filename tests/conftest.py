@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -21,6 +22,9 @@ from taskembed.testing import fake_models
 os.environ["HF_HUB_OFFLINE"] = "1"
 # without it each program that a test starts would compile taskembed anew
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # in the background, where a shell has Ctrl-C ignored, and the programs that tests start with it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # a tiny model's sums take longer to share among threads than to do
 os.environ["OMP_NUM_THREADS"] = "1"
 
