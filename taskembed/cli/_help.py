@@ -19,7 +19,7 @@ MAX_WIDTH = 120  # columns; longer lines are hard to read
 NAMES_WIDTH = 26  # columns; an option with longer names has its description below them
 COMMANDS_WIDTH = 10  # columns
 ARGUMENTS, GENERAL = "Arguments", "General"  # before and after the headings of `Panel`
-_DEFAULT = re.compile(r"\[default: [^]]{,30}\]")
+_DEFAULT = re.compile(r"\[default: [^]]{,17}\]")
 # stand-ins for characters at which no line is broken: hyphens, and spaces in a short default
 _HYPHEN, _SPACE = "\u2011", "\xa0"
 

@@ -153,7 +153,6 @@ def classify_command(
     the two heads on the index's own examples, and says which is better.
 
     Example:
-        taskembed index labelled.jsonl --task classification --label-field label
         taskembed classify tickets.jsonl --min-confidence 0.8
     """
     if str(output) not in STDOUT:

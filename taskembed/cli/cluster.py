@@ -93,7 +93,7 @@ def cluster_command(
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
 ) -> int:
-    """Group the documents of an index by their meaning, or assign new texts to the groups.
+    """Group documents by meaning, or assign new texts to the clusters.
 
     The index is for the task clustering. On a terminal the clusters are shown: size, words, nearest
     texts. Elsewhere the cluster of each document is a line of JSON; with --json, the clusters are

@@ -70,7 +70,7 @@ def dedup_command(
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
 ) -> int:
-    """Find duplicates in an index, or new records that an index has already.
+    """Find duplicates in an index, or new records that it already has.
 
     The index is for the task similarity. Equal texts are exact duplicates; texts whose cosine
     reaches --threshold are near duplicates of the document that is kept for them. Nothing is

@@ -46,7 +46,7 @@ def info_command(
     ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
-    """Show what an index is: its space, documents, size and fields; and when it was last updated.
+    """Show an index: its space, documents, size, fields and last run.
 
     Example:
         taskembed info --index notes-index --json

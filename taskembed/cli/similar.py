@@ -152,7 +152,7 @@ def similar_command(
 
     Example:
         taskembed similar astro-001 -k 3
-        taskembed similar --text "The moon orbits the earth." --where "year >= 2020"
+        taskembed similar --text "The moon orbits the earth." -k 3
     """
     asked.check(doc_id)
     printer = of_hits.printer(as_json=out.as_json, many=asked.ids is not None, many_option="--ids")
