@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,46 @@ if TYPE_CHECKING:
     from taskembed.reading.trec import Run
 
 
+@dataclass(frozen=True, slots=True)
+class ModeOptions:
+    """What a ranking goes by."""
+
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Rank by the vectors, by the words, or by both.  "
+            "[default: dense; of an index as search does]",
+        ),
+    ] = None
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            min=0,
+            max=1,
+            metavar="WEIGHT",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The weight of the vectors in a hybrid ranking.  [default: as in search]",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a weight for a ranking that is not hybrid.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if self.alpha is not None and self.mode in {Mode.DENSE, Mode.WORDS}:
+            raise UsageError("--alpha goes with --mode hybrid")
+
+    @property
+    def of_data(self) -> Mode:
+        """What a ranking of data goes by, which has no index."""
+        return self.mode or (Mode.DENSE if self.alpha is None else Mode.HYBRID)
+
+
 @with_groups
 def evaluate_command(
     *,
@@ -42,26 +83,7 @@ def evaluate_command(
             help="Evaluate this index instead of a corpus.",
         ),
     ] = None,
-    mode: Annotated[
-        Mode | None,
-        typer.Option(
-            "--mode",
-            rich_help_panel=opt.Panel.RANKING,
-            help="Rank by the vectors, by the words, or by both.  "
-            "[default: dense; of an index as search does]",
-        ),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            "--alpha",
-            min=0,
-            max=1,
-            metavar="WEIGHT",
-            rich_help_panel=opt.Panel.RANKING,
-            help="The weight of the vectors in a hybrid ranking.  [default: as in search]",
-        ),
-    ] = None,
+    ranking: ModeOptions,
     no_adapter: opt.NoAdapter = False,
     trust_remote_code: opt.TrustRemoteCode = False,
     run: Annotated[
@@ -98,15 +120,14 @@ def evaluate_command(
     read = [*files.paths(), index_folder, model.adapter, model.prompts]
     require_output("--run", run, read)
     require_output("--per-query", per_unit, read)
-    if alpha is not None and mode in {Mode.DENSE, Mode.WORDS}:
-        raise UsageError("--alpha goes with --mode hybrid")
+    ranking.check()
     if run is not None and per_unit is not None and is_one_of(per_unit, [run]):
         raise UsageError("--run and --per-query name one file")
     if index_folder is not None:
-        evaluation = _of_index(index_folder, files, model, stated, settings, mode, alpha)
+        evaluation = _of_index(index_folder, files, model, stated, settings, ranking)
     else:
-        by = mode or (Mode.DENSE if alpha is None else Mode.HYBRID)
-        evaluation = _of_model(files, model, stated, settings, by, alpha, has_run=run is not None)
+        has_run = run is not None
+        evaluation = _of_model(files, model, stated, settings, ranking, has_run=has_run)
     if not out.quiet:
         for note in truncation_notes(evaluation.encoder):
             message(f"note: {note}")
@@ -123,15 +144,14 @@ def _of_model(
     model: opt.ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,
-    mode: Mode,
-    alpha: float | None,
+    ranking: ModeOptions,
     *,
     has_run: bool,
 ) -> Evaluation:
     task = model.required_task()
     if has_run and task in SYMMETRIC_TASKS:
         raise UsageError("--run is for retrieval and code")
-    if mode is not Mode.DENSE and task in SYMMETRIC_TASKS:
+    if ranking.of_data is not Mode.DENSE and task in SYMMETRIC_TASKS:
         raise UsageError("--mode and --alpha are for retrieval and code")
     from taskembed.evaluation.evaluate import evaluate_model
 
@@ -142,8 +162,8 @@ def _of_model(
             files,
             revision=model.revision,
             stated=stated,
-            mode=mode,
-            alpha=alpha,
+            mode=ranking.of_data,
+            alpha=ranking.alpha,
             settings=settings,
         )
 
@@ -154,8 +174,7 @@ def _of_index(
     model: opt.ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,
-    mode: Mode | None,
-    alpha: float | None,
+    ranking: ModeOptions,
 ) -> Evaluation:
     if model.revision is not None:
         raise UsageError("an index has its own --revision", hint="leave it out")
@@ -172,8 +191,8 @@ def _of_index(
             task=model.task,
             model=model.model,
             adapter=adapter,
-            mode=mode,
-            alpha=alpha,
+            mode=ranking.mode,
+            alpha=ranking.alpha,
             settings=settings,
         )
 
