@@ -83,7 +83,7 @@ def summary(found: Clustering) -> str:
         text += f", by a silhouette of {found.silhouettes[len(found.clusters)]:.3f}"
         if found.runner_up is not None:
             value = found.silhouettes[found.runner_up]
-            text += f"; the next best is -k {found.runner_up}, {value:.3f}"
+            text += f"; the runner-up is -k {found.runner_up}, {value:.3f}"
     if found.min_similarity is not None:
         text += f"; {counted(found.outliers, 'document is', 'documents are')} in no cluster"
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
 
 import numpy as np
@@ -12,6 +13,7 @@ from taskembed.vectors import FloatRows, Rows
 
 JUDGED = 2_000  # vectors whose silhouettes are computed
 NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 64, 80, 100, 128, 160, 200, 256)
+TOLERANCE = 0.02  # of the best silhouette: 8 and 128 clusters of 12,340 snippets had 0.095 both
 _ROUNDS = 10  # of k-means, for each number
 
 
@@ -37,6 +39,16 @@ def silhouettes(vectors: FloatRows) -> dict[int, float]:
             found[k] = silhouette(distances, (vectors[some] @ centres.T).argmax(axis=1))
             step.done += 1
     return found
+
+
+def best_number(silhouettes: Mapping[int, float]) -> int:
+    """Return the smallest number of clusters whose silhouette is as good as the best, or nearly.
+
+    Args:
+        silhouettes: the mean silhouette for each number of clusters.
+    """
+    best = max(silhouettes.values())
+    return min(k for k, value in silhouettes.items() if value >= best - TOLERANCE * abs(best))
 
 
 def silhouette(distances: FloatRows, clusters: Rows) -> float:

@@ -18,7 +18,7 @@ from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import FloatRows, Floats, Rows
-from taskembed.verbs._silhouette import silhouettes
+from taskembed.verbs._silhouette import best_number, silhouettes
 from taskembed.verbs._tasks import require_encoder_of, require_index_of
 from taskembed.verbs._terms import terms_of
 from taskembed.verbs.protocols import Encoder
@@ -86,9 +86,9 @@ class Clustering:
 
     @property
     def runner_up(self) -> int | None:
-        """The number of clusters with the next best silhouette; None if no others were tried."""
-        ordered = sorted(self.silhouettes, key=lambda k: -self.silhouettes[k])
-        return ordered[1] if len(ordered) > 1 else None
+        """The number with the best silhouette of the others; None if no others were tried."""
+        others = [k for k in self.silhouettes if k != len(self.centres)]
+        return max(others, key=self.silhouettes.__getitem__, default=None)
 
     def nearest(self, vectors: FloatRows) -> tuple[Rows, Floats]:
         """Return the cluster of each vector, int64[n], and the cosine with its centre, float32[n].
@@ -129,7 +129,7 @@ def cluster_index(
     drawn = np.sort(np.random.default_rng(0).permutation(len(positions))[:TRAINED_ROWS])
     vectors = positions.vectors_at(drawn)
     tried = silhouettes(vectors) if k is None else {}
-    chosen = k if k is not None else max(tried, key=tried.__getitem__)
+    chosen = k if k is not None else best_number(tried)
     with doing("clustering", unit="documents", total=len(positions)) as step:
         centres = spherical_kmeans(vectors, chosen)
         step.done = len(positions)

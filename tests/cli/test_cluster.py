@@ -51,7 +51,7 @@ def test_each_document_has_a_cluster(run: Run, folder: Path) -> None:
         ("music", 2),
     }
     assert "taskembed: 3 clusters, by a silhouette of " in done.err
-    assert "; the next best is -k " in done.err
+    assert "; the runner-up is -k " in done.err
 
 
 def test_json_has_the_clusters(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.space import Task
-from taskembed.verbs._silhouette import candidates, silhouette
+from taskembed.verbs._silhouette import best_number, candidates, silhouette
 from taskembed.verbs._terms import terms_of
 from taskembed.verbs.cluster import (
     Assignment,
@@ -194,6 +194,12 @@ def test_the_silhouette_is_that_of_a_library() -> None:
     expected = metrics.silhouette_score(distances, clusters, metric="precomputed")
     assert silhouette(distances, clusters) == pytest.approx(expected, abs=1e-5)
     assert silhouette(distances, clusters * 0) == -1
+
+
+def test_of_nearly_equal_silhouettes_the_smallest_number_is_taken() -> None:
+    assert best_number({4: 0.08, 8: 0.0945, 128: 0.095}) == 8
+    assert best_number({2: 0.3, 3: 0.5, 4: 0.4}) == 3
+    assert best_number({2: -0.5, 3: -0.1}) == 3
 
 
 def test_numbers_of_clusters_grow_with_the_corpus() -> None:
