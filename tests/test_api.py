@@ -256,7 +256,7 @@ def test_names_do_for_enums(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"precision": "int8"}, {"device": "gpu"}, {"threads": 0}], ids=str
+    "wrong", [{"precision": "int4"}, {"device": "gpu"}, {"threads": 0}], ids=str
 )
 def test_settings_of_an_engine_are_known(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):

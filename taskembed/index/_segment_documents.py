@@ -47,8 +47,11 @@ class SegmentDocuments:
         self._is_whole = False  # whether every byte of the file was checked
         self.dead: Flags = np.zeros(0, dtype=np.bool_)
         name = info.documents_file
-        with files.stream(name) as stream:
-            self.file = Documents(stream, files.path(name), info.rows, is_format_1=is_format_1)
+        # Subtle: not within `stream`, which reports a missing file as an error of the index. Here
+        # it means that a writer has just removed it, and the reader opens the newer generation.
+        self.file = Documents(
+            files.opened(name), files.path(name), info.rows, is_format_1=is_format_1
+        )
 
     def close(self) -> None:
         """Close the file."""

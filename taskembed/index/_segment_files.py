@@ -52,6 +52,10 @@ class SegmentFiles:
         """Return the descriptor of an open file, for reads by position."""
         return self._streams[name].fileno()
 
+    def opened(self, name: str) -> BinaryIO:
+        """Return an open file, wherever it was read last."""
+        return self._streams[name]
+
     def close(self) -> None:
         """Close every file."""
         self._is_closed = True

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from taskembed.errors import IndexDamagedError, StorageError
 from taskembed.index._building import SegmentBuilder
 from taskembed.index._deletions import deletions_bytes
-from taskembed.index._files import StoredFile
+from taskembed.index._files import StoredFile, open_file
 from taskembed.index.contents import SegmentInfo, segment_infos
 from taskembed.index.documents import StoredDocument, insert
 from taskembed.index.generations import Snapshot
@@ -190,6 +191,24 @@ def test_a_file_that_is_gone_is_for_the_caller_to_judge(tmp_path: Path, name: st
     with pytest.raises(FileNotFoundError) as caught:
         Segment(tmp_path, snapshot, SegmentInfo(NAME, 4, DELETIONS, 1), 4)
     assert str(caught.value.filename) == str(tmp_path / name)
+
+
+def test_a_file_that_goes_while_it_is_opened_is_for_the_caller_to_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = put(tmp_path, built())
+    database = tmp_path / f"{NAME}.db"
+
+    def open_and_remove(folder: Path, file: StoredFile) -> BinaryIO:
+        stream = open_file(folder, file)
+        if folder / file.name == database:
+            database.unlink()
+        return stream
+
+    monkeypatch.setattr("taskembed.index._segment_files.open_file", open_and_remove)
+    with pytest.raises(FileNotFoundError) as caught:
+        Segment(tmp_path, snapshot, SegmentInfo(NAME, 4), 4)
+    assert str(caught.value.filename) == str(database)
 
 
 @pytest.mark.parametrize("name", [f"{NAME}.faiss", f"{NAME}.db", DELETIONS])
