@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,11 @@ def test_an_accelerator_searches_an_index_made_in_int8_in_its_own_precision(
 
 
 @pytest.fixture
-def precisions(models: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The precision of each runtime that a command opens."""
+def precisions(models: None) -> Iterator[list[str]]:
+    """The precision of each runtime that a command opens.
+
+    Subtle: what is replaced here is put back before `models` puts back what it replaced.
+    """
     from taskembed.encoding import _parts, fake
 
     seen: list[str] = []
@@ -115,6 +119,7 @@ def precisions(models: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(settings.precision)
             super().__init__(source, settings)
 
-    monkeypatch.setattr(_parts, "Runtime", Watched)
-    monkeypatch.setattr(_parts, "QuantizedRuntime", Watched)
-    return seen
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_parts, "Runtime", Watched)
+        patched.setattr(_parts, "QuantizedRuntime", Watched)
+        yield seen

@@ -247,7 +247,8 @@ def test_a_nomic_vector_is_normalised_by_layer_then_cut(
         *("--precision", "fp32"),
     )
     assert done.code == 0, done.err
-    hits = run("search", "fox", "--index", index, "--precision", "fp32", "--format", "jsonl").lines
+    asked = ("search", "fox", "--index", index, "--precision", "fp32", "--mode", "dense")
+    hits = run(*asked, "--format", "jsonl").lines
     full = {
         side: torch.tensor(references.by_sentence_transformers(model, prompt, texts))
         for side, prompt, texts in (
@@ -327,7 +328,8 @@ def test_a_size_that_the_model_was_not_trained_for_must_be_forced(
         "32 numbers"
     )
     assert run(*words, *named, "--dim", "16", "--force-dim", "--precision", "fp32").code == 0
-    found = run("search", "fox", "--index", index, "--precision", "fp32").lines
+    asked = ("search", "fox", "--index", index, "--precision", "fp32", "--mode", "dense")
+    found = run(*asked).lines
     query = references.by_sentence_transformers(
         model, "Represent this sentence for searching relevant passages: ", ["fox"]
     )[0, :16]

@@ -84,6 +84,7 @@ def test_index_and_search_give_the_scores_of_an_independent_reference(
         seconds = time.monotonic() - started
         found = run(
             *("search", "--queries", queries, "--index", index, "-k", str(len(DOCUMENTS))),
+            *("--mode", "dense"),
             *("--precision", "fp32", "--offline"),  # a compiled model needs no code to run
         )
         assert found.code == 0, found.err

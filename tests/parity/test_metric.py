@@ -26,6 +26,7 @@ TEXTS = [
 QUERIES = [
     " ".join(WORDS[(5 * row + position) % len(WORDS)] for position in range(3)) for row in range(20)
 ]
+DENSE = ("--mode", "dense")  # the library has no ranking by words
 NO_PROMPTS = ("--query-prompt", "", "--document-prompt", "")
 
 Save = Callable[[Path], Path]
@@ -64,7 +65,7 @@ def make(run: Run, folder: Path, tmp_path: Path, *options: str | Path) -> Path:
 def found(run: Run, index: Path, tmp_path: Path, *options: str) -> Hits:
     queries = write(tmp_path / "queries.jsonl", QUERIES)
     result = run(
-        *("search", "--queries", queries, "--index", index, "--precision", "fp32", *options)
+        *("search", "--queries", queries, "--index", index, "--precision", "fp32", *DENSE, *options)
     )
     assert result.code == 0, result.err
     hits: dict[str, list[tuple[str, float]]] = {f"{row:02}": [] for row in range(len(QUERIES))}
