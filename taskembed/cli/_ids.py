@@ -17,5 +17,10 @@ def read_ids(arguments: Sequence[str]) -> list[str]:
     """
     if list(arguments) != ["-"]:
         return list(arguments)
-    lines = read_stdin("the ids are").split("\n")  # an id has no \r, but maybe only spaces
+    return ids_in(read_stdin("the ids are"))
+
+
+def ids_in(text: str) -> list[str]:
+    """Return the ids of lines as `search --format ids` prints them; empty lines are left out."""
+    lines = text.split("\n")  # an id has no \r, but maybe only spaces
     return [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]

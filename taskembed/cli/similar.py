@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -13,12 +12,12 @@ from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._ids import ids_in
 from taskembed.cli._output import STDOUT, message, require_output, results
 from taskembed.cli._search_options import HitOptions
 from taskembed.cli._stdin import read_text
 from taskembed.cli._words import not_in_the_index, truncation_notes
 from taskembed.errors import BadInputError, ExitCode, NotFoundError, UsageError
-from taskembed.escaping import id_of_line
 
 if TYPE_CHECKING:
     from taskembed.cli._hits import HitPrinter
@@ -175,7 +174,7 @@ def similar_command(
             printer.print_header(stream, many=asked.ids is not None, reranked=False)
             missing = _print(asking, doc_id, text, asked.ids, printer, stream)
         if where is not None and not index.count(where) and not out.quiet:
-            message("note: no document passes --where; see taskembed info --fields")
+            message(f"note: {opt.NOTHING_PASSES}")
     notes = [*(truncation_notes(encoder) if encoder else ()), *printer.notes()]
     for note in () if out.quiet else notes:
         message(f"note: {note}")
@@ -236,7 +235,7 @@ def _print_many(asking: _Asking, path: Path, printer: HitPrinter, stream: TextIO
 
     missing: list[str] = []
     with doing("", unit="documents") as step:
-        for some in batched(_ids_in(path), IDS_AT_ONCE):
+        for some in batched(dict.fromkeys(ids_in(read_text(path, "the ids are"))), IDS_AT_ONCE):
             found = asking.like_documents(some)
             missing += [doc_id for doc_id in some if doc_id not in found]
             printer.print_batch(
@@ -244,10 +243,3 @@ def _print_many(asking: _Asking, path: Path, printer: HitPrinter, stream: TextIO
             )
             step.done += len(some)
     return missing
-
-
-def _ids_in(path: Path) -> Iterator[str]:
-    """Yield the ids of a file, as `search --format ids` prints them: each once."""
-    lines = read_text(path, "the ids are").split("\n")  # an id has no \r, but maybe only spaces
-    stripped = (line.rstrip("\r") for line in lines)
-    yield from dict.fromkeys(id_of_line(line) for line in stripped if line)

@@ -1,17 +1,20 @@
-"""Verbs that need an index for a certain task refuse any other index."""
+"""What verbs for a certain task have in common: its indexes, and the vectors of new texts."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from taskembed.arguments import require_kind
 from taskembed.errors import SpaceMismatchError, UsageError
-from taskembed.guard import require_same_space
+from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.reader import Index
 from taskembed.models.files import BUNDLED
-from taskembed.space import COSINE, EmbeddingSpace, Task
+from taskembed.reading.documents import Document
+from taskembed.space import COSINE, EmbeddingSpace, PromptType, Task
+from taskembed.vectors import FloatRows
 from taskembed.verbs._claims import SEARCH_HINT
 from taskembed.verbs.protocols import Encoder, require_encoder
 
@@ -61,6 +64,19 @@ def require_index_of(verb: str, task: Task, index: Index) -> None:
             f"{verb}` could use",
             hint="index the corpus with another model",
         )
+
+
+def document_vectors(
+    documents: Sequence[Document], encoder: Encoder, side: PromptType = PromptType.DOCUMENT
+) -> FloatRows:
+    """Return float32[n, dim]: the vectors of documents that no index has.
+
+    Raises:
+        BadVectorError: a vector cannot be compared.
+    """
+    vectors = encoder.encode([document.text for document in documents], side).vectors
+    require_good_vectors(vectors, encoder.space, [document.where for document in documents])
+    return vectors
 
 
 def require_encoder_of(index: Index, encoder: Encoder) -> None:

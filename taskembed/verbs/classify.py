@@ -10,10 +10,9 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.errors import UsageError
-from taskembed.guard import require_good_vectors
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
-from taskembed.space import PromptType, Task
+from taskembed.space import Task
 from taskembed.vectors import FloatRows
 from taskembed.verbs._heads import (
     Centroid,
@@ -24,7 +23,7 @@ from taskembed.verbs._heads import (
     fitted,
     leave_one_out,
 )
-from taskembed.verbs._tasks import require_encoder_of, require_index_of
+from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_index_of
 from taskembed.verbs.defaults import HeadName
 from taskembed.verbs.labels import Examples, read_examples
 from taskembed.verbs.protocols import Encoder
@@ -165,7 +164,7 @@ class Classifier:
                 step.done += len(some)
 
     def _predicted(self, some: Sequence[Document], least: float) -> Iterator[Prediction]:
-        vectors = _encoded(self.encoder, some)
+        vectors = document_vectors(some, self.encoder)
         probabilities = self._probabilities.probabilities(vectors)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
         ordered = np.take_along_axis(probabilities, order, axis=1)
@@ -246,16 +245,10 @@ def _by_descriptions(
             hint="--head centroid; or add examples of each label to the index",
         )
     described = [Document(label, text) for label, text in new.items()]
-    centres = [_encoded(encoder, described)]
+    centres = [document_vectors(described, encoder)]
     if examples:
         centres.insert(0, Sums.of(examples).centroid().centres)
     labels = (*(examples.names if examples else ()), *new)
     counts = examples.counts if examples else {}
     centroid = Centroid(np.concatenate(centres))
     return Classifier(encoder, labels, HeadName.CENTROID, {}, counts, examples, centroid)
-
-
-def _encoded(encoder: Encoder, some: Sequence[Document]) -> FloatRows:
-    encoded = encoder.encode([document.text for document in some], PromptType.DOCUMENT)
-    require_good_vectors(encoded.vectors, encoder.space, [document.where for document in some])
-    return encoded.vectors

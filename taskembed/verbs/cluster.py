@@ -11,15 +11,15 @@ from taskembed.activity import doing
 from taskembed.arguments import require_positive
 from taskembed.batches import batched
 from taskembed.errors import BadInputError, UsageError
-from taskembed.guard import require_good_vectors, require_same_space
+from taskembed.guard import require_same_space
 from taskembed.index.kmeans import spherical_kmeans
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
-from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import FloatRows, Floats, Rows
 from taskembed.verbs._silhouette import best_number, silhouettes
-from taskembed.verbs._tasks import require_encoder_of, require_index_of
+from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_index_of
 from taskembed.verbs._terms import terms_of
 from taskembed.verbs.protocols import Encoder
 
@@ -149,10 +149,9 @@ def assignments(index: Index, clustering: Clustering) -> Iterator[Assignment]:
     """
     require_same_space(index.space, clustering.space, hint=CHANGED_HINT)
     positions = index.by_position()
-    for start in range(0, len(positions), _AT_ONCE):
-        here = np.arange(start, min(start + _AT_ONCE, len(positions)))
+    for here, vectors in positions.blocks(_AT_ONCE):
         names = [document.doc_id for document in positions.documents_at(here)]
-        found, scores = clustering.nearest(positions.vectors_at(here))
+        found, scores = clustering.nearest(vectors)
         yield from map(Assignment, names, found.tolist(), scores.tolist())
 
 
@@ -243,9 +242,7 @@ def _assigned(
 ) -> Iterator[Assignment]:
     with doing("", unit="documents") as step:
         for some in batched(documents, _AT_ONCE):
-            vectors = encoder.encode([item.text for item in some], PromptType.DOCUMENT).vectors
-            require_good_vectors(vectors, encoder.space, [item.where for item in some])
-            found, scores = clustering.nearest(vectors)
+            found, scores = clustering.nearest(document_vectors(some, encoder))
             names = [item.doc_id for item in some]
             yield from map(Assignment, names, found.tolist(), scores.tolist())
             step.done += len(some)

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 from taskembed.arguments import require_kind, require_positive, require_texts
 from taskembed.errors import UsageError
-from taskembed.guard import require_good_vectors
 from taskembed.index.hits import Hit
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import FloatRows
-from taskembed.verbs._tasks import require_encoder_of, require_task_of
+from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_task_of
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.search import search_index
 
@@ -140,9 +139,7 @@ def _encoded(documents: Sequence[Document], index: Index, encoder: Encoder | Non
             hint="load_encoder_of(index.space)",
         )
     require_encoder_of(index, encoder)
-    encoded = encoder.encode([document.text for document in documents], PromptType.QUERY)
-    require_good_vectors(encoded.vectors, index.space, [item.where for item in documents])
-    return encoded.vectors
+    return document_vectors(documents, encoder, PromptType.QUERY)
 
 
 def _others(hits: Sequence[Hit], doc_id: str, k: int, min_score: float | None) -> list[Hit]:
