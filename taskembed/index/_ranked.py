@@ -20,7 +20,7 @@ from taskembed.index.grouping import (
 from taskembed.index.hits import Hit
 from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
-from taskembed.vectors import FloatRows
+from taskembed.vectors import Flags, FloatRows
 
 
 class RankedSearch:
@@ -81,9 +81,10 @@ class RankedSearch:
     ) -> list[list[Hit]]:
         """Return the k best documents of each query by BM25."""
         words = [tokenizer.words(text) for text in texts]
+        hidden = self._selector.hidden(where)
 
         def rank(numbers: Sequence[int], depth: int) -> Best:
-            return self._best_by_words([words[number] for number in numbers], depth, where)
+            return self._best_by_words([words[number] for number in numbers], depth, hidden)
 
         if grouping is None:
             return self._hits(rank(range(len(texts)), k), len(texts), k)
@@ -107,11 +108,12 @@ class RankedSearch:
         searched = self._selector.searched(where)
         words = [tokenizer.words(text) for text in texts]
         weights = [fusion.weight(text, len(some)) for text, some in zip(texts, words, strict=True)]
+        hidden = self._selector.hidden(where)
 
         def rank(numbers: Sequence[int], depth: int, most: int) -> tuple[Best, list[Sides]]:
             some = queries[list(numbers)]
             dense = nearest_rows(searched, some, depth, exact=exact)
-            by_words = self._best_by_words([words[number] for number in numbers], depth, where)
+            by_words = self._best_by_words([words[number] for number in numbers], depth, hidden)
             return fuse(dense, by_words, [weights[n] for n in numbers], most, fusion.method)
 
         if grouping is None:
@@ -136,9 +138,11 @@ class RankedSearch:
             self._groups = groups = Groups(self._segments, name)
         return groups
 
-    def _best_by_words(self, queries: Sequence[Sequence[str]], k: int, where: str | None) -> Best:
+    def _best_by_words(
+        self, queries: Sequence[Sequence[str]], k: int, hidden: Sequence[Flags]
+    ) -> Best:
         postings = [segment.postings() for segment in self._segments]
-        return best_by_words(postings, self._selector.hidden(where), queries, k)
+        return best_by_words(postings, hidden, queries, k)
 
     def _hits(
         self,
