@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from taskembed.cli.main import main
+from taskembed.testing import fake_models
 from tests.conftest import Result
 
 DOCUMENTS: list[dict[str, object]] = [
@@ -35,6 +37,17 @@ DOCUMENTS: list[dict[str, object]] = [
 def write_jsonl(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     return path
+
+
+def make_index(
+    folder: Path, records: Sequence[Mapping[str, object]], cache: Path, *options: str
+) -> Path:
+    """Index records for retrieval by a fake model, in this process; return the index's folder."""
+    corpus = write_jsonl(folder / "corpus.jsonl", records)
+    command = ["index", str(corpus), "--task", "retrieval", "--index", str(folder / "index")]
+    with fake_models():
+        assert main([*command, "--cache", str(cache), *options]) == 0
+    return folder / "index"
 
 
 def summary(text: str) -> str:

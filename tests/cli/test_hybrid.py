@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskembed.cli.main import main
-from taskembed.testing import fake_models
 from taskembed.vectors import Floats
-from tests.cli.support import DOCUMENTS, write_jsonl
+from tests.cli.support import DOCUMENTS, make_index, write_jsonl
 from tests.conftest import Run
 
 QUERIES = [{"id": "q1", "text": "tides of the sea"}, {"id": "q2", "text": "baking bread"}]
@@ -20,12 +18,7 @@ QUERIES = [{"id": "q1", "text": "tides of the sea"}, {"id": "q2", "text": "bakin
 
 @pytest.fixture(scope="module")
 def with_words(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    folder = tmp_path_factory.mktemp("words")
-    corpus = write_jsonl(folder / "corpus.jsonl", DOCUMENTS)
-    command = ["index", str(corpus), "--task", "retrieval", "--words", "--cache", str(cache)]
-    with fake_models():
-        assert main([*command, "--index", str(folder / "index")]) == 0
-    return folder / "index"
+    return make_index(tmp_path_factory.mktemp("words"), DOCUMENTS, cache, "--words")
 
 
 @pytest.fixture

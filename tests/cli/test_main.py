@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.cli._interrupt import Interrupt
-from taskembed.cli.main import main
-from taskembed.testing import fake_models
-from tests.cli.support import start
+from tests.cli.support import make_index, start
 from tests.conftest import Result, Run
 
 PYTHON = sys.executable
@@ -37,12 +35,8 @@ def shell(words: str, *, cache: Path, redirections: str = "", module: str = "tas
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    (folder / "corpus.jsonl").write_text('{"id": "moon", "text": "The Moon orbits the Earth."}\n')
-    words = ["index", str(folder / "corpus.jsonl"), "--task", "retrieval"]
-    with fake_models():
-        assert main([*words, "--index", str(folder / "index"), "--cache", str(cache)]) == 0
-    return folder / "index"
+    records = [{"id": "moon", "text": "The Moon orbits the Earth."}]
+    return make_index(tmp_path_factory.mktemp("made"), records, cache)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,25 +11,18 @@ import pytest
 from tokenizers import Tokenizer
 
 from taskembed.cli._progress import Display
-from taskembed.cli.main import main
 from taskembed.encoding import fake
 from taskembed.encoding.fake import FakeEngine
 from taskembed.encoding.tokens import Batch, load_tokenizer
-from taskembed.testing import fake_models
 from taskembed.vectors import FloatRows
+from tests.cli.support import make_index
 from tests.conftest import Run
 
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    corpus = folder / "corpus.jsonl"
-    texts = ["word " * 400, "short", "also short"]
-    corpus.write_text("".join(json.dumps({"id": text[:6], "text": text}) + "\n" for text in texts))
-    options = ["--task", "retrieval", "--index", str(folder / "index"), "--cache", str(cache)]
-    with fake_models():
-        assert main(["index", str(corpus), *options]) == 0
-    return folder / "index"
+    records = [{"id": text[:6], "text": text} for text in ("word " * 400, "short", "also short")]
+    return make_index(tmp_path_factory.mktemp("made"), records, cache)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cli.main import main
-from taskembed.testing import fake_models
+from tests.cli.support import make_index
 from tests.conftest import Run
 
 
@@ -21,16 +20,11 @@ def write_jsonl(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    folder = tmp_path_factory.mktemp("made")
     records: list[dict[str, object]] = [
         {"id": "long", "text": "word " * 100 + "end", "topic": "words", "year": -5},
         {"id": "می‌خواهم", "text": "می‌خواهم"},
     ]
-    corpus = write_jsonl(folder / "corpus.jsonl", records)
-    words = ["index", str(corpus), "--task", "retrieval", "--index", str(folder / "index")]
-    with fake_models():
-        assert main([*words, "--cache", str(cache)]) == 0
-    return folder / "index"
+    return make_index(tmp_path_factory.mktemp("made"), records, cache)
 
 
 def test_tsv_cuts_nothing_and_says_its_columns(run: Run, indexed: Path) -> None:

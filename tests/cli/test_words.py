@@ -11,26 +11,20 @@ import pytest
 
 from taskembed.cli import _words
 from taskembed.cli._output import report
-from taskembed.cli.main import main
 from taskembed.errors import BadInputError
 from taskembed.reading.documents import Document
-from taskembed.testing import HASH_SPACE, HashEncoder, fake_models
+from taskembed.testing import HASH_SPACE, HashEncoder
 from taskembed.verbs.describe import half_built
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
+from tests.cli.support import make_index
 from tests.conftest import Run
 
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    corpus = folder / "corpus.jsonl"
-    texts = ["word " * 400, "short", "also short"]
-    corpus.write_text("".join(json.dumps({"id": text[:6], "text": text}) + "\n" for text in texts))
-    options = ["--task", "retrieval", "--index", str(folder / "index"), "--cache", str(cache)]
-    with fake_models():
-        assert main(["index", str(corpus), *options]) == 0
-    return folder / "index"
+    records = [{"id": text[:6], "text": text} for text in ("word " * 400, "short", "also short")]
+    return make_index(tmp_path_factory.mktemp("made"), records, cache)
 
 
 # what is cut
