@@ -60,3 +60,27 @@ class Cutter:
                 f"the text has more than {MOST_CHUNKS:,} chunks of {rule.tokens} tokens"
             )
         return np.array(found, np.int64).reshape(-1, 2)
+
+
+def find_kept(text: str, cuts: Rows, stored_text: str, stored_cuts: Rows) -> tuple[Rows, Rows]:
+    """Return which chunks of a text have the same text as a chunk of the stored one.
+
+    A chunk is encoded without the text around it, so that such a chunk has the same vector.
+
+    Args:
+        text: of the document as it is now.
+        cuts: int64[n, 2]: where its chunks begin and end.
+        stored_text: of the document as the index has it.
+        stored_cuts: int64[m, 2]: where its chunks begin and end.
+
+    Returns:
+        int64[k] twice: the number of each such chunk, and that of the stored chunk.
+    """
+    stored = {stored_text[begin:end]: at for at, (begin, end) in enumerate(stored_cuts.tolist())}
+    pairs = [
+        (at, stored[text[begin:end]])
+        for at, (begin, end) in enumerate(cuts.tolist())
+        if text[begin:end] in stored
+    ]
+    kept = np.array(pairs, np.int64).reshape(-1, 2)
+    return kept[:, 0], kept[:, 1]

@@ -112,6 +112,14 @@ class Pending:
         return f"{source}document {self.doc_id!r}"
 
 
+class StoredVectors(NamedTuple):
+    """Vectors that the index has of a document that will be written again."""
+
+    places: Rows  # int64[n]: which of the document's texts they are of
+    vectors: FloatRows  # float32[n, dim]
+    truncated: bool  # whether the model did not read all of the document
+
+
 class Window:
     """Documents that are encoded together; encoded ones can be written at any moment.
 
@@ -125,7 +133,6 @@ class Window:
             are not cut.
 
     Attributes:
-        to_encode: int64[m]: the numbers of the texts whose vectors are needed.
         truncated: bool[items]: whether the model did not read all of a document.
         ready: bool[items]: whether a document is encoded and not yet written.
         unfilled: number of documents that are not encoded.
@@ -142,13 +149,17 @@ class Window:
         self._firsts = np.concatenate([[0], np.cumsum(counts)])
         self._owners = np.repeat(np.arange(len(items)), counts)  # of each text
         self._missing = counts  # texts of each document that have no vector yet
-        needed = np.array([item.needs_encoding for item in items], np.bool_)
-        self.to_encode = np.flatnonzero(needed[self._owners])
+        self._needed = np.ones(len(self._owners), np.bool_)  # texts that have to be encoded
         self._vectors = np.empty((len(self._owners), dim), dtype=np.float32)
         self._left_out = np.zeros(len(self._owners), dtype=np.bool_)  # texts without a vector
         self.truncated = np.zeros(len(items), dtype=np.bool_)
         self.ready = np.zeros(len(items), dtype=np.bool_)
         self.unfilled = len(items)
+
+    @property
+    def to_encode(self) -> Rows:
+        """int64[m]: the numbers of the texts whose vectors the index does not have."""
+        return np.flatnonzero(self._needed)
 
     def text(self, number: int) -> str:
         """Return a text that is encoded: of a document, or of a chunk."""
@@ -169,12 +180,12 @@ class Window:
         np.logical_or.at(self.truncated, owners, encoded.truncated)
         return self._count(owners)
 
-    def fill_document(self, row: int, vectors: FloatRows, *, truncated: bool) -> None:
-        """Store the vectors of a document."""
-        self._vectors[self._firsts[row] : self._firsts[row + 1]] = vectors
-        self.truncated[row] = truncated
-        self._missing[row] = 1
-        self._count(np.array([row]))
+    def keep(self, row: int, stored: StoredVectors) -> int:
+        """Take vectors of a document from the index; return how many documents are done by that."""
+        vectors = stored.vectors
+        numbers = self._firsts[row] + stored.places
+        self._needed[numbers] = False
+        return self.fill(numbers, Encoded(vectors, np.full(len(vectors), stored.truncated)))
 
     def leave_out(self, numbers: Rows) -> tuple[int, list[Pending]]:
         """Do without some texts, which have no vector.

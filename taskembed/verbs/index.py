@@ -19,15 +19,16 @@ from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
-from taskembed.vectors import Encoded, FloatRows, Rows
+from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._arrivals import Arrivals
-from taskembed.verbs._cutting import Cutter
+from taskembed.verbs._cutting import Cutter, find_kept
 from taskembed.verbs._window import (
     LOOK_UP,
     WINDOW_BYTES,
     WINDOW_DOCUMENTS,
     Pending,
     Storable,
+    StoredVectors,
     Window,
     batches,
     storable,
@@ -274,30 +275,47 @@ class _Run:
         """Take documents to be encoded: all, or, where documents are cut, those of some chunks."""
         items: list[Pending] = []
         cuts: list[Rows] = []
-        kept: dict[int, FloatRows] = {}
+        kept: dict[int, StoredVectors] = {}
         chunks = 0
         while waiting and chunks < WINDOW_CHUNKS:
             item = waiting.popleft()
             where = None
             if item.found and not item.needs_encoding:  # only the metadata changed
                 kept[len(items)], where = self._stored_vectors(item.found)
-            elif self._cutter and (where := self._cut(item, self._cutter)) is None:
-                continue
+            elif self._cutter:
+                if (where := self._cut(item, self._cutter)) is None:
+                    continue
+                if item.found:
+                    kept[len(items)] = self._unchanged_chunks(item, item.found, where)
             items.append(item)
             if where is not None:
                 cuts.append(where)
                 chunks += len(where)
         window = Window(items, self._writer.space.dim, cuts if self._cutter else None)
-        for row, vectors in kept.items():
-            found = items[row].found
-            window.fill_document(row, vectors, truncated=bool(found and found.document.truncated))
-        self._done += len(kept)
+        self._done += sum(window.keep(row, stored) for row, stored in kept.items())
         return window
 
-    def _stored_vectors(self, found: Found) -> tuple[FloatRows, Rows | None]:
-        if self._cutter:  # Subtle: an earlier window may have been committed, which moves documents
-            found = self._writer.find([found.document.doc_id])[found.document.doc_id]
-        return self._writer.vectors(found)
+    def _stored_vectors(self, found: Found) -> tuple[StoredVectors, Rows | None]:
+        """Return all vectors of a stored document, and where it was cut."""
+        found = self._found_now(found)
+        vectors, cuts = self._writer.vectors(found)
+        return StoredVectors(np.arange(len(vectors)), vectors, found.document.truncated), cuts
+
+    def _unchanged_chunks(self, item: Pending, found: Found, cuts: Rows) -> StoredVectors:
+        """Return the stored vectors of those chunks of a document whose text is stored already."""
+        found = self._found_now(found)
+        vectors, stored_cuts = self._writer.vectors(found)
+        # Subtle: of a document that is truncated, nobody knows which of its chunks were
+        if stored_cuts is None or found.document.truncated:
+            return StoredVectors(np.arange(0), vectors[:0], truncated=False)
+        places, stored = find_kept(item.text, cuts, found.document.text, stored_cuts)
+        return StoredVectors(places, vectors[stored], truncated=False)
+
+    def _found_now(self, found: Found) -> Found:
+        """Return a stored document where it is now: a commit of an earlier window may move it."""
+        if not self._cutter:
+            return found
+        return self._writer.find([found.document.doc_id])[found.document.doc_id]
 
     def _cut(self, item: Pending, cutter: Cutter) -> Rows | None:
         """Return where a document is cut; None where it cannot be, which makes it a bad record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ from taskembed.index.chunking import Chunking, ChunkRequest
 from taskembed.index.contents import read_index
 from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
+from taskembed.index.update import open_index_writer
 from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
-from taskembed.vectors import Flags, FloatRows
+from taskembed.vectors import Encoded, Flags, FloatRows
 from taskembed.verbs.compact import compact_index
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.describe import describe_index
@@ -148,6 +150,94 @@ def test_a_document_with_other_metadata_keeps_its_vectors(tmp_path: Path) -> Non
     summary = index(tmp_path, other)
     assert (summary.updated, summary.encoded) == (40, 0)
     require_answers(tmp_path, other)
+
+
+def sentences(*numbers: int) -> str:
+    """Return sentences of 15 words, so that each is a chunk of its own with "16:0"."""
+    return " ".join(" ".join([f"S{number}", *["word"] * 13, "end."]) for number in numbers)
+
+
+def stored_vectors(folder: Path, doc_id: str) -> dict[str, bytes]:
+    """Return the bytes of the vector of each chunk of a document, by the chunk's first word."""
+    with open_index_writer(folder, HashEncoder().space) as writer:
+        found = writer.find([doc_id])[doc_id]
+        vectors, cuts = writer.vectors(found)
+    assert cuts is not None
+    firsts = [found.document.text[begin:].split()[0] for begin, _ in cuts.tolist()]
+    return {first: row.tobytes() for first, row in zip(firsts, vectors, strict=True)}
+
+
+def encoded_anew(
+    folder: Path, text: str, encoder: HashEncoder | None = None, **given: object
+) -> list[str]:
+    """Index a document as "a"; return the first words of the texts that are encoded, sorted."""
+    encoder = encoder or HashEncoder()
+    encoder.prompted = []
+    index(folder, [Document("a", text)], encoder, chunk="16:0", **given)
+    return sorted(text.removeprefix("passage: ").split()[0] for text in encoder.prompted)
+
+
+class OtherEncoder(HashEncoder):
+    """An encoder of the same space whose numbers differ, as those of another engine do a little."""
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        done = super().encode(texts, prompt_type)
+        return Encoded(-done.vectors, done.truncated)
+
+
+@pytest.mark.parametrize("vectors", ["fp32", "fp16"])
+def test_unchanged_chunks_are_not_encoded_again(tmp_path: Path, vectors: str) -> None:
+    assert encoded_anew(tmp_path, sentences(1, 2, 3, 4), vectors=vectors) == [
+        "S1",
+        "S2",
+        "S3",
+        "S4",
+    ]
+    before = stored_vectors(tmp_path, "a")
+    assert encoded_anew(tmp_path, sentences(5, 1, 2, 6, 4), OtherEncoder()) == ["S5", "S6"]
+    after = stored_vectors(tmp_path, "a")
+    assert list(after) == ["S5", "S1", "S2", "S6", "S4"]
+    assert {name: after[name] for name in ("S1", "S2", "S4")} == {
+        name: before[name] for name in ("S1", "S2", "S4")
+    }
+    fresh = tmp_path / "fresh"
+    encoded_anew(fresh, sentences(5, 6), OtherEncoder(), vectors=vectors)
+    assert {name: after[name] for name in ("S5", "S6")} == stored_vectors(fresh, "a")
+    assert verify_index(tmp_path)[1] == []
+
+
+def test_a_document_of_the_same_chunks_needs_no_encoder(tmp_path: Path) -> None:
+    encoded_anew(tmp_path, sentences(1, 2, 3))
+    before = stored_vectors(tmp_path, "a")
+    assert encoded_anew(tmp_path, sentences(3, 1), OtherEncoder()) == []
+    after = stored_vectors(tmp_path, "a")
+    assert (list(after), after["S1"]) == (["S3", "S1"], before["S1"])
+    assert encoded_anew(tmp_path, sentences(1, 1, 1) + "  ") == []
+    with Index.open(tmp_path) as opened:
+        assert opened.vectors_of(["a"])[0][0].text == sentences(1, 1, 1) + "  "
+
+
+def test_unchanged_chunks_are_found_between_commits_and_in_one_run(tmp_path: Path) -> None:
+    texts = [sentences(number, 50, number + 100) for number in range(9)]
+    index(tmp_path, [Document(f"d{n}", text) for n, text in enumerate(texts)], chunk="16:0")
+    encoder = HashEncoder()
+    changed = [Document(f"d{n}", f"{text} {sentences(60)}") for n, text in enumerate(texts)]
+    again = [Document(item.doc_id, f"{item.text} {sentences(70)}") for item in changed]
+    summary = index(tmp_path, [*changed, *again], encoder, chunk="16:0", commit_every=1)
+    assert summary.encoded == len(encoder.prompted) == 18
+    assert {text.split()[1] for text in encoder.prompted} == {"S60", "S70"}
+    assert list(stored_vectors(tmp_path, "d3")) == ["S3", "S50", "S103", "S60", "S70"]
+
+
+def test_a_document_with_a_truncated_chunk_is_encoded_whole(tmp_path: Path) -> None:
+    class Truncating(HashEncoder):
+        def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+            done = super().encode(texts, prompt_type)
+            return Encoded(done.vectors, np.array(["S2" in text for text in texts]))
+
+    encoded_anew(tmp_path, sentences(1, 2), Truncating())
+    assert encoded_anew(tmp_path, sentences(1, 3), Truncating()) == ["S1", "S3"]
+    assert encoded_anew(tmp_path, sentences(1, 4), Truncating()) == ["S4"]
 
 
 def test_codes_choose_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
