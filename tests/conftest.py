@@ -99,10 +99,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folders that tests may have as their home, one each.
-
-    They are counted here: pytest would list all that there are for each new one.
-    """
+    """Paths of homes, one for each test; a command that needs its home makes the folder."""
     folder = tmp_path_factory.mktemp("homes")
     return (folder / str(number) for number in count())
 
@@ -110,7 +107,6 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def _own_home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     home = next(homes)
-    home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("HF_HOME", str(home / "hub"))
     for name in list(os.environ):

@@ -12,6 +12,7 @@ from tests.cli.judged import ranks
 from tests.conftest import Run
 
 
+@pytest.mark.slow
 def test_what_each_wrong_way_costs(
     run: Run, e5: str, beir: Path, cache: Path, tmp_path: Path
 ) -> None:

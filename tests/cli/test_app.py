@@ -36,6 +36,7 @@ def test_help_version_and_no_command(run: Run) -> None:
     assert run("help", "cache", "clear") == run("cache", "clear", "--help")
 
 
+@pytest.mark.slow
 def test_the_shell_completes_commands_options_and_tasks() -> None:
     def completed(words: str) -> list[str]:
         done = subprocess.run(

@@ -169,6 +169,7 @@ def test_a_folder_in_place_of_the_file_is_an_error(tmp_path: Path) -> None:
     assert "Is a directory" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_without_a_file_nothing_is_imported_for_it(tmp_path: Path) -> None:
     code = (
         "import sys; from taskembed.cli.main import main; main(['info', '--index', 'x']); "

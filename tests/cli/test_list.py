@@ -70,6 +70,7 @@ def test_wrong_words_are_usage_errors(run: Run, indexed: Path) -> None:
     assert "--after is not UTF-8: '\\udcff'" in done.err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_a_list_quietly(indexed: Path) -> None:
     with start("list", "--index", indexed, cache=indexed, stdout=subprocess.PIPE) as process:
         assert process.stdout

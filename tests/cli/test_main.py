@@ -69,6 +69,7 @@ def test_closed_and_full_streams_are_no_failure_of_ours(
         assert done.err.endswith(": it is closed\n")
 
 
+@pytest.mark.slow
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path, cache: Path) -> None:
     """Otherwise a message or a result would go into the index."""
     corpus, index = tmp_path / "corpus.jsonl", tmp_path / "index"
@@ -333,6 +334,7 @@ def test_the_command_is_installed() -> None:
     assert shutil.which("taskembed", path=str(Path(sys.executable).parent))
 
 
+@pytest.mark.slow
 def test_stdout_by_its_name_is_stdout(indexed: Path, cache: Path, tmp_path: Path) -> None:
     """A file behind it is neither emptied nor replaced."""
     words = ["search", "moon", "--index", str(indexed), "--format", "ids", "-k", "1"]

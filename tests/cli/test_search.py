@@ -226,6 +226,7 @@ def test_search_works_on_a_read_only_folder_and_index_does_not(
     os.geteuid() == 0 and not shutil.which("setpriv"),
     reason="root may read anything, and there is no setpriv to give that up",
 )
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_read_is_said_so(
     four_documents: Path, indexed: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -250,6 +250,7 @@ SLOW = {
 LAST = {"a byte at a time": "200", "an error's body": "400", "try again later": "503"}
 
 
+@pytest.mark.slow
 def test_a_server_that_never_comes_to_an_end_is_left(
     serve: Callable[[Pieces], Raw], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,6 +268,7 @@ def test_no_more_is_tokenised_at_once_than_is_bounded() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_text_that_is_too_long_is_named_by_its_row_and_a_query_by_itself() -> None:
     endless = "x" * (LONGEST_BYTES + 1)
     prompted = PromptTokenizer(tokenizers()["bytes, Qwen"], prompt="query: ", max_length=64)

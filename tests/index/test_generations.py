@@ -382,7 +382,10 @@ def test_opening_ends_however_fast_a_writer_is(tmp_path: Path) -> None:
     assert len(tried) > 3
 
 
-def test_opening_goes_on_beyond_any_count_of_commits(tmp_path: Path) -> None:
+def test_opening_goes_on_beyond_any_count_of_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.index.generations.time.sleep", lambda _seconds: None)
     put_manifest(tmp_path, 0)
 
     def opened(snapshot: Snapshot) -> int:

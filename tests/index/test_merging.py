@@ -126,7 +126,7 @@ def test_documents_that_are_put_together_in_a_file_are_as_those_in_memory(
     assert not list((tmp_path / "file").glob("*.tmp"))
 
 
-@pytest.mark.parametrize("every", [97, pytest.param(37, marks=pytest.mark.crash)])
+@pytest.mark.parametrize("every", [197, pytest.param(37, marks=pytest.mark.crash)])
 def test_an_error_at_some_steps_of_a_merge_through_a_file_leaves_a_whole_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:

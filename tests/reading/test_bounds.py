@@ -124,6 +124,7 @@ def test_a_record_without_end_stops_the_run(
         _read(path, 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["{},", '{"k":1},'])
 def test_a_line_of_millions_of_values_is_bad_before_they_are_made(
     tmp_path: Path, value: str

@@ -98,6 +98,7 @@ def test_of_a_key_that_stands_twice_the_last_counts(path: Path) -> None:
     assert outcome(path, b'{"id": "a", "text": "x", "text": "y"}\n') == ["a=y"]
 
 
+@pytest.mark.slow
 def test_a_line_of_64_megabytes_is_refused_and_the_next_is_read(path: Path) -> None:
     line = b'{"id": "b", "text": "' + b"x" * (64 * 2**20) + b'"}\n'
     assert outcome(path, line + GOOD, max_record_bytes=64 * 2**20) == [

@@ -114,7 +114,7 @@ def unusable(folder: Path, stage: str) -> str:
 @pytest.mark.parametrize("stage", workload.STAGES)
 def test_a_power_cut_leaves_a_whole_index(tmp_path: Path, stage: str) -> None:
     before, changes = recorded(tmp_path / "index", stage)
-    _, found = cut_everywhere(tmp_path, stage, changes, before, every=24)
+    _, found = cut_everywhere(tmp_path, stage, changes, before, every=48)
     assert found == []
 
 
@@ -141,7 +141,7 @@ def test_the_simulation_sees_that_a_sync_is_missing(
     tmp_path: Path, spoil: Callable[[list[Change]], list[Change]]
 ) -> None:
     before, changes = recorded(tmp_path / "index", "update")
-    count, found = cut_everywhere(tmp_path, "update", spoil(changes), before, every=24)
+    count, found = cut_everywhere(tmp_path, "update", spoil(changes), before, every=48)
     assert len(found) > count / 3
 
 

@@ -6,20 +6,23 @@ import pytest
 
 from taskembed.training._overlap import KnownTexts, Match, normalised
 
-KNOWN = KnownTexts(
-    [
-        "How do I revert a card payment?",
-        "  ",
-        "x" * 600 + " and what comes later is not compared",
-        "The quick brown fox jumps over the lazy dog by the river bank",
-    ]
-)
+
+@pytest.fixture(scope="module")
+def known() -> KnownTexts:
+    return KnownTexts(
+        [
+            "How do I revert a card payment?",
+            "  ",
+            "x" * 600 + " and what comes later is not compared",
+            "The quick brown fox jumps over the lazy dog by the river bank",
+        ]
+    )
 
 
-def test_only_words_tell_texts_apart() -> None:
+def test_only_words_tell_texts_apart(known: KnownTexts) -> None:
     assert normalised("  Où est\tla 2nde RUE ?! ") == "où est la 2nde rue"
     assert normalised("a_b.c") == "a b c"
-    assert len(KNOWN) == 3
+    assert len(known) == 3
 
 
 @pytest.mark.parametrize(
@@ -36,5 +39,7 @@ def test_only_words_tell_texts_apart() -> None:
         ("?", None),
     ],
 )
-def test_a_text_is_known_exactly_or_nearly(text: str, match: Match | None) -> None:
-    assert KNOWN.match(text) is match
+def test_a_text_is_known_exactly_or_nearly(
+    known: KnownTexts, text: str, match: Match | None
+) -> None:
+    assert known.match(text) is match
