@@ -165,11 +165,11 @@ def start_engine(
             threads=settings.threads or usable_cores(),
             one_query=settings.one_query,
         )
-    from taskembed.encoding.engines.torch import DTYPES, TorchEngine, choose_precision
+    from taskembed.encoding.engines.torch import TorchEngine, choose_precision, model_on
 
     if compiled.facts.fallback:
         settings.notify(f"{source.files.name} runs on torch, slower: {compiled.facts.fallback}")
     precision = choose_precision(settings.precision, device)
     # Subtle: merged in fp32, then cast: a LoRA's small differences would drown in bf16.
-    model = load_model(source, settings).model.to(device=device, dtype=DTYPES[precision])
+    model = model_on(load_model(source, settings).model, device, precision)
     return TorchEngine(model, device=device, precision=precision, threads=settings.threads)
