@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         assignments,
         cluster_index,
     )
+    from taskembed.verbs.cluster_map import ClusterMap, map_of
     from taskembed.verbs.clusters_file import load_clusters, save_clusters
     from taskembed.verbs.dedup import Duplicates, delete_duplicates, find_duplicates, kept_documents
     from taskembed.verbs.defaults import HeadName, OnDuplicate
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.duplicates import Duplicate, Keep
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.index import index_corpus
+    from taskembed.verbs.map_page import write_map
     from taskembed.verbs.match import match_documents
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
     from taskembed.verbs.pairs import sample_pairs
@@ -86,6 +88,7 @@ __all__ = [
     "Chunk",
     "Classifier",
     "Cluster",
+    "ClusterMap",
     "Clustering",
     "Document",
     "Duplicate",
@@ -147,6 +150,7 @@ __all__ = [
     "load_encoder",
     "load_encoder_of",
     "load_reranker",
+    "map_of",
     "match_documents",
     "rerank_hits",
     "sample_pairs",
@@ -154,6 +158,7 @@ __all__ = [
     "search_index",
     "similar_documents",
     "similar_texts",
+    "write_map",
 ]
 
 _HOMES = {
@@ -165,6 +170,7 @@ _HOMES = {
     "Chunk": "index.hits",
     "Classifier": "verbs.classify",
     "Cluster": "verbs.cluster",
+    "ClusterMap": "verbs.cluster_map",
     "Clustering": "verbs.cluster",
     "Document": "reading.documents",
     "Duplicate": "verbs.duplicates",
@@ -226,6 +232,7 @@ _HOMES = {
     "load_encoder": "encoding.load",
     "load_encoder_of": "encoding.load",
     "load_reranker": "encoding.reranker",
+    "map_of": "verbs.cluster_map",
     "match_documents": "verbs.match",
     "rerank_hits": "verbs.search",
     "sample_pairs": "verbs.pairs",
@@ -233,6 +240,7 @@ _HOMES = {
     "search_index": "verbs.search",
     "similar_documents": "verbs.similar",
     "similar_texts": "verbs.similar",
+    "write_map": "verbs.map_page",
 }
 
 

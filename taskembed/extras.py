@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
-EVALUATE, TRAIN, INT8 = "evaluate", "train", "int8"  # extras of pyproject.toml
+EVALUATE, TRAIN, INT8, MAP = "evaluate", "train", "int8", "map"  # extras of pyproject.toml
+MAP_LIBRARIES = ("openTSNE", "plotly")
 
 
 def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library's module

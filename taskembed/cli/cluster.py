@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +22,10 @@ from taskembed.cli._index_options import InputOptions
 from taskembed.cli._new_records import BadOptions, find_records
 from taskembed.cli._output import STDOUT, message, require_output, results, write
 from taskembed.cli._rejected import rejects_reported
+from taskembed.english import counted
 from taskembed.errors import AccessDeniedError, ExitCode, UsageError
 from taskembed.escaping import json_text
+from taskembed.extras import MAP, MAP_LIBRARIES, require_installed
 
 if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
@@ -89,6 +92,15 @@ def cluster_command(
             help="Write the cluster of each text to this file, as JSONL.",
         ),
     ] = None,
+    map_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE.html",
+            rich_help_panel=opt.Panel.OUTPUT,
+            help="Draw the documents on a page for a browser, by cluster or field (extra: map).",
+        ),
+    ] = None,
     place: opt.PlaceOptions,
     machine: opt.MachineOptions,
     out: opt.OutputOptions,
@@ -102,26 +114,43 @@ def cluster_command(
     Example:
         taskembed cluster --index headlines-index
         taskembed cluster --index headlines-index --assign new.jsonl
+        taskembed cluster --index headlines-index --map map.html
     """
-    if assign is not None and of_clusters.are_given:
-        raise UsageError("-k and --min-similarity are for finding clusters, not for --assign")
+    if assign is not None and (of_clusters.are_given or map_file is not None):
+        raise UsageError(
+            "-k, --min-similarity and --map are for finding clusters, not for --assign"
+        )
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, assign])
+    _require_map(map_file, [index_folder, output])
     from taskembed.index.reader import Index
     from taskembed.verbs.cluster import require_clustering
 
     with Index.open(index_folder) as index:
         require_clustering(index)
         if assign is None:
-            _find(index, of_clusters, output, out)
+            _find(index, of_clusters, output, map_file, out)
             return ExitCode.OK
         settings, bad = machine.settings(quiet=out.quiet), of_bad.rejects()
         _Assigning(index, assign, of_input, bad).print(settings, place, output, out)
     return ExitCode.PARTIAL if bad.count else ExitCode.OK
 
 
+def _require_map(path: Path | None, read: Iterable[Path | None]) -> None:
+    """Refuse a map that could not be drawn or written, before any work."""
+    if path is None:
+        return
+    require_output("--map", path, read)
+    for library in MAP_LIBRARIES:
+        require_installed(library, MAP)
+
+
 def _find(
-    index: Index, of_clusters: ClusterOptions, output: Path | None, out: opt.OutputOptions
+    index: Index,
+    of_clusters: ClusterOptions,
+    output: Path | None,
+    map_file: Path | None,
+    out: opt.OutputOptions,
 ) -> None:
     """Find clusters, keep them, and print them or the cluster of each document."""
     from taskembed.verbs.cluster import assignments, cluster_index
@@ -138,6 +167,21 @@ def _find(
         print_clusters(found)
     if not out.quiet:
         message(summary(found))
+    if map_file is not None:
+        _draw(index, found, map_file, quiet=out.quiet)
+
+
+def _draw(index: Index, found: Clustering, path: Path, *, quiet: bool) -> None:
+    from taskembed.verbs.cluster_map import map_of
+    from taskembed.verbs.map_page import write_map
+
+    drawn = map_of(index, found)
+    with results(path) as stream:
+        write_map(
+            drawn, stream, title=f"{index.folder.name}: {counted(len(found.clusters), 'cluster')}"
+        )
+    if not quiet:
+        message(f"{path} shows {counted(len(drawn.documents), 'document')}: open it in a browser")
 
 
 def _keep(index: Index, found: Clustering, *, quiet: bool) -> None:

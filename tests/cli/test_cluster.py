@@ -150,3 +150,45 @@ def test_damaged_clusters_are_refused(run: Run, folder: Path, tmp_path: Path) ->
     assert done.code == 76
     assert "the clusters cannot be read" in done.err
     assert json.loads(new.read_text())["id"] == "food0"
+
+
+def test_a_map_is_a_page_with_the_documents(run: Run, folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "map.html"
+    three = ["food0", "sky0", "music0"]
+    corpus = write_jsonl(tmp_path / "three.jsonl", [t for t in TEXTS if t["id"] in three])
+    assert run("index", corpus, "--task", "clustering", "--index", tmp_path / "i").code == 0
+    done = run("cluster", "--index", tmp_path / "i", "-k", "2", "--map", page)
+    assert done.code == 0
+    assert len(done.lines) == 3  # the clusters of the documents are printed as ever
+    assert done.err.endswith(f"taskembed: {page} shows 3 documents: open it in a browser\n")
+    text = page.read_text(encoding="utf-8")
+    assert "<title>i: 2 clusters</title>" in text
+    assert '"id":["food0","sky0","music0"]' in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["--map", "{index}/map.html"], 2, "--map would write into the input"),
+        (["--map", "-"], 2, "--map needs a file"),
+        (["--map", "none/map.html"], 66, "none/map.html"),
+        (["--map", "map.html", "--assign", "new.jsonl"], 2, "--map are for finding clusters"),
+    ],
+)
+def test_a_map_that_cannot_be_written_is_refused_before_any_work(
+    run: Run, folder: Path, arguments: list[str], code: int, reason: str
+) -> None:
+    done = run("cluster", "--index", folder, *(one.format(index=folder) for one in arguments))
+    assert (done.code, done.out) == (code, "")
+    assert reason in done.err
+
+
+def test_without_its_libraries_a_map_is_refused_with_the_command_that_installs_them(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.extras.find_spec", lambda _name: None)
+    done = run("cluster", "--index", folder, "--map", tmp_path / "map.html")
+    assert done.code == 69
+    assert "the library openTSNE is not installed" in done.err
+    assert "[map]" in done.err
+    assert not (tmp_path / "map.html").exists()

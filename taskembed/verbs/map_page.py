@@ -1,0 +1,84 @@
+"""A map of clusters as one page of HTML, which needs no network and no other file."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from taskembed.extras import MAP, require_extra
+from taskembed.verbs.cluster_map import OTHER, ClusterMap, Value, is_numeric
+
+_TEMPLATE = Path(__file__).with_name("map.html")
+CLUSTER = "cluster"  # how the page names what it colours by at first
+
+
+def write_map(found: ClusterMap, stream: TextIO, *, title: str) -> None:
+    """Write a map as a page: hover for texts, search, and colours by cluster or by field.
+
+    Args:
+        found: the points.
+        stream: of UTF-8 text.
+        title: of the page.
+
+    Raises:
+        MissingLibraryError: plotly is not installed.
+    """
+    library = require_extra("plotly.offline", MAP)
+    parts = {
+        "@TITLE@": html.escape(title),
+        "@PLOTLY@": library.get_plotlyjs(),
+        "@DATA@": _json(_data(found)),
+    }
+    rest = _TEMPLATE.read_text(encoding="utf-8")
+    while rest:
+        mark = min((mark for mark in parts if mark in rest), key=rest.index, default="")
+        before, _, rest = rest.partition(mark) if mark else (rest, "", "")
+        stream.write(before)
+        stream.write(parts.get(mark, ""))
+
+
+def _data(found: ClusterMap) -> dict[str, object]:
+    on_map = len(found.documents)
+    count = f"{on_map:,} documents"
+    if found.left_out:
+        count += f", drawn from {on_map + found.left_out:,}"
+    return {
+        "count": count,
+        "id": [doc_id for doc_id, _ in found.documents],
+        "text": [text for _, text in found.documents],
+        "x": [round(x, 3) for x in found.points[:, 0].tolist()],
+        "y": [round(y, 3) for y in found.points[:, 1].tolist()],
+        "cluster": found.clusters,
+        "names": list(found.names.items()),
+        "fields": {_free(name): _coloured(values) for name, values in found.fields.items()},
+    }
+
+
+def _free(name: str) -> str:
+    """Return the name of a field, told from the clusters."""
+    return f"{name} (field)" if name == CLUSTER else name
+
+
+def _coloured(values: Sequence[Value]) -> dict[str, object]:
+    """Return what the page colours by: numbers, or the number of a name for each point."""
+    known = {value for value in values if value is not None}
+    if is_numeric(known):
+        return {"numbers": values}
+    names = sorted({_name(value) for value in known} - {OTHER})
+    numbers = {**{name: number for number, name in enumerate(names)}, OTHER: -2}
+    at = [-1 if value is None else numbers[_name(value)] for value in values]
+    labels = [*((number, name) for name, number in numbers.items()), (-1, "none")]
+    return {"at": at, "names": [label for label in labels if label[0] in set(at)]}
+
+
+def _name(value: Value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _json(value: object) -> str:
+    """Return JSON that may stand within a script: no text can end it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
