@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from taskembed.index.hits import Chunk, Hit, Snippet
     from taskembed.index.reader import Index
     from taskembed.models.resolve import PromptOverrides
-    from taskembed.reading.documents import Document
+    from taskembed.reading.document import Document
     from taskembed.reading.queries import Query
     from taskembed.reading.rejects import RejectFile
     from taskembed.space import EmbeddingSpace, PromptType, Task
@@ -172,7 +172,7 @@ _HOMES = {
     "Cluster": "verbs.cluster",
     "ClusterMap": "verbs.cluster_map",
     "Clustering": "verbs.cluster",
-    "Document": "reading.documents",
+    "Document": "reading.document",
     "Duplicate": "verbs.duplicates",
     "Duplicates": "verbs.dedup",
     "EmbeddingSpace": "space",

@@ -110,6 +110,35 @@ def test_a_search_imports_no_slow_library_beside_its_model(
         assert words[0] != "search" or "pydantic" not in loaded
 
 
+UNNEEDED = {
+    *("faiss", "importlib.metadata", "openvino", "pydantic", "rich"),
+    *("taskembed.encoding.reranker", "taskembed.extras", "taskembed.index.filter_grammar"),
+    *("taskembed.index.legacy.segment", "taskembed.index.positions", "taskembed.index.writer"),
+    *("taskembed.reading.documents", "taskembed.reading.inputs", "taskembed.reading.queries"),
+    "taskembed.verbs.snippets",
+}
+
+
+def test_a_search_imports_no_module_that_only_other_commands_need(
+    run: Run, corpus: Path, tmp_path: Path
+) -> None:
+    options = ["--index", str(tmp_path / "index")]
+    assert run("index", corpus, "--task", "retrieval", *options).code == 0
+    code = (
+        "import sys; from taskembed.cli.main import main; main(sys.argv[1:]); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "search", "one", "--mode", "words", *options],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stderr.split())
+    assert "taskembed.verbs.searcher" in loaded
+    assert loaded & UNNEEDED == set()
+
+
 def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:
     """Return the top-level modules in a process that ran a command."""
     code = (

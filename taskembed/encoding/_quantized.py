@@ -11,7 +11,6 @@ from taskembed.encoding._engines import Engine, table_kind
 from taskembed.encoding._runtime import Runtime
 from taskembed.encoding.cache import CompiledModel, checked_path
 from taskembed.errors import UsageError
-from taskembed.extras import INT8, require_installed
 from taskembed.files import remembered
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ class QuantizedRuntime(Runtime):
 
     def _compile(self) -> CompiledModel:
         """Quantise the model, and put it in the cache."""
+        from taskembed.extras import INT8, require_installed  # 0.01 s
+
         require_installed("nncf", INT8)  # seconds to import
         plain = self._opened()
         self._require_layers(plain.compiled)

@@ -8,16 +8,10 @@ from pathlib import Path
 from taskembed.index._files import allow_handles
 from taskembed.index.contents import Part, SegmentInfo
 from taskembed.index.generations import Snapshot
-from taskembed.index.legacy.segment import SegmentOfFormat1
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind
 
 HANDLES_PER_SEGMENT = 9  # eight files, one of which SQLite opens once more; four stay open
-_CLASSES: dict[Kind, type[Segment]] = {
-    Kind.FLAT: Segment,
-    Kind.RABITQ: Segment,
-    Kind.FORMAT_1: SegmentOfFormat1,
-}
 
 
 def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> Segment:
@@ -27,7 +21,11 @@ def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) 
         FileNotFoundError: a file is missing; a writer may have removed it with its generation.
         IndexDamagedError: a file is not what was written.
     """
-    return _CLASSES[info.kind](folder, snapshot, info, dim)
+    if info.kind is Kind.FORMAT_1:
+        from taskembed.index.legacy.segment import SegmentOfFormat1  # hardly any index has one
+
+        return SegmentOfFormat1(folder, snapshot, info, dim)
+    return Segment(folder, snapshot, info, dim)
 
 
 def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:

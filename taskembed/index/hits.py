@@ -13,7 +13,7 @@ from taskembed.index.field_types import value_at
 from taskembed.index.filters import FieldName
 from taskembed.index.fusion import Sides
 from taskembed.index.stored_metadata import read_metadata
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 
 
 @dataclass(frozen=True, slots=True)

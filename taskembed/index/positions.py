@@ -13,7 +13,7 @@ from taskembed.index._selection import restricted
 from taskembed.index.documents import StoredDocument
 from taskembed.index.hits import as_document
 from taskembed.index.segments import Segment
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.vectors import Flags, FloatRows, Rows
 
 BLOCK_ROWS = 8_192  # vectors that are in memory at a time: 12 MB of 384 numbers each

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,12 +29,15 @@ from taskembed.index.grouping import (
     Grouping,
 )
 from taskembed.index.hits import Hit, as_document
-from taskembed.index.positions import Positions
+from taskembed.index.kinds.flat import prepare
 from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows
+
+if TYPE_CHECKING:
+    from taskembed.index.positions import Positions
 
 
 class Index:
@@ -220,6 +224,7 @@ class Index:
         """
         self._require_open()
         with doing("reading the index"):
+            prepare()
             for segment in self._segments:
                 segment.load(exact=exact)
 
@@ -312,6 +317,8 @@ class Index:
             ValueError: the index is closed.
         """
         self._require_open()
+        from taskembed.index.positions import Positions  # a search does without
+
         return Positions(self._segments, self.space.dim)
 
     def vectors_of(self, doc_ids: Sequence[str]) -> tuple[list[Document], FloatRows]:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, MinLen
@@ -175,7 +175,7 @@ def catalogue() -> Catalogue:
 
 @cache
 def _toml_text() -> str:
-    return resources.files("taskembed.models").joinpath("models.toml").read_text(encoding="utf-8")
+    return Path(__file__).with_name("models.toml").read_text(encoding="utf-8")
 
 
 def families() -> tuple[Family, ...]:

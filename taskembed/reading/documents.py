@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import reprlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from taskembed.arguments import require_text
 from taskembed.errors import BadInputError, BadRecordError
 from taskembed.reading._tables import TABLES
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
+from taskembed.reading.document import Document as Document  # noqa: PLC0414  # public here
 from taskembed.reading.fields import (
     ID_FIELDS,
     RecordFields,
@@ -35,51 +34,6 @@ MAX_DEPTH = 200  # levels of metadata; orjson reads 1,024 levels, but writes onl
 
 _NESTED = (dict, list)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A text to embed, with its id: Document("moon", "The Moon orbits the Earth.").
-
-    Attributes:
-        doc_id: the id, which is unique in an index.
-        text: the text to embed.
-        metadata: other fields, which hits return; values that JSON can hold. Dates, UUIDs and enums
-            are returned as strings, numpy's numbers as Python's, NaN as None.
-        source: position in the input: "corpus.jsonl:17".
-        id_is_made: whether the record had no id, so that `doc_id` is the sha256 of the text.
-
-    Raises:
-        TypeError: the id or the text is not a string, or the metadata not a mapping.
-    """
-
-    doc_id: str
-    text: str
-    metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
-    source: str = field(default="", compare=False)
-    id_is_made: bool = field(default=False, compare=False)
-
-    def __post_init__(self) -> None:
-        # Subtle: `require_storable` checks the content of the texts where they enter an index. A
-        # document read from an index made elsewhere can then still be shown.
-        doc_id: object = self.doc_id
-        text: object = self.text
-        metadata: object = self.metadata
-        if type(doc_id) is str and type(text) is str and type(metadata) is dict:
-            return  # nearly always, and quick to check
-        if not isinstance(doc_id, str):
-            shown = reprlib.repr(doc_id)
-            raise TypeError(f"the id of a document is {shown}; it must be a text: {str(doc_id)!r}")
-        if not isinstance(text, str):
-            raise TypeError(f"the text of document {doc_id!r} is no text but {type(text).__name__}")
-        if not isinstance(metadata, Mapping):
-            kind = type(metadata).__name__
-            raise TypeError(f"the metadata of document {doc_id!r} is no mapping but {kind}")
-
-    @property
-    def where(self) -> str:
-        """The name of the document in messages: its position, if known."""
-        return self.source or f"document {self.doc_id!r}"
 
 
 def require_storable(document: object) -> None:

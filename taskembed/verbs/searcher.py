@@ -7,11 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from taskembed.arguments import require_positive
 from taskembed.batches import batched
-from taskembed.encoding.reranker import load_reranker
 from taskembed.encoding.settings import EngineSettings
 from taskembed.index.fusion import Fusion
 from taskembed.index.grouping import Grouping, group_key, in_groups
@@ -19,7 +18,6 @@ from taskembed.index.hits import Hit
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.models.files import Hub
-from taskembed.reading.queries import Query
 from taskembed.space import Task
 from taskembed.verbs.encoders import encoder_for_search, find_moved, require_expected
 from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer
@@ -30,7 +28,9 @@ from taskembed.verbs.search import (
     rerank_hits,
     search_index,
 )
-from taskembed.verbs.snippets import add_snippets
+
+if TYPE_CHECKING:
+    from taskembed.reading.queries import Query
 
 RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
 QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
@@ -182,6 +182,8 @@ class Searcher:
         found = self._ranked(texts)
         if not self.snippets:
             return found
+        from taskembed.verbs.snippets import add_snippets  # most searches do without
+
         # a server may cost money for each text: there, words are enough
         encoder = None if self.index.space.hosted else self.encoder
         return add_snippets(texts, found, encoder, tokenizer=self.index.words)
@@ -257,5 +259,7 @@ class _ModelNames:
             find_moved(index.space, self.model)  # a stated folder must be that of the model
         if self.reranker is None:
             return encoder, None
+        from taskembed.encoding.reranker import load_reranker  # most searches do without
+
         reranker = load_reranker(self.reranker, instruction=self.instruction, settings=settings)
         return encoder, reranker

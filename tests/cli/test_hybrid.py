@@ -45,7 +45,7 @@ class Longest:
 @pytest.fixture
 def longest(monkeypatch: pytest.MonkeyPatch) -> Longest:
     judge = Longest()
-    monkeypatch.setattr("taskembed.verbs.searcher.load_reranker", lambda *_, **__: judge)
+    monkeypatch.setattr("taskembed.encoding.reranker.load_reranker", lambda *_, **__: judge)
     monkeypatch.setattr("taskembed.verbs.searcher.Hub.description", lambda *_, **__: None)
     return judge
 

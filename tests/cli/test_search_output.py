@@ -54,7 +54,7 @@ def test_columns_that_came_later_are_the_last(
         def scores(self, query: str, texts: Sequence[str]) -> object:
             return np.linspace(1, 0, len(texts), dtype=np.float32)
 
-    monkeypatch.setattr("taskembed.verbs.searcher.load_reranker", lambda *_, **__: Reranker())
+    monkeypatch.setattr("taskembed.encoding.reranker.load_reranker", lambda *_, **__: Reranker())
     monkeypatch.setattr("taskembed.verbs.searcher.Hub.description", lambda *_, **__: None)
     queries = write_jsonl(tmp_path / "queries.jsonl", [{"id": "q", "text": "word"}])
     words = ("search", "--queries", queries, "--index", indexed, "--format", "tsv", "-k", "1")

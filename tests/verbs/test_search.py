@@ -186,13 +186,14 @@ def _never(*_: object, **__: object) -> None:
 
 SECOND_FRONT = """
 import sys
+from taskembed.encoding import reranker
 from taskembed.verbs import encoders, searcher as opened
 from tests.fakes import HashEncoder
 from tests.verbs.test_search import ShortestFirst
 
 encoders.load_encoder_of = lambda *_, **__: HashEncoder()
 opened.Hub.description = lambda *_, **__: None
-opened.load_reranker = lambda *_, **__: ShortestFirst()
+reranker.load_reranker = lambda *_, **__: ShortestFirst()
 with opened.Searcher.open(sys.argv[1], reranker="shortest", k=1, depth=2) as searcher:
     (hit,) = searcher.search(["moon moon water"])[0]
     print(hit.doc_id, hit.rerank_score, searcher.reranker.name, searcher.index.space.task)

@@ -11,14 +11,29 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
 from taskembed.vectors import Flags, FloatRows
 
+
+class _Faiss:
+    """FAISS, imported when it is first used: a search loads its model meanwhile (0.03 s)."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # see below
+        import faiss
+
+        return getattr(faiss, name)
+
+
 # FAISS's published types are those of the C++ signatures, which its Python layer replaces.
-faiss: Any = _faiss
+faiss: Any = _Faiss()
+
+
+def prepare() -> None:
+    """Import FAISS now rather than at the first search."""
+    import faiss as _  # noqa: F401  # kept by Python
+
 
 # its kind, dim, rows, two numbers that mean nothing, whether it is trained, its metric, and how
 # many numbers follow
