@@ -76,13 +76,13 @@ def search_command(
     printer.show(grouped=of_groups.group_by is not None, snippets=snippet)
     of_hits.check_output([index_folder, of_query.queries, of_query.query_file])
     text = "" if many else of_query.text(query)  # before a model is loaded for it
+    settings = machine.settings(
+        quiet=out.quiet, one_query=not many, trust_remote_code=trust_remote_code, api_base=api_base
+    )
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.searcher import Searcher
 
-    settings = machine.settings(
-        quiet=out.quiet, one_query=not many, trust_remote_code=trust_remote_code, api_base=api_base
-    )
     bad = RejectFile(stop=not of_query.skip_bad)
     with Searcher.open(
         index_folder,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -62,6 +63,7 @@ class Runtime:
         self._settings = settings
         self._device = device_of(settings)
         self._engine: Engine | None = None
+        self._starting: Future[Engine] | None = None
         self._loaded: Loaded | None = None
         self._checked: set[Path] = set()
         self._tokenizer: Tokenizer | None = None
@@ -86,14 +88,27 @@ class Runtime:
             )
         return self._tokenizer
 
+    def start(self) -> None:
+        """Start the engine in a thread, if the model is compiled; errors come with `engine`."""
+        if self._is_from_cache and self._engine is None and self._starting is None:
+            thread = ThreadPoolExecutor(1, "engine")
+            self._starting = thread.submit(self._start)
+            thread.shutdown(wait=False)
+
+    def _start(self) -> Engine:
+        return start_engine(self._source, self.compiled, self._device, self._settings)
+
+    def _started(self) -> Engine:
+        """Return the engine that `start` has started; another one at the second call."""
+        starting, self._starting = self._starting, None
+        return starting.result() if starting else self._start()
+
     @property
     def engine(self) -> Engine:
         """The engine, started at the first use."""
         if self._engine is None:
             with doing(f"loading the model {self._source.name}"):
-                engine = self._of_compiled(
-                    lambda: start_engine(self._source, self.compiled, self._device, self._settings)
-                )
+                engine = self._of_compiled(self._started)
             self._engine = WatchedEngine(engine, self.compiled.facts.width, self.failing)
         return self._engine
 

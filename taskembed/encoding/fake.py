@@ -110,6 +110,9 @@ class FakeRuntime:
             is_shared = source.kind is not Kind.RERANKER  # which sets how its own truncates
             self.tokenizer: Tokenizer = (_tokenizer if is_shared else load_tokenizer)(text)
 
+    def start(self) -> None:
+        """Do nothing: the engine starts at once."""
+
     @property
     def engine(self) -> Engine:
         """The engine, started at the first use."""

@@ -156,6 +156,9 @@ def _reopened(
     encoder = LocalEncoder(now, parts)
     if now == space:
         encoder.check(parts.first)
+        if settings.one_query:  # while the index is read
+            parts.runtime(parts.first).start()
+            encoder.tokenizer(parts.first)
     return encoder
 
 

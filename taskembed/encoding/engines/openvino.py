@@ -19,7 +19,24 @@ from taskembed.encoding.tokens import Batch
 # means offline: without it, OpenVINO uses a stub of its own, and starts 30 ms sooner.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: not importable
 
-import openvino  # noqa: E402  # after the line above
+# Its conversion of models takes as long to import as all else of it, and a search needs none.
+_CONVERSION = "openvino.tools.ovc"
+_IS_FIRST = "openvino" not in sys.modules
+if _IS_FIRST:
+    sys.modules[_CONVERSION] = None  # type: ignore[assignment]
+
+import openvino  # noqa: E402  # after the lines above
+
+
+def _convert_model(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # theirs
+    from openvino.tools.ovc import convert_model
+
+    return convert_model(*arguments, **options)
+
+
+if _IS_FIRST:
+    del sys.modules[_CONVERSION]
+    openvino.convert_model = _convert_model
 
 PRECISIONS = {"bf16": "bf16", "fp16": "f16", "fp32": "f32"}
 TOKEN_BUDGET = (
@@ -49,6 +66,8 @@ class OpenVinoEngine:
         }
         if precision in PRECISIONS:
             settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[precision]
+        if one_query:  # a thread that may run on one core only waits while others use that core
+            settings["ENABLE_CPU_PINNING"] = False
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         self._blob = blob  # the compiled model reads its weights from there
