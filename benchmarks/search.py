@@ -1,11 +1,14 @@
 """One search as a whole process: `taskembed search`, and a plain script doing the same.
 
+Python keeps its compiled modules in a folder of the benchmark, as of an installed package.
+
 python benchmarks/search.py CORPUS... [--count 10000] [--rounds 5]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -51,21 +54,30 @@ def main() -> None:
             "taskembed search": [*taskembed, "search", QUERY, "--index", index],
             "plain script": [sys.executable, folder / "plain.py", name, QUERY],
         }
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         times: dict[str, list[float]] = {name: [] for name in commands}
+        cpu: dict[str, list[float]] = {name: [] for name in commands}
         for number in range(arguments.rounds + 1):
             for label, command in commands.items():
-                started = time.perf_counter()
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                seconds = time.perf_counter() - started
+                started, before = time.perf_counter(), os.times()
+                done = subprocess.run(
+                    command, check=True, capture_output=True, text=True, env=environment
+                )
+                seconds, after = time.perf_counter() - started, os.times()
                 if number:  # the first round warms the page cache
                     times[label].append(seconds)
+                    cpu[label].append(sum(after[2:4]) - sum(before[2:4]))
                 first = done.stdout.splitlines()[0]
                 if number == 0:
                     print(f"{label}: {first[:100]}")
     print(f"{len(documents):,} documents")
     for label, seconds in times.items():
         values = ", ".join(f"{value:.2f}" for value in seconds)
-        print(f"{label:18} {values} s, median {statistics.median(seconds):.2f} s")
+        print(
+            f"{label:18} {values} s, median {statistics.median(seconds):.2f} s; "
+            f"{statistics.median(cpu[label]):.2f} CPU s"
+        )
     ratios = [b / a for a, b in zip(*times.values(), strict=True)]
     print(f"plain script / taskembed search: median {statistics.median(ratios):.1f} times")
     print(machine())

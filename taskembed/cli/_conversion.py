@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import EnumType
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class Converted:
         self._is_plain = parameter.callback is None and info.parser is None
         self._is_one = parameter.nargs == 1 and not parameter.multiple
         self._annotation = parameter.type_descriptor.annotation
+        is_enum = isinstance(self._annotation, EnumType)
+        self._members = {item.value: item for item in self._annotation} if is_enum else {}
         self._is_plain_path = not (info.exists or info.resolve_path or info.writable)
         self._info = info
 
@@ -41,16 +44,21 @@ class Converted:
         """
         if value is None and not self._parameter.required:  # the most frequent value
             return self._converted(context, None if self._is_one else ())
-        if value is not None and self._is_plain and self._is_one:
-            if self._annotation is str and isinstance(value, str):
-                return value
-            if self._annotation is Path and self._is_good_path(value):
-                return Path(value)
-            if self._annotation is int and self._is_good_number(value):
-                return int(value)
-            if value is self._parameter.default and not isinstance(value, (str, Path)):
-                return value  # False, a number, or a member of an Enum
-        return self._process(context, value)
+        is_quick = value is not None and self._is_plain and self._is_one
+        quick = self._quick(value) if is_quick else None
+        return self._process(context, value) if quick is None else quick
+
+    def _quick(self, value: Any) -> Any:  # noqa: ANN401
+        """Return a value whose conversion is plain; None for any other."""
+        if self._annotation is str and isinstance(value, str):
+            return value
+        if self._annotation is Path and self._is_good_path(value):
+            return Path(value)
+        if self._annotation is int and self._is_good_number(value):
+            return int(value)
+        if value is self._parameter.default and not isinstance(value, (str, Path)):
+            return value  # False, a number, or a member of an Enum
+        return self._members.get(value) if isinstance(value, str) else None
 
     def _converted(self, context: Any, value: Any) -> Any:  # noqa: ANN401
         callback = self._parameter.callback
