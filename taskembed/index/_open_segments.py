@@ -19,7 +19,7 @@ from taskembed.index._merging import Source, merge
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
 from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import SegmentInfo
-from taskembed.index.generations import Snapshot
+from taskembed.index.manifests import Snapshot
 from taskembed.index.outcomes import Found, OpenSegment, Outcome
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taskembed.index._files import allow_handles
 from taskembed.index.contents import Part, SegmentInfo
-from taskembed.index.generations import Snapshot
+from taskembed.index.manifests import Snapshot
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind
 

@@ -52,16 +52,15 @@ from taskembed.index._lock import (
     take_lock,
 )
 from taskembed.index.fs import Fs
-from taskembed.index.generations import (
+from taskembed.index.generations import names_in, read_newest
+from taskembed.index.manifests import (
     OURS,
     Body,
     Snapshot,
     generations_of,
     manifest_bytes,
     manifest_name,
-    names_in,
     read_manifest,
-    read_newest,
 )
 
 KEPT_GENERATIONS = 2  # the newest, and the one before it, which a reader may be opening

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from taskembed.arguments import require_string
 from taskembed.index._files import Damage, StoredFile, damaged, open_file
-from taskembed.index.generations import Body, Snapshot, manifest_name, open_newest
+from taskembed.index.generations import open_newest
+from taskembed.index.manifests import Body, Snapshot, manifest_name
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import DEFAULT_STORAGE, Kind, Storage, VectorType
 from taskembed.space import EmbeddingSpace

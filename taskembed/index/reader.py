@@ -1,50 +1,30 @@
-"""An index as a reader sees it: one generation, opened once, answering until it is closed."""
+"""An index as a reader sees it: one generation, opened once, searched until it is closed."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
-from operator import attrgetter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from taskembed.activity import doing
-from taskembed.arguments import is_utf8, require_string
-from taskembed.english import counted
-from taskembed.errors import UsageError
-from taskembed.index._opening import open_segments
+from taskembed.index._index_documents import IndexDocuments
 from taskembed.index._ranked import RankedSearch
 from taskembed.index._segment_vectors import candidates_for
-from taskembed.index._selection import Selector
-from taskembed.index.chunking import Chunking
 from taskembed.index.contents import Contents
-from taskembed.index.field_types import FieldType
-from taskembed.index.filters import FieldDescription
 from taskembed.index.fusion import Fusion
-from taskembed.index.generations import Snapshot, open_newest
-from taskembed.index.grouping import (
-    Grouping,
-)
-from taskembed.index.hits import Hit, as_document
+from taskembed.index.grouping import Grouping
+from taskembed.index.hits import Hit
 from taskembed.index.kinds.flat import prepare
+from taskembed.index.manifests import Snapshot
 from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
-from taskembed.reading.document import Document
-from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows
 
-if TYPE_CHECKING:
-    from taskembed.index.positions import Positions
 
+class Index(IndexDocuments):
+    """One generation of an index, open for searching and for reading its documents.
 
-class Index:
-    """One whole generation of an index, for as long as it is open.
-
-    It takes no lock and writes nothing, so it works on a read-only folder, and while a writer runs.
-    What it reads is checked; vectors are read when they are searched.
+    An open index takes no lock and writes nothing, so it works on a read-only folder and while a
+    writer runs. Everything that is read is checked; vectors are read when they are searched.
 
     Example:
         with Index.open("taskembed-index") as index:
@@ -57,163 +37,8 @@ class Index:
     def __init__(
         self, folder: Path, snapshot: Snapshot, contents: Contents, segments: Sequence[Segment]
     ) -> None:
-        self.folder = folder
-        self.snapshot = snapshot
-        self.contents = contents
-        self._segments = segments
-        self._selector = Selector(segments)
+        super().__init__(folder, snapshot, contents, segments)
         self._search = RankedSearch(segments, self._selector)
-        self._closed = False
-
-    @classmethod
-    def open(cls, folder: str | Path) -> Index:
-        """Open the newest generation.
-
-        Raises:
-            NotFoundError: there is no index.
-            IndexDamagedError: a file is not what was written.
-            NewerFormatError: it was written by a newer taskembed.
-        """
-        path = Path(folder)
-
-        def opened(snapshot: Snapshot) -> Index:
-            contents = Contents.of(path, snapshot)
-            segments = open_segments(path, snapshot, contents.live)
-            return cls(path, snapshot, contents, segments)
-
-        index = open_newest(path, opened)
-        index.check()  # when all is open: a slow disk gives a writer no time in between
-        return index
-
-    def check(self) -> None:
-        """Check every file that is open but the vectors; `open` has done it."""
-        try:
-            for segment in self._segments:
-                if not segment.is_checked:
-                    segment.check()
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space that every vector of the index lives in."""
-        return self.contents.live.space
-
-    @property
-    def made_by(self) -> Mapping[str, str]:
-        """What made its newest vectors: the engine, its precision, the version."""
-        return self.contents.live.made_by
-
-    @property
-    def generation(self) -> int:
-        """The number of the generation that answers."""
-        return self.snapshot.generation
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else f"generation {self.generation}"
-        held = counted(len(self), "document")
-        return f"<Index {self.folder}: {held} for {self.space.task}, {state}>"
-
-    def __len__(self) -> int:
-        """Return how many documents it has."""
-        return sum(info.live_rows for info in self.contents.live.segments)
-
-    def __contains__(self, doc_id: str) -> bool:
-        """Say whether there is a document of that id; otherwise as `get`."""
-        return self.get(doc_id) is not None
-
-    def get(self, doc_id: str) -> Document | None:
-        """Return the document of an id; None when there is none.
-
-        Raises:
-            TypeError: the id is no text.
-            ValueError: the index is closed.
-            IndexDamagedError: what is stored cannot be read.
-        """
-        return self.find([require_string(doc_id, "doc_id")]).get(doc_id)
-
-    def find(self, doc_ids: Iterable[str]) -> dict[str, Document]:
-        """Return the documents of those ids that the index has, by id.
-
-        Few bytes are read where all ids are there: only to be sure that one is not, every byte of
-        the documents is checked, once.
-
-        Raises:
-            TypeError: doc_ids is one text, or an id is no text.
-            ValueError: the index is closed.
-            IndexDamagedError: what is stored cannot be read.
-        """
-        self._require_open()
-        if isinstance(doc_ids, str | bytes):
-            raise TypeError(f"doc_ids must be a list of ids: [{doc_ids!r}] for one")
-        wanted = dict.fromkeys(require_string(doc_id, "an id") for doc_id in doc_ids)
-        missing = {doc_id for doc_id in wanted if is_utf8(doc_id)}
-        found: dict[str, Document] = {}
-        for sure in (False, True):
-            for segment in reversed(self._segments):
-                for stored in segment.find(sorted(missing), sure=sure) if missing else ():
-                    if stored.doc_id in missing:
-                        missing.discard(stored.doc_id)
-                        found[stored.doc_id] = as_document(stored)
-        return {doc_id: found[doc_id] for doc_id in wanted if doc_id in found}
-
-    def __iter__(self) -> Iterator[Document]:
-        """Yield every document, in the order of their ids; a few are in memory at a time.
-
-        Raises:
-            ValueError: the index is closed, also in between.
-            IndexDamagedError: what is stored cannot be read.
-        """
-        return self.documents()
-
-    def documents(self, *, where: str | None = None, after: str = "") -> Iterator[Document]:
-        """Yield documents in the order of their ids; a few are in memory at a time.
-
-        Args:
-            where: a filter: only documents that it is true of; None for all.
-            after: only ids that come after this one, which need not exist; "" for all.
-
-        Raises:
-            UsageError: `where` is no filter, or not of fields that the index has; or `after` is
-                not UTF-8.
-            ValueError: the index is closed, also in between.
-            IndexDamagedError: what is stored cannot be read.
-        """
-        self._require_open()
-        if not is_utf8(require_string(after, "after")):
-            raise UsageError(f"the id {after!r} is not UTF-8, so no index has it")
-        passing = repeat(None) if where is None else self._selector.passing(where)
-        parts = zip(self._segments, passing, strict=False)  # `repeat` has no end
-        segments = [segment.documents_by_id(passing=some, after=after) for segment, some in parts]
-        return map(as_document, heapq.merge(*segments, key=attrgetter("doc_id")))
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise ValueError(f"the index {self.folder} is closed")
-
-    def __enter__(self) -> Index:
-        self._require_open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the files; any later use is a ValueError."""
-        self._closed = True
-        for segment in self._segments:
-            segment.close()
-
-    def count_truncated(self) -> int:
-        """Return how many documents the model did not read whole; every document is looked at.
-
-        Raises:
-            ValueError: the index is closed.
-            IndexDamagedError: what is stored cannot be read.
-        """
-        self._require_open()
-        return sum(segment.count_truncated() for segment in self._segments)
 
     def load(self, *, exact: bool = False) -> None:
         """Read and check now, rather than at the first search, what every search needs.
@@ -228,17 +53,9 @@ class Index:
             for segment in self._segments:
                 segment.load(exact=exact)
 
-    def fields(self) -> dict[str, set[FieldType]]:
-        """Return the types of each field of the metadata, by its name as filters spell it.
-
-        Those of deleted documents stay until their segment is merged.
-
-        Raises:
-            ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
-        """
-        self._require_open()
-        return self._selector.fields()
+    def candidates(self, k: int) -> int:
+        """Return how many vectors the codes of a segment choose for a query of k hits."""
+        return candidates_for(k)
 
     def require_group_field(self, field: str) -> None:
         """Check that hits can be grouped by a field.
@@ -250,103 +67,6 @@ class Index:
         """
         self._require_open()
         self._search.groups_by(field)
-
-    def select(self, where: str) -> None:
-        """Find the documents that a filter is true of, for the searches with that filter.
-
-        Raises:
-            UsageError: it is no filter, or not of fields that the index has.
-            ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
-        """
-        self._require_open()
-        self._selector.passing(where)
-
-    def count(self, where: str) -> int:
-        """Return of how many documents a filter is true; raises as `select`."""
-        self._require_open()
-        return sum(int(passing.sum()) for passing in self._selector.passing(where))
-
-    def describe_fields(self) -> list[FieldDescription]:
-        """Return the fields of the metadata, by name, with three values of each.
-
-        Raises:
-            ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
-        """
-        self._require_open()
-        return self._selector.describe_fields()
-
-    def ids(self, where: str) -> Iterator[str]:
-        """Yield the ids of the documents that a filter is true of; raises as `select`."""
-        self._require_open()
-        return self._selector.ids(where)
-
-    def candidates(self, k: int) -> int:
-        """Return how many vectors the codes of a segment choose for a query of k hits."""
-        return candidates_for(k)
-
-    def sample(self, count: int) -> tuple[list[str], FloatRows]:
-        """Return the ids and vectors of some documents, drawn from all: always the same.
-
-        Args:
-            count: how many; fewer when the index holds fewer.
-
-        Raises:
-            ValueError: the index is closed.
-            IndexDamagedError: what is stored is not what was written.
-        """
-        self._require_open()
-        places = np.cumsum([0, *(segment.live_rows for segment in self._segments)])
-        drawn = np.random.default_rng(0).permutation(len(self))[:count]
-        ids: list[str] = []
-        vectors = [np.empty((0, self.space.dim), np.float32)]
-        for segment, first, end in zip(self._segments, places[:-1], places[1:], strict=True):
-            mine = np.sort(drawn[(drawn >= first) & (drawn < end)]) - first
-            rows = np.flatnonzero(~segment.dead)[mine]
-            documents = segment.documents(rows.tolist())
-            ids += [documents[row].doc_id for row in rows.tolist()]
-            if len(rows):
-                vectors.append(segment.vectors(rows))
-        return ids, np.concatenate(vectors)
-
-    def by_position(self) -> Positions:
-        """Return the documents and vectors in the order in which they were indexed.
-
-        Raises:
-            ValueError: the index is closed.
-        """
-        self._require_open()
-        from taskembed.index.positions import Positions  # a search does without
-
-        return Positions(self._segments, self.space.dim)
-
-    def vectors_of(self, doc_ids: Sequence[str]) -> tuple[list[Document], FloatRows]:
-        """Return the documents of those ids that the index has, and their vectors.
-
-        Args:
-            doc_ids: the ids, in any order.
-
-        Returns:
-            The documents, in the order of `doc_ids`, and float32[n, dim]: row i belongs to
-            document i.
-
-        Raises:
-            ValueError: the index is closed.
-            IndexDamagedError: what is stored is not what was written.
-        """
-        self._require_open()
-        found: dict[str, tuple[Document, FloatRows]] = {}
-        wanted = [doc_id for doc_id in dict.fromkeys(doc_ids) if is_utf8(doc_id)]
-        for segment in self._segments:
-            stored = list(segment.find(wanted))
-            vectors = segment.vectors(np.array([item.row for item in stored], np.int64))
-            found.update(
-                {item.doc_id: (as_document(item), vectors[[at]]) for at, item in enumerate(stored)}
-            )
-        documents = [found[doc_id][0] for doc_id in wanted if doc_id in found]
-        rows = [found[document.doc_id][1] for document in documents]
-        return documents, np.concatenate([np.empty((0, self.space.dim), np.float32), *rows])
 
     def nearest(
         self,
@@ -386,11 +106,6 @@ class Index:
             queries, k, exact=exact, candidates=candidates, where=where, grouping=grouping
         )
 
-    @property
-    def chunking(self) -> Chunking | None:
-        """How the documents are cut into chunks; None where each has one vector."""
-        return self.contents.live.storage.chunks
-
     def nearest_chunks(
         self,
         queries: FloatRows,
@@ -413,15 +128,6 @@ class Index:
         if self.chunking is None and len(self):
             raise ValueError(f"the documents of the index {self.folder} are not cut into chunks")
         return self._search.nearest_chunks(queries, k, exact=exact, where=where)
-
-    @property
-    def words(self) -> str:
-        """The name of the tokenizer that made the words of all texts; "" where words are not kept.
-
-        Where some texts have none, which is so until all segments are written anew, it is "".
-        """
-        names = {info.words for info in self.contents.live.segments}
-        return names.pop() if len(names) == 1 else ""
 
     def by_words(
         self,

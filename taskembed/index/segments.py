@@ -44,8 +44,8 @@ from taskembed.index.contents import SegmentInfo, listed
 from taskembed.index.documents import StoredDocument
 from taskembed.index.field_types import Fields, Value
 from taskembed.index.filters import FieldName, Filter
-from taskembed.index.generations import Snapshot
 from taskembed.index.kinds.rows import RawRows, Sums
+from taskembed.index.manifests import Snapshot
 from taskembed.vectors import Flags, FloatRows, Rows
 
 

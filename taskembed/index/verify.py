@@ -10,7 +10,8 @@ from taskembed.errors import IndexDamagedError
 from taskembed.index._files import Damage, allow_handles
 from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
 from taskembed.index.contents import Contents, SegmentInfo
-from taskembed.index.generations import Check, Snapshot, verify
+from taskembed.index.generations import Check, verify
+from taskembed.index.manifests import Snapshot
 from taskembed.index.segments import Segment
 
 

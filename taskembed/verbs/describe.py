@@ -13,7 +13,8 @@ from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.index.chunking import require_same_rule
 from taskembed.index.contents import Part, read_index
 from taskembed.index.filters import FieldDescription
-from taskembed.index.generations import Snapshot, generations_of, names_in
+from taskembed.index.generations import names_in
+from taskembed.index.manifests import Snapshot, generations_of
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType

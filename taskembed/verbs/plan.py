@@ -11,7 +11,8 @@ from taskembed.batches import batched
 from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import Contents
 from taskembed.index.fs import Fs
-from taskembed.index.generations import Snapshot, open_newest
+from taskembed.index.generations import open_newest
+from taskembed.index.manifests import Snapshot
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document

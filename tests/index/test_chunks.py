@@ -11,7 +11,7 @@ import pytest
 
 from taskembed.errors import IndexDamagedError, NewerFormatError, UsageError
 from taskembed.guard import require_good_vectors
-from taskembed.index import generations
+from taskembed.index import manifests
 from taskembed.index._segment_chunks import (
     ChunksDamageError,
     ChunkTable,
@@ -417,7 +417,7 @@ def test_a_reader_that_does_not_know_chunks_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(tmp_path)
-    monkeypatch.setattr(generations, "KNOWN_FEATURES", frozenset({"rabitq"}))
+    monkeypatch.setattr(manifests, "KNOWN_FEATURES", frozenset({"rabitq"}))
     with pytest.raises(NewerFormatError, match="feature 'chunks' is unknown"):
         read_index(tmp_path)
 

@@ -27,7 +27,8 @@ from taskembed.errors import (
 from taskembed.index._files import file_damage
 from taskembed.index.commit import StoreWriter, open_writer
 from taskembed.index.fs import Folder, Fs
-from taskembed.index.generations import manifest_name, read_newest, verify
+from taskembed.index.generations import read_newest, verify
+from taskembed.index.manifests import manifest_name
 from tests.fakes import ShortWritesFs, StepFs, fail_at
 
 DENIED_HINT = "run as a user who may, or choose another place"

@@ -27,16 +27,13 @@ from taskembed.index._files import (
     read_file,
     stream_damage,
 )
-from taskembed.index.generations import (
-    Check,
+from taskembed.index.generations import Check, open_newest, read_newest, verify
+from taskembed.index.manifests import (
     Snapshot,
     generations_of,
     manifest_bytes,
     manifest_name,
-    open_newest,
     read_manifest,
-    read_newest,
-    verify,
 )
 
 VERIFY_HINT = (

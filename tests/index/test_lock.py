@@ -19,7 +19,8 @@ from taskembed.index import generations as store
 from taskembed.index._lock import LAST_GENERATION, UNKNOWN, acknowledged, acknowledgement, take_lock
 from taskembed.index.commit import StoreWriter, open_writer
 from taskembed.index.fs import Folder, Fs, opened_folder
-from taskembed.index.generations import manifest_name, read_newest, verify
+from taskembed.index.generations import read_newest, verify
+from taskembed.index.manifests import manifest_name
 from tests.fakes import StepFs
 
 ROOT = Path(__file__).parents[2]

@@ -22,13 +22,8 @@ from taskembed.errors import (
 from taskembed.index._merge_choice import MERGE_FACTOR
 from taskembed.index.contents import Contents
 from taskembed.index.documents import StoredDocument
-from taskembed.index.generations import (
-    manifest_bytes,
-    manifest_name,
-    read_manifest,
-    read_newest,
-    verify,
-)
+from taskembed.index.generations import read_newest, verify
+from taskembed.index.manifests import manifest_bytes, manifest_name, read_manifest
 from taskembed.index.outcomes import Outcome
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading
