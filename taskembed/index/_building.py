@@ -30,10 +30,25 @@ def kind_of(rows: int, storage: Storage) -> Kind:
 
 
 class SegmentBuilder:
-    """Documents and their vectors, in memory, until they become the files of a segment."""
+    """Documents and their vectors, in memory, until they become the files of a segment.
 
-    def __init__(self, dim: int, storage: Storage = DEFAULT_STORAGE) -> None:
+    Args:
+        dim: numbers in a vector.
+        storage: how the segment is stored.
+        views: where the documents have several views, the task and the numbers in a vector of each
+            view after the first. A vector that is added is then that of the first view, with those
+            of the further views after it.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        storage: Storage = DEFAULT_STORAGE,
+        *,
+        views: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self.dim = dim
+        self._views = views
         self.rows = 0
         self.size_bytes = 0  # of texts, metadata and vectors: what the memory is spent on
         self._storage = storage
@@ -106,9 +121,14 @@ class SegmentBuilder:
     def files(self, dead: Flags) -> Iterator[tuple[str, Sequence[Data]]]:
         """Yield the suffix and the bytes of each file; documents of `dead` rows are left empty.
 
+        The suffix of a file of a further view begins with its task: "similarity.faiss".
+
         A dead row keeps its vector, so that row i stays vector i, but neither its id nor its text.
         """
-        yield from self._vector_files()
+        for task, blocks in self._blocks_by_view():
+            before = f"{task}." if task else ""
+            for suffix, data in vector_files(blocks, self.kind, self._storage.vectors):
+                yield before + suffix, data
         if self._storage.chunks:
             yield "chunks", [ChunkTable.of(self._cuts).to_bytes()]
         gone = [int(row) for row in np.flatnonzero(dead)]
@@ -122,23 +142,43 @@ class SegmentBuilder:
         yield "db", [finished(self._database)]
         yield "fields", [finished(self._fields_database)]
 
-    def _vector_files(self) -> Iterator[tuple[str, Sequence[Data]]]:
+    def _blocks_by_view(self) -> Iterator[tuple[str, list[FloatRows]]]:
+        """Yield the task of each view, "" for the first, and its blocks of vectors."""
         blocks, self._vectors = self._vectors, []
-        stored = self._storage.vectors
-        raw = [stored_rows.to_raw(block, stored) for block in blocks]
-        rows = self._firsts[-1]
-        start = stored_rows.header(rows, self.dim, stored)
-        yield "faiss", [start, *(block.reshape(-1).data for block in raw if block.size)]
-        sums = np.concatenate([np.empty(0, "<u4"), *map(stored_rows.sums_of, raw)])
-        yield "sum", [sums.astype("<u4").tobytes()]
-        if self.kind is Kind.RABITQ:
-            step = max(1, rows // SAMPLE_ROWS)
-            codes = CodesBuilder(np.concatenate([block[::step] for block in blocks]))
-            for block in blocks:
-                codes.add(block)
-            written: list[Data] = []
-            codes.write(written.append)
-            yield "codes", written
+        blocks = blocks or [np.empty((0, self.dim), np.float32)]
+        if not self._views:
+            yield "", blocks
+            return
+        begin = 0
+        for task, dim in (("", self.dim), *self._views):
+            yield task, [np.ascontiguousarray(block[:, begin : begin + dim]) for block in blocks]
+            begin += dim
+
+
+def vector_files(
+    blocks: Sequence[FloatRows], kind: Kind, stored: VectorType
+) -> Iterator[tuple[str, Sequence[Data]]]:
+    """Yield the suffix and the bytes of each file of the vectors of one view.
+
+    Args:
+        blocks: float32[n, dim], at least one: all vectors of the segment, in their order.
+        kind: of the segment.
+        stored: how the numbers are stored.
+    """
+    raw = [stored_rows.to_raw(block, stored) for block in blocks]
+    rows = sum(map(len, blocks))
+    start = stored_rows.header(rows, blocks[0].shape[1], stored)
+    yield "faiss", [start, *(block.reshape(-1).data for block in raw if block.size)]
+    sums = np.concatenate([np.empty(0, "<u4"), *map(stored_rows.sums_of, raw)])
+    yield "sum", [sums.astype("<u4").tobytes()]
+    if kind is Kind.RABITQ:
+        step = max(1, rows // SAMPLE_ROWS)
+        codes = CodesBuilder(np.concatenate([block[::step] for block in blocks]))
+        for block in blocks:
+            codes.add(block)
+        written: list[Data] = []
+        codes.write(written.append)
+        yield "codes", written
 
 
 def in_memory() -> sqlite3.Connection:

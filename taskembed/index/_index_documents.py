@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
@@ -25,7 +26,7 @@ from taskembed.index.hits import as_document
 from taskembed.index.manifests import Snapshot
 from taskembed.index.segments import Segment
 from taskembed.reading.document import Document
-from taskembed.space import EmbeddingSpace
+from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import FloatRows
 
 if TYPE_CHECKING:
@@ -36,18 +37,29 @@ class IndexDocuments:
     """One generation of an index, open for reading its documents; `Index` also searches them."""
 
     def __init__(
-        self, folder: Path, snapshot: Snapshot, contents: Contents, segments: Sequence[Segment]
+        self,
+        folder: Path,
+        snapshot: Snapshot,
+        contents: Contents,
+        segments: Sequence[Segment],
+        tasks: Sequence[Task] = (),
     ) -> None:
         self.folder = folder
         self.snapshot = snapshot
-        self.contents = contents
+        self.contents = contents  # its live part has only the view that answers
+        self.tasks = tuple(tasks) or contents.live.tasks
         self._segments = segments
         self._selector = Selector(segments)
         self._closed = False
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(cls, folder: str | Path, *, task: Task | str | None = None) -> Self:
         """Open the newest generation.
+
+        Args:
+            folder: the folder of the index.
+            task: the task whose view answers, if the index has one; otherwise, as without a task,
+                the first view answers. `space` is that of the view, `tasks` lists all views.
 
         Raises:
             NotFoundError: there is no index.
@@ -55,15 +67,17 @@ class IndexDocuments:
             NewerFormatError: it was written by a newer taskembed.
         """
         path = Path(folder)
-        index: Self = open_newest(path, lambda snapshot: cls._of(path, snapshot))
+        wanted = None if task is None else Task(task)
+        index: Self = open_newest(path, lambda snapshot: cls._of(path, snapshot, wanted))
         index.check()  # when all is open: a slow disk gives a writer no time in between
         return index
 
     @classmethod
-    def _of(cls, folder: Path, snapshot: Snapshot) -> Self:
+    def _of(cls, folder: Path, snapshot: Snapshot, task: Task | None) -> Self:
         contents = Contents.of(folder, snapshot)
-        segments = open_segments(folder, snapshot, contents.live)
-        return cls(folder, snapshot, contents, segments)
+        part = contents.live.of_task(task)
+        segments = open_segments(folder, snapshot, part)
+        return cls(folder, snapshot, replace(contents, live=part), segments, contents.live.tasks)
 
     def check(self) -> None:
         """Check every file that is open but the vectors; `open` has done it."""
@@ -77,7 +91,7 @@ class IndexDocuments:
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space that every vector of the index lives in."""
+        """The space that every vector lives in: of several views, that of the open one."""
         return self.contents.live.space
 
     @property

@@ -25,13 +25,13 @@ from taskembed.index._segment_chunks import ChunkTable, joined
 from taskembed.index._words import Postings, build, by_row
 from taskembed.index._words import merge as merged_words
 from taskembed.index.commit import StoreWriter
-from taskembed.index.contents import SegmentInfo
+from taskembed.index.contents import SegmentInfo, View, ViewFiles, stem_of
 from taskembed.index.documents import INDEX, TABLE, insert, uri_of
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
 from taskembed.index.kinds.rows import RawRows, Sums
 from taskembed.index.segments import Segment
-from taskembed.index.storage import Kind, Storage
+from taskembed.index.storage import Kind, Storage, VectorType
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows, Rows
 
@@ -58,8 +58,23 @@ class Source:
         return table.kept(self.keep) if table else None
 
 
+def new_views(
+    name: str, views: Sequence[View], kind: Kind, storage: Storage
+) -> tuple[ViewFiles, ...]:
+    """Return the files of the views after the first of a new segment."""
+    generation = int(name.removeprefix("seg-"))
+    return tuple(
+        ViewFiles(stem_of(name, generation, view.space.task), kind, storage.vectors)
+        for view in views[1:]
+    )
+
+
 def merge(
-    store: StoreWriter, name: str, sources: Sequence[Source], dim: int, storage: Storage
+    store: StoreWriter,
+    name: str,
+    sources: Sequence[Source],
+    views: Sequence[View],
+    storage: Storage,
 ) -> SegmentInfo:
     """Write the rows of several segments as one new segment; return what a manifest says of it.
 
@@ -79,21 +94,12 @@ def merge(
         vectors=storage.vectors,
         words=storage.words,
         chunks=len(chunks.rows) if chunks else 0,
+        views=new_views(name, views, kind, storage),
     )
-    codes = CodesBuilder(_sample(sources)) if kind is Kind.RABITQ else None
-    sums: list[Sums] = []
-    with store.new_file(info.vectors_file) as file:
-        file.write(stored_rows.header(count, dim, storage.vectors))
-        for raw, its_sums in _blocks(sources, storage):
-            file.write(raw.reshape(-1).data)
-            sums.append(its_sums)
-            if codes:
-                codes.add(stored_rows.to_vectors(raw, storage.vectors))
-    store.write(info.sums_file, *(item.astype("<u4").data.cast("B") for item in sums))
-    if codes:
-        with store.new_file(info.codes_file) as file:
-            codes.write(file.write)
-        del codes
+    for number, view in enumerate(views):
+        _write_vectors(store, info, sources, number, view.space.dim)
+    for source in sources:
+        source.segment.release()
     if chunks:
         store.write(info.chunks_file, chunks.to_bytes())
     _write_documents(store, info, sources)
@@ -104,6 +110,26 @@ def merge(
                 for data in merged_words(parts):
                     file.write(data)
     return info
+
+
+def _write_vectors(
+    store: StoreWriter, whole: SegmentInfo, sources: Sequence[Source], view: int, dim: int
+) -> None:
+    """Write the vectors of one view of a new segment."""
+    info = whole.of_view(view)
+    codes = CodesBuilder(_sample(sources, view)) if info.kind is Kind.RABITQ else None
+    sums: list[Sums] = []
+    with store.new_file(info.vectors_file) as file:
+        file.write(stored_rows.header(info.vector_rows, dim, info.vectors))
+        for raw, its_sums in _blocks(sources, info.vectors, view):
+            file.write(raw.reshape(-1).data)
+            sums.append(its_sums)
+            if codes:
+                codes.add(stored_rows.to_vectors(raw, info.vectors))
+    store.write(info.sums_file, *(item.astype("<u4").data.cast("B") for item in sums))
+    if codes:
+        with store.new_file(info.codes_file) as file:
+            codes.write(file.write)
 
 
 def _words_of(
@@ -149,31 +175,33 @@ def _read_from(descriptor: int, begin: int, at: int, size: int) -> bytes:
     return bytes(data[: read_at(descriptor, memoryview(data), begin + at)])
 
 
-def _sample(sources: Sequence[Source]) -> FloatRows:
+def _sample(sources: Sequence[Source], view: int) -> FloatRows:
     """Return vectors spread over all sources, from which the codes compute their mean."""
     count = sum(source.segment.info.live_vectors for source in sources)
     step = max(1, count // SAMPLE_ROWS)
     some = []
     for source in sources:
-        some.append(source.segment.sample(keep=source.keep, step=step))
+        some.append(source.segment.sample(keep=source.keep, step=step, view=view))
         source.segment.release()
     return np.concatenate(some)
 
 
-def _blocks(sources: Sequence[Source], storage: Storage) -> Iterator[tuple[RawRows, Sums]]:
+def _blocks(
+    sources: Sequence[Source], wanted: VectorType, view: int
+) -> Iterator[tuple[RawRows, Sums]]:
     """Yield the bytes of all rows with their checksums, block by block.
 
     Subtle: checksums are copied, not recomputed, so that damage during the merge is found later.
     """
     for source in sources:
-        stored = source.segment.info.vectors
-        for raw, sums in source.segment.blocks(keep=source.keep):
+        stored = source.segment.info.of_view(view).vectors
+        for raw, sums in source.segment.blocks(keep=source.keep, view=view):
             if not len(raw):
                 continue
-            if stored is storage.vectors:
+            if stored is wanted:
                 yield raw, sums
             else:
-                other = stored_rows.to_raw(stored_rows.to_vectors(raw, stored), storage.vectors)
+                other = stored_rows.to_raw(stored_rows.to_vectors(raw, stored), wanted)
                 yield other, stored_rows.sums_of(other)
         source.segment.release()
 

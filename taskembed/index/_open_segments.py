@@ -15,10 +15,10 @@ from taskembed.index._building import SegmentBuilder
 from taskembed.index._deletions import deletions_bytes
 from taskembed.index._files import Damage, allow_handles, damaged
 from taskembed.index._merge_choice import MERGE_ROWS, choose
-from taskembed.index._merging import Source, merge
-from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
+from taskembed.index._merging import Source, merge, new_views
+from taskembed.index._opening import HANDLES_PER_SEGMENT, HANDLES_PER_VIEW, open_segment
 from taskembed.index.commit import StoreWriter
-from taskembed.index.contents import SegmentInfo
+from taskembed.index.contents import SegmentInfo, View, stem_of
 from taskembed.index.manifests import Snapshot
 from taskembed.index.outcomes import Found, OpenSegment, Outcome
 from taskembed.index.segments import Segment
@@ -35,7 +35,7 @@ class OpenSegments:
     Args:
         store: where files are written.
         infos: the committed segments.
-        dim: numbers in a vector.
+        views: the views of the documents.
         storage: how new segments are stored.
 
     Raises:
@@ -43,10 +43,14 @@ class OpenSegments:
     """
 
     def __init__(
-        self, store: StoreWriter, infos: Sequence[SegmentInfo], dim: int, storage: Storage
+        self,
+        store: StoreWriter,
+        infos: Sequence[SegmentInfo],
+        views: Sequence[View],
+        storage: Storage,
     ) -> None:
         self._store = store
-        self._dim = dim
+        self._views = views
         self._storage = storage
         self._items = [OpenSegment.untouched(info) for info in infos]
         try:
@@ -137,9 +141,12 @@ class OpenSegments:
             vectors=self._storage.vectors,
             words=self._storage.words,
             chunks=builder.chunks,
+            views=new_views(self._new_name, self._views, builder.kind, self._storage),
         )
-        for suffix, parts in builder.files(dead):
-            self._store.write(f"{info.name}.{suffix}", *parts)
+        for name, parts in builder.files(dead):
+            task, _, suffix = name.rpartition(".")
+            stem = stem_of(info.name, self._store.next_generation, task) if task else info.name
+            self._store.write(f"{stem}.{suffix}", *parts)
         self._items.append(OpenSegment(info, dead, outcomes))
 
     def to_merge(self) -> list[OpenSegment]:
@@ -165,7 +172,7 @@ class OpenSegments:
         """Write the documents of several segments that are not deleted as one new segment."""
         sources = [Source(item.opened, ~item.dead) for item in group]
         with self._lock_required():
-            info = merge(self._store, self._new_name, sources, self._dim, self._storage)
+            info = merge(self._store, self._new_name, sources, self._views, self._storage)
         outcomes = np.concatenate([item.outcomes[~item.dead] for item in group])
         for item in group:
             item.opened.close()
@@ -202,9 +209,12 @@ class OpenSegments:
     def _opened(self, snapshot: Snapshot, info: SegmentInfo) -> Segment:
         """Open a segment with every byte of it checked: damage is found before any work is done."""
         folder = self._store.folder
-        allow_handles(HANDLES_PER_SEGMENT * len(self._items))
+        per_segment = HANDLES_PER_SEGMENT + HANDLES_PER_VIEW * (len(self._views) - 1)
+        allow_handles(per_segment * len(self._items))
         try:
-            segment = open_segment(folder, snapshot, info, self._dim)
+            segment = open_segment(
+                folder, snapshot, info, *(view.space.dim for view in self._views)
+            )
             segment.check(whole=True)
         except (FileNotFoundError, IndexDamagedError) as error:
             self._store.require_lock()  # fails where another folder has taken the place of ours

@@ -12,10 +12,17 @@ from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind
 
 HANDLES_PER_SEGMENT = 9  # eight files, one of which SQLite opens once more; four stay open
+HANDLES_PER_VIEW = 3  # of each view after the first
 
 
-def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> Segment:
+def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, *dims: int) -> Segment:
     """Open a segment; the caller calls its `check` before anything else.
+
+    Args:
+        folder: of the index.
+        snapshot: the generation.
+        info: of the segment.
+        dims: how many numbers a vector of each of its views has.
 
     Raises:
         FileNotFoundError: a file is missing; a writer may have removed it with its generation.
@@ -24,8 +31,8 @@ def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) 
     if info.kind is Kind.FORMAT_1:
         from taskembed.index.legacy.segment import SegmentOfFormat1  # hardly any index has one
 
-        return SegmentOfFormat1(folder, snapshot, info, dim)
-    return Segment(folder, snapshot, info, dim)
+        return SegmentOfFormat1(folder, snapshot, info, *dims)
+    return Segment(folder, snapshot, info, *dims)
 
 
 def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:
@@ -42,7 +49,7 @@ def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]
         segments = []
         is_roomy = allow_handles(HANDLES_PER_SEGMENT * len(part.segments))
         for info in part.segments:
-            segment = open_segment(folder, snapshot, info, part.space.dim)
+            segment = open_segment(folder, snapshot, info, *part.dims)
             stack.callback(segment.close)
             segments.append(segment)
             if not is_roomy:

@@ -23,12 +23,16 @@ from taskembed.index._lock import LAST_GENERATION
 FORMAT_VERSION = 2  # the version that is written
 READ_VERSIONS = frozenset({1, 2})
 CHUNKS = "chunks"  # some vectors are of a part of a document
+VIEWS = "views"  # documents have vectors for several tasks, or had
 ALWAYS_WRITTEN = frozenset({"rabitq"})
 # kinds of segments, and other things that a reader must know
-KNOWN_FEATURES = ALWAYS_WRITTEN | {CHUNKS}
+KNOWN_FEATURES = ALWAYS_WRITTEN | {CHUNKS, VIEWS}
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
-_NAME_OF_FILE = r"(seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|words|chunks|bin)"
+_NAME_OF_FILE = (
+    r"((seg|del)-\d{8}(-\d{8})?\.(faiss|sum|codes|db|fields|words|chunks|bin)"
+    r"|vec-\d{8}-\d{8}-[a-z]+\.(faiss|sum|codes))"
+)
 FILE = re.compile(_NAME_OF_FILE)  # a file that a manifest may list
 OURS = re.compile(  # any file that taskembed writes to the folder of an index
     rf"LOCK|manifest-\d{{8}}\.json(\.tmp)?|{_NAME_OF_FILE}|seg-\d{{8}}\.(db|fields|words)\.tmp"
@@ -153,4 +157,11 @@ def _features_of(body: Body) -> set[str]:
     """Return what a reader must know of to answer from a body, beside what every body has."""
     storage = body.get("storage")
     parts = storage.values() if isinstance(storage, dict) else ()
-    return {CHUNKS} if any(CHUNKS in part for part in parts) else set()
+    features = {CHUNKS} if any(CHUNKS in part for part in parts) else set()
+    return features | ({VIEWS} if body.get("views") or _has_stems(body) else set())
+
+
+def _has_stems(body: Body) -> bool:
+    """Return whether a segment keeps its vectors in files of another name: a view was removed."""
+    parts = [part for part in (body.get("live"), body.get("building")) if isinstance(part, dict)]
+    return any("stem" in segment for part in parts for segment in part.get("segments", ()))

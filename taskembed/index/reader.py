@@ -17,6 +17,7 @@ from taskembed.index.kinds.flat import prepare
 from taskembed.index.manifests import Snapshot
 from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
+from taskembed.space import Task
 from taskembed.vectors import FloatRows
 
 
@@ -35,9 +36,14 @@ class Index(IndexDocuments):
     """
 
     def __init__(
-        self, folder: Path, snapshot: Snapshot, contents: Contents, segments: Sequence[Segment]
+        self,
+        folder: Path,
+        snapshot: Snapshot,
+        contents: Contents,
+        segments: Sequence[Segment],
+        tasks: Sequence[Task] = (),
     ) -> None:
-        super().__init__(folder, snapshot, contents, segments)
+        super().__init__(folder, snapshot, contents, segments, tasks)
         self._search = RankedSearch(segments, self._selector)
 
     def load(self, *, exact: bool = False) -> None:

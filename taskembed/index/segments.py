@@ -2,6 +2,7 @@
 
     seg-00000007.faiss   vectors: an IndexFlatIP, or one of fp16; vector i is of row i
     seg-00000007.sum     the CRC-32 of each vector, little-endian
+    vec-00000009-00000007-similarity.faiss, .sum, .codes   the same for one further view
     seg-00000007.codes   one bit a number of each vector (`kinds.rabitq`), where there are many rows
     seg-00000007.db      SQLite: documents(row, doc_id, text, metadata, truncated, checksum)
     seg-00000007.words   the words of the texts, where they are kept (`_words`)
@@ -65,7 +66,7 @@ class Segment:
     _vectors_class: type[SegmentVectors] = SegmentVectors
     _fields_class: type[SegmentFields] = SegmentFields
 
-    def __init__(self, folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> None:
+    def __init__(self, folder: Path, snapshot: Snapshot, info: SegmentInfo, *dims: int) -> None:
         self.info = info
         self.dead: Flags = np.zeros(0, dtype=np.bool_)  # bool[rows] after `check`
         self.chunks: ChunkTable | None = None  # where the documents were cut, after `check`
@@ -74,7 +75,12 @@ class Segment:
         with ExitStack() as stack:
             self._files = SegmentFiles(folder, files)
             stack.callback(self._files.close)
-            self._vectors = self._vectors_class(self._files, info, dim)
+            # of each view: a reader opens one, a writer all
+            self._views = [
+                self._vectors_class(self._files, info.of_view(number), dim)
+                for number, dim in enumerate(dims)
+            ]
+            self._vectors = self._views[0]  # those that are searched
             self._documents = SegmentDocuments(self._files, info, is_format_1=self.is_format_1)
             self._fields = self._fields_class(self._files, info, self._documents)
             self._words = SegmentWords(self._files, info)
@@ -89,7 +95,8 @@ class Segment:
         try:
             self.dead = self._read_deletions()
             self.chunks = self._read_chunks()
-            self._vectors.open()
+            for vectors in self._views:
+                vectors.open()
             if whole:
                 self._files.check_all()
             self._documents.check(self.dead, is_whole=whole)
@@ -222,10 +229,18 @@ class Segment:
         return self._vectors.search(queries, k, alive, exact=exact, candidates=candidates)
 
     def vectors(self, rows: Rows) -> FloatRows:
-        """Return one vector for each row, float32[len(rows), dim]: of chunks, their mean."""
+        """Return one vector for each row, float32[len(rows), dim]: of chunks, their mean.
+
+        Where several views are open, a row has the vectors of all, one after the other.
+        """
         if self.chunks is None:
+            return self._read(rows)
+        return mean_vectors(self.chunks, rows, self._read)
+
+    def _read(self, rows: Rows) -> FloatRows:
+        if len(self._views) == 1:
             return self._vectors.read(rows)
-        return mean_vectors(self.chunks, rows, self._vectors.read)
+        return np.hstack([vectors.read(rows) for vectors in self._views])
 
     def chunk_vectors(self, row: int) -> tuple[FloatRows, Rows]:
         """Return float32[n, dim] and int64[n, 2]: a document's chunks, and where they were cut.
@@ -236,23 +251,25 @@ class Segment:
         if self.chunks is None:
             raise ValueError(f"the documents of {self.info.name} have no chunks")
         numbers = self.chunks.vectors_of(row)
-        return self._vectors.read(numbers), self.chunks.cuts[numbers]
+        return self._read(numbers), self.chunks.cuts[numbers]
 
-    def blocks(self, *, keep: Flags) -> Iterator[tuple[RawRows, Sums]]:
+    def blocks(self, *, keep: Flags, view: int = 0) -> Iterator[tuple[RawRows, Sums]]:
         """Yield the stored bytes of the vectors of some rows, and their checksums, in blocks.
 
         A document that was cut has a vector for each of its chunks.
         """
-        return self._vectors.blocks(keep=keep if self.chunks is None else keep[self.chunks.rows])
+        flags = keep if self.chunks is None else keep[self.chunks.rows]
+        return self._views[view].blocks(keep=flags)
 
-    def sample(self, *, keep: Flags, step: int) -> FloatRows:
+    def sample(self, *, keep: Flags, step: int, view: int = 0) -> FloatRows:
         """Return every `step`-th of the stored vectors of some rows, float32[n, dim]."""
         flags = keep if self.chunks is None else keep[self.chunks.rows]
-        return self._vectors.read(np.flatnonzero(flags)[::step])
+        return self._views[view].read(np.flatnonzero(flags)[::step])
 
     def release(self) -> None:
         """Free memory whose contents can be read again."""
-        self._vectors.release()
+        for vectors in self._views:
+            vectors.release()
 
     # --- documents ---
 
@@ -313,7 +330,7 @@ class Segment:
             What is wrong in a file whose checksum is right.
         """
         checks = [
-            [self._vectors.check_contents],
+            *([vectors.check_contents] for vectors in self._views),
             [  # fields and words are compared with the documents, so the documents come first
                 self._documents.check_contents,
                 self._fields.check,

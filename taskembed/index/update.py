@@ -6,21 +6,21 @@ readers are answered by the old one until the new one is complete.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.errors import IndexDamagedError, NotFoundError, SpaceMismatchError
 from taskembed.guard import require_same_space
 from taskembed.index.chunking import require_same_rule
 from taskembed.index.commit import StoreWriter, open_writer
-from taskembed.index.contents import Contents, Part
+from taskembed.index.contents import Contents, Part, View
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import DEFAULT_STORAGE, Storage
 from taskembed.index.writer import IndexWriter
-from taskembed.space import EmbeddingSpace
+from taskembed.space import EmbeddingSpace, Task
 
 WAYS_ON = (
     "leave out the options that differ to add to this index; or keep it and build another one with "
@@ -33,6 +33,7 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
     folder: Path,
     space: EmbeddingSpace,
     *,
+    further: Sequence[EmbeddingSpace] = (),
     recreate: bool = False,
     reading: Reading | None = None,
     storage: Callable[[Storage], Storage] = lambda storage: storage,
@@ -45,6 +46,7 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
     Args:
         folder: where the index is.
         space: where the documents will live.
+        further: the spaces of the views after the first, in the order of the index.
         recreate: build a new index beside the live one, which it replaces when it is finished; one
             that an earlier run began in the same space is continued.
         reading: how the input is read, to be remembered.
@@ -59,7 +61,8 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
         IndexBusyError: another process is writing.
     """
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
-        new = Part(space, storage=new_storage)
+        views = tuple(View(other) for other in further)
+        new = Part(space, storage=new_storage, further=views)
         contents, rebuilding = _begin(store, new, reading, storage, recreate=recreate)
         try:
             part = contents.building if rebuilding and contents.building else contents.live
@@ -68,14 +71,14 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
                 contents,
                 rebuilding=rebuilding,
                 reading=reading,
-                space=space,
+                spaces=(space, *further),
                 storage=storage(part.storage),
             )
         except IndexDamagedError:
             if not rebuilding:
                 raise
             # what an earlier run began is damaged: begin again
-            begun = Part(space, storage=storage(contents.live.storage))
+            begun = replace(new, storage=storage(contents.live.storage))
             contents = replace(contents, building=begun)
             writer = IndexWriter(store, contents, rebuilding=True, reading=reading)
         try:
@@ -104,36 +107,51 @@ def _begin(
     if not recreate:
         if contents.live.is_new:
             return replace(contents, live=new), False
-        _require_same(contents.live, new.space, reading, storage)
+        _require_same(contents.live, new, reading, storage)
         return contents, False
     begun = contents.building
-    if begun is None or not _continues(begun, new.space, reading, storage):
+    if begun is None or not _continues(begun, new, reading, storage):
         contents = replace(contents, building=replace(new, storage=contents.live.storage))
     return contents, True
 
 
 def _require_same(
     live: Part,
-    space: EmbeddingSpace,
+    new: Part,
     reading: Reading | None,
     storage: Callable[[Storage], Storage],
 ) -> None:
-    require_same_space(live.space, space, hint=WAYS_ON)
+    require_same_space(live.space, new.space, hint=WAYS_ON)
+    if live.tasks != new.tasks:
+        raise SpaceMismatchError(
+            f"the index has the views {_listed(live.tasks)}, not {_listed(new.tasks)}: "
+            "all views are updated together",
+            hint="give one encoder for each view, in this order. Nothing was changed",
+        )
+    for ours, theirs in zip(live.further, new.further, strict=True):
+        require_same_space(ours.space, theirs.space, hint=WAYS_ON)
     if reading and live.documents:
         require_same_ids(live.reading, reading)
     if live.segments:
         require_same_rule(live.storage.chunks, storage(live.storage).chunks)
 
 
+def _listed(tasks: Sequence[Task]) -> str:
+    return ", ".join(task.value for task in tasks)
+
+
 def _continues(
     begun: Part,
-    space: EmbeddingSpace,
+    new: Part,
     reading: Reading | None,
     storage: Callable[[Storage], Storage],
 ) -> bool:
     """Return whether a run can add to what a stopped --recreate began."""
     is_same = begun.storage.chunks == storage(begun.storage).chunks
-    return is_same and not begun.space.differences(space) and not _other_ids(begun, reading)
+    if not is_same or begun.tasks != new.tasks or _other_ids(begun, reading):
+        return False
+    views = zip(begun.views, new.views, strict=True)
+    return not any(ours.space.differences(theirs.space) for ours, theirs in views)
 
 
 def _other_ids(part: Part, reading: Reading | None) -> bool:

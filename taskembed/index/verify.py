@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from taskembed.errors import IndexDamagedError
 from taskembed.index._files import Damage, allow_handles
-from taskembed.index._opening import HANDLES_PER_SEGMENT, open_segment
+from taskembed.index._opening import HANDLES_PER_SEGMENT, HANDLES_PER_VIEW, open_segment
 from taskembed.index.contents import Contents, SegmentInfo
 from taskembed.index.generations import Check, verify
 from taskembed.index.manifests import Snapshot
@@ -32,29 +33,33 @@ def verify_index(folder: str | Path) -> tuple[Snapshot, list[Damage]]:
         def checks_of(snapshot: Snapshot) -> list[Check]:
             stack.close()  # files that an earlier attempt opened
             contents = Contents.of(path, snapshot)
-            infos = [(info, part.space.dim) for part in contents.parts for info in part.segments]
-            if not allow_handles(HANDLES_PER_SEGMENT * len(infos) + len(snapshot.files)):
-                return [partial(_damages_of, path, snapshot, info, dim) for info, dim in infos]
+            infos = [(info, part.dims) for part in contents.parts for info in part.segments]
+            views = sum(len(dims) - 1 for _, dims in infos)
+            handles = HANDLES_PER_SEGMENT * len(infos) + HANDLES_PER_VIEW * views
+            if not allow_handles(handles + len(snapshot.files)):
+                return [partial(_damages_of, path, snapshot, info, dims) for info, dims in infos]
             return [partial(_damages, _held(path, snapshot, *item, stack)) for item in infos]
 
         return verify(path, checks_of)
 
 
 def _held(
-    folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int, stack: ExitStack
+    folder: Path, snapshot: Snapshot, info: SegmentInfo, dims: Sequence[int], stack: ExitStack
 ) -> Segment | IndexDamagedError:
     """Open a segment now, so that a writer may remove its files before they are checked."""
     try:
-        segment = open_segment(folder, snapshot, info, dim)
+        segment = open_segment(folder, snapshot, info, *dims)
     except IndexDamagedError as error:
         return error
     stack.callback(segment.close)
     return segment
 
 
-def _damages_of(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> list[Damage]:
+def _damages_of(
+    folder: Path, snapshot: Snapshot, info: SegmentInfo, dims: Sequence[int]
+) -> list[Damage]:
     with ExitStack() as stack:
-        return _damages(_held(folder, snapshot, info, dim, stack))
+        return _damages(_held(folder, snapshot, info, dims, stack))
 
 
 def _damages(segment: Segment | IndexDamagedError) -> list[Damage]:

@@ -16,7 +16,7 @@ from taskembed.index._building import SegmentBuilder
 from taskembed.index._open_segments import OpenSegments
 from taskembed.index.chunking import Chunking
 from taskembed.index.commit import StoreWriter
-from taskembed.index.contents import Contents, Part
+from taskembed.index.contents import Contents, Part, View
 from taskembed.index.documents import StoredDocument
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.remembered import Reading
@@ -36,7 +36,8 @@ class _Uncommitted:
 
     @classmethod
     def empty(cls, part: Part) -> _Uncommitted:
-        return cls(SegmentBuilder(part.space.dim, part.storage), {}, [], [])
+        views = [(view.space.task.value, view.space.dim) for view in part.further]
+        return cls(SegmentBuilder(part.space.dim, part.storage, views=views), {}, [], [])
 
 
 class IndexWriter:
@@ -50,7 +51,7 @@ class IndexWriter:
         contents: what the newest manifest says.
         rebuilding: whether to write the part that is built beside the live one.
         reading: how the input is read, to be remembered; None keeps what is remembered.
-        space: the space of the documents, where it has another name for the same model.
+        spaces: the space of each view, where it has another name for the same model.
         storage: how new segments are stored; None for how the index's segments are.
 
     Attributes:
@@ -64,30 +65,41 @@ class IndexWriter:
         *,
         rebuilding: bool,
         reading: Reading | None = None,
-        space: EmbeddingSpace | None = None,
+        spaces: Sequence[EmbeddingSpace] = (),
         storage: Storage | None = None,
     ) -> None:
         self._store = store
         self._reading = reading
         # The same model may have another name now, by which it is found from now on.
-        renamed = space is not None and not rebuilding and space != contents.live.space
-        if space and renamed:
-            contents = replace(contents, live=replace(contents.live, space=space))
+        stored = tuple(view.space for view in contents.live.views)
+        renamed = bool(spaces) and not rebuilding and tuple(spaces) != stored
+        if renamed:
+            contents = replace(contents, live=contents.live.renamed(spaces))
         self._contents = contents
         self._rebuilding = rebuilding
         is_other = storage is not None and storage != self._part.storage
         if storage and is_other:
             self._replace_part(storage=storage)
         part = self._part
-        self._segments = OpenSegments(store, part.segments, part.space.dim, part.storage)
+        self._segments = OpenSegments(store, part.segments, part.views, part.storage)
         self._uncommitted = _Uncommitted.empty(part)
         self._changed = renamed or is_other
         self.has_failed = False
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space that the documents are put into."""
+        """The space that the documents are put into: of several views, that of the first."""
         return self._part.space
+
+    @property
+    def spaces(self) -> tuple[EmbeddingSpace, ...]:
+        """The spaces of all views."""
+        return tuple(view.space for view in self._part.views)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector: of several views, those of all."""
+        return sum(self._part.dims)
 
     @property
     def uncommitted_documents(self) -> int:
@@ -173,7 +185,8 @@ class IndexWriter:
 
         Args:
             documents: no id twice; their `row` is ignored.
-            vectors: float32[n, dim]; row i belongs to documents[i]; or, with `cuts`, the vectors of
+            vectors: float32[n, width]; row i belongs to documents[i]: of several views, the vector
+                of each, one after the other; or, with `cuts`, the vectors of
                 the chunks of each document, one document after the other.
             replaced: what `find` has returned for documents[i] since the last commit.
             outcomes: what this run did with documents[i].
@@ -276,7 +289,9 @@ class IndexWriter:
         A run that fails before its first document leaves no index in the way of the next run.
         """
         if self._store.snapshot is None or not self._store.snapshot.body:
-            new = Part(self.space, storage=self._part.storage)
+            part = self._part
+            further = tuple(View(view.space) for view in part.further)
+            new = Part(part.space, storage=part.storage, further=further)
             last_run = self._contents.last_run  # has not come to its end
             self._commit_contents(replace(self._contents, live=new, last_run={}))
             self._contents = replace(self._contents, last_run=last_run)
@@ -302,6 +317,9 @@ class IndexWriter:
             self._part,
             segments=self._segments.infos(),
             made_by=dict(made_by) or self._part.made_by,
+            further=tuple(
+                View(view.space, dict(made_by) or view.made_by) for view in self._part.further
+            ),
             reading=self._new_reading,
         )
         if self._rebuilding:

@@ -22,6 +22,7 @@ from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._arrivals import Arrivals
 from taskembed.verbs._cutting import Cutter, find_kept
+from taskembed.verbs._views import by_view, encoder_of_views, shortest, spaces_of
 from taskembed.verbs._window import (
     LOOK_UP,
     WINDOW_BYTES,
@@ -35,7 +36,7 @@ from taskembed.verbs._window import (
 )
 from taskembed.verbs.delete import require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage
-from taskembed.verbs.protocols import Encoder, require_encoder
+from taskembed.verbs.protocols import Encoder
 
 COMMIT_SECONDS = 60.0  # longest time between commits: the work that a kill can lose
 FIRST_COMMIT_SECONDS = 2.0  # the first commit is early, so that even a short run makes progress
@@ -47,7 +48,7 @@ _T = TypeVar("_T")
 
 def index_corpus(
     documents: Iterable[Document],
-    encoder: Encoder,
+    encoder: Encoder | Sequence[Encoder],
     folder: str | Path,
     *,
     options: IndexOptions | None = None,
@@ -60,7 +61,7 @@ def index_corpus(
 
     Args:
         documents: any iterable; it is read once, and a few thousand are in memory at a time.
-        encoder: for the task of the index.
+        encoder: for the task of the index; of several views, the encoder of each, in their order.
         folder: where the index is, or will be.
         options: how to index.
         watch: how the run is watched, and what happens to bad records.
@@ -75,14 +76,15 @@ def index_corpus(
             is committed; likewise before an error of `documents` itself, which comes through.
         TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
     """
-    require_encoder(encoder)
+    encoder = encoder_of_views(encoder)
     options, watch = options or IndexOptions(), watch or Watch()
     with open_index_writer(
         Path(folder),
         encoder.space,
+        further=spaces_of(encoder)[1:],
         recreate=options.recreate,
         reading=options.reading,
-        storage=lambda before: options.storage(before, encoder.space.max_length),
+        storage=lambda before: options.storage(before, shortest(spaces_of(encoder))),
         new_storage=new_storage(encoder.space.task),
         wait_seconds=options.wait_seconds,
         fs=watch.fs,
@@ -137,7 +139,7 @@ class _Run:
         self._pending_bytes = 0
         self._queued = 0  # documents that wait for the next window
         self._cutter = Cutter.of(writer.chunks, encoder)
-        self._window = Window([], writer.space.dim)
+        self._window = Window([], writer.width)
         self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
         self._summary = IndexSummary()
         self._arrivals = Arrivals(options.on_duplicate, watch.bad, self._summary)
@@ -264,7 +266,7 @@ class _Run:
                 rows = self._encode(rows)
             with self._watch.uninterrupted():
                 too_long = self._put_ready()
-                self._window = Window([], self._writer.space.dim)  # none of it is held any more
+                self._window = Window([], self._writer.width)  # none of it is held any more
             self._reject_truncated(too_long)
             if self._is_time_to_commit():
                 self.commit()
@@ -291,7 +293,7 @@ class _Run:
             if where is not None:
                 cuts.append(where)
                 chunks += len(where)
-        window = Window(items, self._writer.space.dim, cuts if self._cutter else None)
+        window = Window(items, self._writer.width, cuts if self._cutter else None)
         self._done += sum(window.keep(row, stored) for row, stored in kept.items())
         return window
 
@@ -353,12 +355,16 @@ class _Run:
 
     def _fill(self, rows: Rows, encoded: Encoded) -> None:
         """Store the vectors of some texts of the window; reject documents that have no vector."""
-        window, space = self._window, self._writer.space
-        empty = without_length(encoded.vectors, space, len(rows))
+        window, spaces = self._window, self._writer.spaces
+        empty = np.zeros(len(rows), np.bool_)
+        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
+            empty |= without_length(vectors, space, len(rows))
         has = rows[~empty]
         if empty.any():
             encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
-        require_good_vectors(encoded.vectors, space, [str(window.item(row)) for row in has])
+        sources = [str(window.item(row)) for row in has]
+        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
+            require_good_vectors(vectors, space, sources)
         with self._watch.uninterrupted():
             self._done += window.fill(has, encoded)
             self._summary.encoded += len(has)

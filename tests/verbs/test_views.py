@@ -1,0 +1,198 @@
+"""Several views of one corpus: one set of documents, one set of vectors for each task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from taskembed.errors import BadInputError, SpaceMismatchError
+from taskembed.index.contents import read_index
+from taskembed.index.reader import Index
+from taskembed.index.storage import IndexType, VectorType
+from taskembed.index.verify import verify_index
+from taskembed.reading.documents import Document
+from taskembed.space import PromptType, Task
+from taskembed.verbs.compact import compact_index
+from taskembed.verbs.delete import delete_documents
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions
+from taskembed.verbs.search import search_index
+from tests.fakes import HashEncoder
+
+TEXTS = ["the moon", "the tide", "a loaf of bread", "a pot of soup"]
+DOCUMENTS = [Document(f"d{number}", text) for number, text in enumerate(TEXTS)]
+DIMS = {Task.RETRIEVAL: 16, Task.SIMILARITY: 24}
+
+
+def encoders(*tasks: Task) -> list[HashEncoder]:
+    wanted = tasks or tuple(DIMS)
+    prompts = {Task.RETRIEVAL: "passage: "}
+    return [
+        HashEncoder(task=task, dim=DIMS.get(task, 8), document_prompt=prompts.get(task, ""))
+        for task in wanted
+    ]
+
+
+def vectors(folder: Path, task: Task) -> dict[str, list[float]]:
+    with Index.open(folder, task=task) as index:
+        documents, rows = index.vectors_of([f"d{number}" for number in range(99)])
+        assert rows.shape[1] == index.space.dim
+    return {item.doc_id: row.tolist() for item, row in zip(documents, rows, strict=True)}
+
+
+def expected(task: Task, documents: list[Document]) -> dict[str, list[float]]:
+    """Return the vectors that an index for this task alone would have."""
+    encoder = encoders(task)[0]
+    rows = encoder.encode([item.text for item in documents], PromptType.DOCUMENT).vectors
+    return {item.doc_id: row.tolist() for item, row in zip(documents, rows, strict=True)}
+
+
+def require_views(folder: Path, documents: list[Document]) -> None:
+    """Check that each view has the vectors that an index of its own would have."""
+    assert verify_index(folder)[1] == []
+    for task in DIMS:
+        found, wanted = vectors(folder, task), expected(task, documents)
+        assert found.keys() == wanted.keys()
+        for doc_id in wanted:
+            assert found[doc_id] == pytest.approx(wanted[doc_id], abs=2e-3), (task, doc_id)
+
+
+def test_each_view_answers_with_its_own_vectors(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    require_views(tmp_path, DOCUMENTS)
+    for task in DIMS:
+        with Index.open(tmp_path, task=task) as index:
+            assert (index.space.task, index.tasks) == (task, tuple(DIMS))
+            hits = search_index(["pot of soup"], encoders(task)[0], index, k=1, mode="dense")[0]
+            assert hits[0].text == "a pot of soup"
+
+
+def test_the_first_view_answers_where_no_task_is_named_or_there_is_no_such_view(
+    tmp_path: Path,
+) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    with Index.open(tmp_path) as index:
+        assert index.space.task is Task.RETRIEVAL
+    with Index.open(tmp_path, task="clustering") as index:
+        assert index.space.task is Task.RETRIEVAL
+
+
+def test_documents_words_and_fields_are_stored_once(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders()[:1], tmp_path / "one")
+    index_corpus(DOCUMENTS, encoders(), tmp_path / "two")
+    one, two = ({path.name for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert two - one == {
+        "vec-00000001-00000001-similarity.faiss",
+        "vec-00000001-00000001-similarity.sum",
+    }
+    for name in one - {"LOCK"}:
+        if name.startswith("seg-"):
+            ours, theirs = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
+            assert ours == theirs, name
+
+
+def test_one_view_is_written_as_before_there_were_views(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders()[:1], tmp_path)
+    snapshot, _ = read_index(tmp_path)
+    text = (tmp_path / "manifest-00000001.json").read_text()
+    assert "views" not in text
+    assert "stem" not in text
+    assert all(name.startswith("seg-") for name in snapshot.files)
+
+
+def test_a_run_changes_all_views_together(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    changed = [DOCUMENTS[0], Document("d1", "the ebb and the flood"), Document("d4", "rye bread")]
+    some = encoders()
+    summary = index_corpus(
+        changed, some, tmp_path, options=IndexOptions(prune=True, prune_limit=99)
+    )
+    assert (summary.added, summary.updated, summary.deleted, summary.unchanged) == (1, 1, 2, 1)
+    assert [len(one.prompted) for one in some] == [2, 2]
+    require_views(tmp_path, changed)
+
+
+def test_changed_metadata_keeps_the_vectors_of_all_views(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    some = encoders()
+    index_corpus([Document("d0", TEXTS[0], {"n": 1})], some, tmp_path)
+    assert [one.prompted for one in some] == [[], []]
+    require_views(tmp_path, DOCUMENTS)
+
+
+@pytest.mark.parametrize("vector_type", list(VectorType))
+def test_merging_and_compacting_keep_every_view(tmp_path: Path, vector_type: VectorType) -> None:
+    documents = [Document(f"d{number}", f"text {number} of many") for number in range(12)]
+    options = IndexOptions(commit_every=1, vectors=vector_type, index_type=IndexType.RABITQ)
+    index_corpus(documents, encoders(), tmp_path, options=options)
+    assert len(read_index(tmp_path)[1].live.segments) < len(documents)  # some were merged
+    delete_documents(tmp_path, ["d3", "d11"])
+    left = [item for item in documents if item.doc_id not in {"d3", "d11"}]
+    require_views(tmp_path, left)
+    compact_index(tmp_path)
+    require_views(tmp_path, left)
+    (segment,) = read_index(tmp_path)[1].live.segments
+    assert segment.of_view(1).codes_file in segment.files
+
+
+def test_views_of_chunks(tmp_path: Path) -> None:
+    long = Document("d0", " ".join(f"w{number}" for number in range(40)))
+    index_corpus([long, DOCUMENTS[1]], encoders(), tmp_path, options=IndexOptions(chunk="16:4"))
+    assert verify_index(tmp_path)[1] == []
+    for task in DIMS:
+        with Index.open(tmp_path, task=task) as index:
+            hits = search_index(["w38 w39"], encoders(task)[0], index, k=1, chunks=True)[0]
+            assert hits[0].text.endswith("w38 w39")
+
+
+def test_views_that_differ_from_those_of_the_index_are_refused(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    before = read_index(tmp_path)[0].generation
+    for others in (encoders()[:1], encoders()[::-1], encoders(*DIMS, Task.CODE)):
+        with pytest.raises(SpaceMismatchError):
+            index_corpus(DOCUMENTS, others, tmp_path)
+    first, second = encoders()
+    other = HashEncoder(second.space, weights_digest="1" * 64)
+    with pytest.raises(SpaceMismatchError, match="weights"):
+        index_corpus(DOCUMENTS, [first, other], tmp_path)
+    assert read_index(tmp_path)[0].generation == before
+
+
+def test_recreate_replaces_the_views(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    only = encoders(Task.CLUSTERING)
+    index_corpus(DOCUMENTS, only, tmp_path, options=IndexOptions(recreate=True))
+    with Index.open(tmp_path) as index:
+        assert index.tasks == (Task.CLUSTERING,)
+    assert not list(tmp_path.glob("vec-00000003-*"))
+
+
+def test_one_task_has_one_view(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="two encoders are for one task"):
+        index_corpus(DOCUMENTS, encoders()[:1] * 2, tmp_path)
+    with pytest.raises(ValueError, match="there is no encoder"):
+        index_corpus(DOCUMENTS, [], tmp_path)
+
+
+def test_a_text_without_a_vector_in_one_view_is_a_bad_record(tmp_path: Path) -> None:
+    first, second = encoders()
+
+    class Zero(HashEncoder):
+        def encode(self, texts, side):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            encoded = super().encode(texts, side)
+            encoded.vectors[[text == TEXTS[1] for text in texts]] = 0
+            return encoded
+
+    with pytest.raises(BadInputError, match="d1"):
+        index_corpus(DOCUMENTS, [first, Zero(second.space)], tmp_path)
+
+
+def test_alike_views_are_encoded_once(tmp_path: Path) -> None:
+    first = HashEncoder()
+    second = HashEncoder(task=Task.SIMILARITY, query_prompt=first.space.document_prompt)
+    index_corpus(DOCUMENTS, [first, second], tmp_path)
+    assert (len(first.prompted), second.prompted) == (len(DOCUMENTS), [])
+    similarity = np.array(list(vectors(tmp_path, Task.SIMILARITY).values()))
+    assert similarity == pytest.approx(np.array(list(vectors(tmp_path, Task.RETRIEVAL).values())))
