@@ -16,6 +16,7 @@ from taskembed.cli._output import message, require_output, write
 from taskembed.cli._table import Column, print_table
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
+from taskembed.index.modes import Mode
 from taskembed.space import PromptType
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ def ablate_command(
 ) -> int:
     """Measure what the right prompts and adapter are worth.
 
-    The same data is evaluated with them, without them, and with wrong ones.
-
-    Each way is one row, with its difference from the right one, and the 95 % confidence interval of
-    that by bootstrap.
+    The same data is evaluated with them, without them, and with wrong ones; for retrieval and code
+    also by words alone, and by both, as search does. Each way is one row, with its difference from
+    the right one, and the 95 % confidence interval of that by bootstrap.
 
     Example:
         taskembed ablate scifact --task retrieval --model intfloat/e5-small-v2
@@ -79,7 +79,8 @@ def ablate_command(
         write(json_text(without_nan(value)) + "\n")
     else:
         print_table(*_ablation_cells(rows))
-        if all(row.difference is None or row.same_as for row in rows):
+        by_vectors = [row for row in rows if row.mode is Mode.DENSE]
+        if all(row.difference is None or row.same_as for row in by_vectors):
             message(f"note: {rows[0].space.model} knows no prompts and has no adapters")
     if chart is not None:
         save_chart(rows, f"{rows[0].space.model}: {task.value}", chart)
@@ -98,14 +99,15 @@ def _ablation_cells(rows: Sequence[Ablated]) -> tuple[list[Column], list[list[st
     for row in rows:
         space = row.space
         adapters = dict.fromkeys(space.adapter(side) or space.request(side) for side in PromptType)
+        has_vectors = row.mode is not Mode.WORDS
         cells.append(
             [
                 row.name + (f" (as {row.same_as})" if row.same_as else ""),
                 f"{row.measured.value:.4f}",
                 *difference_cells(row.difference),
-                repr(space.query_prompt) if space.query_prompt else "",
-                repr(space.document_prompt) if space.document_prompt else "",
-                ", ".join(filter(None, adapters)),
+                repr(space.query_prompt) if has_vectors and space.query_prompt else "",
+                repr(space.document_prompt) if has_vectors and space.document_prompt else "",
+                ", ".join(filter(None, adapters)) if has_vectors else "",
             ]
         )
     return columns, cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from taskembed.cli._data_options import DataOptions
 from taskembed.cli._figures import note_if_nothing_found, without_nan
 from taskembed.cli._groups import with_groups
 from taskembed.cli._output import is_one_of, message, require_output, results, write
+from taskembed.cli._table import Column, print_table
 from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text, tsv_cell
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from taskembed.evaluation.measured import Measured
     from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.trec import Run
+
+
+LEAST_STEP = 0.01  # between two weights: each is a ranking of all queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +48,57 @@ class ModeOptions:
         ),
     ] = None
     alpha: Annotated[
-        float | None,
+        str | None,
         typer.Option(
             "--alpha",
-            min=0,
-            max=1,
             metavar="WEIGHT",
             rich_help_panel=opt.Panel.RANKING,
-            help="The weight of the vectors in a hybrid ranking.  [default: as in search]",
+            help="The weight of the vectors in a hybrid ranking, 0 to 1; or FROM:TO:STEP, to try "
+            "several.  [default: as in search]",
         ),
     ] = None
 
-    def check(self) -> None:
-        """Refuse a weight for a ranking that is not hybrid.
+    def check(self, **files: Path | None) -> None:
+        """Refuse weights that are none, or that do not go with the other options.
+
+        Args:
+            files: the files that are written, by the name of their option.
 
         Raises:
-            UsageError: there is one.
+            UsageError: they are refused.
         """
         if self.alpha is not None and self.mode in {Mode.DENSE, Mode.WORDS}:
             raise UsageError("--alpha goes with --mode hybrid")
+        if len(self.alphas) > 1 and (given := [name for name, path in files.items() if path]):
+            raise UsageError(f"--{given[0].replace('_', '-')} is for one weight of --alpha")
+
+    @property
+    def alphas(self) -> list[float]:
+        """The weights to try, ascending; none if none is stated.
+
+        Raises:
+            UsageError: it is neither a weight nor FROM:TO:STEP.
+        """
+        return [] if self.alpha is None else _weights(self.alpha)
 
     @property
     def of_data(self) -> Mode:
         """What a ranking of data goes by, which has no index."""
         return self.mode or (Mode.DENSE if self.alpha is None else Mode.HYBRID)
+
+
+def _weights(text: str) -> list[float]:
+    parts = text.split(":")
+    with suppress(ValueError):
+        first, last, step = map(float, parts if len(parts) == 3 else (text, text, "1"))  # noqa: PLR2004
+        if 0 <= first <= last <= 1 and step >= LEAST_STEP:
+            count = int((last - first) / step + 1e-9) + 1
+            return [round(first + number * step, 6) for number in range(count)]
+    raise UsageError(
+        f"--alpha {text}: neither a weight from 0 to 1, nor FROM:TO:STEP with a step of at least "
+        f"{LEAST_STEP}",
+        hint="--alpha 0:1:0.1",
+    )
 
 
 @with_groups
@@ -120,7 +152,7 @@ def evaluate_command(
     read = [*files.paths(), index_folder, model.adapter, model.prompts]
     require_output("--run", run, read)
     require_output("--per-query", per_unit, read)
-    ranking.check()
+    ranking.check(run=run, per_query=per_unit)
     if run is not None and per_unit is not None and is_one_of(per_unit, [run]):
         raise UsageError("--run and --per-query name one file")
     if index_folder is not None:
@@ -131,7 +163,10 @@ def evaluate_command(
     if not out.quiet:
         for note in truncation_notes(evaluation.encoder):
             message(f"note: {note}")
-    _print_measured(evaluation.measured, as_json=out.as_json)
+    if evaluation.by_alpha:
+        _print_weights(evaluation, out)
+    else:
+        _print_measured(evaluation.measured, as_json=out.as_json)
     if run is not None and evaluation.run is not None:
         _write_run(evaluation.run, run)
     if per_unit is not None:
@@ -163,7 +198,7 @@ def _of_model(
             revision=model.revision,
             stated=stated,
             mode=ranking.of_data,
-            alpha=ranking.alpha,
+            alphas=ranking.alphas,
             settings=settings,
         )
 
@@ -192,7 +227,7 @@ def _of_index(
             model=model.model,
             adapter=adapter,
             mode=ranking.mode,
-            alpha=ranking.alpha,
+            alphas=ranking.alphas,
             settings=settings,
         )
 
@@ -214,13 +249,42 @@ def _write_units(measured: Measured, path: Path) -> None:
             write("\t".join([tsv_cell(name), *values]) + "\n", stream)
 
 
+def _print_weights(evaluation: Evaluation, out: opt.LongOutputOptions) -> None:
+    """Print the figures for each weight of the vectors, and say which is the best."""
+    by_alpha, measured = evaluation.by_alpha, evaluation.measured
+    best = next(alpha for alpha, found in by_alpha.items() if found is measured)
+    if out.as_json:
+        value = {
+            "main": measured.main,
+            "weights": [
+                {"alpha": alpha, "values": _rounded(found)} for alpha, found in by_alpha.items()
+            ],
+            "best": best,
+            "units": len(measured.names),
+        }
+        write(json_text(without_nan(value)) + "\n")
+        return
+    columns = [Column(name, number=True) for name in ("alpha", *measured.values)]
+    rows = [
+        [f"{alpha:g}", *(f"{value:.4f}" for value in found.values.values())]
+        for alpha, found in by_alpha.items()
+    ]
+    print_table(columns, rows)
+    if not out.quiet:
+        message(f"the best {measured.main} is that of --alpha {best:g}, on these queries")
+
+
+def _rounded(measured: Measured) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in measured.values.items()}
+
+
 def _print_measured(measured: Measured, *, as_json: bool) -> None:
     if measured.main == "nDCG@10":
         note_if_nothing_found([measured])
     if as_json:
         value = {
             "main": measured.main,
-            "values": {name: round(value, 6) for name, value in measured.values.items()},
+            "values": _rounded(measured),
             "units": len(measured.names),
         }
         write(json_text(without_nan(value)) + "\n")

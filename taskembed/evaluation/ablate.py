@@ -5,20 +5,27 @@ no prompt        the same without any prompt
 no adapter       the same without the adapter
 swapped roles    queries encoded as documents, documents as queries
 as TASK          another task's prompts and adapter
+words            no vectors: by the words of the texts (BM25); retrieval and code only
+hybrid           by the right vectors and by words, as a search does
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from taskembed.activity import doing
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import ModelUnavailableError
-from taskembed.evaluation.data import Judged
-from taskembed.evaluation.evaluate import evaluate
+from taskembed.evaluation.compare import measure_run
+from taskembed.evaluation.data import Judged, Ranking
+from taskembed.evaluation.evaluate import evaluate, indexed, rank_index
 from taskembed.evaluation.measured import Measured, ScoreDifference, paired_difference
+from taskembed.evaluation.remembering import RememberingEncoder
+from taskembed.index.modes import Mode
+from taskembed.index.reader import Index
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
@@ -38,18 +45,21 @@ class Ablated:
         measured: its figures.
         difference: its main figure minus that of the right way; None for the right way itself.
         same_as: the earlier way that gives the same vectors; "" if there is none.
+        mode: what the documents are ranked by: the vectors, in all ways but the last two.
     """
 
     name: str
     space: EmbeddingSpace
     measured: Measured
     difference: ScoreDifference | None
-    same_as: str
+    same_as: str = ""
+    mode: Mode = Mode.DENSE
 
     def to_json(self) -> dict[str, object]:
         """Return the row as a JSON object; a number that does not exist is NaN."""
         return {
             "name": self.name,
+            "mode": self.mode.value,
             "query_prompt": self.space.query_prompt,
             "document_prompt": self.space.document_prompt,
             "query_adapter": self.space.query_adapter,
@@ -72,7 +82,7 @@ def ablate(
     stated: PromptOverrides | None = None,
     settings: EngineSettings | None = None,
 ) -> Iterator[Ablated]:
-    """Evaluate a model in the right way, then in each wrong way that it has.
+    """Evaluate a model in the right way, in each wrong way that it has, and with words.
 
     Args:
         model: the model's name, as for `load_encoder`.
@@ -91,19 +101,37 @@ def ablate(
         MissingLibraryError: a library of the extra `evaluate` is not installed.
     """
     settings = settings or EngineSettings()
-    right: Measured | None = None
-    seen: dict[object, tuple[str, Measured]] = {}
-    for name, encoder in _ways(model, task, revision, stated or PromptOverrides(), settings):
-        key = _key(encoder)
-        same_as, measured = seen.get(key, ("", None))
+    ways = _ways(model, task, revision, stated or PromptOverrides(), settings)
+    name, encoder = next(ways)
+    encoder = RememberingEncoder(encoder)  # documents are encoded once for both rankings
+    right = _measured(name, lambda: evaluate(encoder, data), settings)
+    yield Ablated(name, encoder.space, right, None)
+    seen = {_key(encoder): (name, right)}
+    for name, other in ways:
+        same_as, measured = seen.get(_key(other), ("", None))
         if measured is None:
-            settings.notify(f"evaluating: {name}")
-            with doing(f"evaluating: {name}"):
-                measured = evaluate(encoder, data)
-            seen[key] = name, measured
-        difference = paired_difference(right, measured) if right else None
-        yield Ablated(name, encoder.space, measured, difference, same_as)
-        right = right or measured
+            measured = _measured(name, partial(evaluate, other, data), settings)
+            seen[_key(other)] = name, measured
+        yield Ablated(name, other.space, measured, paired_difference(right, measured), same_as)
+    if not isinstance(data, Ranking):
+        return
+    with indexed(encoder, data) as index:
+        for mode in (Mode.WORDS, Mode.HYBRID):
+            measured = _measured(
+                mode.value, partial(_measured_by, mode, index, encoder, data), settings
+            )
+            difference = paired_difference(right, measured)
+            yield Ablated(mode.value, encoder.space, measured, difference, mode=mode)
+
+
+def _measured_by(mode: Mode, index: Index, encoder: Encoder, data: Ranking) -> Measured:
+    return measure_run(data.judgements, rank_index(index, encoder, data, mode=mode))
+
+
+def _measured(name: str, measure: Callable[[], Measured], settings: EngineSettings) -> Measured:
+    settings.notify(f"evaluating: {name}")
+    with doing(f"evaluating: {name}"):
+        return measure()
 
 
 def _ways(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
@@ -30,6 +32,7 @@ from taskembed.evaluation.metrics import (
     correlations,
     require_libraries,
 )
+from taskembed.evaluation.remembering import RememberingEncoder
 from taskembed.guard import require_good_vectors
 from taskembed.index.fusion import LEAST_LISTED, Fusion
 from taskembed.index.kinds.flat import Flat
@@ -58,13 +61,16 @@ class Evaluation:
 
     Attributes:
         measured: the figures.
-        run: the hits of each query; None for tasks without ranking.
+        run: the hits of each query; None for tasks without ranking, and for several weights.
         encoder: the encoder that was used, with its count of truncated texts.
+        by_alpha: the figures for each weight of the vectors, if several were tried; `measured` has
+            those of the best.
     """
 
     measured: Measured
     run: Run | None
     encoder: CountingEncoder
+    by_alpha: Mapping[float, Measured] = field(default_factory=dict)
 
 
 def evaluate_model(  # noqa: PLR0913  # all but the first three are optional and named
@@ -75,7 +81,7 @@ def evaluate_model(  # noqa: PLR0913  # all but the first three are optional and
     revision: str | None = None,
     stated: PromptOverrides | None = None,
     mode: Mode = Mode.DENSE,
-    alpha: float | None = None,
+    alphas: Sequence[float] = (),
     settings: EngineSettings | None = None,
 ) -> Evaluation:
     """Evaluate a model on judged data.
@@ -87,7 +93,8 @@ def evaluate_model(  # noqa: PLR0913  # all but the first three are optional and
         revision: branch, tag or commit of the model.
         stated: prompts and adapter to use instead of the known ones.
         mode: rank by the vectors, by the words, or by both; other tasks have no words.
-        alpha: the weight of the vectors in a hybrid ranking; None for that of a search.
+        alphas: the weights of the vectors in a hybrid ranking that are tried; none for that of a
+            search.
         settings: where and how the model runs.
 
     Returns:
@@ -107,8 +114,11 @@ def evaluate_model(  # noqa: PLR0913  # all but the first three are optional and
         load_encoder(model, task, revision=revision, stated=stated, settings=settings)
     )
     if isinstance(data, Ranking):
-        run = rank(encoder, data) if mode is Mode.DENSE else _rank_by(encoder, data, mode, alpha)
-        return Evaluation(measure_run(data.judgements, run), run, encoder)
+        if mode is Mode.DENSE:
+            run = rank(encoder, data)
+            return Evaluation(measure_run(data.judgements, run), run, encoder)
+        with indexed(encoder, data) as index:
+            return _of_index(index, encoder, data, mode, alphas)
     return Evaluation(evaluate(encoder, data), None, encoder)
 
 
@@ -120,7 +130,7 @@ def evaluate_index(  # noqa: PLR0913  # all but the first two are optional and n
     model: str | None = None,
     adapter: str | None = None,
     mode: Mode | None = None,
-    alpha: float | None = None,
+    alphas: Sequence[float] = (),
     settings: EngineSettings | None = None,
 ) -> Evaluation:
     """Evaluate an index, with its own model, on judged queries.
@@ -132,7 +142,8 @@ def evaluate_index(  # noqa: PLR0913  # all but the first two are optional and n
         model: the model that the index must be of, or its folder if that was moved; None for any.
         adapter: the folder of the index's adapter, if that was moved.
         mode: rank by the vectors, by the words, or by both; None for both where words are kept.
-        alpha: the weight of the vectors in a hybrid ranking; None for that of a search.
+        alphas: the weights of the vectors in a hybrid ranking that are tried; none for that of a
+            search.
         settings: where and how the model runs.
 
     Returns:
@@ -158,8 +169,28 @@ def evaluate_index(  # noqa: PLR0913  # all but the first two are optional and n
         require_mode(index, mode)
         data = read_judged_queries(files, notify=settings.notify)
         encoder = CountingEncoder(encoder_for_search(index, settings, model=model, adapter=adapter))
-        run = rank_index(index, encoder, data, mode=mode, alpha=alpha)
-    return Evaluation(measure_run(data.judgements, run), run, encoder)
+        return _of_index(index, encoder, data, mode, alphas)
+
+
+def _of_index(
+    index: Index,
+    encoder: CountingEncoder,
+    data: Ranking,
+    mode: Mode | None,
+    alphas: Sequence[float],
+) -> Evaluation:
+    if len(alphas) < 2:  # noqa: PLR2004  # nothing to compare
+        run = rank_index(index, encoder, data, mode=mode, alpha=alphas[0] if alphas else None)
+        return Evaluation(measure_run(data.judgements, run), run, encoder)
+    remembering = RememberingEncoder(encoder)
+    by_alpha = {}
+    with doing("trying weights", unit="weights", total=len(alphas)) as step:
+        for alpha in alphas:
+            run = rank_index(index, remembering, data, mode=mode, alpha=alpha)
+            by_alpha[alpha] = measure_run(data.judgements, run)
+            step.done += 1
+    best = max(by_alpha.values(), key=lambda measured: measured.value)
+    return Evaluation(best, None, encoder, by_alpha)
 
 
 def evaluate(encoder: Encoder, data: Judged) -> Measured:
@@ -210,12 +241,14 @@ def rank(encoder: Encoder, data: Ranking) -> Run:
     return run
 
 
-def _rank_by(encoder: Encoder, data: Ranking, mode: Mode, alpha: float | None) -> Run:
+@contextmanager
+def indexed(encoder: Encoder, data: Ranking) -> Iterator[Index]:
+    """Yield an index of the documents of some data, with their words, as long as it is needed."""
     with TemporaryDirectory() as folder:
         options = IndexOptions(words=DEFAULT_LANGUAGE)
         index_corpus(data.documents or [], encoder, folder, options=options)
         with Index.open(folder) as index:
-            return rank_index(index, encoder, data, mode=mode, alpha=alpha)
+            yield index
 
 
 def rank_index(

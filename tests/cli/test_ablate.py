@@ -24,6 +24,7 @@ def test_what_each_wrong_way_costs(
     assert list(ways) == [
         *("right", "no prompt", "swapped roles"),
         *("as similarity", "as classification", "as clustering"),
+        *("words", "hybrid"),
     ]
     assert (ways["right"]["query_prompt"], ways["right"]["document_prompt"]) == (
         "query: ",

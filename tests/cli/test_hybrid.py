@@ -158,6 +158,69 @@ def test_a_weight_is_evaluated(run: Run, judged: Path) -> None:
     assert "--mode and --alpha are for retrieval and code" in similar.err
 
 
+def test_several_weights_are_evaluated_side_by_side(
+    run: Run, with_words: Path, judged: Path
+) -> None:
+    of_data = ("evaluate", judged, "--task", "retrieval", "--json")
+    found: Any = run(*of_data, "--alpha", "0:1:0.25").json
+    assert [item["alpha"] for item in found["weights"]] == [0, 0.25, 0.5, 0.75, 1]
+    for item in found["weights"]:
+        alone: Any = run(*of_data, "--alpha", str(item["alpha"])).json
+        assert item["values"] == alone["values"]
+    best = max(found["weights"], key=lambda item: item["values"]["nDCG@10"])
+    assert (found["best"], found["main"], found["units"]) == (best["alpha"], "nDCG@10", 2)
+    files = ("--queries", judged / "queries.jsonl", "--qrels", judged / "qrels.tsv")
+    of_index = run("evaluate", "--index", with_words, *files, "--alpha", "0:1:0.25", "--json")
+    assert of_index.json == found
+    table = run(*of_data[:-1], "--alpha", "0.5:0.7:0.1")
+    lines = [line.split() for line in table.out.splitlines()]
+    assert lines[0] == ["alpha", "nDCG@10", "R@100", "RR@10", "AP"]
+    assert [line[0] for line in lines[1:]] == ["0.5", "0.6", "0.7"]
+    assert "taskembed: the best nDCG@10 is that of --alpha 0.5, on these queries\n" in table.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.1", "-0.1", "half", "nan", "0:1", "0:1:0", "0:1:0.001", "1:0:0.1", "0:2:0.5", "::", ""],
+)
+def test_what_is_no_weight_is_refused(run: Run, judged: Path, text: str) -> None:
+    done = run("evaluate", judged, "--task", "retrieval", f"--alpha={text}")
+    assert (done.code, done.out) == (2, "")
+    assert f"--alpha {text}: neither a weight from 0 to 1, nor FROM:TO:STEP" in done.err
+    assert "hint: --alpha 0:1:0.1\n" in done.err
+
+
+@pytest.mark.parametrize("option", ["--run", "--per-query"])
+def test_a_file_is_written_for_one_weight_only(
+    run: Run, judged: Path, tmp_path: Path, option: str
+) -> None:
+    path = tmp_path / "out"
+    done = run("evaluate", judged, "--task", "retrieval", "--alpha", "0:1:0.5", option, path)
+    assert (done.code, done.out) == (2, "")
+    assert f"{option} is for one weight of --alpha" in done.err
+    assert not path.exists()
+
+
+def test_words_and_both_are_beside_the_ways_of_encoding(run: Run, judged: Path) -> None:
+    found: Any = run("ablate", judged, "--task", "retrieval", "--json").json
+    ways = {way["name"]: way for way in found["ways"]}
+    assert list(ways)[-2:] == ["words", "hybrid"]
+    assert {name: way["mode"] for name, way in ways.items() if way["mode"] != "dense"} == {
+        "words": "words",
+        "hybrid": "hybrid",
+    }
+    of_data = ("evaluate", judged, "--task", "retrieval", "--json")
+    for name in ("words", "hybrid"):
+        alone: Any = run(*of_data, "--mode", name).json
+        values = {measure: round(value, 6) for measure, value in ways[name]["values"].items()}
+        assert values == alone["values"]
+    by_vectors: Any = run(*of_data).json
+    assert ways["right"]["values"]["nDCG@10"] == pytest.approx(by_vectors["values"]["nDCG@10"])
+    rows = run("ablate", judged, "--task", "retrieval").out.splitlines()
+    assert rows[-2].split()[0] == "words"
+    assert "retrieval" not in rows[-2]  # it has no adapter
+
+
 def test_info_shows_the_words(run: Run, with_words: Path) -> None:
     (path,) = with_words.glob("*.words")
     value: Any = run("info", "--index", with_words, "--json").json

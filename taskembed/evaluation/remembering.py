@@ -1,0 +1,49 @@
+"""An encoder that encodes each text once, for data that is ranked in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from taskembed.space import EmbeddingSpace, PromptType
+from taskembed.vectors import Encoded, FloatRows, Rows
+from taskembed.verbs.protocols import Encoder
+
+
+class RememberingEncoder:
+    """An encoder that keeps the vector of every text in memory, and encodes none a second time."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[tuple[str, PromptType], tuple[FloatRows, bool]] = {}
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of the vectors."""
+        return self._encoder.space
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        """The `made_by` of the encoder."""
+        return self._encoder.made_by
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        """Encode those texts of a side that are new; return the vectors of all."""
+        known = self._known
+        new = [text for text in dict.fromkeys(texts) if (text, prompt_type) not in known]
+        if new:
+            for text, vector, cut in zip(new, *self._encoder.encode(new, prompt_type), strict=True):
+                known[text, prompt_type] = vector, bool(cut)
+        if not texts:
+            return self._encoder.encode([], prompt_type)
+        found = [known[text, prompt_type] for text in texts]
+        return Encoded(
+            np.stack([vector for vector, _ in found]), np.array([cut for _, cut in found])
+        )
+
+    def encode_slices(
+        self, texts: Sequence[str], prompt_type: PromptType
+    ) -> Iterator[tuple[Rows, Encoded]]:
+        """Encode texts as one slice."""
+        yield np.arange(len(texts)), self.encode(texts, prompt_type)
