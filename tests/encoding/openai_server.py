@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import litserve
+import litserve.server
 from sentence_transformers import SentenceTransformer
 
 from taskembed.models.files import BUNDLED, Hub
@@ -27,6 +28,9 @@ class Embeddings(litserve.LitAPI):  # type: ignore[misc]  # it has no types
 
 
 if __name__ == "__main__":
+    # LitServe 0.2.19 has a server of its own for agents as soon as `mcp` is installed, and that
+    # fails unless `fastmcp` is installed too.
+    litserve.server._MCP_AVAILABLE = False  # it has no setting for it
     api = Embeddings(spec=litserve.OpenAIEmbeddingSpec())
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False)
