@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -14,34 +13,21 @@ from taskembed.activity import Step, doing
 from taskembed.errors import BadInputError, BadRecordError, TaskembedError, TextTooLongError
 from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
 from taskembed.index.documents import StoredDocument
-from taskembed.index.outcomes import Found, Outcome
+from taskembed.index.outcomes import Outcome
 from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
-from taskembed.verbs._arrivals import Arrivals
-from taskembed.verbs._cutting import Cutter, find_kept
+from taskembed.verbs._commit_times import CommitTimes
+from taskembed.verbs._cutting import Cutter
+from taskembed.verbs._intake import Intake, Pending, batches, reject, reject_truncated, storable
+from taskembed.verbs._next_window import NextWindow
 from taskembed.verbs._views import by_view, encoder_of_views, shortest, spaces_of
-from taskembed.verbs._window import (
-    LOOK_UP,
-    WINDOW_BYTES,
-    WINDOW_DOCUMENTS,
-    Pending,
-    Storable,
-    StoredVectors,
-    Window,
-    batches,
-    storable,
-)
+from taskembed.verbs._window import Window
 from taskembed.verbs.delete import require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder
-
-COMMIT_SECONDS = 60.0  # longest time between commits: the work that a kill can lose
-FIRST_COMMIT_SECONDS = 2.0  # the first commit is early, so that even a short run makes progress
-WINDOW_CHUNKS = 1_024  # chunks sorted by length together; a document waits for its last chunk
-COMMIT_BYTES = 128 * 2**20  # texts, metadata and vectors in memory; more are committed
 
 _T = TypeVar("_T")
 
@@ -126,7 +112,7 @@ class _FromOutside(Iterator[_T]):
 
 
 class _Run:
-    """One run of `index_corpus`: documents wait in `_pending` until a window of them is encoded."""
+    """One run of `index_corpus`: documents are taken in, encoded window by window, and written."""
 
     def __init__(
         self, writer: IndexWriter, encoder: Encoder, options: IndexOptions, watch: Watch
@@ -135,28 +121,24 @@ class _Run:
         self._encoder = encoder
         self._options = options
         self._watch = watch
-        self._pending: dict[str, Pending] = {}
-        self._pending_bytes = 0
-        self._queued = 0  # documents that wait for the next window
-        self._cutter = Cutter.of(writer.chunks, encoder)
-        self._window = Window([], writer.width)
-        self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
         self._summary = IndexSummary()
-        self._arrivals = Arrivals(options.on_duplicate, watch.bad, self._summary)
-        self._read = 0
-        self._done = 0  # encoded, or found to be there
+        self._intake = Intake(writer, options, watch.bad, self._summary)
+        cutter = Cutter.of(writer.chunks, encoder)
+        self._next_window = NextWindow(writer, cutter, watch.bad)
+        self._window = Window([], writer.width)
+        self._queued = 0  # documents that wait for the next window
+        self._commit_times = CommitTimes(watch.clock, options.commit_every)
+        self._encoded = 0  # documents that are encoded, or rejected meanwhile
         self._step = Step("")
-        self._began: float | None = None  # to encode
-        self._committed_at = 0.0
         self.is_outside = False  # in code of others, whose errors leave this run whole
 
     def read(self, documents: Iterable[Document], step: Step) -> None:
         """Add every document to the index, unless the index has it unchanged."""
         self._step = step
         readable = storable(_FromOutside(documents, self), self._watch.bad)
-        for batch in batches(readable, min(LOOK_UP, self._window_size)):
-            self._take_batch(batch)
-            if len(self._pending) >= self._window_size or self._pending_bytes >= WINDOW_BYTES:
+        for batch in batches(readable, self._intake.batch_size):
+            self._intake.take(batch)
+            if self._intake.is_full:
                 self._encode_pending()
             self._say_progress()
         self._encode_pending()
@@ -181,85 +163,24 @@ class _Run:
         with self._watch.uninterrupted():
             too_long = self._put_ready()
             self._writer.commit(self._encoder.made_by)
-            self._committed_at = self._watch.clock()
+            self._commit_times.committed()
         self._reject_truncated(too_long)
 
     def _say_progress(self) -> None:
         """Report the number of finished documents, and their share of the input."""
         step, share = self._step, self._watch.read_share()
-        ahead = (
-            len(self._pending) + self._queued + self._window.unfilled
-        )  # they were read, but are not done
-        step.done = self._done
-        step.share = None if share is None else share * self._done / max(1, self._done + ahead)
-        self._watch.on_progress(self._done)
-
-    def _require_ids(self, batch: Sequence[Storable], found: Mapping[str, Found]) -> None:
-        """Refuse records without ids if the index's documents have ids: a field name must differ.
-
-        Raises:
-            BadInputError: every document would be in the index twice.
-        """
-        ids_are_made = all(item.document.id_is_made for item in batch)
-        if not ids_are_made or found or not len(self._writer) or self._writer.has_made_ids():
-            return
-        first = batch[0].document.where
-        raise BadInputError(
-            "the records have no ids, but the documents of the index have ids: "
-            "every document would be added a second time",
-            what=first,
-            hint="--id-field NAME; or give another --index; nothing was changed",
-        )
-
-    def _take_batch(self, batch: Sequence[Storable]) -> None:
-        found = self._writer.find([item.document.doc_id for item in batch])
-        if not self._read:
-            self._require_ids(batch, found)
-        for item in batch:
-            self._take(item, found)
-        self._read += len(batch)
-
-    def _take(self, item: Storable, found: dict[str, Found]) -> None:
-        document, doc_id = item.document, item.document.doc_id
-        stored = found.get(doc_id)
-        is_seen = stored is not None and stored.outcome is not Outcome.UNSEEN
-        if not self._arrivals.admits(document, is_repeated=is_seen or doc_id in self._pending):
-            return
-        self._forget(doc_id)
-        if (
-            stored
-            and stored.document.text == document.text
-            and stored.document.metadata == item.metadata
-        ):
-            self._leave(item, stored, found)
-        else:
-            new = self._pending[doc_id] = Pending(document, item.metadata, stored)
-            self._pending_bytes += new.size_bytes
-
-    def _leave(self, item: Storable, stored: Found, found: dict[str, Found]) -> None:
-        """Record that the index has the document unchanged."""
-        if stored.document.truncated and self._options.fail_on_truncate:
-            self._reject_truncated([Pending(item.document, item.metadata, stored)])
-            return
-        if stored.outcome is Outcome.UNSEEN:
-            self._summary.truncated += stored.document.truncated
-            self._done += 1
-            self._writer.mark(stored, Outcome.UNCHANGED)
-            found[item.document.doc_id] = Found(stored.document, stored.segment, Outcome.UNCHANGED)
-
-    def _forget(self, doc_id: str) -> None:
-        """Drop a document that waits to be encoded, since a later one with its id replaces it."""
-        pending = self._pending.pop(doc_id, None)
-        if pending:
-            self._pending_bytes -= pending.size_bytes
+        done = self._intake.unchanged + self._next_window.done + self._encoded
+        ahead = len(self._intake) + self._queued + self._window.unfilled  # read, but not done
+        step.done = done
+        step.share = None if share is None else share * done / max(1, done + ahead)
+        self._watch.on_progress(done)
 
     def _encode_pending(self) -> None:
-        waiting = deque(self._pending.values())
-        self._pending, self._pending_bytes = {}, 0
-        if self._began is None:
-            self._began = self._committed_at = self._watch.clock()
+        """Encode the queued documents, and write them."""
+        waiting = self._intake.drain()
+        self._commit_times.begin()
         while True:
-            window = self._window = self._next_window(waiting)
+            window = self._window = self._next_window.take(waiting)
             self._queued = len(waiting)
             rows = window.to_encode
             while len(rows):
@@ -268,65 +189,10 @@ class _Run:
                 too_long = self._put_ready()
                 self._window = Window([], self._writer.width)  # none of it is held any more
             self._reject_truncated(too_long)
-            if self._is_time_to_commit():
+            if self._is_commit_due():
                 self.commit()
             if not waiting:
                 return
-
-    def _next_window(self, waiting: deque[Pending]) -> Window:
-        """Take documents to be encoded: all, or, where documents are cut, those of some chunks."""
-        items: list[Pending] = []
-        cuts: list[Rows] = []
-        kept: dict[int, StoredVectors] = {}
-        chunks = 0
-        while waiting and chunks < WINDOW_CHUNKS:
-            item = waiting.popleft()
-            where = None
-            if item.found and not item.needs_encoding:  # only the metadata changed
-                kept[len(items)], where = self._stored_vectors(item.found)
-            elif self._cutter:
-                if (where := self._cut(item, self._cutter)) is None:
-                    continue
-                if item.found:
-                    kept[len(items)] = self._unchanged_chunks(item, item.found, where)
-            items.append(item)
-            if where is not None:
-                cuts.append(where)
-                chunks += len(where)
-        window = Window(items, self._writer.width, cuts if self._cutter else None)
-        self._done += sum(window.keep(row, stored) for row, stored in kept.items())
-        return window
-
-    def _stored_vectors(self, found: Found) -> tuple[StoredVectors, Rows | None]:
-        """Return all vectors of a stored document, and where it was cut."""
-        found = self._found_now(found)
-        vectors, cuts = self._writer.vectors(found)
-        return StoredVectors(np.arange(len(vectors)), vectors, found.document.truncated), cuts
-
-    def _unchanged_chunks(self, item: Pending, found: Found, cuts: Rows) -> StoredVectors:
-        """Return the stored vectors of those chunks of a document whose text is stored already."""
-        found = self._found_now(found)
-        vectors, stored_cuts = self._writer.vectors(found)
-        # Subtle: of a document that is truncated, nobody knows which of its chunks were
-        if stored_cuts is None or found.document.truncated:
-            return StoredVectors(np.arange(0), vectors[:0], truncated=False)
-        places, stored = find_kept(item.text, cuts, found.document.text, stored_cuts)
-        return StoredVectors(places, vectors[stored], truncated=False)
-
-    def _found_now(self, found: Found) -> Found:
-        """Return a stored document where it is now: a commit of an earlier window may move it."""
-        if not self._cutter:
-            return found
-        return self._writer.find([found.document.doc_id])[found.document.doc_id]
-
-    def _cut(self, item: Pending, cutter: Cutter) -> Rows | None:
-        """Return where a document is cut; None where it cannot be, which makes it a bad record."""
-        try:
-            return cutter.cut(item.text)
-        except ValueError as error:
-            self._done += 1
-            self._reject(item.document, str(error))
-            return None
 
     def _encode(self, rows: Rows) -> Rows:
         """Encode texts of the window; return the rows still to encode after a text was rejected."""
@@ -341,14 +207,16 @@ class _Run:
                 left[some] = False
                 self._fill(rows[some], encoded)
                 self._say_progress()
-                if self._is_time_to_commit():
+                if self._is_commit_due():
                     self.commit()
         except TextTooLongError as error:
             self.is_outside = False
             refused = {window.item(rows[at]).doc_id: at for at in error.reasons}
             for position in refused.values():
-                self._done += 1
-                self._reject(window.item(rows[position]).document, error.reasons[position])
+                self._encoded += 1
+                reject(
+                    window.item(rows[position]).document, error.reasons[position], self._watch.bad
+                )
             left[[window.item(row).doc_id in refused for row in rows]] = False
             return rows[left]
         return rows[:0]
@@ -366,12 +234,12 @@ class _Run:
         for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
             require_good_vectors(vectors, space, sources)
         with self._watch.uninterrupted():
-            self._done += window.fill(has, encoded)
+            self._encoded += window.fill(has, encoded)
             self._summary.encoded += len(has)
             done, without = window.leave_out(rows[empty])
-            self._done += done
+            self._encoded += done
         for item in without:
-            self._reject(item.document, NO_VECTOR)
+            reject(item.document, NO_VECTOR, self._watch.bad)
 
     def _put_ready(self) -> list[Pending]:
         """Write the encoded documents; return those to reject because they are truncated."""
@@ -402,21 +270,16 @@ class _Run:
         )
         return refused
 
-    def _is_time_to_commit(self) -> bool:
-        """Return whether to commit now: often at the beginning of a run, then once a minute."""
-        waiting = self._writer.uncommitted_documents + int(self._window.ready.sum())
-        now = self._watch.clock()
-        so_far = now - (now if self._began is None else self._began)
-        may_be_lost = min(COMMIT_SECONDS, max(FIRST_COMMIT_SECONDS, so_far / 2))
-        return waiting > 0 and (
-            waiting >= self._options.commit_every
-            or self._writer.uncommitted_bytes >= COMMIT_BYTES
-            or now - self._committed_at >= may_be_lost
+    def _is_commit_due(self) -> bool:
+        """Return whether to commit the encoded documents now."""
+        return self._commit_times.is_due(
+            self._writer.uncommitted_documents + int(self._window.ready.sum()),
+            self._writer.uncommitted_bytes,
         )
 
     def _prune(self) -> bool:
         """Delete the documents that the input does not have; return False if that is not safe."""
-        if not self._read:
+        if not self._intake.documents:
             raise BadInputError(
                 "the input has no documents: every document of the index would be deleted",
                 hint="nothing was deleted; check the program that wrote the input",
@@ -429,12 +292,6 @@ class _Run:
         self._summary.deleted = self._writer.prune()
         return True
 
-    def _reject(self, document: Document, reason: str) -> None:
-        self._watch.bad(BadRecordError(document.where, reason, raw=document.text))
-
     def _reject_truncated(self, items: Sequence[Pending]) -> None:
-        limit = self._writer.space.max_length
-        for item in items:
-            self._reject(
-                item.document, f"the text is longer than the {limit:,} tokens that the model reads"
-            )
+        documents = (item.document for item in items)
+        reject_truncated(documents, self._writer.space.max_length, self._watch.bad)

@@ -17,7 +17,7 @@ from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.writer import IndexWriter
 from taskembed.reading.documents import Document
 from taskembed.verbs._arrivals import Arrivals
-from taskembed.verbs._window import LOOK_UP, Storable, storable
+from taskembed.verbs._intake import LOOK_UP, Storable, storable
 from taskembed.verbs.delete import require_ids, require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
 
