@@ -65,9 +65,12 @@ class Selector:
         from taskembed.index.filter_grammar import parse_filter
 
         filter_ = parse_filter(where)
-        with doing("filtering"):
-            require_fields(filter_, self.fields())
-            passing = [segment.passing(filter_) for segment in self._segments]
+        if any(segment.live_rows for segment in self._segments):
+            with doing("filtering"):
+                require_fields(filter_, self.fields())
+                passing = [segment.passing(filter_) for segment in self._segments]
+        else:  # no document, so no field that the filter could be compared with
+            passing = [np.zeros_like(segment.dead) for segment in self._segments]
         self._last = (where, passing)
         return passing
 

@@ -114,3 +114,24 @@ def test_delete_takes_ids_or_a_filter(run: Run, index: Path) -> None:
             2,
             "taskembed: error: give ids, or --where\ntaskembed: hint: taskembed delete --help\n",
         )
+
+
+def test_an_index_without_documents_finds_nothing_whatever_the_filter(
+    run: Run, index: Path, tmp_path: Path
+) -> None:
+    """A job at night must not fail because there is nothing yet, or nothing any more."""
+    (tmp_path / "empty.jsonl").write_text("")
+    empty = tmp_path / "empty"
+    assert run("index", tmp_path / "empty.jsonl", "--task", "retrieval", "--index", empty).code == 0
+    deleted = run(
+        "delete", "--where", "year is not null or year is null", "--yes", "--index", index
+    )
+    assert deleted.code == 0
+    for folder in (empty, index):
+        for mode in ("dense", "words", "hybrid"):
+            query = ("search", "moon", "--where", "any = 1", "--mode", mode, "--index", folder)
+            done = run(*query)
+            assert (done.code, done.out) == (0, ""), done.err
+        assert run("count", "--where", "any = 1", "--index", folder).out == "0\n"
+        done = run("search", "moon", "--where", "any = ", "--index", folder)
+        assert done.code == 2  # no filter at all
