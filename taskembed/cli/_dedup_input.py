@@ -14,7 +14,7 @@ from taskembed.cli._rejected import rejects_reported
 from taskembed.escaping import json_text
 
 if TYPE_CHECKING:
-    from taskembed.cli._options import OutputOptions
+    from taskembed.cli._option_groups import OutputOptions
     from taskembed.index.reader import Index
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.corpus import Corpus

@@ -79,12 +79,8 @@ class ActionOptions:
 
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="Write the documents without duplicates to this file: JSONL, with all fields.",
+        opt.output_option(
+            "Write the documents without duplicates to this file: JSONL, with all fields."
         ),
     ] = None
     apply: Annotated[

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskembed.cli import _options as opt
-from taskembed.cli._index_options import InputOptions
+from taskembed.cli._input_options import InputOptions
 
 if TYPE_CHECKING:
     from taskembed.index.reader import Index

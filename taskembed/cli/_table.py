@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -30,6 +31,11 @@ class Column:
     number: bool = False
     folds: bool = False
     leave_out: int = 0
+
+
+def is_for_people(stream: TextIO | None, *, as_json: bool) -> bool:
+    """Return whether a stream is stdout on a terminal, and JSON was not asked for."""
+    return stream is not None and stream is sys.stdout and stream.isatty() and not as_json
 
 
 def print_table(

@@ -12,6 +12,7 @@ from taskembed.cli import _options as opt
 from taskembed.cli._data_options import DataOptions
 from taskembed.cli._figures import difference_cells, without_nan
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import LongOutputOptions, MachineOptions, ModelOptions
 from taskembed.cli._output import message, require_output, write
 from taskembed.cli._table import Column, print_table
 from taskembed.errors import ExitCode
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def ablate_command(
     *,
     data: DataOptions,
-    model: opt.ModelOptions,
+    model: ModelOptions,
     trust_remote_code: opt.TrustRemoteCode = False,
     chart: Annotated[
         Path | None,
@@ -38,8 +39,8 @@ def ablate_command(
             help="Draw a chart too: a file that ends in .png, .svg or .pdf.",
         ),
     ] = None,
-    machine: opt.MachineOptions,
-    out: opt.LongOutputOptions,
+    machine: MachineOptions,
+    out: LongOutputOptions,
 ) -> int:
     """Measure what the right prompts and adapter are worth.
 

@@ -11,6 +11,7 @@ import typer
 from taskembed.cli import _options as opt
 from taskembed.cli._command import Command, Group
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import OutputOptions
 from taskembed.cli._output import write
 from taskembed.english import counted
 from taskembed.escaping import escaped, json_text
@@ -72,7 +73,7 @@ def clear(
     ] = None,
     cache: opt.Cache = None,
     *,
-    out: opt.OutputOptions,
+    out: OutputOptions,
 ) -> int:
     """Delete compiled models.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,10 +18,12 @@ from taskembed.cli._classify_output import (
     report_json,
 )
 from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import InputOptions
+from taskembed.cli._input_options import InputOptions
 from taskembed.cli._new_records import BadOptions, find_records
+from taskembed.cli._option_groups import MachineOptions, OutputOptions, PlaceOptions
 from taskembed.cli._output import STDOUT, message, require_output, results, write
 from taskembed.cli._rejected import rejects_reported
+from taskembed.cli._table import is_for_people
 from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError, ExitCode, UsageError
 from taskembed.escaping import json_text
@@ -81,9 +82,7 @@ class LabelOptions:
         ),
     ] = 0.0
 
-    def classifier(
-        self, index: Index, settings: EngineSettings, place: opt.PlaceOptions
-    ) -> Classifier:
+    def classifier(self, index: Index, settings: EngineSettings, place: PlaceOptions) -> Classifier:
         """Return what classifies by an index.
 
         Args:
@@ -134,17 +133,13 @@ def classify_command(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="Write the predictions to this file, as JSONL; it appears once it is complete.",
+        opt.output_option(
+            "Write the predictions to this file, as JSONL; it appears once it is complete."
         ),
     ] = None,
-    place: opt.PlaceOptions,
-    machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    place: PlaceOptions,
+    machine: MachineOptions,
+    out: OutputOptions,
 ) -> int:
     """Label texts by the labelled documents of an index.
 
@@ -193,14 +188,14 @@ def _notes(classifier: Classifier) -> Iterator[str]:
 
 
 def _print(
-    found: Iterator[tuple[Document, Prediction]], output: Path | None, out: opt.OutputOptions
+    found: Iterator[tuple[Document, Prediction]], output: Path | None, out: OutputOptions
 ) -> None:
     with results(output) as stream:
-        for_people = stream is sys.stdout and sys.stdout.isatty() and not out.as_json
+        for_people = is_for_people(stream, as_json=out.as_json)
         print_predictions((item for _, item in found), stream, for_people=for_people)
 
 
-def _print_report(report: LabelReport, classifier: Classifier, out: opt.OutputOptions) -> None:
+def _print_report(report: LabelReport, classifier: Classifier, out: OutputOptions) -> None:
     if out.as_json:
         write(json_text(report_json(report, classifier)) + "\n")
     else:

@@ -18,10 +18,12 @@ from taskembed.cli._cluster_output import (
     summary,
 )
 from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import InputOptions
+from taskembed.cli._input_options import InputOptions
 from taskembed.cli._new_records import BadOptions, find_records
+from taskembed.cli._option_groups import MachineOptions, OutputOptions, PlaceOptions
 from taskembed.cli._output import STDOUT, message, require_output, results, write
 from taskembed.cli._rejected import rejects_reported
+from taskembed.cli._table import is_for_people
 from taskembed.english import counted
 from taskembed.errors import AccessDeniedError, ExitCode, UsageError
 from taskembed.escaping import json_text
@@ -84,13 +86,7 @@ def cluster_command(
     of_bad: BadOptions,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="Write the cluster of each text to this file, as JSONL.",
-        ),
+        opt.output_option("Write the cluster of each text to this file, as JSONL."),
     ] = None,
     map_file: Annotated[
         Path | None,
@@ -101,9 +97,9 @@ def cluster_command(
             help="Draw the documents on a page for a browser, by cluster or field (extra: map).",
         ),
     ] = None,
-    place: opt.PlaceOptions,
-    machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    place: PlaceOptions,
+    machine: MachineOptions,
+    out: OutputOptions,
 ) -> int:
     """Group documents by meaning, or assign new texts to the clusters.
 
@@ -150,7 +146,7 @@ def _find(
     of_clusters: ClusterOptions,
     output: Path | None,
     map_file: Path | None,
-    out: opt.OutputOptions,
+    out: OutputOptions,
 ) -> None:
     """Find clusters, keep them, and print them or the cluster of each document."""
     from taskembed.verbs.cluster import assignments, cluster_index
@@ -206,9 +202,9 @@ class _Assigning:
     def print(
         self,
         settings: EngineSettings,
-        place: opt.PlaceOptions,
+        place: PlaceOptions,
         output: Path | None,
-        out: opt.OutputOptions,
+        out: OutputOptions,
     ) -> None:
         from taskembed.verbs.cluster import assign_documents
         from taskembed.verbs.clusters_file import load_clusters
@@ -220,5 +216,5 @@ class _Assigning:
         with rejects_reported(self.bad), results(output) as stream:
             documents = corpus.documents(self.bad)
             found = assign_documents(documents, encoder, self.index, clusters)
-            for_people = stream is sys.stdout and sys.stdout.isatty() and not out.as_json
+            for_people = is_for_people(stream, as_json=out.as_json)
             print_assignments(found, stream, for_people=for_people)

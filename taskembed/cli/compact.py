@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import LongOutputOptions
 from taskembed.cli._output import write
 from taskembed.cli._stopping import Stopper
 from taskembed.english import counted
@@ -16,7 +17,7 @@ def compact_command(
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     wait: opt.Wait = 0,
     *,
-    out: opt.LongOutputOptions,
+    out: LongOutputOptions,
 ) -> int:
     """Rewrite an index as one segment, without what was deleted.
 

@@ -23,8 +23,9 @@ from taskembed.cli._dedup_output import (
     summary,
 )
 from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import InputOptions
+from taskembed.cli._input_options import InputOptions
 from taskembed.cli._new_records import BadOptions, find_records
+from taskembed.cli._option_groups import MachineOptions, OutputOptions
 from taskembed.cli._output import message, require_output, results, write
 from taskembed.cli._stdin import confirmed
 from taskembed.cli._stopping import Stopper
@@ -67,8 +68,8 @@ def dedup_command(
     of_bad: BadOptions,
     model: opt.ModelOption = None,
     adapter: opt.AdapterOption = None,
-    machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    machine: MachineOptions,
+    out: OutputOptions,
 ) -> int:
     """Find duplicates in an index, or new records that it already has.
 
@@ -142,7 +143,7 @@ def _deduplicated(
     threshold: float,
     duplicates: DuplicateOptions,
     action: ActionOptions,
-    out: opt.OutputOptions,
+    out: OutputOptions,
 ) -> int:
     """Print the duplicates of an index, write the documents without them, and delete them."""
     from taskembed.verbs.dedup import find_duplicates, kept_documents

@@ -11,6 +11,7 @@ import typer
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
 from taskembed.cli._ids import read_ids
+from taskembed.cli._option_groups import OutputOptions
 from taskembed.cli._output import message, write
 from taskembed.cli._stdin import confirmed
 from taskembed.cli._stopping import Stopper
@@ -42,7 +43,7 @@ def delete_command(
     dry_run: opt.DryRun = False,
     wait: opt.Wait = 0,
     *,
-    out: opt.OutputOptions,
+    out: OutputOptions,
 ) -> int:
     """Delete documents from an index by id, or by a filter.
 

@@ -10,6 +10,7 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import LongOutputOptions, MachineOptions
 from taskembed.cli._output import write
 from taskembed.cli._stopping import Stopper
 from taskembed.english import counted
@@ -43,13 +44,7 @@ def distill_command(
     teacher: Teachers,
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="The file of ratings, as JSONL; a file that exists is continued.",
-        ),
+        opt.output_option("The file of ratings, as JSONL; a file that exists is continued."),
     ] = Path("rated.jsonl"),
     task: opt.TaskOption = Task.RETRIEVAL,
     model: opt.ModelOption = None,
@@ -74,8 +69,8 @@ def distill_command(
         ),
     ] = 0,
     *,
-    machine: opt.MachineOptions,
-    out: opt.LongOutputOptions,
+    machine: MachineOptions,
+    out: LongOutputOptions,
 ) -> int:
     """Have rerankers rate documents, for `train` to learn from.
 

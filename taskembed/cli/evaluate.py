@@ -14,6 +14,7 @@ from taskembed.cli import _options as opt
 from taskembed.cli._data_options import DataOptions
 from taskembed.cli._figures import note_if_nothing_found, without_nan
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import LongOutputOptions, MachineOptions, ModelOptions
 from taskembed.cli._output import is_one_of, message, require_output, results, write
 from taskembed.cli._table import Column, print_table
 from taskembed.cli._words import truncation_notes
@@ -105,7 +106,7 @@ def _weights(text: str) -> list[float]:
 def evaluate_command(
     *,
     data: DataOptions,
-    model: opt.ModelOptions,
+    model: ModelOptions,
     index_folder: Annotated[
         Path | None,
         typer.Option(
@@ -136,8 +137,8 @@ def evaluate_command(
             help="Write the figures of each query (pair, draw) to this file, as TSV.",
         ),
     ] = None,
-    machine: opt.MachineOptions,
-    out: opt.LongOutputOptions,
+    machine: MachineOptions,
+    out: LongOutputOptions,
 ) -> int:
     """Measure how good a model or an index is on data with judgements.
 
@@ -176,7 +177,7 @@ def evaluate_command(
 
 def _of_model(
     files: DataFiles,
-    model: opt.ModelOptions,
+    model: ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,
     ranking: ModeOptions,
@@ -206,7 +207,7 @@ def _of_model(
 def _of_index(
     folder: Path,
     files: DataFiles,
-    model: opt.ModelOptions,
+    model: ModelOptions,
     stated: PromptOverrides,
     settings: EngineSettings,
     ranking: ModeOptions,
@@ -249,7 +250,7 @@ def _write_units(measured: Measured, path: Path) -> None:
             write("\t".join([tsv_cell(name), *values]) + "\n", stream)
 
 
-def _print_weights(evaluation: Evaluation, out: opt.LongOutputOptions) -> None:
+def _print_weights(evaluation: Evaluation, out: LongOutputOptions) -> None:
     """Print the figures for each weight of the vectors, and say which is the best."""
     by_alpha, measured = evaluation.by_alpha, evaluation.measured
     best = next(alpha for alpha, found in by_alpha.items() if found is measured)

@@ -9,6 +9,7 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import ModelOptions
 from taskembed.cli._output import write
 from taskembed.cli._stdin import read_stdin
 from taskembed.errors import UsageError
@@ -27,7 +28,7 @@ def explain_command(
         typer.Argument(metavar="[TEXT]", help="The text to encode; - reads it from stdin."),
     ] = "the text",
     *,
-    model: opt.ModelOptions,
+    model: ModelOptions,
     index_folder: Annotated[
         Path | None,
         typer.Option(

@@ -11,6 +11,7 @@ from taskembed.cli import _options as opt
 from taskembed.cli._documents import DocumentFormat, DocumentOptions
 from taskembed.cli._groups import with_groups
 from taskembed.cli._ids import read_ids
+from taskembed.cli._option_groups import OutputOptions
 from taskembed.cli._output import message, write
 from taskembed.cli._words import not_in_the_index
 from taskembed.errors import ExitCode
@@ -33,7 +34,7 @@ def get_command(
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     *,
     printed: DocumentOptions,
-    out: opt.OutputOptions,
+    out: OutputOptions,
 ) -> int:
     """Print documents of an index by id, with their whole texts.
 

@@ -11,12 +11,13 @@ import typer
 
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import (
-    BadRecordOptions,
-    InputOptions,
-    RunOptions,
-    SpaceOptions,
-    StoreOptions,
+from taskembed.cli._index_options import RunOptions, SpaceOptions, StoreOptions
+from taskembed.cli._input_options import BadRecordOptions, InputOptions
+from taskembed.cli._option_groups import (
+    LongOutputOptions,
+    MachineOptions,
+    ModelOptions,
+    OutputOptions,
 )
 from taskembed.cli._output import log, message, require_other_log, require_output, write
 from taskembed.cli._rejected import rejects_reported
@@ -45,15 +46,15 @@ def index_command(
         ),
     ],
     *,
-    model: opt.ModelOptions,
+    model: ModelOptions,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     of_space: SpaceOptions,
     of_input: InputOptions,
     run: RunOptions,
     store: StoreOptions,
     of_bad: BadRecordOptions,
-    machine: opt.MachineOptions,
-    out: opt.LongOutputOptions,
+    machine: MachineOptions,
+    out: LongOutputOptions,
 ) -> int:
     """Encode documents into an index; run again to resume or update.
 
@@ -112,7 +113,7 @@ def index_command(
 
 
 def _print_summary(
-    updated: Updated, folder: Path, options: IndexOptions, out: opt.OutputOptions
+    updated: Updated, folder: Path, options: IndexOptions, out: OutputOptions
 ) -> None:
     """Print the counts of a run, and notes on them.
 

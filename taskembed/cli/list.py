@@ -9,6 +9,7 @@ import typer
 from taskembed.cli import _options as opt
 from taskembed.cli._documents import DocumentFormat, DocumentOptions
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import OutputOptions
 from taskembed.cli._output import message
 from taskembed.errors import ExitCode
 
@@ -38,7 +39,7 @@ def list_command(
     ] = None,
     *,
     printed: DocumentOptions,
-    out: opt.OutputOptions,
+    out: OutputOptions,
 ) -> int:
     """List the documents of an index in the order of their ids.
 

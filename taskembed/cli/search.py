@@ -11,16 +11,11 @@ import typer
 from taskembed.activity import doing
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import MachineOptions, OutputOptions
 from taskembed.cli._output import message, results
+from taskembed.cli._ranking_options import GroupOptions, RankOptions, RerankOptions
 from taskembed.cli._rejected import rejects_reported
-from taskembed.cli._search_options import (
-    GroupOptions,
-    HitOptions,
-    QueryOptions,
-    RankOptions,
-    RerankOptions,
-    Snippet,
-)
+from taskembed.cli._search_options import HitOptions, QueryOptions, Snippet
 from taskembed.cli._words import truncation_notes
 from taskembed.errors import ExitCode
 from taskembed.space import PromptType
@@ -55,8 +50,8 @@ def search_command(
     reranker: RerankOptions,
     trust_remote_code: opt.TrustRemoteCode = False,
     api_base: opt.ApiBase = None,
-    machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    machine: MachineOptions,
+    out: OutputOptions,
 ) -> int:
     """Search an index with its own model, task and query prompt.
 

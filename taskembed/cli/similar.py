@@ -13,6 +13,7 @@ from taskembed.batches import batched
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
 from taskembed.cli._ids import ids_in
+from taskembed.cli._option_groups import MachineOptions, OutputOptions
 from taskembed.cli._output import STDOUT, message, require_output, results
 from taskembed.cli._search_options import HitOptions
 from taskembed.cli._stdin import read_text
@@ -140,8 +141,8 @@ def similar_command(
     adapter: opt.AdapterOption = None,
     trust_remote_code: opt.TrustRemoteCode = False,
     api_base: opt.ApiBase = None,
-    machine: opt.MachineOptions,
-    out: opt.OutputOptions,
+    machine: MachineOptions,
+    out: OutputOptions,
 ) -> int:
     """Find documents like one of the index, or like a text.
 

@@ -11,6 +11,7 @@ import typer
 from taskembed.activity import Step, doing
 from taskembed.cli import _options as opt
 from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import LongOutputOptions, MachineOptions
 from taskembed.cli._output import message, write
 from taskembed.cli._stopping import Stopper
 from taskembed.errors import ExitCode
@@ -39,12 +40,8 @@ def train_command(
     ] = Path(),
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="The folder in which the adapter gets a folder of its own.",
+        opt.output_option(
+            "The folder in which the adapter gets a folder of its own.", metavar="DIR"
         ),
     ] = Path("adapters"),
     device: opt.DeviceOption = opt.Device.AUTO,
@@ -52,7 +49,7 @@ def train_command(
     offline: opt.Offline = False,
     cache: opt.Cache = None,
     *,
-    out: opt.LongOutputOptions,
+    out: LongOutputOptions,
 ) -> int:
     """Train a LoRA adapter of a model for a task.
 
@@ -65,7 +62,7 @@ def train_command(
     """
     from taskembed.training.job import train
 
-    machine = opt.MachineOptions(device=device, offline=offline, cache=cache)
+    machine = MachineOptions(device=device, offline=offline, cache=cache)
     settings = machine.settings(quiet=out.quiet, trust_remote_code=trust_remote_code)
     with Stopper(), doing("preparing the training") as step:
         job = train(

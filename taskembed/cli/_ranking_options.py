@@ -1,0 +1,190 @@
+"""The options of `taskembed search` that rank, in groups: by what, in groups of hits, reranked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._hits import HitFormat
+from taskembed.errors import UsageError
+from taskembed.index.modes import Method, Mode
+from taskembed.space import Task
+
+if TYPE_CHECKING:
+    from taskembed.index.fusion import Fusion
+    from taskembed.index.grouping import Grouping
+
+
+@dataclass(frozen=True, slots=True)
+class RankOptions:
+    """What the hits are ranked by."""
+
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Rank by the vectors, by the words, or by both.  "
+            "[default: hybrid if the index keeps words, else dense]",
+        ),
+    ] = None
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha",
+            min=0,
+            max=1,
+            metavar="WEIGHT",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The weight of the vectors in a hybrid search.  "
+            "[default: 0.6, or 0.7 for code; up to 0.8 for short queries]",
+        ),
+    ] = None
+    fusion: Annotated[
+        Method | None,
+        typer.Option(
+            "--fusion",
+            rich_help_panel=opt.Panel.RANKING,
+            help="How a hybrid search adds up: scores scaled to 0..1, or reciprocal ranks.  "
+            "[default: convex]",
+        ),
+    ] = None
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Print each hit's rank and score on either side of a hybrid search.",
+        ),
+    ] = False
+
+    chunks: Annotated[
+        bool,
+        typer.Option(
+            "--chunks",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Rank chunks, of which several may be of one document, instead of documents.",
+        ),
+    ] = False
+
+    def check(self, format_: HitFormat) -> None:
+        """Refuse chunks in a TREC run, which has each document once.
+
+        Args:
+            format_: of the hits.
+
+        Raises:
+            UsageError: they are asked for.
+        """
+        if self.chunks and format_ is HitFormat.TREC:
+            raise UsageError("--chunks may list a document twice, which a TREC run cannot")
+
+    def fused(self, task: Task) -> Fusion | None:
+        """Return how the lists of a hybrid search become one; None for the default.
+
+        Args:
+            task: of the index.
+
+        Raises:
+            UsageError: it is said for a search that is not hybrid.
+        """
+        if self.alpha is None and self.fusion is None:
+            return None
+        if self.mode in {Mode.DENSE, Mode.WORDS}:
+            raise UsageError("--alpha and --fusion go with --mode hybrid")
+        from taskembed.index.fusion import Fusion
+        from taskembed.verbs.search import default_fusion
+
+        default, method = default_fusion(task), self.fusion or Method.CONVEX
+        if self.alpha is None and method is Method.CONVEX:
+            return default
+        return Fusion(default.alpha if self.alpha is None else self.alpha, method)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOptions:
+    """How hits are grouped."""
+
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--group-by",
+            metavar="FIELD",
+            rich_help_panel=opt.Panel.RANKING,
+            help="Find the best groups: documents with the same value of this field of the "
+            "metadata. -k is then the number of groups.",
+        ),
+    ] = None
+    per_group: Annotated[
+        int | None,
+        typer.Option(
+            "--per-group",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.RANKING,
+            help="The number of hits of a group.  [default: 1]",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a number of hits of a group without a field.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if self.per_group is not None and self.group_by is None:
+            raise UsageError("--per-group goes with --group-by")
+
+    def grouping(self) -> Grouping | None:
+        """Return how hits are grouped; None for no groups."""
+        if self.group_by is None:
+            return None
+        from taskembed.index.grouping import Grouping  # numpy: 0.1 s
+
+        return Grouping(self.group_by, self.per_group or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RerankOptions:
+    """Which reranker judges the hits."""
+
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            "--rerank",
+            metavar="MODEL",
+            rich_help_panel=opt.Panel.RERANKER,
+            help="The model that reranks the best hits: a Hugging Face id, or a folder.",
+        ),
+    ] = None
+    rerank_depth: Annotated[
+        int,
+        typer.Option(
+            "--rerank-depth",
+            min=1,
+            metavar="N",
+            rich_help_panel=opt.Panel.RERANKER,
+            help="The number of hits to rerank.",
+        ),
+    ] = 50
+    rerank_instruction: Annotated[
+        str | None,
+        typer.Option(
+            "--rerank-instruction",
+            metavar="TEXT",
+            rich_help_panel=opt.Panel.RERANKER,
+            help="What makes a document relevant, for a reranker that takes instructions.",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse an instruction for no reranker.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if self.rerank_instruction is not None and self.rerank is None:
+            raise UsageError("--rerank-instruction goes with --rerank")
