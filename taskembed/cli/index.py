@@ -138,7 +138,7 @@ def _print_summary(
         write(f"{counts}\n")
     if out.quiet:
         return
-    for note in _notes(summary, space, options):
+    for note in (*_notes(summary, space, options), *updated.notes):
         message(f"note: {note}")
     if space and not out.as_json and (summary.added or summary.updated or summary.deleted):
         message(next_step(summary.documents, folder))

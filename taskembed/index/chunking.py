@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from taskembed.errors import UsageError
+from taskembed.errors import MissingLibraryError, UsageError
 
-METHOD = "sentences-1"  # how a place to cut is chosen; another way is another name
+SENTENCES = "sentences-1"  # how a place to cut is chosen; another way is another name
+PYTHON_DEFINITIONS = "definitions-1 (ast)"  # of source code; of other languages, at blank lines
+DEFINITIONS = "definitions-1 (ast, tree-sitter)"
+_METHODS = (SENTENCES, PYTHON_DEFINITIONS, DEFINITIONS)
 LEAST_TOKENS = 16  # of a chunk: fewer are no passage
 _NUMBERS = re.compile(r"([0-9]{1,7})(?::([0-9]{1,7}))?")
 OFF, AUTO = "off", "auto"
@@ -29,7 +32,7 @@ class Chunking:
 
     tokens: int
     overlap: int
-    method: str = METHOD
+    method: str = SENTENCES
 
     def __post_init__(self) -> None:
         if self.tokens < LEAST_TOKENS:
@@ -92,16 +95,36 @@ class ChunkRequest:
             raise UsageError(f"--chunk {text}: {error}", hint="--chunk auto") from error
         return cls(tokens, overlap)
 
-    def rule(self, max_length: int) -> Chunking | None:
+    def rule(self, max_length: int, method: str = SENTENCES) -> Chunking | None:
         """Return the rule for a model; None for no chunks.
 
         Args:
             max_length: tokens that the model reads; 0 if only its server knows.
+            method: the name of the way in which the places to cut are chosen.
         """
         if self.tokens is None:
             return None
         tokens = self.tokens or max(max_length // 2, LEAST_TOKENS)
-        return Chunking(tokens, tokens // 5 if self.overlap is None else self.overlap)
+        return Chunking(tokens, tokens // 5 if self.overlap is None else self.overlap, method)
+
+
+def require_parsers(rule: Chunking) -> None:
+    """Return when the libraries that find the definitions of source code are installed.
+
+    Raises:
+        MissingLibraryError: they are not, and the rule of the index needs them.
+    """
+    if rule.method != DEFINITIONS:
+        return
+    from taskembed.extras import CODE, install_hint  # other commands start without these
+    from taskembed.reading.definitions import has_tree_sitter
+
+    if not has_tree_sitter():
+        raise MissingLibraryError(
+            "the source files of this index are cut at definitions by tree-sitter, which is not "
+            "installed",
+            hint=f"{install_hint(CODE)}; or, to cut only Python so: --chunk {rule} --recreate",
+        )
 
 
 def require_same_rule(before: Chunking | None, asked: Chunking | None) -> None:
@@ -109,14 +132,17 @@ def require_same_rule(before: Chunking | None, asked: Chunking | None) -> None:
 
     Raises:
         UsageError: they are not; or they are cut in a way that this version does not know.
+        MissingLibraryError: what they are cut by is not installed.
     """
     if before == asked:
-        if before and before.method != METHOD:
+        if before and before.method not in _METHODS:
             raise UsageError(
-                f"the documents of this index are cut into chunks by {before.method}, and this "
-                f"version cuts by {METHOD}",
+                f"the documents of this index are cut into chunks by {before.method}, which this "
+                "version does not know",
                 hint=f"build it again: --chunk {before} --recreate",
             )
+        if before:
+            require_parsers(before)
         return
     was = f"cut into chunks: --chunk {before}" if before else "not cut into chunks"
     said = asked or OFF

@@ -1,4 +1,4 @@
-"""Texts are cut into chunks of some tokens, at a sentence end if there is one.
+"""Texts are cut into chunks of some tokens, at a sentence end or a definition if there is one.
 
     find_chunks(text, offsets, tokens=128, overlap=25)    # [(0, 612), (498, 1105), ...]
 
@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from taskembed.reading.definitions import Definition, next_definition
+
 Offsets = npt.NDArray[np.int64]  # int64[n, 2]: where each token begins and ends, in characters
 Cut = tuple[int, int]  # where a chunk begins and ends
 
@@ -25,6 +27,7 @@ _LANGUAGE = "en"  # its rules also know the full stops of other scripts
 
 _INK = re.compile(r"\S")
 _SPACE = re.compile(r"\s")
+_LINE = re.compile(r"\n[ \t\r]*")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 _HEADING = re.compile(
     r"^(?:#{1,6}[ \t].*|[^\n]{1,200}\n(?:={3,}|-{3,}|~{3,})[ \t\r]*)$", re.MULTILINE
@@ -37,6 +40,7 @@ def find_chunks(
     *,
     tokens: int,
     overlap: int,
+    definitions: list[Definition] | None = None,
     window: int = WINDOW_CHARACTERS,
 ) -> Iterator[Cut]:
     """Yield where each chunk of a text begins and ends, in order; a text has at least one.
@@ -48,6 +52,8 @@ def find_chunks(
         offsets: returns where the tokens of a text are.
         tokens: the most of a chunk.
         overlap: about how many of a chunk's last tokens the next chunk begins with.
+        definitions: where those of source code begin, in order; None for prose, which is cut at
+            sentences.
         window: characters that are given to `offsets` at once, unless a chunk may need more.
     """
     window = max(window, tokens * CHARACTERS_OF_A_TOKEN)
@@ -59,12 +65,19 @@ def find_chunks(
         return
     while begin < len(text):
         end = min(begin + window, len(text))
-        part = _Window(text[begin:end], offsets, tokens, overlap, is_last=end == len(text))
+        places = None if definitions is None else _moved(definitions, begin)
+        size = (tokens, overlap)
+        part = _Window(text[begin:end], offsets, size, places, is_last=end == len(text))
         at = 0
         for first, last, following in part.chunks():
             yield begin + first, begin + last
             at = following
         begin = _next_ink(text, begin + at)
+
+
+def _moved(definitions: list[Definition], begin: int) -> list[Definition]:
+    """Return the definitions after a place, counted from there."""
+    return [Definition(depth, at - begin) for depth, at in definitions if at > begin]
 
 
 def _next_ink(text: str, at: int) -> int:
@@ -79,14 +92,14 @@ class _Window:
         self,
         text: str,
         offsets: Callable[[str], Offsets],
-        tokens: int,
-        overlap: int,
+        size: tuple[int, int],
+        definitions: list[Definition] | None,
         *,
         is_last: bool,
     ) -> None:
         self._text = text
-        self._tokens = tokens
-        self._overlap = overlap
+        self._tokens, self._overlap = size
+        self._definitions = definitions
         self._is_last = is_last
         spans = np.maximum.accumulate(offsets(text).reshape(-1, 2))
         self._starts, self._ends = spans[:, 0], spans[:, 1]
@@ -122,6 +135,10 @@ class _Window:
             for count in (half - self._overlap, half, self._tokens)
         )
         limit = max(limit, begin + 1)
+        if self._definitions:
+            end = next_definition(self._definitions, begin, limit)
+            if end and self._text[begin:end].strip():
+                return end, end  # it begins a chunk, and nothing of another is before it
         places = self._places(max(overlapped, limit - SENTENCE_CHARACTERS), limit)
         end = places[-1] if places and places[-1] > floor else self._last_word(floor, limit)
         if not self._overlap:
@@ -137,6 +154,8 @@ class _Window:
 
     def _places(self, begin: int, limit: int) -> list[int]:
         """Return where sentences, headings and paragraphs begin after a place, ascending."""
+        if self._definitions is not None:
+            return self._lines(begin, limit)
         from sentencex import get_sentence_boundaries
 
         text = self._text[begin : limit + _AHEAD]
@@ -148,6 +167,14 @@ class _Window:
             behind = _next_ink(text, match.end())
             places = {place for place in places if not match.start() < place <= behind}
         return sorted(begin + place for place in places if 0 < place <= limit - begin)
+
+    def _lines(self, begin: int, limit: int) -> list[int]:
+        """Return where paragraphs begin after a place, ascending; lines if there is only one."""
+        for pattern in (_BLANK_LINE, _LINE):
+            found = (match.end() for match in pattern.finditer(self._text, begin, limit))
+            if places := [place for place in found if begin < place <= limit]:
+                return places
+        return []
 
     def _last_word(self, floor: int, limit: int) -> int:
         """Return where the last word after `floor` begins; `limit` if there is none."""

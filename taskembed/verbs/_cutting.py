@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import islice
 
 import numpy as np
+import orjson
 
 from taskembed.errors import UsageError
-from taskembed.index.chunking import Chunking
+from taskembed.index.chunking import DEFINITIONS, SENTENCES, Chunking, require_parsers
 from taskembed.reading.chunks import find_chunks
+from taskembed.reading.definitions import Definition, find_definitions
 from taskembed.vectors import Rows
 from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens
 
@@ -24,6 +26,7 @@ class Cutter:
 
     Raises:
         UsageError: the model does not read as many tokens as a chunk has.
+        MissingLibraryError: a parser that the rule names is not installed.
     """
 
     def __init__(self, rule: Chunking, tokens: DocumentTokens) -> None:
@@ -33,6 +36,7 @@ class Cutter:
                 "its prompt",
                 hint=f"--chunk {max(1, tokens.text_room // 2)}",
             )
+        require_parsers(rule)
         self._rule = rule
         self._tokens = tokens
 
@@ -43,23 +47,43 @@ class Cutter:
         Raises:
             ModelUnavailableError: the tokenizer does not tell where tokens are.
             UsageError: the encoder does not tell its tokens, or reads fewer than a chunk has.
+            MissingLibraryError: a parser that the rule names is not installed.
         """
         return cls(rule, document_tokens(encoder)) if rule else None
 
-    def cut(self, text: str) -> Rows:
+    def cut(self, text: str, metadata: str) -> Rows:
         """Return where the chunks of a text begin and end, int64[n, 2].
+
+        Args:
+            text: of a document.
+            metadata: JSON; its field `language` says how the definitions of source code are found.
 
         Raises:
             ValueError: there are too many, or the tokenizer gives up on the text.
         """
         rule = self._rule
-        chunks = find_chunks(text, self._tokens.offsets, tokens=rule.tokens, overlap=rule.overlap)
+        chunks = find_chunks(
+            text,
+            self._tokens.offsets,
+            tokens=rule.tokens,
+            overlap=rule.overlap,
+            definitions=self._definitions(text, metadata),
+        )
         found = list(islice(chunks, MOST_CHUNKS + 1))
         if len(found) > MOST_CHUNKS:
             raise ValueError(
                 f"the text has more than {MOST_CHUNKS:,} chunks of {rule.tokens} tokens"
             )
         return np.array(found, np.int64).reshape(-1, 2)
+
+    def _definitions(self, text: str, metadata: str) -> list[Definition] | None:
+        """Return where the definitions of source code are; None for prose."""
+        if self._rule.method == SENTENCES:
+            return None
+        language = orjson.loads(metadata).get("language") if metadata else None
+        if not isinstance(language, str):
+            return []
+        return find_definitions(text, language, tree_sitter=self._rule.method == DEFINITIONS)
 
 
 def find_kept(text: str, cuts: Rows, stored_text: str, stored_cuts: Rows) -> tuple[Rows, Rows]:

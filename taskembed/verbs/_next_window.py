@@ -85,7 +85,7 @@ class NextWindow:
     def _cut(self, item: Pending, cutter: Cutter) -> Rows | None:
         """Return where a document is cut; None where it cannot be, which makes it a bad record."""
         try:
-            return cutter.cut(item.text)
+            return cutter.cut(item.text, item.metadata)
         except ValueError as error:
             self.done += 1
             reject(item.document, str(error), self._on_bad)

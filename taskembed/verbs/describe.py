@@ -49,6 +49,7 @@ class IndexDescription:
         last_run: the end (`finished_at`: ISO 8601, UTC) and the counts of the last run of `index`
             that was completed; empty if none is known.
         chunking: how documents are cut into chunks, "128:25"; "" where they are not.
+        cut_at: by which method the places to cut are chosen: "sentences-1"; "" where none are.
         chunks: how many chunks there are; 0 where documents are not cut.
     """
 
@@ -72,6 +73,7 @@ class IndexDescription:
     tuning: Mapping[str, object] = field(default_factory=dict)
     last_run: Mapping[str, object] = field(default_factory=dict)
     chunking: str = ""
+    cut_at: str = ""
     chunks: int = 0
 
     def seconds_since_run(self, now: datetime) -> float | None:
@@ -104,6 +106,7 @@ class IndexDescription:
             "index_type": self.index_type,
             "vectors": self.vectors,
             "chunking": self.chunking,
+            "cut_at": self.cut_at,
             "chunks": self.chunks,
             "words": dict(self.words),
             "tuning": dict(self.tuning),
@@ -146,6 +149,7 @@ def describe_index(folder: str | Path) -> IndexDescription:
         tuning=contents.tuning,
         last_run=contents.last_run,
         chunking=str(live.storage.chunks or ""),
+        cut_at=live.storage.chunks.method if live.storage.chunks else "",
         chunks=sum(segment.chunks for segment in live.segments),
         notes=(*notes, *([half_built(building.documents)] if building else [])),
     )
@@ -214,10 +218,11 @@ class Existing:
 
         Raises:
             UsageError: the documents of the index are cut in another way.
+            MissingLibraryError: what they are cut by is not installed.
         """
         if self.part and self.part.segments:
             before = self.part.storage
-            after = options.storage(before, self.part.space.max_length)
+            after = options.storage(before, self.part.space.max_length, self.part.space.task)
             require_same_rule(before.chunks, after.chunks)
 
     def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:

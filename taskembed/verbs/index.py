@@ -70,7 +70,9 @@ def index_corpus(
         further=spaces_of(encoder)[1:],
         recreate=options.recreate,
         reading=options.reading,
-        storage=lambda before: options.storage(before, shortest(spaces_of(encoder))),
+        storage=lambda before: options.storage(
+            before, shortest(spaces_of(encoder)), encoder.space.task
+        ),
         new_storage=new_storage(encoder.space.task),
         wait_seconds=options.wait_seconds,
         fs=watch.fs,

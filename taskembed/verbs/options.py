@@ -5,10 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from taskembed.arguments import require_positive
-from taskembed.index.chunking import ChunkRequest
+from taskembed.index.chunking import (
+    DEFINITIONS,
+    PYTHON_DEFINITIONS,
+    SENTENCES,
+    Chunking,
+    ChunkRequest,
+)
 from taskembed.index.fs import Fs
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import IndexType, Storage, VectorType
@@ -118,22 +124,41 @@ class IndexOptions:
         if self.chunk is not None:
             ChunkRequest.parse(self.chunk)
 
-    def storage(self, before: Storage, max_length: int = 0) -> Storage:
+    def storage(self, before: Storage, max_length: int = 0, task: Task | None = None) -> Storage:
         """Return how new segments are stored.
 
         Args:
             before: how they were so far.
             max_length: tokens that the model reads.
+            task: of the index; documents of code are cut at definitions.
         """
         words = before.words if self.words is None else self.words
         if self.words:
             words = tokenizer_name(self.words)
-        chunks = before.chunks
-        if self.chunk is not None:
-            chunks = ChunkRequest.parse(self.chunk).rule(max_length)
         return Storage(
-            self.index_type or before.index_type, self.vectors or before.vectors, words, chunks
+            self.index_type or before.index_type,
+            self.vectors or before.vectors,
+            words,
+            self._chunks(before.chunks, max_length, task),
         )
+
+    def _chunks(
+        self, before: Chunking | None, max_length: int, task: Task | None
+    ) -> Chunking | None:
+        """Return the rule by which documents are cut; an index keeps the method that it has."""
+        method = before.method if before and not self.recreate else chunk_method(task)
+        if self.chunk is not None:
+            return ChunkRequest.parse(self.chunk).rule(max_length, method)
+        return replace(before, method=method) if before else None
+
+
+def chunk_method(task: Task | None) -> str:
+    """Return how the documents of a new index are cut, with the parsers that are installed."""
+    if task is not Task.CODE:
+        return SENTENCES
+    from taskembed.reading.definitions import has_tree_sitter  # other commands start without it
+
+    return DEFINITIONS if has_tree_sitter() else PYTHON_DEFINITIONS
 
 
 def new_storage(task: Task) -> Storage:

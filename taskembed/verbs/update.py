@@ -8,20 +8,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskembed.encoding.settings import EngineSettings
+from taskembed.extras import CODE, install_hint
+from taskembed.index.chunking import OFF, PYTHON_DEFINITIONS
 from taskembed.index.commit import require_writable
 from taskembed.index.remembered import Reading
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
+from taskembed.reading.definitions import TREE_SITTER_LANGUAGES
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.verbs.corpus import Corpus, find_corpus
 from taskembed.verbs.describe import Existing, read_existing
 from taskembed.verbs.encoders import check_request, encoder_for_update
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
+from taskembed.verbs.options import (
+    IndexOptions,
+    IndexSummary,
+    SpaceRequest,
+    Watch,
+    chunk_method,
+)
 from taskembed.verbs.plan import plan_index
 
 
@@ -33,11 +42,13 @@ class Updated:
         summary: the counts.
         space: the space of the index; None after a dry run.
         seconds: how long the run took, once the model was open.
+        notes: sentences for people on how documents were indexed.
     """
 
     summary: IndexSummary
     space: EmbeddingSpace | None
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,21 @@ class Update:
             else:
                 folder = self.folder if self.existing.part else None
                 done = plan_index(documents, folder, options=options, watch=watch)
-        return Updated(done, encoder.space if encoder else None, watch.clock() - started)
+        seconds = watch.clock() - started
+        if encoder is None:
+            return Updated(done, None, seconds)
+        notes = self._chunk_notes(options, encoder.space.task)
+        return Updated(done, encoder.space, seconds, tuple(notes))
+
+    def _chunk_notes(self, options: IndexOptions, task: Task) -> Iterator[str]:
+        """Yield how a new index of code is cut, if the parsers of most languages are missing."""
+        is_new = self.recreate or self.existing.part is None
+        is_cut = options.chunk not in {None, OFF}
+        if is_new and is_cut and chunk_method(task) == PYTHON_DEFINITIONS:
+            yield (
+                "of source files, only Python was cut at its definitions, which the index "
+                f"remembers; for {TREE_SITTER_LANGUAGES}: {install_hint(CODE)}, and then --recreate"
+            )
 
 
 def find_update(

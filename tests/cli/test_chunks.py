@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taskembed.errors import ExitCode
+from taskembed.reading import definitions
 from tests.cli.support import write_jsonl
 from tests.conftest import Run
 
@@ -89,3 +90,72 @@ def test_a_chunk_must_fit_what_the_model_reads(run: Run, corpus: Path, folder: P
     assert done.code == ExitCode.USAGE
     assert "the model reads 254 tokens of a text" in done.err
     assert not list(folder.glob("manifest-*"))
+
+
+VALUES = "".join(f"  const value{number} = {number} * 3;\n" for number in range(13))
+SCRIPT = "".join(f"function {name}() {{\n{VALUES}}}\n" for name in ("freeze", "erupt", "melt"))
+PROGRAM = "".join(
+    f"def {name}():\n" + "".join(f"    value{number} = {number} * 3\n" for number in range(13))
+    for name in ("freeze", "erupt", "melt")
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    made = tmp_path / "project"
+    made.mkdir()
+    (made / "script.js").write_text(SCRIPT)
+    (made / "program.py").write_text(PROGRAM)
+    return made
+
+
+def starts(run: Run, folder: Path) -> dict[str, list[str]]:
+    """The first word of each chunk of each document."""
+    options = ["--index", str(folder), "--json", "--mode", "dense", "--chunks", "-k", "50"]
+    found = run("search", "erupt", *options)
+    chunks: dict[str, list[str]] = {}
+    assert isinstance(found.json, dict)
+    for hit in sorted(found.json["hits"], key=lambda hit: int(hit["chunk"]["start"])):
+        chunks.setdefault(hit["doc_id"], []).append(hit["chunk"]["text"].split("()")[0])
+    return chunks
+
+
+def test_source_code_is_cut_at_its_definitions(run: Run, project: Path, folder: Path) -> None:
+    made = run("index", project, "--task", "code", "--index", folder, "--chunk", "128")
+    assert (made.code, "note:" in made.err) == (0, False), made.err
+    assert starts(run, folder) == {
+        "program.py": ["def freeze", "def erupt", "def melt"],
+        "script.js": ["function freeze", "function erupt", "function melt"],
+    }
+    assert "\ncut_at: definitions-1 (ast, tree-sitter)\n" in run("info", "--index", folder).out
+
+
+def test_parsers_of_an_index_are_remembered_and_needed_again(
+    run: Run, project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = ("index", project, "--index", folder)
+    with monkeypatch.context() as without:
+        without.setattr(definitions, "TREE_SITTER", "no_such_library")
+        made = run(*index, "--task", "code", "--chunk", "128")
+        assert "note: of source files, only Python was cut at its definitions" in made.err
+        assert "[code]" in made.err
+    # the parsers are there now, and the index is cut as it was before
+    (project / "other.js").write_text(SCRIPT + "// again\n")
+    again = run(*index, "--chunk", "128")
+    assert again.out.startswith("1 added, 0 updated, 0 deleted, 2 unchanged")
+    assert "note:" not in again.err
+    found = starts(run, folder)
+    assert found["program.py"] == ["def freeze", "def erupt", "def melt"]
+    assert found["other.js"][1] == found["script.js"][1] != "function erupt"
+    assert run(*index, "--recreate").code == 0
+    assert starts(run, folder)["other.js"][1] == "function erupt"
+    monkeypatch.setattr(definitions, "TREE_SITTER", "no_such_library")
+    refused = run(*index)
+    assert refused.code == ExitCode.MODEL_UNAVAILABLE
+    assert "are cut at definitions by tree-sitter, which is not installed" in refused.err
+    assert "--chunk 128:25 --recreate" in refused.err
+    assert run("search", "erupt", "--index", folder).code == 0
+
+
+def test_an_index_of_prose_is_cut_at_sentences(run: Run, chunked: Path) -> None:
+    assert "\ncut_at: sentences-1\n" in run("info", "--index", chunked).out

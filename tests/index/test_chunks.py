@@ -514,5 +514,5 @@ def test_a_rule_of_another_method_is_read_but_not_added_to(tmp_path: Path) -> No
     from taskembed.index.chunking import require_same_rule
 
     other = Chunking(16, 4, "sentences-9")
-    with pytest.raises(UsageError, match="by sentences-9, and this version cuts by sentences-1"):
+    with pytest.raises(UsageError, match="by sentences-9, which this version does not know"):
         require_same_rule(other, other)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from taskembed.reading.chunks import Offsets, find_chunks
+from taskembed.reading.definitions import Definition
 
 
 def by_words(text: str) -> Offsets:
@@ -74,6 +75,41 @@ def test_an_overlap_begins_with_a_sentence_if_one_begins_there() -> None:
     assert chunks(text, overlap=6)[1].startswith("Eight nine ten. Eleven")
 
 
+def of_code(text: str, *, overlap: int = 0) -> list[str]:
+    """The chunks of 16 tokens of a text whose definitions begin with "def", of classes "class"."""
+    found = re.finditer(r"^( *)(def|class)", text, re.MULTILINE)
+    definitions = [Definition(len(match[1]), match.start()) for match in found]
+    cuts = find_chunks(text, by_words, tokens=16, overlap=overlap, definitions=definitions)
+    return [text[begin:end] for begin, end in cuts]
+
+
+def test_whole_definitions_share_a_chunk_and_one_that_does_not_fit_begins_another() -> None:
+    one, two, three = "def a\n  x y z\n", "def b\n  x y z\n", "def c\n" + "  x y z\n" * 4
+    assert of_code(one + two + three, overlap=4) == [(one + two).strip(), three.strip()]
+    assert of_code("import x, y\n" + three + one) == ["import x, y", three.strip(), one.strip()]
+
+
+def test_a_definition_at_top_level_begins_a_chunk_before_one_in_it_does() -> None:
+    start, inner = "def a\n x\n", " def m\n" + "  x y z\n" * 4
+    of_class = "class A\n  x = 1\n" + inner + inner
+    assert of_code(start + of_class) == [
+        start.strip(),
+        "class A\n  x = 1",
+        inner.strip(),
+        inner.strip(),
+    ]
+
+
+def test_a_long_definition_is_cut_at_blank_lines_or_else_at_lines() -> None:
+    lines = "def a\n" + "  x. y z\n" * 3
+    assert of_code(lines + "\n" + "  x y z\n" * 3) == [lines.strip(), "x y z\n  x y z\n  x y z"]
+    assert of_code("def a\n" + "  x y z\n" * 6) == [
+        ("def a\n" + "  x y z\n" * 4).strip(),
+        "x y z\n  x y z",
+    ]
+    assert of_code("def a\n" + "  x y z\n" * 6, overlap=4)[1] == "x y z\n  x y z\n  x y z"
+
+
 @pytest.mark.parametrize("alphabet", ["ab .\n", "a", "  \n a", "é日。 x", "# \n-=a", '“”."a'])
 def test_nothing_is_lost_and_no_chunk_is_too_long(alphabet: str) -> None:
     generator = random.Random(alphabet)
@@ -81,7 +117,18 @@ def test_nothing_is_lost_and_no_chunk_is_too_long(alphabet: str) -> None:
         text = "".join(generator.choices(alphabet, k=generator.randint(0, 400)))
         for offsets in (by_words, by_characters):
             overlap, window = generator.randint(0, 8), generator.choice([512, 32_768])
-            cuts = list(find_chunks(text, offsets, tokens=16, overlap=overlap, window=window))
+            some = sorted(generator.choices(range(500), k=generator.randint(0, 20)))
+            definitions = generator.choice([None, [], [Definition(at % 3, at) for at in some]])
+            cuts = list(
+                find_chunks(
+                    text,
+                    offsets,
+                    tokens=16,
+                    overlap=overlap,
+                    definitions=definitions,
+                    window=window,
+                )
+            )
             assert [begin for begin, _ in cuts] == sorted({begin for begin, _ in cuts})
             has = set().union(*(range(begin, end) for begin, end in cuts))
             assert {at for at, letter in enumerate(text) if not letter.isspace()} <= has
