@@ -19,7 +19,8 @@ from taskembed.cli.main import main  # noqa: E402  # see above
 
 COMMANDS = [
     *("", "index", "search", "similar", "dedup", "classify", "cluster", "get"),
-    *("list", "count", "delete", "compact", "tune", "info", "verify", "models", "explain"),
+    *("list", "count", "delete", "compact", "tune", "info", "verify"),
+    *("encode", "models", "explain"),
     *("evaluate", "ablate", "compare", "train", "distill"),
     *("cache", "cache list", "cache clear"),
 ]

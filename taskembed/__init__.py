@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.describe import IndexDescription, describe_index
     from taskembed.verbs.documents import count_documents, get_documents, list_documents
     from taskembed.verbs.duplicates import Duplicate, Keep
+    from taskembed.verbs.encode import EncodeOptions, EncodeSummary, encode_documents
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.index import index_corpus
     from taskembed.verbs.map_page import write_map
@@ -94,6 +95,8 @@ __all__ = [
     "Duplicate",
     "Duplicates",
     "EmbeddingSpace",
+    "EncodeOptions",
+    "EncodeSummary",
     "Encoded",
     "Encoder",
     "EngineSettings",
@@ -139,6 +142,7 @@ __all__ = [
     "delete_documents",
     "delete_duplicates",
     "describe_index",
+    "encode_documents",
     "encoder_for_search",
     "encoder_for_update",
     "find_duplicates",
@@ -176,6 +180,8 @@ _HOMES = {
     "Duplicate": "verbs.duplicates",
     "Duplicates": "verbs.dedup",
     "EmbeddingSpace": "space",
+    "EncodeOptions": "verbs.encode",
+    "EncodeSummary": "verbs.encode",
     "Encoded": "vectors",
     "Encoder": "verbs.protocols",
     "EngineSettings": "encoding.settings",
@@ -221,6 +227,7 @@ _HOMES = {
     "delete_documents": "verbs.delete",
     "delete_duplicates": "verbs.dedup",
     "describe_index": "verbs.describe",
+    "encode_documents": "verbs.encode",
     "encoder_for_search": "verbs.encoders",
     "encoder_for_update": "verbs.encoders",
     "find_duplicates": "verbs.dedup",

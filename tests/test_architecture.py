@@ -153,16 +153,17 @@ def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:
 
 PUBLIC = """
 AccessDeniedError Assignment BadInputError BadRecordError BadVectorError Chunk Classifier Cluster
-ClusterMap Clustering Document Duplicate Duplicates EmbeddingSpace Encoded Encoder EngineSettings
-ExitCode Fusion Grouping HeadName Hit Index IndexBusyError IndexDamagedError IndexDescription
-IndexOptions IndexSummary Keep MissingLibraryError ModelUnavailableError NearestExample
-NewerFormatError NotFoundError OnDuplicate Prediction PromptOverrides PromptType Query RejectFile
-Searcher Snippet SpaceMismatchError SpaceRequest StoppedError StorageError Task TaskembedError
-TextTooLongError UsageError Watch add_snippets assign_documents assignments cluster_index
-count_documents delete_documents delete_duplicates describe_index encoder_for_search
-encoder_for_update find_duplicates get_documents index_corpus kept_documents list_documents
-load_clusters load_encoder load_encoder_of load_reranker map_of match_documents rerank_hits
-sample_pairs save_clusters search_index similar_documents similar_texts write_map
+ClusterMap Clustering Document Duplicate Duplicates EmbeddingSpace EncodeOptions EncodeSummary
+Encoded Encoder EngineSettings ExitCode Fusion Grouping HeadName Hit Index IndexBusyError
+IndexDamagedError IndexDescription IndexOptions IndexSummary Keep MissingLibraryError
+ModelUnavailableError NearestExample NewerFormatError NotFoundError OnDuplicate Prediction
+PromptOverrides PromptType Query RejectFile Searcher Snippet SpaceMismatchError SpaceRequest
+StoppedError StorageError Task TaskembedError TextTooLongError UsageError Watch add_snippets
+assign_documents assignments cluster_index count_documents delete_documents delete_duplicates
+describe_index encode_documents encoder_for_search encoder_for_update find_duplicates get_documents
+index_corpus kept_documents list_documents load_clusters load_encoder load_encoder_of load_reranker
+map_of match_documents rerank_hits sample_pairs save_clusters search_index similar_documents
+similar_texts write_map
 """
 
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from taskembed.cli._log import LOG
 from taskembed.english import counted
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error, os_errors
 from taskembed.escaping import escaped, json_text
+from taskembed.outputs import completed_file
 
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 STDERR = {"/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"}
@@ -250,23 +250,5 @@ def results(output: Path | None) -> Iterator[TextIO]:
         with _opened(output) as stream:
             yield stream
         return
-    output = output.resolve()  # the target of a link is replaced, not the link
-    with os_errors(output):
-        descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
-    temporary = Path(name)
-    try:
-        # the opener lets errors name the file, rather than a descriptor or a temporary file
-        with open(  # Path.open has no opener
-            output, "w", encoding="utf-8", newline="\n", opener=lambda *_: descriptor
-        ) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(descriptor)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # the mode of a new file, not of a temporary one
-        temporary.replace(output)
-    except OSError as error:
-        raise from_os_error(error, str(output)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with completed_file(output, "w", encoding="utf-8", newline="\n") as stream:
+        yield stream

@@ -10,11 +10,19 @@ from types import FrameType
 
 from taskembed.errors import StoppedError
 
+CONTINUE = "run the same command again to continue"
+NOTHING_WRITTEN = "no file was written; run the same command again"
+
 
 class Stopper:
-    """A context in which a signal raises StoppedError, but never within `uninterrupted`."""
+    """A context in which a signal raises StoppedError, but never within `uninterrupted`.
 
-    def __init__(self) -> None:
+    Args:
+        hint: of that error.
+    """
+
+    def __init__(self, hint: str = CONTINUE) -> None:
+        self._hint = hint
         self._depth = 0
         self._waiting: int | None = None
         self._stopping = False
@@ -39,7 +47,7 @@ class Stopper:
             self._depth -= 1
         if self._waiting is not None and self._depth == 0:
             number, self._waiting = self._waiting, None
-            raise _stopped(number)
+            raise self._stopped(number)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._stopping:  # the second signal: committed documents are safe however a run ends
@@ -50,12 +58,9 @@ class Stopper:
         if self._depth:
             self._waiting = number
             return
-        raise _stopped(number)
+        raise self._stopped(number)
 
-
-def _stopped(number: int) -> StoppedError:
-    return StoppedError(
-        f"stopped by {signal.Signals(number).name}",
-        signal_number=number,
-        hint="run the same command again to continue",
-    )
+    def _stopped(self, number: int) -> StoppedError:
+        return StoppedError(
+            f"stopped by {signal.Signals(number).name}", signal_number=number, hint=self._hint
+        )

@@ -1,0 +1,121 @@
+"""Where files of vectors go: a file, or stdout, which is then no terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._output import STDOUT, ClosedPipeError, require_output
+from taskembed.errors import UsageError, from_os_error
+
+if TYPE_CHECKING:
+    from taskembed.reading.vector_rows import NumberType
+
+OPTION = "--output"
+VectorFile = Annotated[
+    Path,
+    typer.Option(
+        OPTION,
+        "-o",
+        metavar="FILE",
+        rich_help_panel=opt.Panel.OUTPUT,
+        help="The file: .parquet, or .npy with .ids.txt and .space.json beside it; - for Parquet "
+        "on stdout. It appears once it is complete.",
+    ),
+]
+
+
+class Numbers(Enum):
+    """The type of the numbers of vectors in a file."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+    @property
+    def dtype(self) -> NumberType:
+        """The type, as a file has it."""
+        from taskembed.reading.vector_rows import NumberType
+
+        return NumberType(self.value)
+
+
+NumbersOption = Annotated[
+    Numbers,
+    typer.Option(
+        "--dtype",
+        rich_help_panel=opt.Panel.OUTPUT,
+        help="The type of the numbers; float16 takes half the room.",
+    ),
+]
+
+
+def require_vector_output(output: Path, read: Iterable[Path | str | None]) -> None:
+    """Check, before any work, that vectors can and may be written to a file, or to stdout.
+
+    Args:
+        output: the path of the file, or "-".
+        read: the files and folders that the command reads.
+
+    Raises:
+        UsageError: stdout is a terminal, the name does not say the form, or the file is read.
+        NotFoundError: the folder of the file does not exist.
+        AccessDeniedError: the file, or its folder, is not writable.
+        StorageError: the path is a folder.
+    """
+    from taskembed.reading.vector_files import files_beside, require_vector_name
+
+    if str(output) in STDOUT:
+        if sys.stdout.isatty():
+            raise UsageError(
+                "vectors are binary, and are not written to a terminal",
+                hint=f"{OPTION} FILE.parquet",
+            )
+        return
+    if not _is_special(output):
+        require_vector_name(OPTION, output)
+    for path in (output, *files_beside(output)):
+        require_output(OPTION, path, list(read))
+
+
+@contextmanager
+def vector_output(output: Path) -> Iterator[Path | BinaryIO]:
+    """Yield where vectors are written: the path of a file, or an open stream.
+
+    Raises:
+        ClosedPipeError: the reader of stdout has closed the pipe.
+        StorageError: the disk behind a stream is full.
+    """
+    if str(output) in STDOUT:
+        with _written(sys.stdout.buffer, "stdout") as stream:
+            yield stream
+    elif _is_special(output):
+        with output.open("ab") as opened, _written(opened, str(output)) as stream:
+            yield stream
+    else:
+        yield output
+
+
+@contextmanager
+def _written(stream: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    try:
+        yield stream
+        stream.flush()
+    except OSError as error:
+        # Python flushes the stream again when it ends: into /dev/null
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise ClosedPipeError("the output was closed") from None
+        raise from_os_error(error, name) from error
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether a path is a pipe or a device, which a new file cannot replace."""
+    return path.exists() and not path.is_file() and not path.is_dir()

@@ -1,0 +1,53 @@
+"""Output files: each appears under its name once it is complete, or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from taskembed.errors import from_os_error, os_errors
+
+
+@contextmanager
+def completed_file(
+    output: Path, mode: str = "wb", *, encoding: str | None = None, newline: str | None = None
+) -> Iterator[Any]:
+    """Yield a stream into a temporary file beside `output`, which it replaces at the end.
+
+    After an exception, `output` is as it was, and the temporary file is removed.
+
+    Args:
+        output: the path of the file; if it is a link, the target of the link is replaced.
+        mode: "wb" for bytes, "w" for text.
+        encoding: of text.
+        newline: how lines of text end.
+
+    Raises:
+        AccessDeniedError: the file, or its folder, may not be written to.
+        NotFoundError: the folder does not exist.
+        StorageError: the disk is full or fails.
+    """
+    output = output.resolve()
+    with os_errors(output):
+        descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
+    temporary = Path(name)
+    try:
+        # the opener lets errors name the file, rather than a descriptor or a temporary file
+        with open(  # Path.open has no opener
+            output, mode, encoding=encoding, newline=newline, opener=lambda *_: descriptor
+        ) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(descriptor)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # the mode of a new file, not of a temporary one
+        temporary.replace(output)
+    except OSError as error:
+        raise from_os_error(error, str(output)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
