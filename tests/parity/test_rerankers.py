@@ -207,3 +207,58 @@ def test_the_words_of_a_reranker_go_with_one(run: Run, tmp_path: Path) -> None:
         2,
         "taskembed: error: --rerank-instruction goes with --rerank",
     )
+
+
+RECORDS = [
+    {"id": f"{kind}{number}", "text": f"{words} number {number}", "kind": kind, "n": number}
+    for kind, words in (("fox", "the quick brown fox jumps"), ("dog", "a lazy dog sleeps"))
+    for number in range(6)
+]
+PASSING = [record for record in RECORDS if int(str(record["n"])) >= 2]
+QUERIES = {"q1": QUERY, "q2": "who sleeps at number 3"}
+
+
+def scores_of(folder: Path) -> dict[str, dict[str, float]]:
+    """Return the library's scores of the documents that pass, for each query, best first."""
+    from sentence_transformers import CrossEncoder
+
+    reference = CrossEncoder(str(folder), device="cpu", local_files_only=True)
+    found = {}
+    for query_id, query in QUERIES.items():
+        pairs = [(query, str(record["text"])) for record in PASSING]
+        scores = reference.predict(pairs, activation_fn=torch.nn.Sigmoid()).tolist()
+        of_each = zip([str(record["id"]) for record in PASSING], scores, strict=True)
+        found[query_id] = dict(sorted(of_each, key=lambda item: -item[1]))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_a_cross_encoder_orders_the_hits_of_a_hybrid_search_with_filter_and_groups(
+    kind: str, run: Run, tmp_path: Path, cache: Path
+) -> None:
+    folder = tiny_families.save_cross_encoder(tmp_path / "model", kind)
+    corpus, queries, index = tmp_path / "c.jsonl", tmp_path / "q.jsonl", tmp_path / "index"
+    corpus.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    asked = [{"id": query_id, "text": text} for query_id, text in QUERIES.items()]
+    queries.write_text("".join(json.dumps(query) + "\n" for query in asked))
+    assert run("index", corpus, "--task", "retrieval", "--words", "--index", index).code == 0
+    search = ("search", "--index", index, "--queries", queries, "--where", "n >= 2")
+    judge = ("--rerank", folder, "--precision", "fp32", "--cache", cache, "--offline")
+    expected = scores_of(folder)
+    done = run(*search, *judge, "--mode", "hybrid", "-k", "8", "--format", "jsonl")
+    assert done.code == 0, done.err
+    grouped = run(*search, *judge, "--group-by", "kind", "-k", "2", "--format", "jsonl")
+    assert grouped.code == 0, grouped.err
+    for query_id, scores in expected.items():
+        hits: dict[str, float] = {}
+        for lines, count in ((done.lines, 8), (grouped.lines, 2)):
+            hits = {
+                str(line["doc_id"]): float(str(line["rerank_score"]))
+                for line in lines
+                if line["query_id"] == query_id
+            }
+            assert len(hits) == count
+            assert list(hits.values()) == sorted(hits.values(), reverse=True)
+            assert hits == pytest.approx({doc_id: scores[doc_id] for doc_id in hits}, abs=TOLERANCE)
+        assert {doc_id[:3] for doc_id in hits} == {"fox", "dog"}  # of the groups
