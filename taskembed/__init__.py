@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.searcher import Searcher
     from taskembed.verbs.similar import similar_documents, similar_texts
     from taskembed.verbs.snippets import add_snippets
+    from taskembed.verbs.views import add_view, drop_view
 
 
 __all__ = [
@@ -135,6 +136,7 @@ __all__ = [
     "UsageError",
     "Watch",
     "add_snippets",
+    "add_view",
     "assign_documents",
     "assignments",
     "cluster_index",
@@ -142,6 +144,7 @@ __all__ = [
     "delete_documents",
     "delete_duplicates",
     "describe_index",
+    "drop_view",
     "encode_documents",
     "encoder_for_search",
     "encoder_for_update",
@@ -220,6 +223,7 @@ _HOMES = {
     "UsageError": "errors",
     "Watch": "verbs.options",
     "add_snippets": "verbs.snippets",
+    "add_view": "verbs.views",
     "assign_documents": "verbs.cluster",
     "assignments": "verbs.cluster",
     "cluster_index": "verbs.cluster",
@@ -227,6 +231,7 @@ _HOMES = {
     "delete_documents": "verbs.delete",
     "delete_duplicates": "verbs.dedup",
     "describe_index": "verbs.describe",
+    "drop_view": "verbs.views",
     "encode_documents": "verbs.encode",
     "encoder_for_search": "verbs.encoders",
     "encoder_for_update": "verbs.encoders",

@@ -64,7 +64,8 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer's Context
         """Parse the arguments; whether their own errors are JSON is found out first."""
-        config = ctx.default_map = Config(with_variable(self.params), os.environ)
+        repeated = [item.name for item in self.params if getattr(item, "multiple", False)]
+        config = ctx.default_map = Config(with_variable(self.params), os.environ, repeated)
         convert_quickly(self.get_params(ctx))
         set_error_format(ctx, self.make_parser(ctx), self.params, args)
         left: list[str] = super().parse_args(ctx, args)

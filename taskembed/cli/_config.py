@@ -35,15 +35,22 @@ _PATHS = ("cache",)
 class Config(dict[str, Any]):
     """The defaults of one command's parameters, as typer asks for them: by name, with `get`."""
 
-    def __init__(self, parameters: Iterable[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[str],
+        environment: Mapping[str, str],
+        repeated: Iterable[str] = (),
+    ) -> None:
         """Make the defaults; nothing is read.
 
         Args:
             parameters: the names of the parameters that may have a default here.
             environment: the variables of the process.
+            repeated: the names of the parameters that take several values.
         """
         super().__init__()
         self._parameters = set(parameters)
+        self._repeated = set(repeated)
         self._environment = environment
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # of any type
@@ -54,7 +61,10 @@ class Config(dict[str, Any]):
         """
         if name not in self._parameters or self._settings is None:
             return default
-        return self._settings.defaults.get(_PARAMETERS.get(name, name), default)
+        value = self._settings.defaults.get(_PARAMETERS.get(name, name))
+        if value is None:
+            return default
+        return [value] if name in self._repeated else value
 
     def forget(self, names: Iterable[str]) -> None:
         """Have no default for some parameters from now on."""

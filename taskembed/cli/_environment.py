@@ -7,7 +7,7 @@ where it contradicts an option that was typed, or an index, which has a space of
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskembed.cli._config import CONFIG
@@ -15,7 +15,7 @@ from taskembed.errors import TaskembedError
 from taskembed.secrets import API_BASE, KEY_OF_OWN
 
 if TYPE_CHECKING:
-    from taskembed.space import EmbeddingSpace
+    from taskembed.index.contents import Part
 
 PREFIX = "TASKEMBED_"
 DEBUG = "TASKEMBED_DEBUG"
@@ -49,15 +49,15 @@ def reset_unfit_variables(context: Any) -> list[str]:  # noqa: ANN401  # typer's
     if "format_" in given and context.get_parameter_source("format_").name == TYPED:
         _reset(context, variables.keys() & {"as_json"})
     of_index = {*OF_SPACE, "api_base"}
-    space = _space_of_index(given) if variables.keys() & of_index else None
-    if space is None:
+    part = _part_of_index(given) if variables.keys() & of_index else None
+    if part is None:
         return []
     notes = [
         f"{variables[name]} is for new indexes: this one has its own {name}, {own!r}"
-        for name, own in _determined_by(space).items()
+        for name, own in _determined_by(part).items()
         if name in variables and _in_index_form(name, given[name]) != own
     ]
-    kept = {"api_base"} if space.hosted else set()
+    kept = {"api_base"} if part.space.hosted else set()
     _reset(context, variables.keys() & (of_index - kept))
     return notes
 
@@ -117,28 +117,29 @@ def _reset(context: Any, names: Collection[str]) -> None:  # noqa: ANN401
             context.params[parameter.name] = parameter.process_value(context, default)
 
 
-def _space_of_index(given: Mapping[str, Any]) -> EmbeddingSpace | None:
-    """Return the space of the index; None if there is none, or if it is to be recreated."""
+def _part_of_index(given: Mapping[str, Any]) -> Part | None:
+    """Return what the index holds; None if there is none, or if it is to be recreated."""
     from taskembed.verbs.describe import read_existing
 
     folder = given.get("index_folder")
     if folder is None or given.get("recreate"):
         return None
     try:
-        return read_existing(folder).space
+        return read_existing(folder).part
     except TaskembedError:
         return None  # the command reports it
 
 
-def _determined_by(space: EmbeddingSpace) -> dict[str, str]:
+def _determined_by(part: Part) -> dict[str, str]:
     """Return parameter -> value, of the parameters that an index determines."""
-    return {"task": space.task.value, "model": space.model}
+    return {"task": ", ".join(task.value for task in part.tasks), "model": part.space.model}
 
 
 def _in_index_form(name: str, value: object) -> object:
     """Return a parameter's value in the form in which an index has it."""
     if name == "task":
-        return getattr(value, "value", value)
+        tasks: Sequence[object] = value if isinstance(value, list | tuple) else [value]
+        return ", ".join(str(getattr(task, "value", task)) for task in tasks)
     from taskembed.models.catalogue import identify
     from taskembed.models.files import stored_name
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import _options as opt
-from taskembed.cli._option_groups import ModelOptions
+from taskembed.cli._option_groups import ViewsModelOptions
 from taskembed.errors import UsageError
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.verbs.defaults import COMMIT_EVERY, OnDuplicate
@@ -44,7 +44,7 @@ class SpaceOptions:
     trust_remote_code: opt.TrustRemoteCode = False
     api_base: opt.ApiBase = None
 
-    def request(self, model: ModelOptions) -> SpaceRequest:
+    def request(self, model: ViewsModelOptions) -> SpaceRequest:
         """Return what is asked of the space.
 
         Args:
@@ -58,7 +58,8 @@ class SpaceOptions:
 
         return SpaceRequest(
             model=model.model,
-            task=model.task,
+            task=model.tasks[0] if model.tasks else None,
+            further=tuple(model.tasks[1:]),
             revision=model.revision,
             stated=model.stated(no_adapter=self.no_adapter),
             dim=self.dim,

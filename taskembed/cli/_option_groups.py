@@ -69,6 +69,18 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewsModelOptions(ModelOptions):
+    """The options about a model, for a command that takes several tasks."""
+
+    task: opt.TasksOption = None  # type: ignore[assignment]  # one option, repeated
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks, each once."""
+        return list(dict.fromkeys(self.task or ()))
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceOptions:
     """Where the model of an index, and its adapter, are now."""
 

@@ -99,6 +99,19 @@ TaskOption = Annotated[
         help="The task: retrieval, similarity, classification, clustering or code.",
     ),
 ]
+TasksOption = Annotated[
+    list[Task] | None,
+    typer.Option(
+        "--task",
+        envvar="TASKEMBED_TASK",
+        parser=parse_task,
+        metavar="TASK",
+        autocompletion=complete_task,
+        rich_help_panel=Panel.MODEL,
+        help="The task: retrieval, similarity, classification, clustering or code. Repeat it for "
+        "several views of the documents.",
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(

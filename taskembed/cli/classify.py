@@ -27,6 +27,7 @@ from taskembed.cli._table import is_for_people
 from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError, ExitCode, UsageError
 from taskembed.escaping import json_text
+from taskembed.space import Task
 from taskembed.verbs.defaults import HeadName
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def classify_command(
     from taskembed.index.reader import Index
     from taskembed.verbs.classify import remembered_field, require_classification
 
-    with Index.open(index_folder) as index:
+    with Index.open(index_folder, task=Task.CLASSIFICATION) as index:
         require_classification(index)
         corpus = find_records(inputs, index, of_input)
         label_field = of_labels.label_field or remembered_field(index)

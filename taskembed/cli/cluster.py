@@ -28,6 +28,7 @@ from taskembed.english import counted
 from taskembed.errors import AccessDeniedError, ExitCode, UsageError
 from taskembed.escaping import json_text
 from taskembed.extras import MAP, MAP_LIBRARIES, require_installed
+from taskembed.space import Task
 
 if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
@@ -122,7 +123,7 @@ def cluster_command(
     from taskembed.index.reader import Index
     from taskembed.verbs.cluster import require_clustering
 
-    with Index.open(index_folder) as index:
+    with Index.open(index_folder, task=Task.CLUSTERING) as index:
         require_clustering(index)
         if assign is None:
             _find(index, of_clusters, output, map_file, out)

@@ -32,6 +32,7 @@ from taskembed.cli._stopping import Stopper
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text
+from taskembed.space import Task
 from taskembed.verbs.defaults import DEDUP_THRESHOLD
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _opened(folder: Path) -> Index:
     from taskembed.index.reader import Index
     from taskembed.verbs.duplicates import require_dedup_index
 
-    index = Index.open(folder)
+    index = Index.open(folder, task=Task.SIMILARITY)
     try:
         require_dedup_index(index)
     except BaseException:

@@ -16,16 +16,18 @@ from taskembed.cli._input_options import BadRecordOptions, InputOptions
 from taskembed.cli._option_groups import (
     LongOutputOptions,
     MachineOptions,
-    ModelOptions,
     OutputOptions,
+    ViewsModelOptions,
 )
 from taskembed.cli._output import log, message, require_other_log, require_output, write
 from taskembed.cli._rejected import rejects_reported
 from taskembed.cli._stopping import Stopper
+from taskembed.cli._view_options import ViewOptions
 from taskembed.cli._words import next_step, truncated
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
+from taskembed.space import Task
 
 if TYPE_CHECKING:
     from taskembed.space import EmbeddingSpace
@@ -38,19 +40,20 @@ REJECTS_HINT = "; --rejects FILE keeps them all, with the reasons"
 @with_groups
 def index_command(
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="INPUT...",
             help="JSONL, Parquet, CSV, TSV, text, HTML (also .gz, .zst), source code, folders, "
             "'patterns/*.md', or - for stdin.",
         ),
-    ],
+    ] = None,
     *,
-    model: ModelOptions,
+    model: ViewsModelOptions,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     of_space: SpaceOptions,
     of_input: InputOptions,
     run: RunOptions,
+    of_views: ViewOptions,
     store: StoreOptions,
     of_bad: BadRecordOptions,
     machine: MachineOptions,
@@ -60,15 +63,22 @@ def index_command(
 
     The first run makes the index and saves its embedding space: the model, the task, the prompts.
     Later runs need no options: they use the index's own, and encode only what is new or has
-    changed.
+    changed. With several --task the documents are stored once, with vectors for each task.
 
     Example:
         taskembed index corpus.jsonl --task retrieval
         taskembed index my-notes --task retrieval
         taskembed index . --task code
     """
+    inputs = inputs or []
+    is_of_view = of_views.check(inputs, model, recreate=run.recreate, dry_run=run.dry_run)
     of_bad.check(dry_run=run.dry_run)
     of_input.check()
+    settings = machine.settings(
+        quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base
+    )
+    if is_of_view:
+        return of_views.run(index_folder, of_space.request(model), settings, out, wait=run.wait)
     from taskembed.verbs.options import Watch
     from taskembed.verbs.update import find_update
 
@@ -78,7 +88,7 @@ def index_command(
         index_folder,
         asked,
         template=of_input.template,
-        task=model.task,
+        task=Task.CODE if Task.CODE in model.tasks else next(iter(model.tasks), None),
         recreate=run.recreate,
     )
     read = [index_folder, *update.corpus.paths]
@@ -86,9 +96,6 @@ def index_command(
     require_other_log(opt.LOG_FILE, out.log_file, read)
     for note in (*update.existing.notes, *([] if out.quiet else update.corpus.notes)):
         message(f"note: {note}")
-    settings = machine.settings(
-        quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base
-    )
     words = store.kept_words(update.existing.words)
     options = run.options(
         update.corpus.reading,

@@ -55,9 +55,9 @@ def search_command(
 ) -> int:
     """Search an index with its own model, task and query prompt.
 
-    --task and --model choose nothing: they are compared with the index, and a search ends if they
-    differ, since scores between spaces mean nothing. If the model or its adapter has moved,
-    --model FOLDER or --adapter FOLDER is its new place; its weights must be those of the index.
+    --task picks a view of an index that has several. Else --task and --model are only compared with
+    the index, and a search ends if they differ, since scores between spaces mean nothing. If the
+    model or its adapter has moved, --model FOLDER or --adapter FOLDER is its new place.
     A search with --mode words needs no model.
 
     Example:

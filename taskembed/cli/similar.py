@@ -19,6 +19,7 @@ from taskembed.cli._search_options import HitOptions
 from taskembed.cli._stdin import read_text
 from taskembed.cli._words import not_in_the_index, truncation_notes
 from taskembed.errors import BadInputError, ExitCode, NotFoundError, UsageError
+from taskembed.space import Task
 
 if TYPE_CHECKING:
     from taskembed.cli._hits import HitPrinter
@@ -165,7 +166,7 @@ def similar_command(
     from taskembed.index.reader import Index
     from taskembed.verbs.similar import require_similarity
 
-    with Index.open(index_folder) as index:
+    with Index.open(index_folder, task=Task.SIMILARITY) as index:
         require_similarity(index)
         if where is not None:  # a wrong filter is refused before an encoder is loaded
             index.select(where)

@@ -159,7 +159,7 @@ def evaluate_index(  # noqa: PLR0913  # all but the first two are optional and n
     """
     settings = settings or EngineSettings()
     require_libraries()
-    with Index.open(folder) as index:
+    with Index.open(folder, task=task) as index:
         if index.space.task in SYMMETRIC_TASKS:
             raise UsageError(
                 f"{folder} is for {index.space.task.value}, which is not evaluated by ranking",

@@ -124,6 +124,14 @@ class SegmentInfo:
         return f"{self.name}.chunks"
 
     @property
+    def vector_files(self) -> list[str]:
+        """The files of the vectors of its first view."""
+        names = [self.vectors_file]
+        if self.kind is not Kind.FORMAT_1:
+            names.append(self.sums_file)
+        return [*names, *([self.codes_file] if self.kind is Kind.RABITQ else [])]
+
+    @property
     def files(self) -> list[str]:
         """Every file that it needs."""
         names = [self.vectors_file, self.documents_file]
@@ -136,8 +144,7 @@ class SegmentInfo:
         if self.chunks:
             names.append(self.chunks_file)
         for view in map(self.of_view, range(1, len(self.views) + 1)):
-            names += [view.vectors_file, view.sums_file]
-            names += [view.codes_file] * (view.kind is Kind.RABITQ)
+            names += view.vector_files
         return [*names, *([self.deletions] * bool(self.deletions))]
 
     def of_view(self, number: int) -> SegmentInfo:

@@ -23,6 +23,7 @@ SEARCH_HINT = (
     "leave out --task and --model to search with those of the index; "
     "or make another index: taskembed index CORPUS --task TASK --index OTHER"
 )
+ADD_VIEW = "taskembed index --add-view {task} --index {folder}"
 
 
 def require_claimed(

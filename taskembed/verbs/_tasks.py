@@ -13,27 +13,40 @@ from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.reader import Index
 from taskembed.models.files import BUNDLED
 from taskembed.reading.documents import Document
-from taskembed.space import COSINE, EmbeddingSpace, PromptType, Task
+from taskembed.space import COSINE, PromptType, Task
 from taskembed.vectors import FloatRows
-from taskembed.verbs._claims import SEARCH_HINT
+from taskembed.verbs._claims import ADD_VIEW, SEARCH_HINT
 from taskembed.verbs.protocols import Encoder, require_encoder
 
 
-def require_task_of(verb: str, task: Task, folder: Path, space: EmbeddingSpace) -> None:
+def require_task_of(verb: str, task: Task, index: Index) -> None:
     """Check that an index is for the task that a verb needs.
 
     Args:
         verb: the name of the command, such as "similar".
         task: the task that the command needs.
-        folder: the folder of the index.
-        space: the space of the index.
+        index: the open index; of several views, one is open.
 
     Raises:
         SpaceMismatchError: the index is for another task; the hint is the command that makes an
             index for this task.
     """
+    folder, space = index.folder, index.space
     if space.task is task:
         return
+    if task in index.tasks:
+        raise SpaceMismatchError(
+            f"the view {space.task.value!r} of {folder} is open, and `taskembed {verb}` needs the "
+            f"view {task.value!r}",
+            hint=f"Index.open({str(folder)!r}, task={task.value!r})",
+        )
+    if len(index.tasks) > 1:
+        views = ", ".join(item.value for item in index.tasks)
+        raise SpaceMismatchError(
+            f"{folder} has views for the tasks {views}, and `taskembed {verb}` needs one for the "
+            f"task {task.value!r}",
+            hint=f"{ADD_VIEW.format(task=task.value, folder=shlex.quote(str(folder)))}",
+        )
     other = folder.with_name(f"{folder.name}-{task.value}") if folder.name else Path(task.value)
     model = "" if space.model == BUNDLED else f"--model {shlex.quote(space.model)} "
     raise SpaceMismatchError(
@@ -57,7 +70,7 @@ def require_index_of(verb: str, task: Task, index: Index) -> None:
         TypeError: `index` is no `Index`.
     """
     require_kind(index, Index, "Index.open(FOLDER)")
-    require_task_of(verb, task, index.folder, index.space)
+    require_task_of(verb, task, index)
     if index.space.metric != COSINE:
         raise UsageError(
             f"{index.folder} has `metric: dot`: inner products have no scale that `taskembed "

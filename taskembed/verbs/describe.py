@@ -18,8 +18,23 @@ from taskembed.index.manifests import Snapshot, generations_of
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType
-from taskembed.space import EmbeddingSpace
-from taskembed.verbs.options import IndexOptions
+from taskembed.space import EmbeddingSpace, Task
+from taskembed.verbs.options import IndexOptions, task_of_input
+
+
+@dataclass(frozen=True, slots=True)
+class ViewDescription:
+    """The vectors that an index has for one task.
+
+    Attributes:
+        space: the space of the vectors.
+        size_bytes: the size of the files of the vectors, their checksums and their codes.
+        made_by: the engine, its precision and the version that made the newest vectors.
+    """
+
+    space: EmbeddingSpace
+    size_bytes: int
+    made_by: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +43,7 @@ class IndexDescription:
 
     Attributes:
         folder: the folder of the index.
-        space: the space of its vectors.
+        space: the space of its vectors; of several views, that of the first.
         documents: the number of documents.
         truncated: the number of documents that the model truncated; None if it cannot be counted.
         deleted_rows: the number of deleted documents that a later merge will remove.
@@ -51,6 +66,7 @@ class IndexDescription:
         chunking: how documents are cut into chunks, "128:25"; "" where they are not.
         cut_at: by which method the places to cut are chosen: "sentences-1"; "" where none are.
         chunks: how many chunks there are; 0 where documents are not cut.
+        views: of each task, the space of its vectors, and the bytes that they take.
     """
 
     folder: Path
@@ -75,6 +91,7 @@ class IndexDescription:
     chunking: str = ""
     cut_at: str = ""
     chunks: int = 0
+    views: Mapping[Task, ViewDescription] = field(default_factory=dict)
 
     def seconds_since_run(self, now: datetime) -> float | None:
         """Return the seconds since the last run ended; None if no run is known.
@@ -110,7 +127,22 @@ class IndexDescription:
             "chunks": self.chunks,
             "words": dict(self.words),
             "tuning": dict(self.tuning),
+            "views": {
+                task.value: {"bytes": view.size_bytes, "made_by": dict(view.made_by)}
+                for task, view in self.views.items()
+            },
             "space": self.space.to_json(),
+            **(
+                {
+                    "further_spaces": {
+                        task.value: view.space.to_json()
+                        for task, view in self.views.items()
+                        if task is not self.space.task
+                    }
+                }
+                if len(self.views) > 1
+                else {}
+            ),
         }
 
 
@@ -152,7 +184,18 @@ def describe_index(folder: str | Path) -> IndexDescription:
         cut_at=live.storage.chunks.method if live.storage.chunks else "",
         chunks=sum(segment.chunks for segment in live.segments),
         notes=(*notes, *([half_built(building.documents)] if building else [])),
+        views=_views(live, snapshot),
     )
+
+
+def _views(live: Part, snapshot: Snapshot) -> dict[Task, ViewDescription]:
+    described = {}
+    for number, view in enumerate(live.views):
+        infos = [segment.of_view(number) for segment in live.segments]
+        names = [name for info in infos for name in info.vector_files]
+        size = sum(snapshot.files[name].size for name in names)
+        described[view.space.task] = ViewDescription(view.space, size, view.made_by)
+    return described
 
 
 def _words(live: Part, snapshot: Snapshot) -> dict[str, object]:
@@ -222,7 +265,9 @@ class Existing:
         """
         if self.part and self.part.segments:
             before = self.part.storage
-            after = options.storage(before, self.part.space.max_length, self.part.space.task)
+            views = self.part.views
+            shortest = min(view.space.max_length for view in views)
+            after = options.storage(before, shortest, task_of_input(self.part.tasks))
             require_same_rule(before.chunks, after.chunks)
 
     def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:

@@ -8,6 +8,7 @@ A request that contradicts an index is refused before a model is downloaded or c
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from taskembed.models.resolve import PromptOverrides
 from taskembed.space import TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._claims import (
+    ADD_VIEW,
     SEARCH_HINT,
     is_same_model,
     names_only_places,
@@ -91,7 +93,7 @@ def encoder_for_update(
     settings = settings or EngineSettings()
     check_request(space, request, settings, recreate=recreate)
     if space is not None and not recreate:
-        settings = _as_made(settings, made_by or {})
+        settings = as_made(settings, made_by or {})
     if space is not None and not recreate and names_only_places(space, request):
         return _load_moved(space, request.model, request.stated.adapter, settings)
     encoder = _load(space, request, settings)
@@ -124,10 +126,10 @@ def encoder_for_search(
     """
     settings = settings or EngineSettings()
     require_expected(index, settings, task=task, model=model, adapter=adapter)
-    return _load_moved(index.space, model, adapter, _as_made(settings, index.made_by))
+    return _load_moved(index.space, model, adapter, as_made(settings, index.made_by))
 
 
-def _as_made(settings: EngineSettings, made_by: Mapping[str, str]) -> EngineSettings:
+def as_made(settings: EngineSettings, made_by: Mapping[str, str]) -> EngineSettings:
     """Return the settings in int8 if an index was made so and no precision is asked for.
 
     An accelerator has no int8 here: it keeps its own precision, see docs/adr/0019.
@@ -154,22 +156,42 @@ def require_expected(
     Raises:
         SpaceMismatchError: the index is for another task, or of another model or adapter.
     """
-    require_task(index.folder, index.space, task)
+    require_task(index.folder, index.space, task, views=index.tasks)
     _require_names(index.space, settings, model=model, adapter=adapter)
 
 
-def require_task(folder: Path, space: EmbeddingSpace, task: Task | None) -> None:
+def require_task(
+    folder: Path, space: EmbeddingSpace, task: Task | None, *, views: Sequence[Task] = ()
+) -> None:
     """Check that an index is for the task that was named; None names no task.
 
+    Args:
+        folder: the folder of the index.
+        space: the space of the index, or of its view that is open.
+        task: the task that was named.
+        views: the tasks of all views of the index.
+
     Raises:
-        SpaceMismatchError: the index is for another task.
+        SpaceMismatchError: the index is for another task, or has no view for this one.
     """
     if task is not None and task is not space.task:
+        if len(views) > 1:
+            raise no_view(folder, task, views)
         raise SpaceMismatchError(
             f"{folder} is for the task {space.task.value!r}, not {task.value!r}: vectors of "
             "different tasks live in different spaces, so their scores would mean nothing",
             hint=SEARCH_HINT,
         )
+
+
+def no_view(folder: Path, task: Task, views: Sequence[Task]) -> SpaceMismatchError:
+    """Return the error that an index with several views has none for a task."""
+    listed = ", ".join(view.value for view in views)
+    return SpaceMismatchError(
+        f"{folder} has no view for the task {task.value!r}: its views are {listed}",
+        hint=f"--task {views[0].value}; or add a view: "
+        + ADD_VIEW.format(task=task.value, folder=shlex.quote(str(folder))),
+    )
 
 
 def find_moved(space: EmbeddingSpace, model: str | None) -> Path | None:

@@ -139,8 +139,9 @@ def explain_index(
         SpaceMismatchError: the index is for another task, or of another model.
         ModelUnavailableError: there is no such model on this machine.
     """
-    space: EmbeddingSpace = read_index(index_folder)[1].live.space
-    require_task(index_folder, space, task)
+    live = read_index(index_folder)[1].live
+    space: EmbeddingSpace = live.of_task(task).space
+    require_task(index_folder, space, task, views=live.tasks)
     moved_to = find_moved(space, model)
     known = identify(space.model)
     stated = PromptOverrides(

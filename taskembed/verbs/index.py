@@ -26,7 +26,7 @@ from taskembed.verbs._next_window import NextWindow
 from taskembed.verbs._views import by_view, encoder_of_views, shortest, spaces_of
 from taskembed.verbs._window import Window
 from taskembed.verbs.delete import require_prune_limit
-from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage
+from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage, task_of_input
 from taskembed.verbs.protocols import Encoder
 
 _T = TypeVar("_T")
@@ -64,16 +64,16 @@ def index_corpus(
     """
     encoder = encoder_of_views(encoder)
     options, watch = options or IndexOptions(), watch or Watch()
+    spaces = spaces_of(encoder)
+    tasks = [space.task for space in spaces]
     with open_index_writer(
         Path(folder),
         encoder.space,
-        further=spaces_of(encoder)[1:],
+        further=spaces[1:],
         recreate=options.recreate,
         reading=options.reading,
-        storage=lambda before: options.storage(
-            before, shortest(spaces_of(encoder)), encoder.space.task
-        ),
-        new_storage=new_storage(encoder.space.task),
+        storage=lambda before: options.storage(before, shortest(spaces), task_of_input(tasks)),
+        new_storage=new_storage(*tasks),
         wait_seconds=options.wait_seconds,
         fs=watch.fs,
     ) as writer:

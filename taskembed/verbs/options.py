@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
@@ -41,6 +41,7 @@ class SpaceRequest:
         dim: numbers in a vector, when they are to be fewer than the model's own.
         force_dim: also a size that the model was not trained for.
         template: how documents' fields become their texts.
+        further: the tasks of the views after the first, of an index with several views.
 
     Raises:
         ValueError: there is no such task, or `dim` is below 1.
@@ -54,10 +55,12 @@ class SpaceRequest:
     dim: int | None = None
     force_dim: bool = False
     template: str | None = None
+    further: tuple[Task, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task is not None:
             object.__setattr__(self, "task", Task(self.task))
+        object.__setattr__(self, "further", tuple(map(Task, self.further)))
         if self.dim is not None:
             require_positive(self.dim, "dim")
         if self.template is not None:
@@ -152,6 +155,11 @@ class IndexOptions:
         return replace(before, method=method) if before else None
 
 
+def task_of_input(tasks: Sequence[Task]) -> Task:
+    """Return by which of the tasks of an index its input is read and cut: by code if it is one."""
+    return Task.CODE if Task.CODE in tasks else tasks[0]
+
+
 def chunk_method(task: Task | None) -> str:
     """Return how the documents of a new index are cut, with the parsers that are installed."""
     if task is not Task.CODE:
@@ -161,9 +169,13 @@ def chunk_method(task: Task | None) -> str:
     return DEFINITIONS if has_tree_sitter() else PYTHON_DEFINITIONS
 
 
-def new_storage(task: Task) -> Storage:
-    """Return how the segments of a new index are stored, unless something else is asked for."""
-    words = tokenizer_name(DEFAULT_LANGUAGE) if task in WORD_TASKS else ""
+def new_storage(*tasks: Task) -> Storage:
+    """Return how the segments of a new index are stored, unless something else is asked for.
+
+    Args:
+        tasks: of the views of the index.
+    """
+    words = tokenizer_name(DEFAULT_LANGUAGE) if WORD_TASKS.intersection(tasks) else ""
     return Storage(words=words)
 
 

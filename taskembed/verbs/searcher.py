@@ -119,7 +119,8 @@ class Searcher:
         Args:
             folder: the folder of the index.
             settings: where and how the models run.
-            task: the task that the index is expected to be for; None for any.
+            task: the task whose view is searched, or that the index is expected to be for; None for
+                the first view.
             model: the model that the index is expected to be of, or the folder where that is now.
             adapter: where the index's adapter is now.
             reranker: a folder, or a Hugging Face id; None for no reranking.
@@ -144,7 +145,7 @@ class Searcher:
         """
         settings = settings or EngineSettings()
         with ExitStack() as on_failure:
-            index = on_failure.enter_context(Index.open(folder))
+            index = on_failure.enter_context(Index.open(folder, task=task))
             require_expected(index, settings, task=task, model=model, adapter=adapter)
             by = require_mode(index, mode, min_score=min_score, chunks=chunks)
             require_searchable(index, where, grouping)  # before an encoder is loaded, too

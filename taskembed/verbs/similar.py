@@ -122,7 +122,7 @@ def require_similarity(index: Index) -> None:
         TypeError: it is no `Index`.
     """
     require_kind(index, Index, "Index.open(FOLDER)")
-    require_task_of("similar", Task.SIMILARITY, index.folder, index.space)
+    require_task_of("similar", Task.SIMILARITY, index)
 
 
 def has_same_sides(space: EmbeddingSpace) -> bool:

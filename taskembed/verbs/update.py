@@ -30,8 +30,11 @@ from taskembed.verbs.options import (
     SpaceRequest,
     Watch,
     chunk_method,
+    task_of_input,
 )
 from taskembed.verbs.plan import plan_index
+from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.views import requested_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Updated:
 
     Attributes:
         summary: the counts.
-        space: the space of the index; None after a dry run.
+        space: the space of the index, of several views of the first; None after a dry run.
         seconds: how long the run took, once the model was open.
         notes: sentences for people on how documents were indexed.
     """
@@ -103,34 +106,39 @@ class Update:
         options = replace(
             options or IndexOptions(), reading=self.corpus.reading, recreate=self.recreate
         )
-        space = self.existing.space
-        check_request(space, request, settings, recreate=self.recreate)
+        part = self.existing.part
+        views = requested_views(self.folder, part, request, recreate=self.recreate)
+        for view in views:
+            check_request(view.space, view.request, settings, recreate=self.recreate)
         if not self.recreate:
             self.existing.require_chunks(options)
-        encoder = None
+        encoders: list[Encoder] = []
         if not dry_run:
             with watch.stoppable():
                 require_writable(self.folder, wait_seconds=options.wait_seconds)
-            encoder = encoder_for_update(
-                space,
-                request,
-                settings,
-                recreate=self.recreate,
-                made_by=self.existing.made_by,
-            )
+            encoders = [
+                encoder_for_update(
+                    view.space,
+                    view.request,
+                    settings if view is views[0] else replace(settings, notify=_nobody),
+                    recreate=self.recreate,
+                    made_by=view.made_by,
+                )
+                for view in views
+            ]
         started = watch.clock()
         with watch.bad, watch.stoppable():
             documents = self.corpus.documents(watch.bad, max_record_bytes=max_record_bytes)
-            if encoder:
-                done = index_corpus(documents, encoder, self.folder, options=options, watch=watch)
+            if encoders:
+                done = index_corpus(documents, encoders, self.folder, options=options, watch=watch)
             else:
                 folder = self.folder if self.existing.part else None
                 done = plan_index(documents, folder, options=options, watch=watch)
         seconds = watch.clock() - started
-        if encoder is None:
+        if not encoders:
             return Updated(done, None, seconds)
-        notes = self._chunk_notes(options, encoder.space.task)
-        return Updated(done, encoder.space, seconds, tuple(notes))
+        notes = self._chunk_notes(options, task_of_input([one.space.task for one in encoders]))
+        return Updated(done, encoders[0].space, seconds, tuple(notes))
 
     def _chunk_notes(self, options: IndexOptions, task: Task) -> Iterator[str]:
         """Yield how a new index of code is cut, if the parsers of most languages are missing."""
@@ -141,6 +149,10 @@ class Update:
                 "of source files, only Python was cut at its definitions, which the index "
                 f"remembers; for {TREE_SITTER_LANGUAGES}: {install_hint(CODE)}, and then --recreate"
             )
+
+
+def _nobody(_: str) -> None:
+    """Be told nothing: what is said of a model's further views was said of its first."""
 
 
 def find_update(

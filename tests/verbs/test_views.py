@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from taskembed.errors import BadInputError, SpaceMismatchError
+from taskembed.errors import BadInputError, BadVectorError, SpaceMismatchError, UsageError
 from taskembed.index.contents import read_index
 from taskembed.index.reader import Index
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.index.verify import verify_index
 from taskembed.reading.documents import Document
 from taskembed.space import PromptType, Task
+from taskembed.vectors import Encoded
 from taskembed.verbs.compact import compact_index
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
 from taskembed.verbs.search import search_index
+from taskembed.verbs.views import add_view, drop_view
 from tests.fakes import HashEncoder
 
 TEXTS = ["the moon", "the tide", "a loaf of bread", "a pot of soup"]
@@ -180,8 +183,8 @@ def test_a_text_without_a_vector_in_one_view_is_a_bad_record(tmp_path: Path) -> 
     first, second = encoders()
 
     class Zero(HashEncoder):
-        def encode(self, texts, side):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            encoded = super().encode(texts, side)
+        def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+            encoded = super().encode(texts, prompt_type)
             encoded.vectors[[text == TEXTS[1] for text in texts]] = 0
             return encoded
 
@@ -196,3 +199,89 @@ def test_alike_views_are_encoded_once(tmp_path: Path) -> None:
     assert (len(first.prompted), second.prompted) == (len(DOCUMENTS), [])
     similarity = np.array(list(vectors(tmp_path, Task.SIMILARITY).values()))
     assert similarity == pytest.approx(np.array(list(vectors(tmp_path, Task.RETRIEVAL).values())))
+
+
+@pytest.mark.parametrize("vector_type", list(VectorType))
+@pytest.mark.parametrize("chunk", ["off", "16:4"])
+def test_an_added_view_has_the_vectors_of_an_index_of_its_own(
+    tmp_path: Path, vector_type: VectorType, chunk: str
+) -> None:
+    texts = [f"text {number} of {'very ' * (number % 3 * 10)}many" for number in range(30)]
+    documents = [Document(f"d{number}", text) for number, text in enumerate(texts)]
+    options = IndexOptions(
+        commit_every=4, vectors=vector_type, index_type=IndexType.RABITQ, chunk=chunk
+    )
+    first, second = encoders()
+    index_corpus(documents, first, tmp_path / "i", options=options)
+    delete_documents(tmp_path / "i", ["d3", "d29"])
+    assert add_view(tmp_path / "i", second) == 28
+    left = [item for item in documents if item.doc_id not in {"d3", "d29"}]
+    index_corpus(left, second, tmp_path / "own", options=options)
+    assert verify_index(tmp_path / "i")[1] == []
+    found, wanted = (vectors(tmp_path / name, Task.SIMILARITY) for name in ("i", "own"))
+    assert found.keys() == wanted.keys()
+    for doc_id in wanted:
+        assert found[doc_id] == pytest.approx(wanted[doc_id], abs=2e-3)
+    again = encoders()
+    index_corpus(left, again, tmp_path / "i")
+    assert [one.prompted for one in again] == [[], []]
+
+
+def test_a_view_that_cannot_be_encoded_changes_nothing(tmp_path: Path) -> None:
+    first, second = encoders()
+    index_corpus(DOCUMENTS, first, tmp_path)
+
+    class Zero(HashEncoder):
+        def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+            encoded = super().encode(texts, prompt_type)
+            encoded.vectors[1] = 0
+            return encoded
+
+    with pytest.raises(BadVectorError, match="document 'd1'"):
+        add_view(tmp_path, Zero(second.space))
+    assert read_index(tmp_path)[0].generation == 1
+    with pytest.raises(UsageError, match="has a view for the task 'retrieval'"):
+        add_view(tmp_path, first)
+    add_view(tmp_path, second)
+    require_views(tmp_path, DOCUMENTS)
+
+
+def test_a_new_view_takes_the_model_and_the_template_of_the_index(tmp_path: Path) -> None:
+    first, second = encoders()
+    index_corpus(DOCUMENTS, HashEncoder(first.space, template="{text}"), tmp_path)
+    add_view(tmp_path, second)
+    part = read_index(tmp_path)[1].live
+    assert [view.space.template for view in part.views] == ["{text}"] * 2
+    assert part.further[0].made_by == second.made_by
+
+
+@pytest.mark.parametrize("dropped", list(DIMS))
+def test_a_removed_view_is_gone_and_the_other_goes_on(tmp_path: Path, dropped: Task) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    (left,) = (task for task in DIMS if task is not dropped)
+    assert drop_view(tmp_path, dropped) == [left]
+    more = [*DOCUMENTS, Document("d9", "rye bread")]
+    index_corpus(more, encoders(left), tmp_path)
+    assert verify_index(tmp_path)[1] == []
+    assert vectors(tmp_path, left).keys() == {item.doc_id for item in more}
+    names = read_index(tmp_path)[0].files
+    old = "vec-00000001-00000001-similarity.faiss"
+    assert (old in names, "seg-00000001.faiss" in names) == (
+        left is Task.SIMILARITY,
+        left is Task.RETRIEVAL,
+    )
+    compact_index(tmp_path)
+    assert verify_index(tmp_path)[1] == []
+    assert vectors(tmp_path, left).keys() == {item.doc_id for item in more}
+    assert not list(read_index(tmp_path)[0].files.keys() & {old})
+    with pytest.raises(UsageError, match="is the only view"):
+        drop_view(tmp_path, left)
+    with pytest.raises(UsageError, match=f"has no view for the task '{dropped.value}'"):
+        drop_view(tmp_path, dropped)
+
+
+def test_a_view_can_come_back(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, encoders(), tmp_path)
+    drop_view(tmp_path, Task.SIMILARITY)
+    add_view(tmp_path, encoders()[1])
+    require_views(tmp_path, DOCUMENTS)

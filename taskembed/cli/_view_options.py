@@ -1,0 +1,118 @@
+"""The options of `taskembed index` that add a view to an index or remove one, and what they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._option_groups import OutputOptions, ViewsModelOptions
+from taskembed.cli._output import write
+from taskembed.cli._stopping import Stopper
+from taskembed.english import counted
+from taskembed.errors import ExitCode, UsageError
+from taskembed.escaping import json_text
+from taskembed.space import Task
+
+if TYPE_CHECKING:
+    from taskembed.encoding.settings import EngineSettings
+    from taskembed.verbs.options import SpaceRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ViewOptions:
+    """Which view an index gets or loses."""
+
+    add_view: Annotated[
+        Task | None,
+        typer.Option(
+            "--add-view",
+            parser=opt.parse_task,
+            metavar="TASK",
+            autocompletion=opt.complete_task,
+            rich_help_panel=opt.Panel.INDEX,
+            help="Encode the documents of the index for one more task. It takes no INPUT.",
+        ),
+    ] = None
+    drop_view: Annotated[
+        Task | None,
+        typer.Option(
+            "--drop-view",
+            parser=opt.parse_task,
+            metavar="TASK",
+            autocompletion=opt.complete_task,
+            rich_help_panel=opt.Panel.INDEX,
+            help="Remove the vectors for one of several tasks. It takes no INPUT.",
+        ),
+    ] = None
+
+    def check(
+        self, inputs: list[str], model: ViewsModelOptions, *, recreate: bool, dry_run: bool
+    ) -> bool:
+        """Return whether a view is to be added or removed, rather than documents indexed.
+
+        Raises:
+            UsageError: there is neither a view nor an input, or both; or other options contradict.
+        """
+        asked = {"--add-view": self.add_view, "--drop-view": self.drop_view}
+        given = [name for name, task in asked.items() if task is not None]
+        if not given and not inputs:
+            raise UsageError("missing argument 'INPUT...'", hint="--help shows what there is")
+        if not given:
+            return False
+        name, *others = given
+        if others:
+            raise UsageError("--add-view and --drop-view exclude each other")
+        if inputs:
+            raise UsageError(
+                f"{name} takes no INPUT: it is about the documents that the index has",
+                hint=f"index the input first; then run taskembed index {name} alone",
+            )
+        if model.tasks:
+            raise UsageError(f"{name} names the task, so --task is left out")
+        if recreate or dry_run:
+            raise UsageError(f"{name} goes neither with --recreate nor with --dry-run")
+        return True
+
+    def run(
+        self,
+        folder: Path,
+        request: SpaceRequest,
+        settings: EngineSettings,
+        out: OutputOptions,
+        *,
+        wait: float,
+    ) -> int:
+        """Add or remove the view, and print the result.
+
+        Raises:
+            TaskembedError: it cannot be done; the index is as it was.
+        """
+        from taskembed.verbs import views
+        from taskembed.verbs.options import Watch
+
+        if self.drop_view is not None:
+            left = views.drop_view(folder, self.drop_view, wait_seconds=wait)
+            value: dict[str, object] = {"dropped": self.drop_view.value}
+            line = f"removed the view {self.drop_view.value}; left: {_listed(left)}"
+        else:
+            request = replace(request, task=self.add_view, further=())
+            encoder = views.encoder_for_view(folder, request, settings)
+            stopper = Stopper()
+            count = views.add_view(
+                folder, encoder, wait_seconds=wait, watch=Watch(stoppable=lambda: stopper)
+            )
+            value = {"added": encoder.space.task.value, "documents": count}
+            line = f"added the view {encoder.space.task.value} of {counted(count, 'document')}"
+        if out.as_json:
+            write(json_text({"index": str(folder), **value}) + "\n")
+        elif not out.quiet:
+            write(line + "\n")
+        return ExitCode.OK
+
+
+def _listed(tasks: list[Task]) -> str:
+    return ", ".join(task.value for task in tasks)

@@ -1,0 +1,214 @@
+"""The views of an index: one is added, from the stored texts, or removed; each in one commit.
+
+    add_view(folder, space, encode, made_by)
+    drop_view(folder, Task.SIMILARITY)
+
+All documents keep their vectors of the other views. Until the commit nothing changes for a reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from taskembed.activity import Step
+from taskembed.batches import batched
+from taskembed.errors import BadVectorError, NotFoundError, UsageError
+from taskembed.index._building import LARGEST_FP16
+from taskembed.index._opening import open_segments
+from taskembed.index.commit import StoreWriter, open_writer
+from taskembed.index.contents import Contents, Part, SegmentInfo, View, ViewFiles, stem_of
+from taskembed.index.fs import Fs
+from taskembed.index.kinds import rows as stored_rows
+from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
+from taskembed.index.segments import Segment
+from taskembed.index.storage import Kind, VectorType
+from taskembed.space import EmbeddingSpace, Task
+from taskembed.vectors import FloatRows
+
+AT_ONCE = 4_096  # texts that are encoded together
+# texts, and the ids of their documents -> float32[n, dim]
+Encode = Callable[[Sequence[str], Sequence[str]], FloatRows]
+
+
+def add_view(  # noqa: PLR0913  # all but the first four are optional and named
+    folder: Path,
+    space: EmbeddingSpace,
+    encode: Encode,
+    made_by: Callable[[], Mapping[str, str]],
+    *,
+    step: Step | None = None,
+    wait_seconds: float = 0,
+    fs: Fs | None = None,
+) -> int:
+    """Encode every stored text for one more task; return how many documents there are.
+
+    Args:
+        folder: of the index.
+        space: of the new view; the template of the index replaces its own.
+        encode: returns the vectors of texts, float32[n, dim]; what it raises comes through, and
+            nothing is changed.
+        made_by: tells, once all is encoded, what made the vectors: for people.
+        step: is told the number of documents that are done.
+        wait_seconds: how long to wait for another writer.
+        fs: where to write.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: the index has such a view, or segments of format 1.
+        IndexBusyError: another process is writing.
+        IndexDamagedError: a file is not what was written.
+    """
+    with _contents(folder, wait_seconds, fs) as (store, contents):
+        part = contents.live
+        if space.task in part.tasks:
+            raise UsageError(f"{folder} has a view for the task {space.task.value!r}")
+        if any(info.kind is Kind.FORMAT_1 for info in part.segments):
+            raise UsageError(
+                f"{folder} has segments of an old format, which have no views",
+                hint=f"taskembed compact --index {folder}",
+            )
+        space = replace(space, template=part.space.template)
+        infos = []
+        for segment in _opened(store, part):
+            files = _write(store, segment, space, encode, part.storage.vectors, step)
+            infos.append(replace(segment.info, views=(*segment.info.views, files)))
+        further = (*part.further, View(space, dict(made_by())))
+        part = replace(part, further=further, segments=tuple(infos))
+        _commit(store, replace(contents, live=part))
+        return part.documents
+
+
+def drop_view(
+    folder: Path, task: Task, *, wait_seconds: float = 0, fs: Fs | None = None
+) -> tuple[Task, ...]:
+    """Remove a view; return the tasks of those that are left. The next commit frees its space.
+
+    Raises:
+        NotFoundError: there is no index.
+        UsageError: the index has no such view, or no other.
+        IndexBusyError: another process is writing.
+    """
+    with _contents(folder, wait_seconds, fs) as (store, contents):
+        part = contents.live
+        listed = ", ".join(other.value for other in part.tasks)
+        if task not in part.tasks:
+            raise UsageError(f"{folder} has no view for the task {task.value!r}: it has {listed}")
+        kept = [number for number, other in enumerate(part.tasks) if other is not task]
+        if not kept:
+            raise UsageError(f"{task.value} is the only view of {folder}")
+        tuning = contents.tuning if kept[0] == 0 else {}  # measured with the first view
+        _commit(store, replace(contents, live=part.with_views(kept), tuning=tuning))
+        return tuple(part.tasks[number] for number in kept)
+
+
+@contextmanager
+def _contents(
+    folder: Path, wait_seconds: float, fs: Fs | None
+) -> Iterator[tuple[StoreWriter, Contents]]:
+    """Hold the lock of an index and yield what its newest generation holds."""
+    if not folder.exists():
+        raise NotFoundError(f"no index at {folder}", hint="check --index")
+    with open_writer(folder, wait_seconds=wait_seconds, fs=fs) as store:
+        if store.snapshot is None:
+            raise NotFoundError(f"no index at {folder}", hint="check --index")
+        yield store, Contents.of(folder, store.snapshot)
+
+
+def _commit(store: StoreWriter, contents: Contents) -> None:
+    names = [name for part in contents.parts for name in part.files]
+    store.commit(contents.to_json(), names)
+
+
+def _opened(store: StoreWriter, part: Part) -> Iterator[Segment]:
+    """Yield the segments one after the other, with every byte of what is read checked."""
+    if store.snapshot is None:
+        raise RuntimeError("an index that gets a view is there")
+    for info in part.segments:
+        with ExitStack() as stack:
+            alone = replace(part, segments=(info,))
+            for segment in open_segments(store.folder, store.snapshot, alone):
+                stack.callback(segment.close)
+                segment.check(whole=True)
+                yield segment
+
+
+def _write(
+    store: StoreWriter,
+    segment: Segment,
+    space: EmbeddingSpace,
+    encode: Encode,
+    stored: VectorType,
+    step: Step | None,
+) -> ViewFiles:
+    """Write the vectors that a segment has of a new view."""
+    rows = segment.info.vector_rows
+    kind = Kind.RABITQ if segment.info.kind is Kind.RABITQ else Kind.FLAT
+    stem = stem_of(segment.info.name, store.next_generation, space.task.value)
+    info = replace(segment.info, stem=stem, kind=kind, vectors=stored, views=())
+    sums = [np.empty(0, "<u4")]
+    with store.new_file(info.vectors_file) as file:
+        file.write(stored_rows.header(rows, space.dim, stored))
+        for block in _blocks(segment, space.dim, encode, step):
+            if stored is VectorType.FP16 and np.abs(block).max(initial=0) > LARGEST_FP16:
+                raise BadVectorError("a vector has a number beyond 65,504, which fp16 cannot hold")
+            raw = stored_rows.to_raw(block, stored)
+            file.write(raw.reshape(-1).data)
+            sums.append(stored_rows.sums_of(raw))
+    store.write(info.sums_file, np.concatenate(sums).astype("<u4").tobytes())
+    if kind is Kind.RABITQ:
+        _write_codes(store, info, space.dim)
+    return ViewFiles(stem, kind, stored)
+
+
+def _blocks(segment: Segment, dim: int, encode: Encode, step: Step | None) -> Iterator[FloatRows]:
+    """Yield the vectors of a segment, a few thousand at a time; of deleted documents, zeros."""
+    filled = 0
+    for batch in batched(_texts(segment), AT_ONCE):
+        numbers = np.array([number for number, _, _ in batch], np.int64)
+        vectors = encode([text for _, text, _ in batch], [doc_id for _, _, doc_id in batch])
+        block = np.zeros((int(numbers[-1]) + 1 - filled, dim), np.float32)
+        block[numbers - filled] = vectors
+        filled += len(block)
+        if step:
+            step.done += len({doc_id for _, _, doc_id in batch})
+        yield block
+    yield np.zeros((segment.info.vector_rows - filled, dim), np.float32)
+
+
+def _texts(segment: Segment) -> Iterator[tuple[int, str, str]]:
+    """Yield the number of each vector, ascending, with its text and the id of its document."""
+    for document in segment.live_documents():
+        if segment.chunks is None:
+            yield document.row, document.text, document.doc_id
+            continue
+        for number in segment.chunks.vectors_of(document.row).tolist():
+            begin, end = segment.chunks.cuts[number].tolist()
+            yield number, document.text[begin:end], document.doc_id
+
+
+def _write_codes(store: StoreWriter, info: SegmentInfo, dim: int) -> None:
+    """Write the codes of vectors that were just written: their mean is known only now."""
+    step = max(1, info.vector_rows // SAMPLE_ROWS)
+    some, at = [], 0
+    for block in _read_back(store, info, dim):
+        some.append(block[-at % step :: step])
+        at += len(block)
+    codes = CodesBuilder(np.concatenate(some))
+    for block in _read_back(store, info, dim):
+        codes.add(block)
+    with store.new_file(info.codes_file) as file:
+        codes.write(file.write)
+
+
+def _read_back(store: StoreWriter, info: SegmentInfo, dim: int) -> Iterator[FloatRows]:
+    row_bytes = dim * info.vectors.bytes
+    with (store.folder / info.vectors_file).open("rb") as file:
+        file.seek(stored_rows.header_bytes(info.vectors))
+        while data := file.read(row_bytes * AT_ONCE):
+            raw = np.frombuffer(data, np.uint8).reshape(-1, row_bytes)
+            yield stored_rows.to_vectors(raw, info.vectors)

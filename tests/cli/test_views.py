@@ -1,0 +1,139 @@
+"""Several views of one index, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+
+@pytest.fixture
+def viewed(run: Run, four_documents: Path, folder: Path) -> Path:
+    """Return an index with two views."""
+    tasks = ("--task", "retrieval", "--task", "similarity")
+    assert run("index", four_documents, *tasks, "--index", folder).code == 0
+    return folder
+
+
+def views(run: Run, folder: Path) -> list[str]:
+    described = run("info", "--index", folder, "--json").json
+    assert isinstance(described, dict)
+    return list(described["views"])
+
+
+def test_search_picks_its_view_and_takes_the_first_without_a_task(run: Run, viewed: Path) -> None:
+    for task in ("retrieval", "similarity"):
+        done = run("search", "moon", "--task", task, "--index", viewed, "--json")
+        assert isinstance(done.json, dict)
+        assert done.json["task"] == task
+    first = run("search", "moon", "--index", viewed, "--json")
+    assert isinstance(first.json, dict)
+    assert first.json["task"] == "retrieval"
+
+
+def test_a_task_without_a_view_is_refused_and_the_views_are_named(run: Run, viewed: Path) -> None:
+    done = run("search", "moon", "--task", "code", "--index", viewed)
+    assert done.code == 78
+    assert done.err == (
+        f"taskembed: error: {viewed} has no view for the task 'code': its views are retrieval, "
+        "similarity\n"
+        "taskembed: hint: --task retrieval; or add a view: taskembed index --add-view code "
+        f"--index {viewed}\n"
+    )
+
+
+def test_commands_pick_their_view(run: Run, viewed: Path) -> None:
+    assert run("similar", "moon", "--index", viewed).code == 0
+    assert run("dedup", "--threshold", "0.9", "--index", viewed).code == 0
+    done = run("cluster", "--index", viewed)
+    assert done.code == 78
+    assert done.err == (
+        f"taskembed: error: {viewed} has views for the tasks retrieval, similarity, and "
+        "`taskembed cluster` needs one for the task 'clustering'\n"
+        f"taskembed: hint: taskembed index --add-view clustering --index {viewed}\n"
+    )
+    added = run("index", "--add-view", "clustering", "--index", viewed)
+    assert (added.code, added.out) == (0, "added the view clustering of 4 documents\n")
+    assert run("cluster", "-k", "2", "--index", viewed).code == 0
+
+
+def test_a_run_without_a_task_or_with_one_of_them_updates_all_views(
+    run: Run, four_documents: Path, viewed: Path
+) -> None:
+    text = '{"id": "rice", "text": "Rice grows in water."}\n'
+    four_documents.write_text(four_documents.read_text() + text)
+    assert run("index", four_documents, "--index", viewed).out.startswith("1 added")
+    four_documents.write_text(text.replace("water", "fields"))
+    done = run("index", four_documents, "--task", "similarity", "--index", viewed)
+    assert done.out.startswith("0 added, 1 updated")
+    hits = run("similar", "--text", "Rice grows in fields.", "-k", "1", "--index", viewed, "--json")
+    assert isinstance(hits.json, dict)
+    assert hits.json["hits"][0]["score"] == pytest.approx(1)
+    assert views(run, viewed) == ["retrieval", "similarity"]
+
+
+def test_a_task_that_an_index_lacks_is_not_added_by_accident(
+    run: Run, four_documents: Path, viewed: Path
+) -> None:
+    for tasks in (("--task", "code"), ("--task", "retrieval", "--task", "code")):
+        done = run("index", four_documents, *tasks, "--index", viewed)
+        assert done.code == 78
+        assert "has no view for the task 'code'" in done.err
+    assert views(run, viewed) == ["retrieval", "similarity"]
+
+
+def test_views_are_removed_and_replaced(run: Run, four_documents: Path, viewed: Path) -> None:
+    done = run("index", "--drop-view", "retrieval", "--index", viewed)
+    assert (done.code, done.out) == (0, "removed the view retrieval; left: similarity\n")
+    assert views(run, viewed) == ["similarity"]
+    tasks = ("--task", "code", "--task", "similarity")
+    assert run("index", four_documents, *tasks, "--index", viewed, "--recreate").code == 0
+    assert views(run, viewed) == ["code", "similarity"]
+    assert run("index", four_documents, "--index", viewed, "--recreate").code == 0
+    assert views(run, viewed) == ["code", "similarity"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--add-view", "code", "corpus.jsonl"], "--add-view takes no INPUT"),
+        (["--add-view", "code", "--drop-view", "code"], "exclude each other"),
+        (["--drop-view", "code", "--task", "code"], "--drop-view names the task"),
+        (["--add-view", "code", "--recreate"], "goes neither with --recreate nor with --dry-run"),
+        (["--add-view", "similarity"], "has a view for the task 'similarity'"),
+        (["--drop-view", "code"], "has no view for the task 'code'"),
+        ([], "missing argument 'INPUT...'"),
+        (
+            ["corpus.jsonl", "--query-prompt", "q: "],
+            "a prompt, an instruction or an adapter is for one task",
+        ),
+    ],
+)
+def test_options_that_contradict_are_refused(
+    run: Run, viewed: Path, four_documents: Path, arguments: list[str], message: str
+) -> None:
+    arguments = [str(four_documents) if item == "corpus.jsonl" else item for item in arguments]
+    done = run("index", *arguments, "--index", viewed)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_a_task_from_the_environment_does_not_choose_a_view(
+    run: Run, viewed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKEMBED_TASK", "similarity")
+    done = run("search", "moon", "--index", viewed, "--json")
+    assert isinstance(done.json, dict)
+    assert done.json["task"] == "retrieval"
+
+
+def test_a_task_from_the_configuration_file_makes_one_view(
+    run: Run, tmp_path: Path, four_documents: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[defaults]\ntask = "similarity"\n')
+    monkeypatch.setenv("TASKEMBED_CONFIG", str(config))
+    assert run("index", four_documents, "--index", folder).code == 0
+    assert views(run, folder) == ["similarity"]
