@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.cli import _options as opt
-from taskembed.cli._option_groups import ViewsModelOptions
+from taskembed.cli._option_groups import ModelOptions
 from taskembed.errors import UsageError
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.verbs.defaults import COMMIT_EVERY, OnDuplicate
@@ -44,7 +44,7 @@ class SpaceOptions:
     trust_remote_code: opt.TrustRemoteCode = False
     api_base: opt.ApiBase = None
 
-    def request(self, model: ViewsModelOptions) -> SpaceRequest:
+    def request(self, model: ModelOptions) -> SpaceRequest:
         """Return what is asked of the space.
 
         Args:

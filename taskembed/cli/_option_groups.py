@@ -33,6 +33,11 @@ class ModelOptions:
     family: opt.FamilyOption = None
     adapter: opt.AdapterOption = None
 
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that were given, each once: at most one."""
+        return [] if self.task is None else [self.task]
+
     def required_task(self) -> Task:
         """Return the task.
 
