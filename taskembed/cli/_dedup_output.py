@@ -14,11 +14,6 @@ from taskembed.english import counted
 from taskembed.escaping import escaped, json_text
 
 LINES_AT_ONCE = 100
-GROUP_COLUMNS = (
-    Column("group", number=True),
-    Column("kept", folds=True),
-    Column("documents", folds=True),
-)
 
 if TYPE_CHECKING:
     from taskembed.verbs.dedup import DuplicateGroup, Duplicates

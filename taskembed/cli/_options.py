@@ -325,7 +325,7 @@ Where = Annotated[
         "--where",
         metavar="FILTER",
         rich_help_panel=Panel.INDEX,
-        help="Only documents whose metadata passes: \"year >= 2020 and lang = 'en'\".",
+        help="Only documents whose metadata passes, such as \"year >= 2020 and lang = 'en'\".",
     ),
 ]
 DryRun = Annotated[

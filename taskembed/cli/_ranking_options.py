@@ -48,7 +48,8 @@ class RankOptions:
         typer.Option(
             "--fusion",
             rich_help_panel=opt.Panel.RANKING,
-            help="How a hybrid search adds up: scores scaled to 0..1, or reciprocal ranks.  "
+            help="How a hybrid search combines both rankings: by scores scaled to 0..1, or by "
+            "reciprocal ranks.  "
             "[default: convex]",
         ),
     ] = None
@@ -57,7 +58,7 @@ class RankOptions:
         typer.Option(
             "--explain",
             rich_help_panel=opt.Panel.RANKING,
-            help="Print each hit's rank and score on either side of a hybrid search.",
+            help="Print each hit's rank and score by vectors and by words.",
         ),
     ] = False
 
@@ -66,7 +67,7 @@ class RankOptions:
         typer.Option(
             "--chunks",
             rich_help_panel=opt.Panel.RANKING,
-            help="Rank chunks, of which several may be of one document, instead of documents.",
+            help="Rank chunks instead of documents; several may be of one document.",
         ),
     ] = False
 
@@ -114,8 +115,8 @@ class GroupOptions:
             "--group-by",
             metavar="FIELD",
             rich_help_panel=opt.Panel.RANKING,
-            help="Find the best groups: documents with the same value of this field of the "
-            "metadata. -k is then the number of groups.",
+            help="Find the best groups: documents with the same value in this metadata field. -k is "
+            "then the number of groups.",
         ),
     ] = None
     per_group: Annotated[

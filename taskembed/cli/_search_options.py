@@ -123,7 +123,7 @@ class HitOptions:
         bool,
         typer.Option(
             "--exact",
-            rich_help_panel=opt.Panel.OUTPUT,
+            rich_help_panel=opt.Panel.RANKING,
             help="Score every document of a large index, not only likely ones.",
         ),
     ] = False
@@ -157,7 +157,8 @@ class HitOptions:
             "--min-score",
             metavar="SCORE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Omit hits with a lower score: a cosine, unless the index has `metric: dot`.",
+            help="Rank by the vectors alone, and omit hits with a lower score: a cosine, unless the "
+            "index has `metric: dot`.",
         ),
     ] = None
     tag: Annotated[

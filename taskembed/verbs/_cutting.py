@@ -14,7 +14,7 @@ from taskembed.reading.definitions import Definition, find_definitions
 from taskembed.vectors import Rows
 from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens
 
-MOST_CHUNKS = 65_536  # of a document, whose vectors are in memory together
+MOST_CHUNKS = 65_536  # chunks of one document; bounds the memory for its vectors
 
 
 class Cutter:
@@ -42,7 +42,7 @@ class Cutter:
 
     @classmethod
     def of(cls, rule: Chunking | None, encoder: Encoder) -> Cutter | None:
-        """Return what cuts by the rule of an index; None where documents are not cut.
+        """Return a cutter by the rule of an index; None where documents are not cut.
 
         Raises:
             ModelUnavailableError: the tokenizer does not tell where tokens are.
@@ -59,7 +59,7 @@ class Cutter:
             metadata: JSON; its field `language` says how the definitions of source code are found.
 
         Raises:
-            ValueError: there are too many, or the tokenizer gives up on the text.
+            ValueError: there are too many, or the tokenizer fails on the text.
         """
         rule = self._rule
         chunks = find_chunks(

@@ -103,7 +103,7 @@ def softmax(scores: FloatRows) -> FloatRows:
 
 
 def unit(rows: FloatRows | DoubleRows) -> FloatRows:
-    """Return rows at unit length; a row of zeros stays."""
+    """Return rows scaled to unit length; rows of zeros stay zero."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
 
@@ -175,7 +175,7 @@ def leave_one_out(examples: Examples, sums: Sums) -> dict[HeadName, float]:
 
 
 def _without(scores: FloatRows, found: Rows, rows: Rows) -> tuple[FloatRows, Rows]:
-    """Leave each row out of what was found for it; or what came last, if it is not there."""
+    """Remove each row from its own neighbours, or else the last of them."""
     own = found == rows[:, np.newaxis]
     own[~own.any(axis=1), -1] = True
     shape = (len(rows), found.shape[1] - 1)

@@ -67,7 +67,7 @@ def require_index_of(verb: str, task: Task, index: Index) -> None:
     Raises:
         SpaceMismatchError: the index is for another task.
         UsageError: the metric of the index is "dot"; inner products have no fixed scale.
-        TypeError: `index` is no `Index`.
+        TypeError: `index` is not an `Index`.
     """
     require_kind(index, Index, "Index.open(FOLDER)")
     require_task_of(verb, task, index)

@@ -8,8 +8,8 @@ from math import log
 
 from taskembed.index.word_tokens import NO_LANGUAGE, WordTokenizer
 
-TERMS = 8  # of a cluster
-_SHORTEST = 2  # characters of a word
+TERMS = 8  # terms of each cluster
+_SHORTEST = 2  # characters; shorter words are not counted
 # frequent English words, which would be terms of every cluster; other languages have none here
 _STOP = (
     "a about after again all also am an and any are as at be because been before being "
@@ -62,8 +62,8 @@ def terms_of(texts: Iterable[tuple[int, str]], clusters: int) -> list[list[str]]
     """Return the best words of each cluster of some texts.
 
     Args:
-        texts: the number of a cluster, and a text of it; a cluster below 0 is left out.
-        clusters: how many there are.
+        texts: pairs of a cluster and one of its texts; a cluster below 0 is left out.
+        clusters: the number of clusters.
     """
     terms = ClusterTerms(clusters)
     for cluster, text in texts:

@@ -12,7 +12,7 @@ from taskembed.verbs._intake import Pending
 
 
 class StoredVectors(NamedTuple):
-    """Vectors that the index has of a document that will be written again."""
+    """The stored vectors of a document that will be written again."""
 
     places: Rows  # int64[n]: which of the document's texts they are of
     vectors: FloatRows  # float32[n, dim]

@@ -28,8 +28,8 @@ from taskembed.verbs.defaults import HeadName
 from taskembed.verbs.labels import Examples, read_examples
 from taskembed.verbs.protocols import Encoder
 
-SHOWN_EXAMPLES = 3  # nearest ones, for each text
-_AT_ONCE = 512  # texts that are encoded together
+SHOWN_EXAMPLES = 3  # nearest examples shown for each text
+_AT_ONCE = 512  # texts encoded per batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Prediction:
 
     Attributes:
         doc_id: the id of the text.
-        label: its label; None if the confidence in the best one is below the least.
+        label: its label; None if the confidence is too low.
         confidence: the probability of the best label, 0 to 1.
         best: the best label, whatever the confidence.
         runner_up: the label that comes next; None if there is only one.
@@ -124,7 +124,7 @@ class Classifier:
             UsageError: no label field is known, no document has it, or descriptions are given for
                 a head that needs examples.
             MissingLibraryError: "logreg" needs scikit-learn, which is not installed.
-            TypeError: the index is no `Index`, or the encoder none.
+            TypeError: the index is not an `Index`, or the encoder is not one.
             ValueError: there is no such head, or the index is closed.
         """
         require_classification(index)
@@ -152,7 +152,7 @@ class Classifier:
 
         Args:
             documents: the texts.
-            min_confidence: with less, the label is None.
+            min_confidence: a text with less confidence has the label None.
 
         Raises:
             BadVectorError: a text's vector cannot be compared.
@@ -201,12 +201,12 @@ class Classifier:
 
 
 def require_classification(index: Index) -> None:
-    """Return when texts can be classified by an index.
+    """Check that an index can classify texts.
 
     Raises:
         SpaceMismatchError: the index is for another task than classification.
         UsageError: its metric is "dot".
-        TypeError: it is no `Index`.
+        TypeError: it is not an `Index`.
     """
     require_index_of("classify", Task.CLASSIFICATION, index)
 
@@ -238,7 +238,7 @@ def _by_examples(encoder: Encoder, examples: Examples, head: HeadName) -> Classi
 def _by_descriptions(
     encoder: Encoder, examples: Examples | None, new: Mapping[str, str], head: HeadName
 ) -> Classifier:
-    """Return a classifier by the centres of labels, some of which are descriptions."""
+    """Return a classifier by the centres of labels; a description is an example."""
     if head not in {HeadName.AUTO, HeadName.CENTROID}:
         raise UsageError(
             f"labels without examples need the head centroid, not {head.value}",

@@ -23,11 +23,11 @@ from taskembed.verbs._tasks import document_vectors, require_encoder_of, require
 from taskembed.verbs._terms import terms_of
 from taskembed.verbs.protocols import Encoder
 
-OUTLIER = -1  # the cluster of a text that is near none
+OUTLIER = -1  # cluster number of texts that are near no centre
 TRAINED_ROWS = 256_000  # vectors that the centres are made from: 400 MB of 384 numbers each
-SHOWN_TEXTS = 3  # of a cluster, nearest to its centre
-READ_TEXTS = 100_000  # documents whose words are counted
-_AT_ONCE = 512  # texts that are encoded, or read, together
+SHOWN_TEXTS = 3  # documents shown for each cluster
+READ_TEXTS = 100_000  # most documents whose words are counted for the terms
+_AT_ONCE = 512  # texts encoded, or read, per batch
 CHANGED_HINT = "run `taskembed cluster` again"
 
 
@@ -118,7 +118,7 @@ def cluster_index(
         SpaceMismatchError: the index is for another task.
         UsageError: there are fewer documents than clusters; or the index has the metric "dot".
         BadInputError: there are fewer than three documents to find the number of clusters from.
-        TypeError: the index is no `Index`.
+        TypeError: the index is not an `Index`.
         ValueError: k is below 1, or the index is closed.
     """
     if k is not None:
@@ -170,7 +170,7 @@ def assign_documents(
         SpaceMismatchError: the index is for another task, or the encoder or the clusters are of
             another space.
         BadVectorError: a text's vector cannot be compared.
-        TypeError: the index is no `Index`, or the encoder none.
+        TypeError: the index is not an `Index`, or the encoder is not one.
     """
     require_clustering(index)
     require_encoder_of(index, encoder)
@@ -179,12 +179,12 @@ def assign_documents(
 
 
 def require_clustering(index: Index) -> None:
-    """Return when the documents of an index can be clustered.
+    """Check that the documents of an index can be clustered.
 
     Raises:
         SpaceMismatchError: the index is for another task than clustering.
         UsageError: its metric is "dot".
-        TypeError: it is no `Index`.
+        TypeError: it is not an `Index`.
     """
     require_index_of("cluster", Task.CLUSTERING, index)
 

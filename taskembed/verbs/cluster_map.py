@@ -1,4 +1,4 @@
-"""A map of the clusters of an index: its documents as points in a plane, by what they are about."""
+"""A map of the clusters of an index: documents with similar texts are near points."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from taskembed.verbs._projection import projected
 from taskembed.verbs.cluster import CHANGED_HINT, OUTLIER, Clustering
 
 MOST_POINTS = 50_000  # documents on a map: what a browser draws and moves smoothly
-SHOWN_CHARACTERS = 200  # of a text
-MOST_VALUES = 30  # of a field that points are coloured by; the rest of them is
+SHOWN_CHARACTERS = 200  # characters of each text shown
+MOST_VALUES = 30  # most values of a field that get a colour; the others are OTHER
 OTHER = "(other)"
-_AT_ONCE = 512  # documents that are read together
+_AT_ONCE = 512  # documents read per batch
 
 Value = str | int | float | bool | None
 
@@ -49,12 +49,12 @@ class ClusterMap:
 
 
 def map_of(index: Index, clustering: Clustering, *, most: int = MOST_POINTS) -> ClusterMap:
-    """Return the documents of an index as points in a plane; of very many, some that are drawn.
+    """Return the documents of an index, or a random sample of many, as points in a plane.
 
     Args:
         index: an open one, of the clusters' space.
         clustering: of that index.
-        most: how many documents there are at most on the map.
+        most: the largest number of documents on the map.
 
     Raises:
         MissingLibraryError: openTSNE is not installed.

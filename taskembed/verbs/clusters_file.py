@@ -25,7 +25,7 @@ _CENTRES, _REST, _CHECKSUM = "centres", "clusters", "crc32"
 
 
 def save_clusters(folder: str | Path, clustering: Clustering) -> Path:
-    """Write the clusters of an index beside it, instead of earlier ones; return the file.
+    """Write the clusters of an index into its folder, over earlier ones; return the path.
 
     Args:
         folder: of the index.
@@ -64,8 +64,8 @@ def load_clusters(folder: str | Path, space: EmbeddingSpace) -> Clustering:
         space: of the index.
 
     Raises:
-        NotFoundError: none were kept.
-        IndexDamagedError: the file is not what was written.
+        NotFoundError: the index has no clusters yet.
+        IndexDamagedError: the file is damaged.
         SpaceMismatchError: the index has been built again in another space since.
     """
     from safetensors import SafetensorError, safe_open
@@ -88,7 +88,7 @@ def _checked(metadata: dict[str, str], centres: FloatRows) -> Clustering:
     """Read what `save_clusters` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not that.
+        KeyError, TypeError, ValueError: the file has another format.
     """
     if int(metadata[_CHECKSUM]) != _checksum(centres, metadata[_REST]):
         raise ValueError("its checksum does not match")
@@ -116,10 +116,10 @@ def _to_json(clustering: Clustering) -> dict[str, object]:
 
 
 def _from_json(values: Any, centres: FloatRows) -> Clustering:  # noqa: ANN401  # JSON
-    """Read what `_to_json` gave.
+    """Parse what `_to_json` returned.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not that, or does not fit the centres.
+        KeyError, TypeError, ValueError: the values have another format, or do not fit the centres.
     """
     space = EmbeddingSpace.from_json(values["space"])
     least = values["min_similarity"]

@@ -71,7 +71,7 @@ def _compacted(
     store: StoreWriter, uninterrupted: Callable[[], AbstractContextManager[None]]
 ) -> Contents:
     if store.snapshot is None:
-        raise RuntimeError("an index that is compacted is there")
+        raise RuntimeError("there is no index to compact")
     writer = IndexWriter(store, Contents.of(store.folder, store.snapshot), rebuilding=False)
     try:
         with doing("compacting the index"), uninterrupted():

@@ -41,7 +41,7 @@ class Corpus:
 
     @property
     def paths(self) -> list[Path]:
-        """The files that are read; stdin is none."""
+        """The files that are read, without stdin."""
         return [item.path for item in self.inputs if item.path]
 
     def documents(
@@ -79,7 +79,7 @@ def find_corpus(
     Args:
         inputs: files, patterns such as "notes/**/*.md", folders, or "-" for stdin.
         existing: the index's template, and how its input is read.
-        asked: how to read the input; None in a field for as the index remembers.
+        asked: how to read the input; a field that is None is as the index remembers.
         template: how a record's fields become its text; None for the index's template, or the text
             field.
         task: the task of the index; None for that of the existing index. With `code`, the source

@@ -109,7 +109,7 @@ def find_duplicates(
         UsageError: `keep` is none of these, or the values of its field cannot be ordered; or the
             metric of the index is "dot", whose scores have no fixed scale.
         IndexDamagedError: a file is not what was written.
-        TypeError: `index` is no `Index`.
+        TypeError: `index` is not an `Index`.
         ValueError: the threshold is not between 0 and 1, or the index is closed.
     """
     keep = keep if isinstance(keep, Keep) else Keep.parse(keep)

@@ -78,7 +78,7 @@ def delete_where(
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is no filter, or not of fields that the index has.
+        UsageError: `where` is not a filter, or not of fields that the index has.
         IndexBusyError: another process is writing.
     """
     path = Path(folder)
@@ -97,7 +97,7 @@ def count_where(folder: str | Path, where: str) -> tuple[int, int]:
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is no filter, or not of fields that the index has.
+        UsageError: `where` is not a filter, or not of fields that the index has.
     """
     with Index.open(folder) as index:
         return index.count(where), len(index)

@@ -105,7 +105,7 @@ class IndexDescription:
             return None
 
     def to_json(self) -> dict[str, object]:
-        """Return the description as what JSON can hold."""
+        """Return the description as a JSON object."""
         return {
             "index": str(self.folder),
             "documents": self.documents,
@@ -257,7 +257,7 @@ class Existing:
         return self.part.made_by if self.part else {}
 
     def require_chunks(self, options: IndexOptions) -> None:
-        """Return when a run may cut documents as it is asked to.
+        """Check that a run may cut documents as requested.
 
         Raises:
             UsageError: the documents of the index are cut in another way.

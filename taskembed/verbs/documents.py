@@ -55,7 +55,7 @@ def list_documents(
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is no filter, or not of fields that the index has.
+        UsageError: `where` is not a filter, or not of fields that the index has.
         IndexDamagedError: what is stored cannot be read.
         ValueError: limit is below 1.
     """
@@ -73,7 +73,7 @@ def count_documents(folder: str | Path, *, where: str | None = None) -> int:
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is no filter, or not of fields that the index has.
+        UsageError: `where` is not a filter, or not of fields that the index has.
         IndexDamagedError: a file is not what was written.
     """
     if where is None:

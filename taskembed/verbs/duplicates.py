@@ -95,7 +95,7 @@ def require_dedup_index(index: Index) -> None:
     Raises:
         SpaceMismatchError: the index is for another task than similarity.
         UsageError: the metric of the index is "dot".
-        TypeError: `index` is no `Index`.
+        TypeError: `index` is not an `Index`.
     """
     require_index_of("dedup", Task.SIMILARITY, index)
 

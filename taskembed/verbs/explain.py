@@ -67,7 +67,7 @@ class Explanation:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return the explanation as what JSON can hold."""
+        """Return the explanation as a JSON object."""
         sides = {prompt_type.value: asdict(side) for prompt_type, side in self.sides.items()}
         return {"model": self.model, "task": self.task.value, **sides, "notes": list(self.notes)}
 

@@ -42,7 +42,7 @@ def index_corpus(
 ) -> IndexSummary:
     """Make the index in `folder` hold these documents, encoding only what it does not hold yet.
 
-    Running it again is the resume, and the update. Documents are read only after the space of the
+    Run it again to resume or to update. Documents are read only after the space of the
     encoder was found to be that of the index.
 
     Args:
@@ -53,7 +53,7 @@ def index_corpus(
         watch: how the run is watched, and what happens to bad records.
 
     Raises:
-        TypeError: one of them is no `Document`, or the encoder none.
+        TypeError: an item is not a `Document`, or the encoder is not one.
         SpaceMismatchError: the index is of another space; nothing was read or changed.
         IndexBusyError: another process is writing.
         UsageError: the index's documents are cut into other chunks, or the encoder cannot say where
@@ -96,7 +96,7 @@ def index_corpus(
 
 
 class _FromOutside(Iterator[_T]):
-    """Items of an iterable of the caller; marks when its code runs, and holds no item meanwhile."""
+    """Items of the caller's iterable; records when the caller's code runs, and keeps no item."""
 
     def __init__(self, items: Iterable[_T], run: _Run) -> None:
         self._items = iter(items)
@@ -132,7 +132,7 @@ class _Run:
         self._commit_times = CommitTimes(watch.clock, options.commit_every)
         self._encoded = 0  # documents that are encoded, or rejected meanwhile
         self._step = Step("")
-        self.is_outside = False  # in code of others, whose errors leave this run whole
+        self.is_outside = False  # the caller's code runs; its errors leave this run whole
 
     def read(self, documents: Iterable[Document], step: Step) -> None:
         """Add every document to the index, unless the index has it unchanged."""

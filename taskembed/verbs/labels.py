@@ -89,7 +89,7 @@ def read_examples(index: Index, field: str) -> Examples:
         field: the metadata field of the labels.
 
     Raises:
-        UsageError: no document has the field, or one has no label there but an object.
+        UsageError: no document has the field, or one has an object there instead of a label.
     """
     positions = index.by_position()
     names: dict[str, int] = {}

@@ -58,12 +58,12 @@ def _data(found: ClusterMap) -> dict[str, object]:
 
 
 def _free(name: str) -> str:
-    """Return the name of a field, told from the clusters."""
+    """Return a name for a field that differs from the name of the clusters."""
     return f"{name} (field)" if name == CLUSTER else name
 
 
 def _coloured(values: Sequence[Value]) -> dict[str, object]:
-    """Return what the page colours by: numbers, or the number of a name for each point."""
+    """Return what gives each point its colour: a number, or the position of a name."""
     known = {value for value in values if value is not None}
     if is_numeric(known):
         return {"numbers": values}
@@ -79,6 +79,6 @@ def _name(value: Value) -> str:
 
 
 def _json(value: object) -> str:
-    """Return JSON that may stand within a script: no text can end it."""
+    """Return JSON that is safe inside a script element: no text can end the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -27,7 +27,7 @@ from taskembed.verbs.duplicates import (
 )
 from taskembed.verbs.protocols import Encoder
 
-_AT_ONCE = 512  # documents that are encoded together
+_AT_ONCE = 512  # documents encoded per batch
 
 
 def match_documents(
@@ -37,7 +37,7 @@ def match_documents(
     *,
     threshold: float = DEDUP_THRESHOLD,
 ) -> Iterator[tuple[Document, Duplicate | None]]:
-    """Yield new documents, each with the document of an index that says the same, or None.
+    """Yield new documents, each with the document of the index that has the same meaning, or None.
 
     Args:
         documents: any iterable; a few hundred are in memory at a time.
@@ -49,8 +49,8 @@ def match_documents(
         SpaceMismatchError: the index is for another task, or the encoder of another space.
         UsageError: the index has the metric "dot".
         BadVectorError: a document's vector cannot be compared.
-        TypeError: the index is no `Index`, or the encoder none.
-        ValueError: the threshold is no cosine, or the index is closed.
+        TypeError: the index is not an `Index`, or the encoder is not one.
+        ValueError: the threshold is not between 0 and 1, or the index is closed.
     """
     require_threshold(threshold)
     require_dedup_index(index)
@@ -87,7 +87,7 @@ def _position_of(digests: Digests, order: Rows, digest: bytes) -> int | None:
 def _nearest(
     some: Sequence[Document], encoder: Encoder, positions: Positions, threshold: float
 ) -> list[Duplicate | None]:
-    """Return what is nearest to each document, if it is near enough."""
+    """Return the nearest stored document of each document; None if it is not near enough."""
     encoded = encoder.encode([document.text for document in some], PromptType.DOCUMENT)
     vectors: FloatRows = encoded.vectors
     has = ~without_length(vectors, encoder.space, len(some))

@@ -1,4 +1,4 @@
-"""What is known of models, for people and as JSON; nothing is loaded or downloaded."""
+"""Describes the known models, for people and as JSON; nothing is loaded or downloaded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class KnownModels:
 
 
 def find_known(name: str | None = None, task: Task | None = None) -> KnownModels:
-    """Return the known models that are called so, or whose names have that in them.
+    """Return the known models that have a name, or whose names contain it.
 
     Args:
         name: of a model, or a part of the name; None for all models.
@@ -60,7 +60,7 @@ def find_known(name: str | None = None, task: Task | None = None) -> KnownModels
 
 
 def describe_family(family: Family) -> dict[str, object]:
-    """Return what is known of a family of models, as what JSON can hold."""
+    """Return the facts about a family of models as a JSON object."""
     tasks = {}
     for task, sides in family.tasks.items():
         prompts = {f"{side}_prompt": sides[side].prompt for side in PromptType}
@@ -87,7 +87,7 @@ def describe_family(family: Family) -> dict[str, object]:
 
 
 def describe_reranker(family: RerankerFamily) -> dict[str, object]:
-    """Return what is known of a family of rerankers, as what JSON can hold."""
+    """Return the facts about a family of rerankers as a JSON object."""
     return {
         "reranker": family.name,
         "models": list(family.models),
@@ -109,5 +109,5 @@ def needs_of(family: Family) -> str:
 
 
 def _is_like(part: str, family: Family | RerankerFamily) -> bool:
-    """Whether the name of the family, or of one of its models, has that in it."""
+    """Return whether the name of the family, or of one of its models, contains a text."""
     return any(part.lower() in name.lower() for name in (family.name, *family.models))

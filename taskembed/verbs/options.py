@@ -1,4 +1,4 @@
-"""The options and results of the verbs: a space that is asked for, how to index, how it went."""
+"""Options and results of the verbs: the requested space, how to index, the counts of a run."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from taskembed.reading.template import Template
 from taskembed.space import Task
 from taskembed.verbs.defaults import COMMIT_EVERY, PRUNE_LIMIT, OnDuplicate
 
-WORD_TASKS = frozenset({Task.RETRIEVAL, Task.CODE})  # whose queries are not compared as they are
+WORD_TASKS = frozenset({Task.RETRIEVAL, Task.CODE})  # tasks whose new indexes keep words
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceRequest:
-    """What a caller asks of an embedding space; None leaves the choice to an index that exists.
+    """The embedding space that a caller asks for; the existing index decides where a field is None.
 
     Attributes:
         model: "minilm", a folder, a Hugging Face id, or a hosted model's; of a model that was
             moved, where it is now.
-        task: what the vectors are for; a name will do: "retrieval".
+        task: what the vectors are for; a name such as "retrieval" is accepted too.
         revision: a branch, tag or commit of a Hugging Face repository.
         stated: prompts, an instruction, an adapter, a family, instead of the known ones.
-        dim: numbers in a vector, when they are to be fewer than the model's own.
-        force_dim: also a size that the model was not trained for.
+        dim: the length of the vectors, if shorter than the model's own.
+        force_dim: allow a length that the model was not trained for.
         template: how documents' fields become their texts.
         further: the tasks of the views after the first, of an index with several views.
 
@@ -75,13 +75,13 @@ class IndexOptions:
         commit_every: documents between commits; a kill loses at most these, or a minute of work.
         on_duplicate: which of two documents with the same id is kept.
         prune: delete the documents that this run's input does not have.
-        prune_limit: the largest share that `prune` may delete, in percent; more is an error.
+        prune_limit: the largest share that `prune` may delete, in percent; above it is an error.
         recreate: replace the index by a new one.
         fail_on_truncate: a document that the model cannot read whole is a bad record.
         wait_seconds: how long to wait for another process that writes to the index.
         reading: how the input is read, for the index to remember; None to remember what it did.
-        index_type: how new segments are searched; None for how the index's were.
-        vectors: how the numbers of new vectors are stored; None for how the index's were.
+        index_type: how new segments are searched; None for the index's own.
+        vectors: how the numbers of new vectors are stored; None for the index's own.
         chunk: how long documents are cut into chunks: "auto" for half of what the model reads,
             "128" or "128:25" for tokens of a chunk, and those that it shares with the next, "off"
             for no chunks; None for how the index's are.
@@ -197,7 +197,7 @@ class IndexSummary:
     pruned: bool = True  # False when `prune` was skipped, since records were rejected
 
     def to_json(self) -> dict[str, int | bool]:
-        """Return the summary as what JSON can hold."""
+        """Return the summary as a JSON object."""
         return asdict(self)
 
 

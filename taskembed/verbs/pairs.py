@@ -18,7 +18,7 @@ from taskembed.verbs.duplicates import require_dedup_index
 EDGES = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7)  # the least cosine of each band, and the most of the next
 PAIRS_OF_A_BAND = 5
 DRAWN = 1_000  # documents that are compared with all: seconds for 100,000
-_SPARE = 8  # as many pairs more are drawn, since pairs of equal texts are left out
+_SPARE = 8  # times as many pairs are drawn, since pairs of equal texts are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Band:
 
     Attributes:
         least: the least cosine of the band.
-        most: the cosine that is too much for the band, unless it is 1.
+        most: the upper end of the band, exclusive unless it is 1.
         pairs: a few, the most similar first.
     """
 
@@ -61,13 +61,13 @@ def sample_pairs(
 
     Args:
         index: an open one, for the task "similarity".
-        per_band: the most pairs of a band.
+        per_band: the largest number of pairs of a band.
         drawn: how many documents are compared with all.
 
     Raises:
         SpaceMismatchError: the index is for another task.
         UsageError: the index has the metric "dot".
-        TypeError: the index is no `Index`.
+        TypeError: the index is not an `Index`.
         ValueError: per_band or drawn is below 1, or the index is closed.
     """
     require_positive(per_band, "per_band")
@@ -106,7 +106,7 @@ def _near_pairs(positions: Positions, queries: Rows) -> Iterator[tuple[Rows, Row
 
 
 class _Drawn:
-    """A few of many pairs, each as likely as any other."""
+    """A uniform random sample of many pairs."""
 
     def __init__(self, count: int, random: np.random.Generator) -> None:
         self._count = count
@@ -116,7 +116,7 @@ class _Drawn:
         self._scores = np.empty(0, np.float32)
 
     def take(self, one: Rows, other: Rows, score: Floats) -> None:
-        """Draw lots for some pairs."""
+        """Let some pairs take part in the draw."""
         lots = np.concatenate([self._lots, self._random.random(len(one))])
         least = np.argsort(lots, kind="stable")[: self._count]
         self._lots = lots[least]

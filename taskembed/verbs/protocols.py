@@ -83,7 +83,7 @@ class NamedScorer(Scorer, Protocol):
 
 
 def require_encoder(encoder: object) -> None:
-    """Return if an argument is an encoder, and not, for example, a model's name.
+    """Check that an argument is an encoder, and not, for example, a model's name.
 
     Raises:
         TypeError: the argument is no encoder.

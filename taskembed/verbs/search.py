@@ -61,9 +61,9 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         SpaceMismatchError: the encoder's space is not the index's.
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
-        UsageError: `where` is no filter, or the index lacks a field of `where` or `group_by`, or
+        UsageError: `where` is not a filter, or the index lacks a field of `where` or `group_by`, or
             words, or chunks; or `min_score`, `mode`, `chunks` and `group_by` contradict each other.
-        TypeError: queries is one text, or a query is no text; k is no whole number; or the index
+        TypeError: queries is one text, or a query is not a text; k is no whole number; or the index
             is no `Index`.
         ValueError: k is below 1, there is no such mode, or the index is closed.
     """
@@ -158,7 +158,7 @@ def require_mode(
     min_score: float | None = None,
     chunks: bool = False,
 ) -> Mode:
-    """Return what a search of an index goes by.
+    """Return the mode of a search: by vectors, by words, or by both.
 
     Raises:
         UsageError: the index keeps no words, or has no chunks; or `min_score` or `chunks` is given
@@ -180,7 +180,7 @@ def require_mode(
         )
     if min_score is not None:
         raise UsageError(
-            "a minimum score is one of the vectors' scores, and this search goes by words",
+            "a minimum score is one of the vectors' scores, and this search is by words",
             hint="--mode dense",
         )
     return mode
@@ -224,8 +224,8 @@ def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) ->
     Args:
         query: the text, without a prompt.
         hits: of that query; more of them than k.
-        reranker: what `load_reranker` gives, for example.
-        k: how many; fewer when there are fewer hits.
+        reranker: for example, the result of `load_reranker`.
+        k: the number of hits to return; fewer when there are fewer.
 
     Raises:
         BadInputError: a document is too long for the reranker's tokenizer.

@@ -121,10 +121,10 @@ class Searcher:
             settings: where and how the models run.
             task: the task whose view is searched, or that the index is expected to be for; None for
                 the first view.
-            model: the model that the index is expected to be of, or the folder where that is now.
-            adapter: where the index's adapter is now.
+            model: the expected model of the index, or the folder to which it was moved.
+            adapter: the folder to which the index's adapter was moved.
             reranker: a folder, or a Hugging Face id; None for no reranking.
-            instruction: what a good document does for a query, if the reranker takes that.
+            instruction: what makes a document relevant, for a reranker that takes instructions.
             k: hits of each query.
             depth: hits that the reranker scores, at least `k`.
             min_score: the least score of a hit; None for any score.
@@ -137,7 +137,7 @@ class Searcher:
 
         Raises:
             NotFoundError: there is no index.
-            UsageError: `where` is no filter, or the index lacks one of the fields, words or chunks.
+            UsageError: `where` is not a filter, or the index lacks the fields, words or chunks.
             IndexDamagedError: a file of the index is not what was written.
             SpaceMismatchError: the index is for another task, or of another model or adapter.
             ModelUnavailableError: a model cannot be loaded.
@@ -176,14 +176,14 @@ class Searcher:
             SpaceMismatchError: the encoder's space is not the index's.
             BadInputError: a query is empty, or not UTF-8.
             BadVectorError: a query's vector, or a reranker's score, cannot be compared.
-            TypeError: queries is one text, or a query is no text.
+            TypeError: queries is one text, or a query is not a text.
             ValueError: the index is closed.
         """
         texts = read_queries(queries)
         found = self._ranked(texts)
         if not self.snippets:
             return found
-        from taskembed.verbs.snippets import add_snippets  # most searches do without
+        from taskembed.verbs.snippets import add_snippets  # most searches need none
 
         # a server may cost money for each text: there, words are enough
         encoder = None if self.index.space.hosted else self.encoder
@@ -260,7 +260,7 @@ class _ModelNames:
             find_moved(index.space, self.model)  # a stated folder must be that of the model
         if self.reranker is None:
             return encoder, None
-        from taskembed.encoding.reranker import load_reranker  # most searches do without
+        from taskembed.encoding.reranker import load_reranker  # most searches need none
 
         reranker = load_reranker(self.reranker, instruction=self.instruction, settings=settings)
         return encoder, reranker

@@ -38,7 +38,7 @@ def similar_documents(  # noqa: PLR0913  # all but the first two are optional an
         index: an open one, for the task "similarity".
         encoder: needed only where the space encodes queries in another way than documents.
         k: hits of a document; fewer when the index holds fewer others.
-        min_score: only documents with at least that score; None for all.
+        min_score: the least score of a hit; None for any score.
         exact: score every document of a large index.
         where: a filter: only documents that it is true of; None for all.
 
@@ -47,9 +47,9 @@ def similar_documents(  # noqa: PLR0913  # all but the first two are optional an
 
     Raises:
         SpaceMismatchError: the index is for another task.
-        UsageError: `where` is no filter, or not of fields that the index has; or the space has two
-            sides and there is no encoder.
-        TypeError: doc_ids is one text, or the index no `Index`.
+        UsageError: `where` is not a filter, or names a field that the index lacks; or the space
+            has two sides and there is no encoder.
+        TypeError: doc_ids is one text, or the index is not an `Index`.
         ValueError: k is below 1, or the index is closed.
     """
     doc_ids = require_texts(doc_ids, "doc_ids")
@@ -87,7 +87,7 @@ def similar_texts(  # noqa: PLR0913  # all but the first three are optional and 
         encoder: of the index's space.
         index: an open one, for the task "similarity".
         k: hits of a text; fewer when the index holds fewer documents.
-        min_score: only documents with at least that score; None for all.
+        min_score: the least score of a hit; None for any score.
         exact: score every document of a large index.
         where: a filter: only documents that it is true of; None for all.
 
@@ -97,8 +97,8 @@ def similar_texts(  # noqa: PLR0913  # all but the first three are optional and 
     Raises:
         SpaceMismatchError: the index is for another task, or the encoder of another space.
         BadInputError: a text is empty, or not UTF-8.
-        UsageError: `where` is no filter, or not of fields that the index has.
-        TypeError: texts is one text, or the index no `Index`.
+        UsageError: `where` is not a filter, or not of fields that the index has.
+        TypeError: texts is one text, or the index is not an `Index`.
         ValueError: k is below 1, or the index is closed.
     """
     require_similarity(index)
@@ -115,11 +115,11 @@ def similar_texts(  # noqa: PLR0913  # all but the first three are optional and 
 
 
 def require_similarity(index: Index) -> None:
-    """Return when an index is an open `Index` for the task "similarity".
+    """Check that an index is an open `Index` for the task "similarity".
 
     Raises:
         SpaceMismatchError: it is for another task.
-        TypeError: it is no `Index`.
+        TypeError: it is not an `Index`.
     """
     require_kind(index, Index, "Index.open(FOLDER)")
     require_task_of("similar", Task.SIMILARITY, index)

@@ -21,8 +21,8 @@ from taskembed.space import PromptType
 from taskembed.vectors import FloatRows, Floats
 from taskembed.verbs.protocols import Encoder
 
-READ_CHARACTERS = 50_000  # of a text in which sentences are looked for
-ENCODED_SENTENCES = 8  # of a hit
+READ_CHARACTERS = 50_000  # characters of a text that are searched for sentences
+ENCODED_SENTENCES = 8  # most sentences of a hit that are encoded
 SIMILARITY_WEIGHT = 0.8
 
 
@@ -54,7 +54,7 @@ def add_snippets(
             English.
 
     Raises:
-        ValueError: queries and hits are not equally many, or there is no such tokenizer.
+        ValueError: queries and hits differ in number, or there is no such tokenizer.
     """
     words = WordTokenizer.of(tokenizer) if tokenizer else WordTokenizer()
     passages = {hit.passage for hits in found for hit in hits}
@@ -110,7 +110,7 @@ def _by_words(
 
 
 def _rarity(every: Sequence[Iterable[str]]) -> Mapping[str, float]:
-    """Return the weight of each word: the fewer sentences have it, the higher."""
+    """Return the weight of each word: higher if fewer sentences have the word."""
     counts = Counter(word for words in every for word in words)
     return {
         word: log(1 + (len(every) - count + 0.5) / (count + 0.5)) for word, count in counts.items()

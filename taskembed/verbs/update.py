@@ -169,7 +169,7 @@ def find_update(
     Args:
         inputs: files, patterns such as "notes/**/*.md", folders, or "-" for stdin.
         folder: where the index is, or will be.
-        asked: how the caller asks for the input to be read; the rest is as the index remembers.
+        asked: how to read the input; a field that is None is as the index remembers.
         template: how a record's fields become its text; None for the index's, or the text field.
         task: of a new index; with `code`, a folder stands for its source files first.
         recreate: replace the index by a new one.
