@@ -31,7 +31,7 @@ def failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
         import traceback
 
         trace = "".join(traceback.format_exception(error))
-        with contextlib.suppress(OSError, ValueError):  # nobody listens
+        with contextlib.suppress(OSError, ValueError):  # stderr is closed
             sys.stderr.write(redacted(trace, secrets))
     known = _known(error, arguments)
     known.message = redacted(known.message, secrets)

@@ -36,7 +36,7 @@ def print_predictions(
 
 
 def prediction_json(item: Prediction) -> dict[str, object]:
-    """Return a prediction as what JSON can hold."""
+    """Return a prediction as a JSON object."""
     runner_up = {"label": item.runner_up, "confidence": round(item.runner_up_confidence, 6)}
     nearest = [
         {"doc_id": near.doc_id, "score": round(near.score, 6), "labels": list(near.labels)}
@@ -64,7 +64,7 @@ def head_note(classifier: Classifier) -> str:
 
 
 def report_json(report: LabelReport, classifier: Classifier) -> Mapping[str, object]:
-    """Return the figures as what JSON can hold."""
+    """Return the figures as a JSON object."""
     accuracies = {name.value: value for name, value in classifier.accuracies.items()}
     return {"head": classifier.head.value, "leave_one_out": accuracies, **asdict(report)}
 

@@ -35,7 +35,7 @@ def print_assignments(
 
 
 def assignment_json(item: Assignment) -> dict[str, object]:
-    """Return the cluster of a text as what JSON can hold."""
+    """Return the cluster of a text as a JSON object."""
     return {"doc_id": item.doc_id, "cluster": item.cluster, "score": round(item.score, 6)}
 
 
@@ -56,7 +56,7 @@ def print_clusters(found: Clustering) -> None:
 
 
 def clusters_json(found: Clustering) -> dict[str, object]:
-    """Return the clusters as what JSON can hold."""
+    """Return the clusters as a JSON object."""
     return {
         "k": len(found.clusters),
         "silhouettes": {str(k): round(value, 6) for k, value in found.silhouettes.items()},

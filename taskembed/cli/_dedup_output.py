@@ -45,7 +45,7 @@ def print_list(duplicates: Iterable[Duplicate]) -> None:
 
 
 def duplicate_json(duplicate: Duplicate) -> dict[str, object]:
-    """Return a duplicate as what JSON can hold."""
+    """Return a duplicate as a JSON object."""
     return {
         "doc_id": duplicate.doc_id,
         "kept": duplicate.kept,
@@ -55,7 +55,7 @@ def duplicate_json(duplicate: Duplicate) -> dict[str, object]:
 
 
 def duplicates_json(found: Duplicates, *, groups: bool) -> dict[str, object]:
-    """Return the duplicates of an index as what JSON can hold."""
+    """Return the duplicates of an index as a JSON object."""
     value: dict[str, object] = {
         "documents": found.documents,
         "kept": found.kept,

@@ -131,7 +131,7 @@ class DocumentPrinter:
         write("".join(lines))
 
     def json(self, document: Document) -> dict[str, object]:
-        """Return a document as what JSON can hold."""
+        """Return a document as a JSON object."""
         text = {"text": document.text} if self._with_text else {}
         metadata = chosen(document.metadata, self._fields, with_text=self._with_text)
         return {"doc_id": document.doc_id, **text, "metadata": metadata}

@@ -19,7 +19,7 @@ def note_if_nothing_found(measured: Sequence[Measured]) -> None:
 
 
 def without_nan(value: object) -> object:
-    """Return what JSON can hold: NaN becomes null."""
+    """Return a value that JSON can represent: NaN becomes null."""
     if isinstance(value, Mapping):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SpaceOptions:
-    """What is asked of a new index's space beside its model and its prompts."""
+    """What is asked of a new index's space, besides its model and its prompts."""
 
     no_adapter: opt.NoAdapter = False
     dim: Annotated[
@@ -69,7 +69,7 @@ class SpaceOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What becomes of the index."""
+    """How the index is written."""
 
     commit_every: Annotated[
         int,
@@ -78,7 +78,7 @@ class RunOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.INDEX,
-            help="Documents per commit; in any case, one is made each minute.",
+            help="Documents per commit; a run also commits every minute.",
         ),
     ] = COMMIT_EVERY
     on_duplicate: Annotated[
@@ -105,7 +105,7 @@ class RunOptions:
             max=100,
             metavar="PERCENT",
             rich_help_panel=opt.Panel.INDEX,
-            help="Stop if --prune would delete more of the documents.",
+            help="Stop if --prune would delete a larger share of the documents.",
         ),
     ] = 20
     yes: Annotated[
@@ -130,7 +130,7 @@ class RunOptions:
         typer.Option(
             "--vectors",
             rich_help_panel=opt.Panel.INDEX,
-            help="How new vectors are stored; fp16 takes half the room.  [default: fp32]",
+            help="How new vectors are stored; fp16 takes half the space.  [default: fp32]",
         ),
     ] = None
     dry_run: opt.DryRun = False
@@ -157,7 +157,7 @@ class RunOptions:
         Args:
             reading: how the input is read, for the index to remember.
             words: the language of the words to keep; "" for none; None for what the index has.
-            chunk: how documents are cut into chunks; None for how the index's are.
+            chunk: how documents are cut into chunks; None for the index's own rule.
             fail_on_truncate: a document that the model cannot read whole is a bad record.
         """
         from taskembed.verbs.defaults import OnDuplicate
@@ -181,7 +181,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """How the index is stored; it remembers that."""
+    """How the index is stored; the index remembers these settings."""
 
     label_field: Annotated[
         str | None,
@@ -207,7 +207,7 @@ class StoreOptions:
             "--language",
             metavar="NAME",
             rich_help_panel=opt.Panel.INDEX,
-            help="The language of the words that are kept: of their stems; or none.  "
+            help="The language whose rules reduce words to stems; none keeps words whole.  "
             "[default: english]",
         ),
     ] = None
@@ -218,8 +218,9 @@ class StoreOptions:
             "--chunk",
             metavar="auto|TOKENS[:OVERLAP]|off",
             rich_help_panel=opt.Panel.INDEX,
-            help="Cut documents into chunks of so many tokens, each with a vector, so that all of "
-            "a long one is found; auto: half of what the model reads, a fifth shared.  "
+            help="Cut documents into chunks of this many tokens, each with its own vector, so that "
+            "every part of a long document is found; auto: half of what the model reads, a "
+            "fifth of it shared with the next.  "
             "[default: off]",
         ),
     ] = None

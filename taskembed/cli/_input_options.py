@@ -98,7 +98,7 @@ class InputOptions:
         """Refuse options that contradict each other.
 
         Raises:
-            UsageError: they do.
+            UsageError: two options contradict each other.
         """
         if self.text_field and self.template:
             raise UsageError("--text-field and --template exclude each other")
@@ -110,7 +110,7 @@ class InputOptions:
             on_duplicate: which of two documents with one id stays.
 
         Raises:
-            UsageError: columns are named, and their names are in the first row; or neither.
+            UsageError: the first row has the names of the columns and --columns too; or neither.
         """
         from taskembed.index.remembered import Reading
 
@@ -186,13 +186,13 @@ class BadRecordOptions:
         return RejectFile(self.rejects, stop=not self.skip_bad, max_bad=self.max_bad)
 
     def check(self, *, dry_run: bool) -> None:
-        """Refuse options that contradict each other, or say nothing without another.
+        """Refuse options that contradict each other, or need another.
 
         Args:
             dry_run: nothing is written.
 
         Raises:
-            UsageError: they do.
+            UsageError: two options contradict each other.
         """
         if (self.rejects or self.max_bad is not None) and not self.skip_bad:
             raise UsageError("--rejects and --max-bad go with --skip-bad")

@@ -56,7 +56,7 @@ class Device(Enum):
 
 
 class Precision(Enum):
-    """What a model computes in."""
+    """The number format that a model computes in."""
 
     AUTO = "auto"
     FP32 = "fp32"

@@ -78,19 +78,19 @@ class RankOptions:
             format_: of the hits.
 
         Raises:
-            UsageError: they are asked for.
+            UsageError: both are asked for.
         """
         if self.chunks and format_ is HitFormat.TREC:
             raise UsageError("--chunks may list a document twice, which a TREC run cannot")
 
     def fused(self, task: Task) -> Fusion | None:
-        """Return how the lists of a hybrid search become one; None for the default.
+        """Return how a hybrid search combines its two rankings; None for the default.
 
         Args:
             task: of the index.
 
         Raises:
-            UsageError: it is said for a search that is not hybrid.
+            UsageError: the options are given for a search that is not hybrid.
         """
         if self.alpha is None and self.fusion is None:
             return None
@@ -115,8 +115,8 @@ class GroupOptions:
             "--group-by",
             metavar="FIELD",
             rich_help_panel=opt.Panel.RANKING,
-            help="Find the best groups: documents with the same value in this metadata field. -k is "
-            "then the number of groups.",
+            help="Find the best groups: documents with the same value in this metadata field. -k "
+            "is then the number of groups.",
         ),
     ] = None
     per_group: Annotated[
@@ -131,10 +131,10 @@ class GroupOptions:
     ] = None
 
     def check(self) -> None:
-        """Refuse a number of hits of a group without a field.
+        """Refuse --per-group without --group-by.
 
         Raises:
-            UsageError: there is one.
+            UsageError: it is given alone.
         """
         if self.per_group is not None and self.group_by is None:
             raise UsageError("--per-group goes with --group-by")
@@ -182,10 +182,10 @@ class RerankOptions:
     ] = None
 
     def check(self) -> None:
-        """Refuse an instruction for no reranker.
+        """Refuse --rerank-instruction without --rerank.
 
         Raises:
-            UsageError: there is one.
+            UsageError: it is given alone.
         """
         if self.rerank_instruction is not None and self.rerank is None:
             raise UsageError("--rerank-instruction goes with --rerank")

@@ -33,7 +33,7 @@ Snippet = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """Where queries come from, when they are no argument."""
+    """Where queries come from if not from the argument."""
 
     query_file: Annotated[
         Path | None,
@@ -157,8 +157,8 @@ class HitOptions:
             "--min-score",
             metavar="SCORE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Rank by the vectors alone, and omit hits with a lower score: a cosine, unless the "
-            "index has `metric: dot`.",
+            help="Rank by the vectors alone, and omit hits with a lower score: a cosine, unless "
+            "the index has `metric: dot`.",
         ),
     ] = None
     tag: Annotated[
@@ -184,7 +184,7 @@ class HitOptions:
         Args:
             as_json: --json was given.
             many: the hits are of many queries.
-            explain: what the score of a hybrid search is made of is printed.
+            explain: print the parts of a hybrid search's score.
             many_option: the option that names many queries.
 
         Raises:
@@ -202,7 +202,7 @@ class HitOptions:
         """Refuse an output that cannot be written, or that is one of the files that are read.
 
         Raises:
-            TaskembedError: it is.
+            TaskembedError: the output cannot be written, or is read.
         """
         if str(self.output) not in STDOUT:
             require_output("--output", self.output, read)

@@ -79,7 +79,7 @@ class LabelOptions:
             max=1,
             metavar="P",
             rich_help_panel=opt.Panel.RANKING,
-            help="With less confidence in the best label, give none.",
+            help="Give no label if the confidence in the best one is lower.",
         ),
     ] = 0.0
 

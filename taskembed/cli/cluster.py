@@ -59,7 +59,7 @@ class ClusterOptions:
             max=1,
             metavar="COSINE",
             rich_help_panel=opt.Panel.RANKING,
-            help="Texts that are less similar to every centre are in no cluster: -1.",
+            help="Put texts that are less similar to every centre into no cluster (-1).",
         ),
     ] = None
 
