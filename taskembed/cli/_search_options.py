@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,8 @@ from taskembed.cli._values import field_list
 from taskembed.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
-    pass
+    from taskembed.reading.queries import Query
+    from taskembed.reading.streams import OnBad
 
 
 Snippet = Annotated[
@@ -82,6 +83,22 @@ class QueryOptions:
             )
         if self.skip_bad and not self.many:
             raise UsageError("--skip-bad goes with --queries")
+
+    def read(self, on_bad: OnBad) -> Iterator[Query] | None:
+        """Return the queries of --queries, which are read as they are asked for; None without it.
+
+        Args:
+            on_bad: called with each query that cannot be used.
+
+        Raises:
+            UsageError: the format is not known from the name of the file.
+            NotFoundError: there is no such file.
+        """
+        if self.queries is None:
+            return None
+        from taskembed.reading.queries import read_queries
+
+        return read_queries(self.queries, on_bad)
 
     def text(self, query: str | None) -> str:
         """Return the one query.

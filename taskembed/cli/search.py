@@ -22,7 +22,7 @@ from taskembed.space import PromptType
 
 if TYPE_CHECKING:
     from taskembed.cli._hits import HitPrinter
-    from taskembed.reading.rejects import RejectFile
+    from taskembed.reading.queries import Query
     from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.searcher import Searcher
 
@@ -79,6 +79,7 @@ def search_command(
     from taskembed.verbs.searcher import Searcher
 
     bad = RejectFile(stop=not of_query.skip_bad)
+    queries = of_query.read(bad)  # so that its name is looked at before a model is loaded
     with Searcher.open(
         index_folder,
         settings,
@@ -101,10 +102,7 @@ def search_command(
         searcher = replace(opened, encoder=counting, fusion=fusion, snippets=snippet)
         with results(of_hits.output) as stream, rejects_reported(bad):
             printer.print_header(stream, many=many, reranked=reranker.rerank is not None)
-            if of_query.queries is None:
-                printer.print_answer(text, searcher.search([text])[0], searcher, stream)
-            else:
-                _search_many(searcher, of_query.queries, printer, stream, bad)
+            _print_answers(searcher, text if queries is None else queries, printer, stream)
         for note in () if out.quiet else _notes(searcher, counting, printer):
             message(f"note: {note}")
     return ExitCode.PARTIAL if bad.count else ExitCode.OK
@@ -127,12 +125,14 @@ def _notes(
     yield from printer.notes()
 
 
-def _search_many(
-    searcher: Searcher, path: str, printer: HitPrinter, stream: TextIO, bad: RejectFile
+def _print_answers(
+    searcher: Searcher, asked: str | Iterator[Query], printer: HitPrinter, stream: TextIO
 ) -> None:
-    from taskembed.reading.queries import read_queries
-
+    """Print the hits of one query, or of many as they are read."""
+    if isinstance(asked, str):
+        printer.print_answer(asked, searcher.search([asked])[0], searcher, stream)
+        return
     with doing("", unit="queries") as step:
-        for batch in searcher.search_batches(read_queries(path, bad)):
+        for batch in searcher.search_batches(asked):
             printer.print_batch(batch, stream)
             step.done += len(batch)

@@ -31,7 +31,9 @@ class Query:
 
 
 def read_queries(argument: str, on_bad: OnBad = stop_at_first) -> Iterator[Query]:
-    """Yield the queries of a file: JSONL with id and text, or TSV, with a header or not.
+    """Return the queries of a file: JSONL with id and text, or TSV, with a header or not.
+
+    The file is found at once, and read as the queries are asked for.
 
     Args:
         argument: the file; "-" is stdin.
@@ -40,9 +42,13 @@ def read_queries(argument: str, on_bad: OnBad = stop_at_first) -> Iterator[Query
 
     Raises:
         UsageError: the format is not known from the name.
+        NotFoundError: there is no such file.
         BadInputError: the file has another format, or is damaged.
     """
-    item = _query_input(argument)
+    return _queries(_query_input(argument), on_bad)
+
+
+def _queries(item: Input, on_bad: OnBad) -> Iterator[Query]:
     rows = _tsv_rows(item, on_bad) if item.format == "tsv" else _fields_of_queries(item, on_bad)
     seen: set[str] = set()
     for source, read, raw in rows:

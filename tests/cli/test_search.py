@@ -265,3 +265,17 @@ def test_a_spreadsheet_runs_no_cell(run: Run, tmp_path: Path, folder: Path) -> N
     run("index", path, "--task", "retrieval", "--index", folder)
     out = run("search", "x", "--index", folder, "--format", "tsv").out
     assert out.split("\t")[3] == "'=cmd|' /C calc'!A0\n"
+
+
+@pytest.mark.parametrize(("name", "code"), [("q.txt", 2), ("none.jsonl", 66)])
+def test_a_file_of_queries_is_looked_at_before_a_model_is_loaded(
+    run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", never)
+    (tmp_path / "q.txt").write_text("moon\n")
+    done = run("search", "--queries", tmp_path / name, "--index", indexed)
+    assert (done.code, done.out) == (code, "")
+    assert name in done.err
