@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.duplicates import Duplicate, Keep
     from taskembed.verbs.encode import EncodeOptions, EncodeSummary, encode_documents
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
+    from taskembed.verbs.export import export_index
     from taskembed.verbs.index import index_corpus
     from taskembed.verbs.map_page import write_map
     from taskembed.verbs.match import match_documents
@@ -148,6 +149,7 @@ __all__ = [
     "encode_documents",
     "encoder_for_search",
     "encoder_for_update",
+    "export_index",
     "find_duplicates",
     "get_documents",
     "index_corpus",
@@ -235,6 +237,7 @@ _HOMES = {
     "encode_documents": "verbs.encode",
     "encoder_for_search": "verbs.encoders",
     "encoder_for_update": "verbs.encoders",
+    "export_index": "verbs.export",
     "find_duplicates": "verbs.dedup",
     "get_documents": "verbs.documents",
     "index_corpus": "verbs.index",

@@ -161,9 +161,9 @@ PromptOverrides PromptType Query RejectFile Searcher Snippet SpaceMismatchError 
 StoppedError StorageError Task TaskembedError TextTooLongError UsageError Watch add_snippets
 add_view assign_documents assignments cluster_index count_documents delete_documents
 delete_duplicates describe_index drop_view encode_documents encoder_for_search encoder_for_update
-find_duplicates get_documents index_corpus kept_documents list_documents load_clusters load_encoder
-load_encoder_of load_reranker map_of match_documents rerank_hits sample_pairs save_clusters
-search_index similar_documents similar_texts write_map
+export_index find_duplicates get_documents index_corpus kept_documents list_documents load_clusters
+load_encoder load_encoder_of load_reranker map_of match_documents rerank_hits sample_pairs
+save_clusters search_index similar_documents similar_texts write_map
 """
 
 

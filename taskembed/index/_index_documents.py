@@ -273,16 +273,23 @@ class IndexDocuments:
                 vectors.append(segment.vectors(rows))
         return ids, np.concatenate(vectors)
 
-    def by_position(self) -> Positions:
+    def by_position(self, *, where: str | None = None) -> Positions:
         """Return the documents and vectors in the order in which they were indexed.
 
+        Args:
+            where: a filter: only documents that it is true of; None for all.
+
         Raises:
+            UsageError: `where` is no filter, or not of fields that the index has.
             ValueError: the index is closed.
         """
         self._require_open()
         from taskembed.index.positions import Positions  # a search does without
 
-        return Positions(self._segments, self.space.dim)
+        if where is None:
+            return Positions(self._segments, self.space.dim)
+        rows = [np.flatnonzero(passing) for passing in self._selector.passing(where)]
+        return Positions(self._segments, self.space.dim, rows)
 
     def vectors_of(self, doc_ids: Sequence[str]) -> tuple[list[Document], FloatRows]:
         """Return the documents of those ids that the index has, and their vectors.

@@ -90,6 +90,19 @@ class Positions:
                 vectors[mine] = segment.vectors(rows)
         return vectors
 
+    def chunks_of(self, position: int) -> tuple[FloatRows, Rows]:
+        """Return the vectors of a document's chunks, and where they were cut.
+
+        Returns:
+            float32[n, dim], and int64[n, 2]: where each chunk begins and ends, in characters.
+
+        Raises:
+            ValueError: the documents were not cut.
+        """
+        number = int(self._owners(np.array([position]))[0])
+        row = int(self._rows[number][position - int(self._starts[number])])
+        return self._segments[number].chunk_vectors(row)
+
     def blocks(self, size: int = BLOCK_ROWS) -> Iterator[tuple[Rows, FloatRows]]:
         """Yield positions, int64[m], and their vectors, float32[m, dim], block by block."""
         for start in range(0, len(self), size):

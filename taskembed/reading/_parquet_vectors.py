@@ -36,7 +36,10 @@ class ParquetVectors:
             self._schema,
             compression="zstd",
             use_dictionary=False,
-            use_byte_stream_split=["vector.list.element"],
+            # DuckDB reads it for 32 bits only
+            use_byte_stream_split=(
+                ["vector.list.element"] if header.dtype is NumberType.FLOAT32 else False
+            ),
             # a minimum and a maximum help nobody to find a vector or a text
             write_statistics=["doc_id"],
         )

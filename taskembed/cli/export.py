@@ -1,0 +1,60 @@
+"""`taskembed export`."""
+
+from __future__ import annotations
+
+from taskembed.cli import _options as opt
+from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import OutputOptions
+from taskembed.cli._output import STDOUT, message, write
+from taskembed.cli._stopping import NOTHING_WRITTEN, Stopper
+from taskembed.cli._vector_output import (
+    Numbers,
+    NumbersOption,
+    VectorFile,
+    require_vector_output,
+    vector_output,
+)
+from taskembed.english import counted
+from taskembed.errors import ExitCode
+from taskembed.escaping import json_text
+
+
+@with_groups
+def export_command(
+    output: VectorFile,
+    *,
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    task: opt.TaskOption = None,
+    where: opt.Where = None,
+    dtype: NumbersOption = Numbers.FLOAT32,
+    out: OutputOptions,
+) -> int:
+    """Write an index's documents and vectors to a file.
+
+    No model is loaded. `taskembed import` makes an index of the file that answers as this one does.
+
+    Example:
+        taskembed export -o vectors.parquet
+        taskembed export --where "year >= 2020" -o recent.parquet
+    """
+    require_vector_output(output, [index_folder])
+    from taskembed.index.reader import Index
+    from taskembed.verbs.encoders import require_task
+    from taskembed.verbs.export import export_index
+
+    with Index.open(index_folder, task=task) as index:
+        require_task(index.folder, index.space, task)
+        with Stopper(NOTHING_WRITTEN), vector_output(output) as place:
+            documents = export_index(index, place, where=where, dtype=dtype.dtype)
+        dim = index.space.dim
+    if where is not None and not documents and not out.quiet:
+        message(f"note: {opt.NOTHING_PASSES}")
+    counts = f"{counted(documents, 'document')}, vectors of {dim:,} numbers"
+    if out.as_json and str(output) not in STDOUT:
+        write(json_text({"output": str(output), "documents": documents, "dim": dim}) + "\n")
+    elif not out.quiet:
+        if str(output) in STDOUT:  # where the vectors are
+            message(counts)
+        else:
+            write(f"{counts}\n")
+    return ExitCode.OK

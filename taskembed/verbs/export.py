@@ -1,0 +1,117 @@
+"""Exporting an index: its documents, their metadata and vectors, as a file for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from taskembed.activity import doing
+from taskembed.arguments import require_kind
+from taskembed.index.documents import StoredDocument
+from taskembed.index.positions import Positions
+from taskembed.index.reader import Index
+from taskembed.reading.vector_files import vector_writer
+from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows
+from taskembed.vectors import Rows
+
+_BATCH_BYTES = 8 * 2**20  # of texts, metadata and vectors that are read together
+_BATCH_DOCUMENTS = 4_096
+
+
+def export_index(
+    index: Index,
+    output: str | Path | BinaryIO,
+    *,
+    where: str | None = None,
+    dtype: NumberType | str = NumberType.FLOAT32,
+) -> int:
+    """Write the documents of an index with their vectors to a file, in index order.
+
+    A few megabytes are in memory at a time. The file also says how the index is stored, so that
+    `import_vectors` makes an equal one.
+
+    Args:
+        index: an open one; of several views, the one that was opened.
+        output: the path of a .parquet or .npy file, which appears once it is complete; or a stream,
+            for Parquet.
+        where: a filter: only documents that it is true of; None for all.
+        dtype: the type of the numbers: "float32" or "float16".
+
+    Returns:
+        The number of documents that were written.
+
+    Raises:
+        UsageError: the name does not say the form, `where` is no filter, or .npy cannot hold what
+            is to be written: a row is a chunk where documents were cut.
+        BadVectorError: a number is too large for float16.
+        IndexDamagedError: what is stored is not what was written.
+        StorageError: the disk is full or fails.
+        TypeError: the index is no `Index`.
+        ValueError: the index is closed, or there is no such type.
+    """
+    require_kind(index, Index, "index")
+    positions = index.by_position(where=where)
+    part = index.contents.live
+    header = VectorHeader(
+        index.space,
+        dtype=NumberType(dtype),
+        is_chunked=index.chunking is not None,
+        index={
+            "storage": part.storage.to_json(),
+            "made_by": dict(part.made_by),
+            **({"reading": part.reading.to_json()} if part.reading else {}),
+        },
+    )
+    place = Path(output) if isinstance(output, str) else output
+    total = len(positions)
+    with (
+        vector_writer(place, header) as writer,
+        doing("exporting", unit="documents", total=total) as step,
+    ):
+        for rows in _rows(positions, is_chunked=header.is_chunked):
+            writer.write(rows)
+            step.done += len(rows.doc_ids)
+    return total
+
+
+def _rows(positions: Positions, *, is_chunked: bool) -> Iterator[VectorRows]:
+    done = 0
+    for documents in _batches(positions):
+        places = np.arange(done, done + len(documents))
+        done += len(documents)
+        cuts: list[Rows] | None = None
+        if is_chunked:
+            found = [positions.chunks_of(place) for place in places.tolist()]
+            vectors = np.concatenate([some for some, _ in found])
+            cuts = [where for _, where in found]
+        else:
+            vectors = positions.vectors_at(places)
+        yield VectorRows(
+            [document.doc_id for document in documents],
+            [document.text for document in documents],
+            [document.metadata for document in documents],
+            np.array([document.truncated for document in documents], np.bool_),
+            vectors,
+            cuts,
+        )
+
+
+def _batches(positions: Positions) -> Iterator[list[StoredDocument]]:
+    """Yield documents that are read together: few where they are long."""
+    documents = positions.documents()
+    while first := next(documents, None):
+        batch, size = [first], _size(first, positions.dim)
+        for document in islice(documents, _BATCH_DOCUMENTS - 1):
+            batch.append(document)
+            size += _size(document, positions.dim)
+            if size >= _BATCH_BYTES:
+                break
+        yield batch
+
+
+def _size(document: StoredDocument, dim: int) -> int:
+    return len(document.text) + len(document.metadata) + 4 * dim
