@@ -25,6 +25,7 @@ from taskembed.errors import (
     StorageError,
     TaskembedError,
 )
+from taskembed.index.contents import read_index
 from taskembed.index.generations import read_newest, verify
 from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
@@ -38,6 +39,7 @@ from taskembed.verbs.search import search_index
 from tests.fakes import HashEncoder, ShortWritesFs, fail_at
 from tests.reliability import workload
 
+SLOW_STAGES = [pytest.param(stage, marks=pytest.mark.slow) for stage in workload.VIEW_STAGES]
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,8 +57,8 @@ def start(folder: Path, stage: str, kill: int = 0) -> subprocess.Popen[str]:
 def prepared(tmp_path: Path, stage: str) -> tuple[Path, list[list[tuple[str, str, float]]], int]:
     """Return an index before a stage; what an undisturbed run of it answers; and its steps."""
     before, after = tmp_path / "before", tmp_path / "after"
-    if stage != "build":
-        workload.run(before, "build", lambda *_: None)
+    if earlier := workload.before(stage):
+        workload.run(before, earlier, lambda *_: None)
         shutil.copytree(before, after)
     steps = workload.run(after, stage, lambda *_: None).steps
     return before, workload.answers(after, stage), len(steps)
@@ -72,8 +74,14 @@ def require_whole(folder: Path, acknowledged: list[int]) -> None:
     assert damages == []
     last = acknowledged[-1] if acknowledged else snapshot.generation
     assert snapshot.generation in {last, last + 1}
-    with Index.open(folder) as index:
-        index.load()
+    load(folder)
+
+
+def load(folder: Path) -> None:
+    """Read what every search of each view needs."""
+    for task in read_index(folder)[1].live.tasks:
+        with Index.open(folder, task=task) as index:
+            index.load()
 
 
 def acknowledged_by(out: str) -> list[int]:
@@ -111,7 +119,7 @@ def test_a_kill_at_some_steps_of_a_commit_loses_nothing(tmp_path: Path, stage: s
 
 @pytest.mark.crash
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("stage", workload.STAGES)
+@pytest.mark.parametrize("stage", [*workload.STAGES, *workload.VIEW_STAGES])
 def test_a_kill_at_every_step_of_every_commit_loses_nothing(tmp_path: Path, stage: str) -> None:
     before, expected, total = prepared(tmp_path, stage)
     for step in range(1, total + 1):
@@ -124,13 +132,13 @@ def test_a_kill_at_every_step_of_every_commit_loses_nothing(tmp_path: Path, stag
 @pytest.mark.timeout(3000)
 def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path) -> None:
     chosen = random.Random(7)
-    states = {stage: prepared(tmp_path / stage, stage) for stage in workload.STAGES}
+    states = {stage: prepared(tmp_path / stage, stage) for stage in workload.VIEW_STAGES}
     started = time.monotonic()
     start(tmp_path / "timed", "build").communicate()
     whole = time.monotonic() - started  # of which the interpreter's start is about half
     killed = tries = 0
     while killed < 200 and tries < 1000:
-        stage = chosen.choice(workload.STAGES)
+        stage = chosen.choice(workload.VIEW_STAGES)
         before, expected, _ = states[stage]
         moment = chosen.uniform(whole / 3, whole)
         code = kill_and_recover(before, tmp_path / "killed", stage, expected, after=moment)
@@ -143,7 +151,7 @@ def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "every", [263, pytest.param(1, marks=[pytest.mark.crash, pytest.mark.timeout(3000)])]
 )
-@pytest.mark.parametrize("stage", workload.STAGES)
+@pytest.mark.parametrize("stage", [*workload.STAGES, *SLOW_STAGES])
 def test_an_error_at_any_call_leaves_the_last_generation(
     tmp_path: Path, stage: str, every: int
 ) -> None:
@@ -237,6 +245,7 @@ def remount(folder: Path, size: str) -> None:
 
 
 KINDS = (".faiss", ".sum", ".codes", ".chunks", ".db", ".fields", ".words", ".bin", ".json")
+OF_VIEW = ("-similarity.faiss", "-similarity.sum", "-similarity.codes")
 
 
 @pytest.fixture
@@ -248,12 +257,12 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "index"
     index_corpus(
         workload.documents("build")[:12],
-        HashEncoder(),
+        workload.encoders("build-2"),
         folder,
         options=IndexOptions(words=workload.WORDS, chunk=workload.CHUNK),
     )
     changed = [Document("d1", "other", {}), *workload.documents("build")[2:12]]
-    index_corpus(changed, HashEncoder(), folder, options=IndexOptions(prune=True))
+    index_corpus(changed, workload.encoders("build-2"), folder, options=IndexOptions(prune=True))
     return folder
 
 
@@ -265,19 +274,22 @@ def newest_file(folder: Path, kind: str) -> Path:
 
 
 def answer(folder: Path) -> list[Hit] | None:
-    """Return the hits of a search; None when the index is damaged."""
+    """Return the hits of a search in each view; None when the index is damaged."""
+    hits = []
     try:
-        with Index.open(folder) as index:
-            return search_index(["word3"], HashEncoder(), index, k=2)[0]
+        for encoder in workload.encoders("build-2"):
+            with Index.open(folder, task=encoder.space.task) as index:
+                hits += search_index(["word3"], encoder, index, k=2)[0]
     except IndexDamagedError:
         return None
+    return hits
 
 
 def is_refused(folder: Path) -> bool:
     return answer(folder) is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *OF_VIEW])
 def test_damage_of_every_kind_of_file_is_found_before_a_hit_is_given(
     damaged: Path, kind: str
 ) -> None:
@@ -286,7 +298,7 @@ def test_damage_of_every_kind_of_file_is_found_before_a_hit_is_given(
 
 @pytest.mark.crash
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *OF_VIEW])
 def test_no_flipped_or_missing_byte_goes_unnoticed(damaged: Path, kind: str) -> None:
     refused, unread = flip_and_cut(damaged, kind, every=1)
     print(f"{kind}: {refused + unread} damaged files, {unread} in places that no search read")
@@ -311,7 +323,10 @@ def flip_and_cut(folder: Path, kind: str, *, every: int) -> tuple[int, int]:
         flipped[position] ^= 1 << position % 8
         path.write_bytes(flipped)
         found = answer(folder)
-        assert found is None or (kind in READ_IN_PART and found == right), (path.name, position)
+        assert found is None or (path.suffix in READ_IN_PART and found == right), (
+            path.name,
+            position,
+        )
         if found is not None:
             assert [damage.name for damage in verify_index(folder)[1]] == [path.name]
             with pytest.raises(IndexDamagedError):
@@ -327,7 +342,7 @@ def flip_and_cut(folder: Path, kind: str, *, every: int) -> tuple[int, int]:
     path.unlink()
     path.mkdir()
     with pytest.raises(TaskembedError):
-        Index.open(folder).load()
+        load(folder)
     path.rmdir()
     assert is_refused(folder)
     path.write_bytes(whole)

@@ -13,31 +13,27 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import NotFoundError, TaskembedError
+from taskembed.index.contents import read_index
+from taskembed.index.fs import Fs
 from taskembed.index.generations import read_newest, verify
 from taskembed.index.reader import Index
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.options import IndexOptions, Watch
-from tests.fakes import HashEncoder
+from taskembed.verbs.options import IndexOptions
 from tests.reliability import workload
 from tests.reliability.power import Change, Image, RecordingFs, images, put, taken
+
+SLOW_STAGES = [pytest.param(stage, marks=pytest.mark.slow) for stage in workload.VIEW_STAGES]
 
 
 def recorded(folder: Path, stage: str, *, commit_every: int = 16) -> tuple[Image, list[Change]]:
     """Return an index before a stage, and the changes of it."""
-    if stage != "build":
+    if earlier := workload.before(stage):
         whole = IndexOptions(chunk=workload.CHUNK)
-        index_corpus(workload.documents("build"), HashEncoder(), folder, options=whole)
+        encoders = workload.encoders(earlier)
+        index_corpus(workload.documents(earlier), encoders, folder, options=whole)
     before = taken(folder)
     fs = RecordingFs(folder)
-    options = IndexOptions(
-        commit_every,
-        prune=stage == "update",
-        recreate=stage == "recreate",
-        words=workload.WORDS,
-        chunk=workload.CHUNK,
-    )
-    encoder = workload.encoder(stage)
-    index_corpus(workload.documents(stage), encoder, folder, options=options, watch=Watch(fs=fs))
+    workload.run_on(fs, folder, stage, commit_every=commit_every)
     return before, fs.changes
 
 
@@ -49,8 +45,9 @@ def broken(folder: Path, acknowledged: int) -> str:
             return f"damaged: {damages}"
         if snapshot.generation not in {acknowledged, acknowledged + 1}:
             return f"generation {snapshot.generation}, and {acknowledged} was acknowledged"
-        with Index.open(folder) as index:
-            index.load()
+        for task in read_index(folder)[1].live.tasks:
+            with Index.open(folder, task=task) as index:
+                index.load()
     except NotFoundError:
         return "" if acknowledged < 0 else "no index"
     except TaskembedError as error:
@@ -100,10 +97,9 @@ def cut_everywhere(
 
 def unusable(folder: Path, stage: str) -> str:
     """Return what is wrong after the same run on what the power cut left; "" when nothing is."""
-    options = IndexOptions(prune=stage == "update", recreate=stage == "recreate")
     documents = workload.documents(stage)
     try:
-        index_corpus(documents, workload.encoder(stage), folder, options=options)
+        workload.run_on(Fs(), folder, stage, commit_every=20_000)
     except TaskembedError as error:
         return f"the run cannot be repeated: {error.message}"
     with Index.open(folder) as index:
@@ -111,7 +107,7 @@ def unusable(folder: Path, stage: str) -> str:
         return "" if len(index) == len(documents) else f"{len(index)} documents"
 
 
-@pytest.mark.parametrize("stage", workload.STAGES)
+@pytest.mark.parametrize("stage", [*workload.STAGES, *SLOW_STAGES])
 def test_a_power_cut_leaves_a_whole_index(tmp_path: Path, stage: str) -> None:
     before, changes = recorded(tmp_path / "index", stage)
     _, found = cut_everywhere(tmp_path, stage, changes, before, every=48)
@@ -120,7 +116,7 @@ def test_a_power_cut_leaves_a_whole_index(tmp_path: Path, stage: str) -> None:
 
 @pytest.mark.crash
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("stage", workload.STAGES)
+@pytest.mark.parametrize("stage", [*workload.STAGES, *workload.VIEW_STAGES])
 def test_a_power_cut_at_any_moment_leaves_a_whole_index(tmp_path: Path, stage: str) -> None:
     before, changes = recorded(tmp_path / "index", stage, commit_every=4)
     count, found = cut_everywhere(tmp_path, stage, changes, before)

@@ -12,14 +12,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from taskembed.index.contents import Contents
-from taskembed.index.fs import Folder
+from taskembed.index import views
+from taskembed.index.contents import Contents, read_index
+from taskembed.index.fs import Folder, Fs
 from taskembed.index.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
+from taskembed.space import Task
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, Watch
 from taskembed.verbs.search import search_index
+from taskembed.verbs.views import add_view
 from tests.fakes import HashEncoder, StepFs, kill_at
 
 COUNT = 60
@@ -27,16 +30,18 @@ WORDS = "english"  # words are kept too
 CHUNK = "16:4"  # and every fifth document has three chunks
 LONG = " and so on" * 12
 STAGES = ("build", "update", "recreate")
-TASKS = {"recreate": "clustering"}
+# the same with two views; the last removes the second one, and adds it again
+VIEW_STAGES = ("build-2", "update-2", "recreate-2", "views")
 
 
 def documents(stage: str) -> list[Document]:
     """Return what the corpus is at a stage: an update changes, adds and drops documents."""
-    numbers = range(COUNT) if stage == "build" else range(10, COUNT + 20)
+    is_built = "build" in stage or stage == "views"
+    numbers = range(COUNT) if is_built else range(10, COUNT + 20)
     return [
         Document(
             f"d{n}",
-            f"word{n} {'changed' if n % 3 == 0 and stage != 'build' else 'common'}"
+            f"word{n} {'changed' if n % 3 == 0 and not is_built else 'common'}"
             + LONG * (n % 5 == 4),
             {"n": n},
         )
@@ -44,22 +49,44 @@ def documents(stage: str) -> list[Document]:
     ]
 
 
-def encoder(stage: str) -> HashEncoder:
-    return HashEncoder(query_prompt="q: ") if stage == "recreate" else HashEncoder()
+def before(stage: str) -> str:
+    """Return the stage that makes the index on which another stage runs; "" for none."""
+    name, _, count = stage.partition("-")
+    if name == "build":
+        return ""
+    return "build-2" if count or stage == "views" else "build"
+
+
+def encoders(stage: str) -> list[HashEncoder]:
+    """Return an encoder for each view; the vectors of the second have another size."""
+    first = HashEncoder(query_prompt="q: ") if "recreate" in stage else HashEncoder()
+    second = HashEncoder(task=Task.SIMILARITY, dim=12, document_prompt="")
+    return [first, second] if stage in VIEW_STAGES else [first]
 
 
 def run(folder: Path, stage: str, step: Callable[[int, str], None]) -> StepFs:
     """Run a stage; commits come every four documents, so that segments are merged too."""
     fs = AcknowledgingFs(folder, step)
+    run_on(fs, folder, stage, commit_every=4)
+    return fs
+
+
+def run_on(fs: Fs, folder: Path, stage: str, *, commit_every: int) -> None:
+    """Run a stage on a file system."""
+    if stage == "views":
+        second = encoders(stage)[1]
+        if Task.SIMILARITY in read_index(folder)[1].live.tasks:
+            views.drop_view(folder, Task.SIMILARITY, fs=fs)
+        add_view(folder, second, watch=Watch(fs=fs))
+        return
     options = IndexOptions(
-        commit_every=4,
-        prune=stage == "update",
-        recreate=stage == "recreate",
+        commit_every,
+        prune="update" in stage,
+        recreate="recreate" in stage,
         words=WORDS,
         chunk=CHUNK,
     )
-    index_corpus(documents(stage), encoder(stage), folder, options=options, watch=Watch(fs=fs))
-    return fs
+    index_corpus(documents(stage), encoders(stage), folder, options=options, watch=Watch(fs=fs))
 
 
 class AcknowledgingFs(StepFs):
@@ -79,17 +106,19 @@ class AcknowledgingFs(StepFs):
 
 
 def answers(folder: Path, stage: str) -> list[list[tuple[str, str, float]]]:
-    """Return what a reader is answered, to compare two indexes by."""
+    """Return what a reader is answered by each view, to compare two indexes by."""
     queries = [f"word{n}" for n in range(0, COUNT + 20, 7)]
-    with Index.open(folder) as index:
-        found = search_index(queries, encoder(stage), index, k=5)
+    found = []
+    for encoder in encoders(stage):
+        with Index.open(folder, task=encoder.space.task) as index:
+            found += search_index(queries, encoder, index, k=5)
     return [[(hit.doc_id, hit.text, hit.score) for hit in hits] for hits in found]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", choices=(*STAGES, *VIEW_STAGES))
     parser.add_argument("--kill-at", type=int, default=0)
     arguments = parser.parse_args()
     run(arguments.folder, arguments.stage, kill_at(arguments.kill_at))
