@@ -56,24 +56,24 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Data for similarity: scored pairs."""
+    """Data for similarity."""
 
-    examples: Sequence[Example]
+    examples: Sequence[Example]  # scored pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """Data for classification: labelled texts."""
+    """Data for classification."""
 
-    train: Sequence[Example]
-    test: Sequence[Example]
+    train: Sequence[Example]  # labelled texts to train on
+    test: Sequence[Example]  # labelled texts to test on
 
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """Data for clustering: labelled texts."""
+    """Data for clustering."""
 
-    examples: Sequence[Example]
+    examples: Sequence[Example]  # labelled texts
 
 
 Judged = Ranking | Pairs | Classes | Clusters

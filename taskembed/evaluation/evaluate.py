@@ -263,6 +263,13 @@ def rank_index(
 
     A hybrid ranking is that of a search with 10 hits, whose lists have 100 documents each.
 
+    Args:
+        index: the open index.
+        encoder: an encoder of the index's space.
+        data: the queries and the judgements.
+        mode: rank by vectors, by words, or by both; None as a search does.
+        alpha: the weight of the vectors in a hybrid ranking, 0 to 1; None as a search has it.
+
     Returns:
         query id -> document id -> score, for the best `DEPTH` documents.
 

@@ -51,9 +51,9 @@ class Coverage:
 class Confusion:
     """How often a text of one label was predicted to have another."""
 
-    gold: str
-    predicted: str
-    count: int
+    gold: str  # the right label
+    predicted: str  # the wrong label that was predicted
+    count: int  # texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,9 @@ class Measured:
 class ScoreDifference(NamedTuple):
     """A difference of two values, and the ends of its 95 % bootstrap interval (NaN if unknown)."""
 
-    value: float
-    low: float
-    high: float
+    value: float  # the difference
+    low: float  # lower end of the interval
+    high: float  # upper end of the interval
 
 
 def paired_difference(

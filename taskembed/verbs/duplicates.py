@@ -101,7 +101,19 @@ def require_dedup_index(index: Index) -> None:
 
 
 def read_texts(positions: Positions, keep: Keep) -> tuple[Digests, Rows]:
-    """Return a hash of each document's text, and the positions of all documents, best first."""
+    """Return a hash of each document's text, and the order in which documents are preferred.
+
+    Args:
+        positions: the n documents of the index.
+        keep: which of several duplicates is kept.
+
+    Returns:
+        bytes[n, 16], the hash of the text at each position; and int64[n], the positions, the one to
+        keep first.
+
+    Raises:
+        UsageError: no document has the field of `keep`, or its values have no order.
+    """
     digests = np.empty(len(positions), f"S{_DIGEST_BYTES}")
     values: list[Any] = []
     with doing("reading", unit="documents", total=len(positions)) as step:

@@ -185,7 +185,13 @@ def require_task(
 
 
 def no_view(folder: Path, task: Task, views: Sequence[Task]) -> SpaceMismatchError:
-    """Return the error that an index with several views has none for a task."""
+    """Return the error that an index with several views has none for a task.
+
+    Args:
+        folder: of the index.
+        task: the task that was asked for.
+        views: the tasks of the views that the index has.
+    """
     listed = ", ".join(view.value for view in views)
     return SpaceMismatchError(
         f"{folder} has no view for the task {task.value!r}: its views are {listed}",

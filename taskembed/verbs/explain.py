@@ -59,7 +59,14 @@ class ExplainedSide:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a model would encode for a text on both sides of a task."""
+    """What a model would encode for a text on both sides of a task.
+
+    Attributes:
+        model: the full name of the model.
+        task: the task.
+        sides: what is encoded for a query, and for a document.
+        notes: sentences for people, such as why no tokens are shown.
+    """
 
     model: str
     task: Task
@@ -81,6 +88,13 @@ def explain_model(  # all but the first three are optional and named
     stated: PromptOverrides | None = None,
 ) -> Explanation:
     """Explain what a model would read of a text for a task.
+
+    Args:
+        model: "minilm", a folder, a Hugging Face id, or a hosted model.
+        task: the task.
+        text: the text to explain, without a prompt.
+        revision: a branch, tag or commit of a Hugging Face model.
+        stated: prompts, adapter and family, instead of the known ones.
 
     Raises:
         ModelUnavailableError: the model has no prompts for the task, or is not known at all.

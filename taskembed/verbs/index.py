@@ -86,9 +86,8 @@ def index_corpus(
         except Exception as error:
             is_whole = isinstance(error, TaskembedError) or run.is_outside
             if is_whole and not writer.has_failed:
-                with suppress(
-                    BadRecordError
-                ):  # about a document that is too long: one error is reported
+                # a document that is too long may raise another error: only the first is reported
+                with suppress(BadRecordError):
                     run.commit()
             if isinstance(error, TaskembedError):
                 error.safe_documents = writer.committed_documents

@@ -39,7 +39,11 @@ class Examples:
         return tuple(self.names[number] for number in mine.tolist())
 
     def spread(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Return pairs of a place in `rows` and a label of the document there."""
+        """Return pairs of a place in `rows` and a label of the document there, int64[m] each.
+
+        Args:
+            rows: int64[n]: documents.
+        """
         counts = self.starts[rows + 1] - self.starts[rows]
         places = np.repeat(np.arange(len(rows)), counts)
         firsts = np.repeat(self.starts[rows] - np.cumsum(counts) + counts, counts)

@@ -183,11 +183,11 @@ def new_storage(*tasks: Task) -> Storage:
 class IndexSummary:
     """The counts of a run. `added` to `unchanged` count documents of the index, not records."""
 
-    added: int = 0
-    updated: int = 0
-    deleted: int = 0
-    unchanged: int = 0
-    rejected: int = 0
+    added: int = 0  # documents that are new
+    updated: int = 0  # documents whose text or metadata changed
+    deleted: int = 0  # documents that `prune` deleted
+    unchanged: int = 0  # documents that the index had as they are
+    rejected: int = 0  # bad records
     truncated: int = 0  # documents of this run, unchanged ones too
     duplicates: int = 0  # records with the id of an earlier record
     empty: int = 0  # records without any text

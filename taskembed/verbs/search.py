@@ -127,8 +127,13 @@ def _require_space(encoder: Encoder | None, index: Index) -> None:
 def require_searchable(index: Index, where: str | None, grouping: Grouping | None) -> None:
     """Check that an index has the fields of a filter and of a grouping.
 
+    Args:
+        index: the open index.
+        where: the filter; None for none.
+        grouping: how hits are grouped; None for no groups.
+
     Raises:
-        UsageError: the index lacks one, or `where` is no filter.
+        UsageError: the index lacks a field, or `where` is not a filter.
     """
     if where is not None:
         index.select(where)
@@ -159,6 +164,12 @@ def require_mode(
     chunks: bool = False,
 ) -> Mode:
     """Return the mode of a search: by vectors, by words, or by both.
+
+    Args:
+        index: the open index.
+        mode: the mode that was asked for; None for both if the index keeps words, else by vectors.
+        min_score: the least score of a hit, which only a search by vectors can have.
+        chunks: whether chunks are ranked, which only a search by vectors can do.
 
     Raises:
         UsageError: the index keeps no words, or has no chunks; or `min_score` or `chunks` is given

@@ -119,8 +119,7 @@ class Searcher:
         Args:
             folder: the folder of the index.
             settings: where and how the models run.
-            task: the task whose view is searched, or that the index is expected to be for; None for
-                the first view.
+            task: the task that the index, or one of its views, must have; None for the first view.
             model: the expected model of the index, or the folder to which it was moved.
             adapter: the folder to which the index's adapter was moved.
             reranker: a folder, or a Hugging Face id; None for no reranking.
@@ -151,10 +150,10 @@ class Searcher:
             require_searchable(index, where, grouping)  # before an encoder is loaded, too
             models = _ModelNames(model, adapter, reranker, instruction)
             encoder, judge = models.opened(index, settings, needs_encoder=by is not Mode.WORDS)
-            searcher = cls(index, encoder, judge, k, depth, min_score, exact, where, mode)
-            searcher = replace(searcher, fusion=fusion, grouping=grouping, chunks=chunks)
+            opened = cls(index, encoder, judge, k, depth, min_score, exact, where, mode)
+            opened = replace(opened, fusion=fusion, grouping=grouping, chunks=chunks)
             on_failure.pop_all()
-        return searcher
+            return opened
 
     def __enter__(self) -> Self:
         return self

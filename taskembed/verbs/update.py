@@ -34,7 +34,7 @@ from taskembed.verbs.options import (
 )
 from taskembed.verbs.plan import plan_index
 from taskembed.verbs.protocols import Encoder
-from taskembed.verbs.views import requested_views
+from taskembed.verbs.views import ViewRequest, requested_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +116,7 @@ class Update:
         if not dry_run:
             with watch.stoppable():
                 require_writable(self.folder, wait_seconds=options.wait_seconds)
-            encoders = [
-                encoder_for_update(
-                    view.space,
-                    view.request,
-                    settings if view is views[0] else replace(settings, notify=_nobody),
-                    recreate=self.recreate,
-                    made_by=view.made_by,
-                )
-                for view in views
-            ]
+            encoders = self._encoders(views, settings)
         started = watch.clock()
         with watch.bad, watch.stoppable():
             documents = self.corpus.documents(watch.bad, max_record_bytes=max_record_bytes)
@@ -139,6 +130,19 @@ class Update:
             return Updated(done, None, seconds)
         notes = self._chunk_notes(options, task_of_input([one.space.task for one in encoders]))
         return Updated(done, encoders[0].space, seconds, tuple(notes))
+
+    def _encoders(self, views: Sequence[ViewRequest], settings: EngineSettings) -> list[Encoder]:
+        """Return the encoder of each view; only that of the first prints notes."""
+        return [
+            encoder_for_update(
+                view.space,
+                view.request,
+                settings if view is views[0] else replace(settings, notify=_nobody),
+                recreate=self.recreate,
+                made_by=view.made_by,
+            )
+            for view in views
+        ]
 
     def _chunk_notes(self, options: IndexOptions, task: Task) -> Iterator[str]:
         """Yield how a new index of code is cut, if the parsers of most languages are missing."""

@@ -1,4 +1,7 @@
-"""docs/cron.md: its script, crontab and timer, run as cron runs them: no terminal, no variables."""
+"""docs/how-to/run-from-cron.md: its script, crontab and timer, run as cron runs them.
+
+There is no terminal, and there are no variables.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from tests.cli.test_info import set_last_run
 from tests.conftest import Result
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "cron.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "run-from-cron.md").read_text()
 PLACE = "/srv/notes"  # in the page
 CRON = {"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin", "LOGNAME": "notes"}  # what cron gives a job
 # programs that behave like taskembed when something goes wrong
