@@ -20,7 +20,7 @@ from taskembed.cli.main import main  # noqa: E402  # see above
 COMMANDS = [
     *("", "index", "search", "similar", "dedup", "classify", "cluster", "get"),
     *("list", "count", "delete", "compact", "tune", "info", "verify"),
-    *("encode", "export", "models", "explain"),
+    *("encode", "export", "import", "models", "explain"),
     *("evaluate", "ablate", "compare", "train", "distill"),
     *("cache", "cache list", "cache clear"),
 ]

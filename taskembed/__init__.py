@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.encode import EncodeOptions, EncodeSummary, encode_documents
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.export import export_index
+    from taskembed.verbs.importing import ImportOptions, import_vectors
     from taskembed.verbs.index import index_corpus
     from taskembed.verbs.map_page import write_map
     from taskembed.verbs.match import match_documents
@@ -107,6 +108,7 @@ __all__ = [
     "Grouping",
     "HeadName",
     "Hit",
+    "ImportOptions",
     "Index",
     "IndexBusyError",
     "IndexDamagedError",
@@ -152,6 +154,7 @@ __all__ = [
     "export_index",
     "find_duplicates",
     "get_documents",
+    "import_vectors",
     "index_corpus",
     "kept_documents",
     "list_documents",
@@ -195,6 +198,7 @@ _HOMES = {
     "Grouping": "index.grouping",
     "HeadName": "verbs.defaults",
     "Hit": "index.hits",
+    "ImportOptions": "verbs.importing",
     "Index": "index.reader",
     "IndexBusyError": "errors",
     "IndexDamagedError": "errors",
@@ -240,6 +244,7 @@ _HOMES = {
     "export_index": "verbs.export",
     "find_duplicates": "verbs.dedup",
     "get_documents": "verbs.documents",
+    "import_vectors": "verbs.importing",
     "index_corpus": "verbs.index",
     "kept_documents": "verbs.dedup",
     "list_documents": "verbs.documents",

@@ -37,7 +37,7 @@ COMMANDS = {
         *("index", "search", "similar", "dedup", "classify", "cluster", "get", "list", "count"),
         *("delete", "compact", "tune", "info", "verify"),
     ),
-    "Vectors": ("encode", "export"),
+    "Vectors": ("encode", "export", "import"),
     "Models": ("models", "explain"),
     "Evaluation": ("evaluate", "ablate", "compare"),
     "Training": ("train", "distill"),

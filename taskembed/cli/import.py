@@ -1,0 +1,172 @@
+"""`taskembed import`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._groups import with_groups
+from taskembed.cli._index_options import SpaceOptions
+from taskembed.cli._new_records import BadOptions
+from taskembed.cli._option_groups import MachineOptions, ModelOptions, OutputOptions
+from taskembed.cli._output import message, write
+from taskembed.cli._rejected import rejects_reported
+from taskembed.cli._stopping import Stopper
+from taskembed.cli._words import next_step
+from taskembed.errors import ExitCode
+from taskembed.escaping import json_text
+
+if TYPE_CHECKING:
+    from taskembed.verbs.importing import ImportOptions
+    from taskembed.verbs.protocols import Encoder
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How the file of vectors is read, and what becomes of the index."""
+
+    id_field: Annotated[
+        str | None,
+        typer.Option(
+            "--id-field",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
+            help="The column of the ids.  [default: id, _id or doc_id]",
+        ),
+    ] = None
+    text_field: Annotated[
+        str | None,
+        typer.Option(
+            "--text-field",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
+            help="The column of the texts.  [default: text]",
+        ),
+    ] = None
+    vector_field: Annotated[
+        str | None,
+        typer.Option(
+            "--vector-field",
+            metavar="NAME",
+            rich_help_panel=opt.Panel.INPUT,
+            help="The column of the vectors.  [default: vector, embedding or embeddings]",
+        ),
+    ] = None
+    normalize: Annotated[
+        bool,
+        typer.Option(
+            "--normalize",
+            rich_help_panel=opt.Panel.INPUT,
+            help="Divide each vector by its length.",
+        ),
+    ] = False
+    recreate: Annotated[
+        bool,
+        typer.Option(
+            "--recreate",
+            rich_help_panel=opt.Panel.INDEX,
+            help="Replace the index with a new one.",
+        ),
+    ] = False
+    wait: opt.Wait = 0
+
+    def options(self) -> ImportOptions:
+        """Return how to import."""
+        from taskembed.verbs.importing import ImportOptions
+
+        return ImportOptions(
+            id_field=self.id_field,
+            text_field=self.text_field,
+            vector_field=self.vector_field,
+            normalize=self.normalize,
+            recreate=self.recreate,
+            wait_seconds=self.wait,
+        )
+
+
+@with_groups
+def import_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .parquet file, or .npy with .ids.txt.")
+    ],
+    *,
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    of_file: FileOptions,
+    model: ModelOptions,
+    of_space: SpaceOptions,
+    of_bad: BadOptions,
+    machine: MachineOptions,
+    out: OutputOptions,
+) -> int:
+    """Make an index of a file of vectors, without encoding texts.
+
+    A file of `taskembed export` or `encode` says its embedding space. For any other, name the model
+    and the task that its vectors were made with: 20 texts are encoded and compared with them.
+
+    Example:
+        taskembed import vectors.parquet --index copy-index
+        taskembed import embeddings.parquet --task retrieval --model minilm
+    """
+    from taskembed.verbs.importing import import_vectors
+    from taskembed.verbs.options import Watch
+
+    encoder = _declared(file, index_folder, of_file, model, of_space, machine, out)
+    bad, stopper = of_bad.rejects(), Stopper()
+    with rejects_reported(bad), bad, stopper:
+        summary = import_vectors(
+            file,
+            index_folder,
+            declared=encoder,
+            options=of_file.options(),
+            watch=Watch(bad, uninterrupted=stopper.uninterrupted),
+        )
+    if out.as_json:
+        write(json_text({"index": str(index_folder), **summary.to_json()}) + "\n")
+    elif not out.quiet:
+        write(
+            f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
+            f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
+            f"{summary.truncated:,} truncated\n"
+        )
+        message(next_step(summary.documents, index_folder))
+    return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
+
+
+def _declared(
+    file: Path,
+    index_folder: Path,
+    of_file: FileOptions,
+    model: ModelOptions,
+    of_space: SpaceOptions,
+    machine: MachineOptions,
+    out: OutputOptions,
+) -> Encoder | None:
+    """Return the encoder that made the vectors, as the options say; None if the file says it.
+
+    Raises:
+        SpaceMismatchError: the file, or the index, is of another space than the options say.
+        UsageError: neither the file nor an option says the task.
+        ModelUnavailableError: the model cannot be loaded.
+    """
+    from taskembed.reading.vector_input import find_vectors
+    from taskembed.verbs.describe import read_existing
+    from taskembed.verbs.encoders import check_request, encoder_for_update
+
+    source = find_vectors(file, of_file.vector_field)
+    settings = machine.settings(
+        quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base
+    )
+    request = of_space.request(model)
+    if source.space is not None:
+        check_request(source.space, request, settings)
+        return None
+    if of_file.text_field:
+        request = replace(request, template=f"{{{of_file.text_field}}}")
+    existing = read_existing(index_folder, recreate=of_file.recreate)
+    return encoder_for_update(
+        existing.space, request, settings, recreate=of_file.recreate, made_by=existing.made_by
+    )

@@ -1,0 +1,282 @@
+"""Reading files of vectors: Parquet, or .npy with its ids; a bounded part is in memory at a time.
+
+The vectors of Parquet may be lists of any kind, of 16, 32 or 64 bits a number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from taskembed.errors import BadInputError, NotFoundError, os_errors
+from taskembed.reading._parquet_plan import plan_of
+from taskembed.reading._parquet_rows import ParquetRows
+from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
+from taskembed.reading.streams import OnBad, unreadable
+from taskembed.reading.vector_files import NPY, files_beside, require_vector_name
+from taskembed.space import EmbeddingSpace
+from taskembed.vectors import FloatRows
+
+VECTOR_FIELDS = ("vector", "embedding", "embeddings")
+_NPY_ROWS = 4_096
+_MAX_HEADER_BYTES = 2**20  # of the files beside .npy that say the space
+
+
+class VectorRecord(NamedTuple):
+    """A row of a file of vectors.
+
+    Attributes:
+        where: the file and the number of the row, from 1: "vectors.parquet:row 17".
+        record: its fields other than the vector.
+        vector: float32[dim]; None where it has none, and `reason` says why.
+        reason: "" where there is a vector.
+    """
+
+    where: str
+    record: dict[str, object]
+    vector: Any
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSource:
+    """A file of vectors, as far as it is read before its rows.
+
+    Attributes:
+        path: of the file.
+        space: the space that the file says; None if it says none.
+        index: how the index was stored that it is from, as JSON; empty for none.
+        dim: numbers in a vector.
+        columns: the names of the fields beside the vector.
+        vector_field: the name of the column of the vectors.
+    """
+
+    path: Path
+    space: EmbeddingSpace | None
+    index: Mapping[str, object]
+    dim: int
+    columns: tuple[str, ...] = ("id",)
+    vector_field: str = field(default="vector")
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether a row is a chunk of a document, as an export has them."""
+        return self.space is not None and {"start", "end", "document"} <= set(self.columns)
+
+    def records(self, on_bad: OnBad) -> Iterator[VectorRecord]:
+        """Yield the rows, in order.
+
+        Args:
+            on_bad: called with each row that cannot be decoded; raises to stop.
+
+        Raises:
+            BadInputError: the file is damaged, or cannot be decoded in little memory.
+            StorageError: the file cannot be read.
+        """
+        return _npy_records(self) if self.path.suffix == NPY else _parquet_records(self, on_bad)
+
+
+def find_vectors(path: Path, vector_field: str | None = None) -> VectorSource:
+    """Return a file of vectors; only its header is read.
+
+    Args:
+        path: of a .parquet or .npy file.
+        vector_field: the column of the vectors; None for "vector", "embedding" or "embeddings".
+
+    Raises:
+        UsageError: the name does not say the form.
+        NotFoundError: there is no such file, or none with its ids.
+        BadInputError: it has another form, is damaged, or has no vectors.
+    """
+    require_vector_name("the file", path)
+    if not path.is_file():
+        raise NotFoundError("no such file", what=str(path), hint="check the path")
+    if path.suffix == NPY:
+        return _npy_source(path)
+    import pyarrow as pa
+
+    with _translated(path), _opened(path) as file:
+        schema = file.schema_arrow
+        names = [vector_field] if vector_field else list(VECTOR_FIELDS)
+        name = next((name for name in names if name in schema.names), None)
+        if name is None:
+            raise BadInputError(
+                f"it has no column {names[0]!r}; its columns are {', '.join(schema.names)}",
+                what=str(path),
+                hint="--vector-field NAME",
+            )
+        kind = schema.field(name).type
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or _is_fixed(kind)) or (
+            not pa.types.is_floating(kind.value_type)
+        ):
+            raise BadInputError(
+                f"the column {name!r} has no lists of floats, but {kind}", what=str(path)
+            )
+        said = {key.decode(): value for key, value in (schema.metadata or {}).items()}
+        space, index = _said(path, said.get("taskembed.space"), said.get("taskembed.index"))
+        dim = kind.list_size if _is_fixed(kind) else _first_size(file, name)
+        columns = tuple(other for other in schema.names if other != name)
+    return VectorSource(path, space, index, dim, columns, name)
+
+
+def _is_fixed(kind: Any) -> bool:  # noqa: ANN401  # pyarrow publishes no types
+    import pyarrow as pa
+
+    return bool(pa.types.is_fixed_size_list(kind))
+
+
+def _said(
+    path: Path, space: bytes | str | None, index: bytes | str | None
+) -> tuple[EmbeddingSpace | None, Mapping[str, object]]:
+    try:
+        values = json.loads(index) if index else {}
+        if not isinstance(values, dict):
+            raise TypeError("it is no object")  # noqa: TRY301
+        return (EmbeddingSpace.from_json(json.loads(space)) if space else None), values
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = f"what it says of its space cannot be read: {error}"
+        raise BadInputError(reason, what=str(path)) from error
+
+
+def _first_size(file: Any, name: str) -> int:  # noqa: ANN401
+    for batch in file.iter_batches(1, columns=[name]):
+        if batch.num_rows and batch.column(0).is_valid()[0].as_py():
+            return len(batch.column(0)[0])
+    return 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+        yield file
+
+
+@contextmanager
+def _translated(path: Path, rows: ParquetRows | None = None) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        with os_errors(path):
+            try:
+                yield
+            except OSError as error:
+                if error.errno:
+                    raise
+                raise unreadable(str(path), rows.number if rows else 0, error) from error
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise unreadable(str(path), rows.number if rows else 0, error) from error
+
+
+def _parquet_records(source: VectorSource, on_bad: OnBad) -> Iterator[VectorRecord]:
+    name = str(source.path)
+    rows = ParquetRows(name, on_bad, DEFAULT_MAX_RECORD_BYTES)
+    with (
+        _translated(source.path, rows),
+        _opened(source.path) as file,
+        source.path.open("rb") as raw,
+    ):
+        for group in range(file.num_row_groups):
+            plan = plan_of(file, group, raw, name)
+            for batch in file.iter_batches(plan.rows, row_groups=[group]):
+                first = rows.number
+                vectors, reasons = _vectors(batch.column(source.vector_field), source.dim)
+                rest = batch.drop_columns([source.vector_field])
+                for number, record in rows.of(rest):
+                    row = number - first - 1
+                    where = f"{name}:row {number}"
+                    yield VectorRecord(where, record, vectors[row], reasons.get(row, ""))
+                rows.number = first + batch.num_rows  # also where there is no other column
+
+
+def _vectors(column: Any, dim: int) -> tuple[FloatRows, dict[int, str]]:  # noqa: ANN401
+    """Return float32[n, dim], and why some rows have no vector."""
+    vectors = np.full((len(column), dim), np.nan, np.float32)
+    reasons: dict[int, str] = {}
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    if _is_fixed(column.type):
+        sizes = np.full(len(column), dim)
+    else:
+        sizes = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(missing).tolist():
+        reasons[row] = "it has no vector"
+    for row in np.flatnonzero(~missing & (sizes != dim)).tolist():
+        reasons[row] = f"its vector has {sizes[row]:,} numbers, and the first one has {dim:,}"
+    good = np.flatnonzero(~missing & (sizes == dim))
+    if len(good) and dim:
+        chosen = column if len(good) == len(column) else column.take(_indices(good))
+        with np.errstate(over="ignore"):
+            numbers = chosen.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        vectors[good] = numbers.reshape(len(good), dim)
+    return vectors, reasons
+
+
+def _indices(rows: Any) -> Any:  # noqa: ANN401
+    import pyarrow as pa
+
+    return pa.array(rows)
+
+
+def _npy_source(path: Path) -> VectorSource:
+    ids, said = files_beside(path)
+    vectors = _npy(path)
+    if not ids.is_file():
+        raise NotFoundError(
+            "no such file", what=str(ids), hint="it has the ids of the vectors, one a line"
+        )
+    space: EmbeddingSpace | None = None
+    if said.is_file():
+        with os_errors(said):
+            text = said.read_bytes()[:_MAX_HEADER_BYTES]
+        try:
+            space = EmbeddingSpace.from_json(json.loads(text)["space"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BadInputError(
+                f"what it says of the space cannot be read: {error}", what=str(said)
+            ) from error
+    return VectorSource(path, space, {}, vectors.shape[1])
+
+
+def _npy(path: Path) -> Any:  # noqa: ANN401
+    try:
+        with os_errors(path):
+            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise BadInputError(f"it is no .npy file, or damaged: {error}", what=str(path)) from error
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":  # noqa: PLR2004  # rows and numbers
+        raise BadInputError(
+            f"it has {vectors.dtype}{list(vectors.shape)}, not rows of floats", what=str(path)
+        )
+    return vectors
+
+
+def _npy_records(source: VectorSource) -> Iterator[VectorRecord]:
+    vectors = _npy(source.path)
+    ids = files_beside(source.path)[0]
+    row = -1
+    try:
+        with os_errors(ids), ids.open(encoding="utf-8", newline="\n") as lines:
+            some: FloatRows = np.empty((0, 0), np.float32)
+            for row, line in enumerate(lines):
+                if row == len(vectors):
+                    raise BadInputError(
+                        f"it has more ids than there are vectors: {row:,}", what=str(ids)
+                    )
+                if row % _NPY_ROWS == 0:
+                    with np.errstate(over="ignore"):
+                        some = np.asarray(vectors[row : row + _NPY_ROWS], np.float32)
+                record: dict[str, object] = {"id": line.rstrip("\r\n")}
+                yield VectorRecord(f"{ids}:{row + 1}", record, some[row % _NPY_ROWS])
+    except UnicodeDecodeError as error:
+        raise BadInputError("an id is not UTF-8", what=f"{ids}:{row + 2}") from error
+    if row + 1 < len(vectors):
+        raise BadInputError(
+            f"it has {row + 1:,} ids, and there are {len(vectors):,} vectors", what=str(ids)
+        )

@@ -1,0 +1,207 @@
+"""Importing files of vectors: an exported index answers as before; anything odd is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from taskembed.errors import BadInputError, BadRecordError, NotFoundError, SpaceMismatchError
+from taskembed.index.reader import Index
+from taskembed.reading.documents import Document
+from taskembed.reading.rejects import RejectFile
+from taskembed.space import PromptType
+from taskembed.testing import HashEncoder
+from taskembed.verbs.encode import encode_documents
+from taskembed.verbs.export import export_index
+from taskembed.verbs.importing import ImportOptions, import_vectors
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions, Watch
+from taskembed.verbs.search import search_index
+
+DOCUMENTS = [
+    Document(f"d{number}", f"word{number} and word{number % 3}", {"n": number})
+    for number in range(12)
+]
+TEXTS = [document.text for document in DOCUMENTS]
+
+
+def answers(folder: Path) -> Any:  # noqa: ANN401
+    with Index.open(folder) as index:
+        found = search_index(["word1 and", "word7"], HashEncoder(), index, k=5)
+        return [[(hit.doc_id, hit.score, hit.text, hit.metadata) for hit in hits] for hits in found]
+
+
+def export(folder: Path, file: Path) -> Path:
+    with Index.open(folder) as index:
+        export_index(index, file)
+    return file
+
+
+def foreign(file: Path, vectors: Any, **columns: Any) -> Path:  # noqa: ANN401
+    """Write a file that says nothing of its space."""
+    columns = columns or {"id": [item.doc_id for item in DOCUMENTS], "text": TEXTS}
+    pq.write_table(pa.table({**columns, "embedding": vectors}), file)
+    return file
+
+
+def own_vectors() -> np.ndarray[Any, np.dtype[np.float32]]:
+    return HashEncoder().encode(TEXTS, PromptType.DOCUMENT).vectors
+
+
+@pytest.mark.parametrize("options", [IndexOptions(), IndexOptions(vectors="fp16", chunk="16:4")])  # type: ignore[arg-type]
+def test_an_exported_index_answers_as_before(tmp_path: Path, options: IndexOptions) -> None:
+    index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "index", options=options)
+    file = export(tmp_path / "index", tmp_path / "v.parquet")
+    summary = import_vectors(file, tmp_path / "copy")
+    assert (summary.added, summary.documents) == (12, 12)
+    assert answers(tmp_path / "copy") == answers(tmp_path / "index")
+    with Index.open(tmp_path / "copy") as copy, Index.open(tmp_path / "index") as index:
+        assert copy.space == index.space
+        assert copy.made_by == index.made_by
+        assert copy.contents.live.storage == index.contents.live.storage
+
+
+def test_the_index_can_then_be_updated_from_the_corpus(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "index")
+    import_vectors(export(tmp_path / "index", tmp_path / "v.parquet"), tmp_path / "copy")
+    assert index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "copy").unchanged == 12
+
+
+def test_importing_again_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "v.parquet"
+    encode_documents(DOCUMENTS, HashEncoder(), file)
+    import_vectors(file, tmp_path / "index")
+    summary = import_vectors(file, tmp_path / "index")
+    assert (summary.unchanged, summary.added, summary.updated) == (12, 0, 0)
+    changed = [Document("d3", "another text"), Document("new", "new")]
+    encode_documents(changed, HashEncoder(), file)
+    summary = import_vectors(file, tmp_path / "index")
+    assert (summary.added, summary.updated, summary.documents) == (1, 1, 13)
+
+
+def test_another_space_is_refused(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "index")
+    encode_documents(DOCUMENTS, HashEncoder(document_prompt="x: "), tmp_path / "v.parquet")
+    with pytest.raises(SpaceMismatchError, match="document_prompt"):
+        import_vectors(tmp_path / "v.parquet", tmp_path / "index")
+
+
+def test_npy_with_its_ids(tmp_path: Path) -> None:
+    encode_documents(DOCUMENTS, HashEncoder(), tmp_path / "v.npy")
+    assert import_vectors(tmp_path / "v.npy", tmp_path / "index").added == 12
+    with Index.open(tmp_path / "index") as index:
+        document = index.get("d3")
+        assert document
+        assert document.text == ""
+    (tmp_path / "v.ids.txt").write_text("a\nb\n")
+    with pytest.raises(BadInputError, match="2 ids, and there are 12 vectors"):
+        import_vectors(tmp_path / "v.npy", tmp_path / "other")
+    (tmp_path / "v.ids.txt").unlink()
+    with pytest.raises(NotFoundError, match=r"v\.ids\.txt"):
+        import_vectors(tmp_path / "v.npy", tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float64())])
+def test_vectors_of_another_tool_are_compared_with_the_model(tmp_path: Path, kind: Any) -> None:  # noqa: ANN401
+    file = foreign(tmp_path / "v.parquet", pa.array(own_vectors().tolist(), kind))
+    with pytest.raises(BadInputError, match="does not say which embedding space"):
+        import_vectors(file, tmp_path / "index")
+    assert import_vectors(file, tmp_path / "index", declared=HashEncoder()).added == 12
+    index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "other")
+    assert [[hit[:3] for hit in hits] for hits in answers(tmp_path / "index")] == [
+        [hit[:3] for hit in hits] for hits in answers(tmp_path / "other")
+    ]
+
+
+def test_vectors_of_another_model_are_refused(tmp_path: Path) -> None:
+    vectors = own_vectors()[::-1]
+    file = foreign(tmp_path / "v.parquet", pa.array(vectors.tolist()))
+    with pytest.raises(SpaceMismatchError, match="their cosine is"):
+        import_vectors(file, tmp_path / "index", declared=HashEncoder())
+    assert not (tmp_path / "index").exists()
+    with pytest.raises(BadInputError, match="its vectors have 16 numbers, and those of hash 8"):
+        import_vectors(file, tmp_path / "index", declared=HashEncoder(dim=8))
+
+
+ROWS = own_vectors().tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({4: None}, "row 5: it has no vector"),
+        ({4: [1.0] * 15}, "row 5: its vector has 15 numbers, and the first one has 16"),
+        ({4: [float("nan"), *ROWS[4][1:]]}, "row 5: its vector has a number that is not finite"),
+        ({4: [None, *ROWS[4][1:]]}, "row 5: its vector has a number that is not finite"),
+        ({4: [1e300, *ROWS[4][1:]]}, "row 5: its vector has a number that is not finite"),
+        ({4: [0.0] * 16}, "row 5: all numbers of its vector are 0"),
+        ({4: [2 * value for value in ROWS[4]]}, "row 5: its vector has the length 2, not 1"),
+    ],
+)
+def test_a_bad_vector_is_named_by_its_row(
+    tmp_path: Path, changes: dict[int, Any], reason: str
+) -> None:
+    rows = [changes.get(row, vector) for row, vector in enumerate(ROWS)]
+    file = foreign(tmp_path / "v.parquet", pa.array(rows, pa.list_(pa.float64())))
+    options = {"declared": HashEncoder()}
+    with pytest.raises(BadRecordError, match=reason):
+        import_vectors(file, tmp_path / "index", **options)  # type: ignore[arg-type]
+    watch = Watch(RejectFile(stop=False))
+    summary = import_vectors(file, tmp_path / "other", watch=watch, **options)  # type: ignore[arg-type]
+    assert summary.added == 11
+
+
+def test_vectors_can_be_normalised(tmp_path: Path) -> None:
+    rows = (3 * own_vectors()).tolist()
+    file = foreign(tmp_path / "v.parquet", pa.array(rows))
+    options = ImportOptions(normalize=True)
+    import_vectors(file, tmp_path / "index", declared=HashEncoder(), options=options)
+    with Index.open(tmp_path / "index") as index:
+        _, vectors = index.vectors_of([item.doc_id for item in DOCUMENTS])
+    np.testing.assert_allclose(vectors, own_vectors(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        (["a", "b", "a"], "row 3: duplicate id 'a'"),
+        (["a", "", "c"], 'row 2: the id in "id" is empty'),
+        (["a", "b\n", "c"], 'row 2: the id in "id" has a control character'),
+    ],
+)
+def test_a_bad_id_is_named_by_its_row(tmp_path: Path, ids: list[str], reason: str) -> None:
+    file = foreign(tmp_path / "v.parquet", pa.array(ROWS[:3]), id=ids, text=TEXTS[:3])
+    with pytest.raises(BadRecordError) as caught:
+        import_vectors(file, tmp_path / "index", declared=HashEncoder())
+    assert str(caught.value).endswith(reason)
+
+
+def test_what_is_committed_survives_a_truncated_file(tmp_path: Path) -> None:
+    index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "index")
+    before = answers(tmp_path / "index")
+    file = export(tmp_path / "index", tmp_path / "v.parquet")
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BadInputError, match="cannot be read after record 0"):
+        import_vectors(file, tmp_path / "index")
+    assert answers(tmp_path / "index") == before
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (pa.array(TEXTS), "has no lists of floats, but string"),
+        (pa.array([[1, 2]] * 12), "has no lists of floats, but list<"),
+    ],
+)
+def test_a_column_without_vectors(tmp_path: Path, values: Any, reason: str) -> None:  # noqa: ANN401
+    file = foreign(tmp_path / "v.parquet", values)
+    with pytest.raises(BadInputError, match=reason):
+        import_vectors(file, tmp_path / "index", declared=HashEncoder())
+    options = ImportOptions(vector_field="absent")
+    with pytest.raises(BadInputError, match="no column 'absent'; its columns are id, text, emb"):
+        import_vectors(file, tmp_path / "index", declared=HashEncoder(), options=options)
