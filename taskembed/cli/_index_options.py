@@ -120,7 +120,7 @@ class RunOptions:
         IndexType | None,
         typer.Option(
             "--index-type",
-            rich_help_panel=opt.Panel.INDEX,
+            rich_help_panel=opt.Panel.STORAGE,
             help="How new segments are searched: auto is rabitq from 50,000 documents on, else "
             "flat.  [default: auto]",
         ),
@@ -129,7 +129,7 @@ class RunOptions:
         VectorType | None,
         typer.Option(
             "--vectors",
-            rich_help_panel=opt.Panel.INDEX,
+            rich_help_panel=opt.Panel.STORAGE,
             help="How new vectors are stored; fp16 takes half the space.  [default: fp32]",
         ),
     ] = None
@@ -196,7 +196,7 @@ class StoreOptions:
         bool | None,
         typer.Option(
             "--words/--no-words",
-            rich_help_panel=opt.Panel.INDEX,
+            rich_help_panel=opt.Panel.STORAGE,
             help="Whether to keep the words of the texts, for hybrid search.  "
             "[default: for retrieval and code]",
         ),
@@ -206,7 +206,7 @@ class StoreOptions:
         typer.Option(
             "--language",
             metavar="NAME",
-            rich_help_panel=opt.Panel.INDEX,
+            rich_help_panel=opt.Panel.STORAGE,
             help="The language whose rules reduce words to stems; none keeps words whole.  "
             "[default: english]",
         ),

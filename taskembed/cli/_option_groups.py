@@ -89,8 +89,8 @@ class ViewsModelOptions(ModelOptions):
 class PlaceOptions:
     """Where the model of an index, and its adapter, are now."""
 
-    model: opt.ModelOption = None
-    adapter: opt.AdapterOption = None
+    model: opt.PlaceOfModel = None
+    adapter: opt.PlaceOfAdapter = None
 
 
 @dataclass(frozen=True, slots=True)

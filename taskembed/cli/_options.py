@@ -38,8 +38,10 @@ class Panel(StrEnum):
 
     INPUT = "Input"
     INDEX = "Index"
+    STORAGE = "Storage"
     BAD_RECORDS = "Bad records"
     RANKING = "Ranking"
+    LABELS = "Labels"
     OUTPUT = "Output"
     MODEL = "Model"
     RERANKER = "Reranker"
@@ -120,6 +122,37 @@ ModelOption = Annotated[
         metavar="MODEL",
         rich_help_panel=Panel.MODEL,
         help="The model: minilm, a Hugging Face id, or a folder.",
+    ),
+]
+ViewOption = Annotated[
+    Task | None,
+    typer.Option(
+        "--task",
+        envvar="TASKEMBED_TASK",
+        parser=parse_task,
+        metavar="TASK",
+        autocompletion=complete_task,
+        rich_help_panel=Panel.MODEL,
+        help="The task of the index, or of one of its views.  [default: the first view]",
+    ),
+]
+PlaceOfModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        envvar="TASKEMBED_MODEL",
+        metavar="MODEL",
+        rich_help_panel=Panel.MODEL,
+        help="The model of the index, or the folder to which it was moved.",
+    ),
+]
+PlaceOfAdapter = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        metavar="ADAPTER",
+        rich_help_panel=Panel.MODEL,
+        help="The folder to which the index's adapter was moved.",
     ),
 ]
 RevisionOption = Annotated[

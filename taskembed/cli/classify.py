@@ -49,7 +49,7 @@ class LabelOptions:
         HeadName,
         typer.Option(
             "--head",
-            rich_help_panel=opt.Panel.RANKING,
+            rich_help_panel=opt.Panel.LABELS,
             help="How a label is chosen; auto takes the better of knn and centroid.",
         ),
     ] = HeadName.AUTO
@@ -58,7 +58,7 @@ class LabelOptions:
         typer.Option(
             "--label-field",
             metavar="NAME",
-            rich_help_panel=opt.Panel.INDEX,
+            rich_help_panel=opt.Panel.LABELS,
             help="The field of the labels.  [default: as the index remembers]",
         ),
     ] = None
@@ -67,7 +67,7 @@ class LabelOptions:
         typer.Option(
             "--labels",
             metavar="FILE",
-            rich_help_panel=opt.Panel.INPUT,
+            rich_help_panel=opt.Panel.LABELS,
             help="Descriptions of labels without examples: records with label and text.",
         ),
     ] = None
@@ -78,7 +78,7 @@ class LabelOptions:
             min=0,
             max=1,
             metavar="P",
-            rich_help_panel=opt.Panel.RANKING,
+            rich_help_panel=opt.Panel.LABELS,
             help="Give no label if the confidence in the best one is lower.",
         ),
     ] = 0.0

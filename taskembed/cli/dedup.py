@@ -67,8 +67,8 @@ def dedup_command(
     action: ActionOptions,
     of_input: InputOptions,
     of_bad: BadOptions,
-    model: opt.ModelOption = None,
-    adapter: opt.AdapterOption = None,
+    model: opt.PlaceOfModel = None,
+    adapter: opt.PlaceOfAdapter = None,
     machine: MachineOptions,
     out: OutputOptions,
 ) -> int:

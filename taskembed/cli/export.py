@@ -24,7 +24,7 @@ def export_command(
     output: VectorFile,
     *,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
-    task: opt.TaskOption = None,
+    task: opt.ViewOption = None,
     where: opt.Where = None,
     dtype: NumbersOption = Numbers.FLOAT32,
     out: OutputOptions,
