@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from taskembed.index.contents import SegmentInfo
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.vectors import Flags
 
 

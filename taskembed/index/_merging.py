@@ -25,11 +25,12 @@ from taskembed.index._segment_chunks import ChunkTable, joined
 from taskembed.index._words import Postings, build, by_row
 from taskembed.index._words import merge as merged_words
 from taskembed.index.commit import StoreWriter
-from taskembed.index.contents import SegmentInfo, View, ViewFiles, stem_of
+from taskembed.index.contents import View
 from taskembed.index.documents import INDEX, TABLE, insert, uri_of
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
 from taskembed.index.kinds.rows import RawRows, Sums
+from taskembed.index.segment_info import SegmentInfo, ViewFiles, stem_of
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage, VectorType
 from taskembed.index.word_tokens import WordTokenizer

@@ -18,9 +18,10 @@ from taskembed.index._merge_choice import MERGE_ROWS, choose
 from taskembed.index._merging import Source, merge, new_views
 from taskembed.index._opening import HANDLES_PER_SEGMENT, HANDLES_PER_VIEW, open_segment
 from taskembed.index.commit import StoreWriter
-from taskembed.index.contents import SegmentInfo, View, stem_of
+from taskembed.index.contents import View
 from taskembed.index.manifests import Snapshot
 from taskembed.index.outcomes import Found, OpenSegment, Outcome
+from taskembed.index.segment_info import SegmentInfo, stem_of
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage
 from taskembed.vectors import Flags, FloatRows, Rows

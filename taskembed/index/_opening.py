@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from taskembed.index._files import allow_handles
-from taskembed.index.contents import Part, SegmentInfo
+from taskembed.index.contents import Part
 from taskembed.index.manifests import Snapshot
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind
 

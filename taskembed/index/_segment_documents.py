@@ -18,8 +18,8 @@ import numpy as np
 from taskembed.errors import IndexDamagedError, TaskembedError, from_os_error
 from taskembed.index._files import open_file, stream_damage
 from taskembed.index._segment_files import SegmentFiles
-from taskembed.index.contents import SegmentInfo
 from taskembed.index.documents import HEADER_BYTES, Documents, StoredDocument
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.stored_metadata import read_metadata
 from taskembed.vectors import Flags
 

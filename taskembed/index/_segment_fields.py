@@ -11,9 +11,9 @@ from taskembed.index._fields import check_fields, open_fields
 from taskembed.index._filter_rows import FieldTable
 from taskembed.index._segment_documents import SegmentDocuments, read_failure
 from taskembed.index._segment_files import SegmentFiles
-from taskembed.index.contents import SegmentInfo
 from taskembed.index.field_types import Fields, Value
 from taskembed.index.filters import FieldName, Filter
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.vectors import Flags
 
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from taskembed.errors import os_errors
 from taskembed.index._segment_files import SegmentFiles
-from taskembed.index.contents import SegmentInfo
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.flat import MATRIX_NUMBERS, Flat
 from taskembed.index.kinds.rabitq import CODED_ROWS, Codes, inner_products
 from taskembed.index.kinds.rows import RawRows, RowDamageError, RowsFile, Sums
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.storage import Kind
 from taskembed.vectors import Flags, FloatRows, Rows
 

@@ -9,7 +9,7 @@ from taskembed.errors import IndexDamagedError, os_errors
 from taskembed.index._files import read_at
 from taskembed.index._segment_files import SegmentFiles
 from taskembed.index._words import Postings, by_row, require_words
-from taskembed.index.contents import SegmentInfo
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.word_tokens import WordTokenizer
 
 

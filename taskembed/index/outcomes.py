@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.index.contents import SegmentInfo
 from taskembed.index.documents import StoredDocument
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.segments import Segment
 from taskembed.vectors import Flags
 

@@ -41,12 +41,12 @@ from taskembed.index._segment_files import SegmentFiles
 from taskembed.index._segment_vectors import Found, SegmentVectors
 from taskembed.index._segment_words import SegmentWords
 from taskembed.index._words import Postings
-from taskembed.index.contents import SegmentInfo, listed
 from taskembed.index.documents import StoredDocument
 from taskembed.index.field_types import Fields, Value
 from taskembed.index.filters import FieldName, Filter
 from taskembed.index.kinds.rows import RawRows, Sums
 from taskembed.index.manifests import Snapshot
+from taskembed.index.segment_info import SegmentInfo, listed
 from taskembed.vectors import Flags, FloatRows, Rows
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from taskembed.errors import IndexDamagedError
 from taskembed.index._files import Damage, allow_handles
 from taskembed.index._opening import HANDLES_PER_SEGMENT, HANDLES_PER_VIEW, open_segment
-from taskembed.index.contents import Contents, SegmentInfo
+from taskembed.index.contents import Contents
 from taskembed.index.generations import Check, verify
 from taskembed.index.manifests import Snapshot
+from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.segments import Segment
 
 

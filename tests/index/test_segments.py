@@ -15,10 +15,10 @@ from taskembed.errors import IndexDamagedError, StorageError
 from taskembed.index._building import SegmentBuilder
 from taskembed.index._deletions import deletions_bytes
 from taskembed.index._files import StoredFile, open_file
-from taskembed.index.contents import SegmentInfo, segment_infos
 from taskembed.index.documents import StoredDocument, insert
 from taskembed.index.kinds import flat
 from taskembed.index.manifests import Snapshot
+from taskembed.index.segment_info import SegmentInfo, segment_infos
 from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, VectorType
 from taskembed.index.stored_metadata import metadata_json
