@@ -217,7 +217,7 @@ class StoreOptions:
         typer.Option(
             "--chunk",
             metavar="auto|TOKENS[:OVERLAP]|off",
-            rich_help_panel=opt.Panel.INDEX,
+            rich_help_panel=opt.Panel.STORAGE,
             help="Cut documents into chunks of this many tokens, each with its own vector, so that "
             "every part of a long document is found; auto: half of what the model reads, a "
             "fifth of it shared with the next.  "

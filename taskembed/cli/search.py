@@ -55,10 +55,10 @@ def search_command(
 ) -> int:
     """Search an index with its own model, task and query prompt.
 
-    --task picks a view of an index that has several. Else --task and --model are only compared with
-    the index, and a search ends if they differ, since scores between spaces mean nothing. If the
-    model or its adapter has moved, --model FOLDER or --adapter FOLDER is its new place.
-    A search with --mode words needs no model.
+    --task chooses a view of an index that has several. Otherwise, --task and --model are only
+    compared with the index, and the search is refused if they differ, since scores between spaces
+    mean nothing. If the model or its adapter was moved, --model FOLDER or --adapter FOLDER names
+    its new place. A search with --mode words needs no model.
 
     Example:
         taskembed search "why is the sky blue?" -k 3
