@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.encode import EncodeOptions, EncodeSummary, encode_documents
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.export import export_index
-    from taskembed.verbs.importing import ImportOptions, import_vectors
+    from taskembed.verbs.importing import ImportOptions, declared_space, import_vectors
     from taskembed.verbs.index import index_corpus
     from taskembed.verbs.map_page import write_map
     from taskembed.verbs.match import match_documents
@@ -144,6 +144,7 @@ __all__ = [
     "assignments",
     "cluster_index",
     "count_documents",
+    "declared_space",
     "delete_documents",
     "delete_duplicates",
     "describe_index",
@@ -234,6 +235,7 @@ _HOMES = {
     "assignments": "verbs.cluster",
     "cluster_index": "verbs.cluster",
     "count_documents": "verbs.documents",
+    "declared_space": "verbs.importing",
     "delete_documents": "verbs.delete",
     "delete_duplicates": "verbs.dedup",
     "describe_index": "verbs.describe",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from taskembed.errors import BadVectorError, SpaceMismatchError
-from taskembed.space import EmbeddingSpace, FieldDifference, Task
+from taskembed.space import DECLARED, EmbeddingSpace, FieldDifference, Task
 from taskembed.vectors import Encoded, Flags, FloatRows, Rows
 
 NORM_TOLERANCE = 1e-3  # of a vector's length from 1; normalised float32 rows are within 1e-6
@@ -16,6 +16,11 @@ _FILES = frozenset({"weights_digest", "adapter_digest", "revision"})
 CHANGED_HINT = (
     "the files of the model or its adapter have changed: restore the old ones; or build the index "
     "again with --recreate, or another one with --index OTHER. The index was not changed"
+)
+
+DECLARED_HINT = (
+    "import the file again without --declare, where the model is: its vectors are then compared. "
+    "Without a model, `taskembed similar ID`, `dedup` and `cluster` use the vectors as they are"
 )
 
 
@@ -33,7 +38,9 @@ def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint:
     differences = stored.differences(offered)
     if not differences:
         return
-    if {item.field for item in differences} <= _FILES and stored.model == offered.model:
+    if stored.weights_digest.startswith(DECLARED):
+        hint = DECLARED_HINT
+    elif {item.field for item in differences} <= _FILES and stored.model == offered.model:
         hint = CHANGED_HINT
     implied = {"normalize"}  # by the metric
     if stored.hosted or offered.hosted:
@@ -56,6 +63,8 @@ def _described(difference: FieldDifference) -> str:
     )
     if name == "weights_digest" and not theirs:
         return "weights: the other model is not on this machine, so its weights cannot be compared"
+    if name == "weights_digest" and str(ours).startswith(DECLARED):
+        return "weights: the vectors were imported with --declare, without a look at the model"
     if name in {"weights_digest", "adapter_digest"}:
         what = name.removesuffix("_digest")
         return (

@@ -37,6 +37,7 @@ class Task(StrEnum):
 
 # tasks that encode queries and documents in the same way
 SYMMETRIC_TASKS = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
+DECLARED = "declared:"  # begins the digest of weights that nobody has seen
 COSINE, DOT = "cosine", "dot"  # metrics: for vectors of unit length; for vectors as they are
 _ALIASES = {"sts": "similarity", "text-matching": "similarity", "separation": "clustering"}
 
@@ -90,7 +91,8 @@ class EmbeddingSpace:
             given: a Hugging Face id or a folder.
         revision: commit of the model's repository; "" for a folder.
         weights_digest: sha256 over every file of the model that can change a vector; "" for a
-            hosted model.
+            hosted model; "declared:" and a name if vectors are declared to be of a model that
+            nobody compared them with.
         query_adapter: name of the LoRA adapter merged into the weights for queries; "" for none.
         document_adapter: the same for documents; it is nearly always the same adapter.
         adapter_digest: sha256 of the adapters' files; "" for none.

@@ -17,10 +17,12 @@ from taskembed.cli._output import message, write
 from taskembed.cli._rejected import rejects_reported
 from taskembed.cli._stopping import Stopper
 from taskembed.cli._words import next_step
-from taskembed.errors import ExitCode
+from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text
+from taskembed.space import TITLE_AND_TEXT
 
 if TYPE_CHECKING:
+    from taskembed.space import EmbeddingSpace
     from taskembed.verbs.importing import ImportOptions
     from taskembed.verbs.protocols import Encoder
 
@@ -62,6 +64,14 @@ class FileOptions:
             "--normalize",
             rich_help_panel=opt.Panel.INPUT,
             help="Divide each vector by its length.",
+        ),
+    ] = False
+    declare: Annotated[
+        bool,
+        typer.Option(
+            "--declare",
+            rich_help_panel=opt.Panel.MODEL,
+            help="Take the vectors to be of --model and --task without a look at the model.",
         ),
     ] = False
     recreate: Annotated[
@@ -144,8 +154,10 @@ def _declared(
     of_space: SpaceOptions,
     machine: MachineOptions,
     out: OutputOptions,
-) -> Encoder | None:
+) -> Encoder | EmbeddingSpace | None:
     """Return the encoder that made the vectors, as the options say; None if the file says it.
+
+    With --declare, it is a space, and no model is opened.
 
     Raises:
         SpaceMismatchError: the file, or the index, is of another space than the options say.
@@ -155,6 +167,7 @@ def _declared(
     from taskembed.reading.vector_input import find_vectors
     from taskembed.verbs.describe import read_existing
     from taskembed.verbs.encoders import check_request, encoder_for_update
+    from taskembed.verbs.importing import declared_space
 
     source = find_vectors(file, of_file.vector_field)
     settings = machine.settings(
@@ -166,6 +179,17 @@ def _declared(
         return None
     if of_file.text_field:
         request = replace(request, template=f"{{{of_file.text_field}}}")
+    if of_file.declare:
+        if model.model is None:
+            raise UsageError("--declare needs the name of the model", hint="--model NAME")
+        return declared_space(
+            model.model,
+            model.required_task(),
+            source.dim,
+            revision=model.revision or "",
+            stated=request.stated,
+            template=request.template or TITLE_AND_TEXT,
+        )
     existing = read_existing(index_folder, recreate=of_file.recreate)
     return encoder_for_update(
         existing.space, request, settings, recreate=of_file.recreate, made_by=existing.made_by

@@ -56,6 +56,8 @@ class Part:
         reading: the options about the input; None if there were none.
         storage: how new segments are stored.
         further: the views after the first, which is `space` and `made_by`.
+        declared: of vectors that were imported, and that somebody declared to be of the space: how
+            many were `compared` with the model's own, and their `least_cosine`; empty for none.
     """
 
     space: EmbeddingSpace
@@ -64,6 +66,7 @@ class Part:
     reading: Reading | None = None
     storage: Storage = DEFAULT_STORAGE
     further: tuple[View, ...] = ()
+    declared: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -203,6 +206,7 @@ class Contents:
             for name, part in parts.items()
             if part.further
         }
+        declared = {name: dict(part.declared) for name, part in parts.items() if part.declared}
         return {
             **{name: part.to_json() if part else None for name, part in self._named.items()},
             "committed_at": self.committed_at,
@@ -210,6 +214,7 @@ class Contents:
             **({"reading": reading} if reading else {}),
             **({"storage": storage} if storage else {}),
             **({"views": views} if views else {}),
+            **({"declared": declared} if declared else {}),
             **({"tuning": dict(self.tuning)} if self.tuning else {}),
             **({"last_run": dict(self.last_run)} if self.last_run else {}),
         }
@@ -282,6 +287,9 @@ def _part(body: Body, name: str) -> Part:
     reading = _object(body, "reading", "how its input is read")
     storage = _object(body, "storage", "how it is stored")
     views = _object(body, "views", "its views")
+    declared = _object(body, "declared", "what was declared of its vectors")
+    if name in declared:
+        part = replace(part, declared=_object(declared, name, "what was declared of its vectors"))
     if name in reading:
         part = replace(part, reading=Reading.from_json(reading[name]))
     if name in storage:
@@ -289,7 +297,7 @@ def _part(body: Body, name: str) -> Part:
     return part.read_views(views.get(name, []))
 
 
-def _object(body: Body, name: str, what: str) -> dict[str, object]:
+def _object(body: Mapping[str, object], name: str, what: str) -> dict[str, object]:
     value = body.get(name, {})
     if not isinstance(value, dict):
         raise ValueError(f"{what} is not an object")

@@ -151,6 +151,12 @@ class IndexWriter:
                 found[doc_id] = Found(document, None, self._uncommitted.outcomes[row])
         return {**found, **self._segments.find(missing)}
 
+    def declare(self, mark: Mapping[str, object]) -> None:
+        """Remember that vectors were imported: see `Part.declared`."""
+        if mark != self._part.declared:
+            self._replace_part(declared=mark)
+            self._changed = True
+
     def mark(self, found: Found, outcome: Outcome) -> None:
         """Record what this run did with a stored document."""
         if found.segment is None:
@@ -291,7 +297,7 @@ class IndexWriter:
         if self._store.snapshot is None or not self._store.snapshot.body:
             part = self._part
             further = tuple(View(view.space) for view in part.further)
-            new = Part(part.space, storage=part.storage, further=further)
+            new = Part(part.space, storage=part.storage, further=further, declared=part.declared)
             last_run = self._contents.last_run  # has not come to its end
             self._commit_contents(replace(self._contents, live=new, last_run={}))
             self._contents = replace(self._contents, last_run=last_run)

@@ -66,6 +66,8 @@ class IndexDescription:
         chunking: how documents are cut into chunks, "128:25"; "" where they are not.
         cut_at: by which method the places to cut are chosen: "sentences-1"; "" where none are.
         chunks: how many chunks there are; 0 where documents are not cut.
+        declared: of imported vectors that are declared to be of the space: how many were `compared`
+            with the model's own, and their `least_cosine`; empty for none.
         views: of each task, the space of its vectors, and the bytes that they take.
     """
 
@@ -91,6 +93,7 @@ class IndexDescription:
     chunking: str = ""
     cut_at: str = ""
     chunks: int = 0
+    declared: Mapping[str, object] = field(default_factory=dict)
     views: Mapping[Task, ViewDescription] = field(default_factory=dict)
 
     def seconds_since_run(self, now: datetime) -> float | None:
@@ -118,6 +121,7 @@ class IndexDescription:
             "committed_at": self.committed_at,
             "last_run": dict(self.last_run),
             "made_by": dict(self.made_by),
+            "declared": dict(self.declared),
             "reading": dict(self.reading),
             "being_recreated": self.is_being_recreated,
             "index_type": self.index_type,
@@ -184,6 +188,7 @@ def describe_index(folder: str | Path) -> IndexDescription:
         cut_at=live.storage.chunks.method if live.storage.chunks else "",
         chunks=sum(segment.chunks for segment in live.segments),
         notes=(*notes, *([half_built(building.documents)] if building else [])),
+        declared=live.declared,
         views=_views(live, snapshot),
     )
 

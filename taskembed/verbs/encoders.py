@@ -126,6 +126,12 @@ def encoder_for_search(
     """
     settings = settings or EngineSettings()
     require_expected(index, settings, task=task, model=model, adapter=adapter)
+    if declared := index.contents.live.declared:
+        compared = declared.get("compared") or "none"
+        settings.notify(
+            f"note: vectors of this index were imported, and are declared to be of "
+            f"{index.space.model}; {compared} of them were compared with the model's"
+        )
     return _load_moved(index.space, model, adapter, as_made(settings, index.made_by))
 
 

@@ -63,6 +63,7 @@ def export_index(
         index={
             "storage": part.storage.to_json(),
             "made_by": dict(part.made_by),
+            **({"declared": dict(part.declared)} if part.declared else {}),
             **({"reading": part.reading.to_json()} if part.reading else {}),
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,7 +14,13 @@ import orjson
 
 from taskembed.activity import doing
 from taskembed.batches import batched
-from taskembed.errors import BadInputError, BadRecordError, SpaceMismatchError, TaskembedError
+from taskembed.errors import (
+    BadInputError,
+    BadRecordError,
+    ModelUnavailableError,
+    SpaceMismatchError,
+    TaskembedError,
+)
 from taskembed.guard import NORM_TOLERANCE
 from taskembed.index.documents import StoredDocument
 from taskembed.index.outcomes import Found, Outcome
@@ -23,11 +29,13 @@ from taskembed.index.storage import Storage
 from taskembed.index.stored_metadata import metadata_json
 from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
+from taskembed.models.catalogue import identify
+from taskembed.models.resolve import PromptOverrides, resolve
 from taskembed.reading.documents import Document, document_of, require_storable
 from taskembed.reading.fields import ID_FIELDS, RecordFields
 from taskembed.reading.template import Template
 from taskembed.reading.vector_input import VectorRecord, VectorSource, find_vectors
-from taskembed.space import EmbeddingSpace, PromptType
+from taskembed.space import COSINE, DECLARED, TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import FloatRows, Rows
 from taskembed.verbs.options import IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder
@@ -73,19 +81,21 @@ def import_vectors(
     file: str | Path,
     folder: str | Path,
     *,
-    declared: Encoder | None = None,
+    declared: Encoder | EmbeddingSpace | None = None,
     options: ImportOptions | None = None,
     watch: Watch | None = None,
 ) -> IndexSummary:
     """Make the index in `folder` hold the documents of a file, with the vectors that it has.
 
-    A file of `export_index` or `encode_documents` says its space. Any other needs `declared`: the
-    first documents that have texts are encoded, and the vectors must be the encoder's own.
+    A file of `export_index` or `encode_documents` says its space. Any other needs `declared`. With
+    an encoder, the first documents that have texts are encoded, and the vectors must be its own;
+    with a space, nothing is compared. The index remembers which of the two was done.
 
     Args:
         file: a .parquet file, or .npy with its ids beside it.
         folder: where the index is, or will be.
-        declared: the encoder that made the vectors, if the file does not say their space.
+        declared: the encoder that made the vectors, or a space from `declared_space`, if the file
+            does not say their space.
         options: how to import.
         watch: how the run is watched, and what happens to bad rows.
 
@@ -100,14 +110,69 @@ def import_vectors(
     """
     options, watch = options or ImportOptions(), watch or Watch()
     source = find_vectors(Path(file), options.vector_field)
+    encoder = None if isinstance(declared, EmbeddingSpace) else declared
     reading = _Reading(source, _space(source, declared), options, watch)
-    if declared is not None and source.space is None:
-        reading.require_made_by(declared)
-    return reading.run(Path(folder), declared)
+    mark: dict[str, object] = {}
+    if source.space is None:
+        mark = reading.compared(encoder) if encoder is not None else {"compared": 0}
+    return reading.run(Path(folder), encoder, mark)
 
 
-def _space(source: VectorSource, declared: Encoder | None) -> EmbeddingSpace:
-    space = source.space or (declared.space if declared else None)
+def declared_space(
+    model: str,
+    task: Task | str,
+    dim: int,
+    *,
+    revision: str = "",
+    stated: PromptOverrides | None = None,
+    template: str = TITLE_AND_TEXT,
+) -> EmbeddingSpace:
+    """Return the space of vectors that are said to be of a model, which nobody looks at.
+
+    It is equal to no space of an encoder, so that no query is compared with such vectors.
+
+    Args:
+        model: the name of the model.
+        task: what the vectors are for; a name will do: "retrieval".
+        dim: numbers in a vector.
+        revision: of the model.
+        stated: its prompts, instead of the known ones.
+        template: how a document's fields became its text.
+
+    Raises:
+        ValueError: there is no such task.
+        UsageError: what is stated contradicts itself.
+    """
+    stated, task = stated or PromptOverrides(), Task(task)
+    known = identify(model)
+    query, document = stated.query_prompt or "", stated.document_prompt or ""
+    with suppress(ModelUnavailableError):  # its prompts are not known
+        spec = resolve(known, task, stated)
+        query, document = spec.prompt(PromptType.QUERY), spec.prompt(PromptType.DOCUMENT)
+    return EmbeddingSpace(
+        model=known.name,
+        revision=revision,
+        weights_digest=f"{DECLARED}{known.name}@{revision}",
+        query_adapter="",
+        document_adapter="",
+        adapter_digest="",
+        task=task,
+        query_prompt=query,
+        document_prompt=document,
+        suffix="",
+        pooling="",
+        max_length=0,
+        dim=dim,
+        truncation="none",
+        normalize=True,
+        metric=COSINE,
+        template=template,
+    )
+
+
+def _space(source: VectorSource, declared: Encoder | EmbeddingSpace | None) -> EmbeddingSpace:
+    named = declared if declared is None or isinstance(declared, EmbeddingSpace) else declared.space
+    space = source.space or named
     if space is None:
         raise BadInputError(
             "it does not say which embedding space its vectors are of",
@@ -241,15 +306,18 @@ class _Reading:
 
     # --- the space ---
 
-    def require_made_by(self, encoder: Encoder) -> None:
+    def compared(self, encoder: Encoder) -> dict[str, object]:
         """Compare the vectors of the first documents with an encoder's own.
+
+        Returns:
+            How many were compared, and the least cosine, for the index to remember.
 
         Raises:
             SpaceMismatchError: they differ.
         """
         some = list(islice((item for item in self.items() if item.stored.text), COMPARED))
         if not some:
-            return
+            return {"compared": 0}
         own = encoder.encode([item.stored.text for item in some], PromptType.DOCUMENT).vectors
         given = np.concatenate([item.vectors[:1] for item in some])
         cosines = np.einsum("ij,ij->i", own, given) / (
@@ -263,12 +331,17 @@ class _Reading:
                 hint="name the model, the task and the prompts that the vectors were made with. "
                 "Nothing was changed",
             )
+        return {"compared": len(some), "least_cosine": round(float(cosines[worst]), 6)}
 
     # --- the index ---
 
-    def run(self, folder: Path, declared: Encoder | None) -> IndexSummary:
-        """Put the documents into the index."""
+    def run(
+        self, folder: Path, declared: Encoder | None, mark: Mapping[str, object]
+    ) -> IndexSummary:
+        """Put the documents into the index, and the mark of declared vectors."""
         storage, reading, made_by = self._settings(declared)
+        said = self._source.index.get("declared")
+        mark = said if isinstance(said, dict) else mark
         options, watch = self._options, self._watch
         with open_index_writer(
             folder,
@@ -281,6 +354,8 @@ class _Reading:
             fs=watch.fs,
         ) as writer:
             summary = IndexSummary()
+            if mark:
+                writer.declare(mark)
             try:
                 with doing("", unit="documents") as step:
                     for items in batched(self.items(), _PUT):

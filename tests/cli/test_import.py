@@ -41,6 +41,23 @@ def test_foreign_vectors_need_their_task_and_must_be_the_models(run: Run, tmp_pa
     assert (done.code, done.out.split(",")[0]) == (0, "2 added")
 
 
+def test_vectors_can_be_declared(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.eye(2, 8, dtype=np.float32))
+    (tmp_path / "x.ids.txt").write_text("a\nb\n")
+    folder = ("--index", tmp_path / "new")
+    model = ("--declare", "--task", "similarity", "--model", "some/model")
+    assert run("import", tmp_path / "x.npy", *folder, *model[:3]).code == 2
+    done = run("import", tmp_path / "x.npy", *folder, *model)
+    assert (done.code, done.out.split(",")[0]) == (0, "2 added")
+    value = run("info", *folder, "--json").json
+    assert isinstance(value, dict)
+    assert value["declared"] == {"compared": 0}
+    assert run("similar", "a", *folder, "--format", "ids").out == "b\n"
+    done = run("similar", "--text", "x", *folder, "--offline")
+    assert done.code == 69
+    assert "none of them were compared with the model's" in done.err
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from taskembed.errors import BadInputError, BadRecordError, NotFoundError, SpaceMismatchError
+from taskembed.encoding.settings import EngineSettings
+from taskembed.errors import (
+    BadInputError,
+    BadRecordError,
+    ModelUnavailableError,
+    NotFoundError,
+    SpaceMismatchError,
+)
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.testing import HashEncoder
+from taskembed.verbs.describe import describe_index
 from taskembed.verbs.encode import encode_documents
+from taskembed.verbs.encoders import encoder_for_search
 from taskembed.verbs.export import export_index
-from taskembed.verbs.importing import ImportOptions, import_vectors
+from taskembed.verbs.importing import ImportOptions, declared_space, import_vectors
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, Watch
 from taskembed.verbs.search import search_index
@@ -205,3 +215,37 @@ def test_a_column_without_vectors(tmp_path: Path, values: Any, reason: str) -> N
     options = ImportOptions(vector_field="absent")
     with pytest.raises(BadInputError, match="no column 'absent'; its columns are id, text, emb"):
         import_vectors(file, tmp_path / "index", declared=HashEncoder(), options=options)
+
+
+def test_the_index_remembers_what_was_declared(tmp_path: Path) -> None:
+    file = foreign(tmp_path / "v.parquet", pa.array(ROWS))
+    import_vectors(file, tmp_path / "index", declared=HashEncoder())
+    mark = {"compared": 12, "least_cosine": 1.0}
+    assert describe_index(tmp_path / "index").declared == mark
+    notes: list[str] = []
+    settings = EngineSettings(notify=notes.append)
+    with Index.open(tmp_path / "index") as index, pytest.raises(ModelUnavailableError):
+        encoder_for_search(index, settings)
+    assert notes[0].endswith("declared to be of hash; 12 of them were compared with the model's")
+    index_corpus([Document("new", "new")], HashEncoder(), tmp_path / "index")
+    assert describe_index(tmp_path / "index").declared == mark
+    import_vectors(export(tmp_path / "index", tmp_path / "w.parquet"), tmp_path / "copy")
+    assert describe_index(tmp_path / "copy").declared == mark
+    index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "index", options=IndexOptions(recreate=True))
+    assert describe_index(tmp_path / "index").declared == {}
+
+
+def test_a_declared_space_is_that_of_no_encoder(tmp_path: Path) -> None:
+    file = foreign(tmp_path / "v.parquet", pa.array(ROWS))
+    space = declared_space("some/model", "retrieval", 16)
+    assert not space.has_weights_of(replace(space, weights_digest=""))
+    assert not space.has_weights_of(declared_space("another/model", "retrieval", 16))
+    import_vectors(file, tmp_path / "index", declared=space)
+    assert describe_index(tmp_path / "index").declared == {"compared": 0}
+    with (
+        Index.open(tmp_path / "index") as index,
+        pytest.raises(SpaceMismatchError, match="imported with --declare") as caught,
+    ):
+        search_index(["word"], HashEncoder(), index, k=1)
+    assert "import the file again without --declare" in (caught.value.hint or "")
+    assert import_vectors(file, tmp_path / "index", declared=space).unchanged == 12
