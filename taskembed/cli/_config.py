@@ -157,7 +157,9 @@ def _settings_of(path: Path, raw: Mapping[str, object]) -> Settings:
     indexes = {name: _folder(f'indexes: "{name}"', text) for name, text in tables.indexes.items()}
     for name in indexes:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"indexes: {name!r} is no name: letters, digits, '.', '-' and '_'")
+            raise ValueError(
+                f"indexes: {name!r} is not a name: use letters, digits, '.', '-' and '_'"
+            )
     return Settings(path, indexes, _defaults_of(tables, indexes))
 
 
@@ -167,7 +169,7 @@ def _defaults_of(tables: ConfigTables, indexes: Mapping[str, Path]) -> dict[str,
         if name in defaults:
             defaults[name] = str(_folder(f'defaults: "{name}"', str(defaults[name])))
     if "index" in defaults and defaults["index"] not in indexes:
-        what = 'defaults: "index", which is no name of [indexes],'
+        what = 'defaults: "index", which is not a name of [indexes],'
         defaults["index"] = str(_folder(what, str(defaults["index"])))
     return defaults
 

@@ -123,7 +123,7 @@ def chosen_threshold(found: DuplicateOptions, action: ActionOptions, *, new: boo
         new: new records are compared with an index.
 
     Raises:
-        UsageError: options contradict each other, or the threshold is no cosine.
+        UsageError: options contradict each other, or the threshold is not a cosine.
     """
     if found.sample is not None and (found.threshold is not None or action.apply or action.output):
         raise UsageError("--sample shows pairs, and finds no duplicates")

@@ -79,7 +79,9 @@ def parse_age(text: str) -> float:
     """
     found = _AGE.fullmatch(text.strip())
     if not found:
-        raise UsageError(f"--max-age {text!r} is no age", hint="for example 26h, 90m, 45s or 7d")
+        raise UsageError(
+            f"--max-age {text!r} is not an age", hint="for example 26h, 90m, 45s or 7d"
+        )
     return float(found[1]) * _SECONDS[found[2]]
 
 

@@ -33,7 +33,7 @@ IDS_AT_ONCE = 512  # documents that are searched for together
 
 @dataclass(frozen=True, slots=True)
 class AskedOptions:
-    """What documents are to be similar to, when that is no argument."""
+    """What documents are to be similar to, when there is no argument."""
 
     text: Annotated[
         str | None,

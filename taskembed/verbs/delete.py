@@ -21,7 +21,7 @@ def require_ids(doc_ids: Iterable[object]) -> list[str]:
     """Return ids as a list, after checking that an index can have such ids.
 
     Raises:
-        TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
+        TypeError: doc_ids is one text, so that each character is an id; or an id is not a text.
         UsageError: an id is not UTF-8.
     """
     if not isinstance(doc_ids, str | bytes):
@@ -51,7 +51,7 @@ def delete_documents(
         NotFoundError: there is no index.
         UsageError: an id is not UTF-8.
         IndexBusyError: another process is writing.
-        TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
+        TypeError: doc_ids is one text, so that each character is an id; or an id is not a text.
     """
     doc_ids = require_ids(doc_ids)
     with open_for_deletion(Path(folder), wait_seconds) as writer, uninterrupted():

@@ -32,7 +32,7 @@ def get_documents(
         NotFoundError: there is no index.
         UsageError: an id is not UTF-8.
         IndexDamagedError: what is stored cannot be read.
-        TypeError: doc_ids is one text, whose characters would each be an id; or an id is no text.
+        TypeError: doc_ids is one text, so that each character is an id; or an id is not a text.
     """
     wanted = dict.fromkeys(require_ids(doc_ids))
     with Index.open(folder) as index:

@@ -99,7 +99,7 @@ def encode_documents(
         watch: how the run is watched, and what happens to bad records.
 
     Raises:
-        TypeError: one of them is no `Document`, or the encoder none.
+        TypeError: one of them is no `Document`, or the encoder is not one.
         UsageError: the name does not say the form, or documents cannot be cut as asked.
         BadRecordError: a record is bad, and `watch.bad` stops there; no file is written.
         BadVectorError: the model returned a vector that cannot be compared.

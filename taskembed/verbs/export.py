@@ -45,12 +45,12 @@ def export_index(
         The number of documents that were written.
 
     Raises:
-        UsageError: the name does not say the form, `where` is no filter, or .npy cannot hold what
-            is to be written: a row is a chunk where documents were cut.
+        UsageError: the name does not say the form, `where` is not a filter, or .npy cannot hold the
+            documents: they are cut into chunks, of which each would be a row.
         BadVectorError: a number is too large for float16.
         IndexDamagedError: what is stored is not what was written.
         StorageError: the disk is full or fails.
-        TypeError: the index is no `Index`.
+        TypeError: the index is not an `Index`.
         ValueError: the index is closed, or there is no such type.
     """
     require_kind(index, Index, "index")

@@ -268,10 +268,10 @@ class _Reading:
             try:
                 metadata = orjson.loads(str(record.get("metadata")))
             except ValueError as error:
-                raise ValueError(f"its metadata is no JSON: {error}") from error
+                raise ValueError(f"its metadata is not JSON: {error}") from error
             doc_id, text = record.get("doc_id"), record.get("text")
             if not isinstance(metadata, dict) or not isinstance(doc_id, str):
-                raise ValueError("it has no id, or its metadata is no object")
+                raise ValueError("it has no id, or its metadata is not an object")
             if not isinstance(text, str):
                 raise ValueError("it has no text")
             document = Document(doc_id, text, metadata, row.where)

@@ -90,8 +90,8 @@ class IndexOptions:
             and code, and none for other tasks.
 
     Raises:
-        ValueError: a number is out of its bounds, or `on_duplicate` is no `OnDuplicate`.
-        TypeError: `commit_every` is no whole number.
+        ValueError: a number is out of its bounds, or `on_duplicate` is not an `OnDuplicate`.
+        TypeError: `commit_every` is not a whole number.
         UsageError: `chunk` is none of these.
     """
 

@@ -14,7 +14,7 @@ def record_of(document: Document, reading: Reading | None, template: str) -> dic
         document: from a file or an index.
         reading: how the file was read: the names of the fields of the id and the text.
         template: how the fields became the text. Where it does not have the text field, the text
-            is made of other fields, and is no field of its own.
+            is made of other fields, and is not a field of its own.
     """
     id_field = (reading.id_field if reading else None) or "id"
     text_field = (reading.text_field if reading else None) or "text"

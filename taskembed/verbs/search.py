@@ -63,8 +63,8 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         BadVectorError: a query's vector cannot be compared.
         UsageError: `where` is not a filter, or the index lacks a field of `where` or `group_by`, or
             words, or chunks; or `min_score`, `mode`, `chunks` and `group_by` contradict each other.
-        TypeError: queries is one text, or a query is not a text; k is no whole number; or the index
-            is no `Index`.
+        TypeError: queries is one text, or a query is not a text; k is not a whole number; or the
+            index is not an `Index`.
         ValueError: k is below 1, there is no such mode, or the index is closed.
     """
     if encoder is not None or mode != Mode.WORDS:
@@ -241,7 +241,7 @@ def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) ->
     Raises:
         BadInputError: a document is too long for the reranker's tokenizer.
         BadVectorError: a score is not a number.
-        TypeError: the query is no text, or k no whole number.
+        TypeError: the query is not a text, or k is not a whole number.
         ValueError: k is below 1.
     """
     query = require_text(query, "query")

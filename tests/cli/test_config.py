@@ -104,8 +104,8 @@ def test_messages_name_the_file_where_its_default_is_the_reason(
         ('[defaults]\ndevice = "gpu"\n', 'defaults: "device" is none of '),
         (
             '[defaults]\nindex = "notes"\n',
-            'defaults: "index", which is no name of [indexes], must be an absolute path, or begin '
-            "with ~/: 'notes'",
+            'defaults: "index", which is not a name of [indexes], must be an absolute path, or '
+            "begin with ~/: 'notes'",
         ),
         (
             '[defaults]\ncache = "c"\n',
@@ -116,8 +116,8 @@ def test_messages_name_the_file_where_its_default_is_the_reason(
             'indexes: "notes" must be an absolute path, or begin with ',
         ),
         ("[indexes]\nnotes = 1\n", 'indexes: "notes" is not a string: 1'),
-        ('[indexes]\n"a/b" = "/x"\n', "indexes: 'a/b' is no name"),
-        ('[indexes]\n".." = "/x"\n', "indexes: '..' is no name"),
+        ('[indexes]\n"a/b" = "/x"\n', "indexes: 'a/b' is not a name"),
+        ('[indexes]\n".." = "/x"\n', "indexes: '..' is not a name"),
         ("\udcff", "it is not UTF-8"),
     ],
 )

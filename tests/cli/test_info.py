@@ -111,7 +111,7 @@ def test_an_age_has_a_number_and_a_unit(run: Run, indexed: Path) -> None:
         done = run("info", "--index", indexed, f"--max-age={text}")
         assert (done.code, done.out) == (2, "")
         assert done.err == (
-            f"taskembed: error: --max-age {text!r} is no age\n"
+            f"taskembed: error: --max-age {text!r} is not an age\n"
             "taskembed: hint: for example 26h, 90m, 45s or 7d\n"
         )
     assert run("info", "--index", indexed, "--max-age", "1h", "--fields").code == 2
