@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import orjson
 
 from taskembed.activity import doing
 from taskembed.batches import batched
@@ -21,22 +19,18 @@ from taskembed.errors import (
     SpaceMismatchError,
     TaskembedError,
 )
-from taskembed.guard import NORM_TOLERANCE
-from taskembed.index.documents import StoredDocument
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import Storage
-from taskembed.index.stored_metadata import metadata_json
 from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
 from taskembed.models.catalogue import identify
 from taskembed.models.resolve import PromptOverrides, resolve
-from taskembed.reading.documents import Document, document_of, require_storable
-from taskembed.reading.fields import ID_FIELDS, RecordFields
+from taskembed.reading.fields import RecordFields
 from taskembed.reading.template import Template
-from taskembed.reading.vector_input import VectorRecord, VectorSource, find_vectors
+from taskembed.reading.vector_input import VectorSource, find_vectors
 from taskembed.space import COSINE, DECLARED, TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
-from taskembed.vectors import FloatRows, Rows
+from taskembed.verbs._vector_rows import VectorDocument, VectorDocuments
 from taskembed.verbs.options import IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder
 from taskembed.version import __version__
@@ -66,15 +60,6 @@ class ImportOptions:
     normalize: bool = False
     recreate: bool = False
     wait_seconds: float = 0
-
-
-class _Item(NamedTuple):
-    """A document with its vectors: one, or one for each chunk."""
-
-    stored: StoredDocument
-    where: str
-    vectors: FloatRows  # float32[n, dim]
-    cuts: Rows | None  # int64[n, 2]
 
 
 def import_vectors(
@@ -111,11 +96,11 @@ def import_vectors(
     options, watch = options or ImportOptions(), watch or Watch()
     source = find_vectors(Path(file), options.vector_field)
     encoder = None if isinstance(declared, EmbeddingSpace) else declared
-    reading = _Reading(source, _space(source, declared), options, watch)
+    importing = _Import(source, _space(source, declared), options, watch)
     mark: dict[str, object] = {}
     if source.space is None:
-        mark = reading.compared(encoder) if encoder is not None else {"compared": 0}
-    return reading.run(Path(folder), encoder, mark)
+        mark = importing.compared(encoder) if encoder is not None else {"compared": 0}
+    return importing.run(Path(folder), encoder, mark)
 
 
 def declared_space(
@@ -187,8 +172,8 @@ def _space(source: VectorSource, declared: Encoder | EmbeddingSpace | None) -> E
     return space
 
 
-class _Reading:
-    """A file whose rows become documents with vectors."""
+class _Import:
+    """An import of the documents of a file."""
 
     def __init__(
         self, source: VectorSource, space: EmbeddingSpace, options: ImportOptions, watch: Watch
@@ -198,113 +183,18 @@ class _Reading:
         self._options = options
         self._watch = watch
         text_field = options.text_field or "text"
-        self._text_field = text_field
         template = f"{{{text_field}}}" if options.text_field else space.template
-        self._fields = RecordFields(
+        fields = RecordFields(
             id_field=options.id_field, text_field=text_field, template=Template.parse(template)
         )
-
-    # --- rows ---
-
-    def items(self) -> Iterator[_Item]:
-        """Yield the documents, in order; bad ones are reported."""
-        records = self._source.records(self._watch.bad)
-        return self._whole(records) if self._source.is_chunked else self._single(records)
-
-    def _single(self, records: Iterator[VectorRecord]) -> Iterator[_Item]:
-        for row in records:
-            try:
-                document, truncated = self._document(row)
-                vectors = self._checked(row)
-            except ValueError as error:
-                self._watch.bad(BadRecordError(row.where, str(error), hint=_hint(error)))
-                continue
-            yield _Item(_stored(document, truncated=truncated), row.where, vectors, None)
-
-    def _whole(self, records: Iterator[VectorRecord]) -> Iterator[_Item]:
-        """Yield documents of which each chunk is a row: the first has the whole text."""
-        rows: list[VectorRecord] = []
-        for row in records:
-            if rows and row.record.get("document") is not None:
-                yield from self._of_chunks(rows)
-                rows = []
-            rows.append(row)
-        if rows:
-            yield from self._of_chunks(rows)
-
-    def _of_chunks(self, rows: Sequence[VectorRecord]) -> Iterator[_Item]:
-        first = rows[0]
-        row = first
-        try:
-            text = first.record.get("document")
-            document, truncated = self._document(
-                first._replace(record={**first.record, "text": text})
-            )
-            cuts, vectors = [], []
-            for row in rows:
-                begin, end = row.record.get("start"), row.record.get("end")
-                if row.record.get("doc_id") != document.doc_id:
-                    raise ValueError("the chunk does not belong to the document before it")  # noqa: TRY301
-                if (
-                    not isinstance(begin, int)
-                    or not isinstance(end, int)
-                    or not (0 <= begin <= end <= len(document.text))
-                ):
-                    raise ValueError("the chunk is not within the text of the document")  # noqa: TRY301
-                cuts.append((begin, end))
-                vectors.append(self._checked(row))
-        except ValueError as error:
-            self._watch.bad(BadRecordError(row.where, str(error), hint=_hint(error)))
-            return
-        places = np.array(cuts, np.int64).reshape(-1, 2)
-        stored = _stored(document, truncated=truncated)
-        yield _Item(stored, first.where, np.concatenate(vectors), places)
-
-    def _document(self, row: VectorRecord) -> tuple[Document, bool]:
-        if row.reason:
-            raise ValueError(row.reason)
-        record = row.record
-        if self._source.space is not None and "metadata" in self._source.columns:
-            try:
-                metadata = orjson.loads(str(record.get("metadata")))
-            except ValueError as error:
-                raise ValueError(f"its metadata is not JSON: {error}") from error
-            doc_id, text = record.get("doc_id"), record.get("text")
-            if not isinstance(metadata, dict) or not isinstance(doc_id, str):
-                raise ValueError("it has no id, or its metadata is not an object")
-            if not isinstance(text, str):
-                raise ValueError("it has no text")
-            document = Document(doc_id, text, metadata, row.where)
-        else:
-            if self._text_field not in self._source.columns:
-                record = {**record, self._text_field: ""}
-            document = document_of(record, self._fields, row.where, ID_FIELDS)
-        require_storable(document)
-        return document, bool(record.get("truncated")) and self._source.space is not None
-
-    def _checked(self, row: VectorRecord) -> FloatRows:
-        """Return a vector as float32[1, dim].
-
-        Raises:
-            ValueError: it cannot be compared with others of the space.
-        """
-        if row.reason:
-            raise ValueError(row.reason)
-        vector: FloatRows = np.asarray(row.vector, np.float32)
-        length = float(np.linalg.norm(vector.astype(np.float64)))
-        if not np.isfinite(vector).all():
-            raise ValueError("its vector has a number that is not finite")
-        if not self._space.normalize:
-            return vector[np.newaxis]
-        if not length:
-            raise ValueError("all numbers of its vector are 0")
-        if self._options.normalize:
-            return np.asarray(vector / length, np.float32)[np.newaxis]
-        if abs(length - 1) >= NORM_TOLERANCE:
-            raise _LengthError(f"its vector has the length {length:.4g}, not 1")
-        return vector[np.newaxis]
-
-    # --- the space ---
+        self._documents = VectorDocuments(
+            source,
+            space,
+            fields,
+            text_field,
+            normalize=options.normalize,
+            on_bad=watch.bad,
+        )
 
     def compared(self, encoder: Encoder) -> dict[str, object]:
         """Compare the vectors of the first documents with an encoder's own.
@@ -315,7 +205,9 @@ class _Reading:
         Raises:
             SpaceMismatchError: they differ.
         """
-        some = list(islice((item for item in self.items() if item.stored.text), COMPARED))
+        some = list(
+            islice((item for item in self._documents.items() if item.stored.text), COMPARED)
+        )
         if not some:
             return {"compared": 0}
         own = encoder.encode([item.stored.text for item in some], PromptType.DOCUMENT).vectors
@@ -332,8 +224,6 @@ class _Reading:
                 "Nothing was changed",
             )
         return {"compared": len(some), "least_cosine": round(float(cosines[worst]), 6)}
-
-    # --- the index ---
 
     def run(
         self, folder: Path, declared: Encoder | None, mark: Mapping[str, object]
@@ -358,7 +248,7 @@ class _Reading:
                 writer.declare(mark)
             try:
                 with doing("", unit="documents") as step:
-                    for items in batched(self.items(), _PUT):
+                    for items in batched(self._documents.items(), _PUT):
                         self._put(writer, items)
                         step.done += len(items)
                         if writer.uncommitted_bytes >= _COMMIT_BYTES:
@@ -408,9 +298,9 @@ class _Reading:
             writer.finish(made_by, summary.to_json())
         return summary
 
-    def _put(self, writer: IndexWriter, items: Sequence[_Item]) -> None:
+    def _put(self, writer: IndexWriter, items: Sequence[VectorDocument]) -> None:
         found = writer.find([item.stored.doc_id for item in items])
-        taken: dict[str, tuple[_Item, Found | None]] = {}
+        taken: dict[str, tuple[VectorDocument, Found | None]] = {}
         for item in items:
             doc_id = item.stored.doc_id
             old = found.get(doc_id)
@@ -434,20 +324,7 @@ class _Reading:
             )
 
 
-class _LengthError(ValueError):
-    """A vector has not the length 1."""
-
-
-def _hint(error: ValueError) -> str | None:
-    return "--normalize divides each vector by its length" if type(error) is _LengthError else None
-
-
-def _stored(document: Document, *, truncated: bool) -> StoredDocument:
-    metadata = metadata_json(document.metadata)
-    return StoredDocument(0, document.doc_id, document.text, metadata, truncated)
-
-
-def _is_same(writer: IndexWriter, old: Found, item: _Item) -> bool:
+def _is_same(writer: IndexWriter, old: Found, item: VectorDocument) -> bool:
     """Return whether the index has a document with these vectors already."""
     if replace(old.document, row=0) != item.stored:
         return False
