@@ -62,7 +62,10 @@ def check_request(
     if space is not None and not recreate:
         from taskembed.index.update import WAYS_ON  # 0.03 s that a search does without
 
-        require_claimed(space, request, settings or EngineSettings(), hint=WAYS_ON)
+        hint = WAYS_ON
+        if request.task is not None and request.task is not space.task:
+            hint = f"for this task too, add a view: --add-view {request.task.value}; or {WAYS_ON}"
+        require_claimed(space, request, settings or EngineSettings(), hint=hint)
 
 
 def encoder_for_update(
@@ -200,7 +203,7 @@ def no_view(folder: Path, task: Task, views: Sequence[Task]) -> SpaceMismatchErr
     """
     listed = ", ".join(view.value for view in views)
     return SpaceMismatchError(
-        f"{folder} has no view for the task {task.value!r}: its views are {listed}",
+        f"{folder} has no view for the task {task.value!r}: it has {listed}",
         hint=f"--task {views[0].value}; or add a view: "
         + ADD_VIEW.format(task=task.value, folder=shlex.quote(str(folder))),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from taskembed.activity import doing
 from taskembed.encoding.settings import EngineSettings
-from taskembed.errors import UsageError
+from taskembed.errors import StoppedError, UsageError
 from taskembed.guard import require_good_vectors
 from taskembed.index import views
 from taskembed.index.contents import Part, read_index
@@ -151,16 +151,20 @@ def add_view(
         return vectors
 
     what = f"adding the view {encoder.space.task.value}"
-    with watch.stoppable(), doing(what, unit="documents", total=part.documents) as step:
-        return views.add_view(
-            Path(folder),
-            encoder.space,
-            encoded,
-            lambda: encoder.made_by,
-            step=step,
-            wait_seconds=wait_seconds,
-            fs=watch.fs,
-        )
+    try:
+        with watch.stoppable(), doing(what, unit="documents", total=part.documents) as step:
+            return views.add_view(
+                Path(folder),
+                encoder.space,
+                encoded,
+                lambda: encoder.made_by,
+                step=step,
+                wait_seconds=wait_seconds,
+                fs=watch.fs,
+            )
+    except StoppedError as error:
+        error.hint = "run the same command again: until it ends, the index is as it was"
+        raise
 
 
 def drop_view(folder: str | Path, task: Task | str, *, wait_seconds: float = 0) -> list[Task]:

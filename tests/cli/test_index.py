@@ -84,9 +84,9 @@ def test_another_task_is_refused_before_anything_is_read(run: Run, indexed: Path
         "  document_adapter: the index has 'retrieval', not 'similarity'\n"
         "  task: the index has 'retrieval', not 'similarity'\n"
         "  vectors of different spaces cannot be compared: their scores would mean nothing\n"
-        "taskembed: hint: leave out the options that differ to add to this index; or keep it and "
-        "build another one with --index OTHER; or replace it with --recreate. "
-        "Nothing was changed\n"
+        "taskembed: hint: for this task too, add a view: --add-view similarity; or leave out the "
+        "options that differ to add to this index; or keep it and build another one with --index "
+        "OTHER; or replace it with --recreate. Nothing was changed\n"
     )
     assert {path.name: path.read_bytes() for path in indexed.iterdir()} == before
 

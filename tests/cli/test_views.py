@@ -37,7 +37,7 @@ def test_a_task_without_a_view_is_refused_and_the_views_are_named(run: Run, view
     done = run("search", "moon", "--task", "code", "--index", viewed)
     assert done.code == 78
     assert done.err == (
-        f"taskembed: error: {viewed} has no view for the task 'code': its views are retrieval, "
+        f"taskembed: error: {viewed} has no view for the task 'code': it has retrieval, "
         "similarity\n"
         "taskembed: hint: --task retrieval; or add a view: taskembed index --add-view code "
         f"--index {viewed}\n"

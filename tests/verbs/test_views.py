@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.errors import BadInputError, BadVectorError, SpaceMismatchError, UsageError
+from taskembed.errors import (
+    BadInputError,
+    BadVectorError,
+    SpaceMismatchError,
+    StoppedError,
+    UsageError,
+)
 from taskembed.index.contents import read_index
 from taskembed.index.reader import Index
 from taskembed.index.storage import IndexType, VectorType
@@ -244,6 +250,22 @@ def test_a_view_that_cannot_be_encoded_changes_nothing(tmp_path: Path) -> None:
         add_view(tmp_path, first)
     add_view(tmp_path, second)
     require_views(tmp_path, DOCUMENTS)
+
+
+def test_a_stopped_view_leaves_the_index_as_it_was(tmp_path: Path) -> None:
+    first, second = encoders()
+    index_corpus(DOCUMENTS, first, tmp_path)
+
+    class Stopped(HashEncoder):
+        def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+            raise StoppedError("stopped by SIGINT", signal_number=2, hint="continue")
+
+    with pytest.raises(StoppedError) as caught:
+        add_view(tmp_path, Stopped(second.space))
+    assert caught.value.hint == "run the same command again: until it ends, the index is as it was"
+    assert read_index(tmp_path)[0].generation == 1
+    delete_documents(tmp_path, ["d0"])
+    assert not list(tmp_path.glob("vec-*"))
 
 
 def test_a_new_view_takes_the_model_and_the_template_of_the_index(tmp_path: Path) -> None:
