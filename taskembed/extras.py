@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
-EVALUATE, TRAIN, INT8, MAP, CODE = "evaluate", "train", "int8", "map", "code"  # of pyproject.toml
+EVALUATE, TRAIN, INT8, MAP = "evaluate", "train", "int8", "map"  # of pyproject.toml
+CODE, MCP = "code", "mcp"
 MAP_LIBRARIES = ("openTSNE", "plotly")
 
 

@@ -1,0 +1,60 @@
+"""`taskembed mcp`."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from taskembed.cli import _options as opt
+from taskembed.cli._config import Config
+from taskembed.cli._groups import with_groups
+from taskembed.cli._option_groups import MachineOptions
+from taskembed.errors import ExitCode
+from taskembed.extras import MCP, require_extra
+
+
+@with_groups
+def mcp_command(
+    indexes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INDEX...]",
+            help="Folders of indexes, or names from the configuration file.  [default: --index]",
+        ),
+    ] = None,
+    index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    trust_remote_code: opt.TrustRemoteCode = False,
+    api_base: opt.ApiBase = None,
+    *,
+    machine: MachineOptions,
+    quiet: opt.Quiet = False,
+) -> int:
+    """Let agents search indexes: a Model Context Protocol server.
+
+    An agent starts it and talks to it on stdin and stdout. Its tools search, similar, classify,
+    get and indexes change nothing. An index that is updated or replaced meanwhile is opened again.
+    Needs the extra mcp.
+
+    Example:
+        taskembed mcp notes-index code-index
+        taskembed mcp ~/notes-index --offline --quiet
+    """
+    settings = machine.settings(
+        quiet=quiet, one_query=True, trust_remote_code=trust_remote_code, api_base=api_base
+    )
+    require_extra("mcp.server.mcpserver", MCP)
+    from taskembed.secrets import redacted, secrets_of
+    from taskembed.server.indexes import names_of
+    from taskembed.server.serve import serve
+
+    config = Config((), os.environ)
+    named = [(value, config.index_named(Path(value))) for value in indexes or ()]
+    # the name of an index in the configuration file; else that of its folder
+    folders = [("" if folder == Path(value) else value, folder) for value, folder in named]
+    hide = partial(redacted, secrets=secrets_of([], os.environ))
+    serve(names_of(folders or [("", index_folder)]), settings, hide=hide)
+    return ExitCode.OK

@@ -1,0 +1,205 @@
+"""What the tools answer: typed values of a bounded size.
+
+The size of an answer is that of its JSON in UTF-8. Three bytes are taken for a token, which is more
+than English needs and enough for Chinese.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from taskembed.escaping import escaped, id_line
+
+DEFAULT_BYTES = 6_000  # of an answer: about 2,000 tokens
+MOST_BYTES = 36_000  # of an answer whose caller asks for more
+SHOWN_ID = 400  # characters of an id
+METADATA_BYTES = 400  # of a hit
+VALUE_CHARACTERS = 120  # of a value of a hit's metadata
+NAME_CHARACTERS = 80  # of a field's name
+_KEPT = "\n\t"  # controls that are shown as they are
+
+
+class HitAnswer(BaseModel):
+    """A document that was found, or a part of it."""
+
+    doc_id: str
+    score: float
+    text: str
+    start: int  # where `text` begins in the document, in characters
+    total_chars: int  # of the document
+    metadata: dict[str, Any]
+
+
+class HitsAnswer(BaseModel):
+    """The hits of a search."""
+
+    index: str
+    task: str
+    hits: list[HitAnswer]
+    truncated: bool  # the answer was full before all hits were in it
+    next_offset: int | None  # where the next hits begin; None for the last ones
+
+
+class DocumentAnswer(BaseModel):
+    """A document, or a part of its text."""
+
+    index: str
+    doc_id: str
+    text: str
+    offset: int
+    total_chars: int
+    metadata: dict[str, Any]
+    truncated: bool  # more text follows
+    next_offset: int | None
+
+
+class ExampleAnswer(BaseModel):
+    """A labelled document that is near a text."""
+
+    doc_id: str
+    score: float
+    labels: list[str]
+
+
+class LabelAnswer(BaseModel):
+    """The label of a text."""
+
+    index: str
+    label: str
+    confidence: float
+    runner_up: str | None
+    runner_up_confidence: float
+    nearest: list[ExampleAnswer]
+
+
+class FieldAnswer(BaseModel):
+    """A field of the metadata, which `where` can name."""
+
+    name: str
+    type: str
+    examples: list[str]
+
+
+class IndexAnswer(BaseModel):
+    """An index; `error` says why it cannot be used now."""
+
+    name: str
+    task: str
+    model: str
+    documents: int
+    modes: list[str]
+    updated: str
+    fields: list[FieldAnswer]
+    more_fields: int
+    error: str | None = None
+
+
+class IndexesAnswer(BaseModel):
+    """The indexes that are served."""
+
+    indexes: list[IndexAnswer]
+    truncated: bool
+    next_offset: int | None
+
+
+def size_of(answer: BaseModel) -> int:
+    """Return the bytes of an answer as JSON."""
+    return len(answer.model_dump_json().encode())
+
+
+def shown_id(doc_id: str) -> str:
+    r"""Return an id as `get` takes it: what cannot be seen is \u and four digits."""
+    line = id_line(doc_id)
+    return line if len(line) <= SHOWN_ID else line[:SHOWN_ID] + "…"
+
+
+def shown_text(text: str) -> str:
+    """Return text in which what cannot be seen is an escape."""
+    return escaped(text, keep=_KEPT)
+
+
+def raw_part(text: str, begin: int, characters: int, room: int) -> str:
+    """Return a part of a text that has room; it ends between words if it can.
+
+    Args:
+        text: whole.
+        begin: where the part begins, in characters.
+        characters: of the part at most.
+        room: its bytes as JSON at most, when it is shown.
+    """
+    part = text[begin : begin + characters]
+    low, high = 0, len(part)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _json_bytes(part[:middle]) <= room else (low, middle - 1)
+    part = part[:low]
+    if begin + len(part) < len(text):
+        words = part.rstrip().rpartition(" ")[0]
+        part = words + " " if len(words) > len(part) * 3 // 4 else part
+    return part
+
+
+def cut_text(text: str, characters: int) -> str:
+    """Return at most so many characters of a text, with an ellipsis if there are more."""
+    shown = shown_text(text[:characters])
+    return shown if len(text) <= characters else shown + "…"
+
+
+def _json_bytes(text: str) -> int:
+    return len(json.dumps(shown_text(text), ensure_ascii=False).encode())
+
+
+def bounded_metadata(
+    metadata: Mapping[str, object], room: int, *, text: str, part: str
+) -> dict[str, Any]:
+    """Return the fields of a document that have room; long values are cut, or left out.
+
+    What the text repeats is left out: a title that is in the part shown, or the text itself.
+
+    Args:
+        metadata: of a document.
+        room: bytes as JSON at most.
+        text: of the document.
+        part: of the text, as it is shown.
+    """
+    chosen: dict[str, Any] = {}
+    left = room
+    for name, value in metadata.items():
+        if isinstance(value, str) and _is_repeated(value, text, part):
+            continue
+        shown = _shown_value(value)
+        size = len(json.dumps({name: shown}, ensure_ascii=False).encode())
+        if shown is not None and len(name) <= NAME_CHARACTERS and size <= left:
+            chosen[shown_text(name)] = shown
+            left -= size
+    return chosen
+
+
+def _is_repeated(value: str, text: str, part: str) -> bool:
+    """Whether a value is in what is shown, or so long that it must be the text itself."""
+    return value in (part if len(value) <= VALUE_CHARACTERS else text)
+
+
+def _shown_value(value: object) -> object:
+    if isinstance(value, str):
+        return cut_text(value, VALUE_CHARACTERS)
+    if value is None or isinstance(value, bool | float):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    return _visible(value) if len(text) <= VALUE_CHARACTERS else None
+
+
+def _visible(value: object) -> object:
+    """Return a JSON value in whose texts everything can be seen."""
+    match value:
+        case str():
+            return shown_text(value)
+        case list():
+            return [_visible(item) for item in value]
+        case dict():
+            return {shown_text(name): _visible(item) for name, item in value.items()}
+    return value

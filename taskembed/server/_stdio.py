@@ -1,0 +1,155 @@
+"""stdin and stdout as the two ways of the protocol, which nothing else can read or write.
+
+A library that prints, prints on stderr. A message from the client has a size limit, so that no line
+fills the memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from taskembed.errors import UsageError
+
+MESSAGE_BYTES = 2**20  # of a message from a client
+_CHUNK_BYTES = 2**16
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_ABOVE = 3  # the lowest number of a copy: the standard ones stay what they are
+_INVALID_REQUEST = -32600  # JSON-RPC
+# the id of a request: a member of the outermost object, since only such can be around it
+_ID = rb'"id"\s*:\s*(\d{1,18}|"[^"\\\x00-\x1f]{1,200}")'
+_FIRST_ID = re.compile(rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*,\s*)*' + _ID)
+_LAST_ID = re.compile(_ID + rb"\s*\}\s*\Z")
+
+
+@dataclass(slots=True)
+class Writer:
+    """A descriptor, as the `write` and `flush` of a text file; any thread may write.
+
+    Attributes:
+        descriptor: to write to.
+        lost: called when nobody reads any more; it ends the process.
+    """
+
+    descriptor: int
+    lost: Callable[[], None]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, text: str) -> int:
+        """Write a message whole."""
+        left = memoryview(text.encode(errors="backslashreplace"))
+        try:
+            with self._lock:
+                while left:
+                    left = left[os.write(self.descriptor, left) :]
+        except OSError:
+            self.lost()
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept back."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """The messages of a client, a line each, as the `readline` of a text file gives them.
+
+    A message that is too long is left out, and answered by an error.
+
+    Attributes:
+        descriptor: to read.
+        writer: for the error.
+        notify: called when a message is left out.
+    """
+
+    descriptor: int
+    writer: Writer
+    notify: Callable[[str], None]
+    _read: bytearray = field(default_factory=bytearray)
+
+    def readline(self) -> str:
+        """Return the next message; "" at the end."""
+        while line := self._line():
+            if len(line) <= MESSAGE_BYTES:
+                return line.decode(errors="replace")
+            self._refuse(line)
+        return ""
+
+    def _line(self) -> bytes:
+        """Return the next line; of a long one its beginning and its end."""
+        looked_at = 0  # bytes that have no newline
+        while (end := self._read.find(b"\n", looked_at)) < 0:
+            if len(self._read) > 2 * MESSAGE_BYTES:
+                del self._read[MESSAGE_BYTES:-_CHUNK_BYTES]
+            looked_at = len(self._read)
+            chunk = self._more()
+            if not chunk:
+                break
+            self._read += chunk
+        end = end + 1 or len(self._read)
+        line = bytes(self._read[:end])
+        del self._read[:end]
+        return line
+
+    def _more(self) -> bytes:
+        try:
+            return os.read(self.descriptor, _CHUNK_BYTES)
+        except OSError:  # the client is gone
+            return b""
+
+    def _refuse(self, line: bytes) -> None:
+        said = f"a message has more than {MESSAGE_BYTES:,} bytes"
+        self.notify(said)
+        found = _FIRST_ID.match(line) or _LAST_ID.search(line)
+        if found:
+            error = {"code": _INVALID_REQUEST, "message": said}
+            answer = {"jsonrpc": "2.0", "id": json.loads(found[1]), "error": error}
+            self.writer.write(json.dumps(answer) + "\n")
+
+
+@contextmanager
+def claimed_streams(
+    notify: Callable[[str], None], lost: Callable[[], None]
+) -> Iterator[tuple[Lines, Writer]]:
+    """Yield stdin and stdout; within, descriptor 0 is empty and descriptor 1 is stderr.
+
+    Args:
+        notify: called with a note for people.
+        lost: called when nobody reads stdout any more.
+
+    Raises:
+        UsageError: stdin or stdout is closed.
+    """
+    _require(_STDIN, os.O_WRONLY, "stdin")
+    _require(_STDOUT, os.O_RDONLY, "stdout")
+    wire = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for number in (_STDIN, _STDOUT)]
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.dup2(nothing, _STDIN)
+        os.dup2(_STDERR, _STDOUT)
+        writer = Writer(wire[1], lost)
+        yield Lines(wire[0], writer, notify), writer
+    finally:
+        os.close(nothing)
+        # the copies stay open: a thread may still read the one of stdin
+        for copy, number in zip(wire, (_STDIN, _STDOUT), strict=True):
+            os.dup2(copy, number)
+
+
+def _require(descriptor: int, wrong: int, name: str) -> None:
+    """Refuse a stream that can only be used the other way round: it was closed at the start."""
+    try:
+        is_wrong = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == wrong
+    except OSError:
+        is_wrong = True
+    if is_wrong:
+        raise UsageError(
+            f"{name} is closed: the Model Context Protocol needs stdin and stdout",
+            hint="an agent starts `taskembed mcp`: docs/how-to/agents.md",
+        )

@@ -1,0 +1,301 @@
+"""The indexes that a server serves: their names, and the newest generation of each.
+
+    served = ServedIndexes.of({"notes": Path("/srv/notes-index")}, encoder_of)
+    with served.chosen("notes").held() as held:
+        print(len(held.index))
+
+An index is opened again when it has a new generation, or when its folder was replaced. A generation
+stays open for as long as a request uses it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from taskembed.errors import IndexDamagedError, NotFoundError, UsageError
+from taskembed.escaping import escaped
+from taskembed.index.generations import names_in
+from taskembed.index.manifests import generations_of, manifest_name
+from taskembed.index.reader import Index
+from taskembed.space import EmbeddingSpace, Task
+from taskembed.verbs.classify import Classifier
+from taskembed.verbs.protocols import Encoder
+
+SHOWN_NAME = 80  # characters of a name that an error repeats
+MOVE_SECONDS = 1.0  # how long an index may be absent while another one takes its place
+_PAUSE_SECONDS = 0.05
+
+EncoderOf = Callable[[Index], Encoder]
+_Stamp = tuple[int, int, int, int]  # generation, and device, inode and time of its manifest
+_EncoderKey = tuple[EmbeddingSpace, str]  # the space, and the precision of the newest vectors
+
+
+def names_of(folders: Sequence[tuple[str, Path]]) -> dict[str, Path]:
+    """Return folders of indexes by the names that agents use for them.
+
+    Args:
+        folders: pairs of a name, or "" for the name of the folder, and the folder. A name that
+            several folders have is replaced by as much of each path as tells them apart.
+
+    Example:
+        names_of([("", Path("/a/notes")), ("", Path("/b/notes"))])
+        # {"a/notes": Path("/a/notes"), "b/notes": Path("/b/notes")}
+    """
+    known: dict[Path, str] = {}
+    for name, folder in folders:
+        place = folder.resolve()
+        known.setdefault(place, escaped(name or place.name or "index"))
+    return {
+        name if list(known.values()).count(name) == 1 else _told_apart(place, list(known)): place
+        for place, name in known.items()
+    }
+
+
+def _told_apart(folder: Path, every: Sequence[Path]) -> str:
+    """Return the shortest end of a path that no other path has."""
+    parts = folder.parts[1:]
+    for length in range(1, len(parts)):
+        end = parts[-length:]
+        if sum(other.parts[1:][-length:] == end for other in every) == 1:
+            return escaped("/".join(end))
+    return escaped(str(folder))
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A generation of an index, with its models; use it within `ServedIndex.held`.
+
+    Attributes:
+        name: the name of the index.
+        index: the open index.
+    """
+
+    name: str
+    index: Index
+    _encoders: _Encoders
+    _classifier: Classifier | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def encoder(self) -> Encoder:
+        """Return the encoder of the index, which is loaded once.
+
+        Raises:
+            ModelUnavailableError: the model cannot be loaded.
+        """
+        return self._encoders.of(self.name, self.index)
+
+    def classifier(self) -> Classifier:
+        """Return the classifier of the index; the first call reads the labels of its documents.
+
+        Raises:
+            SpaceMismatchError: the index is for another task than classification.
+            UsageError: it has no labels.
+            ModelUnavailableError: the model cannot be loaded.
+        """
+        with self._lock:
+            if self._classifier is None:
+                self._classifier = Classifier.of(self.index, self.encoder())
+            return self._classifier
+
+
+class _Encoders:
+    """The encoder of each index; indexes of one space share theirs."""
+
+    def __init__(self, encoder_of: EncoderOf) -> None:
+        self._encoder_of = encoder_of
+        self._known: dict[str, tuple[_EncoderKey, Encoder]] = {}
+        self._lock = threading.Lock()  # one model is loaded at a time
+
+    def of(self, name: str, index: Index) -> Encoder:
+        key = (index.space, str(index.made_by.get("precision", "")))
+        known = self._known.get(name)
+        if known is not None and known[0] == key:
+            return known[1]
+        with self._lock:
+            same = (item[1] for item in self._known.values() if item[0] == key)
+            encoder = next(same, None) or self._encoder_of(index)
+            self._known[name] = (key, encoder)
+            return encoder
+
+
+@dataclass(slots=True)
+class _Generation:
+    """A generation that is open: from which manifest, and how many requests use it.
+
+    It is closed when it is old and no request uses it.
+    """
+
+    held: Held
+    stamp: _Stamp | None
+    users: int = 0
+    is_old: bool = False
+
+    def close_if_unused(self) -> None:
+        if self.is_old and not self.users:
+            self.held.index.close()
+
+
+class ServedIndex:
+    """An index whose newest generation is open."""
+
+    def __init__(
+        self, name: str, folder: Path, encoders: _Encoders, view: Task | None = None
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.view = view  # the task of the view that answers; None for the first one
+        self.task: Task | None = None  # as of the generation that was opened last
+        self.tasks: tuple[Task, ...] = ()  # of all views, as of then
+        self._encoders = encoders
+        self._lock = threading.Lock()
+        self._current: _Generation | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[Held]:
+        """Yield the newest generation, which stays open until the context ends.
+
+        Raises:
+            NotFoundError: there is no index (any more).
+            IndexDamagedError: a file is not what was written.
+            NewerFormatError: the index was written by a newer taskembed.
+        """
+        with self._lock:
+            current = self._newest()
+            current.users += 1
+        try:
+            yield current.held
+        finally:
+            with self._lock:
+                current.users -= 1
+                current.close_if_unused()
+
+    def close(self) -> None:
+        """Close the index as soon as no request uses it."""
+        with self._lock:
+            self._retire()
+
+    def _newest(self) -> _Generation:
+        stamp = _stamp_of(self.folder)
+        if self._current is not None and self._current.stamp == stamp is not None:
+            return self._current
+        seconds = MOVE_SECONDS if self._current else 0.0
+        self._retire()
+        index = self._opened(seconds)
+        if self.view not in {None, index.space.task}:  # another view would answer
+            index.close()
+            raise NotFoundError(f"{self.folder} has no view for the task {self.view!s} any more")
+        self.task, self.tasks = index.space.task, index.tasks
+        self._current = _Generation(Held(self.name, index, self._encoders), stamp)
+        return self._current
+
+    def _opened(self, seconds: float) -> Index:
+        """Open the index; wait a moment for one that takes the place of another."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return Index.open(self.folder, task=self.view)
+            except (NotFoundError, IndexDamagedError):
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+
+    def _retire(self) -> None:
+        if self._current is not None:
+            self._current.is_old = True
+            self._current.close_if_unused()
+            self._current = None
+
+
+def _stamp_of(folder: Path) -> _Stamp | None:
+    """Return what changes when an index has a new generation, or was replaced."""
+    newest = max(generations_of(names_in(folder)), default=None)
+    if newest is None:
+        return None
+    try:
+        found = (folder / manifest_name(newest)).stat()
+    except OSError:
+        return None
+    return newest, found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class ServedIndexes:
+    """All indexes of a server, by name."""
+
+    by_name: Mapping[str, ServedIndex]
+
+    @classmethod
+    def of(cls, folders: Mapping[str, Path], encoder_of: EncoderOf) -> ServedIndexes:
+        """Open indexes; their models are loaded when they are needed.
+
+        The views after the first are served too: as "notes:similarity", for example.
+
+        Args:
+            folders: by name.
+            encoder_of: loads the encoder of an index.
+
+        Raises:
+            TaskembedError: an index cannot be opened.
+        """
+        encoders = _Encoders(encoder_of)
+        by_name: dict[str, ServedIndex] = {}
+        for name, place in folders.items():
+            by_name[name] = served = ServedIndex(name, place, encoders)
+            with served.held():
+                pass
+            for view in served.tasks[1:]:
+                label = f"{name}:{view.value}"
+                by_name[label] = other = ServedIndex(label, place, encoders, view)
+                with other.held():
+                    pass
+        return cls(by_name)
+
+    def close(self) -> None:
+        """Close every index."""
+        for served in self.by_name.values():
+            served.close()
+
+    def chosen(self, name: str | None, task: Task | None = None) -> ServedIndex:
+        """Return the index of a name; without a name, the only one, or the only one for a task.
+
+        Args:
+            name: of an index; no path is followed.
+            task: the task that the index should be for; the guard compares it later.
+
+        Raises:
+            UsageError: there is no such index; or no name, and several indexes or none fit.
+        """
+        if name is not None:
+            if name in self.by_name:
+                return self.by_name[name]
+            shown = repr(name[:SHOWN_NAME])
+            raise UsageError(f"no index is called {shown}", hint=f"the indexes: {self.listed()}")
+        every = list(self.by_name.values())
+        fitting = [served for served in every if served.task is task]
+        if len(every) == 1:
+            return every[0]
+        if task is not None and len(fitting) == 1:
+            return fitting[0]
+        if task is not None and not fitting:
+            raise UsageError(
+                f"no index is for the task {task.value!r}",
+                hint=f"the indexes: {self.listed()}; another one: "
+                f"taskembed index CORPUS --task {task.value} --index {task.value}-index",
+            )
+        raise UsageError(
+            "several indexes are served: name one", hint=f"the indexes: {self.listed()}"
+        )
+
+    def listed(self) -> str:
+        """Return the names and tasks of the indexes, for a message."""
+        shown = [f"{item.name} ({item.task})" for item in list(self.by_name.values())[:SHOWN]]
+        more = len(self.by_name) - len(shown)
+        return ", ".join(shown) + (f", and {more} more" if more else "")
+
+
+SHOWN = 20  # names in a message
