@@ -265,14 +265,18 @@ class ServedIndexes:
 
         Args:
             name: of an index; no path is followed.
-            task: the task that the index should be for; the guard compares it later.
+            task: the task that the index should be for, by its view for that task if it has one;
+                the guard compares the task later.
 
         Raises:
             UsageError: there is no such index; or no name, and several indexes or none fit.
         """
         if name is not None:
             if name in self.by_name:
-                return self.by_name[name]
+                served = self.by_name[name]
+                if task in {None, served.task}:
+                    return served
+                return self.by_name.get(f"{name}:{task}", served)
             shown = repr(name[:SHOWN_NAME])
             raise UsageError(f"no index is called {shown}", hint=f"the indexes: {self.listed()}")
         every = list(self.by_name.values())

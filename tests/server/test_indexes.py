@@ -172,6 +172,7 @@ def test_each_further_view_is_served_until_it_is_removed(tmp_path: Path) -> None
     assert tools.similar(doc_id="moon", k=1).hits[0].doc_id == "moons"
     assert tools.search("moon", task=Task.SIMILARITY).index == "notes:similarity"
     assert tools.search("moon", task=Task.RETRIEVAL).task == "retrieval"
+    assert tools.similar(doc_id="moon", index="notes").index == "notes:similarity"
     drop_view(folder, Task.SIMILARITY)
     with pytest.raises(NotFoundError, match="has no view for the task similarity any more"):
         tools.similar(doc_id="moon")
