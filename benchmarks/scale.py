@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.reading.documents import Document
+from taskembed.space import EmbeddingSpace
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus
 from tests.fakes import SPACE, HashEncoder
@@ -61,9 +63,9 @@ print(json.dumps({
 class Points(HashEncoder):
     """Encodes "17 ..." as the 17th of the points, which are made when they are asked for."""
 
-    def __init__(self, dim: int) -> None:
-        super().__init__(SPACE, dim=dim)
-        self._centres = np.random.default_rng(0).standard_normal((2_000, dim), np.float32)
+    def __init__(self, space: EmbeddingSpace) -> None:
+        super().__init__(space)
+        self._centres = np.random.default_rng(0).standard_normal((2_000, space.dim), np.float32)
 
     def points(self, first: int, count: int) -> np.ndarray:
         chosen = np.random.default_rng(first + 1)
@@ -96,7 +98,7 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.keep or Path(name) / "index"
-        encoder = Points(arguments.dim)
+        encoder = Points(replace(SPACE, dim=arguments.dim))
         if not folder.exists():
             build(folder, encoder, arguments.count)
         live = Contents.of(folder, read_newest(folder)).live
