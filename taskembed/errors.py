@@ -11,7 +11,7 @@
     ├── MissingLibraryError      69   a library that the command needs is not installed
     ├── StorageError             74   the disk is full, or an input or output operation failed
     ├── IndexBusyError           75   another process writes to the index
-    ├── IndexDamagedError        76   what is on disk is not what was written
+    ├── IndexDamagedError        76   what is on disk is damaged
     ├── AccessDeniedError        77   the operating system does not permit it
     ├── SpaceMismatchError       78   the query or the documents live in another embedding space
     │   └── NewerFormatError          the index was written by a newer taskembed
@@ -110,7 +110,7 @@ class TextTooLongError(BadInputError):
 
 
 class BadVectorError(BadInputError):
-    """The model gave a vector that cannot be compared: not finite, or without a length."""
+    """The model gave a vector that cannot be compared: a number is not finite, or all are zero."""
 
 
 class NotFoundError(TaskembedError):
@@ -126,7 +126,7 @@ class ModelUnavailableError(TaskembedError):
 
 
 class MissingLibraryError(TaskembedError):
-    """A library that the command needs, and that an extra of this package brings, is not there."""
+    """The command needs a library that is not installed; an extra of this package installs it."""
 
     exit_code = ExitCode.MODEL_UNAVAILABLE  # sysexits.h: "a support program or file does not exist"
 
@@ -144,7 +144,7 @@ class IndexBusyError(TaskembedError):
 
 
 class IndexDamagedError(TaskembedError):
-    """What is on disk is not what was written; `name` is the file, `reason` how it differs."""
+    """A file of an index is damaged; `name` is the file, `reason` says what is wrong in it."""
 
     exit_code = ExitCode.DAMAGED
 
@@ -223,10 +223,10 @@ def os_errors(what: object) -> Iterator[None]:
 
 
 def system_error(error: BaseException) -> OSError | None:
-    """Return what the operating system refused, wherever in an exception's history, or None.
+    """Return the operating system's error that caused an exception; None if there is none.
 
-    Libraries put errors of their own around it. Those in Rust keep its number in the text alone:
-    "(os error 24)".
+    Libraries wrap that error in errors of their own. Rust libraries give its number only in the
+    text: "(os error 24)".
     """
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -243,7 +243,7 @@ def system_error(error: BaseException) -> OSError | None:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Tell whether a library in Rust gave up: that is no Exception, as if it were Ctrl-C."""
+    """Tell whether a Rust library panicked: a panic is a BaseException, not an Exception."""
     return type(error).__name__ == "PanicException"
 
 

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def is_harmless(character: str) -> bool:
-    """Whether a character is seen as what it is: a letter, a sign, a space, a part of one."""
+    """Whether a terminal shows a character as it is: a letter, a sign, a space, a joiner."""
     return (
         character.isprintable()
         or character in _JOINERS

@@ -109,7 +109,7 @@ class EmbeddingSpace:
         normalize: whether vectors have unit length: exactly if the metric is the cosine.
         metric: "cosine", or "dot": the inner product of the model's vectors as they are.
         template: how a document's fields become its text: of the index, not of the model.
-        hosted: for a model behind a server: which server, and what it is told; otherwise None.
+        hosted: for a model behind a server: the server, and the task fields of requests; else None.
     """
 
     model: str
@@ -202,7 +202,7 @@ class EmbeddingSpace:
 
     @classmethod
     def from_json(cls, values: object) -> EmbeddingSpace:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
             ValueError: a field is missing, unknown, or of another type.

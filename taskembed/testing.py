@@ -104,7 +104,10 @@ class HashEncoder:
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode the longest texts first, a few at a time, as the real encoder does."""
+        """Yield int64[n] positions of texts with their n encoded texts, the longest texts first.
+
+        The real encoder does the same.
+        """
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
         for start in range(0, len(order), SLICE):
             rows = order[start : start + SLICE]

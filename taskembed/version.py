@@ -1,4 +1,4 @@
-"""The version of taskembed, which stands in indexes, adapters' cards and requests."""
+"""The version of taskembed, which is written to indexes, adapters' cards and requests."""
 
 from __future__ import annotations
 

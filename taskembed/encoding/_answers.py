@@ -1,7 +1,7 @@
-"""What a server answers, taken only when it is what was asked for.
+"""The answers of servers, which are used only if they fit the request.
 
-An answer is JSON of a bounded size with one list of numbers a text. What is bounded is what texts
-and numbers can come to: see `limit_bytes` and `_limit_marks`.
+An answer is JSON of a bounded size with one list of numbers a text. The bounds follow from
+the number of texts and numbers: see `limit_bytes` and `_limit_marks`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROW_MARKS, REST_MARKS = 64, 1_024  # commas and opening brackets beside those of
 
 
 class AnswerError(Exception):
-    """An answer is not what was asked for; the message says what it is, after "answered"."""
+    """An answer does not fit the request; the message completes "the server answered"."""
 
 
 def limit_bytes(texts: Sequence[str], dim: int | None) -> int:
@@ -52,7 +52,7 @@ def vectors_of(
         AnswerError: it is anything else.
     """
     if sum(map(body.count, (b",", b"[", b"{"))) > _limit_marks(texts, dim):
-        # so many values would take many times the memory of the bytes
+        # parsed, this many values would take many times the memory of the bytes
         raise AnswerError("with more than vectors for what was asked")
     try:
         answer = orjson.loads(body)

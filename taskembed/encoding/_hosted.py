@@ -58,7 +58,7 @@ class HostedEncoder:
         Raises:
             ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
             BadVectorError: a vector has a number that is not finite, or another size than before.
-            TypeError: texts is one text, or one of them is none.
+            TypeError: `texts` is a single string, or an item is not a string.
             ValueError: a text is not UTF-8, or there is no such side.
         """
         texts = require_texts(texts, "texts")

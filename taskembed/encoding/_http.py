@@ -221,7 +221,7 @@ class VendorClient:
         return rows
 
     def joined(self, parts: Sequence[FloatRows]) -> FloatRows:
-        """Return the rows of several answers as one array.
+        """Return the rows of several answers, float32[n, dim] each, as one array.
 
         Raises:
             BadVectorError: they are not of one size.

@@ -62,7 +62,7 @@ class LocalEncoder:
             prompt_type: the side: "query" or "document".
 
         Raises:
-            TypeError: texts is one text, or one of them is none.
+            TypeError: `texts` is a single string, or an item is not a string.
             TextTooLongError: some texts would take too much memory to be tokenised.
             ValueError: a text is not UTF-8, or there is no such side.
         """
@@ -73,7 +73,7 @@ class LocalEncoder:
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType | str
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Yield each batch of the engine as it is done: its texts' numbers, and what they became.
+        """Yield each batch when it is done: int64[n] positions of texts, and the n encoded texts.
 
         The longest texts come first. A batch is a few texts, so that little is lost between two.
         """

@@ -78,7 +78,8 @@ def _require_known_code(spec: ModelSpec, folder: Path, settings: EngineSettings)
     """Refuse a model of no known family whose own code is not trusted.
 
     Raises:
-        ModelUnavailableError: it brings code, and may compute something else without it.
+        ModelUnavailableError: the model has code of its own, and may compute other vectors without
+            that code.
     """
     known = spec.family or is_understood(folder)
     if not known and not settings.trust_remote_code and brings_own_model(folder):
@@ -94,7 +95,8 @@ def _require_loadable(spec: ModelSpec, request: EncoderRequest) -> None:
     """Refuse what would load and be wrong, and a size that the model does not offer.
 
     Raises:
-        ModelUnavailableError: the model needs what is not there, or what was not permitted.
+        ModelUnavailableError: the model needs a missing library or file, or code of its own,
+            which may not run.
         UsageError: the model was not trained for that size.
     """
     hint = "`taskembed models` lists the models and what they need"

@@ -48,7 +48,7 @@ class ModelParts:
             remote_code: whether the model's own Python code is run.
 
         Raises:
-            ModelUnavailableError: an adapter is not there, or is not LoRA.
+            ModelUnavailableError: an adapter is missing, or is not a LoRA adapter.
         """
         self.files = files
         self._family = family

@@ -81,7 +81,7 @@ class Runtime:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer, with neither truncation nor padding of its own."""
+        """The model's tokenizer, which neither truncates nor pads."""
         if self._tokenizer is None:
             self._tokenizer = self._of_compiled(
                 lambda: load_tokenizer(self.compiled.tokenizer_json)
@@ -166,17 +166,17 @@ class Runtime:
         return TorchEngine(loaded.model, device="cpu", precision="fp32", threads=None)
 
     def _of_compiled(self, make: Callable[[], Made]) -> Made:
-        """Return what is made of the compiled model, compiling again what came from the cache.
+        """Return `make()`; if it fails with a model from the cache, compile again and retry.
 
         Raises:
-            ModelUnavailableError: it cannot be made of a model that was just compiled either.
+            ModelUnavailableError: `make` also fails with the model that was just compiled.
         """
         if self._is_from_cache:
             try:
                 return make()
             except _NOT_THE_MODELS:
                 raise
-            except Exception:  # noqa: BLE001  # whatever a library says of bytes that it cannot use
+            except Exception:  # noqa: BLE001  # libraries raise many types for damaged bytes
                 self._compile_again()
         with self.failing():
             return make()

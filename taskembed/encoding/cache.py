@@ -116,7 +116,7 @@ class CacheEntry:
 
 
 def read_entry(path: Path, digest: str, engine: str) -> CompiledModel | None:
-    """Return an entry of the cache; None when there is none, or it is not what was written.
+    """Return an entry of the cache; None when it is missing or damaged.
 
     Args:
         path: where it is.
@@ -160,7 +160,7 @@ def _encoder_facts(saved: dict[str, Any]) -> ModelFacts:
     """Return the facts of an entry of an encoder.
 
     Raises:
-        ValueError: one of them cannot be one.
+        ValueError: a fact has an impossible value.
     """
     chats = {key: _chat(saved[key]) for key in ("query_chat", "document_chat")}
     facts = ModelFacts(**{**saved, **chats})
@@ -174,7 +174,7 @@ def _reranker_facts(saved: dict[str, Any]) -> RerankerFacts:
     """Return the facts of an entry of a reranker.
 
     Raises:
-        ValueError: one of them cannot be one.
+        ValueError: a fact has an impossible value.
     """
     facts = RerankerFacts(**{**saved, "pair": tuple(saved["pair"])})
     _require_kinds(facts)
@@ -245,12 +245,12 @@ def list_entries(cache: Path) -> list[CacheEntry]:
 def delete_entries(
     cache: Path, *, model: str | None = None, unused_days: int | None = None
 ) -> list[CacheEntry]:
-    """Delete compiled models; without a choice of them, also what is remembered of models.
+    """Delete compiled models; without options, also the digests that the cache has.
 
     Args:
         cache: the folder.
         model: only what was made from that model.
-        unused_days: only what was not used for so many days.
+        unused_days: only entries that were last used at least this many days ago.
 
     Raises:
         NotFoundError: nothing was made from that model.

@@ -95,7 +95,7 @@ def load_encoder_of(
     model: str | None = None,
     adapter: str | None = None,
 ) -> LocalEncoder | HostedEncoder:
-    """Return the encoder of an index's space: its model and its prompts, whatever is known today.
+    """Return the encoder of an index's space: its model and its recorded prompts.
 
     The space of the encoder is that of the model as it is now: when its weights have changed, it
     differs, and the guard refuses it.
@@ -181,10 +181,10 @@ def require_weights(space: EmbeddingSpace, files: Located) -> None:
 
 
 def _require_folders(space: EmbeddingSpace) -> None:
-    """Refuse, with the way on, an index whose model or adapter was moved.
+    """Refuse an index whose model or adapter was moved; the hint says how to name its new folder.
 
     Raises:
-        ModelUnavailableError: its folder is not there.
+        ModelUnavailableError: the folder does not exist.
     """
     for kind, name, option in (
         ("model", space.model, "--model"),

@@ -38,7 +38,7 @@ class EngineSettings:
         api_base: the address of a server with OpenAI's interface that has the model; of a hosted
             model, in place of its own server's.
         cache: the folder for compiled models; None for the user's.
-        notify: called with a sentence about what takes long, and about what is slower than it could
+        notify: called with a sentence about each step that takes long or is slower than it could
             be; once for each.
 
     Raises:

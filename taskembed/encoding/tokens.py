@@ -224,7 +224,7 @@ class PairTokenizer:
 
 
 def load_tokenizer(json_text: str) -> Tokenizer:
-    """Return the tokenizer of a tokenizer.json, with neither truncation nor padding of its own.
+    """Return the tokenizer of a tokenizer.json, which neither truncates nor pads.
 
     Raises:
         ValueError: it is none, or it can tokenise nothing.

@@ -1,4 +1,4 @@
-"""The servers of hosted models: where each is, which variable has its key, what it is sent.
+"""The servers of hosted models: addresses, variables with the keys, bodies of requests.
 
     SERVERS["cohere"].body(RequestBody("embed-v4.0", ["a text"], {"input_type": "search_query"}))
 

@@ -35,7 +35,7 @@ def read_scored(
         sides: what the score of each row is made of.
 
     Raises:
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file is damaged.
     """
     documents = [
         segment.documents(int(row) for row in best.row[best.segment == number])
@@ -83,7 +83,7 @@ def as_hits(
         field: that they are grouped by; None for no groups.
 
     Raises:
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file is damaged.
     """
     if queries is not None and any(segment.chunks for segment in segments):
         found = _with_chunks(segments, found, queries)

@@ -82,10 +82,13 @@ class SegmentBuilder:
 
         Args:
             documents: with ids that are not here yet.
-            vectors: row i belongs to documents[i]; or, with `cuts`, the vectors of the chunks of
-                the first document, then those of the second, and so on.
+            vectors: float32[n, dim]: row i belongs to documents[i]; or, with `cuts`, the vectors of
+                the chunks of the first document, then those of the second, and so on.
             cuts: int64[n, 2] for each document: where its n chunks begin and end; None where
                 documents are not cut.
+
+        Raises:
+            BadVectorError: a number is too large for fp16.
         """
         if (
             self._storage.vectors is VectorType.FP16
@@ -106,7 +109,11 @@ class SegmentBuilder:
         self.size_bytes += sum(len(item.text) + len(item.metadata) for item in documents)
 
     def vectors(self, row: int) -> tuple[FloatRows, Rows | None]:
-        """Return float32[n, dim]: the vectors of a row; and where its n chunks were cut."""
+        """Return float32[n, dim], the vectors of a row, and int64[n, 2], where its chunks are.
+
+        Raises:
+            IndexError: there is no such row.
+        """
         first, last = self._firsts[row], self._firsts[row + 1]
         for block in self._vectors:
             if first < len(block):  # the chunks of a document are in one block
@@ -119,7 +126,7 @@ class SegmentBuilder:
         return of_row(self._database, row)
 
     def files(self, dead: Flags) -> Iterator[tuple[str, Sequence[Data]]]:
-        """Yield the suffix and the bytes of each file; documents of `dead` rows are left empty.
+        """Yield the suffix and the bytes of each file; `dead`, bool[rows], are rows to leave empty.
 
         The suffix of a file of a further view begins with its task: "similarity.faiss".
 

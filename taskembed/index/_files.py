@@ -37,7 +37,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that is not what was written."""
+    """A file that is damaged."""
 
     name: str
     reason: str
@@ -132,7 +132,7 @@ def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
     """Return the bytes of an open file, after their checksum was compared.
 
     Raises:
-        IndexDamagedError: the bytes are not what was written.
+        IndexDamagedError: the bytes are damaged.
     """
     data = bytearray(file.size)
     read_into(folder, file, stream, [memoryview(data)])
@@ -151,7 +151,7 @@ def read_into(
         parts: buffers, with as many bytes in total as the file should have.
 
     Raises:
-        IndexDamagedError: the bytes are not what was written.
+        IndexDamagedError: the bytes are damaged.
     """
     checksum = position = 0
     with os_errors(folder / file.name):

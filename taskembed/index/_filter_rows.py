@@ -57,7 +57,7 @@ Metadata = Callable[[Sequence[int]], Iterable[tuple[int, Mapping[str, object]]]]
 class FieldTable:
     """The open table of a segment's fields.
 
-    Its methods raise sqlite3.Error or ValueError where the file is not what was written.
+    Its methods raise sqlite3.Error or ValueError where the file is damaged.
 
     Args:
         database: the open tables `fields`, `scalars` and `items`.

@@ -63,13 +63,13 @@ class IndexDocuments:
 
         Raises:
             NotFoundError: there is no index.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
             NewerFormatError: it was written by a newer taskembed.
         """
         path = Path(folder)
         wanted = None if task is None else Task(task)
         index: Self = open_newest(path, lambda snapshot: cls._of(path, snapshot, wanted))
-        index.check()  # when all is open: a slow disk gives a writer no time in between
+        index.check()  # after all are open: a writer may remove files while others are checked
         return index
 
     @classmethod
@@ -128,27 +128,27 @@ class IndexDocuments:
         return sum(info.live_rows for info in self.contents.live.segments)
 
     def __contains__(self, doc_id: str) -> bool:
-        """Say whether there is a document of that id; otherwise as `get`."""
+        """Return whether the index has a document with this id; raises as `get`."""
         return self.get(doc_id) is not None
 
     def get(self, doc_id: str) -> Document | None:
         """Return the document of an id; None when there is none.
 
         Raises:
-            TypeError: the id is no text.
+            TypeError: the id is not a string.
             ValueError: the index is closed.
             IndexDamagedError: what is stored cannot be read.
         """
         return self.find([require_string(doc_id, "doc_id")]).get(doc_id)
 
     def find(self, doc_ids: Iterable[str]) -> dict[str, Document]:
-        """Return the documents of those ids that the index has, by id.
+        """Return the documents with these ids, by id; ids that the index lacks are left out.
 
-        Few bytes are read where all ids are there: only to be sure that one is not, every byte of
-        the documents is checked, once.
+        If the index has all ids, few bytes are read. To be certain that an id is missing, every
+        byte of the documents is checked, once.
 
         Raises:
-            TypeError: doc_ids is one text, or an id is no text.
+            TypeError: `doc_ids` is a single string, or an id is not a string.
             ValueError: the index is closed.
             IndexDamagedError: what is stored cannot be read.
         """
@@ -170,7 +170,7 @@ class IndexDocuments:
         """Yield every document, in the order of their ids; a few are in memory at a time.
 
         Raises:
-            ValueError: the index is closed, also in between.
+            ValueError: the index is closed, before or during the iteration.
             IndexDamagedError: what is stored cannot be read.
         """
         return self.documents()
@@ -183,9 +183,9 @@ class IndexDocuments:
             after: only ids that come after this one, which need not exist; "" for all.
 
         Raises:
-            UsageError: `where` is no filter, or not of fields that the index has; or `after` is
-                not UTF-8.
-            ValueError: the index is closed, also in between.
+            UsageError: `where` is not a filter, or names a field that the index does not have; or
+                `after` is not UTF-8.
+            ValueError: the index is closed, before or during the iteration.
             IndexDamagedError: what is stored cannot be read.
         """
         self._require_open()
@@ -213,7 +213,7 @@ class IndexDocuments:
 
         Raises:
             ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self._require_open()
         return self._selector.fields()
@@ -223,7 +223,7 @@ class IndexDocuments:
 
         Raises:
             ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self._require_open()
         return self._selector.describe_fields()
@@ -232,32 +232,35 @@ class IndexDocuments:
         """Find the documents that a filter is true of, for the searches with that filter.
 
         Raises:
-            UsageError: it is no filter, or not of fields that the index has.
+            UsageError: `where` is not a filter, or names a field that the index does not have.
             ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self._require_open()
         self._selector.passing(where)
 
     def count(self, where: str) -> int:
-        """Return of how many documents a filter is true; raises as `select`."""
+        """Return how many documents match a filter; raises as `select`."""
         self._require_open()
         return sum(int(passing.sum()) for passing in self._selector.passing(where))
 
     def ids(self, where: str) -> Iterator[str]:
-        """Yield the ids of the documents that a filter is true of; raises as `select`."""
+        """Yield the ids of the documents that match a filter; raises as `select`."""
         self._require_open()
         return self._selector.ids(where)
 
     def sample(self, count: int) -> tuple[list[str], FloatRows]:
-        """Return the ids and vectors of some documents, drawn from all: always the same.
+        """Return the ids and vectors of a random sample of documents, the same in every call.
 
         Args:
-            count: how many; fewer when the index holds fewer.
+            count: how many documents; fewer if the index has fewer.
+
+        Returns:
+            The ids, and float32[n, dim]: row i belongs to id i.
 
         Raises:
             ValueError: the index is closed.
-            IndexDamagedError: what is stored is not what was written.
+            IndexDamagedError: what is stored is damaged.
         """
         self._require_open()
         places = np.cumsum([0, *(segment.live_rows for segment in self._segments)])
@@ -280,7 +283,7 @@ class IndexDocuments:
             where: a filter: only documents that it is true of; None for all.
 
         Raises:
-            UsageError: `where` is no filter, or not of fields that the index has.
+            UsageError: `where` is not a filter, or names a field that the index does not have.
             ValueError: the index is closed.
         """
         self._require_open()
@@ -303,7 +306,7 @@ class IndexDocuments:
 
         Raises:
             ValueError: the index is closed.
-            IndexDamagedError: what is stored is not what was written.
+            IndexDamagedError: what is stored is damaged.
         """
         self._require_open()
         found: dict[str, tuple[Document, FloatRows]] = {}

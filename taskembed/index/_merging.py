@@ -80,7 +80,7 @@ def merge(
     """Write the rows of several segments as one new segment; return what a manifest says of it.
 
     Raises:
-        IndexDamagedError: a segment is not what was written.
+        IndexDamagedError: a segment is damaged.
         StorageError: the disk is full, or fails.
     """
     rows = sum(source.rows for source in sources)

@@ -40,7 +40,7 @@ class OpenSegments:
         storage: how new segments are stored.
 
     Raises:
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file is damaged.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class OpenSegments:
         return any(outdated) and not all(outdated)
 
     def add(self, builder: SegmentBuilder, dead: Flags, outcomes: npt.NDArray[np.uint8]) -> None:
-        """Write the files of a new segment."""
+        """Write the files of a new segment; `dead` is bool[rows], `outcomes` uint8[rows]."""
         info = SegmentInfo(
             self._new_name,
             builder.rows,

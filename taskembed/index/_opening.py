@@ -27,7 +27,7 @@ def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, *dims: int
 
     Raises:
         FileNotFoundError: a file is missing; a writer may have removed it with its generation.
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file is damaged.
     """
     if info.kind is Kind.FORMAT_1:
         from taskembed.index.legacy.segment import SegmentOfFormat1  # hardly any index has one
@@ -44,7 +44,7 @@ def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]
 
     Raises:
         FileNotFoundError: a file is missing; a writer may have removed it with its generation.
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file is damaged.
     """
     with ExitStack() as stack:
         segments = []

@@ -46,7 +46,7 @@ class RankedSearch:
         where: str | None,
         grouping: Grouping | None,
     ) -> list[list[Hit]]:
-        """Return the k best documents of each query by their vectors."""
+        """Return the k best documents of each query, float32[n, dim], by their vectors."""
         searched = self._selector.searched(where)
 
         def rank(numbers: Sequence[int], depth: int) -> Best:
@@ -62,7 +62,7 @@ class RankedSearch:
     def nearest_chunks(
         self, queries: FloatRows, k: int, *, exact: bool, where: str | None
     ) -> list[list[Hit]]:
-        """Return the k best chunks of each query by their vectors."""
+        """Return the k best chunks of each query, float32[n, dim], by their vectors."""
         hidden = self._selector.hidden(where)
         searched = [
             ChunksOf(segment, ~gone) for segment, gone in zip(self._segments, hidden, strict=True)
@@ -104,7 +104,7 @@ class RankedSearch:
         where: str | None,
         grouping: Grouping | None,
     ) -> list[list[Hit]]:
-        """Return the k best documents of each query by vectors and words."""
+        """Return the k best documents by vectors, float32[n, dim], and the words of n texts."""
         searched = self._selector.searched(where)
         words = [tokenizer.words(text) for text in texts]
         weights = [fusion.weight(text, len(some)) for text, some in zip(texts, words, strict=True)]

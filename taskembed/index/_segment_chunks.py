@@ -47,14 +47,14 @@ class ChunkTable:
 
     @classmethod
     def of(cls, cuts: Sequence[Rows]) -> ChunkTable:
-        """Return the table of documents, of each of which the cuts are given: int64[n, 2]."""
+        """Return the table of documents; `cuts` has int64[n, 2] for each, with its n chunks."""
         counts = [len(some) for some in cuts]
         rows = np.repeat(np.arange(len(cuts)), counts)
         return cls(rows, np.concatenate([np.empty((0, 2), np.int64), *cuts]), len(cuts))
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray, *, vectors: int, documents: int) -> ChunkTable:
-        """Read what `to_bytes` gave.
+        """Read the output of `to_bytes`.
 
         Raises:
             ChunksDamageError: the bytes are not such a table.
@@ -81,7 +81,7 @@ class ChunkTable:
         return np.searchsorted(self.rows, np.arange(self.documents + 1), "left")
 
     def vectors_of(self, row: int) -> Rows:
-        """Return the numbers of the vectors of a document."""
+        """Return the numbers of a document's vectors, int64[n]."""
         return np.arange(self.firsts[row], self.firsts[row + 1])
 
     def kept(self, keep: Flags) -> ChunkTable:
@@ -114,7 +114,7 @@ def joined(tables: Sequence[ChunkTable]) -> ChunkTable:
 def mean_vectors(table: ChunkTable, rows: Rows, read: Callable[[Rows], FloatRows]) -> FloatRows:
     """Return one vector for each document, float32[len(rows), dim]: the mean of its chunks'.
 
-    The mean is as long as the vectors are on average: of unit length where they all are.
+    The mean is scaled to the average length of the chunks' vectors: 1 where all have length 1.
 
     Args:
         table: of the segment.

@@ -29,7 +29,7 @@ _SOUND = "PRAGMA quick_check(1)"
 class SegmentDocuments:
     """The documents of a segment.
 
-    Its methods raise IndexDamagedError where the file is not what was written, ValueError where the
+    Its methods raise IndexDamagedError where the file is damaged, ValueError where the
     index is closed, and another TaskembedError where the operating system cannot read the file.
 
     Attributes:

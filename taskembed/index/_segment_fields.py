@@ -20,7 +20,7 @@ from taskembed.vectors import Flags
 class SegmentFields:
     """The metadata fields of a segment.
 
-    Its methods raise IndexDamagedError where the file is not what was written, and ValueError where
+    Its methods raise IndexDamagedError where the file is damaged, and ValueError where
     the index is closed.
     """
 

@@ -53,7 +53,7 @@ class SegmentFiles:
         return self._streams[name].fileno()
 
     def opened(self, name: str) -> BinaryIO:
-        """Return an open file, wherever it was read last."""
+        """Return an open file; its position is that after the last read."""
         return self._streams[name]
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class SegmentFiles:
         """Return all bytes of a file after comparing their checksum, and close the file.
 
         Raises:
-            IndexDamagedError: the bytes are not what was written.
+            IndexDamagedError: the bytes are damaged.
         """
         with self.stream(name) as stream:
             data = read_file(self.folder, self._files[name], stream)
@@ -107,7 +107,7 @@ class SegmentFiles:
         """Compare the checksum of a whole file.
 
         Raises:
-            IndexDamagedError: the file is not what was written.
+            IndexDamagedError: the file is damaged.
         """
         with self.stream(name) as stream:
             damage = stream_damage(self.folder, self._files[name], stream)

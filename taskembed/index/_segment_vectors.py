@@ -29,7 +29,11 @@ Found = tuple[FloatRows, npt.NDArray[np.int64]]  # scores and rows, [n, k]
 
 
 class SegmentVectors:
-    """The vectors of a segment; they are held in memory only if they are few."""
+    """The vectors of a segment; they are held in memory only if they are few.
+
+    Its methods raise IndexDamagedError where a file is damaged, and ValueError where the index is
+    closed.
+    """
 
     def __init__(self, files: SegmentFiles, info: SegmentInfo, dim: int) -> None:
         self._files = files
@@ -71,7 +75,7 @@ class SegmentVectors:
         """Read and check now what every search needs.
 
         Raises:
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         with self._lock:
             self._files.require_open()
@@ -100,7 +104,7 @@ class SegmentVectors:
             candidates: vectors that the codes choose for a query; None for the default.
 
         Raises:
-            IndexDamagedError: what was read is not what was written.
+            IndexDamagedError: what was read is damaged.
         """
         self.load(exact=exact)
         most = self._info.vector_rows if alive is None else int(alive.sum())
@@ -124,7 +128,7 @@ class SegmentVectors:
             return file.read(rows)
 
     def blocks(self, *, keep: Flags) -> Iterator[tuple[RawRows, Sums]]:
-        """Yield the stored bytes of the vectors of some rows, and their checksums, in blocks."""
+        """Yield the stored bytes and checksums of the rows in `keep`, bool[rows], in blocks."""
         with self._rows_read() as file:
             for start, raw in file.blocks():
                 kept = keep[start : start + len(raw)]

@@ -16,7 +16,7 @@ from taskembed.index.word_tokens import WordTokenizer
 class SegmentWords:
     """The words of a segment, where it keeps them.
 
-    Its methods raise IndexDamagedError where the file is not what was written, and ValueError where
+    Its methods raise IndexDamagedError where the file is damaged, and ValueError where
     the index is closed.
     """
 

@@ -29,7 +29,7 @@ class Selector:
     """Applies filters to the segments of an index.
 
     Its methods raise UsageError where the text is no filter, or names a field that no document has,
-    and IndexDamagedError where a file is not what was written.
+    and IndexDamagedError where a file is damaged.
     """
 
     def __init__(self, segments: Sequence[Segment]) -> None:

@@ -79,7 +79,7 @@ class Postings:
         damaged: returns the error to raise for a reason.
 
     Raises:
-        Exception: the error of `damaged`: the dictionary is not what was written.
+        Exception: the error of `damaged`: the dictionary is damaged.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Postings:
         magic, self.documents, self.total, count, crc = _FOOT.unpack(foot)
         length = 4 * self.documents + _ENTRY.itemsize * count
         if magic != _MAGIC or length > size - _FOOT.size:
-            raise self._damaged("its end is not what was written")
+            raise self._damaged("its end is damaged")
         tail = self._read(size - _FOOT.size - length, length)
         if zlib.crc32(foot[:-4], zlib.crc32(tail)) != crc:
             raise self._damaged("the checksum of its dictionary does not match")
@@ -107,7 +107,7 @@ class Postings:
         """Return the postings of a word; None if it occurs nowhere.
 
         Raises:
-            Exception: the error of `damaged`: the postings are not what was written.
+            Exception: the error of `damaged`: the postings are damaged.
         """
         data = word.encode()
         hashes, hashed = self._entries["hash"], np.uint64(_hash(data))

@@ -22,8 +22,8 @@ class Chunking:
     """The rule by which the documents of an index are cut into chunks.
 
     Attributes:
-        tokens: the most tokens of a chunk, without the prompt and special tokens.
-        overlap: about how many of them are also the first of the next chunk.
+        tokens: the largest number of tokens in a chunk, without the prompt and special tokens.
+        overlap: about how many of these tokens are repeated at the start of the next chunk.
         method: the name of the way in which the places to cut are chosen.
 
     Raises:
@@ -52,10 +52,10 @@ class Chunking:
 
     @classmethod
     def from_json(cls, values: object) -> Chunking:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: `values` has another form.
         """
         types = {"tokens": int, "overlap": int, "method": str}
         found = {key: type(item) for key, item in values.items()} if isinstance(values, dict) else 0

@@ -131,13 +131,25 @@ class StoreWriter:
 
     @property
     def lock(self) -> Lock:
-        """The lock."""
+        """The lock that this writer holds.
+
+        Raises:
+            RuntimeError: the index was opened without the lock, only to look.
+        """
         if self.held is None:
             raise RuntimeError("nothing is written without the lock")
         return self.held
 
     def begin(self, *, over_damage: bool) -> None:
-        """Remove files that were never committed, and find the newest generation."""
+        """Remove files that were never committed, and find the newest generation.
+
+        Args:
+            over_damage: continue after a damaged manifest as if its generation had been empty.
+
+        Raises:
+            IndexDamagedError: the newest manifest is damaged, and `over_damage` is false.
+            StorageError: no number is left for the next generation, or a file cannot be removed.
+        """
         with self._translated("."):
             names = [name for name in self._names() if name != LOCK]
         if names and acknowledged(self.folder) == UNKNOWN:
@@ -173,14 +185,24 @@ class StoreWriter:
             )
 
     def write(self, name: str, *parts: bytes | memoryview) -> None:
-        """Write a file of the next generation; it belongs to the index once that is committed."""
+        """Write a file of the next generation; it belongs to the index once that is committed.
+
+        Raises:
+            ValueError: `name` is not the name of a file of an index.
+            StorageError: the file cannot be written.
+        """
         with self.new_file(name) as file:
             for part in parts:
                 file.write(part)
 
     @contextmanager
     def new_file(self, name: str) -> Iterator[NewFile]:
-        """Yield a new file of the next generation to write to; sync it when the context ends."""
+        """Yield a new file of the next generation to write to; sync it when the context ends.
+
+        Raises:
+            ValueError: `name` is not the name of a file of an index.
+            StorageError: the file cannot be written.
+        """
         if not OURS.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a file of an index")
         with self._synced(name) as file:
@@ -199,7 +221,7 @@ class StoreWriter:
         After a crash, the next writer deletes the file.
         """
         if not name.endswith(".tmp") or not OURS.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a file for a while")
+            raise ValueError(f"{name!r} is not the name of a temporary file")
         self._remove([name])
         try:
             yield self.folder / name

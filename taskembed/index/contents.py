@@ -34,10 +34,10 @@ class View:
 
     @classmethod
     def from_json(cls, values: object) -> View:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: `values` has another form.
         """
         if not isinstance(values, dict) or values.keys() != {"space", "made_by"}:
             raise ValueError("a view has missing or unknown fields")
@@ -131,10 +131,10 @@ class Part:
 
     @classmethod
     def from_json(cls, values: object) -> Part:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: `values` has another form.
         """
         if not isinstance(values, dict) or values.keys() != {"space", "segments", "made_by"}:
             raise ValueError("a part has missing or unknown fields")
@@ -224,7 +224,7 @@ class Contents:
         """Read the body of a generation.
 
         Raises:
-            IndexDamagedError: it is not what was written.
+            IndexDamagedError: it is damaged.
         """
         body = snapshot.body
         try:
@@ -250,7 +250,7 @@ class Contents:
 
     @property
     def parts(self) -> list[Part]:
-        """The parts that there are."""
+        """The live part, and the one that is being built, if any."""
         return [part for part in self._named.values() if part]
 
     @property
@@ -281,7 +281,7 @@ def _part(body: Body, name: str) -> Part:
     """Read a part, and how its input is read and it is stored.
 
     Raises:
-        ValueError: it is not what was written.
+        ValueError: it is damaged.
     """
     part = Part.from_json(body[name])
     reading = _object(body, "reading", "how its input is read")

@@ -105,7 +105,7 @@ def insert(database: sqlite3.Connection, documents: Iterable[tuple[int, StoredDo
 class Documents:
     """The open file of a segment's documents.
 
-    Its methods raise sqlite3.Error or ValueError where the file is not what was written.
+    Its methods raise sqlite3.Error or ValueError where the file is damaged.
 
     Args:
         stream: the open file.

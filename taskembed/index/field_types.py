@@ -146,7 +146,7 @@ def value_at(metadata: Mapping[str, object], names: Sequence[str]) -> object:
 
 
 def value_named(metadata: Mapping[str, object], name: str) -> object:
-    """Return the value of a field: of that very name, or as a filter names it (a.b); or None."""
+    """Return the value of a field, named exactly or by a path (a.b); None if there is none."""
     if name in metadata:
         return metadata[name]
     names = names_of(name)

@@ -248,7 +248,7 @@ def _any_of(wanted: Collection[FieldType], types: Collection[FieldType]) -> bool
 
 
 def no_such_field(field: str, fields: Fields, *, place: str = "") -> UsageError:
-    """Return the error for a field that no document has; it names those that there are.
+    """Return the error for a field that no document has; the hint names the fields that exist.
 
     Args:
         field: the name that was asked for.

@@ -57,7 +57,7 @@ def read_newest(folder: Path) -> Snapshot:
 
     Raises:
         NotFoundError: there is no index.
-        IndexDamagedError: the newest manifest is not what was written, or there are files of an
+        IndexDamagedError: the newest manifest is damaged, or there are files of an
             index but no manifest.
         NewerFormatError: the index was written by a newer taskembed.
     """
@@ -76,7 +76,7 @@ def _newest(folder: Path) -> int:
     # Subtle: a writer puts a later generation into LOCK before it removes a manifest. So if LOCK is
     # read again and has not changed, no writer has removed a manifest in the meantime.
     if newest < promised and acknowledged(folder) != promised:
-        raise FileNotFoundError(errno.ENOENT, "it is not there yet", manifest_name(promised))
+        raise FileNotFoundError(errno.ENOENT, "it does not exist yet", manifest_name(promised))
     if 0 <= newest < promised:
         raise _lost(folder, promised, newest)
     if newest < 0:
@@ -105,7 +105,11 @@ def _without_manifest(folder: Path, names: Iterable[str], promised: int) -> Task
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names in a folder, sorted; an empty list if there is no folder."""
+    """Return the names in a folder, sorted; an empty list if there is no folder.
+
+    Raises:
+        TaskembedError: the operating system refuses to list the folder.
+    """
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208  # names are wanted, not paths
     except FileNotFoundError:

@@ -29,8 +29,8 @@ from taskembed.index.segments import Segment
 from taskembed.vectors import Flags, Floats, Rows
 
 LEAST_DEPTH = 50  # documents of a query that are taken first
-_OF_A_HIT = 4  # documents that are taken first for each hit; later, as many times more
-_ALL_FROM = 400  # before so many documents of a query are taken, all values are read
+_OF_A_HIT = 4  # factor: documents taken first for each hit; the number grows by this factor
+_ALL_FROM = 400  # documents of a query; before more are taken, all values are read
 _TAKEN_AT_ONCE = 200_000  # documents of all queries that are in memory
 _UNREAD, _ALONE = -2, -1  # codes of documents whose value is not read yet, or that have none
 
@@ -179,11 +179,11 @@ class Groups:
         self._is_whole = False
 
     def names(self, segment: Rows, row: Rows) -> Rows:
-        """Return a number for the group of each document; equal numbers are the same group.
+        """Return int64[n]: a number for each document's group; equal numbers are the same group.
 
         Args:
-            segment: the number of each document's segment.
-            row: the row of each document there.
+            segment: int64[n]: the number of each document's segment.
+            row: int64[n]: the row of each document in its segment.
         """
         names = np.empty(len(row), np.int64)
         for number, codes in enumerate(self._codes):

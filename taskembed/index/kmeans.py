@@ -8,7 +8,7 @@ from taskembed.index.kinds.flat import faiss
 from taskembed.vectors import FloatRows
 
 _SEED = 1_234
-_TRIES = ((2_000, 20), (20_000, 5))  # of up to so many vectors
+_TRIES = ((2_000, 20), (20_000, 5))  # (vectors at most, tries)
 _LEAST_TRIES = 2
 
 
@@ -18,8 +18,8 @@ def spherical_kmeans(vectors: FloatRows, k: int, *, rounds: int = 20) -> FloatRo
     Args:
         vectors: float32[n, dim], of unit length; n is at least k.
         k: number of clusters.
-        rounds: of each try. There are several, from other first centres, and the best is kept:
-            more of them for few vectors, where they cost nothing and a bad start is likelier.
+        rounds: iterations of each try. Several tries start from different centres and the best is
+            kept. Few vectors get more tries: they are cheap, and a bad start is more likely.
     """
     tries = next((tries for most, tries in _TRIES if len(vectors) <= most), _LEAST_TRIES)
     model = faiss.Kmeans(

@@ -1,4 +1,4 @@
-"""Manifests: the numbered files that say of which immutable files a generation consists.
+"""Manifests: the numbered files that list the immutable files of a generation.
 
     manifest-00000042.json   JSON of generation 42: format, features, files with size and crc32, a
                              body; then a line with the checksum of the JSON
@@ -66,7 +66,7 @@ def read_manifest(folder: Path, generation: int) -> Snapshot:
 
     Raises:
         FileNotFoundError: there is no manifest of that number (any more).
-        IndexDamagedError: the manifest is not what was written.
+        IndexDamagedError: the manifest is damaged.
         NewerFormatError: the manifest was written by a newer taskembed.
     """
     path = folder / manifest_name(generation)
@@ -87,7 +87,7 @@ def _parse_manifest(data: bytes, generation: int) -> Snapshot:
     """Return the generation in the bytes of a manifest.
 
     Raises:
-        ValueError: the bytes are not what was written.
+        ValueError: the bytes are damaged.
         NewerFormatError: the format, or a feature, is unknown to this version.
     """
     text, trailer = data[:-16], data[-16:]
@@ -127,7 +127,7 @@ def _require_possible(file: StoredFile) -> None:
     The checksum of a hostile manifest may be valid.
 
     Raises:
-        ValueError: a name or a size is of that kind.
+        ValueError: a name, a size or a checksum is one that taskembed never writes.
     """
     if (type(file.name), type(file.size), type(file.crc32)) != (str, int, int):
         raise ValueError("a file has missing or unknown fields")

@@ -44,7 +44,7 @@ class Positions:
         """Return some of the documents, at new positions from 0.
 
         Args:
-            keep: bool[n]: whether the document at a position is one of them.
+            keep: bool[n]: whether to keep the document at each position.
         """
         edges = self._starts[1:-1].tolist()
         rows = (
@@ -55,7 +55,11 @@ class Positions:
         return Positions(self._segments, self.dim, rows)
 
     def documents(self) -> Iterator[StoredDocument]:
-        """Yield every document, by position; one is in memory at a time."""
+        """Yield every document, by position; one is in memory at a time.
+
+        Raises:
+            IndexDamagedError: a document cannot be read, or is missing.
+        """
         for segment, rows in zip(self._segments, self._rows, strict=True):
             wanted = iter(rows.tolist())
             row = next(wanted, None)
@@ -68,7 +72,7 @@ class Positions:
                 raise IndexDamagedError(reason, hint=DAMAGED_HINT)
 
     def documents_at(self, positions: Rows) -> list[Document]:
-        """Return the documents at some positions, in the order of these."""
+        """Return the documents at `positions`, int64[n], in the same order."""
         found: dict[int, Document] = {}
         for number, here in self._by_segment(positions):
             rows = self._rows[number][here - self._starts[number]].tolist()

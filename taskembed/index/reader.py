@@ -51,7 +51,7 @@ class Index(IndexDocuments):
 
         Raises:
             ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self._require_open()
         with doing("reading the index"):
@@ -69,7 +69,7 @@ class Index(IndexDocuments):
         Raises:
             UsageError: no document has it, or it is a list or an object in all that do.
             ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self._require_open()
         self._search.groups_by(field)
@@ -102,10 +102,10 @@ class Index(IndexDocuments):
             A list of hits for each query; the hits of a group are together.
 
         Raises:
-            UsageError: `where` is no filter, or not of fields that the index has; or there is no
-                such field to group by.
+            UsageError: `where` is not a filter, or names a field that the index does not have; or
+                there is no such field to group by.
             ValueError: the index is closed.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self.load(exact=exact)
         return self._search.nearest(
@@ -126,9 +126,9 @@ class Index(IndexDocuments):
         those of `nearest`.
 
         Raises:
-            UsageError: `where` is no filter, or not of fields that the index has.
+            UsageError: `where` is not a filter, or names a field that the index does not have.
             ValueError: the index is closed, or its documents are not cut into chunks.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self.load(exact=exact)
         if self.chunking is None and len(self):
@@ -153,7 +153,7 @@ class Index(IndexDocuments):
 
         Raises:
             ValueError: the index is closed, or keeps no words.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         tokenizer = self._tokenizer()
         return self._search.by_words(texts, k, tokenizer, where=where, grouping=grouping)
@@ -182,7 +182,7 @@ class Index(IndexDocuments):
 
         Raises:
             ValueError: the index is closed, or keeps no words.
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self.load(exact=exact)
         return self._search.hybrid(

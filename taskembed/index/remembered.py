@@ -45,10 +45,10 @@ class Reading:
 
     @classmethod
     def from_json(cls, values: object) -> Reading:
-        """Read what `to_json` gave; what a newer version added is left out.
+        """Read the output of `to_json`; settings that a newer version added are left out.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: `values` has another form.
         """
         if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
             raise ValueError("the settings of its input have wrong values")

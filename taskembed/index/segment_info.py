@@ -51,10 +51,10 @@ class ViewFiles:
 
     @classmethod
     def from_json(cls, values: object) -> ViewFiles:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: `values` has another form.
         """
         if not isinstance(values, dict) or values.keys() != {"stem", "kind", "vectors"}:
             raise ValueError("a view of a segment has missing or unknown fields")

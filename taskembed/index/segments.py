@@ -90,7 +90,7 @@ class Segment:
         """Check the small files, and the headers of the others; or every byte, if `whole`.
 
         Raises:
-            IndexDamagedError: a file is not what was written; the segment is closed.
+            IndexDamagedError: a file is damaged; the segment is closed.
         """
         try:
             self.dead = self._read_deletions()
@@ -173,7 +173,7 @@ class Segment:
         """Return the words of the texts; the dictionary is checked now, the rest when it is read.
 
         Raises:
-            IndexDamagedError: the file is not what was written.
+            IndexDamagedError: the file is damaged.
             ValueError: the segment keeps no words, or the index is closed.
         """
         return self._words.postings()
@@ -189,7 +189,7 @@ class Segment:
         """Read and check now what every search needs.
 
         Raises:
-            IndexDamagedError: a file is not what was written.
+            IndexDamagedError: a file is damaged.
         """
         self._vectors.load(exact=exact)
 
@@ -204,8 +204,8 @@ class Segment:
     ) -> Found:
         """Return scores and rows of the best live documents: see `SegmentVectors.search`.
 
-        `passing` is the result of the method of that name: only these rows are returned. The score
-        of a document that was cut into chunks is that of its best chunk.
+        Only the rows in `passing` are returned: bool[rows], as the method `passing` returns. The
+        score of a document that was cut into chunks is that of its best chunk.
         """
         alive = ~self.dead if passing is None and self.dead.any() else passing
         search = partial(self._vectors.search, exact=exact, candidates=candidates)
@@ -254,7 +254,7 @@ class Segment:
         return self._read(numbers), self.chunks.cuts[numbers]
 
     def blocks(self, *, keep: Flags, view: int = 0) -> Iterator[tuple[RawRows, Sums]]:
-        """Yield the stored bytes of the vectors of some rows, and their checksums, in blocks.
+        """Yield the stored bytes and checksums of the vectors of the rows in `keep`, bool[rows].
 
         A document that was cut has a vector for each of its chunks.
         """
@@ -305,7 +305,7 @@ class Segment:
         """Yield the documents that are not deleted, ordered by id; a few are in memory at a time.
 
         Args:
-            passing: the result of the method of that name: only these rows.
+            passing: bool[rows], as `Segment.passing` returns: only these rows; None for all.
             after: only ids that come after this one.
         """
         return self._documents.live_by_id(passing=passing, after=after)

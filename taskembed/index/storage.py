@@ -30,9 +30,9 @@ class Kind(StrEnum):
 
 
 class IndexType(StrEnum):
-    """Which kind new segments are."""
+    """The kind of index that new segments get."""
 
-    AUTO = "auto"  # codes where there are so many rows that they are faster
+    AUTO = "auto"  # RABITQ for segments with enough rows to be faster, else FLAT
     FLAT = "flat"
     RABITQ = "rabitq"
 
@@ -57,10 +57,10 @@ class Storage:
 
     @classmethod
     def from_json(cls, values: object) -> Storage:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: `values` has another form.
         """
         names = {"index_type", "vectors", "words"}
         if not isinstance(values, dict) or values.keys() - {"chunks"} != names:

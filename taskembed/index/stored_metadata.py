@@ -33,7 +33,7 @@ def read_metadata(document: StoredDocument) -> dict[str, object]:
     """Return the metadata of a document from the text that `metadata_json` returned.
 
     Raises:
-        ValueError: the text is not of that form, so its values might not be printable.
+        ValueError: the text is not a JSON object as `metadata_json` writes it.
     """
     try:
         metadata = orjson.loads(document.metadata)

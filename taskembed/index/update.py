@@ -159,7 +159,7 @@ def _other_ids(part: Part, reading: Reading | None) -> bool:
 
 
 def remember_tuning(folder: Path, tuning: Mapping[str, object], *, wait_seconds: float = 0) -> None:
-    """Write what was measured of an index beside it, as a generation of its own.
+    """Commit the figures that `tune` measured, as a new generation of the index.
 
     Raises:
         IndexBusyError: another process is writing.

@@ -1,4 +1,4 @@
-"""Reading a whole index back: which of its files are not what was written."""
+"""Checks of every byte of an index: which of its files are damaged."""
 
 from __future__ import annotations
 

@@ -51,10 +51,10 @@ def add_view(  # noqa: PLR0913  # all but the first four are optional and named
     Args:
         folder: of the index.
         space: of the new view; the template of the index replaces its own.
-        encode: returns the vectors of texts, float32[n, dim]; what it raises comes through, and
-            nothing is changed.
-        made_by: tells, once all is encoded, what made the vectors: for people.
-        step: is told the number of documents that are done.
+        encode: returns the vectors of texts, float32[n, dim]; its errors are passed on, and
+            the index is then unchanged.
+        made_by: called after the last text; returns what made the vectors, for people.
+        step: its `done` is set to the number of documents that are encoded.
         wait_seconds: how long to wait for another writer.
         fs: where to write.
 
@@ -62,7 +62,7 @@ def add_view(  # noqa: PLR0913  # all but the first four are optional and named
         NotFoundError: there is no index.
         UsageError: the index has such a view, or segments of format 1.
         IndexBusyError: another process is writing.
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file is damaged.
     """
     with _contents(folder, wait_seconds, fs) as (store, contents):
         part = contents.live

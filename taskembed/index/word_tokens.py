@@ -17,7 +17,7 @@ VERSION = 1  # of the rules below: another version makes other words of a text
 DEFAULT_LANGUAGE = "english"
 NO_LANGUAGE = "none"  # words are not reduced to stems
 
-LONGEST_WORD = 64  # characters; of a longer run only so many count
+LONGEST_WORD = 64  # characters; the rest of a longer word is ignored
 _KNOWN_WORDS = 100_000  # whose stems are kept in memory
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
@@ -103,10 +103,10 @@ def tokenizer_name(language: str) -> str:
 
 
 def require_language(language: str) -> None:
-    """Check that there is a stemmer for a language, "none" included.
+    """Check that a language has a stemmer; the language "none" passes too.
 
     Raises:
-        ValueError: there is none; the message lists those that there are.
+        ValueError: the language has no stemmer; the message lists the languages that have one.
     """
     _stemmer(language)
 

@@ -43,7 +43,7 @@ class _Uncommitted:
 class IndexWriter:
     """The changes of one run; a reader sees them after `commit`, and `finish` ends the run.
 
-    Its methods raise IndexDamagedError where a file is not what was written, and StorageError where
+    Its methods raise IndexDamagedError where a file is damaged, and StorageError where
     the disk is full or fails.
 
     Args:
@@ -229,7 +229,7 @@ class IndexWriter:
         """Make a new generation of the changes; return whether there were any.
 
         Args:
-            made_by: what made the vectors, for people; empty to keep what is known.
+            made_by: what made the vectors, for people; empty to keep the stored values.
         """
         if not self._changed:
             return False

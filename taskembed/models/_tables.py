@@ -107,7 +107,7 @@ _SIDES = {
     "both": tuple(PromptType),
 }
 _KINDS = {"": "prompt", "_instruction": "prompt", "_value": "value", "_adapter": "adapter"}
-# key of a task -> the field of `Side` that it fills, and of which sides
+# key of a task -> the field of `Side` that the key sets, and the sides that it sets it for
 _TASK_KEYS = {
     key + ending: (field_name, sides)
     for key, sides in _SIDES.items()

@@ -189,7 +189,7 @@ def rerankers() -> tuple[RerankerFamily, ...]:
 
 
 def find_reranker(model: str) -> RerankerFamily:
-    """Return what is known of a reranker: of exactly that id; otherwise what holds for most."""
+    """Return the facts about the reranker with exactly this id, or else the usual ones."""
     for family in rerankers():
         if model.casefold() in {name.casefold() for name in family.models}:
             return family
@@ -197,7 +197,7 @@ def find_reranker(model: str) -> RerankerFamily:
 
 
 def identify(model: str) -> Identified:
-    """Return what is known of exactly that id or alias, in any case; never of a part of one.
+    """Return the facts about a model with exactly this id or alias, ignoring case.
 
     Only the tables that have the name in them are read, and not checked against their types, which
     a test does: it would take a search a fifth of its time.

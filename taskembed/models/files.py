@@ -248,7 +248,7 @@ def _bundled_folder() -> Path:
 
 
 def own_adapters(folder: Path) -> tuple[Path, ...]:
-    """Return the folders in which a model may have adapters of its own, a folder each."""
+    """Return the folders that may contain a model's own adapters, each in a subfolder."""
     bundled = (BUNDLED_ADAPTERS,) if folder == _bundled_folder_or_none() else ()
     return (*bundled, folder / "adapters", folder)  # the latter: Jina v5, and v3-hf
 

@@ -98,7 +98,8 @@ def saved_modules(folder: Path) -> list[dict[str, Any]]:
 def module_folders(tree: Tree) -> list[Path]:
     """Return the folders of a model's modules, its own first, a router's branches too.
 
-    A router's configuration has a name of its own; as Asym, once, it had that of every module.
+    A router's configuration is router_config.json; that of the older Asym is config.json, as that
+    of every module.
     """
     root = tree.root
     listed = [
@@ -146,7 +147,7 @@ def require_safetensors(name: str, tree: Tree) -> None:
 
 
 def renders_chat(tree: Tree) -> bool:
-    """Tell whether a model's texts are put into its chat template, which has a file of its own."""
+    """Tell whether a model's texts are put into its chat template."""
     saved = (read_saved(path) or {} for path in tree.named("sentence_bert_config.json"))
     return any("message" in str(config.get("modality_config")) for config in saved)
 

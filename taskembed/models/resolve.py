@@ -99,7 +99,7 @@ class ModelSpec:
     note: str
 
     def prompt(self, prompt_type: PromptType) -> str:
-        """Return what is put before a text of that side."""
+        """Return the prompt that is put before each text of a side."""
         return self.sides[prompt_type].prompt
 
     def adapter(self, prompt_type: PromptType) -> str:
@@ -251,8 +251,8 @@ def _stated(task: Task, query: str | None, document: str | None) -> dict[PromptT
     return {side: stated.get(side, one) for side in PromptType}
 
 
-# The names under which a model may save its prompts, best first: MTEB's order. The name that
-# `default_prompt_name` gives is in none of them: it says nothing about a task.
+# The names under which a model may save its prompts, best first: MTEB's order. The prompt named by
+# `default_prompt_name` is not among them: it is not tied to a task.
 _DOCUMENT_NAMES = ("document", "passage", "corpus")
 _SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
     Task.RETRIEVAL: {

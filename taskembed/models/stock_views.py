@@ -40,7 +40,7 @@ def brings_own_model(folder: Path) -> bool:
 
 
 def refers_to_code(folder: Path) -> bool:
-    """Tell whether a file of a model names a class that no library has: code of its own."""
+    """Tell whether a file of a model names a class that is in the model's own Python code."""
     configs = [read_saved(folder / name) or {} for name in ("config.json", "tokenizer_config.json")]
     own_modules = [kind for kind in module_types(folder) if not kind.startswith(_LIBRARY)]
     return bool(own_modules) or any(config.get("auto_map") for config in configs)
@@ -160,7 +160,7 @@ def has_sides(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def stock_view(folder: Path) -> Iterator[Path]:
-    """Give a folder that loads without code of its own: the model's own when it already does."""
+    """Yield a folder that loads without the model's code: its own folder if that already does."""
     changed = _changed_files(folder)
     if not changed:
         yield folder
@@ -219,10 +219,10 @@ def static_folder(folder: Path) -> Path | None:
 
 
 def _jina_v5(config: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Return Jina v5 as what its custom_st.py computes: backbone, last token, unit length.
+    """Return Jina v5 as its custom_st.py computes it: backbone, last token, unit length.
 
-    Subtle: the rope's base is the configuration's 1e6. The stock class EuroBertConfig takes 1e4
-    when it is not told under the name that it knows, and every vector would be silently another.
+    Subtle: the rope's base is the configuration's 1e6. The stock class EuroBertConfig uses 1e4
+    unless the base has the name that the class expects, and every vector would silently be wrong.
     """
     # Only Qwen3 (small) normalises queries and keys; EuroBERT (nano) looks in both directions.
     is_qwen3 = any(".q_norm." in name for name in _tensor_names(folder))

@@ -83,7 +83,7 @@ def _count_marks(line: bytes) -> int:
 
 
 def _exact(line: bytes) -> WideRecord:
-    """Return a record with exact whole numbers, where orjson would make floats of them."""
+    """Return a record with exact whole numbers, which orjson would turn into floats."""
     try:
         return WideRecord(json.loads(line))
     except RecursionError:

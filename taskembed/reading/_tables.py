@@ -202,7 +202,7 @@ class CsvRows:
         self._rows = self._reader()
 
     def records(self) -> Iterator[Row]:
-        """Return an iterator over the records, none of which is held here.
+        """Return an iterator over the records, which are read one at a time.
 
         Raises:
             BadInputError: the file is not CSV: a record has no end, or the header is bad.

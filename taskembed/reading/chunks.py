@@ -107,15 +107,15 @@ class _Window:
     def chunks(self) -> Iterator[tuple[int, int, int]]:
         """Yield where each chunk begins and ends, and where the next one begins.
 
-        What is left at the end belongs to the next window, unless this is the last one. There is
-        at least one chunk, which moves on, whatever the text is.
+        The rest at the end belongs to the next window, unless this is the last one. There is always
+        at least one chunk, so that the next window begins further on.
         """
         begin = _next_ink(self._text, 0)
         while begin < len(self._text):
             first = int(np.searchsorted(self._ends, begin, "right"))
             if first + self._tokens < len(self._starts):
                 end, following = self._cut(begin, first)
-            elif self._is_last or not begin:  # or so few tokens are in so many characters
+            elif self._is_last or not begin:  # or the window has too few tokens for a whole chunk
                 end = following = len(self._text)
             else:
                 return

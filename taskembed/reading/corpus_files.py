@@ -1,4 +1,4 @@
-"""The files of a corpus: what its arguments name, and which files a folder stands for."""
+"""The files of a corpus: those that its arguments name, and those that are read from a folder."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def find_corpus_files(
 ) -> CorpusFiles:
     """Return the files that arguments name: files, patterns, folders, "-" for stdin.
 
-    A folder stands for its files of records, of text or of source code, for one of the three. Its
-    files named corpus.* come first; then what `folders` says; then source code, if the corpus is of
-    code; then other files of records; then text.
+    From a folder, files of one kind are read: records, text or source code. The first of these that
+    applies: its files named corpus.*; the kind in `folders`; source code, if the corpus is of code;
+    other files of records; text.
 
     Args:
         arguments: paths, patterns such as "notes/**/*.md", or "-".
@@ -104,7 +104,7 @@ class _Finder:
         return find_inputs(["-"], format_name=self._asked, shape=self._shape)[0]
 
     def _file(self, path: Path, path_in_input: str) -> Input:
-        """Return a file as an input; its name, or the option, says what it is."""
+        """Return a file as an input; its format is that of its name, or of the option."""
         if not path.exists() and not path.is_symlink():
             raise NotFoundError(f"no such file or folder: {path}", hint="check the path")
         kind = self._asked if self._asked in TEXTS else None
@@ -135,7 +135,7 @@ class _Finder:
         return bool(not is_hidden and is_known)
 
     def _in_folder(self, folder: Path) -> Iterator[Input]:
-        """Yield the files that a folder stands for."""
+        """Yield the files to read from a folder."""
         kind, chosen, below = self._chosen(folder)
         if not chosen:
             raise _nothing_in(folder, below, self._asked)
@@ -145,7 +145,7 @@ class _Finder:
             yield self._file(path, path.relative_to(folder).as_posix())
 
     def _chosen(self, folder: Path) -> tuple[InputFormat | None, list[Path], FolderFiles]:
-        """Return the kind of files that a folder stands for (None: records), these, and all."""
+        """Return the kind of files to read from a folder (None: records), these files, and all."""
         if self._asked in TEXTS:
             below = files_below(folder)
             return self._asked, below.of(self._asked), below

@@ -43,9 +43,9 @@ def split_name(path: Path) -> tuple[InputFormat | None, str | None]:
 
 
 def text_format_of(path: Path) -> InputFormat | None:
-    """Return TEXT or CODE if a name is that of a file of text or of source code, else None.
+    """Return TEXT or CODE for the name of a file of text or of source code, else None.
 
-    text_format_of(Path("notes.md")) is TEXT, and so is that of "notes.md.gz".
+    text_format_of(Path("notes.md")) is TEXT, and so is text_format_of(Path("notes.md.gz")).
     """
     if split_name(path)[0]:
         return None

@@ -34,7 +34,7 @@ def find_inputs(
 ) -> list[Input]:
     """Return the inputs that arguments name: files, the corpus files of folders, "-" for stdin.
 
-    A folder stands for its files named corpus.*; if it has none, for every file below it with a
+    From a folder, its files named corpus.* are read; if it has none, every file below it with a
     known ending, sorted, without hidden files and indexes.
 
     Args:

@@ -28,7 +28,7 @@ _NAMES = {"S": "R", "verilog": "Verilog", "systemverilog": "SystemVerilog", "vhd
 
 
 def language_of(path: Path) -> str | None:
-    """Return the language of a source file; None if its name is not that of source code.
+    """Return the language of a source file; None if its name is not one of source code.
 
     language_of(Path("src/main.py")) is "Python"; language_of(Path("Makefile")) is "Makefile".
     """

@@ -30,7 +30,7 @@ class Meter:
 
     @classmethod
     def of(cls, paths: Iterable[Path | None]) -> Meter:
-        """Return a meter for some files; None stands for stdin."""
+        """Return a meter for some files; None means stdin."""
         sizes = list(map(_size_of, paths))
         known = [size for size in sizes if size is not None]
         return cls(sum(known) if len(known) == len(sizes) else None)

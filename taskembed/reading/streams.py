@@ -124,7 +124,11 @@ class Input:
 
 
 def stop_at_first(error: BadRecordError) -> None:
-    """Raise the error; pass as `on_bad` to stop at the first bad record."""
+    """Raise the error; pass as `on_bad` to stop at the first bad record.
+
+    Raises:
+        BadRecordError: always.
+    """
     raise error
 
 
@@ -309,7 +313,16 @@ def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
 
 @contextmanager
 def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
-    """Raise errors of ours for those of reading; `last` returns the number of the last record."""
+    """Translate the errors of reading within the context.
+
+    Args:
+        item: the input that is read.
+        last: returns the number of the last record that was read.
+
+    Raises:
+        BadInputError: the input is damaged.
+        TaskembedError: the operating system cannot read the input.
+    """
     try:
         yield
     except _damages(item) as error:

@@ -54,7 +54,7 @@ class VectorRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VectorHeader:
-    """What a file of vectors says of all of them.
+    """What the header of a file says about all of its vectors.
 
     Attributes:
         space: the space of the vectors.

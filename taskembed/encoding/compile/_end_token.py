@@ -30,7 +30,7 @@ def keep_end_token(tokenizer: Any, folder: Path) -> str:  # noqa: ANN401  # tran
         return ""
     token = {"id": tokenizer.eos_token, "type_id": 0}
     ids = {"id": tokenizer.eos_token, "ids": [end], "tokens": [tokenizer.eos_token]}
-    # Subtle: of two templates in a row the second does nothing: the one that is there is added to.
+    # Subtle: a second template after a first has no effect, so the token is added to the first.
     empty = json.loads(Tokenizer(BPE()).to_str())
     processors = _processors(json.loads(backend.to_str())["post_processor"])
     template = next(item for item in processors if item["type"] == "TemplateProcessing")
@@ -42,7 +42,7 @@ def keep_end_token(tokenizer: Any, folder: Path) -> str:  # noqa: ANN401  # tran
 
 
 def _processors(state: Any) -> list[Any]:  # noqa: ANN401  # of tokenizer.json
-    """Return what a tokenizer does with a text's tokens, one after another; a template is there."""
+    """Return a tokenizer's post-processors in order; one of them is a template."""
     found: list[Any] = [] if state is None else state.get("processors", [state])
     if any(item["type"] == "TemplateProcessing" for item in found):
         return found

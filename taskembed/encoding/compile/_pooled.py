@@ -22,7 +22,7 @@ WEIGHTED_MEAN = "weightedmean"
 class PooledModel(nn.Module):
     """Token ids in, one vector a text out: the modules of a SentenceTransformer, one after another.
 
-    The mask for pooling is an input of its own, since a prompt may be read but not pooled.
+    The mask for pooling is a separate input, since a prompt may be read but not pooled.
 
     Args:
         modules: of one side, a transformer or static embeddings first.
@@ -78,7 +78,7 @@ def is_static(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformers
 
 
 class _Rows(nn.Module):
-    """The token vectors of static embeddings, of which the library makes the mean at once."""
+    """The token vectors of static embeddings, before the library's mean over them."""
 
     def __init__(self, first: Any) -> None:  # noqa: ANN401  # of sentence-transformers
         super().__init__()

@@ -33,7 +33,7 @@ from taskembed.vectors import FloatRows, Rows
 MOST_LOST = 0.005  # of nDCG@10
 CALIBRATION_TOKENS = 256  # tokens a batch, so that a range is the mean over some dozens of batches
 DEPTH = 10  # of the ranking that is compared
-_LONG_TEXTS, _JOINED = 18, 12  # texts made of so many others
+_LONG_TEXTS, _JOINED = 18, 12  # number of long texts; short texts joined in each
 _SEPARATOR = "\n%%\n"
 
 
@@ -117,7 +117,7 @@ def agreement(exact: FloatRows, quantized: FloatRows) -> Agreement:
 
 @cache
 def calibration_texts() -> tuple[str, ...]:
-    """Return the texts that come with this package, and long ones made of them."""
+    """Return the texts that come with this package, and long texts joined from them."""
     text = resources.files(__package__).joinpath("calibration.txt").read_text("utf-8")
     short = text.strip().split(_SEPARATOR)
     long = (

@@ -28,7 +28,7 @@ MOST_TOKENS = 40_000  # of a text that is to be cut
 # Of a long text, tokens that are encoded: as many as two cores do in some seconds, but at least
 # 300. A window of attention, and what a model does otherwise with long texts, begins below 2,000.
 LEAST_LENGTH, MOST_LENGTH, LONG_WORK = 300, 2_000, 4e11
-_WORDS = 400  # of the vocabulary, of which a long text is made
+_WORDS = 400  # words of the vocabulary that a long text is made of
 _TEXTS = (
     "fox",
     "the quick brown fox jumps over the lazy dog",
@@ -100,7 +100,7 @@ def compare_long(model: SentenceTransformer, way: Way) -> None:
     if way.limit <= length and not way.suffix:
         _compare_vectors(model, way, [_long(words, way.limit + 10)])
         return
-    sample = max(1, min(100, way.limit // 8))  # words, of which none may be cut
+    sample = max(1, min(100, way.limit // 8))  # words; few enough that the model reads them all
     with _refusing(model, way, "no tokens of a text can be read"):
         a_word = len(way.tokens(_long(words, sample))) / sample
     _compare_vectors(model, way, [_long(words, int(min(length, way.limit // 2) / max(a_word, 1)))])

@@ -28,7 +28,7 @@ from taskembed.models.folder import model_files, walk
 from taskembed.models.plausible import require_plausible
 from taskembed.models.saved_json import read_saved, require_json
 
-_QUERY, _DOCUMENT = "Qa7Qx", "Dz4Dy"  # stand in a chat template where the texts will
+_QUERY, _DOCUMENT = "Qa7Qx", "Dz4Dy"  # placeholders for the texts in a chat template
 
 
 class PairModel(nn.Module):

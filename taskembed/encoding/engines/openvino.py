@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from taskembed.encoding.tokens import Batch
 
-# OpenVINO reports its use over the network when a package of that name can be imported. Offline
-# means offline: without it, OpenVINO uses a stub of its own, and starts 30 ms sooner.
+# OpenVINO sends telemetry if the package openvino_telemetry can be imported. Offline means offline:
+# without that package OpenVINO uses an empty stand-in, and starts 30 ms sooner.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: not importable
 
 # Its conversion of models takes as long to import as all else of it, and a search needs none.
@@ -48,7 +48,7 @@ class OpenVinoEngine:
     """A compiled model on the CPU.
 
     Args:
-        blob: what `compile_blob` gave.
+        blob: the output of `compile_blob`.
         precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the CPU computes with it.
             "int8" for the blob of a quantised model: what is not int8 in it runs as with auto.
         threads: how many to use; None for every core that the process may use.

@@ -105,14 +105,14 @@ class TorchEngine:
 
 
 class _Result(NamedTuple):
-    """Vectors on the host, float32[n, dim], which are there once the event has happened."""
+    """Vectors on the host, float32[n, dim], which are complete once the event has happened."""
 
     vectors: torch.Tensor
     is_done: torch.cuda.Event | None = None
 
 
 def _finish(batch: Batch, results: list[_Result]) -> tuple[Batch, npt.NDArray[np.float32]]:
-    """Return a batch with its vectors, once they are there."""
+    """Wait for the vectors of a batch, and return both."""
     for result in results:
         if result.is_done is not None:
             result.is_done.synchronize()
@@ -129,10 +129,10 @@ def does_not_fit(what: str, device: str) -> ModelUnavailableError:
 
 
 def choose_device(wanted: str) -> str:
-    """Return the device to use for "auto", or what was asked for when it is there.
+    """Return the best device for "auto", or else the named device if it is available.
 
     Raises:
-        ValueError: it is not there.
+        ValueError: the named device is not available.
     """
     available = ["cpu"]
     if torch.backends.mps.is_available():

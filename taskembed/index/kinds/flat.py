@@ -39,7 +39,7 @@ def prepare() -> None:
 # many numbers follow
 _HEADER = struct.Struct("<4siq16x?iQ")
 HEADER_BYTES = _HEADER.size
-# FAISS multiplies matrices, five times as fast a query, from so many numbers in the queries on
+# numbers in all queries from which FAISS multiplies matrices: five times as fast a query
 MATRIX_NUMBERS = 128_000
 
 

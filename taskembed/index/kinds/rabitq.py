@@ -36,7 +36,7 @@ class CodesBuilder:
         self._index.train(sample)
 
     def add(self, vectors: FloatRows) -> None:
-        """Append vectors."""
+        """Append vectors, float32[n, dim]."""
         self._index.add(vectors)
 
     def write(self, put: Callable[[bytes], object]) -> None:
@@ -85,7 +85,7 @@ class Codes:
             alive: bool[rows]: only these rows are returned; None for all.
 
         Raises:
-            ValueError: FAISS cannot search the codes: they are not what was written.
+            ValueError: FAISS cannot search the codes: they are damaged.
         """
         settings = faiss.IVFRaBitQSearchParameters()
         settings.nprobe, settings.qb = 1, _QUERY_BITS

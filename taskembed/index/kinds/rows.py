@@ -62,7 +62,7 @@ def file_bytes(rows: int, dim: int, kind: VectorType) -> int:
 
 
 def to_raw(vectors: FloatRows, kind: VectorType) -> RawRows:
-    """Return the bytes of vectors as they are stored."""
+    """Return the stored form of vectors, float32[n, dim]: uint8[n, bytes of a row]."""
     stored: npt.NDArray[Any] = np.ascontiguousarray(vectors, dtype=_DTYPES[kind])
     return stored.view(np.uint8).reshape(len(vectors), vectors.shape[1] * kind.bytes)
 
@@ -74,7 +74,7 @@ def to_vectors(raw: RawRows, kind: VectorType) -> FloatRows:
 
 
 def sums_of(raw: RawRows) -> Sums:
-    """Return the checksum of each row."""
+    """Return the checksum of each row of uint8[n, bytes of a row]: uint32[n]."""
     view, size = raw.reshape(-1).data, raw.shape[1]
     starts = range(0, raw.size, size)
     return np.fromiter(
@@ -83,14 +83,14 @@ def sums_of(raw: RawRows) -> Sums:
 
 
 class RowDamageError(ValueError):
-    """The file is not what was written; `str()` is the reason."""
+    """The file is damaged; `str()` is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowsFile:
     """The open file of a segment's vectors.
 
-    Its methods raise RowDamageError where the file is not what was written, and OSError where the
+    Its methods raise RowDamageError where the file is damaged, and OSError where the
     operating system cannot read it.
 
     Attributes:
@@ -128,7 +128,7 @@ class RowsFile:
         return to_vectors(self.read_raw(rows), self.kind)
 
     def read_raw(self, rows: Rows) -> RawRows:
-        """Return the stored bytes of rows, after comparing their checksums."""
+        """Return the stored bytes of n rows, uint8[n, bytes of a row], checked by their sums."""
         wanted, places = np.unique(rows, return_inverse=True)
         raw = np.empty((len(wanted), self._row_bytes), np.uint8)
         gaps = np.flatnonzero(np.diff(wanted) * self._row_bytes > _GAP_BYTES) + 1

@@ -43,7 +43,7 @@ class VectorsOfFormat1(SegmentVectors):
         return self._loaded().rows(rows)
 
     def blocks(self, *, keep: Flags) -> Iterator[tuple[RawRows, Sums]]:
-        """Yield the stored bytes of the vectors of some rows, and checksums computed here."""
+        """Yield the bytes of the rows in `keep`, bool[rows], and checksums computed here."""
         kept = np.flatnonzero(keep)
         vectors = self._loaded()
         for start in range(0, len(kept), _ROWS_AT_ONCE):
@@ -66,7 +66,7 @@ class VectorsOfFormat1(SegmentVectors):
         """Check every byte of the file, without holding the vectors in memory.
 
         Raises:
-            IndexDamagedError: it is not what was written.
+            IndexDamagedError: it is damaged.
         """
         name = self._info.vectors_file
         self._files.check(name)
