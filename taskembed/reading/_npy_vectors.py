@@ -7,6 +7,7 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
+from taskembed.errors import os_errors
 from taskembed.reading.vector_rows import VectorHeader, VectorRows, as_type
 from taskembed.version import __version__
 
@@ -33,8 +34,10 @@ class NpyVectors:
     def write(self, rows: VectorRows) -> None:
         """Write some documents: their ids and their vectors."""
         numbers = as_type(rows, self._header.dtype)
-        self._vectors.write(numbers.astype(numbers.dtype.newbyteorder("<"), "C").tobytes())
-        self._ids.writelines(f"{doc_id}\n" for doc_id in rows.doc_ids)
+        with os_errors(self._vectors.name):
+            self._vectors.write(numbers.astype(numbers.dtype.newbyteorder("<"), "C").tobytes())
+        with os_errors(self._ids.name):
+            self._ids.writelines(f"{doc_id}\n" for doc_id in rows.doc_ids)
         self._rows += len(rows.doc_ids)
 
     def finish(self, space: TextIO) -> None:

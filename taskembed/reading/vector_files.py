@@ -44,7 +44,7 @@ def require_vector_name(option: str, path: Path) -> None:
     if path.suffix not in {PARQUET, NPY}:
         raise UsageError(
             f"{option} {path}: the name must end in {PARQUET} or {NPY}",
-            hint=f"{option} {path.with_suffix(PARQUET)}",
+            hint=f"{option} {path.with_suffix(PARQUET)}" if option.startswith("-") else None,
         )
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from taskembed.activity import doing
+from taskembed.activity import Step, doing
 from taskembed.errors import TextTooLongError
 from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
 from taskembed.index.chunking import ChunkRequest
@@ -112,14 +112,11 @@ def encode_documents(
         encoder.space, options.side, options.dtype, is_chunked=run.cutter is not None
     )
     place = Path(output) if isinstance(output, str) else output
-    with vector_writer(place, header) as writer, doing("", unit="documents") as step:
+    with vector_writer(place, header) as writer, doing("", unit="documents") as run.step:
         for window in run.windows(documents):
             for rows in run.encoded(window):
                 writer.write(rows)
                 run.count(rows)
-            step.done = run.summary.documents
-            step.share = watch.read_share()
-            watch.on_progress(step.done)
     run.summary.rejected = watch.bad.count
     return run.summary
 
@@ -134,6 +131,7 @@ class _Run:
         rule = ChunkRequest.parse(options.chunk).rule(encoder.space.max_length)
         self.cutter = Cutter.of(rule, encoder)
         self.summary = EncodeSummary()
+        self.step = Step("")
 
     def windows(self, documents: Iterable[Document]) -> Iterator[Window]:
         """Yield documents that are encoded together; those that cannot be cut are rejected."""
@@ -210,9 +208,18 @@ class _Run:
         if empty.any():
             encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
         require_good_vectors(encoded.vectors, space, [str(window.item(row)) for row in has])
-        window.fill(has, encoded)
-        for item in window.leave_out(rows[empty])[1]:
+        done = window.fill(has, encoded)
+        left_out, without = window.leave_out(rows[empty])
+        self._say_progress(done + left_out, window.unfilled)
+        for item in without:
             self._reject(item, NO_VECTOR)
+
+    def _say_progress(self, done: int, ahead: int) -> None:
+        """Report documents that were encoded; `ahead` were read, and are not encoded yet."""
+        step, share = self.step, self._watch.read_share()
+        step.done += done
+        step.share = None if share is None else share * step.done / max(1, step.done + ahead)
+        self._watch.on_progress(step.done)
 
     def _reject(self, item: Pending, reason: str) -> None:
         reject(item.document, reason, self._watch.bad)

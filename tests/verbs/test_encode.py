@@ -161,3 +161,12 @@ def test_an_error_of_the_input_leaves_no_file(tmp_path: Path, error: BaseExcepti
     with pytest.raises(type(error)):
         encode_documents(documents(), HashEncoder(), tmp_path / "v.npy")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_reported_a_few_texts_at_a_time(tmp_path: Path) -> None:
+    seen: list[int] = []
+    some = [Document(f"{number}", f"word{number}") for number in range(20)]
+    encode_documents(
+        some, HashEncoder(), tmp_path / "v.parquet", watch=Watch(on_progress=seen.append)
+    )
+    assert seen == [8, 16, 20]  # the fake encodes eight at a time
