@@ -20,7 +20,7 @@ from taskembed.reading._parquet_rows import ParquetRows
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.streams import OnBad, unreadable
 from taskembed.reading.vector_files import NPY, files_beside, require_vector_name
-from taskembed.space import EmbeddingSpace
+from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import FloatRows
 
 VECTOR_FIELDS = ("vector", "embedding", "embeddings")
@@ -119,6 +119,7 @@ def find_vectors(path: Path, vector_field: str | None = None) -> VectorSource:
                 f"the column {name!r} has no lists of floats, but {kind}", what=str(path)
             )
         said = {key.decode(): value for key, value in (schema.metadata or {}).items()}
+        _require_documents(path, said.get("taskembed.side", b"document").decode())
         space, index = _said(path, said.get("taskembed.space"), said.get("taskembed.index"))
         dim = kind.list_size if _is_fixed(kind) else _first_size(file, name)
         columns = tuple(other for other in schema.names if other != name)
@@ -129,6 +130,15 @@ def _is_fixed(kind: Any) -> bool:  # noqa: ANN401  # pyarrow publishes no types
     import pyarrow as pa
 
     return bool(pa.types.is_fixed_size_list(kind))
+
+
+def _require_documents(path: Path, side: str) -> None:
+    if side != PromptType.DOCUMENT.value:
+        raise BadInputError(
+            "its vectors are of queries, and an index holds those of documents",
+            what=str(path),
+            hint="taskembed encode --side document",
+        )
 
 
 def _said(
@@ -236,7 +246,9 @@ def _npy_source(path: Path) -> VectorSource:
         with os_errors(said):
             text = said.read_bytes()[:_MAX_HEADER_BYTES]
         try:
-            space = EmbeddingSpace.from_json(json.loads(text)["space"])
+            value = json.loads(text)
+            space = EmbeddingSpace.from_json(value["space"])
+            _require_documents(path, value.get("side", "document"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInputError(
                 f"what it says of the space cannot be read: {error}", what=str(said)

@@ -25,7 +25,7 @@ from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.testing import HashEncoder
 from taskembed.verbs.describe import describe_index
-from taskembed.verbs.encode import encode_documents
+from taskembed.verbs.encode import EncodeOptions, encode_documents
 from taskembed.verbs.encoders import encoder_for_search
 from taskembed.verbs.export import export_index
 from taskembed.verbs.importing import ImportOptions, declared_space, import_vectors
@@ -249,3 +249,11 @@ def test_a_declared_space_is_that_of_no_encoder(tmp_path: Path) -> None:
         search_index(["word"], HashEncoder(), index, k=1)
     assert "import the file again without --declare" in (caught.value.hint or "")
     assert import_vectors(file, tmp_path / "index", declared=space).unchanged == 12
+
+
+@pytest.mark.parametrize("name", ["v.parquet", "v.npy"])
+def test_vectors_of_queries_are_refused(tmp_path: Path, name: str) -> None:
+    options = EncodeOptions(side=PromptType.QUERY)
+    encode_documents(DOCUMENTS, HashEncoder(), tmp_path / name, options=options)
+    with pytest.raises(BadInputError, match="its vectors are of queries"):
+        import_vectors(tmp_path / name, tmp_path / "index")
