@@ -1,10 +1,10 @@
-"""The body of an answer, read no further than it may be long, and no longer than it may take.
+"""Reading the body of an answer within a limit of bytes and a limit of seconds.
 
     client = httpx2.AsyncClient(event_hooks={"response": [bounding(limit_bytes, seconds)]})
 
-It is unpacked here, a little at a time: the library would unpack whatever arrived at once, a
-thousandfold for a hostile gzip, and again for each encoding that the server says to have put over
-another. Importing this module imports the HTTP library.
+The body is decompressed here, a little at a time. The library would decompress all that arrived at
+once: a hostile gzip grows a thousandfold, and again for each further encoding in the headers.
+Importing this module imports the HTTP library.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import httpx2
 from taskembed.encoding._answers import AnswerError
 
 ACCEPTED = "gzip"  # what `accept-encoding` asks for
-ERROR_BYTES = 2**16  # of what a server says of an error: the rest is not read
-_PIECE_BYTES = 2**16  # that are unpacked at once
-_GZIP_OR_ZLIB = 47  # zlib's number for: whichever it is
+ERROR_BYTES = 2**16  # of the body of an error; the rest is not read
+_PIECE_BYTES = 2**16  # decompressed at a time
+_GZIP_OR_ZLIB = 47  # zlib's wbits for gzip or zlib, detected by the header
 
 
 def bounding(
     limit_bytes: Callable[[], int], seconds: float
 ) -> Callable[[httpx2.Response], Awaitable[None]]:
-    """Return what bounds a response before its body is read.
+    """Return a hook that bounds the reading of a response's body.
 
     Reading more than `limit_bytes()` of it raises an AnswerError, and longer than `seconds` a
     timeout; of an error's body, only the beginning is read.

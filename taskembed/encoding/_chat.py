@@ -43,7 +43,7 @@ class Chat:
 
 
 def chat_of(render: Callable[[str, str], str]) -> Chat | None:
-    """Return the template behind a function; None when it is not of that form.
+    """Return the template behind a function; None if it is more than strings around the texts.
 
     Args:
         render: makes a string of a prompt, "" for none, and a text. It may raise anything.
@@ -52,7 +52,7 @@ def chat_of(render: Callable[[str, str], str]) -> Chat | None:
     def rendered(prompt: str, text: str) -> str:
         try:
             return render(prompt, text)
-        except Exception:  # noqa: BLE001  # whatever a template raises, on purpose or by its faults
+        except Exception:  # noqa: BLE001  # a template may raise any error, on purpose or not
             return ""
 
     alone = _around(rendered("", _TEXT), _TEXT)
@@ -72,13 +72,13 @@ def chat_of(render: Callable[[str, str], str]) -> Chat | None:
 
 
 def _around(rendered: str, mark: str) -> tuple[str, str] | None:
-    """Return what is before and after a mark, which must be there once."""
+    """Return the text before and after a mark; None unless the mark occurs exactly once."""
     before, _, after = rendered.partition(mark)
     return (before, after) if rendered.count(mark) == 1 else None
 
 
 def _strips(render: Callable[[str], str], before: str, after: str) -> bool | None:
-    """Tell whether blanks around something are lost; None when it is changed otherwise."""
+    """Tell whether white space around a text is stripped; None if the text changes otherwise."""
     padded = ' \n<it\'s "so" & not>\t '
     return {before + padded + after: False, before + padded.strip() + after: True}.get(
         render(padded)

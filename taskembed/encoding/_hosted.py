@@ -68,7 +68,7 @@ class HostedEncoder:
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType | str
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Yield the answers to a few requests at a time: what fails later was not paid for in vain.
+        """Yield the answers to a few requests at a time: if a later one fails, these are kept.
 
         Raises:
             ModelUnavailableError: as `encode`.
@@ -110,12 +110,12 @@ class HostedEncoder:
         return vectors.astype(np.float32)
 
     def _require_lengths(self, vectors: FloatRows) -> None:
-        """Refuse documents whose lengths a server has taken, which the scores need.
+        """Refuse documents that a server has scaled to unit length: the scores need their lengths.
 
         One vector alone may have unit length by chance.
 
         Raises:
-            ModelUnavailableError: it has.
+            ModelUnavailableError: the vectors have unit length.
         """
         lengths = np.linalg.norm(vectors, axis=1)
         if len(vectors) > 1 and bool((np.abs(lengths - 1) < NORM_TOLERANCE).all()):

@@ -171,7 +171,7 @@ class VendorClient:
         )
 
     def _headers(self) -> dict[str, Any]:
-        """Return what a request has beside the library's own headers, or instead of them."""
+        """Return the headers of a request that are added to the library's own, or replace them."""
         import openai
 
         from taskembed.encoding._bounded import ACCEPTED
@@ -285,7 +285,7 @@ def _parsed(address: str) -> tuple[str, str]:
 
 
 def _not_an_address(bare: str) -> str:
-    """Return why nothing can be posted there; "" when something can."""
+    """Return why an address cannot be that of a server; "" if it can."""
     try:
         parts = urlsplit(bare)
         host = (parts.hostname or "").encode("idna")
@@ -308,7 +308,7 @@ def _has_good_port(parts: SplitResult) -> bool:
 
 
 def _require_library() -> None:
-    """Refuse, before anything is read or sent, what the missing library would do."""
+    """Refuse hosted models without the openai library, before anything is read or sent."""
     if any(find_spec(name) is None for name in ("openai", "httpx2")):
         raise ModelUnavailableError(
             "hosted models need the openai library, which is not installed",

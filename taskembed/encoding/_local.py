@@ -54,8 +54,8 @@ class LocalEncoder:
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
         """Return float32[n, dim], and which texts were cut; row i is of texts[i].
 
-        The vectors have unit length, unless the space's metric is the inner product; or none at
-        all, of a text without a token that static embeddings know.
+        The vectors have unit length, unless the space's metric is the inner product. With
+        static embeddings, a text without a known token has a vector of zeros.
 
         Args:
             texts: without prompts: that of their side is put before them.
@@ -103,7 +103,12 @@ class LocalEncoder:
         return unit
 
     def tokenizer(self, prompt_type: PromptType | str) -> PromptTokenizer:
-        """Return the tokenizer of a side, with its prompt."""
+        """Return the tokenizer of a side, with its prompt.
+
+        Raises:
+            ModelUnavailableError: the model cannot be run, or its chat template has no place for
+                the prompt or the suffix.
+        """
         prompt_type = PromptType(prompt_type)
         if prompt_type not in self._tokenizers:
             runtime = self._parts.runtime(prompt_type)

@@ -1,4 +1,4 @@
-"""Where the tokens of a text are, in characters; and whether a tokenizer tells it rightly.
+"""Where the tokens of a text are, in characters; and whether a tokenizer reports that correctly.
 
 Some fast tokenizers report wrong places, those like Llama 3's for example (tokenizers#1553).
 """

@@ -61,7 +61,7 @@ class ModelParts:
         self._runtimes: dict[tuple[AdapterFiles | None, PromptType | None], Runtime] = {}
 
     def adapter_name(self, side: PromptType) -> str:
-        """Return what is kept of the name of a side's adapter; "" for none."""
+        """Return the name of a side's adapter as an index stores it; "" for none."""
         adapter = self._adapters[side]
         return adapter.name if adapter else ""
 
@@ -92,11 +92,11 @@ class ModelParts:
 
     @property
     def facts(self) -> ModelFacts:
-        """What the model says of itself."""
+        """The facts about the model of the first side."""
         return self.runtime(self.first).compiled.encoder_facts
 
     def runtime(self, prompt_type: PromptType) -> Runtime:
-        """Return what runs a side; both sides' is one, when they are the same model."""
+        """Return the runtime of a side; both sides share one if they use the same model."""
         adapter, side = key = self._key(prompt_type)
         if key not in self._runtimes:
             source = ModelSource(

@@ -21,9 +21,9 @@ OTHER_PRECISION = "leave out --precision: auto is the fastest precision that los
 
 
 class QuantizedRuntime(Runtime):
-    """A model ready to run in int8: its weights, and what its matrix products are given.
+    """A model ready to run in int8: its weights and the inputs of its matrix products.
 
-    The fp32 form is compiled too, since int8 is measured against it, and it is what is compared
+    The fp32 form is compiled too, since int8 is compared with it; the fp32 form itself is compared
     with sentence-transformers.
 
     Raises:
@@ -45,7 +45,7 @@ class QuantizedRuntime(Runtime):
             self._opened().check(path_of_texts, compare)
 
     def forget(self) -> None:
-        """Free what was loaded to compile or to compare."""
+        """Free the models that were loaded to compile or to compare."""
         self._plain = None
 
     def _opened(self) -> Runtime:

@@ -99,7 +99,7 @@ class Runtime:
         return start_engine(self._source, self.compiled, self._device, self._settings)
 
     def _started(self) -> Engine:
-        """Return the engine that `start` has started; another one at the second call."""
+        """Return the engine that `start` has begun to start, once; later calls start another."""
         starting, self._starting = self._starting, None
         return starting.result() if starting else self._start()
 
@@ -183,7 +183,7 @@ class Runtime:
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
-        """Say of what fails within it that the model cannot be run; its entry is deleted.
+        """Report errors within the context as the model's, and delete its entry in the cache.
 
         Raises:
             ModelUnavailableError: something failed.

@@ -84,11 +84,14 @@ def shorten(vectors: FloatRows, dim: int, method: str, folder: Path) -> FloatRow
     """Return float32[n, dim] for float32[n, full]; not of unit length.
 
     Args:
-        vectors: the model's own.
-        dim: numbers that are wanted.
+        vectors: the model's own, float32[n, full].
+        dim: numbers that each vector should have.
         method: "none", "slice", "layer-norm" (over the whole vector, then a slice: Nomic),
             "projection" (down the chain of matrices [2d, d], zEmbed-1).
         folder: of the model's files.
+
+    Raises:
+        ModelUnavailableError: the file of the matrices cannot be read.
     """
     if method == "projection":
         matrices = _matrices(folder)

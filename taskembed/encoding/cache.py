@@ -279,7 +279,7 @@ def delete_entries(
 
 
 def _leftovers(cache: Path) -> list[Path]:
-    """Return the other files of a cache: what is remembered of models, what a kill left behind."""
+    """Return a cache's other files: digests, marks of checks, leftovers of killed runs."""
     remembered = [path for name in ("checked", "digests") for path in (cache / name).glob("*")]
     return sorted([*remembered, *cache.glob("*/.tmp-*")])
 
@@ -290,9 +290,9 @@ def size_of(cache: Path) -> int:
 
 
 def _said(path: Path) -> tuple[float, MadeFrom] | None:
-    """Return when an entry was made, and from what, as it says itself; only its beginning is read.
+    """Return when an entry was made, and from what; only its header is read.
 
-    None when it says nothing that can be read.
+    None if the header cannot be read.
     """
     try:
         with path.open("rb") as stream:

@@ -140,11 +140,11 @@ class PromptTokenizer:
         return _without_panic(lambda texts: [offsets_of(self._tokenizer, texts[0])], [text])[0]
 
     def offsets_fault(self) -> str:
-        """Return why the places of `offsets` are not to be trusted; "" if they are."""
+        """Return why the positions that `offsets` returns are wrong; "" if they are right."""
         return find_fault(self._tokenizer)
 
     def pieces(self, text: str) -> list[str]:
-        """Return the tokens of a text as the vocabulary spells them."""
+        """Return the tokens of a text as the vocabulary spells them; raises as `tokenize`."""
         ids = self.tokenize([text])[0].ids
         return [self._tokenizer.id_to_token(token) or f"[{token}]" for token in ids]
 
@@ -152,7 +152,7 @@ class PromptTokenizer:
         return self._prompt + (text.strip() if self._strips else text) + self._ending
 
     def _cut(self, ids: list[int]) -> list[int]:
-        """Return what is read of a text: its beginning, or its end where the model cuts there.
+        """Return the tokens that the model reads: the first, or the last if it cuts on the left.
 
         The end of a chat template is written over the last tokens, as sentence-transformers does.
         """
@@ -204,12 +204,12 @@ class PairTokenizer:
                 Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings
             ]
 
-        # each with the query, and with all that is behind the limit: not too much at once
+        # in groups, which bounds memory: the library tokenises query and text whole, then cuts
         groups = grouped(texts, lambda text: query + text)
         return [one for some in groups for one in _without_panic(encode, some)]
 
     def _shortened(self, query: str, texts: Sequence[str]) -> list[str]:
-        """Return of each text no less than is read; which of query and text is longer stays so."""
+        """Return the texts; a long one is cut to more tokens than are read or the query has."""
         query_length = len(self._whole.encode(query, add_special_tokens=False).ids)
         return self._long.shortened(texts, max(self._max_length, query_length))
 
@@ -246,7 +246,7 @@ def _loaded(json_texts: Sequence[str]) -> list[Tokenizer]:
 def _without_panic(
     encode: Callable[[Sequence[str]], list[Made]], texts: Sequence[str]
 ) -> list[Made]:
-    """Return what becomes of texts; the library's panic, which is no Exception, becomes one.
+    """Return `encode(texts)`; a panic of the library, not an Exception, becomes a ValueError.
 
     A regular expression in a tokenizer.json may give up on a text, for example.
 
@@ -334,7 +334,7 @@ def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
 
 
 def _surplus(prompt: list[int], specials: list[int], tokenizer: Tokenizer) -> int:
-    """Return by how many tokens more, or fewer, sentence-transformers leaves out for a prompt.
+    """Return how many more (or, negative, fewer) tokens sentence-transformers skips for a prompt.
 
     It tokenises the prompt alone, special tokens included, and takes one off when the last is one.
     """

@@ -24,12 +24,12 @@ def model_digest(tree: Tree, cache: Path, *, with_code: bool) -> str:
 
 
 def adapter_bases(tree: Tree) -> list[str]:
-    """Return the models on whose weights the modules of a model are put that are adapters."""
+    """Return the base models of those modules of a model that are adapters."""
     return [base for place in module_folders(tree) if (base := _base_of(place))]
 
 
 def _base_of(place: Path) -> str:
-    """Return the model whose weights a module of adapter weights is put on; "" for none."""
+    """Return the base model of a module that is an adapter; "" for any other module."""
     config = read_saved(place / "adapter_config.json") or {}
     base = config.get("base_model_name_or_path")
     return base if isinstance(base, str) else ""

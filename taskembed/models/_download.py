@@ -94,7 +94,7 @@ def _snapshot(name: str, revision: str | None, wanted: Sequence[str], *, local_o
 
 
 def _note_missing_modules(name: str, folder: Path) -> None:
-    """Have the hub's library remember of a repository that it has no modules.json."""
+    """Make the hub's library remember that a repository has no modules.json."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 

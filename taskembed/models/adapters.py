@@ -40,9 +40,9 @@ class AdapterFiles:
 
 
 def other_purposes(adapter: AdapterFiles, space: EmbeddingSpace) -> Iterator[str]:
-    """Yield a sentence for each thing that an adapter was trained for otherwise, by its recipe.
+    """Yield a sentence for each way in which an adapter's recipe differs from a space.
 
-    Of an adapter without a recipe nothing is known.
+    Nothing is yielded for an adapter without a recipe.
     """
     try:
         recipe = tomllib.loads((adapter.folder / RECIPE).read_text(encoding="utf-8"))

@@ -138,7 +138,7 @@ class Hub:
         return tree.root, tree.root.name
 
     def description(self, name: str, *, revision: str | None = None) -> Description:
-        """Return what a model says of itself; weights are not downloaded.
+        """Return a model's description of itself; weights are not downloaded.
 
         Raises:
             ModelUnavailableError: there is no such model.
@@ -187,7 +187,7 @@ def _require_hub_id(name: str, kind: str) -> None:
 
 
 def stored_name(name: str) -> str:
-    """Return the name that is kept of a model or an adapter: of a folder, the absolute path.
+    """Return the name of a model or an adapter to store: for a folder, the absolute path.
 
     Links are not followed: a link named "current" may point to another folder later.
     """

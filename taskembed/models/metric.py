@@ -17,10 +17,10 @@ _EUCLIDEAN = "euclidean"
 
 
 def metric_of(folder: Path, *, known: str, cut: bool) -> str:
-    """Return what a model's vectors are compared by: "cosine", "dot", or what else it says.
+    """Return the metric of a model's vectors: "cosine", "dot", or another that its files name.
 
-    Of vectors that have unit length, the inner product is the cosine, and the euclidean distance
-    ranks as the cosine does: such a model is one of the cosine.
+    For vectors of unit length the inner product is the cosine, and the Euclidean distance gives the
+    same ranking: the metric of such a model is the cosine.
 
     Args:
         folder: of the model's files.
@@ -36,10 +36,10 @@ def metric_of(folder: Path, *, known: str, cut: bool) -> str:
 
 
 def require_metric(model: str, metric: str) -> None:
-    """Return when vectors can be compared as a model says.
+    """Refuse a model whose metric is neither the cosine nor the inner product.
 
     Raises:
-        ModelUnavailableError: they cannot; the message names what it says.
+        ModelUnavailableError: the metric is another one; the message names it.
     """
     if metric not in {COSINE, DOT}:
         raise ModelUnavailableError(

@@ -24,10 +24,10 @@ _PARTS = re.compile(r"layer|block|expert|depth|label")
 
 
 def require_plausible(name: str, folder: Path) -> None:
-    """Return when no configuration of a model's modules asks for more parts than it can have.
+    """Refuse a model whose configuration asks for more parts than its weights can fill.
 
     Raises:
-        ModelUnavailableError: one does, or a file of weights is none.
+        ModelUnavailableError: a configuration asks for too many, or a file of weights is damaged.
         StorageError: a file cannot be read.
     """
     for place in module_folders(walk(folder)):

@@ -45,14 +45,14 @@ def read_saved_list(path: Path) -> list[dict[str, Any]]:
 
 
 def require_json(paths: Iterable[Path]) -> None:
-    """Return when every file of a model that is named .json is JSON, or too large to be read here.
+    """Refuse files named .json that are not JSON; files too large to be read here are skipped.
 
-    Libraries say of others what went wrong in them, and not in which file.
+    The libraries that read these files do not say which file an error is in.
 
     Raises:
-        ModelUnavailableError: one is not.
-        StorageError: one cannot be read.
-        AccessDeniedError: one may not be read.
+        ModelUnavailableError: a file is not JSON.
+        StorageError: a file cannot be read.
+        AccessDeniedError: a file may not be read.
     """
     for path in paths:
         if path.suffix == ".json" and path.stat().st_size <= MOST_BYTES:

@@ -57,7 +57,7 @@ def module_types(folder: Path) -> list[str]:
 
 
 def refuse_other_kinds(name: str, folder: Path) -> None:
-    """Refuse what sentence-transformers would make an embedding model of, and is none.
+    """Refuse models that are not embedding models, but that sentence-transformers would load.
 
     Raises:
         ModelUnavailableError: it is a reranker, a sparse or a late-interaction model, a language
@@ -103,10 +103,10 @@ _LATE = {"ColBERT", "MultiVectorEncoder", "MultiVectorMask", "TokenPooling"}
 
 
 def refuse_malformed(name: str, folder: Path) -> None:
-    """Refuse a model whose files hold what is no value of its field.
+    """Refuse a model whose files have a field with an impossible value.
 
     Raises:
-        ModelUnavailableError: the message has the file and the field.
+        ModelUnavailableError: the message names the file and the field.
     """
     saved = read_saved(folder / "config_sentence_transformers.json") or {}
     prompts, cut = saved.get("prompts", {}), saved.get("truncate_dim")
@@ -126,7 +126,7 @@ def refuse_malformed(name: str, folder: Path) -> None:
 
 
 def _wrong_in(module: dict[str, Any]) -> str:
-    """Return what cannot be in a module of modules.json; "" for nothing."""
+    """Return what is wrong in an entry of modules.json; "" if nothing is."""
     for key in ("name", "path", "type"):
         if not isinstance(module.get(key), str):
             return f"a module with the {key} {module.get(key)!r} in modules.json"
@@ -137,7 +137,7 @@ def _wrong_in(module: dict[str, Any]) -> str:
 
 
 def _quantised(folder: Path) -> str:
-    """Return the configuration that says so, of the model or of a module of it; "" for none."""
+    """Return the first configuration that says that weights are quantised; "" for none."""
     for place in (folder, *module_folders(walk(folder))):
         if (read_saved(place / "config.json") or {}).get("quantization_config"):
             return str((place / "config.json").relative_to(folder))

@@ -92,7 +92,11 @@ def _position_table(model: nn.Module) -> int | None:
 
 
 def facts_of(model: SentenceTransformer, side: PromptType) -> ModelFacts:
-    """Return what a model says of itself: of both sides alike, but for how it cuts this one."""
+    """Return the facts about a model; how it truncates is that of one side, `side`.
+
+    Raises:
+        ValueError: the model reads no token, or its vectors have no numbers.
+    """
     both = {prompt_type: side_modules(model, prompt_type) for prompt_type in PromptType}
     lengths = {prompt_type: _side_length(both[prompt_type][0], prompt_type) for prompt_type in both}
     first = both[side][0]

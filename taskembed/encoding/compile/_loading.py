@@ -24,7 +24,7 @@ _NEEDS_CODE = (
 
 @contextlib.contextmanager
 def loading(files: Located, *, trust_remote_code: bool) -> Iterator[None]:
-    """Load a model within it: what its files make a library raise becomes an error of ours.
+    """Translate a library's errors about a model's files while the model is loaded in the context.
 
     A weight that the files do not have is an error too: a library would continue with random
     numbers in its place.
