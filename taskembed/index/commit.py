@@ -219,6 +219,10 @@ class StoreWriter:
         """Yield the path of a temporary file in the index's folder; it is deleted at the end.
 
         After a crash, the next writer deletes the file.
+
+        Raises:
+            ValueError: `name` is not the name of a temporary file.
+            StorageError: an old file of that name cannot be removed.
         """
         if not name.endswith(".tmp") or not OURS.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a temporary file")
@@ -263,7 +267,12 @@ class StoreWriter:
         return snapshot
 
     def collect_garbage(self) -> None:
-        """Delete files that no kept generation needs: older manifests first, then their files."""
+        """Delete files that no kept generation needs: older manifests first, then their files.
+
+        Raises:
+            StorageError: a file cannot be removed.
+            AccessDeniedError: a file must not be removed.
+        """
         with self._translated("."):
             names = self._garbage()
         self._remove(names)
@@ -313,7 +322,12 @@ class StoreWriter:
                 self.fs.close(descriptor)
 
     def translated(self, name: str) -> AbstractContextManager[None]:
-        """Turn an OSError within the context into an error about a file of the index."""
+        """Turn an OSError within the context into a TaskembedError about a file of the index.
+
+        Raises:
+            StorageError: the file was deleted during the run, or the disk is full or failing.
+            AccessDeniedError: the operating system does not permit the operation.
+        """
         return self._translated(name)
 
     @contextmanager

@@ -240,7 +240,11 @@ def _in_order(documents: Iterable[StoredDocument], last: str) -> Iterator[Stored
 
 
 def of_row(database: sqlite3.Connection, row: int) -> StoredDocument:
-    """Return the document of a row from a database that is being written."""
+    """Return the document of a row from a database that is being written.
+
+    Raises:
+        ValueError: the values of the row do not have the types of a document.
+    """
     return _unchecked(database.execute("SELECT * FROM documents WHERE row = ?", [row]).fetchone())
 
 

@@ -158,6 +158,9 @@ def is_standing(folder: Path, generation: int) -> bool:
 
     Subtle: the manifest is looked for after the folder was listed. A writer removes a manifest
     before the files that it names, so while the manifest exists, no writer has removed its files.
+
+    Raises:
+        TaskembedError: the operating system refuses to list the folder.
     """
     return (
         generations_of(names_in(folder))[-1:] == [generation]

@@ -100,6 +100,9 @@ def module_folders(tree: Tree) -> list[Path]:
 
     A router's configuration is router_config.json; that of the older Asym is config.json, as that
     of every module.
+
+    Raises:
+        ModelUnavailableError: modules.json is not JSON, or lists too many modules.
     """
     root = tree.root
     listed = [

@@ -61,6 +61,9 @@ class Flat:
 
         Returns:
             Scores float32[n, k] and rows int64[n, k].
+
+        Raises:
+            ValueError: a query does not have `dim` numbers.
         """
         if k == 0 or not len(queries):
             shape = (len(queries), k)
