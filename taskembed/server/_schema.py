@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
@@ -83,8 +84,20 @@ def tools_of(tools: Tools, answered: Answered) -> list[Tool]:
         tools: what they do.
         answered: runs a request.
     """
+    calls = _Calls(tools, answered)
+    functions = (calls.search, calls.similar, calls.classify, calls.get, calls.indexes)
+    return [_strict(function) for function in functions]
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """The tools as an agent sees them: their names, arguments and descriptions."""
+
+    tools: Tools
+    answered: Answered
 
     async def search(  # noqa: PLR0913, PLR0917  # the arguments of the tool
+        self,
         query: Query,
         task: TaskName = "",
         index: IndexName = "",
@@ -96,7 +109,7 @@ def tools_of(tools: Tools, answered: Answered) -> list[Tool]:
     ) -> HitsResult:
         """Find the documents that answer a question or match a description, best first."""
         work = partial(
-            tools.search,
+            self.tools.search,
             query,
             task=Task(task) if task else None,
             index=index or None,
@@ -106,9 +119,10 @@ def tools_of(tools: Tools, answered: Answered) -> list[Tool]:
             max_chars=max_chars,
             offset=offset,
         )
-        return await answered(work, hits_text)
+        return await self.answered(work, hits_text)
 
     async def similar(  # noqa: PLR0913, PLR0917  # the arguments of the tool
+        self,
         doc_id: DocumentId = "",
         text: Text = "",
         index: IndexName = "",
@@ -119,7 +133,7 @@ def tools_of(tools: Tools, answered: Answered) -> list[Tool]:
     ) -> HitsResult:
         """Find documents like one of the index (doc_id), or like a text."""
         work = partial(
-            tools.similar,
+            self.tools.similar,
             doc_id=doc_id or None,
             text=text or None,
             index=index or None,
@@ -128,27 +142,30 @@ def tools_of(tools: Tools, answered: Answered) -> list[Tool]:
             max_chars=max_chars,
             offset=offset,
         )
-        return await answered(work, hits_text)
+        return await self.answered(work, hits_text)
 
-    async def classify(text: Text, index: IndexName = "") -> LabelResult:
+    async def classify(self, text: Text, index: IndexName = "") -> LabelResult:
         """Label a text by the labelled documents of an index."""
-        return await answered(partial(tools.classify, text, index=index or None), label_text)
+        return await self.answered(
+            partial(self.tools.classify, text, index=index or None), label_text
+        )
 
     async def get(
+        self,
         doc_id: DocumentId,
         offset: TextOffset = 0,
         index: IndexName = "",
         max_chars: PageCharacters = limits.PAGE_CHARACTERS,
     ) -> DocumentResult:
         """Read a document by its id, from a place in its text."""
-        work = partial(tools.get, doc_id, index=index or None, offset=offset, max_chars=max_chars)
-        return await answered(work, document_text)
+        work = partial(
+            self.tools.get, doc_id, index=index or None, offset=offset, max_chars=max_chars
+        )
+        return await self.answered(work, document_text)
 
-    async def indexes(offset: IndexOffset = 0) -> IndexesResult:
+    async def indexes(self, offset: IndexOffset = 0) -> IndexesResult:
         """List the indexes: task, size, and the fields that `where` can name."""
-        return await answered(partial(tools.list_indexes, offset=offset), indexes_text)
-
-    return [_strict(function) for function in (search, similar, classify, get, indexes)]
+        return await self.answered(partial(self.tools.list_indexes, offset=offset), indexes_text)
 
 
 def _strict(function: Callable[..., Any]) -> Tool:
