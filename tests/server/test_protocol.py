@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -294,19 +294,22 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_over_stdio_in_both_eras(era: str, index: Path) -> None:
+def test_over_stdio_in_both_eras(era: str, index: Path, tmp_path: Path) -> None:
     from mcp import Client, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
     async def ask() -> None:
         program, *arguments = command(index)
         server = StdioServerParameters(command=program, args=arguments, env=dict(os.environ))
-        async with Client(stdio_client(server), mode=era) as client:
+        # the library's own default is the stderr of the moment when it was imported
+        errors = stack.enter_context((tmp_path / "stderr").open("w"))
+        async with Client(stdio_client(server, errlog=errors), mode=era) as client:
             answer = await client.call_tool("search", {"query": "salt water", "mode": "dense"})
             assert answer.structured_content["hits"][0]["doc_id"] == "sea"
             assert answer.structured_content["index"] == "index"
 
-    anyio.run(ask)
+    with ExitStack() as stack:
+        anyio.run(ask)
 
 
 def test_stdout_has_nothing_but_the_protocol_and_the_end_of_stdin_ends_it(
