@@ -134,14 +134,7 @@ class RunOptions:
         ),
     ] = None
     dry_run: opt.DryRun = False
-    recreate: Annotated[
-        bool,
-        typer.Option(
-            "--recreate",
-            rich_help_panel=opt.Panel.INDEX,
-            help="Replace the index with a new one.",
-        ),
-    ] = False
+    recreate: opt.Recreate = False
     wait: opt.Wait = 0
 
     def options(

@@ -342,6 +342,14 @@ LogFile = Annotated[
         help="Append messages and progress to this file too, each line with the time.",
     ),
 ]
+Recreate = Annotated[
+    bool,
+    typer.Option(
+        "--recreate",
+        rich_help_panel=Panel.INDEX,
+        help="Replace the index with a new one.",
+    ),
+]
 Wait = Annotated[
     float,
     typer.Option(

@@ -74,14 +74,7 @@ class FileOptions:
             help="Take the vectors to be of --model and --task without a look at the model.",
         ),
     ] = False
-    recreate: Annotated[
-        bool,
-        typer.Option(
-            "--recreate",
-            rich_help_panel=opt.Panel.INDEX,
-            help="Replace the index with a new one.",
-        ),
-    ] = False
+    recreate: opt.Recreate = False
     wait: opt.Wait = 0
 
     def options(self) -> ImportOptions:
