@@ -53,7 +53,7 @@ def vectors_of(
     """
     if sum(map(body.count, (b",", b"[", b"{"))) > _limit_marks(texts, dim):
         # parsed, this many values would take many times the memory of the bytes
-        raise AnswerError("with more than vectors for what was asked")
+        raise AnswerError("with more values than the vectors that were asked for")
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:

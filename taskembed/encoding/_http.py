@@ -290,7 +290,7 @@ def _not_an_address(bare: str) -> str:
         parts = urlsplit(bare)
         host = (parts.hostname or "").encode("idna")
     except ValueError:
-        return "its host is no name and no number"
+        return "its host is neither a name nor an IP address"
     if parts.scheme not in {"http", "https"} or not host:
         return "not an http or https address"
     if not _has_good_port(parts):

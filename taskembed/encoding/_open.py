@@ -84,9 +84,9 @@ def _require_known_code(spec: ModelSpec, folder: Path, settings: EngineSettings)
     known = spec.family or is_understood(folder)
     if not known and not settings.trust_remote_code and brings_own_model(folder):
         raise ModelUnavailableError(
-            f"{spec.model} brings Python code of its own, and no family says that it can do "
-            "without",
-            hint="--family NAME when it is of a known one; or read that code, then give "
+            f"{spec.model} has Python code of its own, and is of no known family that runs without "
+            "it",
+            hint="--family NAME if it is of a known one; or read that code, then give "
             "--trust-remote-code and --revision COMMIT",
         )
 

@@ -128,7 +128,7 @@ def _commit(store: StoreWriter, contents: Contents) -> None:
 def _opened(store: StoreWriter, part: Part) -> Iterator[Segment]:
     """Yield the segments one after the other, with every byte of what is read checked."""
     if store.snapshot is None:
-        raise RuntimeError("an index that gets a view is there")
+        raise RuntimeError("there is no index to add a view to")
     for info in part.segments:
         with ExitStack() as stack:
             alone = replace(part, segments=(info,))

@@ -136,5 +136,7 @@ def test_the_longest_honest_answer_is_within_its_limits() -> None:
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""'])
 def test_more_values_than_vectors_have_are_refused_before_they_are_made(value: bytes) -> None:
     body = b'{"data": [' + b",".join([value] * 100_000) + b"]}"
-    with pytest.raises(AnswerError, match=r"^with more than vectors for what was asked"):
+    with pytest.raises(
+        AnswerError, match=r"^with more values than the vectors that were asked for"
+    ):
         vectors_of(body, OPENAI, ["a"], 8)

@@ -192,8 +192,8 @@ def test_a_stock_class_does_not_stand_in_silently_for_a_model_s_own(
     done = run(*words, *prompts)
     assert done.code == 69
     assert done.err.splitlines()[0] == (
-        f"taskembed: error: {model} brings Python code of its own, and no family says that it can "
-        "do without"
+        f"taskembed: error: {model} has Python code of its own, and is of no known family that "
+        "runs without it"
     )
     assert run(*words, *prompts, "--trust-remote-code").code == 0
 

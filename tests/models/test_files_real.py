@@ -68,7 +68,7 @@ def test_a_model_with_code_of_its_own_is_refused_and_its_code_is_not_run(
     assert not marker.exists()
     assert done.returncode == 69
     why = {
-        "config": f"{model} brings Python code of its own, and no family says that it can do",
+        "config": f"{model} has Python code of its own, and is of no known family",
         "modules": f"the model {str(model)!r} cannot be loaded: ",
     }
     assert why[kind] in done.stderr
