@@ -79,6 +79,32 @@ def output_option(help_text: str, *, metavar: str = "FILE") -> Any:  # noqa: ANN
     )
 
 
+def task_option(
+    help_text: str,
+    *,
+    name: str = "--task",
+    panel: Panel = Panel.MODEL,
+    envvar: str | None = None,
+) -> Any:  # noqa: ANN401  # of typer.Option
+    """Return an option that names a task, for the annotation of a parameter.
+
+    Args:
+        help_text: what the task is for.
+        name: of the option.
+        panel: of the help that it stands in.
+        envvar: the environment variable with its default; None for none.
+    """
+    return typer.Option(
+        name,
+        envvar=envvar,
+        parser=parse_task,
+        metavar="TASK",
+        autocompletion=complete_task,
+        rich_help_panel=panel,
+        help=help_text,
+    )
+
+
 IndexFolder = Annotated[
     Path,
     typer.Option(
@@ -91,27 +117,17 @@ IndexFolder = Annotated[
 ]
 TaskOption = Annotated[
     Task | None,
-    typer.Option(
-        "--task",
+    task_option(
+        "The task: retrieval, similarity, classification, clustering or code.",
         envvar="TASKEMBED_TASK",
-        parser=parse_task,
-        metavar="TASK",
-        autocompletion=complete_task,
-        rich_help_panel=Panel.MODEL,
-        help="The task: retrieval, similarity, classification, clustering or code.",
     ),
 ]
 TasksOption = Annotated[
     list[Task] | None,
-    typer.Option(
-        "--task",
-        envvar="TASKEMBED_TASK",
-        parser=parse_task,
-        metavar="TASK",
-        autocompletion=complete_task,
-        rich_help_panel=Panel.MODEL,
-        help="The task: retrieval, similarity, classification, clustering or code. Repeat it for "
+    task_option(
+        "The task: retrieval, similarity, classification, clustering or code. Repeat it for "
         "several views of the documents.",
+        envvar="TASKEMBED_TASK",
     ),
 ]
 ModelOption = Annotated[
@@ -126,14 +142,9 @@ ModelOption = Annotated[
 ]
 ViewOption = Annotated[
     Task | None,
-    typer.Option(
-        "--task",
+    task_option(
+        "The task of the index, or of one of its views.  [default: the first view]",
         envvar="TASKEMBED_TASK",
-        parser=parse_task,
-        metavar="TASK",
-        autocompletion=complete_task,
-        rich_help_panel=Panel.MODEL,
-        help="The task of the index, or of one of its views.  [default: the first view]",
     ),
 ]
 PlaceOfModel = Annotated[

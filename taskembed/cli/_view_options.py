@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from taskembed.cli import _options as opt
 from taskembed.cli._option_groups import OutputOptions, ViewsModelOptions
 from taskembed.cli._output import write
@@ -28,24 +26,18 @@ class ViewOptions:
 
     add_view: Annotated[
         Task | None,
-        typer.Option(
-            "--add-view",
-            parser=opt.parse_task,
-            metavar="TASK",
-            autocompletion=opt.complete_task,
-            rich_help_panel=opt.Panel.INDEX,
-            help="Encode the documents of the index for one more task. It takes no INPUT.",
+        opt.task_option(
+            "Encode the documents of the index for one more task. It takes no INPUT.",
+            name="--add-view",
+            panel=opt.Panel.INDEX,
         ),
     ] = None
     drop_view: Annotated[
         Task | None,
-        typer.Option(
-            "--drop-view",
-            parser=opt.parse_task,
-            metavar="TASK",
-            autocompletion=opt.complete_task,
-            rich_help_panel=opt.Panel.INDEX,
-            help="Remove the vectors for one of several tasks. It takes no INPUT.",
+        opt.task_option(
+            "Remove the vectors for one of several tasks. It takes no INPUT.",
+            name="--drop-view",
+            panel=opt.Panel.INDEX,
         ),
     ] = None
 

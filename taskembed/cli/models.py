@@ -29,14 +29,7 @@ def models_command(
     ] = None,
     task: Annotated[
         Task | None,
-        typer.Option(
-            "--task",
-            parser=opt.parse_task,
-            metavar="TASK",
-            autocompletion=opt.complete_task,
-            rich_help_panel=opt.Panel.MODEL,
-            help="Only models with prompts or adapters for this task.",
-        ),
+        opt.task_option("Only models with prompts or adapters for this task."),
     ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
