@@ -6,16 +6,15 @@ INDEX/clusters.safetensors   centres, float32[clusters, dim]; the rest as JSON i
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
 import numpy as np
 
 from taskembed.errors import IndexDamagedError, NotFoundError, os_errors
 from taskembed.guard import require_same_space
+from taskembed.outputs import completed_file
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows
 from taskembed.verbs.cluster import CHANGED_HINT, Cluster, Clustering
@@ -41,18 +40,8 @@ def save_clusters(folder: str | Path, clustering: Clustering) -> Path:
     rest = json.dumps(_to_json(clustering))
     metadata = {_REST: rest, _CHECKSUM: str(_checksum(clustering.centres, rest))}
     data = save({_CENTRES: np.ascontiguousarray(clustering.centres)}, metadata)
-    with os_errors(path):
-        descriptor, name = mkstemp(dir=folder, prefix=".clusters-")
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with completed_file(path) as stream:
+        stream.write(data)
     return path
 
 
@@ -97,12 +86,6 @@ def _checked(metadata: dict[str, str], centres: FloatRows) -> Clustering:
 
 def _checksum(centres: FloatRows, rest: str) -> int:
     return zlib.crc32(rest.encode(), zlib.crc32(np.ascontiguousarray(centres).tobytes()))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _to_json(clustering: Clustering) -> dict[str, object]:
