@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class ModeOptions:
         ),
     ] = None
 
-    def check(self, **files: Path | None) -> None:
+    def check(self, files: Mapping[str, Path | None]) -> None:
         """Refuse weights that are none, or that do not go with the other options.
 
         Args:
@@ -71,7 +72,7 @@ class ModeOptions:
         if self.alpha is not None and self.mode in {Mode.DENSE, Mode.WORDS}:
             raise UsageError("--alpha goes with --mode hybrid")
         if len(self.alphas) > 1 and (given := [name for name, path in files.items() if path]):
-            raise UsageError(f"--{given[0].replace('_', '-')} is for one weight of --alpha")
+            raise UsageError(f"{given[0]} is for one weight of --alpha")
 
     @property
     def alphas(self) -> list[float]:
@@ -153,7 +154,7 @@ def evaluate_command(
     read = [*files.paths(), index_folder, model.adapter, model.prompts]
     require_output("--run", run, read)
     require_output("--per-query", per_unit, read)
-    ranking.check(run=run, per_query=per_unit)
+    ranking.check({"--run": run, "--per-query": per_unit})
     if run is not None and per_unit is not None and is_one_of(per_unit, [run]):
         raise UsageError("--run and --per-query name one file")
     if index_folder is not None:

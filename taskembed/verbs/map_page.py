@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -28,16 +29,13 @@ def write_map(found: ClusterMap, stream: TextIO, *, title: str) -> None:
     """
     library = require_extra("plotly.offline", MAP)
     parts = {
-        "@TITLE@": html.escape(title),
-        "@PLOTLY@": library.get_plotlyjs(),
-        "@DATA@": _json(_data(found)),
+        "TITLE": html.escape(title),
+        "PLOTLY": library.get_plotlyjs(),
+        "DATA": _json(_data(found)),
     }
-    rest = _TEMPLATE.read_text(encoding="utf-8")
-    while rest:
-        mark = min((mark for mark in parts if mark in rest), key=rest.index, default="")
-        before, _, rest = rest.partition(mark) if mark else (rest, "", "")
-        stream.write(before)
-        stream.write(parts.get(mark, ""))
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    # in one pass, so that what is put in is not looked at again
+    stream.write(re.sub(f"@({'|'.join(parts)})@", lambda mark: parts[mark[1]], template))
 
 
 def _data(found: ClusterMap) -> dict[str, object]:
