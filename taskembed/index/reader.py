@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cached_property
 
 from taskembed.activity import doing
 from taskembed.index._index_documents import IndexDocuments
 from taskembed.index._ranked import RankedSearch
 from taskembed.index._segment_vectors import candidates_for
-from taskembed.index.contents import Contents
 from taskembed.index.fusion import Fusion
 from taskembed.index.grouping import Grouping
 from taskembed.index.hits import Hit
 from taskembed.index.kinds.flat import prepare
-from taskembed.index.manifests import Snapshot
-from taskembed.index.segments import Segment
 from taskembed.index.word_tokens import WordTokenizer
-from taskembed.space import Task
 from taskembed.vectors import FloatRows
 
 
@@ -35,16 +31,9 @@ class Index(IndexDocuments):
                 print(document.doc_id, document.text)
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        snapshot: Snapshot,
-        contents: Contents,
-        segments: Sequence[Segment],
-        tasks: Sequence[Task] = (),
-    ) -> None:
-        super().__init__(folder, snapshot, contents, segments, tasks)
-        self._search = RankedSearch(segments, self._selector)
+    @cached_property
+    def _search(self) -> RankedSearch:
+        return RankedSearch(self._segments, self._selector)
 
     def load(self, *, exact: bool = False) -> None:
         """Read and check now, rather than at the first search, what every search needs.
