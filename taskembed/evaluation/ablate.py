@@ -11,7 +11,7 @@ hybrid           by the right vectors and by words, as a search does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -30,6 +30,7 @@ from taskembed.models.resolve import PromptOverrides
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.wrapping import WrappingEncoder
 
 RIGHT = "right"
 _OTHER_SIDE = {PromptType.QUERY: PromptType.DOCUMENT, PromptType.DOCUMENT: PromptType.QUERY}
@@ -164,21 +165,13 @@ def _ways(
             settings.notify(f"left out: as {other.value}: {error.message}")
 
 
-class _Swapped:
+class _Swapped(WrappingEncoder):
     """An encoder that encodes queries as documents, and documents as queries."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
 
     @property
     def space(self) -> EmbeddingSpace:
         """The space with its two sides exchanged."""
         return self._encoder.space.swapped()
-
-    @property
-    def made_by(self) -> Mapping[str, str]:
-        """The engine and the precision, as the wrapped encoder has them."""
-        return self._encoder.made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode texts as if they were on the other side."""

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from taskembed.space import EmbeddingSpace, PromptType
+from taskembed.space import PromptType
 from taskembed.vectors import Encoded, FloatRows, Rows
 from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.wrapping import WrappingEncoder
 
 
-class RememberingEncoder:
+class RememberingEncoder(WrappingEncoder):
     """An encoder that keeps the vector of every text in memory, and encodes none a second time."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        super().__init__(encoder)
         self._known: dict[tuple[str, PromptType], tuple[FloatRows, bool]] = {}
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of the vectors."""
-        return self._encoder.space
-
-    @property
-    def made_by(self) -> Mapping[str, str]:
-        """The `made_by` of the encoder."""
-        return self._encoder.made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode those texts of a side that are new; return the vectors of all."""

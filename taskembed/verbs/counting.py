@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from taskembed.space import EmbeddingSpace, PromptType
+from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.wrapping import WrappingEncoder
 
 
-class CountingEncoder:
+class CountingEncoder(WrappingEncoder):
     """An encoder that counts the texts of each side, and those that were truncated.
 
     Attributes:
@@ -19,19 +20,9 @@ class CountingEncoder:
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        super().__init__(encoder)
         self.texts = Counter[PromptType]()
         self.truncated = Counter[PromptType]()
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of the vectors."""
-        return self._encoder.space
-
-    @property
-    def made_by(self) -> Mapping[str, str]:
-        """The `made_by` of the counted encoder."""
-        return self._encoder.made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
         """Encode texts, and count them."""
