@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from taskembed.vectors import Encoded, FloatRows, Rows
+from taskembed.guard import require_good_vectors, without_length
+from taskembed.space import EmbeddingSpace
+from taskembed.vectors import Encoded, Flags, FloatRows, Rows
 from taskembed.verbs._intake import Pending
+from taskembed.verbs._views import by_view
 
 
 class StoredVectors(NamedTuple):
@@ -85,6 +88,50 @@ class Window:
         numbers = self._firsts[row] + stored.places
         self._needed[numbers] = False
         return self.fill(numbers, Encoded(vectors, np.full(len(vectors), stored.truncated)))
+
+    def usable(
+        self, numbers: Rows, encoded: Encoded, spaces: Sequence[EmbeddingSpace]
+    ) -> tuple[Rows, Encoded, Rows]:
+        """Tell texts that have vectors from those that have none.
+
+        Args:
+            numbers: int64[n]: the texts that were encoded.
+            encoded: their vectors, of all views beside each other.
+            spaces: of the views.
+
+        Returns:
+            The texts that have vectors, these vectors, and the other texts.
+
+        Raises:
+            BadVectorError: a vector cannot be compared.
+        """
+        empty = np.zeros(len(numbers), np.bool_)
+        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
+            empty |= without_length(vectors, space, len(numbers))
+        has = numbers[~empty]
+        if empty.any():
+            encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
+        sources = [str(self.item(number)) for number in has]
+        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
+            require_good_vectors(vectors, space, sources)
+        return has, encoded, numbers[empty]
+
+    def refuse(
+        self, numbers: Rows, reasons: Mapping[int, str]
+    ) -> tuple[list[tuple[Pending, str]], Flags]:
+        """Tell the documents of texts that cannot be encoded from the others.
+
+        Args:
+            numbers: int64[n]: texts that were to be encoded.
+            reasons: why some cannot be, by their places in `numbers`.
+
+        Returns:
+            Those documents, each with a reason; and bool[n]: which texts are of other documents.
+        """
+        owners = self._owners[numbers]
+        refused = {int(owners[at]): at for at in reasons}
+        documents = [(self.items[row], reasons[at]) for row, at in refused.items()]
+        return documents, ~np.isin(owners, list(refused))
 
     def leave_out(self, numbers: Rows) -> tuple[int, list[Pending]]:
         """Do without some texts, which have no vector.

@@ -19,6 +19,7 @@ from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.space import EmbeddingSpace, Task
+from taskembed.verbs._views import shortest
 from taskembed.verbs.options import IndexOptions, task_of_input
 
 
@@ -270,9 +271,8 @@ class Existing:
         """
         if self.part and self.part.segments:
             before = self.part.storage
-            views = self.part.views
-            shortest = min(view.space.max_length for view in views)
-            after = options.storage(before, shortest, task_of_input(self.part.tasks))
+            reads = shortest([view.space for view in self.part.views])
+            after = options.storage(before, reads, task_of_input(self.part.tasks))
             require_same_rule(before.chunks, after.chunks)
 
     def reading(self, asked: Reading, *, recreate: bool = False) -> Reading:

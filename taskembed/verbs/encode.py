@@ -11,7 +11,7 @@ import numpy as np
 
 from taskembed.activity import Step, doing
 from taskembed.errors import TextTooLongError
-from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
+from taskembed.guard import NO_VECTOR, each_once
 from taskembed.index.chunking import ChunkRequest
 from taskembed.reading.documents import Document
 from taskembed.reading.vector_files import vector_writer
@@ -192,24 +192,17 @@ class _Run:
                 left[some] = False
                 self._fill(window, rows[some], encoded)
         except TextTooLongError as error:
-            # by identity: two texts may have one id
-            refused = {id(window.item(rows[at])): at for at in error.reasons}
-            for at in refused.values():
-                self._reject(window.item(rows[at]), error.reasons[at])
-            left[[id(window.item(row)) in refused for row in rows]] = False
-            return rows[left]
+            refused, others = window.refuse(rows, error.reasons)
+            for item, reason in refused:
+                self._reject(item, reason)
+            return rows[left & others]
         return rows[:0]
 
     def _fill(self, window: Window, rows: Rows, encoded: Encoded) -> None:
         """Store the vectors of some texts; reject documents that have no vector."""
-        space = self._encoder.space
-        empty = without_length(encoded.vectors, space, len(rows))
-        has = rows[~empty]
-        if empty.any():
-            encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
-        require_good_vectors(encoded.vectors, space, [str(window.item(row)) for row in has])
+        has, encoded, empty = window.usable(rows, encoded, [self._encoder.space])
         done = window.fill(has, encoded)
-        left_out, without = window.leave_out(rows[empty])
+        left_out, without = window.leave_out(empty)
         self._say_progress(done + left_out, window.unfilled)
         for item in without:
             self._reject(item, NO_VECTOR)

@@ -288,12 +288,7 @@ class _Import:
     ) -> IndexSummary:
         if self._options.recreate:
             summary.deleted = writer.prune()
-        tally = writer.tally()
-        summary.added = tally[Outcome.ADDED]
-        summary.updated = tally[Outcome.UPDATED]
-        summary.unchanged = tally[Outcome.UNCHANGED]
-        summary.rejected = self._watch.bad.count
-        summary.documents = len(writer)
+        summary.count(writer, rejected=self._watch.bad.count)
         with self._watch.uninterrupted():
             writer.finish(made_by, summary.to_json())
         return summary

@@ -11,7 +11,7 @@ import numpy as np
 
 from taskembed.activity import Step, doing
 from taskembed.errors import BadInputError, BadRecordError, TaskembedError, TextTooLongError
-from taskembed.guard import NO_VECTOR, each_once, require_good_vectors, without_length
+from taskembed.guard import NO_VECTOR, each_once
 from taskembed.index.documents import StoredDocument
 from taskembed.index.outcomes import Outcome
 from taskembed.index.update import open_index_writer
@@ -23,7 +23,7 @@ from taskembed.verbs._commit_times import CommitTimes
 from taskembed.verbs._cutting import Cutter
 from taskembed.verbs._intake import Intake, Pending, batches, reject, reject_truncated, storable
 from taskembed.verbs._next_window import NextWindow
-from taskembed.verbs._views import by_view, encoder_of_views, shortest, spaces_of
+from taskembed.verbs._views import encoder_of_views, shortest, spaces_of
 from taskembed.verbs._window import Window
 from taskembed.verbs.delete import require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage, task_of_input
@@ -149,12 +149,7 @@ class _Run:
         summary = self._summary
         if self._options.prune or self._options.recreate:
             summary.pruned = self._prune()
-        tally = self._writer.tally()
-        summary.added = tally[Outcome.ADDED]
-        summary.updated = tally[Outcome.UPDATED]
-        summary.unchanged = tally[Outcome.UNCHANGED]
-        summary.rejected = self._watch.bad.count
-        summary.documents = len(self._writer)
+        summary.count(self._writer, rejected=self._watch.bad.count)
         with self._watch.uninterrupted():
             self._writer.finish(self._encoder.made_by, summary.to_json())
         return summary
@@ -212,32 +207,21 @@ class _Run:
                     self.commit()
         except TextTooLongError as error:
             self.is_outside = False
-            refused = {window.item(rows[at]).doc_id: at for at in error.reasons}
-            for position in refused.values():
+            refused, others = window.refuse(rows, error.reasons)
+            for item, reason in refused:
                 self._encoded += 1
-                reject(
-                    window.item(rows[position]).document, error.reasons[position], self._watch.bad
-                )
-            left[[window.item(row).doc_id in refused for row in rows]] = False
-            return rows[left]
+                reject(item.document, reason, self._watch.bad)
+            return rows[left & others]
         return rows[:0]
 
     def _fill(self, rows: Rows, encoded: Encoded) -> None:
         """Store the vectors of some texts of the window; reject documents that have no vector."""
-        window, spaces = self._window, self._writer.spaces
-        empty = np.zeros(len(rows), np.bool_)
-        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
-            empty |= without_length(vectors, space, len(rows))
-        has = rows[~empty]
-        if empty.any():
-            encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
-        sources = [str(window.item(row)) for row in has]
-        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
-            require_good_vectors(vectors, space, sources)
+        window = self._window
+        has, encoded, empty = window.usable(rows, encoded, self._writer.spaces)
         with self._watch.uninterrupted():
             self._encoded += window.fill(has, encoded)
             self._summary.encoded += len(has)
-            done, without = window.leave_out(rows[empty])
+            done, without = window.leave_out(empty)
             self._encoded += done
         for item in without:
             reject(item.document, NO_VECTOR, self._watch.bad)

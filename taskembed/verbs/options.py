@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from taskembed.arguments import require_positive
 from taskembed.index.chunking import (
@@ -16,6 +17,7 @@ from taskembed.index.chunking import (
     ChunkRequest,
 )
 from taskembed.index.fs import Fs
+from taskembed.index.outcomes import Outcome
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import IndexType, Storage, VectorType
 from taskembed.index.word_tokens import DEFAULT_LANGUAGE, require_language, tokenizer_name
@@ -24,6 +26,9 @@ from taskembed.reading.rejects import RejectFile
 from taskembed.reading.template import Template
 from taskembed.space import Task
 from taskembed.verbs.defaults import COMMIT_EVERY, PRUNE_LIMIT, OnDuplicate
+
+if TYPE_CHECKING:
+    from taskembed.index.writer import IndexWriter
 
 WORD_TASKS = frozenset({Task.RETRIEVAL, Task.CODE})  # tasks whose new indexes keep words
 
@@ -195,6 +200,20 @@ class IndexSummary:
     encoded: int = 0  # texts encoded by the model
     documents: int = 0  # in the index after the run
     pruned: bool = True  # False when `prune` was skipped, since records were rejected
+
+    def count(self, writer: IndexWriter, *, rejected: int) -> None:
+        """Take the counts of a run from its writer, before it finishes.
+
+        Args:
+            writer: of the run.
+            rejected: how many records were bad.
+        """
+        tally = writer.tally()
+        self.added = tally[Outcome.ADDED]
+        self.updated = tally[Outcome.UPDATED]
+        self.unchanged = tally[Outcome.UNCHANGED]
+        self.rejected = rejected
+        self.documents = len(writer)
 
     def to_json(self) -> dict[str, int | bool]:
         """Return the summary as a JSON object."""
