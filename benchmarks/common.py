@@ -6,7 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.rejects import RejectFile

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.testing import HASH_SPACE, HashEncoder
 from taskembed.vectors import Encoded

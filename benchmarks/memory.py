@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from common import machine
 
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.testing import HashEncoder
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus

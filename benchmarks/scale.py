@@ -29,7 +29,7 @@ from common import machine
 from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus

@@ -24,7 +24,8 @@ from taskembed.errors import (
 )
 from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.rejects import RejectFile

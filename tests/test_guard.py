@@ -12,7 +12,7 @@ import pytest
 from taskembed.errors import BadVectorError, NotFoundError, SpaceMismatchError
 from taskembed.guard import require_good_vectors, require_same_space, without_length
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus

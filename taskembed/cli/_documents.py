@@ -19,7 +19,7 @@ from taskembed.errors import UsageError
 from taskembed.escaping import escaped, id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
-    from taskembed.reading.documents import Document
+    from taskembed.reading.document import Document
 
 TABLE_ROWS = 1_000  # of a table that are in memory, whose columns have one width
 WRITTEN_AT_ONCE = 65_536  # characters

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
     from taskembed.evaluation.labels import LabelReport
     from taskembed.index.reader import Index
-    from taskembed.reading.documents import Document
+    from taskembed.reading.document import Document
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.classify import Classifier, Prediction
 

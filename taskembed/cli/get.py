@@ -19,7 +19,7 @@ from taskembed.escaping import json_text
 
 if TYPE_CHECKING:
     from taskembed.cli._documents import DocumentPrinter
-    from taskembed.reading.documents import Document
+    from taskembed.reading.document import Document
 
 
 @with_groups

@@ -17,7 +17,8 @@ from pathlib import Path
 from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.examples import Example, ExampleKind, read_examples
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs

@@ -15,7 +15,7 @@ from taskembed.arguments import require_text
 from taskembed.errors import BadInputError, BadRecordError
 from taskembed.reading._tables import TABLES
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
-from taskembed.reading.document import Document as Document  # noqa: PLC0414  # public here
+from taskembed.reading.document import Document
 from taskembed.reading.fields import (
     ID_FIELDS,
     RecordFields,

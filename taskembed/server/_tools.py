@@ -16,7 +16,7 @@ from taskembed.index.filters import FIELDS_HINT
 from taskembed.index.hits import Hit
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.server._answers import (
     DEFAULT_BYTES,
     METADATA_BYTES,

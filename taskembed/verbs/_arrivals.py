@@ -6,7 +6,7 @@ A run and a dry run share this, so that their counts agree.
 from __future__ import annotations
 
 from taskembed.errors import BadRecordError
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.streams import OnBad
 from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.options import IndexSummary

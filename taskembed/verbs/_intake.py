@@ -12,7 +12,8 @@ from taskembed.errors import BadInputError, BadRecordError
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.stored_metadata import metadata_json
 from taskembed.index.writer import IndexWriter
-from taskembed.reading.documents import Document, require_storable
+from taskembed.reading.document import Document
+from taskembed.reading.documents import require_storable
 from taskembed.reading.streams import OnBad
 from taskembed.verbs._arrivals import Arrivals
 from taskembed.verbs.options import IndexOptions, IndexSummary

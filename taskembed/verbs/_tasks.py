@@ -12,7 +12,7 @@ from taskembed.errors import SpaceMismatchError, UsageError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.reader import Index
 from taskembed.models.files import BUNDLED
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import COSINE, PromptType, Task
 from taskembed.vectors import FloatRows
 from taskembed.verbs._claims import ADD_VIEW, SEARCH_HINT

@@ -12,7 +12,8 @@ from taskembed.errors import BadRecordError
 from taskembed.guard import NORM_TOLERANCE
 from taskembed.index.documents import StoredDocument
 from taskembed.index.stored_metadata import metadata_json
-from taskembed.reading.documents import Document, document_of, require_storable
+from taskembed.reading.document import Document
+from taskembed.reading.documents import document_of, require_storable
 from taskembed.reading.fields import ID_FIELDS, RecordFields
 from taskembed.reading.streams import OnBad
 from taskembed.reading.vector_input import VectorRecord, VectorSource

@@ -11,7 +11,7 @@ from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.errors import UsageError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.vectors import FloatRows
 from taskembed.verbs._heads import (

@@ -15,7 +15,7 @@ from taskembed.guard import require_same_space
 from taskembed.index.kmeans import spherical_kmeans
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import FloatRows, Floats, Rows
 from taskembed.verbs._silhouette import best_number, silhouettes

@@ -12,7 +12,7 @@ from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.guard import require_same_space
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.vectors import FloatRows
 from taskembed.verbs._projection import projected
 from taskembed.verbs.cluster import CHANGED_HINT, OUTLIER, Clustering

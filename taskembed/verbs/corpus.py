@@ -9,7 +9,8 @@ from pathlib import Path
 from taskembed.index.remembered import Reading
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.corpus_files import find_corpus_files
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.formats import TEXTS, InputFormat
 from taskembed.reading.meter import Meter

@@ -19,7 +19,7 @@ from taskembed.errors import IndexBusyError
 from taskembed.index.neighbours import Neighbourhood, rows_of_sample
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.vectors import Flags, Rows
 from taskembed.verbs._leaders import Leaders
 from taskembed.verbs.defaults import DEDUP_THRESHOLD

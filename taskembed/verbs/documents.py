@@ -10,7 +10,7 @@ from taskembed.arguments import require_positive
 from taskembed.batches import batched
 from taskembed.index.contents import read_index
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs.delete import require_ids
 
 _IDS_AT_ONCE = 16  # documents in memory: a text may have any length

@@ -13,7 +13,7 @@ from taskembed.activity import Step, doing
 from taskembed.errors import TextTooLongError
 from taskembed.guard import NO_VECTOR, each_once
 from taskembed.index.chunking import ChunkRequest
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.vector_files import vector_writer
 from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows
 from taskembed.space import PromptType

@@ -16,7 +16,7 @@ from taskembed.index.documents import StoredDocument
 from taskembed.index.outcomes import Outcome
 from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._commit_times import CommitTimes

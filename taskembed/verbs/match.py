@@ -11,7 +11,7 @@ from taskembed.batches import batched
 from taskembed.guard import require_good_vectors, without_length
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows, Rows
 from taskembed.verbs._tasks import require_encoder_of

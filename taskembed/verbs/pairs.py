@@ -11,7 +11,7 @@ from taskembed.activity import doing
 from taskembed.arguments import require_positive
 from taskembed.index.positions import Positions
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.vectors import Floats, Rows
 from taskembed.verbs.duplicates import require_dedup_index
 

@@ -15,7 +15,7 @@ from taskembed.index.generations import open_newest
 from taskembed.index.manifests import Snapshot
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.writer import IndexWriter
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs._arrivals import Arrivals
 from taskembed.verbs._intake import LOOK_UP, Storable, storable
 from taskembed.verbs.delete import require_ids, require_prune_limit

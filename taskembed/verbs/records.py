@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskembed.index.remembered import Reading
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.template import Template
 
 

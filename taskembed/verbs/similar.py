@@ -10,7 +10,7 @@ from taskembed.errors import UsageError
 from taskembed.index.hits import Hit
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import FloatRows
 from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_task_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
 from tests.conftest import Run

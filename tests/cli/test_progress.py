@@ -22,7 +22,8 @@ from taskembed.cli._progress import Display, duration, shown_progress
 from taskembed.cli.train import shown_in
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.meter import Meter

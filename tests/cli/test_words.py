@@ -12,7 +12,7 @@ import pytest
 from taskembed.cli import _words
 from taskembed.cli._output import report
 from taskembed.errors import BadInputError
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.testing import HASH_SPACE, HashEncoder
 from taskembed.verbs.describe import half_built
 from taskembed.verbs.index import index_corpus

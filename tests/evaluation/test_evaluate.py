@@ -11,7 +11,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import SpaceMismatchError, UsageError
 from taskembed.evaluation.data import DataFiles
 from taskembed.evaluation.evaluate import evaluate_index, evaluate_model
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType, Task
 from taskembed.verbs.index import index_corpus
 

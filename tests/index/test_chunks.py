@@ -26,7 +26,7 @@ from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.update import open_index_writer
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Flags, FloatRows
 from taskembed.verbs.compact import compact_index

@@ -11,7 +11,7 @@ import pytest
 from taskembed.errors import IndexDamagedError, UsageError
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from taskembed.verbs.delete import count_where, delete_documents, delete_where

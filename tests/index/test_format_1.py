@@ -15,7 +15,7 @@ from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.storage import Kind
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
 from taskembed.verbs.delete import delete_documents

@@ -15,7 +15,7 @@ from taskembed.index.modes import Method, Mode
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.index.word_tokens import names_identifier
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType, Task
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions

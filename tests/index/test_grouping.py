@@ -16,7 +16,7 @@ from taskembed.index.grouping import Grouping, in_groups
 from taskembed.index.hits import Hit
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from taskembed.verbs.delete import delete_documents

@@ -16,7 +16,7 @@ from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, Watch
 from tests.fakes import HashEncoder, StepFs, fail_at

@@ -10,7 +10,7 @@ import pytest
 
 from taskembed.errors import IndexDamagedError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus

@@ -28,7 +28,7 @@ from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.update import open_index_writer
 from taskembed.index.verify import verify_index
 from taskembed.index.writer import IndexWriter
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 from taskembed.verbs.delete import delete_documents

@@ -30,7 +30,7 @@ from taskembed.index.remembered import Reading
 from taskembed.index.segments import Segment
 from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType, Task
 from taskembed.vectors import FloatRows
 from taskembed.verbs.index import index_corpus

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
-from taskembed.reading.documents import Document, check_id, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import check_id, read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.queries import Query, read_queries

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from taskembed.errors import BadInputError
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.rejects import RejectFile

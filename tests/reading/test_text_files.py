@@ -14,7 +14,8 @@ from taskembed.errors import BadRecordError
 from taskembed.reading._html import read_page
 from taskembed.reading._titles import markdown_title, rst_title
 from taskembed.reading.corpus_files import find_corpus_files
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.rejects import RejectFile
 from taskembed.reading.streams import Shape

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from taskembed.cli._stopping import Stopper
 from taskembed.errors import StoppedError
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
 from taskembed.verbs.index import index_corpus

@@ -30,7 +30,7 @@ from taskembed.index.generations import read_newest, verify
 from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus

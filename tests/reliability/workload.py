@@ -17,7 +17,7 @@ from taskembed.index.contents import Contents, read_index
 from taskembed.index.fs import Folder, Fs
 from taskembed.index.generations import read_newest
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, Watch

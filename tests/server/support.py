@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.server._tools import Tools
 from taskembed.server.indexes import EncoderOf, ServedIndexes
 from taskembed.space import Task

@@ -12,7 +12,7 @@ import pytest
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.index.reader import Index
 from taskembed.index.views import add_view, drop_view
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.server import indexes as served_indexes
 from taskembed.server._instructions import MOST_CHARACTERS, instructions_for
 from taskembed.server._tools import Tools

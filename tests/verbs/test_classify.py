@@ -13,7 +13,7 @@ import pytest
 from taskembed.errors import MissingLibraryError, SpaceMismatchError, UsageError
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.verbs._heads import Sums, leave_one_out
 from taskembed.verbs.classify import Classifier, Prediction

@@ -18,7 +18,7 @@ from taskembed.errors import (
 )
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.verbs._silhouette import best_number, candidates, silhouette
 from taskembed.verbs._terms import terms_of

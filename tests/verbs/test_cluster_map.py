@@ -12,7 +12,7 @@ import pytest
 
 from taskembed.index.knn_graph import knn_graph
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.verbs._projection import projected
 from taskembed.verbs.cluster import cluster_index

@@ -11,7 +11,7 @@ from taskembed.index.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.index.storage import Kind
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs.compact import compact_index
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus

@@ -9,7 +9,7 @@ import pytest
 
 from taskembed.errors import NotFoundError, UsageError
 from taskembed.index.remembered import Reading
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
 from taskembed.verbs.corpus import Corpus, find_corpus
 from taskembed.verbs.describe import Existing, read_existing

@@ -11,7 +11,7 @@ import pytest
 
 from taskembed.errors import IndexBusyError, SpaceMismatchError, UsageError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.verbs.dedup import delete_duplicates, find_duplicates, kept_documents
 from taskembed.verbs.duplicates import Duplicate, Keep

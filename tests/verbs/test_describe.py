@@ -10,7 +10,7 @@ import pytest
 from taskembed.errors import BadInputError, IndexDamagedError, NotFoundError, UsageError
 from taskembed.index.contents import read_index
 from taskembed.index.remembered import Reading
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.describe import Existing, describe_index, read_existing
 from taskembed.verbs.index import index_corpus

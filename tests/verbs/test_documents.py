@@ -12,7 +12,7 @@ import pytest
 
 from taskembed.errors import IndexDamagedError, NotFoundError, UsageError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.documents import count_documents, get_documents, list_documents
 from taskembed.verbs.index import index_corpus

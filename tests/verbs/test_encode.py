@@ -13,7 +13,7 @@ import pytest
 
 from taskembed.errors import BadInputError, BadRecordError, StorageError, UsageError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.testing import HashEncoder

@@ -12,7 +12,7 @@ import pytest
 
 from taskembed.errors import UsageError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.testing import HashEncoder
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.export import export_index

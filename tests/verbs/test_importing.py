@@ -20,7 +20,7 @@ from taskembed.errors import (
     SpaceMismatchError,
 )
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.testing import HashEncoder

@@ -8,7 +8,7 @@ import pytest
 
 from taskembed.errors import BadRecordError, NotFoundError, StoppedError, TextTooLongError
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.testing import HashEncoder
 from taskembed.verbs.export import export_index

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from taskembed.index.remembered import Reading
-from taskembed.reading.documents import Document, read_corpus
+from taskembed.reading.document import Document
+from taskembed.reading.documents import read_corpus
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.streams import stop_at_first

@@ -16,7 +16,7 @@ from taskembed.errors import BadInputError, ModelUnavailableError, SpaceMismatch
 from taskembed.index.grouping import Grouping
 from taskembed.index.modes import Mode
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.reading.queries import Query
 from taskembed.space import HostedModel, Task
 from taskembed.vectors import Floats

@@ -10,7 +10,7 @@ import pytest
 from taskembed.errors import SpaceMismatchError, UsageError
 from taskembed.index.hits import Hit
 from taskembed.index.reader import Index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions

@@ -10,7 +10,7 @@ from taskembed.index.contents import Contents
 from taskembed.index.generations import read_newest
 from taskembed.index.storage import IndexType, Kind, VectorType
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.verbs.describe import describe_index
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions

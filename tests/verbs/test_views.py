@@ -19,7 +19,7 @@ from taskembed.index.contents import read_index
 from taskembed.index.reader import Index
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.index.verify import verify_index
-from taskembed.reading.documents import Document
+from taskembed.reading.document import Document
 from taskembed.space import PromptType, Task
 from taskembed.vectors import Encoded
 from taskembed.verbs.compact import compact_index
