@@ -104,7 +104,8 @@ def ablate(
     settings = settings or EngineSettings()
     ways = _ways(model, task, revision, stated or PromptOverrides(), settings)
     name, encoder = next(ways)
-    encoder = RememberingEncoder(encoder)  # documents are encoded once for both rankings
+    if isinstance(data, Ranking):  # documents are encoded once, to be ranked by words too
+        encoder = RememberingEncoder(encoder)
     right = _measured(name, lambda: evaluate(encoder, data), settings)
     yield Ablated(name, encoder.space, right, None)
     seen = {_key(encoder): (name, right)}
