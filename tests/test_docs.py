@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import taskembed
-from taskembed.cli._environment import VARIABLES
+from taskembed.cli.options.environment import VARIABLES
 from taskembed.errors import ExitCode
 from tests.conftest import Run
 from tests.sessions import play

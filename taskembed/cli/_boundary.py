@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from taskembed.cli._environment import DEBUG
-from taskembed.cli._output import ClosedPipeError, report
-from taskembed.cli._wording import usage_error
+from taskembed.cli.options.environment import DEBUG
+from taskembed.cli.options.wording import usage_error
+from taskembed.cli.printing.output import ClosedPipeError, report
 from taskembed.errors import ExitCode, StoppedError, StorageError, TaskembedError, from_os_error
 
 

@@ -11,21 +11,21 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from taskembed.cli._config import Config
-from taskembed.cli._conversion import convert_quickly
-from taskembed.cli._environment import (
+from taskembed.cli.options.common import LOG_FILE
+from taskembed.cli.options.config import Config
+from taskembed.cli.options.conversion import convert_quickly
+from taskembed.cli.options.environment import (
     reset_unfit_variables,
     unknown_variables,
     unset_variables,
     with_variable,
     with_variables,
 )
-from taskembed.cli._help import write_help
-from taskembed.cli._log import LOG
-from taskembed.cli._options import LOG_FILE
-from taskembed.cli._output import message, require_output
-from taskembed.cli._progress import shown_progress
-from taskembed.cli._wording import quoted
+from taskembed.cli.options.help import write_help
+from taskembed.cli.options.wording import quoted
+from taskembed.cli.printing.log import LOG
+from taskembed.cli.printing.output import message, require_output
+from taskembed.cli.printing.progress import shown_progress
 from taskembed.errors import (
     MissingLibraryError,
     ModelUnavailableError,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.cli._dedup_output import duplicate_json, print_list
-from taskembed.cli._output import message, results, write
-from taskembed.cli._rejected import rejects_reported
+from taskembed.cli.printing.duplicates import duplicate_json, print_list
+from taskembed.cli.printing.output import message, results, write
+from taskembed.cli.printing.rejected import rejects_reported
 from taskembed.escaping import json_text
 
 if TYPE_CHECKING:
-    from taskembed.cli._option_groups import OutputOptions
+    from taskembed.cli.options.groups import OutputOptions
     from taskembed.index.reader import Index
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.corpus import Corpus

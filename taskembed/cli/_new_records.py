@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskembed.cli import _options as opt
-from taskembed.cli._input_options import InputOptions
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.input import InputOptions
 
 if TYPE_CHECKING:
     from taskembed.index.reader import Index

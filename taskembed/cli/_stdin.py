@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from taskembed.cli._output import message
+from taskembed.cli.printing.output import message
 from taskembed.errors import BadInputError, os_errors
 
 

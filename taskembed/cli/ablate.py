@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._data_options import DataOptions
-from taskembed.cli._figures import difference_cells, without_nan
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import LongOutputOptions, MachineOptions, ModelOptions
-from taskembed.cli._output import message, require_output, write
-from taskembed.cli._table import Column, print_table
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import LongOutputOptions, MachineOptions, ModelOptions
+from taskembed.cli.options.judged_data import DataOptions
+from taskembed.cli.printing.figures import difference_cells, without_nan
+from taskembed.cli.printing.output import message, require_output, write
+from taskembed.cli.printing.table import Column, print_table
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
 from taskembed.index.modes import Mode

@@ -13,10 +13,10 @@ import typer
 
 from taskembed.cli._boundary import failed
 from taskembed.cli._command import Command, ErrorFormat, Group
-from taskembed.cli._help import MAX_WIDTH
 from taskembed.cli._interrupt import Interrupt
-from taskembed.cli._log import LOG
-from taskembed.cli._output import write
+from taskembed.cli.options.help import MAX_WIDTH
+from taskembed.cli.printing.log import LOG
+from taskembed.cli.printing.output import write
 from taskembed.errors import (
     ExitCode,
 )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
 from taskembed.cli._command import Command, Group
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import OutputOptions
-from taskembed.cli._output import write
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import OutputOptions
+from taskembed.cli.printing.output import write
 from taskembed.english import counted
 from taskembed.escaping import escaped, json_text
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._cluster_output import (
+from taskembed.cli._new_records import BadOptions, find_records
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import MachineOptions, OutputOptions, PlaceOptions
+from taskembed.cli.options.input import InputOptions
+from taskembed.cli.printing.clusters import (
     clusters_json,
     print_assignments,
     print_clusters,
     summary,
 )
-from taskembed.cli._groups import with_groups
-from taskembed.cli._input_options import InputOptions
-from taskembed.cli._new_records import BadOptions, find_records
-from taskembed.cli._option_groups import MachineOptions, OutputOptions, PlaceOptions
-from taskembed.cli._output import STDOUT, message, require_output, results, write
-from taskembed.cli._rejected import rejects_reported
-from taskembed.cli._table import is_for_people
+from taskembed.cli.printing.output import STDOUT, message, require_output, results, write
+from taskembed.cli.printing.rejected import rejects_reported
+from taskembed.cli.printing.table import is_for_people
 from taskembed.english import counted
 from taskembed.errors import AccessDeniedError, ExitCode, UsageError
 from taskembed.escaping import json_text

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import LongOutputOptions
-from taskembed.cli._output import write
 from taskembed.cli._stopping import Stopper
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import LongOutputOptions
+from taskembed.cli.printing.output import write
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from taskembed.activity import doing
-from taskembed.cli import _options as opt
-from taskembed.cli._figures import difference_cells, note_if_nothing_found, without_nan
-from taskembed.cli._output import write
-from taskembed.cli._table import Column, print_table
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.figures import difference_cells, note_if_nothing_found, without_nan
+from taskembed.cli.printing.output import write
+from taskembed.cli.printing.table import Column, print_table
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from taskembed.cli import _options as opt
-from taskembed.cli._output import write
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.output import write
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
 

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
 from taskembed.cli._dedup_input import Matching, print_matches
-from taskembed.cli._dedup_options import (
+from taskembed.cli._new_records import BadOptions, find_records
+from taskembed.cli._stdin import confirmed
+from taskembed.cli._stopping import Stopper
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.dedup import (
     SAMPLED_PAIRS,
     ActionOptions,
     DuplicateOptions,
     chosen_threshold,
 )
-from taskembed.cli._dedup_output import (
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import MachineOptions, OutputOptions
+from taskembed.cli.options.input import InputOptions
+from taskembed.cli.printing.duplicates import (
     duplicates_json,
     print_bands,
     print_duplicates,
     summary,
 )
-from taskembed.cli._groups import with_groups
-from taskembed.cli._input_options import InputOptions
-from taskembed.cli._new_records import BadOptions, find_records
-from taskembed.cli._option_groups import MachineOptions, OutputOptions
-from taskembed.cli._output import message, require_output, results, write
-from taskembed.cli._stdin import confirmed
-from taskembed.cli._stopping import Stopper
+from taskembed.cli.printing.output import message, require_output, results, write
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text

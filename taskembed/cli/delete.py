@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
 from taskembed.cli._ids import read_ids
-from taskembed.cli._option_groups import OutputOptions
-from taskembed.cli._output import message, write
 from taskembed.cli._stdin import confirmed
 from taskembed.cli._stopping import Stopper
-from taskembed.cli._words import not_in_the_index
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import OutputOptions
+from taskembed.cli.printing.output import message, write
+from taskembed.cli.printing.sentences import not_in_the_index
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text

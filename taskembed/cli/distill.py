@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.activity import doing
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import LongOutputOptions, MachineOptions
-from taskembed.cli._output import write
 from taskembed.cli._stopping import Stopper
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import LongOutputOptions, MachineOptions
+from taskembed.cli.printing.output import write
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text

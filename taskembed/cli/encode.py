@@ -9,28 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import SpaceOptions
-from taskembed.cli._input_options import BadRecordOptions, InputOptions
-from taskembed.cli._option_groups import (
+from taskembed.cli._stopping import NOTHING_WRITTEN, Stopper
+from taskembed.cli.index import REJECTS_HINT
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import (
     LongOutputOptions,
     MachineOptions,
     ModelOptions,
     OutputOptions,
 )
-from taskembed.cli._output import STDOUT, log, message, require_other_log, require_output, write
-from taskembed.cli._rejected import rejects_reported
-from taskembed.cli._stopping import NOTHING_WRITTEN, Stopper
-from taskembed.cli._vector_output import (
-    Numbers,
-    NumbersOption,
-    VectorFile,
-    require_vector_output,
-    vector_output,
+from taskembed.cli.options.index import SpaceOptions
+from taskembed.cli.options.input import BadRecordOptions, InputOptions
+from taskembed.cli.options.vectors import Numbers, NumbersOption, VectorFile
+from taskembed.cli.printing.output import (
+    STDOUT,
+    log,
+    message,
+    require_other_log,
+    require_output,
+    write,
 )
-from taskembed.cli._words import truncated
-from taskembed.cli.index import REJECTS_HINT
+from taskembed.cli.printing.rejected import rejects_reported
+from taskembed.cli.printing.sentences import truncated
+from taskembed.cli.printing.vectors import require_vector_output, vector_output
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text

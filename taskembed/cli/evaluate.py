@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskembed.activity import doing
-from taskembed.cli import _options as opt
-from taskembed.cli._data_options import DataOptions
-from taskembed.cli._figures import note_if_nothing_found, without_nan
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import LongOutputOptions, MachineOptions, ModelOptions
-from taskembed.cli._output import is_one_of, message, require_output, results, write
-from taskembed.cli._table import Column, print_table
-from taskembed.cli._words import truncation_notes
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import LongOutputOptions, MachineOptions, ModelOptions
+from taskembed.cli.options.judged_data import DataOptions
+from taskembed.cli.printing.figures import note_if_nothing_found, without_nan
+from taskembed.cli.printing.output import is_one_of, message, require_output, results, write
+from taskembed.cli.printing.sentences import truncation_notes
+from taskembed.cli.printing.table import Column, print_table
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text, tsv_cell
 from taskembed.index.modes import Mode

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import ModelOptions
-from taskembed.cli._output import write
 from taskembed.cli._stdin import read_stdin
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import ModelOptions
+from taskembed.cli.printing.output import write
 from taskembed.errors import UsageError
 from taskembed.escaping import escaped, json_text
 from taskembed.models.lengths import NO_LIMIT

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import OutputOptions
-from taskembed.cli._output import STDOUT, message, write
 from taskembed.cli._stopping import NOTHING_WRITTEN, Stopper
-from taskembed.cli._vector_output import (
-    Numbers,
-    NumbersOption,
-    VectorFile,
-    require_vector_output,
-    vector_output,
-)
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import OutputOptions
+from taskembed.cli.options.vectors import Numbers, NumbersOption, VectorFile
+from taskembed.cli.printing.output import STDOUT, message, write
+from taskembed.cli.printing.vectors import require_vector_output, vector_output
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._documents import DocumentFormat, DocumentOptions
-from taskembed.cli._groups import with_groups
 from taskembed.cli._ids import read_ids
-from taskembed.cli._option_groups import OutputOptions
-from taskembed.cli._output import message, write
-from taskembed.cli._words import not_in_the_index
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.documents import DocumentOptions
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import OutputOptions
+from taskembed.cli.printing.documents import DocumentFormat
+from taskembed.cli.printing.output import message, write
+from taskembed.cli.printing.sentences import not_in_the_index
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
 
 if TYPE_CHECKING:
-    from taskembed.cli._documents import DocumentPrinter
+    from taskembed.cli.printing.documents import DocumentPrinter
     from taskembed.reading.document import Document
 
 

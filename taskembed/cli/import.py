@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import SpaceOptions
 from taskembed.cli._new_records import BadOptions
-from taskembed.cli._option_groups import MachineOptions, ModelOptions, OutputOptions
-from taskembed.cli._output import message, write
-from taskembed.cli._rejected import rejects_reported
 from taskembed.cli._stopping import Stopper
-from taskembed.cli._words import next_step
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import MachineOptions, ModelOptions, OutputOptions
+from taskembed.cli.options.index import SpaceOptions
+from taskembed.cli.printing.output import message, write
+from taskembed.cli.printing.rejected import rejects_reported
+from taskembed.cli.printing.sentences import next_step
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text
 from taskembed.space import TITLE_AND_TEXT
@@ -135,7 +135,9 @@ def import_command(
             f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
             f"{summary.truncated:,} truncated\n"
         )
-        message(next_step(summary.documents, index_folder))
+        message(
+            next_step(summary.documents, index_folder, is_default=index_folder == opt.DEFAULT_INDEX)
+        )
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
 
 

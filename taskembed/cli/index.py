@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._index_options import RunOptions, SpaceOptions, StoreOptions
-from taskembed.cli._input_options import BadRecordOptions, InputOptions
-from taskembed.cli._option_groups import (
+from taskembed.cli._stopping import Stopper
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import (
     LongOutputOptions,
     MachineOptions,
     OutputOptions,
     ViewsModelOptions,
 )
-from taskembed.cli._output import log, message, require_other_log, require_output, write
-from taskembed.cli._rejected import rejects_reported
-from taskembed.cli._stopping import Stopper
-from taskembed.cli._view_options import ViewOptions
-from taskembed.cli._words import next_step, truncated
+from taskembed.cli.options.index import RunOptions, SpaceOptions, StoreOptions
+from taskembed.cli.options.input import BadRecordOptions, InputOptions
+from taskembed.cli.options.views import ViewOptions
+from taskembed.cli.printing.output import log, message, require_other_log, require_output, write
+from taskembed.cli.printing.rejected import rejects_reported
+from taskembed.cli.printing.sentences import next_step, truncated
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
@@ -148,7 +148,7 @@ def _print_summary(
     for note in (*_notes(summary, space, options), *updated.notes):
         message(f"note: {note}")
     if space and not out.as_json and (summary.added or summary.updated or summary.deleted):
-        message(next_step(summary.documents, folder))
+        message(next_step(summary.documents, folder, is_default=folder == opt.DEFAULT_INDEX))
 
 
 def _notes(

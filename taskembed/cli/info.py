@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._fields import field_lines
-from taskembed.cli._output import message, write
-from taskembed.cli._progress import duration
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.fields import field_lines
+from taskembed.cli.printing.output import message, write
+from taskembed.cli.printing.progress import duration
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import escaped, json_text
 

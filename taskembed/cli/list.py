@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._documents import DocumentFormat, DocumentOptions
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import OutputOptions
-from taskembed.cli._output import message
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.documents import DocumentOptions
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import OutputOptions
+from taskembed.cli.printing.documents import DocumentFormat
+from taskembed.cli.printing.output import message
 from taskembed.errors import ExitCode
 
 

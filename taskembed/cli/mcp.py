@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._config import Config
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import MachineOptions
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.config import Config
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import MachineOptions
 from taskembed.errors import ExitCode
 from taskembed.extras import MCP, require_extra
 

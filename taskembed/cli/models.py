@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._fields import field_lines
-from taskembed.cli._output import write
-from taskembed.cli._table import Column, print_table
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.fields import field_lines
+from taskembed.cli.printing.output import write
+from taskembed.cli.printing.table import Column, print_table
 from taskembed.escaping import json_text
 from taskembed.models.lengths import NO_LIMIT
 from taskembed.space import Task

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from taskembed.activity import doing
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
-from taskembed.cli._option_groups import MachineOptions, OutputOptions
-from taskembed.cli._output import message, results
-from taskembed.cli._ranking_options import GroupOptions, RankOptions, RerankOptions
-from taskembed.cli._rejected import rejects_reported
-from taskembed.cli._search_options import HitOptions, QueryOptions, Snippet
-from taskembed.cli._words import truncation_notes
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import MachineOptions, OutputOptions
+from taskembed.cli.options.ranking import GroupOptions, RankOptions, RerankOptions
+from taskembed.cli.options.search import HitOptions, QueryOptions, Snippet
+from taskembed.cli.printing.output import message, results
+from taskembed.cli.printing.rejected import rejects_reported
+from taskembed.cli.printing.sentences import truncation_notes
 from taskembed.errors import ExitCode
 from taskembed.space import PromptType
 
 if TYPE_CHECKING:
-    from taskembed.cli._hits import HitPrinter
+    from taskembed.cli.printing.hits import HitPrinter
     from taskembed.reading.queries import Query
     from taskembed.verbs.counting import CountingEncoder
     from taskembed.verbs.searcher import Searcher

@@ -10,19 +10,19 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.batches import batched
-from taskembed.cli import _options as opt
-from taskembed.cli._groups import with_groups
 from taskembed.cli._ids import ids_in
-from taskembed.cli._option_groups import MachineOptions, OutputOptions
-from taskembed.cli._output import STDOUT, message, require_output, results
-from taskembed.cli._search_options import HitOptions
 from taskembed.cli._stdin import read_text
-from taskembed.cli._words import not_in_the_index, truncation_notes
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.grouping import with_groups
+from taskembed.cli.options.groups import MachineOptions, OutputOptions
+from taskembed.cli.options.search import HitOptions
+from taskembed.cli.printing.output import STDOUT, message, require_output, results
+from taskembed.cli.printing.sentences import not_in_the_index, truncation_notes
 from taskembed.errors import BadInputError, ExitCode, NotFoundError, UsageError
 from taskembed.space import Task
 
 if TYPE_CHECKING:
-    from taskembed.cli._hits import HitPrinter
+    from taskembed.cli.printing.hits import HitPrinter
     from taskembed.encoding.settings import EngineSettings
     from taskembed.index.hits import Hit
     from taskembed.index.reader import Index

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._output import message, write
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.output import message, write
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text

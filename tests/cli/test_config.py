@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cli._config import config_path, read_config
+from taskembed.cli.options.config import config_path, read_config
 from taskembed.errors import StorageError
 from tests.conftest import Run
 
@@ -176,7 +176,7 @@ def test_without_a_file_nothing_is_imported_for_it(tmp_path: Path) -> None:
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "taskembed.cli._config_tables" not in done.stdout.split()
+    assert "taskembed.cli.options._config_tables" not in done.stdout.split()
     code = code.replace("['info', '--index', 'x']", "['index', '--help']")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "platformdirs" not in done.stdout.split()

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from taskembed.cli._conversion import convert_quickly
+from taskembed.cli.options.conversion import convert_quickly
 
 
 class Color(Enum):

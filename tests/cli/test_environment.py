@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskembed.cli._environment import VARIABLES
+from taskembed.cli.options.environment import VARIABLES
 from tests.conftest import Run
 
 

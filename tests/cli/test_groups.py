@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 import typer
 
-from taskembed.cli._groups import with_groups
+from taskembed.cli.options.grouping import with_groups
 
 
 @dataclass(frozen=True, slots=True)

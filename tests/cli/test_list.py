@@ -47,7 +47,7 @@ def test_a_filter_chooses(run: Run, indexed: Path) -> None:
 def test_a_table_has_the_beginning_of_each_text(
     run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.cli._documents.TABLE_ROWS", 3)
+    monkeypatch.setattr("taskembed.cli.printing.documents.TABLE_ROWS", 3)
     done = run("list", "--index", indexed, "--format", "table", "--fields", "year")
     assert [line.split()[:2] for line in done.out.splitlines()] == [
         ["doc_id", "year"],

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from taskembed.activity import Step
-from taskembed.cli._log import LOG, LogFile
-from taskembed.cli._progress import Display
+from taskembed.cli.printing.log import LOG, LogFile
+from taskembed.cli.printing.progress import Display
 from tests.conftest import Run
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 ", re.MULTILINE)

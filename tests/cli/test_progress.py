@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from taskembed.activity import Step, counted_texts, doing, looking_on
-from taskembed.cli._output import STATUS, message
-from taskembed.cli._progress import Display, duration, shown_progress
+from taskembed.cli.printing.output import STATUS, message
+from taskembed.cli.printing.progress import Display, duration, shown_progress
 from taskembed.cli.train import shown_in
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings

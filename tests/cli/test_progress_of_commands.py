@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from taskembed.cli._progress import Display
+from taskembed.cli.printing.progress import Display
 from taskembed.encoding import fake
 from taskembed.encoding.fake import FakeEngine
 from taskembed.encoding.tokens import Batch, load_tokenizer
@@ -29,7 +29,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 def everything_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Show every step at every tick, and go on with a step only after some ticks."""
     for name, seconds in (("TICK", 0.002), ("LONG", 0), ("LINE_EVERY", 0)):
-        monkeypatch.setattr(f"taskembed.cli._progress.{name}_SECONDS", seconds)
+        monkeypatch.setattr(f"taskembed.cli.printing.progress.{name}_SECONDS", seconds)
     ticks = 0
     tick = Display.tick
 

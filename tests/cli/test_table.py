@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 
-from taskembed.cli._table import Column, table_text
+from taskembed.cli.printing.table import Column, table_text
 
 COMPARED = [
     Column("run"),

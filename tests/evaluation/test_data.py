@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cli._output import is_one_of
+from taskembed.cli.printing.output import is_one_of
 from taskembed.errors import NotFoundError, TaskembedError, UsageError
 from taskembed.evaluation.data import (
     Classes,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cli import _words
-from taskembed.cli._output import report
+from taskembed.cli.printing import sentences
+from taskembed.cli.printing.output import report
 from taskembed.errors import BadInputError
 from taskembed.reading.document import Document
 from taskembed.testing import HASH_SPACE, HashEncoder
@@ -31,16 +31,16 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 
 
 def test_many_cut_documents_are_said_in_words() -> None:
-    assert _words.truncated(1234, 5183, HASH_SPACE) == (
+    assert sentences.truncated(1234, 5183, HASH_SPACE) == (
         "1,234 of 5,183 documents are longer than the 32 tokens that hash reads; "
         "the rest of each was not embedded"
     )
-    assert _words.truncated(1, 1, HASH_SPACE) == (
+    assert sentences.truncated(1, 1, HASH_SPACE) == (
         "1 of 1 document is longer than the 32 tokens that hash reads; its rest was not embedded"
     )
-    assert _words.truncated(4, 100, HASH_SPACE) is None
-    assert _words.truncated(5, 100, HASH_SPACE) is not None
-    assert _words.truncated(0, 0, HASH_SPACE) is None
+    assert sentences.truncated(4, 100, HASH_SPACE) is None
+    assert sentences.truncated(5, 100, HASH_SPACE) is not None
+    assert sentences.truncated(0, 0, HASH_SPACE) is None
 
 
 def test_cut_documents_are_said_by_index_and_counted_by_info(run: Run, indexed: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_run_says_what_the_index_holds_and_how_to_search_it(
     value = run("index", corpus, *options, "--json").json
     assert isinstance(value, dict)
     assert value["index"] == str(folder)
-    assert _words.next_step(1, Path("taskembed-index")) == (
+    assert sentences.next_step(1, Path("taskembed-index"), is_default=True) == (
         'taskembed-index holds 1 document: taskembed search "..."'
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from taskembed.activity import Step, looking_on
-from taskembed.cli._log import LOG
-from taskembed.cli._output import STATUS, log, message
+from taskembed.cli.printing.log import LOG
+from taskembed.cli.printing.output import STATUS, log, message
 
 TICK_SECONDS = 0.2
 LONG_SECONDS = 2.0  # a step is shown after this time

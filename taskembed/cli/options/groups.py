@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskembed.cli import _options as opt
-from taskembed.cli._output import message
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.output import message
 from taskembed.errors import UsageError
 from taskembed.space import Task
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from taskembed.errors import NotFoundError, UsageError, os_errors
 
 if TYPE_CHECKING:
-    from taskembed.cli._config_tables import ConfigTables
+    from taskembed.cli.options._config_tables import ConfigTables
 
 CONFIG = "TASKEMBED_CONFIG"
 HINT = "docs/environment.md shows such a file"
@@ -150,7 +150,7 @@ def read_config(path: Path) -> Settings:
 
 
 def _settings_of(path: Path, raw: Mapping[str, object]) -> Settings:
-    from taskembed.cli._config_tables import ConfigTables
+    from taskembed.cli.options._config_tables import ConfigTables
     from taskembed.strict import checked
 
     tables = checked(ConfigTables, raw)

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
-from taskembed.cli._output import write
-from taskembed.cli._table import Column, print_table
-from taskembed.cli._values import MetFields, cell, chosen, cut, field_cell
+from taskembed.cli.printing.output import write
+from taskembed.cli.printing.table import Column, print_table
+from taskembed.cli.printing.values import MetFields, cell, chosen, cut, field_cell
 from taskembed.errors import UsageError
 from taskembed.escaping import id_line, json_text, tsv_cell
 

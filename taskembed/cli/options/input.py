@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
+from taskembed.cli.options import common as opt
 from taskembed.errors import UsageError
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.formats import InputFormat

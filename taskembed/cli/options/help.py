@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
-from taskembed.cli._options import Panel
+from taskembed.cli.options.common import Panel
 
 # Any below: typer's commands, parameters and formatter have no public types
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Len
 
-from taskembed.cli._options import Device, Precision
+from taskembed.cli.options.common import Device, Precision
 from taskembed.space import Task
 from taskembed.strict import STRICT
 

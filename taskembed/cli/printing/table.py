@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from taskembed.cli._output import message, write
+from taskembed.cli.printing.output import message, write
 from taskembed.escaping import escaped
 
 WIDE = 10_000  # characters; the width of a table that is not for a terminal: nothing is folded

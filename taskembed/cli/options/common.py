@@ -1,6 +1,6 @@
 """The options that several commands have, declared once.
 
-Most commands take them in groups: see `_option_groups.py`. An option has an environment variable
+Most commands take them in groups: see `groups.py`. An option has an environment variable
 only if a shell profile or a cron job wants it for every command; docs/environment.md lists them.
 """
 
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from taskembed.space import Task
-
-if TYPE_CHECKING:
-    pass
 
 
 def parse_task(name: str | Task) -> Task:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.cli._output import message
+from taskembed.cli.printing.output import message
 
 if TYPE_CHECKING:
     from taskembed.reading.rejects import RejectFile

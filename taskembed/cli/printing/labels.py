@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 from taskembed.batches import batched
-from taskembed.cli._output import write
-from taskembed.cli._table import Column, print_table
+from taskembed.cli.printing.output import write
+from taskembed.cli.printing.table import Column, print_table
 from taskembed.escaping import json_text
 
 if TYPE_CHECKING:

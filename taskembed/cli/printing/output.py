@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from taskembed.cli._log import LOG
+from taskembed.cli.printing.log import LOG
 from taskembed.english import counted
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error, os_errors
 from taskembed.escaping import escaped, json_text

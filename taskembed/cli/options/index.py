@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._option_groups import ModelOptions
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.groups import ModelOptions
 from taskembed.errors import UsageError
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.verbs.defaults import COMMIT_EVERY, OnDuplicate

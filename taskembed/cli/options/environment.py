@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from taskembed.cli._config import CONFIG
+from taskembed.cli.options.config import CONFIG
 from taskembed.errors import TaskembedError
 from taskembed.secrets import API_BASE, KEY_OF_OWN
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from taskembed.cli import _options as opt
-from taskembed.cli._option_groups import OutputOptions, ViewsModelOptions
-from taskembed.cli._output import write
 from taskembed.cli._stopping import Stopper
+from taskembed.cli.options import common as opt
+from taskembed.cli.options.groups import OutputOptions, ViewsModelOptions
+from taskembed.cli.printing.output import write
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text

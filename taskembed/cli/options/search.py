@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._hits import EXPLAINED, OF_ONE_QUERY, HitFormat, HitPrinter
-from taskembed.cli._output import STDOUT, require_output
 from taskembed.cli._stdin import read_stdin, read_text
-from taskembed.cli._values import field_list
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.hits import EXPLAINED, OF_ONE_QUERY, HitFormat, HitPrinter
+from taskembed.cli.printing.output import STDOUT, require_output
+from taskembed.cli.printing.values import field_list
 from taskembed.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:

@@ -6,55 +6,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import typer
-
-from taskembed.cli import _options as opt
-from taskembed.cli._output import STDOUT, ClosedPipeError, require_output
+from taskembed.cli.printing.output import STDOUT, ClosedPipeError, require_output
 from taskembed.errors import UsageError, from_os_error
 
 if TYPE_CHECKING:
-    from taskembed.reading.vector_rows import NumberType
+    pass
 
 OPTION = "--output"
-VectorFile = Annotated[
-    Path,
-    typer.Option(
-        OPTION,
-        "-o",
-        metavar="FILE",
-        rich_help_panel=opt.Panel.OUTPUT,
-        help="The file: .parquet, or .npy with .ids.txt and .space.json beside it; - for Parquet "
-        "on stdout. It appears once it is complete.",
-    ),
-]
-
-
-class Numbers(Enum):
-    """The type of the numbers of vectors in a file."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-
-    @property
-    def dtype(self) -> NumberType:
-        """The type, as a file has it."""
-        from taskembed.reading.vector_rows import NumberType
-
-        return NumberType(self.value)
-
-
-NumbersOption = Annotated[
-    Numbers,
-    typer.Option(
-        "--dtype",
-        rich_help_panel=opt.Panel.OUTPUT,
-        help="The type of the numbers; float16 takes half the room.",
-    ),
-]
 
 
 def require_vector_output(output: Path, read: Iterable[Path | str | None]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._options import Panel
+from taskembed.cli.options.common import Panel
 
 if TYPE_CHECKING:
     from taskembed.evaluation.data import DataFiles

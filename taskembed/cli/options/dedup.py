@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
+from taskembed.cli.options import common as opt
 from taskembed.errors import UsageError
 from taskembed.verbs.defaults import DEDUP_THRESHOLD
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from taskembed.cli._output import message
+from taskembed.cli.printing.output import message
 
 if TYPE_CHECKING:
     from taskembed.evaluation.measured import Measured, ScoreDifference

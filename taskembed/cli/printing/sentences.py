@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.cli._options import DEFAULT_INDEX
 from taskembed.english import counted
 from taskembed.space import PromptType
 
@@ -61,9 +60,15 @@ def not_in_the_index(doc_ids: Sequence[str]) -> str:
     return f"not in the index: {', '.join(map(repr, doc_ids[:SHOWN_IDS]))}{more}"
 
 
-def next_step(documents: int, folder: Path) -> str:
-    """Return a line that says how many documents an index holds, and how to search it."""
-    where = "" if folder == DEFAULT_INDEX else f" --index {shlex.quote(str(folder))}"
+def next_step(documents: int, folder: Path, *, is_default: bool) -> str:
+    """Return a line that says how many documents an index holds, and how to search it.
+
+    Args:
+        documents: how many there are.
+        folder: of the index.
+        is_default: a search finds the index without being told where it is.
+    """
+    where = "" if is_default else f" --index {shlex.quote(str(folder))}"
     return f'{folder} holds {counted(documents, "document")}: taskembed search "..."{where}'
 
 

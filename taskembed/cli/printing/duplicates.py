@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from taskembed.batches import batched
-from taskembed.cli._output import write
-from taskembed.cli._table import Column, print_table
-from taskembed.cli._values import cut
+from taskembed.cli.printing.output import write
+from taskembed.cli.printing.table import Column, print_table
+from taskembed.cli.printing.values import cut
 from taskembed.english import counted
 from taskembed.escaping import escaped, json_text
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from taskembed.batches import batched
-from taskembed.cli import _options as opt
-from taskembed.cli._output import write
-from taskembed.cli._table import Column, print_table
-from taskembed.cli._values import MetFields, cell, chosen, cut, field_cell, field_list
-from taskembed.errors import UsageError
+from taskembed.cli.printing.output import write
+from taskembed.cli.printing.table import Column, print_table
+from taskembed.cli.printing.values import MetFields, cell, chosen, cut, field_cell
 from taskembed.escaping import escaped, id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
@@ -33,52 +27,6 @@ class DocumentFormat(Enum):
     JSONL = "jsonl"
     TSV = "tsv"
     IDS = "ids"
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentOptions:
-    """How documents are printed."""
-
-    format_: Annotated[
-        DocumentFormat | None,
-        typer.Option(
-            "--format",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="How documents are printed.  [default: for people on a terminal, jsonl elsewhere]",
-        ),
-    ] = None
-    fields: Annotated[
-        str | None,
-        typer.Option(
-            "--fields",
-            metavar="NAMES",
-            rich_help_panel=opt.Panel.OUTPUT,
-            help="Metadata to print, separated by commas.  [default: all in JSON and text, none "
-            "elsewhere]",
-        ),
-    ] = None
-    header: opt.Header = False
-    no_text: opt.NoText = False
-
-    def printer(self, *, as_json: bool, for_people: DocumentFormat) -> DocumentPrinter:
-        """Return what prints the documents.
-
-        Args:
-            as_json: --json was given.
-            for_people: the format on a terminal.
-
-        Raises:
-            UsageError: the options contradict each other.
-        """
-        if as_json and self.format_ not in {None, DocumentFormat.JSONL}:
-            raise UsageError("--json and --format say different things")
-        default = for_people if sys.stdout.isatty() and not as_json else DocumentFormat.JSONL
-        chosen_format = self.format_ or default
-        if self.header and chosen_format is not DocumentFormat.TSV:
-            raise UsageError("--header goes with --format tsv")
-        return DocumentPrinter(
-            chosen_format, field_list(self.fields), with_text=not self.no_text, header=self.header
-        )
 
 
 class DocumentPrinter:

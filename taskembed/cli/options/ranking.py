@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli import _options as opt
-from taskembed.cli._hits import HitFormat
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.hits import HitFormat
 from taskembed.errors import UsageError
 from taskembed.index.modes import Method, Mode
 from taskembed.space import Task

@@ -1,0 +1,51 @@
+"""The options of commands that write files of vectors."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskembed.cli.options import common as opt
+from taskembed.cli.printing.vectors import OPTION
+
+if TYPE_CHECKING:
+    from taskembed.reading.vector_rows import NumberType
+
+VectorFile = Annotated[
+    Path,
+    typer.Option(
+        OPTION,
+        "-o",
+        metavar="FILE",
+        rich_help_panel=opt.Panel.OUTPUT,
+        help="The file: .parquet, or .npy with .ids.txt and .space.json beside it; - for Parquet "
+        "on stdout. It appears once it is complete.",
+    ),
+]
+
+
+class Numbers(Enum):
+    """The type of the numbers of vectors in a file."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+    @property
+    def dtype(self) -> NumberType:
+        """The type, as a file has it."""
+        from taskembed.reading.vector_rows import NumberType
+
+        return NumberType(self.value)
+
+
+NumbersOption = Annotated[
+    Numbers,
+    typer.Option(
+        "--dtype",
+        rich_help_panel=opt.Panel.OUTPUT,
+        help="The type of the numbers; float16 takes half the room.",
+    ),
+]

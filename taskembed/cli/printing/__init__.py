@@ -1,0 +1,1 @@
+"""How results, messages and progress are printed: for people, or for programs."""
