@@ -24,7 +24,7 @@ from taskembed.encoding.load import load_encoder
 from taskembed.index.knn_graph import knn_graph
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
-from taskembed.verbs._projection import _reduced, projected
+from taskembed.verbs._clustering.projection import _reduced, projected
 from taskembed.verbs.cluster import assignments, cluster_index
 from taskembed.verbs.index import index_corpus
 

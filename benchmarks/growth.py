@@ -25,7 +25,7 @@ from scale import Points
 
 from taskembed.encoding.load import load_encoder
 from taskembed.index.contents import Contents
-from taskembed.index.generations import read_newest
+from taskembed.index.disk.generations import read_newest
 from taskembed.reading.document import Document
 from taskembed.verbs.index import index_corpus
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common import machine
 
 from taskembed.index.contents import Contents
-from taskembed.index.generations import read_newest
+from taskembed.index.disk.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace

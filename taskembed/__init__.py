@@ -39,9 +39,9 @@ if TYPE_CHECKING:
         TextTooLongError,
         UsageError,
     )
-    from taskembed.index.fusion import Fusion
-    from taskembed.index.grouping import Grouping
-    from taskembed.index.hits import Chunk, Hit, Snippet
+    from taskembed.index.ranking.fusion import Fusion
+    from taskembed.index.ranking.grouping import Grouping
+    from taskembed.index.ranking.hits import Chunk, Hit, Snippet
     from taskembed.index.reader import Index
     from taskembed.models.resolve import PromptOverrides
     from taskembed.reading.document import Document
@@ -180,7 +180,7 @@ _HOMES = {
     "BadInputError": "errors",
     "BadRecordError": "errors",
     "BadVectorError": "errors",
-    "Chunk": "index.hits",
+    "Chunk": "index.ranking.hits",
     "Classifier": "verbs.classify",
     "Cluster": "verbs.cluster",
     "ClusterMap": "verbs.cluster_map",
@@ -195,10 +195,10 @@ _HOMES = {
     "Encoder": "verbs.protocols",
     "EngineSettings": "encoding.settings",
     "ExitCode": "errors",
-    "Fusion": "index.fusion",
-    "Grouping": "index.grouping",
+    "Fusion": "index.ranking.fusion",
+    "Grouping": "index.ranking.grouping",
     "HeadName": "verbs.defaults",
-    "Hit": "index.hits",
+    "Hit": "index.ranking.hits",
     "ImportOptions": "verbs.importing",
     "Index": "index.reader",
     "IndexBusyError": "errors",
@@ -219,7 +219,7 @@ _HOMES = {
     "Query": "reading.queries",
     "RejectFile": "reading.rejects",
     "Searcher": "verbs.searcher",
-    "Snippet": "index.hits",
+    "Snippet": "index.ranking.hits",
     "SpaceMismatchError": "errors",
     "SpaceRequest": "verbs.options",
     "StoppedError": "errors",

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from taskembed.index.fs import Folder, Fs
+from taskembed.index.disk.fs import Folder, Fs
 from taskembed.testing import HASH_SPACE as SPACE
 from taskembed.testing import SLICE, HashEncoder
 

@@ -22,7 +22,7 @@ from taskembed.errors import (
     BadVectorError,
     UsageError,
 )
-from taskembed.index.hits import Hit
+from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.reading.documents import read_corpus

@@ -115,8 +115,12 @@ def test_a_search_imports_no_slow_library_beside_its_model(
 
 UNNEEDED = {
     *("faiss", "importlib.metadata", "openvino", "pydantic", "rich"),
-    *("taskembed.encoding.reranker", "taskembed.extras", "taskembed.index.filter_grammar"),
-    *("taskembed.index.legacy.segment", "taskembed.index.positions", "taskembed.index.writer"),
+    *("taskembed.encoding.reranker", "taskembed.extras", "taskembed.index.filtering.grammar"),
+    *(
+        "taskembed.index.legacy.segment",
+        "taskembed.index.ranking.positions",
+        "taskembed.index.writer",
+    ),
     *("taskembed.reading.documents", "taskembed.reading.inputs", "taskembed.reading.queries"),
     "taskembed.verbs.snippets",
 }

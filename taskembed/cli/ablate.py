@@ -17,7 +17,7 @@ from taskembed.cli.printing.output import message, require_output, write
 from taskembed.cli.printing.table import Column, print_table
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.modes import Mode
 from taskembed.space import PromptType
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from taskembed.cli.printing.sentences import truncation_notes
 from taskembed.cli.printing.table import Column, print_table
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text, tsv_cell
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.modes import Mode
 from taskembed.space import SYMMETRIC_TASKS
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from taskembed.space import Task
 if TYPE_CHECKING:
     from taskembed.cli.printing.hits import HitPrinter
     from taskembed.encoding.settings import EngineSettings
-    from taskembed.index.hits import Hit
+    from taskembed.index.ranking.hits import Hit
     from taskembed.index.reader import Index
     from taskembed.verbs.counting import CountingEncoder
 

@@ -24,7 +24,7 @@ from taskembed.evaluation.data import Judged, Ranking
 from taskembed.evaluation.evaluate import evaluate, indexed, rank_index
 from taskembed.evaluation.measured import Measured, ScoreDifference, paired_difference
 from taskembed.evaluation.remembering import RememberingEncoder
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task

@@ -34,9 +34,9 @@ from taskembed.evaluation.metrics import (
 )
 from taskembed.evaluation.remembering import RememberingEncoder
 from taskembed.guard import require_good_vectors
-from taskembed.index.fusion import LEAST_LISTED, Fusion
 from taskembed.index.kinds.flat import Flat
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.fusion import LEAST_LISTED, Fusion
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.index.word_tokens import DEFAULT_LANGUAGE
 from taskembed.models.resolve import PromptOverrides

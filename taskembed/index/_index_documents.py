@@ -16,21 +16,21 @@ from taskembed.arguments import is_utf8, require_string
 from taskembed.english import counted
 from taskembed.errors import UsageError
 from taskembed.index._opening import open_segments
-from taskembed.index._selection import Selector
+from taskembed.index._segments.segment import Segment
 from taskembed.index.chunking import Chunking
 from taskembed.index.contents import Contents
-from taskembed.index.field_types import FieldType
-from taskembed.index.filters import FieldDescription
-from taskembed.index.generations import open_newest
-from taskembed.index.hits import as_document
-from taskembed.index.manifests import Snapshot
-from taskembed.index.segments import Segment
+from taskembed.index.disk.generations import open_newest
+from taskembed.index.disk.manifests import Snapshot
+from taskembed.index.filtering.field_types import FieldType
+from taskembed.index.filtering.filters import FieldDescription
+from taskembed.index.ranking.hits import as_document
+from taskembed.index.ranking.selection import Selector
 from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import FloatRows
 
 if TYPE_CHECKING:
-    from taskembed.index.positions import Positions
+    from taskembed.index.ranking.positions import Positions
 
 
 class IndexDocuments:
@@ -287,7 +287,7 @@ class IndexDocuments:
             ValueError: the index is closed.
         """
         self._require_open()
-        from taskembed.index.positions import Positions  # a search does without
+        from taskembed.index.ranking.positions import Positions  # a search does without
 
         if where is None:
             return Positions(self._segments, self.space.dim)

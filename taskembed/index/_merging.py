@@ -18,20 +18,20 @@ from pathlib import Path
 import numpy as np
 
 from taskembed.errors import StorageError
-from taskembed.index._building import finished, in_memory, kind_of
-from taskembed.index._fields import FieldsBuilder
-from taskembed.index._files import CHUNK_BYTES, read_at
-from taskembed.index._segment_chunks import ChunkTable, joined
-from taskembed.index._words import Postings, build, by_row
-from taskembed.index._words import merge as merged_words
-from taskembed.index.commit import StoreWriter
+from taskembed.index._segments.building import finished, in_memory, kind_of
+from taskembed.index._segments.chunks import ChunkTable, joined
+from taskembed.index._segments.fields_file import FieldsBuilder
+from taskembed.index._segments.info import SegmentInfo, ViewFiles, stem_of
+from taskembed.index._segments.segment import Segment
+from taskembed.index._segments.words_file import Postings, build, by_row
+from taskembed.index._segments.words_file import merge as merged_words
 from taskembed.index.contents import View
+from taskembed.index.disk.commit import StoreWriter
+from taskembed.index.disk.files import CHUNK_BYTES, read_at
 from taskembed.index.documents import INDEX, TABLE, insert, uri_of
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
 from taskembed.index.kinds.rows import RawRows, Sums
-from taskembed.index.segment_info import SegmentInfo, ViewFiles, stem_of
-from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage, VectorType
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows, Rows

@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from taskembed.errors import IndexDamagedError
-from taskembed.index._building import SegmentBuilder
-from taskembed.index._deletions import deletions_bytes
-from taskembed.index._files import Damage, allow_handles, damaged
 from taskembed.index._merge_choice import MERGE_ROWS, choose
 from taskembed.index._merging import Source, merge, new_views
 from taskembed.index._opening import HANDLES_PER_SEGMENT, HANDLES_PER_VIEW, open_segment
-from taskembed.index.commit import StoreWriter
+from taskembed.index._segments.building import SegmentBuilder
+from taskembed.index._segments.deletions import deletions_bytes
+from taskembed.index._segments.info import SegmentInfo, stem_of
+from taskembed.index._segments.segment import Segment
 from taskembed.index.contents import View
-from taskembed.index.manifests import Snapshot
+from taskembed.index.disk.commit import StoreWriter
+from taskembed.index.disk.files import Damage, allow_handles, damaged
+from taskembed.index.disk.manifests import Snapshot
 from taskembed.index.outcomes import Found, OpenSegment, Outcome
-from taskembed.index.segment_info import SegmentInfo, stem_of
-from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, Storage
 from taskembed.vectors import Flags, FloatRows, Rows
 

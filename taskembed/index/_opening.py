@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from taskembed.index._files import allow_handles
+from taskembed.index._segments.info import SegmentInfo
+from taskembed.index._segments.segment import Segment
 from taskembed.index.contents import Part
-from taskembed.index.manifests import Snapshot
-from taskembed.index.segment_info import SegmentInfo
-from taskembed.index.segments import Segment
+from taskembed.index.disk.files import allow_handles
+from taskembed.index.disk.manifests import Snapshot
 from taskembed.index.storage import Kind
 
 HANDLES_PER_SEGMENT = 9  # eight files, one of which SQLite opens once more; four stay open

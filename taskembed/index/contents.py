@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from taskembed.arguments import require_string
-from taskembed.index._files import Damage, damaged, open_file
-from taskembed.index.generations import open_newest
-from taskembed.index.manifests import Body, Snapshot, manifest_name
+from taskembed.index._segments.info import SegmentInfo, require_listed, segment_infos
+from taskembed.index.disk.files import Damage, damaged, open_file
+from taskembed.index.disk.generations import open_newest
+from taskembed.index.disk.manifests import Body, Snapshot, manifest_name
 from taskembed.index.remembered import Reading
-from taskembed.index.segment_info import SegmentInfo, require_listed, segment_infos
 from taskembed.index.storage import DEFAULT_STORAGE, Storage
 from taskembed.space import EmbeddingSpace, Task
 

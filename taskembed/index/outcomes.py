@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from taskembed.index._segments.info import SegmentInfo
+from taskembed.index._segments.segment import Segment
 from taskembed.index.documents import StoredDocument
-from taskembed.index.segment_info import SegmentInfo
-from taskembed.index.segments import Segment
 from taskembed.vectors import Flags
 
 

@@ -7,12 +7,12 @@ from functools import cached_property
 
 from taskembed.activity import doing
 from taskembed.index._index_documents import IndexDocuments
-from taskembed.index._ranked import RankedSearch
-from taskembed.index._segment_vectors import candidates_for
-from taskembed.index.fusion import Fusion
-from taskembed.index.grouping import Grouping
-from taskembed.index.hits import Hit
+from taskembed.index._segments.vectors import candidates_for
 from taskembed.index.kinds.flat import prepare
+from taskembed.index.ranking.fusion import Fusion
+from taskembed.index.ranking.grouping import Grouping
+from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.searches import RankedSearch
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import FloatRows
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from taskembed.errors import IndexDamagedError, NotFoundError, SpaceMismatchError
 from taskembed.guard import require_same_space
 from taskembed.index.chunking import require_same_rule
-from taskembed.index.commit import StoreWriter, open_writer
 from taskembed.index.contents import Contents, Part, View
-from taskembed.index.fs import Fs
+from taskembed.index.disk.commit import StoreWriter, open_writer
+from taskembed.index.disk.fs import Fs
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import DEFAULT_STORAGE, Storage
 from taskembed.index.writer import IndexWriter

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from taskembed.errors import IndexDamagedError
-from taskembed.index._files import Damage, allow_handles
 from taskembed.index._opening import HANDLES_PER_SEGMENT, HANDLES_PER_VIEW, open_segment
+from taskembed.index._segments.info import SegmentInfo
+from taskembed.index._segments.segment import Segment
 from taskembed.index.contents import Contents
-from taskembed.index.generations import Check, verify
-from taskembed.index.manifests import Snapshot
-from taskembed.index.segment_info import SegmentInfo
-from taskembed.index.segments import Segment
+from taskembed.index.disk.files import Damage, allow_handles
+from taskembed.index.disk.generations import Check, verify
+from taskembed.index.disk.manifests import Snapshot
 
 
 def verify_index(folder: str | Path) -> tuple[Snapshot, list[Damage]]:

@@ -18,15 +18,15 @@ import numpy as np
 from taskembed.activity import Step
 from taskembed.batches import batched
 from taskembed.errors import BadVectorError, NotFoundError, UsageError
-from taskembed.index._building import LARGEST_FP16
 from taskembed.index._opening import open_segments
-from taskembed.index.commit import StoreWriter, open_writer
+from taskembed.index._segments.building import LARGEST_FP16
+from taskembed.index._segments.info import SegmentInfo, ViewFiles, stem_of
+from taskembed.index._segments.segment import Segment
 from taskembed.index.contents import Contents, Part, View
-from taskembed.index.fs import Fs
+from taskembed.index.disk.commit import StoreWriter, open_writer
+from taskembed.index.disk.fs import Fs
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
-from taskembed.index.segment_info import SegmentInfo, ViewFiles, stem_of
-from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, VectorType
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import FloatRows

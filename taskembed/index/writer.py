@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from taskembed.index._building import SegmentBuilder
 from taskembed.index._open_segments import OpenSegments
+from taskembed.index._segments.building import SegmentBuilder
 from taskembed.index.chunking import Chunking
-from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import Contents, Part, View
+from taskembed.index.disk.commit import StoreWriter
 from taskembed.index.documents import StoredDocument
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.remembered import Reading

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from taskembed.errors import NotFoundError, SpaceMismatchError, TaskembedError, UsageError
 from taskembed.escaping import id_of_line
-from taskembed.index.filters import FIELDS_HINT
-from taskembed.index.hits import Hit
-from taskembed.index.modes import Mode
+from taskembed.index.filtering.filters import FIELDS_HINT
+from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.server._answers import (

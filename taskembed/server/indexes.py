@@ -19,8 +19,8 @@ from pathlib import Path
 
 from taskembed.errors import IndexDamagedError, NotFoundError, UsageError
 from taskembed.escaping import escaped
-from taskembed.index.generations import names_in
-from taskembed.index.manifests import generations_of, manifest_name
+from taskembed.index.disk.generations import names_in
+from taskembed.index.disk.manifests import generations_of, manifest_name
 from taskembed.index.reader import Index
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.verbs.classify import Classifier

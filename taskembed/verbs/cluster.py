@@ -13,14 +13,14 @@ from taskembed.batches import batched
 from taskembed.errors import BadInputError, UsageError
 from taskembed.guard import require_same_space
 from taskembed.index.kmeans import spherical_kmeans
-from taskembed.index.positions import Positions
+from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import FloatRows, Floats, Rows
-from taskembed.verbs._silhouette import best_number, silhouettes
+from taskembed.verbs._clustering.silhouette import best_number, silhouettes
+from taskembed.verbs._clustering.terms import terms_of
 from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_index_of
-from taskembed.verbs._terms import terms_of
 from taskembed.verbs.protocols import Encoder
 
 OUTLIER = -1  # cluster number of texts that are near no centre

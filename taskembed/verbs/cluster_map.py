@@ -14,7 +14,7 @@ from taskembed.guard import require_same_space
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.vectors import FloatRows
-from taskembed.verbs._projection import projected
+from taskembed.verbs._clustering.projection import projected
 from taskembed.verbs.cluster import CHANGED_HINT, OUTLIER, Clustering
 
 MOST_POINTS = 50_000  # documents on a map: what a browser draws and moves smoothly

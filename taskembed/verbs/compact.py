@@ -9,8 +9,8 @@ from pathlib import Path
 
 from taskembed.activity import doing
 from taskembed.errors import NotFoundError
-from taskembed.index.commit import StoreWriter, open_writer
 from taskembed.index.contents import Contents
+from taskembed.index.disk.commit import StoreWriter, open_writer
 from taskembed.index.writer import IndexWriter
 
 

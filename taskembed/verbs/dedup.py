@@ -17,7 +17,7 @@ from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.errors import IndexBusyError
 from taskembed.index.neighbours import Neighbourhood, rows_of_sample
-from taskembed.index.positions import Positions
+from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.vectors import Flags, Rows

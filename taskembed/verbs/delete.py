@@ -10,8 +10,8 @@ from pathlib import Path
 from taskembed.arguments import is_utf8, require_texts
 from taskembed.english import counted
 from taskembed.errors import BadInputError, NotFoundError, UsageError
-from taskembed.index.commit import open_writer
 from taskembed.index.contents import Contents
+from taskembed.index.disk.commit import open_writer
 from taskembed.index.outcomes import Outcome
 from taskembed.index.reader import Index
 from taskembed.index.writer import IndexWriter

@@ -12,14 +12,14 @@ from taskembed.english import counted
 from taskembed.errors import IndexDamagedError, NotFoundError
 from taskembed.index.chunking import require_same_rule
 from taskembed.index.contents import Part, read_index
-from taskembed.index.filters import FieldDescription
-from taskembed.index.generations import names_in
-from taskembed.index.manifests import Snapshot, generations_of
+from taskembed.index.disk.generations import names_in
+from taskembed.index.disk.manifests import Snapshot, generations_of
+from taskembed.index.filtering.filters import FieldDescription
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.space import EmbeddingSpace, Task
-from taskembed.verbs._views import shortest
+from taskembed.verbs._indexing.view_encoders import shortest
 from taskembed.verbs.options import IndexOptions, task_of_input
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from taskembed.activity import doing
 from taskembed.errors import UsageError
 from taskembed.index.documents import StoredDocument
-from taskembed.index.positions import Positions
+from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.index.stored_metadata import read_metadata
 from taskembed.reading.template import value_of

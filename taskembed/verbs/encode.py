@@ -18,8 +18,8 @@ from taskembed.reading.vector_files import vector_writer
 from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
-from taskembed.verbs._cutting import Cutter
-from taskembed.verbs._intake import (
+from taskembed.verbs._indexing.cutting import Cutter
+from taskembed.verbs._indexing.intake import (
     WINDOW_DOCUMENTS,
     Pending,
     batches,
@@ -27,7 +27,7 @@ from taskembed.verbs._intake import (
     reject_truncated,
     storable,
 )
-from taskembed.verbs._window import Window
+from taskembed.verbs._indexing.window import Window
 from taskembed.verbs.options import Watch
 from taskembed.verbs.protocols import Encoder, require_encoder
 

@@ -12,7 +12,7 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.arguments import require_kind
 from taskembed.index.documents import StoredDocument
-from taskembed.index.positions import Positions
+from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.vector_files import vector_writer
 from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows

@@ -19,12 +19,19 @@ from taskembed.index.writer import IndexWriter
 from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
-from taskembed.verbs._commit_times import CommitTimes
-from taskembed.verbs._cutting import Cutter
-from taskembed.verbs._intake import Intake, Pending, batches, reject, reject_truncated, storable
-from taskembed.verbs._next_window import NextWindow
-from taskembed.verbs._views import encoder_of_views, shortest, spaces_of
-from taskembed.verbs._window import Window
+from taskembed.verbs._indexing.commit_times import CommitTimes
+from taskembed.verbs._indexing.cutting import Cutter
+from taskembed.verbs._indexing.intake import (
+    Intake,
+    Pending,
+    batches,
+    reject,
+    reject_truncated,
+    storable,
+)
+from taskembed.verbs._indexing.next_window import NextWindow
+from taskembed.verbs._indexing.view_encoders import encoder_of_views, shortest, spaces_of
+from taskembed.verbs._indexing.window import Window
 from taskembed.verbs.delete import require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage, task_of_input
 from taskembed.verbs.protocols import Encoder

@@ -9,8 +9,8 @@ import numpy as np
 
 from taskembed.activity import doing
 from taskembed.errors import UsageError
-from taskembed.index.hits import as_document
-from taskembed.index.positions import Positions
+from taskembed.index.ranking.hits import as_document
+from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.template import value_of
 from taskembed.vectors import Flags, Rows

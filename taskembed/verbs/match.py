@@ -9,7 +9,7 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.batches import batched
 from taskembed.guard import require_good_vectors, without_length
-from taskembed.index.positions import Positions
+from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import PromptType

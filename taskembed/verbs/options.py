@@ -16,7 +16,7 @@ from taskembed.index.chunking import (
     Chunking,
     ChunkRequest,
 )
-from taskembed.index.fs import Fs
+from taskembed.index.disk.fs import Fs
 from taskembed.index.outcomes import Outcome
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import IndexType, Storage, VectorType

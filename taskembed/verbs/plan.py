@@ -8,16 +8,16 @@ from pathlib import Path
 
 from taskembed.activity import doing
 from taskembed.batches import batched
-from taskembed.index.commit import StoreWriter
 from taskembed.index.contents import Contents
-from taskembed.index.fs import Fs
-from taskembed.index.generations import open_newest
-from taskembed.index.manifests import Snapshot
+from taskembed.index.disk.commit import StoreWriter
+from taskembed.index.disk.fs import Fs
+from taskembed.index.disk.generations import open_newest
+from taskembed.index.disk.manifests import Snapshot
 from taskembed.index.outcomes import Found, Outcome
 from taskembed.index.writer import IndexWriter
 from taskembed.reading.document import Document
-from taskembed.verbs._arrivals import Arrivals
-from taskembed.verbs._intake import LOOK_UP, Storable, storable
+from taskembed.verbs._indexing.arrivals import Arrivals
+from taskembed.verbs._indexing.intake import LOOK_UP, Storable, storable
 from taskembed.verbs.delete import require_ids, require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
 

@@ -10,10 +10,10 @@ import numpy as np
 from taskembed.arguments import require_kind, require_positive, require_text, require_texts
 from taskembed.errors import BadInputError, BadVectorError, TextTooLongError, UsageError
 from taskembed.guard import require_good_vectors, require_same_space
-from taskembed.index.fusion import Fusion
-from taskembed.index.grouping import Grouping
-from taskembed.index.hits import Hit
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.fusion import Fusion
+from taskembed.index.ranking.grouping import Grouping
+from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.space import PromptType, Task
 from taskembed.verbs._claims import SEARCH_HINT

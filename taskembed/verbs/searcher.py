@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Self
 from taskembed.arguments import require_positive
 from taskembed.batches import batched
 from taskembed.encoding.settings import EngineSettings
-from taskembed.index.fusion import Fusion
-from taskembed.index.grouping import Grouping, group_key, in_groups
-from taskembed.index.hits import Hit
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.fusion import Fusion
+from taskembed.index.ranking.grouping import Grouping, group_key, in_groups
+from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.models.files import Hub
 from taskembed.space import Task

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from taskembed.arguments import require_kind, require_positive, require_texts
 from taskembed.errors import UsageError
-from taskembed.index.hits import Hit
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace, PromptType, Task

@@ -14,7 +14,7 @@ from math import log
 
 import numpy as np
 
-from taskembed.index.hits import Hit, Snippet
+from taskembed.index.ranking.hits import Hit, Snippet
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.reading.sentences import sentences
 from taskembed.space import PromptType

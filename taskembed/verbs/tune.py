@@ -14,7 +14,7 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.arguments import require_positive
 from taskembed.errors import AccessDeniedError, BadInputError
-from taskembed.index.hits import Hit
+from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.update import remember_tuning
 from taskembed.vectors import FloatRows

@@ -15,7 +15,7 @@ from pathlib import Path
 from taskembed.encoding.settings import EngineSettings
 from taskembed.extras import CODE, install_hint
 from taskembed.index.chunking import OFF, PYTHON_DEFINITIONS
-from taskembed.index.commit import require_writable
+from taskembed.index.disk.commit import require_writable
 from taskembed.index.remembered import Reading
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.definitions import TREE_SITTER_LANGUAGES

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import ExitCode
-from taskembed.index.commit import open_writer
+from taskembed.index.disk.commit import open_writer
 from tests.cli.test_info import set_last_run
 from tests.conftest import Result
 

@@ -24,7 +24,7 @@ def test_an_id_that_is_not_utf8_is_a_usage_error(run: Run, indexed: Path) -> Non
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc here")
 def test_waiting_for_the_lock_can_be_stopped(indexed: Path) -> None:
-    from taskembed.index.commit import open_writer
+    from taskembed.index.disk.commit import open_writer
 
     with (
         open_writer(indexed),
@@ -39,7 +39,7 @@ def test_waiting_for_the_lock_can_be_stopped(indexed: Path) -> None:
 def test_what_waits_for_the_lock_says_that_it_was_stopped(
     run: Run, indexed: Path, words: tuple[str, str]
 ) -> None:
-    from taskembed.index.commit import open_writer
+    from taskembed.index.disk.commit import open_writer
 
     def stop(_seconds: float) -> None:
         # what the signal calls, without one: a real one could end the process of the tests
@@ -50,7 +50,7 @@ def test_what_waits_for_the_lock_says_that_it_was_stopped(
     with open_writer(indexed), pytest.MonkeyPatch.context() as patched:
         # of this module alone: another thread that sleeps must not be what raises the signal
         clock = SimpleNamespace(monotonic=time.monotonic, sleep=stop)
-        patched.setattr("taskembed.index._lock.time", clock)
+        patched.setattr("taskembed.index.disk._lock.time", clock)
         done = run(*words, "--index", indexed, "--wait", "60")
     assert done.code == 143
     assert "taskembed: error: stopped by SIGTERM\n" in done.err

@@ -252,7 +252,7 @@ def test_a_folder_of_other_things_is_not_an_index(
 
 
 def test_a_second_writer_is_refused_at_once(run: Run, four_documents: Path, indexed: Path) -> None:
-    from taskembed.index.commit import open_writer
+    from taskembed.index.disk.commit import open_writer
 
     with open_writer(indexed):
         done = run("index", four_documents, "--index", indexed)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from taskembed.cli import info
-from taskembed.index.commit import open_writer
 from taskembed.index.contents import Contents
+from taskembed.index.disk.commit import open_writer
 from tests.conftest import Run
 
 

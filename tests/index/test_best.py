@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.index._best import nearest_rows
 from taskembed.index.kinds.flat import Flat
+from taskembed.index.ranking._best import nearest_rows
 from taskembed.vectors import FloatRows
 
 

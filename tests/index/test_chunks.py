@@ -11,18 +11,18 @@ import pytest
 
 from taskembed.errors import IndexDamagedError, NewerFormatError, UsageError
 from taskembed.guard import require_good_vectors
-from taskembed.index import manifests
-from taskembed.index._segment_chunks import (
+from taskembed.index._segments.chunks import (
     ChunksDamageError,
     ChunkTable,
     joined,
     mean_vectors,
     nearest_documents,
 )
-from taskembed.index._segment_vectors import Found
+from taskembed.index._segments.vectors import Found
 from taskembed.index.chunking import Chunking, ChunkRequest
 from taskembed.index.contents import read_index
-from taskembed.index.hits import Hit
+from taskembed.index.disk import manifests
+from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.update import open_index_writer
 from taskembed.index.verify import verify_index
@@ -241,7 +241,7 @@ def test_a_document_with_a_truncated_chunk_is_encoded_whole(tmp_path: Path) -> N
 
 
 def test_codes_choose_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.index._segment_vectors.LEAST_CANDIDATES", 40)
+    monkeypatch.setattr("taskembed.index._segments.vectors.LEAST_CANDIDATES", 40)
     index(tmp_path, index_type="rabitq", vectors="fp16")
     with Index.open(tmp_path) as opened:
         hits = search_index(["w1 w2 w3"], HashEncoder(), opened, k=5, mode="dense")[0]
@@ -393,7 +393,7 @@ def test_too_many_chunks_make_a_bad_record(tmp_path: Path, monkeypatch: pytest.M
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.options import Watch
 
-    monkeypatch.setattr("taskembed.verbs._cutting.MOST_CHUNKS", 3)
+    monkeypatch.setattr("taskembed.verbs._indexing.cutting.MOST_CHUNKS", 3)
     bad = RejectFile(stop=False)
     short, long = document(1, 10), document(2, 90)
     options = IndexOptions(chunk=CHUNK)

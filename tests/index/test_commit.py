@@ -24,11 +24,11 @@ from taskembed.errors import (
     TaskembedError,
     UsageError,
 )
-from taskembed.index._files import file_damage
-from taskembed.index.commit import StoreWriter, open_writer
-from taskembed.index.fs import Folder, Fs
-from taskembed.index.generations import read_newest, verify
-from taskembed.index.manifests import manifest_name
+from taskembed.index.disk.commit import StoreWriter, open_writer
+from taskembed.index.disk.files import file_damage
+from taskembed.index.disk.fs import Folder, Fs
+from taskembed.index.disk.generations import read_newest, verify
+from taskembed.index.disk.manifests import manifest_name
 from tests.fakes import ShortWritesFs, StepFs, fail_at
 
 DENIED_HINT = "run as a user who may, or choose another place"
@@ -505,7 +505,7 @@ def test_a_lock_that_names_nobody_is_still_a_lock(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from taskembed.index.commit import open_writer
+from taskembed.index.disk.commit import open_writer
 with open_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -555,7 +555,7 @@ def test_waiting_for_another_writer_is_seen(tmp_path: Path) -> None:
         pytest.MonkeyPatch.context() as patched,
     ):
         clock = SimpleNamespace(monotonic=time.monotonic, sleep=look)
-        patched.setattr("taskembed.index._lock.time", clock)
+        patched.setattr("taskembed.index.disk._lock.time", clock)
         with open_writer(folder, wait_seconds=30):
             assert steps == []
     said = f"waiting: another taskembed is writing to {folder} (process {holder.pid} on "
@@ -609,9 +609,9 @@ def test_a_lock_that_is_a_link_does_not_write_elsewhere(tmp_path: Path) -> None:
 WRITE_AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from taskembed.index.commit import open_writer
+from taskembed.index.disk.commit import open_writer
 from taskembed.errors import TaskembedError
-from taskembed.index.generations import verify
+from taskembed.index.disk.generations import verify
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)

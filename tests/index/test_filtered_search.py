@@ -36,7 +36,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     folder = tmp_path_factory.mktemp("filtered") / "index"
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "codes":
-            patch.setattr("taskembed.index._building.CODED_ROWS", 100)
+            patch.setattr("taskembed.index._segments.building.CODED_ROWS", 100)
         for start in (0, COUNT // 2):  # two segments, and rows that are deleted
             part = map(document, range(start, start + COUNT // 2))
             index_corpus(part, HashEncoder(), folder)
@@ -76,7 +76,7 @@ def test_as_many_hits_as_exist_pass_the_filter_and_are_the_best(
     read_rows: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("taskembed.index._segment_vectors.READ_ROWS", read_rows)
+    monkeypatch.setattr("taskembed.index._segments.vectors.READ_ROWS", read_rows)
     with Index.open(indexed) as index:
         found = index.nearest(vectors(QUERIES), 10, where=where)
         exact = index.nearest(vectors(QUERIES), 10, where=where, exact=True)

@@ -15,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskembed.errors import UsageError
-from taskembed.index._fields import FieldsBuilder
-from taskembed.index._filter_patterns import matches
-from taskembed.index._filter_rows import FieldTable
+from taskembed.index._segments._filter_patterns import matches
+from taskembed.index._segments.fields_file import FieldsBuilder
+from taskembed.index._segments.filter_rows import FieldTable
 from taskembed.index.documents import StoredDocument
-from taskembed.index.field_types import LONGEST_TEXT, MOST_ITEMS
-from taskembed.index.filter_grammar import parse_filter
-from taskembed.index.filters import (
+from taskembed.index.filtering.field_types import LONGEST_TEXT, MOST_ITEMS
+from taskembed.index.filtering.filters import (
     AllOf,
     AnyOf,
     Comparison,
@@ -33,6 +32,7 @@ from taskembed.index.filters import (
     Operator,
     require_fields,
 )
+from taskembed.index.filtering.grammar import parse_filter
 from taskembed.index.stored_metadata import metadata_json
 
 Metadata = Mapping[str, Any]

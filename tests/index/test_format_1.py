@@ -10,8 +10,8 @@ import pytest
 
 from taskembed.errors import IndexDamagedError, StorageError
 from taskembed.index.contents import Contents
-from taskembed.index.generations import read_newest
-from taskembed.index.hits import Hit
+from taskembed.index.disk.generations import read_newest
+from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.storage import Kind
 from taskembed.index.verify import verify_index

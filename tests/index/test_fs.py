@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.index.fs import Fs, opened_folder
+from taskembed.index.disk.fs import Fs, opened_folder
 
 
 def test_syncing_a_file_or_a_folder_is_asked_of_the_system(

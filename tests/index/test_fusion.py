@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from taskembed.errors import IndexDamagedError, UsageError
-from taskembed.index._best import Best
-from taskembed.index.fusion import Fusion, Side, Sides, fuse, listed
-from taskembed.index.modes import Method, Mode
+from taskembed.index.ranking._best import Best
+from taskembed.index.ranking.fusion import Fusion, Side, Sides, fuse, listed
+from taskembed.index.ranking.modes import Method, Mode
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.index.word_tokens import names_identifier

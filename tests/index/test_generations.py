@@ -19,7 +19,7 @@ from taskembed.errors import (
     StorageError,
     TaskembedError,
 )
-from taskembed.index._files import (
+from taskembed.index.disk.files import (
     Damage,
     StoredFile,
     file_damage,
@@ -27,8 +27,8 @@ from taskembed.index._files import (
     read_file,
     stream_damage,
 )
-from taskembed.index.generations import Check, open_newest, read_newest, verify
-from taskembed.index.manifests import (
+from taskembed.index.disk.generations import Check, open_newest, read_newest, verify
+from taskembed.index.disk.manifests import (
     Snapshot,
     generations_of,
     manifest_bytes,
@@ -382,7 +382,7 @@ def test_opening_ends_however_fast_a_writer_is(tmp_path: Path) -> None:
 def test_opening_goes_on_beyond_any_count_of_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.index.generations.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("taskembed.index.disk.generations.time.sleep", lambda _seconds: None)
     put_manifest(tmp_path, 0)
 
     def opened(snapshot: Snapshot) -> int:
@@ -400,7 +400,8 @@ def test_a_manifest_that_goes_after_it_was_listed_is_looked_for_again(
     put_manifest(tmp_path, 1)
     listed = iter([["manifest-00000000.json"]])
     monkeypatch.setattr(
-        "taskembed.index.generations.names_in", lambda _: next(listed, ["manifest-00000001.json"])
+        "taskembed.index.disk.generations.names_in",
+        lambda _: next(listed, ["manifest-00000001.json"]),
     )
     assert read_newest(tmp_path).generation == 1
     assert verify(tmp_path)[1] == []
@@ -420,7 +421,7 @@ def test_verify_reads_what_a_writer_removes_meanwhile(tmp_path: Path) -> None:
 def test_verify_with_few_file_handles_opens_one_file_at_a_time_and_begins_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.index.generations.allow_handles", lambda _count: False)
+    monkeypatch.setattr("taskembed.index.disk.generations.allow_handles", lambda _count: False)
     names = [f"seg-{number:08d}.db" for number in range(1, 6)]
     put_manifest(tmp_path, 1, *(put_file(tmp_path, name) for name in names))
     opened: list[int] = []
@@ -438,7 +439,7 @@ def test_verify_with_few_file_handles_opens_one_file_at_a_time_and_begins_again(
             put_manifest(tmp_path, 2, *(snapshot.files[name] for name in names[1:]))
         return []
 
-    monkeypatch.setattr("taskembed.index.generations.stream_damage", read)
+    monkeypatch.setattr("taskembed.index.disk.generations.stream_damage", read)
     snapshot, damages = verify(tmp_path, commit)
     assert (snapshot.generation, damages) == (2, [])
     assert opened == [1] * 4

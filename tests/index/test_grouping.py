@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from taskembed.errors import UsageError
-from taskembed.index import grouping as module
-from taskembed.index.fusion import Fusion
-from taskembed.index.grouping import Grouping, in_groups
-from taskembed.index.hits import Hit
-from taskembed.index.modes import Mode
+from taskembed.index.ranking import grouping as module
+from taskembed.index.ranking.fusion import Fusion
+from taskembed.index.ranking.grouping import Grouping, in_groups
+from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import PromptType
@@ -54,7 +54,7 @@ def index(
     folder = tmp_path_factory.mktemp("groups") / "index"
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "codes":
-            patch.setattr("taskembed.index._building.CODED_ROWS", 100)
+            patch.setattr("taskembed.index._segments.building.CODED_ROWS", 100)
         for start in (0, COUNT // 2):
             part = map(document, range(start, start + COUNT // 2))
             index_corpus(part, HashEncoder(), folder, options=IndexOptions(words="english"))

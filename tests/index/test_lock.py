@@ -14,13 +14,19 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import IndexBusyError, IndexDamagedError, StorageError
-from taskembed.index import _lock as lock
-from taskembed.index import generations as store
-from taskembed.index._lock import LAST_GENERATION, UNKNOWN, acknowledged, acknowledgement, take_lock
-from taskembed.index.commit import StoreWriter, open_writer
-from taskembed.index.fs import Folder, Fs, opened_folder
-from taskembed.index.generations import read_newest, verify
-from taskembed.index.manifests import manifest_name
+from taskembed.index.disk import _lock as lock
+from taskembed.index.disk import generations as store
+from taskembed.index.disk._lock import (
+    LAST_GENERATION,
+    UNKNOWN,
+    acknowledged,
+    acknowledgement,
+    take_lock,
+)
+from taskembed.index.disk.commit import StoreWriter, open_writer
+from taskembed.index.disk.fs import Folder, Fs, opened_folder
+from taskembed.index.disk.generations import read_newest, verify
+from taskembed.index.disk.manifests import manifest_name
 from tests.fakes import StepFs
 
 ROOT = Path(__file__).parents[2]
@@ -464,7 +470,7 @@ def test_a_lock_that_cannot_be_looked_at_is_not_said_to_be_deleted(
 FORK = """
 import os, sys, time
 from pathlib import Path
-from taskembed.index.commit import open_writer
+from taskembed.index.disk.commit import open_writer
 with open_writer(Path(sys.argv[1])) as writer:
     if os.fork() == 0:
         try:

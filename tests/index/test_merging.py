@@ -13,7 +13,7 @@ from taskembed.errors import StorageError
 from taskembed.index import _merging
 from taskembed.index._merge_choice import MERGE_ROWS, choose
 from taskembed.index.contents import Contents
-from taskembed.index.generations import read_newest
+from taskembed.index.disk.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.reading.document import Document

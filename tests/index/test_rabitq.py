@@ -9,8 +9,8 @@ import pytest
 
 from taskembed.errors import IndexDamagedError
 from taskembed.index.contents import Contents
+from taskembed.index.disk.generations import read_newest
 from taskembed.index.documents import StoredDocument
-from taskembed.index.generations import read_newest
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import Codes, CodesBuilder, inner_products
 from taskembed.index.outcomes import Outcome
@@ -28,7 +28,7 @@ COUNT = 3_000
 @pytest.fixture
 def coded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of 3,000 random vectors in one segment with codes; every fifth is deleted."""
-    monkeypatch.setattr("taskembed.index._building.CODED_ROWS", 1_000)
+    monkeypatch.setattr("taskembed.index._segments.building.CODED_ROWS", 1_000)
     vectors = unit_rows(COUNT)
     with open_index_writer(tmp_path / "i", SPACE) as writer:
         writer.put(
@@ -109,9 +109,9 @@ def test_many_queries_are_scored_exactly(coded: Path) -> None:
 def test_equal_vectors_stand_in_the_order_of_their_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int
 ) -> None:
-    monkeypatch.setattr("taskembed.index._building.CODED_ROWS", 100)
-    monkeypatch.setattr("taskembed.index._segment_vectors.LEAST_CANDIDATES", 8)
-    monkeypatch.setattr("taskembed.index._segment_vectors.CANDIDATES_OF_A_HIT", 1)
+    monkeypatch.setattr("taskembed.index._segments.building.CODED_ROWS", 100)
+    monkeypatch.setattr("taskembed.index._segments.vectors.LEAST_CANDIDATES", 8)
+    monkeypatch.setattr("taskembed.index._segments.vectors.CANDIDATES_OF_A_HIT", 1)
     vectors = unit_rows(4_000, seed=2)
     vectors[::8] = vectors[0]  # 500 of them
     names = [f"d{n * 1_013 % 4_000:04d}" for n in range(4_000)]

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskembed.errors import IndexDamagedError, NotFoundError
-from taskembed.index._files import StoredFile
+from taskembed.index._segments.info import SegmentInfo
 from taskembed.index.contents import Contents, Part, read_index
+from taskembed.index.disk.files import StoredFile
+from taskembed.index.disk.generations import read_newest
+from taskembed.index.disk.manifests import Snapshot, manifest_name
 from taskembed.index.documents import StoredDocument, checksum_of
-from taskembed.index.generations import read_newest
-from taskembed.index.hits import Hit
-from taskembed.index.manifests import Snapshot, manifest_name
 from taskembed.index.outcomes import Outcome
+from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
-from taskembed.index.segment_info import SegmentInfo
 from taskembed.index.update import open_index_writer
 from taskembed.index.verify import verify_index
 from taskembed.index.writer import IndexWriter

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from taskembed.errors import IndexDamagedError, StorageError
-from taskembed.index._building import SegmentBuilder
-from taskembed.index._deletions import deletions_bytes
-from taskembed.index._files import StoredFile, open_file
+from taskembed.index._segments.building import SegmentBuilder
+from taskembed.index._segments.deletions import deletions_bytes
+from taskembed.index._segments.info import SegmentInfo, segment_infos
+from taskembed.index._segments.segment import Segment
+from taskembed.index.disk.files import StoredFile, open_file
+from taskembed.index.disk.manifests import Snapshot
 from taskembed.index.documents import StoredDocument, insert
 from taskembed.index.kinds import flat
-from taskembed.index.manifests import Snapshot
-from taskembed.index.segment_info import SegmentInfo, segment_infos
-from taskembed.index.segments import Segment
 from taskembed.index.storage import Kind, VectorType
 from taskembed.index.stored_metadata import metadata_json
 from taskembed.vectors import Flags, FloatRows
@@ -205,7 +205,7 @@ def test_a_file_that_goes_while_it_is_opened_is_for_the_caller_to_judge(
             database.unlink()
         return stream
 
-    monkeypatch.setattr("taskembed.index._segment_files.open_file", open_and_remove)
+    monkeypatch.setattr("taskembed.index._segments.files.open_file", open_and_remove)
     with pytest.raises(FileNotFoundError) as caught:
         Segment(tmp_path, snapshot, SegmentInfo(NAME, 4), 4)
     assert str(caught.value.filename) == str(database)

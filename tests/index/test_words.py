@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskembed.index._words import Bm25, Posting, Postings, build, merge, require_words
+from taskembed.index._segments.words_file import (
+    Bm25,
+    Posting,
+    Postings,
+    build,
+    merge,
+    require_words,
+)
 from taskembed.index.word_tokens import WordTokenizer
 
 Texts = Sequence[Sequence[str]]

@@ -20,14 +20,14 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.index._merge_choice import MERGE_FACTOR
+from taskembed.index._segments.segment import Segment
 from taskembed.index.contents import Contents
+from taskembed.index.disk.generations import read_newest, verify
+from taskembed.index.disk.manifests import manifest_bytes, manifest_name, read_manifest
 from taskembed.index.documents import StoredDocument
-from taskembed.index.generations import read_newest, verify
-from taskembed.index.manifests import manifest_bytes, manifest_name, read_manifest
 from taskembed.index.outcomes import Outcome
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading
-from taskembed.index.segments import Segment
 from taskembed.index.update import open_index_writer
 from taskembed.index.writer import IndexWriter
 from taskembed.reading.document import Document

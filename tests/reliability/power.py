@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from taskembed.index.fs import Folder, Fs
+from taskembed.index.disk.fs import Folder, Fs
 
 RANDOM_SUBSETS = 6  # of the names that were not synced, beside all beginnings
 

@@ -26,8 +26,8 @@ from taskembed.errors import (
     TaskembedError,
 )
 from taskembed.index.contents import read_index
-from taskembed.index.generations import read_newest, verify
-from taskembed.index.hits import Hit
+from taskembed.index.disk.generations import read_newest, verify
+from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.reading.document import Document
@@ -251,9 +251,9 @@ OF_VIEW = ("-similarity.faiss", "-similarity.sum", "-similarity.codes")
 @pytest.fixture
 def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of a few documents with a file of each kind, which is searched by its codes."""
-    monkeypatch.setattr("taskembed.index._building.CODED_ROWS", 10)
-    monkeypatch.setattr("taskembed.index._segment_vectors.LEAST_CANDIDATES", 5)
-    monkeypatch.setattr("taskembed.index._segment_vectors.CANDIDATES_OF_A_HIT", 1)
+    monkeypatch.setattr("taskembed.index._segments.building.CODED_ROWS", 10)
+    monkeypatch.setattr("taskembed.index._segments.vectors.LEAST_CANDIDATES", 5)
+    monkeypatch.setattr("taskembed.index._segments.vectors.CANDIDATES_OF_A_HIT", 1)
     folder = tmp_path / "index"
     index_corpus(
         workload.documents("build")[:12],

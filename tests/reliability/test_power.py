@@ -14,8 +14,8 @@ import pytest
 
 from taskembed.errors import NotFoundError, TaskembedError
 from taskembed.index.contents import read_index
-from taskembed.index.fs import Fs
-from taskembed.index.generations import read_newest, verify
+from taskembed.index.disk.fs import Fs
+from taskembed.index.disk.generations import read_newest, verify
 from taskembed.index.reader import Index
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from taskembed.index import views
 from taskembed.index.contents import Contents, read_index
-from taskembed.index.fs import Folder, Fs
-from taskembed.index.generations import read_newest
+from taskembed.index.disk.fs import Folder, Fs
+from taskembed.index.disk.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import Task

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import NotFoundError, SpaceMismatchError, UsageError
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.modes import Mode
 from taskembed.reading.document import Document
 from taskembed.server._answers import DEFAULT_BYTES, MOST_BYTES, size_of
 from taskembed.server._compact import document_text, hits_text, indexes_text, label_text

@@ -20,8 +20,8 @@ from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.reading.document import Document
 from taskembed.space import Task
-from taskembed.verbs._silhouette import best_number, candidates, silhouette
-from taskembed.verbs._terms import terms_of
+from taskembed.verbs._clustering.silhouette import best_number, candidates, silhouette
+from taskembed.verbs._clustering.terms import terms_of
 from taskembed.verbs.cluster import (
     Assignment,
     assign_documents,

@@ -14,7 +14,7 @@ from taskembed.index.knn_graph import knn_graph
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import Task
-from taskembed.verbs._projection import projected
+from taskembed.verbs._clustering.projection import projected
 from taskembed.verbs.cluster import cluster_index
 from taskembed.verbs.cluster_map import ClusterMap, map_of
 from taskembed.verbs.index import index_corpus

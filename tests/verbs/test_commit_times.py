@@ -1,6 +1,6 @@
 import pytest
 
-from taskembed.verbs._commit_times import COMMIT_BYTES, CommitTimes
+from taskembed.verbs._indexing.commit_times import COMMIT_BYTES, CommitTimes
 
 
 class Clock:

@@ -7,7 +7,7 @@ import pytest
 
 from taskembed.errors import NotFoundError
 from taskembed.index.contents import Contents
-from taskembed.index.generations import read_newest
+from taskembed.index.disk.generations import read_newest
 from taskembed.index.reader import Index
 from taskembed.index.storage import Kind
 from taskembed.index.verify import verify_index

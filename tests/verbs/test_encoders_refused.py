@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.index._lock import take_lock
-from taskembed.index.fs import Fs
+from taskembed.index.disk._lock import take_lock
+from taskembed.index.disk.fs import Fs
 from tests import plain_models
 from tests.conftest import Run
 

@@ -12,7 +12,7 @@ from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
-from taskembed.verbs._intake import WINDOW_BYTES
+from taskembed.verbs._indexing.intake import WINDOW_BYTES
 from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from taskembed.errors import BadInputError, ModelUnavailableError, SpaceMismatchError
-from taskembed.index.grouping import Grouping
-from taskembed.index.modes import Mode
+from taskembed.index.ranking.grouping import Grouping
+from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.reading.queries import Query

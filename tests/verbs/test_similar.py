@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import SpaceMismatchError, UsageError
-from taskembed.index.hits import Hit
+from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import Task

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from taskembed.index.hits import Chunk, Hit, Snippet
+from taskembed.index.ranking.hits import Chunk, Hit, Snippet
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded
 from taskembed.verbs import snippets

@@ -7,7 +7,7 @@ import pytest
 
 from taskembed.errors import BadInputError
 from taskembed.index.contents import Contents
-from taskembed.index.generations import read_newest
+from taskembed.index.disk.generations import read_newest
 from taskembed.index.storage import IndexType, Kind, VectorType
 from taskembed.index.verify import verify_index
 from taskembed.reading.document import Document

@@ -10,12 +10,12 @@ import typer
 from taskembed.cli.options import common as opt
 from taskembed.cli.printing.hits import HitFormat
 from taskembed.errors import UsageError
-from taskembed.index.modes import Method, Mode
+from taskembed.index.ranking.modes import Method, Mode
 from taskembed.space import Task
 
 if TYPE_CHECKING:
-    from taskembed.index.fusion import Fusion
-    from taskembed.index.grouping import Grouping
+    from taskembed.index.ranking.fusion import Fusion
+    from taskembed.index.ranking.grouping import Grouping
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class RankOptions:
             return None
         if self.mode in {Mode.DENSE, Mode.WORDS}:
             raise UsageError("--alpha and --fusion go with --mode hybrid")
-        from taskembed.index.fusion import Fusion
+        from taskembed.index.ranking.fusion import Fusion
         from taskembed.verbs.search import default_fusion
 
         default, method = default_fusion(task), self.fusion or Method.CONVEX
@@ -143,7 +143,7 @@ class GroupOptions:
         """Return how hits are grouped; None for no groups."""
         if self.group_by is None:
             return None
-        from taskembed.index.grouping import Grouping  # numpy: 0.1 s
+        from taskembed.index.ranking.grouping import Grouping  # numpy: 0.1 s
 
         return Grouping(self.group_by, self.per_group or 1)
 

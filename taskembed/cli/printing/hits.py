@@ -14,8 +14,8 @@ from taskembed.errors import UsageError
 from taskembed.escaping import id_line, json_text, tsv_cell
 
 if TYPE_CHECKING:
-    from taskembed.index.fusion import Side, Sides
-    from taskembed.index.hits import Hit
+    from taskembed.index.ranking.fusion import Side, Sides
+    from taskembed.index.ranking.hits import Hit
     from taskembed.index.reader import Index
     from taskembed.reading.queries import Query
     from taskembed.verbs.searcher import Searcher

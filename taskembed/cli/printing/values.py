@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from taskembed.escaping import json_text
-from taskembed.index.field_types import value_named
+from taskembed.index.filtering.field_types import value_named
 
 CUT_CHARACTERS = 200  # of a text in a table; a data format never cuts
 NAMED_FIELDS = 10  # metadata fields in a note

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.index._files import read_at
+from taskembed.index.disk.files import read_at
 from taskembed.index.storage import VectorType
 from taskembed.vectors import FloatRows, Rows
 

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from taskembed.index._fields import FieldsBuilder
-from taskembed.index._files import read_file, read_into
-from taskembed.index._filter_rows import FieldTable
-from taskembed.index._segment_fields import SegmentFields
-from taskembed.index._segment_vectors import NOT_FINITE, SegmentVectors
+from taskembed.index._segments.fields import SegmentFields
+from taskembed.index._segments.fields_file import FieldsBuilder
+from taskembed.index._segments.filter_rows import FieldTable
+from taskembed.index._segments.segment import Segment
+from taskembed.index._segments.vectors import NOT_FINITE, SegmentVectors
+from taskembed.index.disk.files import read_file, read_into
 from taskembed.index.kinds import flat
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rows import RawRows, Sums
-from taskembed.index.segments import Segment
 from taskembed.index.storage import VectorType
 from taskembed.vectors import Flags, FloatRows, Rows
 

@@ -1,0 +1,1 @@
+"""Segments: vectors, documents, words and fields that were written together and never change."""

@@ -1,0 +1,1 @@
+"""The files of an index: the lock, manifests, and how a generation is committed and opened."""

@@ -1,0 +1,1 @@
+"""Filters over the metadata of documents: their grammar, and the types of fields."""

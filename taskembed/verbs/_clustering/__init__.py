@@ -1,0 +1,1 @@
+"""What `cluster` computes: the number of clusters, their terms, and a map."""

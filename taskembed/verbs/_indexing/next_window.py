@@ -1,0 +1,92 @@
+"""Which documents are encoded together next, and which of their vectors are stored already."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from taskembed.index.outcomes import Found
+from taskembed.index.writer import IndexWriter
+from taskembed.reading.streams import OnBad
+from taskembed.vectors import Rows
+from taskembed.verbs._indexing.cutting import Cutter, find_kept
+from taskembed.verbs._indexing.intake import Pending, reject
+from taskembed.verbs._indexing.window import StoredVectors, Window
+
+WINDOW_CHUNKS = 1_024  # chunks sorted by length together; a document waits for its last chunk
+
+
+class NextWindow:
+    """Makes windows of queued documents; vectors that the index has are taken from it.
+
+    Args:
+        writer: of the index.
+        cutter: cuts documents into chunks; None where documents are not cut.
+        on_bad: receives the documents that cannot be cut.
+
+    Attributes:
+        done: number of documents that need no encoding: all their vectors are stored, or they
+            were rejected.
+    """
+
+    def __init__(self, writer: IndexWriter, cutter: Cutter | None, on_bad: OnBad) -> None:
+        self._writer = writer
+        self._cutter = cutter
+        self._on_bad = on_bad
+        self.done = 0
+
+    def take(self, waiting: deque[Pending]) -> Window:
+        """Take documents to be encoded: all, or, where documents are cut, those of some chunks."""
+        items: list[Pending] = []
+        cuts: list[Rows] = []
+        kept: dict[int, StoredVectors] = {}
+        chunks = 0
+        while waiting and chunks < WINDOW_CHUNKS:
+            item = waiting.popleft()
+            where = None
+            if item.found and not item.needs_encoding:  # only the metadata changed
+                kept[len(items)], where = self._stored_vectors(item.found)
+            elif self._cutter:
+                if (where := self._cut(item, self._cutter)) is None:
+                    continue
+                if item.found:
+                    kept[len(items)] = self._unchanged_chunks(item, item.found, where)
+            items.append(item)
+            if where is not None:
+                cuts.append(where)
+                chunks += len(where)
+        window = Window(items, self._writer.width, cuts if self._cutter else None)
+        self.done += sum(window.keep(row, stored) for row, stored in kept.items())
+        return window
+
+    def _stored_vectors(self, found: Found) -> tuple[StoredVectors, Rows | None]:
+        """Return all vectors of a stored document, and where it was cut."""
+        found = self._found_now(found)
+        vectors, cuts = self._writer.vectors(found)
+        return StoredVectors(np.arange(len(vectors)), vectors, found.document.truncated), cuts
+
+    def _unchanged_chunks(self, item: Pending, found: Found, cuts: Rows) -> StoredVectors:
+        """Return the stored vectors of those chunks of a document whose text is stored already."""
+        found = self._found_now(found)
+        vectors, stored_cuts = self._writer.vectors(found)
+        # Subtle: of a truncated document, it is not recorded which of its chunks were truncated
+        if stored_cuts is None or found.document.truncated:
+            return StoredVectors(np.arange(0), vectors[:0], truncated=False)
+        places, stored = find_kept(item.text, cuts, found.document.text, stored_cuts)
+        return StoredVectors(places, vectors[stored], truncated=False)
+
+    def _found_now(self, found: Found) -> Found:
+        """Return a stored document where it is now: a commit of an earlier window may move it."""
+        if not self._cutter:
+            return found
+        return self._writer.find([found.document.doc_id])[found.document.doc_id]
+
+    def _cut(self, item: Pending, cutter: Cutter) -> Rows | None:
+        """Return where a document is cut; None where it cannot be, which makes it a bad record."""
+        try:
+            return cutter.cut(item.text, item.metadata)
+        except ValueError as error:
+            self.done += 1
+            reject(item.document, str(error), self._on_bad)
+            return None

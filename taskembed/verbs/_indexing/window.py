@@ -1,0 +1,178 @@
+"""Documents that are encoded together, and what is known of each of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from taskembed.guard import require_good_vectors, without_length
+from taskembed.space import EmbeddingSpace
+from taskembed.vectors import Encoded, Flags, FloatRows, Rows
+from taskembed.verbs._indexing.intake import Pending
+from taskembed.verbs._indexing.view_encoders import by_view
+
+
+class StoredVectors(NamedTuple):
+    """The stored vectors of a document that will be written again."""
+
+    places: Rows  # int64[n]: which of the document's texts they are of
+    vectors: FloatRows  # float32[n, dim]
+    truncated: bool  # whether the model did not read all of the document
+
+
+class Window:
+    """Documents that are encoded together; encoded ones can be written at any moment.
+
+    A document has a vector for its text, or one for each of its chunks: `texts` and `vectors` are
+    those of the first document, then of the second, and so on.
+
+    Args:
+        items: the documents.
+        dim: numbers in a vector.
+        cuts: int64[n, 2] for each document: where its n chunks begin and end; None where documents
+            are not cut.
+
+    Attributes:
+        truncated: bool[items]: whether the model did not read all of a document.
+        ready: bool[items]: whether a document is encoded and not yet written.
+        unfilled: number of documents that are not encoded.
+    """
+
+    def __init__(
+        self, items: Sequence[Pending], dim: int, cuts: Sequence[Rows] | None = None
+    ) -> None:
+        self.items = list(items)
+        self._cuts = cuts
+        counts = np.ones(len(items), np.int64)
+        if cuts is not None:
+            counts = np.array([len(some) for some in cuts], np.int64)
+        self._firsts = np.concatenate([[0], np.cumsum(counts)])
+        self._owners = np.repeat(np.arange(len(items)), counts)  # of each text
+        self._missing = counts  # texts of each document that have no vector yet
+        self._needed = np.ones(len(self._owners), np.bool_)  # texts that have to be encoded
+        self._vectors = np.empty((len(self._owners), dim), dtype=np.float32)
+        self._left_out = np.zeros(len(self._owners), dtype=np.bool_)  # texts without a vector
+        self.truncated = np.zeros(len(items), dtype=np.bool_)
+        self.ready = np.zeros(len(items), dtype=np.bool_)
+        self.unfilled = len(items)
+
+    @property
+    def to_encode(self) -> Rows:
+        """int64[m]: the numbers of the texts whose vectors the index does not have."""
+        return np.flatnonzero(self._needed)
+
+    def text(self, number: int) -> str:
+        """Return a text that is encoded: of a document, or of a chunk."""
+        row = int(self._owners[number])
+        if self._cuts is None:
+            return self.items[row].text
+        begin, end = self._cuts[row][number - self._firsts[row]]
+        return self.items[row].text[begin:end]
+
+    def item(self, number: int) -> Pending:
+        """Return the document of a text."""
+        return self.items[int(self._owners[number])]
+
+    def fill(self, numbers: Rows, encoded: Encoded) -> int:
+        """Store the vectors of some texts; return how many documents are encoded by that."""
+        owners = self._owners[numbers]
+        self._vectors[numbers] = encoded.vectors
+        np.logical_or.at(self.truncated, owners, encoded.truncated)
+        return self._count(owners)
+
+    def keep(self, row: int, stored: StoredVectors) -> int:
+        """Take vectors of a document from the index; return how many documents are done by that."""
+        vectors = stored.vectors
+        numbers = self._firsts[row] + stored.places
+        self._needed[numbers] = False
+        return self.fill(numbers, Encoded(vectors, np.full(len(vectors), stored.truncated)))
+
+    def usable(
+        self, numbers: Rows, encoded: Encoded, spaces: Sequence[EmbeddingSpace]
+    ) -> tuple[Rows, Encoded, Rows]:
+        """Tell texts that have vectors from those that have none.
+
+        Args:
+            numbers: int64[n]: the texts that were encoded.
+            encoded: their vectors, of all views beside each other.
+            spaces: of the views.
+
+        Returns:
+            The texts that have vectors, these vectors, and the other texts.
+
+        Raises:
+            BadVectorError: a vector cannot be compared.
+        """
+        empty = np.zeros(len(numbers), np.bool_)
+        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
+            empty |= without_length(vectors, space, len(numbers))
+        has = numbers[~empty]
+        if empty.any():
+            encoded = Encoded(encoded.vectors[~empty], encoded.truncated[~empty])
+        sources = [str(self.item(number)) for number in has]
+        for vectors, space in zip(by_view(encoded.vectors, spaces), spaces, strict=True):
+            require_good_vectors(vectors, space, sources)
+        return has, encoded, numbers[empty]
+
+    def refuse(
+        self, numbers: Rows, reasons: Mapping[int, str]
+    ) -> tuple[list[tuple[Pending, str]], Flags]:
+        """Tell the documents of texts that cannot be encoded from the others.
+
+        Args:
+            numbers: int64[n]: texts that were to be encoded.
+            reasons: why some cannot be, by their places in `numbers`.
+
+        Returns:
+            Those documents, each with a reason; and bool[n]: which texts are of other documents.
+        """
+        owners = self._owners[numbers]
+        refused = {int(owners[at]): at for at in reasons}
+        documents = [(self.items[row], reasons[at]) for row, at in refused.items()]
+        return documents, ~np.isin(owners, list(refused))
+
+    def leave_out(self, numbers: Rows) -> tuple[int, list[Pending]]:
+        """Do without some texts, which have no vector.
+
+        Returns:
+            How many documents are done by that, and those of them without any vector.
+        """
+        self._left_out[numbers] = True
+        owners = self._owners[numbers]
+        done = self._count(owners)
+        empty = [
+            row
+            for row in np.unique(owners).tolist()
+            if self._left_out[self._firsts[row] : self._firsts[row + 1]].all()
+        ]
+        self.ready[empty] = False
+        return done, [self.items[row] for row in empty]
+
+    def _count(self, owners: Rows) -> int:
+        """Mark the documents of which all texts are done; return how many."""
+        np.subtract.at(self._missing, owners, 1)
+        done = np.unique(owners[self._missing[owners] == 0])
+        self.ready[done] = True
+        self.unfilled -= len(done)
+        return len(done)
+
+    def vectors_of(self, rows: Rows) -> tuple[FloatRows, list[Rows] | None]:
+        """Return the vectors of some documents, and where each was cut: see `IndexWriter.put`."""
+        if self._cuts is None:
+            return self._vectors[rows], None
+        cuts = []
+        numbers = [np.empty(0, np.int64)]
+        for row in rows.tolist():
+            places = np.arange(self._firsts[row], self._firsts[row + 1])
+            has = ~self._left_out[places]
+            numbers.append(places[has])
+            cuts.append(self._cuts[row][has])
+        return self._vectors[np.concatenate(numbers)], cuts
+
+    def take_ready(self) -> Rows:
+        """Return the rows that became ready since the last call, in the order of the input."""
+        rows = np.flatnonzero(self.ready)
+        self.ready[:] = False
+        return rows
