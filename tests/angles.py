@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from taskembed.space import PromptType, Task
+from taskembed.testing import HashTokens
 from taskembed.vectors import Encoded, Rows
 from tests.fakes import HashEncoder
 
@@ -29,3 +30,11 @@ class AngleEncoder:
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
         yield np.arange(len(texts)), self.encode(texts, prompt_type)
+
+    def document_tokens(self) -> HashTokens:
+        return HashTokens(self.space.max_length)
+
+
+def chunks_at(*degrees: float) -> str:
+    """Return a text that the rule "16:0" cuts into chunks at these angles."""
+    return "\n\n".join("word " * 15 + str(angle) for angle in degrees)

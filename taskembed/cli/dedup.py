@@ -75,8 +75,9 @@ def dedup_command(
     """Find duplicates in an index, or new records that it already has.
 
     The index is for the task similarity. Equal texts are exact duplicates; texts whose cosine
-    reaches --threshold are near duplicates of the document that is kept for them. Nothing is
-    deleted without --apply. On a terminal without a threshold, pairs of each similarity are shown.
+    reaches --threshold are near duplicates of the document that is kept for them. Documents that
+    are cut into chunks are compared whole, by the means of their chunks. Nothing is deleted
+    without --apply. On a terminal without a threshold, pairs of each similarity are shown.
 
     Example:
         taskembed dedup --threshold 0.95 --output clean.jsonl

@@ -148,8 +148,9 @@ def similar_command(
     """Find documents like one of the index, or like a text.
 
     The index is for the task similarity. A document is never among its own hits, and no model
-    runs for it: its stored vector is the query. Ids of --ids that are not in the index are listed;
-    the exit code is then 1.
+    runs for it: its stored vector is the query. Documents that are cut into chunks are compared
+    whole, by the means of their chunks. Ids of --ids that are not in the index are listed; the
+    exit code is then 1.
 
     Example:
         taskembed similar astro-001 -k 3

@@ -101,6 +101,29 @@ class Index(IndexDocuments):
             queries, k, exact=exact, candidates=candidates, where=where, grouping=grouping
         )
 
+    def nearest_whole(
+        self, queries: FloatRows, k: int, *, exact: bool = False, where: str | None = None
+    ) -> list[list[Hit]]:
+        """Return the k documents that are nearest as a whole, best first; equal scores by id.
+
+        As `nearest`, but the score of a document that was cut into chunks is that of the mean of
+        its vectors, as `vectors_of` returns it. This compares documents; its chunk in a hit is the
+        one that is most like the query.
+
+        Args:
+            queries: float32[n, dim], as the space has them: of documents, their means.
+            k: documents of each query; fewer when the index holds fewer.
+            exact: score every document, and not only those with one of the best chunks.
+            where: a filter: only documents that it is true of; None for all.
+
+        Raises:
+            UsageError: `where` is not a filter, or names a field that the index does not have.
+            ValueError: the index is closed.
+            IndexDamagedError: a file is damaged.
+        """
+        self.load(exact=exact)
+        return self._search.nearest_whole(queries, k, exact=exact, where=where)
+
     def nearest_chunks(
         self,
         queries: FloatRows,

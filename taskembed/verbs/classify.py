@@ -24,6 +24,7 @@ from taskembed.verbs._heads import (
     leave_one_out,
 )
 from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_index_of
+from taskembed.verbs._whole_texts import whole_text_encoder
 from taskembed.verbs.defaults import HeadName
 from taskembed.verbs.labels import Examples, read_examples
 from taskembed.verbs.protocols import Encoder
@@ -129,6 +130,7 @@ class Classifier:
         """
         require_classification(index)
         require_encoder_of(index, encoder)
+        encoder = whole_text_encoder(index, encoder)
         head = HeadName(head)
         descriptions = dict(descriptions or {})
         named = label_field or remembered_field(index)

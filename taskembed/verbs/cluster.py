@@ -21,6 +21,7 @@ from taskembed.vectors import FloatRows, Floats, Rows
 from taskembed.verbs._clustering.silhouette import best_number, silhouettes
 from taskembed.verbs._clustering.terms import terms_of
 from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_index_of
+from taskembed.verbs._whole_texts import whole_text_encoder
 from taskembed.verbs.protocols import Encoder
 
 OUTLIER = -1  # cluster number of texts that are near no centre
@@ -175,7 +176,7 @@ def assign_documents(
     require_clustering(index)
     require_encoder_of(index, encoder)
     require_same_space(index.space, clustering.space, hint=CHANGED_HINT)
-    return _assigned(documents, encoder, clustering)
+    return _assigned(documents, whole_text_encoder(index, encoder), clustering)
 
 
 def require_clustering(index: Index) -> None:

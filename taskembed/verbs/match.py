@@ -15,6 +15,7 @@ from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows, Rows
 from taskembed.verbs._tasks import require_encoder_of
+from taskembed.verbs._whole_texts import whole_text_encoder
 from taskembed.verbs.defaults import DEDUP_THRESHOLD
 from taskembed.verbs.duplicates import (
     Digests,
@@ -55,6 +56,7 @@ def match_documents(
     require_threshold(threshold)
     require_dedup_index(index)
     require_encoder_of(index, encoder)
+    encoder = whole_text_encoder(index, encoder)
     return _matches(documents, encoder, index.by_position(), threshold)
 
 

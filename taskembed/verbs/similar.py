@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from taskembed.arguments import require_kind, require_positive, require_texts
 from taskembed.errors import UsageError
+from taskembed.guard import require_good_vectors
 from taskembed.index.ranking.hits import Hit
-from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import FloatRows
 from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_task_of
+from taskembed.verbs._whole_texts import whole_text_encoder
 from taskembed.verbs.protocols import Encoder
-from taskembed.verbs.search import search_index
+from taskembed.verbs.search import read_queries
 
 
 def similar_documents(  # noqa: PLR0913  # all but the first two are optional and named
@@ -31,7 +33,7 @@ def similar_documents(  # noqa: PLR0913  # all but the first two are optional an
     """Return the k documents that are most like each document of an index, best first.
 
     The stored vector of a document is its query, so no model runs. A document is never among its
-    own hits.
+    own hits. Documents that were cut into chunks are compared whole: by the means of their chunks.
 
     Args:
         doc_ids: the ids of the documents.
@@ -63,9 +65,9 @@ def similar_documents(  # noqa: PLR0913  # all but the first two are optional an
     if not has_same_sides(index.space):
         vectors = _encoded(documents, index, encoder)
     # one more than k: the document itself is most often the best, and is left out
-    found = index.nearest(vectors, k + 1, exact=exact, where=where)
+    found = index.nearest_whole(vectors, k + 1, exact=exact, where=where)
     return {
-        document.doc_id: _others(hits, document.doc_id, k, min_score)
+        document.doc_id: _best((hit for hit in hits if hit.doc_id != document.doc_id), k, min_score)
         for document, hits in zip(documents, found, strict=True)
     }
 
@@ -83,7 +85,7 @@ def similar_texts(  # noqa: PLR0913  # all but the first three are optional and 
     """Return the k documents that are most like each text, best first.
 
     Args:
-        texts: without a prompt.
+        texts: without a prompt; cut into chunks as the documents of the index are.
         encoder: of the index's space.
         index: an open one, for the task "similarity".
         k: hits of a text; fewer when the index holds fewer documents.
@@ -101,17 +103,19 @@ def similar_texts(  # noqa: PLR0913  # all but the first three are optional and 
         TypeError: texts is one text, or the index is not an `Index`.
         ValueError: k is below 1, or the index is closed.
     """
+    texts = read_queries(texts)
+    k = require_positive(k, "k")
     require_similarity(index)
-    return search_index(
-        texts,
-        encoder,
-        index,
-        k=k,
-        min_score=min_score,
-        exact=exact,
-        where=where,
-        mode=Mode.DENSE,
-    )
+    require_encoder_of(index, encoder)
+    if where is not None:
+        index.select(where)
+    if not texts:
+        return []
+    index.load(exact=exact)  # damage is found before the model works
+    vectors = whole_text_encoder(index, encoder).encode(texts, PromptType.QUERY).vectors
+    require_good_vectors(vectors, index.space, [f"the text {text!r}" for text in texts])
+    found = index.nearest_whole(vectors, k, exact=exact, where=where)
+    return [_best(hits, k, min_score) for hits in found]
 
 
 def require_similarity(index: Index) -> None:
@@ -139,13 +143,14 @@ def _encoded(documents: Sequence[Document], index: Index, encoder: Encoder | Non
             hint="load_encoder_of(index.space)",
         )
     require_encoder_of(index, encoder)
+    encoder = whole_text_encoder(index, encoder)
     return document_vectors(documents, encoder, PromptType.QUERY)
 
 
-def _others(hits: Sequence[Hit], doc_id: str, k: int, min_score: float | None) -> list[Hit]:
-    others = [hit for hit in hits if hit.doc_id != doc_id][:k]
+def _best(hits: Iterable[Hit], k: int, min_score: float | None) -> list[Hit]:
+    """Return the first k hits with a score that is high enough, with their ranks."""
     return [
         replace(hit, rank=rank)
-        for rank, hit in enumerate(others, 1)
+        for rank, hit in enumerate(islice(hits, k), 1)
         if min_score is None or hit.score >= min_score
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taskembed.space import EmbeddingSpace
-from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens
 
 
 class WrappingEncoder:
@@ -27,3 +27,12 @@ class WrappingEncoder:
     def made_by(self) -> Mapping[str, str]:
         """The engine, its precision and the version, as the other encoder has them."""
         return self._encoder.made_by
+
+    def document_tokens(self) -> DocumentTokens:
+        """Return what tells where the tokens of a document are, as the other encoder does.
+
+        Raises:
+            ModelUnavailableError: the places that the tokenizer reports are wrong.
+            UsageError: the other encoder does not tell its tokens.
+        """
+        return document_tokens(self._encoder)

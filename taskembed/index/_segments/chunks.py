@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from taskembed.index._segments.vectors import Found
+from taskembed.index.chunking import whole_vector
 from taskembed.vectors import Flags, FloatRows, Rows
 
 _ENTRY = np.dtype("<u4")
@@ -112,23 +113,15 @@ def joined(tables: Sequence[ChunkTable]) -> ChunkTable:
 
 
 def mean_vectors(table: ChunkTable, rows: Rows, read: Callable[[Rows], FloatRows]) -> FloatRows:
-    """Return one vector for each document, float32[len(rows), dim]: the mean of its chunks'.
-
-    The mean is scaled to the average length of the chunks' vectors: 1 where all have length 1.
+    """Return one vector for each document, float32[len(rows), dim]: see `whole_vector`.
 
     Args:
         table: of the segment.
         rows: of the documents.
         read: gives some of the vectors of the segment.
     """
-    means = [read(np.empty(0, np.int64))]
-    for row in rows.tolist():
-        vectors = read(table.vectors_of(row))
-        mean = vectors.mean(axis=0, keepdims=True, dtype=np.float64)
-        length = np.linalg.norm(mean)
-        wanted = np.linalg.norm(vectors, axis=1).mean(dtype=np.float64)
-        means.append((mean * (wanted / length) if length else vectors[:1]).astype(np.float32))
-    return np.concatenate(means)
+    means = [whole_vector(read(table.vectors_of(row))) for row in rows.tolist()]
+    return np.concatenate([read(np.empty(0, np.int64)), *means])
 
 
 def nearest_documents(

@@ -62,8 +62,9 @@ class Hit:
         sides: what the score of a hybrid search is made of; None for any other search.
         group: the value of the field that hits are grouped by; None without one.
         snippet: its best sentence, where one was asked for.
-        chunk: the best chunk of the document, whose score `score` is; None where documents are not
-            cut into chunks, and for a search by words alone.
+        chunk: the best chunk of the document, whose score `score` is, unless documents were
+            compared whole; None where they are not cut into chunks, and for a search by words
+            alone.
     """
 
     rank: int

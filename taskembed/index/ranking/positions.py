@@ -11,6 +11,7 @@ from taskembed.index._segments.segment import Segment
 from taskembed.index.disk.files import DAMAGED_HINT
 from taskembed.index.documents import StoredDocument
 from taskembed.index.ranking._best import Searched, nearest_rows
+from taskembed.index.ranking._whole import are_cut, whole_documents
 from taskembed.index.ranking.hits import as_document
 from taskembed.index.ranking.selection import restricted
 from taskembed.reading.document import Document
@@ -116,6 +117,8 @@ class Positions:
     def nearest(self, queries: FloatRows, k: int) -> tuple[FloatRows, Rows]:
         """Return the k best documents of each query, best first; equal scores by position.
 
+        The score of a document that was cut into chunks is that of their mean.
+
         Args:
             queries: float32[n, dim], as the space has them.
             k: hits of a query; fewer when the index holds fewer documents.
@@ -139,12 +142,13 @@ class Positions:
 
     def _searched(self) -> Sequence[Searched]:
         """Return the segments to search, restricted to the documents that have a position."""
-        if not self._is_part:
+        is_cut = are_cut(self._segments)
+        if not (self._is_part or is_cut):
             return self._segments
         passing = [np.zeros(segment.info.rows, np.bool_) for segment in self._segments]
         for flags, rows in zip(passing, self._rows, strict=True):
             flags[rows] = True
-        return restricted(self._segments, passing)
+        return (whole_documents if is_cut else restricted)(self._segments, passing)
 
     def _owners(self, positions: Rows) -> Rows:
         """Return the number of the segment of each position."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from taskembed.index._segments.segment import Segment
 from taskembed.index.ranking._answers import ChunksOf, as_hits, read_chunks, read_scored
 from taskembed.index.ranking._best import Best, nearest_rows
+from taskembed.index.ranking._whole import are_cut, whole_documents
 from taskembed.index.ranking.fusion import Fusion, Sides, best_by_words, fuse, listed
 from taskembed.index.ranking.grouping import (
     Grouping,
@@ -58,6 +59,17 @@ class RankedSearch:
         depth = first_depth(k, grouping.per_group)
         ranking = Ranking(len(queries), lambda *some: (rank(*some), None), depth)
         return self._grouped(ranking, k, grouping, where, queries)
+
+    def nearest_whole(
+        self, queries: FloatRows, k: int, *, exact: bool, where: str | None
+    ) -> list[list[Hit]]:
+        """Return the k best documents of each query, float32[n, dim], by their means."""
+        searched = self._selector.searched(where)
+        if are_cut(self._segments):
+            passing = [~gone for gone in self._selector.hidden(where)]
+            searched = whole_documents(self._segments, passing)
+        best = nearest_rows(searched, queries, k, exact=exact)
+        return self._hits(best, len(queries), k, queries=queries)
 
     def nearest_chunks(
         self, queries: FloatRows, k: int, *, exact: bool, where: str | None
