@@ -1,4 +1,4 @@
-"""Types of arrays, and vectors collected from slices."""
+"""Types of arrays; vectors collected from slices, or put together from parts."""
 
 from __future__ import annotations
 
@@ -40,3 +40,20 @@ def gathered(slices: Iterable[tuple[Rows, Encoded]], count: int, dim: int) -> En
             vectors = np.full((count, encoded.vectors.shape[1]), np.nan, dtype=np.float32)
         vectors[rows], truncated[rows] = encoded
     return Encoded(vectors, truncated)
+
+
+def whole_vector(chunks: FloatRows) -> FloatRows:
+    """Return the vector of a whole document, float32[1, dim]: the mean of those of its chunks.
+
+    It is scaled to their average length: 1 where all have length 1.
+
+    Args:
+        chunks: float32[n, dim], n > 0. One alone is returned as it is.
+    """
+    mean = chunks.mean(axis=0, keepdims=True, dtype=np.float64)
+    length = np.linalg.norm(mean)
+    if len(chunks) == 1 or not length:
+        return chunks[:1]
+    wanted = np.linalg.norm(chunks, axis=1).mean(dtype=np.float64)
+    whole: FloatRows = (mean * (wanted / length)).astype(np.float32)
+    return whole

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import numpy as np
-
 from taskembed.errors import MissingLibraryError, UsageError
-from taskembed.vectors import FloatRows
 
 SENTENCES = "sentences-1"  # how a place to cut is chosen; another way is another name
 PYTHON_DEFINITIONS = "definitions-1 (ast)"  # of source code; of other languages, at blank lines
@@ -154,20 +151,3 @@ def require_same_rule(before: Chunking | None, asked: Chunking | None) -> None:
         hint=f"leave --chunk out to add to it; or build it again: --chunk {said} --recreate; or "
         "another one: --index OTHER. Nothing was changed",
     )
-
-
-def whole_vector(chunks: FloatRows) -> FloatRows:
-    """Return the vector of a whole document, float32[1, dim]: the mean of those of its chunks.
-
-    It is scaled to their average length: 1 where all have length 1.
-
-    Args:
-        chunks: float32[n, dim], n > 0. One alone is returned as it is.
-    """
-    mean = chunks.mean(axis=0, keepdims=True, dtype=np.float64)
-    length = np.linalg.norm(mean)
-    if len(chunks) == 1 or not length:
-        return chunks[:1]
-    wanted = np.linalg.norm(chunks, axis=1).mean(dtype=np.float64)
-    whole: FloatRows = (mean * (wanted / length)).astype(np.float32)
-    return whole

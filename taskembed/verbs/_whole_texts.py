@@ -9,10 +9,9 @@ import numpy as np
 
 from taskembed.batches import batched
 from taskembed.errors import BadInputError
-from taskembed.index.chunking import whole_vector
 from taskembed.index.reader import Index
 from taskembed.space import PromptType
-from taskembed.vectors import Encoded, Rows, gathered
+from taskembed.vectors import Encoded, Rows, gathered, whole_vector
 from taskembed.verbs._indexing.cutting import Cutter
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.wrapping import WrappingEncoder

@@ -16,8 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from taskembed.index._segments.vectors import Found
-from taskembed.index.chunking import whole_vector
-from taskembed.vectors import Flags, FloatRows, Rows
+from taskembed.vectors import Flags, FloatRows, Rows, whole_vector
 
 _ENTRY = np.dtype("<u4")
 _WIDTH = 3
