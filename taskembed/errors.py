@@ -9,6 +9,7 @@
     ├── NotFoundError            66   no such input, no such index
     ├── ModelUnavailableError    69   the model cannot be loaded, or does not know the task
     ├── MissingLibraryError      69   a library that the command needs is not installed
+    ├── ServerUnavailableError   69   a server of files did not answer, or failed
     ├── StorageError             74   the disk is full, or an input or output operation failed
     ├── IndexBusyError           75   another process writes to the index
     ├── IndexDamagedError        76   what is on disk is damaged
@@ -129,6 +130,12 @@ class MissingLibraryError(TaskembedError):
     """The command needs a library that is not installed; an extra of this package installs it."""
 
     exit_code = ExitCode.MODEL_UNAVAILABLE  # sysexits.h: "a support program or file does not exist"
+
+
+class ServerUnavailableError(TaskembedError):
+    """A server of files cannot be reached, did not answer in time, or failed."""
+
+    exit_code = ExitCode.MODEL_UNAVAILABLE  # sysexits.h: "a service is unavailable"
 
 
 class StorageError(TaskembedError):

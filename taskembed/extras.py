@@ -16,7 +16,7 @@ from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
 EVALUATE, TRAIN, INT8, MAP = "evaluate", "train", "int8", "map"  # of pyproject.toml
-CODE, MCP = "code", "mcp"
+CODE, MCP, OBJECTS = "code", "mcp", "objects"
 MAP_LIBRARIES = ("openTSNE", "plotly")
 
 

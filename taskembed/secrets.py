@@ -25,11 +25,16 @@ KEYS = (  # environment variables that hold keys
     "GEMINI_API_KEY",
     "JINA_API_KEY",
     "ZEROENTROPY_API_KEY",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
 )
 HIDDEN = "***"
 WITHIN_WORDS = 6  # characters; a secret of this length is also replaced inside words
+WITHIN_QUERIES = 16  # characters; a signature is longer
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")  # greedy: a password may have an @
 
 
@@ -69,6 +74,7 @@ def secrets_of(arguments: Sequence[str], environment: Mapping[str, str]) -> list
     """Return the secrets in a command line and its environment."""
     found = [environment.get(name, "").strip() for name in KEYS]
     for address in (*_addresses(arguments), environment.get(API_BASE, "")):
+        found += secrets_of_query(address)
         before_at = address.rpartition("@")[0]
         found += secrets_of_userinfo(before_at.rpartition("://")[2])
     return [secret for secret in found if secret]
@@ -78,6 +84,13 @@ def secrets_of_userinfo(userinfo: str) -> list[str]:
     """Return the secrets in "user:password": the two together, and the password."""
     _, _, password = userinfo.partition(":")
     return [one for one in (userinfo, password) if one]
+
+
+def secrets_of_query(address: str) -> list[str]:
+    """Return the values in the query of an address that are as long as a signature or a key."""
+    query = address.partition("://")[2].partition("?")[2]
+    values = (part.partition("=")[2] for part in query.split("&"))
+    return [value for value in values if len(value) >= WITHIN_QUERIES]
 
 
 def _addresses(arguments: Sequence[str]) -> Iterator[str]:

@@ -18,6 +18,8 @@ import pytest
 from taskembed.cli.main import main
 from taskembed.testing import fake_models
 
+pytest_plugins = ["tests.stores"]
+
 # before anything imports the hub's library, which reads it once
 os.environ["HF_HUB_OFFLINE"] = "1"
 # without it each program that a test starts would compile taskembed anew

@@ -33,6 +33,8 @@ def test_the_secrets_of_a_command_are_its_keys_and_passwords() -> None:
     words = ["index", "--api-base", "http://me:pa@ss@host/v1"]
     found = secrets_of(words, {"OPENAI_API_KEY": " sk-1 ", "HOME": "/root"})
     assert set(found) == {"sk-1", "me:pa@ss", "pa@ss"}
+    signed = "https://host/a?se=2026&sig=0123456789abcdef"
+    assert secrets_of(["index", signed], {}) == ["0123456789abcdef"]
     assert secrets_of([], {"TASKEMBED_API_BASE": "http://:pw@host"}) == [":pw", "pw"]
 
 

@@ -1,0 +1,137 @@
+"""What a store of objects refuses, as errors of ours.
+
+The library raises a kind of error with a text, which has the server's answer and the whole address.
+Only what is known is taken from the text: the rest may be a secret, or a page of HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus as Status
+
+from taskembed.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    ServerUnavailableError,
+    StorageError,
+    TaskembedError,
+    UsageError,
+    from_os_error,
+)
+
+CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_REGION, AWS_ENDPOINT_URL), "
+    'or: eval "$(aws configure export-credentials --format env)"',
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to the file of a key",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or "
+    "AZURE_STORAGE_SAS_TOKEN",
+}
+_SIGNED = "the address itself must give access: a signed one, or one with a password"
+_PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+# where a machine of a cloud asks who it is; and what is said where that is not asked
+_NOBODY = re.compile(
+    r"169\.254\.16\d\.\d+|169\.254\.170\.\d+|metadata\.google|token request"
+    r"|Missing \w*Key|must be specified"
+)
+_NO_TLS = re.compile(r"BadScheme|builder error")
+_TIMEOUT = re.compile(r"kind: Timeout|TimedOut")
+_UNREACHED = re.compile(r"kind: Connect|error sending request")
+
+
+class ChangedError(TaskembedError):
+    """An object is not the one that was read before."""
+
+    exit_code = StorageError.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is taken from an error of the library."""
+
+    kind: str  # the name of its class
+    text: str
+    status: int  # of HTTP; 0 if there was no answer
+    code: str  # of S3 and Azure: "NoSuchBucket"
+
+    def has(self, *signs: str | int) -> bool:
+        """Tell whether its class, its code or its status is among these."""
+        return bool({self.kind, self.code, self.status} & set(signs))
+
+
+def refusal(error: Exception, what: str, scheme: str) -> TaskembedError:
+    """Return the error that says what the library said.
+
+    Args:
+        error: whatever it raised.
+        what: the address as it may be printed.
+        scheme: of the address: "s3".
+
+    Returns:
+        NotFoundError: no such bucket or object.
+        AccessDeniedError: it is not permitted, or there are no credentials.
+        ChangedError: the object is another by now.
+        UsageError: the address, or what the environment says, cannot be used.
+        ServerUnavailableError: no server answered in time, or it failed.
+    """
+    if isinstance(error, OSError) and error.errno:
+        return from_os_error(error, what)
+    text = str(error)
+    status = int(found[1]) if (found := _STATUS.search(text)) else 0
+    said = _Said(
+        type(error).__name__, text, status, found[1] if (found := _CODE.search(text)) else ""
+    )
+    for kind, signs, reason, hint in _refusals(scheme):
+        if said.has(*signs) if isinstance(signs, tuple) else signs.search(text):
+            return kind(reason, what=what, hint=hint)
+    return ServerUnavailableError(_failure(said), what=what, hint=_LATER)
+
+
+_LATER = "try the same command again later"
+_Signs = tuple[str | int, ...] | re.Pattern[str]
+_Refusal = tuple[Callable[..., TaskembedError], _Signs, str, str | None]
+
+
+def _refusals(scheme: str) -> list[_Refusal]:
+    """Return errors, and by what each is recognised: the first that fits is meant."""
+    credentials = CREDENTIALS.get(scheme, _SIGNED)
+    prefix = _PREFIXES.get(scheme, "AWS")
+    no_tls = f"for a server without TLS, set {prefix}_ALLOW_HTTP=true"
+    parts = "a plain server over HTTP cannot list, write, or send parts: name a single object"
+    check = "check the address"
+    absent = ("FileNotFoundError", "NotFoundError", Status.NOT_FOUND)
+    changed = (
+        *("AlreadyExistsError", "PreconditionError", Status.CONFLICT),
+        *(Status.PRECONDITION_FAILED, Status.REQUESTED_RANGE_NOT_SATISFIABLE),
+    )
+    denied = (
+        *("PermissionDeniedError", "UnauthenticatedError"),
+        *(Status.UNAUTHORIZED, Status.FORBIDDEN),
+    )
+    elsewhere = (Status.MOVED_PERMANENTLY, Status.TEMPORARY_REDIRECT, "PermanentRedirect")
+    unable = (
+        *("NotSupportedError", "NotImplementedError"),
+        *(Status.METHOD_NOT_ALLOWED, Status.NOT_IMPLEMENTED),
+    )
+    return [
+        (AccessDeniedError, _NOBODY, "there are no credentials for it", credentials),
+        (ChangedError, changed, "another process has changed it", None),
+        (NotFoundError, ("NoSuchBucket", "ContainerNotFound"), "there is no such bucket", check),
+        (NotFoundError, absent, "there is no such object", check),
+        (AccessDeniedError, denied, "the server does not permit it", credentials),
+        (UsageError, _NO_TLS, "the address of the server is not https", no_tls),
+        (UsageError, elsewhere, "the bucket is in another region", "set AWS_REGION"),
+        (UsageError, unable, "the server cannot do this", parts),
+        (UsageError, ("ValueError",), "it is not an address", check),
+        (ServerUnavailableError, _TIMEOUT, "the server did not answer in time", _LATER),
+        (ServerUnavailableError, _UNREACHED, "the server cannot be reached", _LATER),
+    ]
+
+
+def _failure(said: _Said) -> str:
+    if not said.status:
+        return "the transfer failed"
+    return f"the server answered with status {said.status}{f' ({said.code})' if said.code else ''}"
