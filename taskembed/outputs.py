@@ -12,6 +12,18 @@ from typing import Any
 from taskembed.errors import from_os_error, os_errors
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a path is a pipe, a device or an open file, which a new file cannot replace.
+
+    A folder is none. Files in folders of /dev, such as /dev/shm, are files like others.
+    """
+    if path.exists() and not path.is_file():
+        return not path.is_dir()
+    # a file that another process, or a shell by ">", has opened: /dev/stderr, /dev/fd/3
+    folder = path.parent.resolve()
+    return folder == Path("/dev") or folder.is_relative_to("/proc")
+
+
 @contextmanager
 def completed_file(
     output: Path, mode: str = "wb", *, encoding: str | None = None, newline: str | None = None

@@ -17,9 +17,8 @@ import numpy as np
 
 from taskembed.activity import Step
 from taskembed.batches import batched
-from taskembed.errors import BadVectorError, NotFoundError, UsageError
+from taskembed.errors import NotFoundError, UsageError
 from taskembed.index._opening import open_segments
-from taskembed.index._segments.building import LARGEST_FP16
 from taskembed.index._segments.info import SegmentInfo, ViewFiles, stem_of
 from taskembed.index._segments.segment import Segment
 from taskembed.index.contents import Contents, Part, View
@@ -155,8 +154,7 @@ def _write(
     with store.new_file(info.vectors_file) as file:
         file.write(stored_rows.header(rows, space.dim, stored))
         for block in _blocks(segment, space.dim, encode, step):
-            if stored is VectorType.FP16 and np.abs(block).max(initial=0) > LARGEST_FP16:
-                raise BadVectorError("a vector has a number beyond 65,504, which fp16 cannot hold")
+            stored_rows.require_storable(block, stored)
             raw = stored_rows.to_raw(block, stored)
             file.write(raw.reshape(-1).data)
             sums.append(stored_rows.sums_of(raw))

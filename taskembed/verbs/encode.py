@@ -203,16 +203,10 @@ class _Run:
         has, encoded, empty = window.usable(rows, encoded, [self._encoder.space])
         done = window.fill(has, encoded)
         left_out, without = window.leave_out(empty)
-        self._say_progress(done + left_out, window.unfilled)
+        done += self.step.done + left_out
+        self._watch.say_progress(self.step, done=done, ahead=window.unfilled)
         for item in without:
             self._reject(item, NO_VECTOR)
-
-    def _say_progress(self, done: int, ahead: int) -> None:
-        """Report documents that were encoded; `ahead` were read, and are not encoded yet."""
-        step, share = self.step, self._watch.read_share()
-        step.done += done
-        step.share = None if share is None else share * step.done / max(1, step.done + ahead)
-        self._watch.on_progress(step.done)
 
     def _reject(self, item: Pending, reason: str) -> None:
         reject(item.document, reason, self._watch.bad)

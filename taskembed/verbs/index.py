@@ -171,12 +171,9 @@ class _Run:
 
     def _say_progress(self) -> None:
         """Report the number of finished documents, and their share of the input."""
-        step, share = self._step, self._watch.read_share()
         done = self._intake.unchanged + self._next_window.done + self._encoded
         ahead = len(self._intake) + self._queued + self._window.unfilled  # read, but not done
-        step.done = done
-        step.share = None if share is None else share * done / max(1, done + ahead)
-        self._watch.on_progress(done)
+        self._watch.say_progress(self._step, done=done, ahead=ahead)
 
     def _encode_pending(self) -> None:
         """Encode the queued documents, and write them."""

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from taskembed.activity import Step
 from taskembed.arguments import require_positive
 from taskembed.index.chunking import (
     DEFINITIONS,
@@ -241,3 +242,16 @@ class Watch:
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext
     clock: Callable[[], float] = time.monotonic
     fs: Fs = field(default_factory=Fs)
+
+    def say_progress(self, step: Step, *, done: int, ahead: int) -> None:
+        """Report how many documents are done, and what share of the input they are.
+
+        Args:
+            step: of the run.
+            done: documents that are done.
+            ahead: documents that were read, and are not done yet.
+        """
+        share = self.read_share()
+        step.done = done
+        step.share = None if share is None else share * done / max(1, done + ahead)
+        self.on_progress(done)

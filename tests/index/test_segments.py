@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from taskembed.errors import IndexDamagedError, StorageError
+from taskembed.errors import BadVectorError, IndexDamagedError, StorageError
 from taskembed.index._segments.building import SegmentBuilder
 from taskembed.index._segments.deletions import deletions_bytes
 from taskembed.index._segments.info import SegmentInfo, segment_infos
@@ -20,7 +20,7 @@ from taskembed.index.disk.files import StoredFile, open_file
 from taskembed.index.disk.manifests import Snapshot
 from taskembed.index.documents import StoredDocument, insert
 from taskembed.index.kinds import flat
-from taskembed.index.storage import Kind, VectorType
+from taskembed.index.storage import Kind, Storage, VectorType
 from taskembed.index.stored_metadata import metadata_json
 from taskembed.vectors import Flags, FloatRows
 
@@ -597,3 +597,12 @@ def test_equal_metadata_is_equal_text() -> None:
     assert metadata_json({"a": [1, None, "é"], "b": 1}) == metadata_json(
         {"b": 1, "a": [1, None, "é"]}
     )
+
+
+def test_a_number_that_fp16_cannot_hold_is_refused_before_it_is_stored() -> None:
+    builder = SegmentBuilder(4, Storage(vectors=VectorType.FP16))
+    builder.add([document(0)], 65_504 * axes(0))
+    with pytest.raises(BadVectorError, match="which fp16 cannot hold") as caught:
+        builder.add([document(1)], -65_505 * axes(0))
+    assert caught.value.hint == "make the index with --vectors fp32"
+    assert builder.rows == 1

@@ -15,7 +15,7 @@ from taskembed.cli.printing.log import LOG
 from taskembed.english import counted
 from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error, os_errors
 from taskembed.escaping import escaped, json_text
-from taskembed.outputs import completed_file
+from taskembed.outputs import completed_file, is_stream
 
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 STDERR = {"/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"}
@@ -197,7 +197,7 @@ def require_output(
         raise from_os_error(FileNotFoundError(errno.ENOENT, ""), str(path))
     if path.is_dir():
         raise from_os_error(IsADirectoryError(errno.EISDIR, ""), str(path))
-    over = path.exists() and (in_place or _is_stream(path))
+    over = path.exists() and (in_place or is_stream(path))
     written = path if over else path.resolve().parent
     if not os.access(written, os.W_OK):
         raise from_os_error(PermissionError(errno.EACCES, ""), str(path))
@@ -224,12 +224,6 @@ def is_one_of(path: Path, places: Iterable[Path | str | None]) -> bool:
     return path.exists() and any(place.exists() and place.samefile(path) for place in known)
 
 
-def _is_stream(path: Path) -> bool:
-    """Whether a path is a pipe, a device or an open file, which a new file cannot replace."""
-    special = path.exists() and not path.is_file()
-    return special or path.parts[:2] in {("/", "dev"), ("/", "proc")}
-
-
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     # "a": a file that a shell opened with >> keeps its contents
@@ -246,7 +240,7 @@ def results(output: Path | None) -> Iterator[TextIO]:
     if str(output) in STDERR:
         yield sys.stderr
         return
-    if _is_stream(output):
+    if is_stream(output):
         with _opened(output) as stream:
             yield stream
         return

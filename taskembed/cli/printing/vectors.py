@@ -7,13 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from taskembed.cli.printing.output import STDOUT, ClosedPipeError, require_output
 from taskembed.errors import UsageError, from_os_error
-
-if TYPE_CHECKING:
-    pass
+from taskembed.outputs import is_stream
 
 OPTION = "--output"
 
@@ -40,7 +38,7 @@ def require_vector_output(output: Path, read: Iterable[Path | str | None]) -> No
                 hint=f"{OPTION} FILE.parquet",
             )
         return
-    if not _is_special(output):
+    if not is_stream(output):
         require_vector_name(OPTION, output)
     for path in (output, *files_beside(output)):
         require_output(OPTION, path, list(read))
@@ -57,7 +55,7 @@ def vector_output(output: Path) -> Iterator[Path | BinaryIO]:
     if str(output) in STDOUT:
         with _written(sys.stdout.buffer, "stdout") as stream:
             yield stream
-    elif _is_special(output):
+    elif is_stream(output):
         with output.open("ab") as opened, _written(opened, str(output)) as stream:
             yield stream
     else:
@@ -75,8 +73,3 @@ def _written(stream: BinaryIO, name: str) -> Iterator[BinaryIO]:
         if isinstance(error, BrokenPipeError):
             raise ClosedPipeError("the output was closed") from None
         raise from_os_error(error, name) from error
-
-
-def _is_special(path: Path) -> bool:
-    """Return whether a path is a pipe or a device, which a new file cannot replace."""
-    return path.exists() and not path.is_file() and not path.is_dir()

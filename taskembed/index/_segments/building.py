@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from taskembed.errors import BadVectorError
 from taskembed.index._segments.chunks import ChunkTable
 from taskembed.index._segments.fields_file import FieldsBuilder
 from taskembed.index._segments.words_file import build, by_row
@@ -18,7 +17,6 @@ from taskembed.index.storage import DEFAULT_STORAGE, IndexType, Kind, Storage, V
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows, Rows
 
-LARGEST_FP16 = 65_504
 Data = bytes | memoryview
 
 
@@ -90,14 +88,7 @@ class SegmentBuilder:
         Raises:
             BadVectorError: a number is too large for fp16.
         """
-        if (
-            self._storage.vectors is VectorType.FP16
-            and np.abs(vectors).max(initial=0) > LARGEST_FP16
-        ):
-            raise BadVectorError(
-                "a vector has a number beyond 65,504, which fp16 cannot hold",
-                hint="index with --vectors fp32",
-            )
+        stored_rows.require_storable(vectors, self._storage.vectors)
         insert(self._database, enumerate(documents, self.rows))
         self._fields.add(enumerate(documents, self.rows))
         self._vectors.append(np.ascontiguousarray(vectors, dtype=np.float32))

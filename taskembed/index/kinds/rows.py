@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from taskembed.errors import BadVectorError
 from taskembed.index.disk.files import read_at
 from taskembed.index.storage import VectorType
 from taskembed.vectors import FloatRows, Rows
@@ -36,6 +37,7 @@ BLOCK_BYTES = 32 * 2**20  # held in memory while the whole file is read
 _GAP_BYTES = 16 * 2**10  # a smaller gap between two rows is read with them, to save a call
 
 
+_LARGEST_FP16 = 65_504
 _DTYPES: dict[VectorType, np.dtype[Any]] = {
     VectorType.FP32: np.dtype("<f4"),
     VectorType.FP16: np.dtype("<f2"),
@@ -59,6 +61,19 @@ def header_bytes(kind: VectorType) -> int:
 def file_bytes(rows: int, dim: int, kind: VectorType) -> int:
     """Return the size of the file in bytes."""
     return header_bytes(kind) + rows * dim * kind.bytes
+
+
+def require_storable(vectors: FloatRows, kind: VectorType) -> None:
+    """Check that the numbers of vectors, float32[n, dim], can be stored.
+
+    Raises:
+        BadVectorError: a number is too large for fp16.
+    """
+    if kind is VectorType.FP16 and np.abs(vectors).max(initial=0) > _LARGEST_FP16:
+        raise BadVectorError(
+            "a vector has a number beyond 65,504, which fp16 cannot hold",
+            hint="make the index with --vectors fp32",
+        )
 
 
 def to_raw(vectors: FloatRows, kind: VectorType) -> RawRows:

@@ -1,0 +1,34 @@
+"""Which outputs are streams, and which are files that a new one replaces."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from taskembed.outputs import is_stream
+
+
+def test_pipes_devices_and_open_files_are_streams(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "open").open("w") as stream:
+        assert is_stream(Path(f"/dev/fd/{stream.fileno()}"))
+        assert is_stream(Path(f"/proc/self/fd/{stream.fileno()}"))
+    assert is_stream(tmp_path / "pipe")
+    assert is_stream(Path("/dev/null"))
+
+
+def test_files_and_folders_are_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert not is_stream(tmp_path / "file")
+    assert not is_stream(tmp_path / "new")
+    assert not is_stream(tmp_path)
+
+
+MEMORY = Path("/dev", "shm")
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="this system has no /dev/shm")
+def test_a_file_in_memory_is_a_file() -> None:
+    assert not is_stream(MEMORY / "taskembed-test")
