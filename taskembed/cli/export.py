@@ -27,6 +27,7 @@ def export_command(
     """Write an index's documents and vectors to a file.
 
     No model is loaded. `taskembed import` makes an index of the file that answers as this one does.
+    Of several views, the first is exported, or that of --task.
 
     Example:
         taskembed export -o vectors.parquet
@@ -38,15 +39,17 @@ def export_command(
     from taskembed.verbs.export import export_index
 
     with Index.open(index_folder, task=task) as index:
-        require_task(index.folder, index.space, task)
+        require_task(index.folder, index.space, task, views=index.tasks)
         with Stopper(NOTHING_WRITTEN), vector_output(output) as place:
             documents = export_index(index, place, where=where, dtype=dtype.dtype)
-        dim = index.space.dim
+        dim, exported, views = index.space.dim, index.space.task, len(index.tasks)
     if where is not None and not documents and not out.quiet:
         message(f"note: {opt.NOTHING_PASSES}")
-    counts = f"{counted(documents, 'document')}, vectors of {dim:,} numbers"
+    of_view = f" for {exported}" if views > 1 else ""
+    counts = f"{counted(documents, 'document')}, vectors of {dim:,} numbers{of_view}"
+    value = {"output": str(output), "documents": documents, "dim": dim, "task": exported.value}
     if out.as_json and str(output) not in STDOUT:
-        write(json_text({"output": str(output), "documents": documents, "dim": dim}) + "\n")
+        write(json_text(value) + "\n")
     elif not out.quiet:
         if str(output) in STDOUT:  # where the vectors are
             message(counts)

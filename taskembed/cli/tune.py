@@ -15,6 +15,7 @@ from taskembed.escaping import json_text
 
 def tune_command(
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
+    task: opt.ViewOption = None,
     sample: Annotated[
         int,
         typer.Option(
@@ -32,18 +33,20 @@ def tune_command(
 
     Vectors of the index are the queries. For each number of candidates: the share of the exact
     best ten that is found (recall@10), and the time of a query. `taskembed info` shows the figures
-    of the default; `taskembed search --exact` scores every document.
+    of the default; `taskembed search --exact` scores every document. Of several views, the first
+    is measured, or that of --task.
 
     Example:
         taskembed tune --index notes-index
     """
     from taskembed.verbs.tune import tune_index
 
-    tuning = tune_index(index_folder, sample=sample, wait_seconds=wait)
+    tuning = tune_index(index_folder, task=task, sample=sample, wait_seconds=wait)
     if as_json:
         write(json_text(tuning.to_json()) + "\n")
     else:
-        write(f"{counted(tuning.queries, 'query', 'queries')} of {tuning.documents:,} documents\n")
+        queries = counted(tuning.queries, "query", "queries")
+        write(f"{queries} of {tuning.documents:,} documents, task {tuning.task}\n")
         write("candidates  recall@10  ms a query\n")
         for item in tuning.tried:
             name = "exact" if item.candidates is None else f"{item.candidates:,}"

@@ -181,7 +181,7 @@ class Contents:
         live: the part that is answered from.
         building: the part that `index --recreate` builds beside it.
         committed_at: ISO 8601, UTC.
-        tuning: what `tune` measured last: figures by name.
+        tuning: what `tune` measured last: figures by name, and the task of the view.
         last_run: when the last run of `index` that came to its end ended, and its counts; empty if
             none is known.
     """

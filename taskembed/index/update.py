@@ -19,6 +19,7 @@ from taskembed.index.disk.commit import StoreWriter, open_writer
 from taskembed.index.disk.fs import Fs
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import DEFAULT_STORAGE, Storage
+from taskembed.index.view_parts import remove_parts
 from taskembed.index.writer import IndexWriter
 from taskembed.space import EmbeddingSpace, Task
 
@@ -64,6 +65,7 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
         views = tuple(View(other) for other in further)
         new = Part(space, storage=new_storage, further=views)
         contents, rebuilding = _begin(store, new, reading, storage, recreate=recreate)
+        remove_parts(store, contents.live.tasks)
         try:
             part = contents.building if rebuilding and contents.building else contents.live
             writer = IndexWriter(

@@ -8,7 +8,7 @@ All documents keep their vectors of the other views. Until the commit nothing ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +27,11 @@ from taskembed.index.disk.fs import Fs
 from taskembed.index.kinds import rows as stored_rows
 from taskembed.index.kinds.rabitq import SAMPLE_ROWS, CodesBuilder
 from taskembed.index.storage import Kind, VectorType
+from taskembed.index.view_parts import Encode, ViewParts, remove_parts
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import FloatRows
 
 AT_ONCE = 4_096  # texts that are encoded together
-# texts, and the ids of their documents -> float32[n, dim]
-Encode = Callable[[Sequence[str], Sequence[str]], FloatRows]
 
 
 def add_view(  # noqa: PLR0913  # all but the first four are optional and named
@@ -50,9 +49,9 @@ def add_view(  # noqa: PLR0913  # all but the first four are optional and named
     Args:
         folder: of the index.
         space: of the new view; the template of the index replaces its own.
-        encode: returns the vectors of texts, float32[n, dim]; its errors are passed on, and
-            the index is then unchanged.
-        made_by: called after the last text; returns what made the vectors, for people.
+        encode: yields the vectors of texts; its errors are passed on, and the index is then
+            unchanged, but the next run does not encode again what this one has encoded.
+        made_by: returns what made the vectors, for people; called before and after encoding.
         step: its `done` is set to the number of documents that are encoded.
         wait_seconds: how long to wait for another writer.
         fs: where to write.
@@ -73,13 +72,16 @@ def add_view(  # noqa: PLR0913  # all but the first four are optional and named
                 hint=f"taskembed compact --index {folder}",
             )
         space = replace(space, template=part.space.template)
+        parts = ViewParts(store, space, made_by().get("precision", ""))
         infos = []
         for segment in _opened(store, part):
-            files = _write(store, segment, space, encode, part.storage.vectors, step)
+            blocks = _blocks(segment, parts, encode, step)
+            files = _write(store, segment, space, blocks, part.storage.vectors)
             infos.append(replace(segment.info, views=(*segment.info.views, files)))
         further = (*part.further, View(space, dict(made_by())))
         part = replace(part, further=further, segments=tuple(infos))
         _commit(store, replace(contents, live=part))
+        remove_parts(store)
         return part.documents
 
 
@@ -87,6 +89,8 @@ def drop_view(
     folder: Path, task: Task, *, wait_seconds: float = 0, fs: Fs | None = None
 ) -> tuple[Task, ...]:
     """Remove a view; return the tasks of those that are left. The next commit frees its space.
+
+    What a stopped `add_view` for the task left is removed too, and if that is all, nothing else.
 
     Raises:
         NotFoundError: there is no index.
@@ -96,12 +100,16 @@ def drop_view(
     with _contents(folder, wait_seconds, fs) as (store, contents):
         part = contents.live
         listed = ", ".join(other.value for other in part.tasks)
+        if remove_parts(store, [task]) and task not in part.tasks:
+            return part.tasks
         if task not in part.tasks:
             raise UsageError(f"{folder} has no view for the task {task.value!r}: it has {listed}")
         kept = [number for number, other in enumerate(part.tasks) if other is not task]
         if not kept:
             raise UsageError(f"{task.value} is the only view of {folder}")
-        tuning = contents.tuning if kept[0] == 0 else {}  # measured with the first view
+        # without a task, they were written when `tune` measured only the first view
+        measured = contents.tuning.get("task", part.tasks[0].value)
+        tuning = {} if measured == task.value else contents.tuning
         _commit(store, replace(contents, live=part.with_views(kept), tuning=tuning))
         return tuple(part.tasks[number] for number in kept)
 
@@ -116,7 +124,9 @@ def _contents(
     with open_writer(folder, wait_seconds=wait_seconds, fs=fs) as store:
         if store.snapshot is None:
             raise NotFoundError(f"no index at {folder}", hint="check --index")
-        yield store, Contents.of(folder, store.snapshot)
+        contents = Contents.of(folder, store.snapshot)
+        remove_parts(store, contents.live.tasks)  # of a run that was killed after its commit
+        yield store, contents
 
 
 def _commit(store: StoreWriter, contents: Contents) -> None:
@@ -141,9 +151,8 @@ def _write(
     store: StoreWriter,
     segment: Segment,
     space: EmbeddingSpace,
-    encode: Encode,
+    blocks: Iterable[FloatRows],
     stored: VectorType,
-    step: Step | None,
 ) -> ViewFiles:
     """Write the vectors that a segment has of a new view."""
     rows = segment.info.vector_rows
@@ -153,7 +162,7 @@ def _write(
     sums = [np.empty(0, "<u4")]
     with store.new_file(info.vectors_file) as file:
         file.write(stored_rows.header(rows, space.dim, stored))
-        for block in _blocks(segment, space.dim, encode, step):
+        for block in blocks:
             stored_rows.require_storable(block, stored)
             raw = stored_rows.to_raw(block, stored)
             file.write(raw.reshape(-1).data)
@@ -164,19 +173,22 @@ def _write(
     return ViewFiles(stem, kind, stored)
 
 
-def _blocks(segment: Segment, dim: int, encode: Encode, step: Step | None) -> Iterator[FloatRows]:
+def _blocks(
+    segment: Segment, parts: ViewParts, encode: Encode, step: Step | None
+) -> Iterator[FloatRows]:
     """Yield the vectors of a segment, a few thousand at a time; of deleted documents, zeros."""
     filled = 0
     for batch in batched(_texts(segment), AT_ONCE):
         numbers = np.array([number for number, _, _ in batch], np.int64)
-        vectors = encode([text for _, text, _ in batch], [doc_id for _, _, doc_id in batch])
-        block = np.zeros((int(numbers[-1]) + 1 - filled, dim), np.float32)
+        doc_ids = [doc_id for _, _, doc_id in batch]
+        vectors = parts.vectors([text for _, text, _ in batch], doc_ids, encode)
+        block = np.zeros((int(numbers[-1]) + 1 - filled, vectors.shape[1]), np.float32)
         block[numbers - filled] = vectors
         filled += len(block)
         if step:
             step.done += len({doc_id for _, _, doc_id in batch})
         yield block
-    yield np.zeros((segment.info.vector_rows - filled, dim), np.float32)
+    yield np.zeros((segment.info.vector_rows - filled, parts.dim), np.float32)
 
 
 def _texts(segment: Segment) -> Iterator[tuple[int, str, str]]:

@@ -18,6 +18,7 @@ from taskembed.index.filtering.filters import FieldDescription
 from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading, require_same_ids
 from taskembed.index.storage import IndexType, VectorType
+from taskembed.index.view_parts import added_views
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.verbs._indexing.view_encoders import shortest
 from taskembed.verbs.options import IndexOptions, task_of_input
@@ -188,7 +189,11 @@ def describe_index(folder: str | Path) -> IndexDescription:
         chunking=str(live.storage.chunks or ""),
         cut_at=live.storage.chunks.method if live.storage.chunks else "",
         chunks=sum(segment.chunks for segment in live.segments),
-        notes=(*notes, *([half_built(building.documents)] if building else [])),
+        notes=(
+            *notes,
+            *([half_built(building.documents)] if building else []),
+            *map(half_added, sorted(added_views(path) - set(live.tasks))),
+        ),
         declared=live.declared,
         views=_views(live, snapshot),
     )
@@ -232,6 +237,14 @@ def half_built(documents: int) -> str:
     return (
         f"a run with --recreate was stopped after {counted(documents, 'document')}: the same "
         "command with --recreate continues it; until then its files are kept"
+    )
+
+
+def half_added(task: Task) -> str:
+    """Return a note about a stopped --add-view, and how to continue it."""
+    return (
+        f"a run with --add-view {task.value} was stopped: the same command continues it; until "
+        f"then its vectors are kept, which --drop-view {task.value} removes"
     )
 
 

@@ -17,7 +17,9 @@ from taskembed.errors import AccessDeniedError, BadInputError
 from taskembed.index.ranking.hits import Hit
 from taskembed.index.reader import Index
 from taskembed.index.update import remember_tuning
+from taskembed.space import Task
 from taskembed.vectors import FloatRows
+from taskembed.verbs.encoders import require_task
 
 SAMPLE = 400  # queries; above about 330, exact search multiplies matrices, which is much faster
 TIMED = 20  # queries whose exact search is timed, one at a time
@@ -45,6 +47,7 @@ class Tuning:
     """The measurements of an index.
 
     Attributes:
+        task: of the view that was measured.
         queries: the number of the index's vectors that were used as queries.
         documents: the number of documents at the time.
         default: the default number of candidates.
@@ -53,6 +56,7 @@ class Tuning:
         is_remembered: whether the figures could be written to the index.
     """
 
+    task: Task
     queries: int
     documents: int
     default: int
@@ -68,6 +72,7 @@ class Tuning:
 def tune_index(
     folder: str | Path,
     *,
+    task: Task | str | None = None,
     sample: int = SAMPLE,
     wait_seconds: float = 0,
     clock: Callable[[], float] = time.perf_counter,
@@ -78,19 +83,23 @@ def tune_index(
 
     Args:
         folder: the folder of the index.
+        task: of the view to measure; None for the first.
         sample: the number of the index's vectors to use as queries.
         wait_seconds: how long to wait for another writer.
         clock: returns seconds.
 
     Raises:
         NotFoundError: there is no index.
+        SpaceMismatchError: the index is for another task, or has no view for this one.
         BadInputError: the index has fewer than eleven documents.
         IndexDamagedError: a file is not what was written.
         IndexBusyError: another process is writing.
-        ValueError: sample is below 1.
+        ValueError: sample is below 1, or there is no such task.
     """
     require_positive(sample, "sample")
-    with Index.open(folder) as index, doing("measuring the index"):
+    task = None if task is None else Task(task)
+    with Index.open(folder, task=task) as index, doing("measuring the index"):
+        require_task(index.folder, index.space, task, views=index.tasks)
         if len(index) <= _HITS:
             raise BadInputError(
                 f"{len(index)} documents are too few to measure",
@@ -103,10 +112,11 @@ def tune_index(
         tried = [_tried(index, ids, vectors, exact, depth, clock) for depth in DEPTHS]
         tried.append(_tried(index, ids, vectors, exact, None, clock))
         default = index.candidates(_HITS)
-        documents = len(index)
+        documents, measured_task = len(index), index.space.task
     now = datetime.now(UTC).isoformat(timespec="seconds")
     measured = next((item for item in tried if item.candidates == default), tried[-1])
     figures = {
+        "task": measured_task.value,
         "recall_at_10": measured.recall,
         "milliseconds": measured.milliseconds,
         "exact_milliseconds": tried[-1].milliseconds,
@@ -117,7 +127,7 @@ def tune_index(
     with suppress(AccessDeniedError):  # the folder may be read-only
         remember_tuning(Path(folder), figures, wait_seconds=wait_seconds)
         is_remembered = True
-    return Tuning(len(ids), documents, default, tried, now, is_remembered)
+    return Tuning(measured_task, len(ids), documents, default, tried, now, is_remembered)
 
 
 def _tried(

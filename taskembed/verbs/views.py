@@ -8,18 +8,18 @@ A new view is encoded from the stored texts. `index_corpus` updates all views to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from taskembed.activity import doing
 from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import StoppedError, UsageError
-from taskembed.guard import require_good_vectors
+from taskembed.guard import each_once, require_good_vectors
 from taskembed.index import views
 from taskembed.index.contents import Part, read_index
 from taskembed.space import EmbeddingSpace, PromptType, Task
-from taskembed.vectors import FloatRows
+from taskembed.vectors import FloatRows, Rows
 from taskembed.verbs._indexing.cutting import Cutter
 from taskembed.verbs.encoders import as_made, encoder_for_update, no_view
 from taskembed.verbs.options import SpaceRequest, Watch
@@ -124,7 +124,7 @@ def add_view(
     """Encode every document of an index for one more task; return how many there are.
 
     Nothing changes for readers until all are encoded; then one commit adds the view. A run that is
-    stopped leaves the index as it was.
+    stopped leaves the index as it was; the next one does not encode again what it has encoded.
 
     Args:
         folder: the folder of the index.
@@ -144,11 +144,13 @@ def add_view(
     part = read_index(folder)[1].live
     Cutter.of(part.storage.chunks, encoder)  # refuses a model that reads less than a chunk
 
-    def encoded(texts: Sequence[str], doc_ids: Sequence[str]) -> FloatRows:
-        vectors = encoder.encode(texts, PromptType.DOCUMENT).vectors
+    def encoded(texts: Sequence[str], doc_ids: Sequence[str]) -> Iterator[tuple[Rows, FloatRows]]:
         sources = [f"document {doc_id!r}" for doc_id in doc_ids]
-        require_good_vectors(vectors, encoder.space, sources)
-        return vectors
+        slices = encoder.encode_slices(texts, PromptType.DOCUMENT)
+        for rows, some in each_once(slices, sources):
+            names = [sources[row] for row in rows.tolist()]
+            require_good_vectors(some.vectors, encoder.space, names)
+            yield rows, some.vectors
 
     what = f"adding the view {encoder.space.task.value}"
     try:
@@ -163,7 +165,7 @@ def add_view(
                 fs=watch.fs,
             )
     except StoppedError as error:
-        error.hint = "run the same command again: until it ends, the index is as it was"
+        error.hint = "run the same command again to continue: until it ends, the index is as it was"
         raise
 
 

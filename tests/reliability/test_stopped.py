@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from taskembed.errors import NotFoundError
 from taskembed.index.reader import Index
-from tests.fakes import SLICE
+from taskembed.index.verify import verify_index
+from taskembed.reading.document import Document
+from taskembed.space import PromptType, Task
+from taskembed.verbs.index import index_corpus
+from taskembed.verbs.views import add_view
+from tests.fakes import SLICE, HashEncoder
 
 
-def start(folder: Path, count: int, seconds: float | str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "tests.reliability.slow_run", folder, count, seconds]
+def start(folder: Path, count: int, seconds: float | str, *more: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "tests.reliability.slow_run", folder, count, seconds, *more]
     pipe = subprocess.PIPE
     return subprocess.Popen(list(map(str, words)), stdin=pipe, stdout=pipe, text=True)
 
@@ -62,3 +69,44 @@ def test_a_loop_of_runs_that_are_killed_ends(tmp_path: Path) -> None:
                     process.kill()
                     break
     assert committed(folder) >= SLICE * 4 * 4
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(40, marks=pytest.mark.crash)])
+@pytest.mark.timeout(600)
+def test_a_view_is_added_though_its_runs_are_killed_at_random_moments(
+    tmp_path: Path, kills: int
+) -> None:
+    folder, count = tmp_path / "index", SLICE * 2 * kills
+    chosen = random.Random(kills)
+    index_corpus([Document(f"d{n}", f"word{n}") for n in range(count)], HashEncoder(), folder)
+    encoded = 0
+    for _ in range(kills):
+        encoded += encoded_until_killed(folder, count, chosen.uniform(0, 0.1))
+        assert verify_index(folder)[1] == []
+        with Index.open(folder) as index:
+            assert (len(index), index.tasks) == (count, (Task.RETRIEVAL,))
+    last = HashEncoder(task=Task.SIMILARITY)
+    add_view(folder, last)
+    encoded += len(last.prompted)
+    print(f"{kills} kills, {count} texts, {encoded} encoded")
+    assert count <= encoded <= count + kills * SLICE
+    with Index.open(folder, task=Task.SIMILARITY) as index:
+        documents, vectors = index.vectors_of([f"d{n}" for n in range(count)])
+    texts = [document.text for document in documents]
+    assert vectors == pytest.approx(last.encode(texts, PromptType.DOCUMENT).vectors)
+    assert not list(folder.glob("part-*"))
+
+
+def encoded_until_killed(folder: Path, count: int, seconds: float) -> int:
+    """Kill a run that adds a view; return how many texts it encoded, at most.
+
+    The last slice that it began is counted, though it may be lost.
+    """
+    with start(folder, count, 0.02, "view") as process:
+        assert process.stdout
+        begun = [process.stdout.readline()]  # the first slice is about to be encoded
+        time.sleep(seconds)
+        process.kill()
+        begun += process.stdout.readlines()
+    assert process.returncode == -signal.SIGKILL
+    return int(begun[-1]) + SLICE

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from taskembed.index import views
+from taskembed.index import view_parts, views
 from taskembed.index.contents import Contents, read_index
 from taskembed.index.disk.fs import Folder, Fs
 from taskembed.index.disk.generations import read_newest
@@ -74,6 +74,7 @@ def run(folder: Path, stage: str, step: Callable[[int, str], None]) -> StepFs:
 def run_on(fs: Fs, folder: Path, stage: str, *, commit_every: int) -> None:
     """Run a stage on a file system."""
     if stage == "views":
+        view_parts.PART_ROWS = 8  # of more than 60 texts: several files
         second = encoders(stage)[1]
         if Task.SIMILARITY in read_index(folder)[1].live.tasks:
             views.drop_view(folder, Task.SIMILARITY, fs=fs)

@@ -20,15 +20,16 @@ from taskembed.index.reader import Index
 from taskembed.index.storage import IndexType, VectorType
 from taskembed.index.verify import verify_index
 from taskembed.reading.document import Document
-from taskembed.space import PromptType, Task
+from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded
 from taskembed.verbs.compact import compact_index
 from taskembed.verbs.delete import delete_documents
+from taskembed.verbs.describe import describe_index
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions
 from taskembed.verbs.search import search_index
 from taskembed.verbs.views import add_view, drop_view
-from tests.fakes import HashEncoder
+from tests.fakes import SLICE, HashEncoder
 
 TEXTS = ["the moon", "the tide", "a loaf of bread", "a pot of soup"]
 DOCUMENTS = [Document(f"d{number}", text) for number, text in enumerate(TEXTS)]
@@ -240,7 +241,7 @@ def test_a_view_that_cannot_be_encoded_changes_nothing(tmp_path: Path) -> None:
     class Zero(HashEncoder):
         def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
             encoded = super().encode(texts, prompt_type)
-            encoded.vectors[1] = 0
+            encoded.vectors[texts.index(TEXTS[1])] = 0
             return encoded
 
     with pytest.raises(BadVectorError, match="document 'd1'"):
@@ -262,7 +263,9 @@ def test_a_stopped_view_leaves_the_index_as_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(StoppedError) as caught:
         add_view(tmp_path, Stopped(second.space))
-    assert caught.value.hint == "run the same command again: until it ends, the index is as it was"
+    assert caught.value.hint == (
+        "run the same command again to continue: until it ends, the index is as it was"
+    )
     assert read_index(tmp_path)[0].generation == 1
     delete_documents(tmp_path, ["d0"])
     assert not list(tmp_path.glob("vec-*"))
@@ -307,3 +310,127 @@ def test_a_view_can_come_back(tmp_path: Path) -> None:
     drop_view(tmp_path, Task.SIMILARITY)
     add_view(tmp_path, encoders()[1])
     require_views(tmp_path, DOCUMENTS)
+
+
+# a view that is added in several runs
+
+MANY = [Document(f"d{number}", f"text {number} of many") for number in range(40)]
+
+
+class Stopping(HashEncoder):
+    """Is stopped as it begins another slice after some."""
+
+    def __init__(self, slices: int, space: EmbeddingSpace) -> None:
+        super().__init__(space)
+        self._left = slices
+
+    def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
+        self._left -= 1
+        if self._left < 0:
+            raise StoppedError("stopped by SIGINT", signal_number=2, hint="")
+        return super().encode(texts, prompt_type)
+
+
+def stopped_after(slices: int, folder: Path, encoder: HashEncoder) -> int:
+    """Stop a run that adds a view; return how many texts it encoded."""
+    stopping = Stopping(slices, encoder.space)
+    with pytest.raises(StoppedError):
+        add_view(folder, stopping)
+    return len(stopping.prompted)
+
+
+def parts(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("part-*"))
+
+
+@pytest.mark.parametrize("chunk", ["off", "16:4"])
+def test_a_stopped_view_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: str
+) -> None:
+    monkeypatch.setattr("taskembed.index.view_parts.PART_ROWS", 2 * SLICE)
+    first, second = encoders()
+    options = IndexOptions(commit_every=2 * SLICE, chunk=chunk)  # several segments
+    index_corpus(MANY, first, tmp_path, options=options)
+    assert stopped_after(3, tmp_path, second) == 3 * SLICE
+    assert parts(tmp_path) == [f"part-0000000{n}-similarity.vectors" for n in (1, 2)]
+    assert stopped_after(1, tmp_path, second) == SLICE
+    assert len(parts(tmp_path)) == 3
+    with Index.open(tmp_path) as index:
+        assert index.tasks == (Task.RETRIEVAL,)
+    assert verify_index(tmp_path)[1] == []
+    assert add_view(tmp_path, second) == len(MANY)
+    assert len(second.prompted) == len(MANY) - 4 * SLICE
+    assert parts(tmp_path) == []
+    require_views(tmp_path, MANY)
+
+
+def test_what_was_encoded_is_found_by_its_text_after_the_index_changed(tmp_path: Path) -> None:
+    first, second = encoders()
+    index_corpus(MANY, first, tmp_path, options=IndexOptions(commit_every=15))
+    assert stopped_after(5, tmp_path, second) > 0
+    done = read_texts(parts(tmp_path), tmp_path, second)
+    changed = [Document("d1", "another text"), *MANY[2:], Document("d98", MANY[1].text)]
+    index_corpus(changed, first, tmp_path, options=IndexOptions(prune=True))
+    compact_index(tmp_path)
+    assert parts(tmp_path)
+    assert add_view(tmp_path, second) == len(changed)
+    encoded = {text.removeprefix(second.space.document_prompt) for text in second.prompted}
+    assert encoded == {item.text for item in changed} - done
+    require_views(tmp_path, changed)
+
+
+def read_texts(names: list[str], folder: Path, encoder: HashEncoder) -> set[str]:
+    """Return which texts a stopped run has kept the vectors of."""
+    held = b"".join((folder / name).read_bytes() for name in names)
+    texts = [item.text for item in MANY]
+    rows = encoder.encode(texts, PromptType.DOCUMENT).vectors
+    encoder.prompted.clear()
+    return {text for text, row in zip(texts, rows, strict=True) if row.tobytes() in held}
+
+
+def test_what_another_model_encoded_or_damage_is_not_used(tmp_path: Path) -> None:
+    first, second = encoders()
+    index_corpus(MANY, first, tmp_path)
+    stopped_after(2, tmp_path, HashEncoder(second.space, weights_digest="1" * 64))
+    assert stopped_after(1, tmp_path, second) == SLICE
+    (name,) = parts(tmp_path)  # that of the other model is gone
+    whole = (tmp_path / name).read_bytes()
+    for data in (whole[:-1], whole[:40], b"", whole[:50] + b"\0" + whole[51:]):
+        (tmp_path / name).write_bytes(data)
+        assert stopped_after(0, tmp_path, second) == 0
+        assert parts(tmp_path) == []
+    add_view(tmp_path, second)
+    assert len(second.prompted) == len(MANY)
+    require_views(tmp_path, MANY)
+
+
+def test_a_stopped_view_is_shown_and_can_be_forgotten(tmp_path: Path) -> None:
+    first, second = encoders()
+    index_corpus(MANY, first, tmp_path)
+    stopped_after(2, tmp_path, second)
+    assert describe_index(tmp_path).notes == (
+        "a run with --add-view similarity was stopped: the same command continues it; until then "
+        "its vectors are kept, which --drop-view similarity removes",
+    )
+    assert drop_view(tmp_path, Task.SIMILARITY) == [Task.RETRIEVAL]
+    assert (parts(tmp_path), describe_index(tmp_path).notes) == ([], ())
+    with pytest.raises(UsageError, match="has no view for the task 'similarity'"):
+        drop_view(tmp_path, Task.SIMILARITY)
+    stopped_after(2, tmp_path, second)
+    left = tmp_path / parts(tmp_path)[0]
+    data = left.read_bytes()
+    add_view(tmp_path, second)
+    left.write_bytes(data)  # as if the run had been killed before it removed the file
+    assert describe_index(tmp_path).notes == ()
+    index_corpus(MANY, encoders(), tmp_path)
+    assert parts(tmp_path) == []
+
+
+def test_vectors_are_kept_from_time_to_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.index.view_parts.PART_SECONDS", 0.0)
+    first, second = encoders()
+    index_corpus(MANY, first, tmp_path)
+    stopped_after(4, tmp_path, second)
+    assert len(parts(tmp_path)) == 4

@@ -55,6 +55,7 @@ from taskembed.index.disk.fs import Fs
 from taskembed.index.disk.generations import names_in, read_newest
 from taskembed.index.disk.manifests import (
     OURS,
+    PART,
     Body,
     Snapshot,
     generations_of,
@@ -151,13 +152,13 @@ class StoreWriter:
             StorageError: no number is left for the next generation, or a file cannot be removed.
         """
         with self._translated("."):
-            names = [name for name in self._names() if name != LOCK]
+            names = [name for name in self.names() if name != LOCK]
         if names and acknowledged(self.folder) == UNKNOWN:
             numbers = [number for number in map(_number_in, names) if number < LAST_GENERATION - 2]
             self._above = max(numbers, default=-1) + 1
-        self._remove([name for name in names if name.endswith(".tmp")])
+        self.remove([name for name in names if name.endswith(".tmp")])
         if over_damage:
-            self._remove(map(manifest_name, self._dead_ends(generations_of(names))))
+            self.remove(map(manifest_name, self._dead_ends(generations_of(names))))
         self.snapshot = _newest_or_none(self.folder, over_damage=over_damage)
         self._require_number()
         self.collect_garbage()
@@ -226,12 +227,12 @@ class StoreWriter:
         """
         if not name.endswith(".tmp") or not OURS.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a temporary file")
-        self._remove([name])
+        self.remove([name])
         try:
             yield self.folder / name
         finally:
             with suppress(TaskembedError):  # of the error that came before, if any
-                self._remove([name])
+                self.remove([name])
 
     def commit(self, body: Body, names: Iterable[str]) -> Snapshot:
         """Commit the next generation, which consists of exactly the files in `names`.
@@ -275,7 +276,7 @@ class StoreWriter:
         """
         with self._translated("."):
             names = self._garbage()
-        self._remove(names)
+        self.remove(names)
 
     def require_lock(self) -> None:
         """Check that no other process can be writing: see `Lock.require_ours`."""
@@ -283,7 +284,7 @@ class StoreWriter:
             self.held.require_ours()
 
     def _garbage(self) -> list[str]:
-        names = self._names()
+        names = self.names()
         generations = generations_of(names)
         kept, dropped = generations[-KEPT_GENERATIONS:], generations[:-KEPT_GENERATIONS]
         try:
@@ -294,12 +295,20 @@ class StoreWriter:
             dropped = []
         old_manifests = [manifest_name(number) for number in dropped]
         safe = named | {LOCK} | {manifest_name(number) for number in generations}
-        return old_manifests + [name for name in names if name not in safe]
+        unneeded = [name for name in names if name not in safe and not PART.fullmatch(name)]
+        return old_manifests + unneeded
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Return the names of the files of the index, also those that were never committed."""
         return [name for name in self.fs.names(self.lock.folder) if OURS.fullmatch(name)]
 
-    def _remove(self, names: Iterable[str]) -> None:
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files that no generation needs.
+
+        Raises:
+            StorageError: a file cannot be removed.
+            AccessDeniedError: a file must not be removed.
+        """
         for name in names:
             with self._translated(name), suppress(FileNotFoundError):  # gone is gone
                 self.lock.require_ours()

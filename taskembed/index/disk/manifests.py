@@ -34,8 +34,10 @@ _NAME_OF_FILE = (
     r"|vec-\d{8}-\d{8}-[a-z]+\.(faiss|sum|codes))"
 )
 FILE = re.compile(_NAME_OF_FILE)  # a file that a manifest may list
+PART = re.compile(r"part-(\d{8})-([a-z]+)\.vectors")  # of a view that is being added
 OURS = re.compile(  # any file that taskembed writes to the folder of an index
     rf"LOCK|manifest-\d{{8}}\.json(\.tmp)?|{_NAME_OF_FILE}|seg-\d{{8}}\.(db|fields|words)\.tmp"
+    rf"|{PART.pattern}"
 )
 _TRAILER = re.compile(rb"#crc32 ([0-9a-f]{8})\n")
 
