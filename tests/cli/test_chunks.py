@@ -159,3 +159,30 @@ def test_parsers_of_an_index_are_remembered_and_needed_again(
 
 def test_an_index_of_prose_is_cut_at_sentences(run: Run, chunked: Path) -> None:
     assert "\ncut_at: sentences-1\n" in run("info", "--index", chunked).out
+
+
+@pytest.mark.parametrize(("options", "figure"), [((), "0.6309"), (("--chunk", "16:0"), "1.0000")])
+def test_evaluate_ranks_the_documents_of_an_index_by_their_best_chunks(
+    run: Run, corpus: Path, folder: Path, tmp_path: Path, options: tuple[str, ...], figure: str
+) -> None:
+    """Truncated, the end of "long" is not read, and it comes second: 1 / log2(3) is 0.6309."""
+    write_jsonl(corpus, [DOCUMENTS[0], {"id": "decoy", "text": "At noon the harbour froze."}])
+    queries = write_jsonl(
+        tmp_path / "queries.jsonl", [{"id": "q", "text": "The volcano erupted at noon."}]
+    )
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\tlong\t1\n")
+    run("index", corpus, "--task", "retrieval", "--index", folder, "--no-words", *options)
+    files = ("--queries", queries, "--qrels", tmp_path / "qrels.tsv")
+    done = run("evaluate", "--index", folder, *files)
+    assert done.out.splitlines()[0] == f"nDCG@10  {figure}", done.err
+
+
+def test_tune_measures_an_index_with_chunks(run: Run, tmp_path: Path, folder: Path) -> None:
+    records: list[dict[str, object]] = [
+        {"id": f"{number}", "text": f"Number {number}. {FILLER * 12}"} for number in range(12)
+    ]
+    corpus = write_jsonl(tmp_path / "many.jsonl", records)
+    run("index", corpus, "--task", "retrieval", "--index", folder, "--chunk", "64")
+    done = run("tune", "--index", folder, "--sample", "3")
+    assert (done.code, done.out.splitlines()[0]) == (0, "3 queries of 12 documents, task retrieval")
+    assert {line.split()[1] for line in done.out.splitlines()[2:]} == {"1.0000"}

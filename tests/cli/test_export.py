@@ -23,7 +23,12 @@ def test_the_counts_are_printed(run: Run, folder: Path, tmp_path: Path) -> None:
         *("moon", "tide", "bread", "soup"),
     ]
     done = run("export", "-o", tmp_path / "v.npy", "--index", folder, "--json")
-    assert done.json == {"output": str(tmp_path / "v.npy"), "documents": 4, "dim": 384}
+    assert done.json == {
+        "output": str(tmp_path / "v.npy"),
+        "documents": 4,
+        "dim": 384,
+        "task": "retrieval",
+    }
 
 
 def test_nothing_passes(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.support import write_jsonl
 from tests.conftest import Run
 
 
@@ -137,3 +138,37 @@ def test_a_task_from_the_configuration_file_makes_one_view(
     monkeypatch.setenv("TASKEMBED_CONFIG", str(config))
     assert run("index", four_documents, "--index", folder).code == 0
     assert views(run, folder) == ["similarity"]
+
+
+def test_export_says_which_view_it_writes(run: Run, viewed: Path, tmp_path: Path) -> None:
+    for options, task in (((), "retrieval"), (("--task", "similarity"), "similarity")):
+        done = run("export", *options, "--index", viewed, "-o", tmp_path / f"{task}.parquet")
+        assert done.out == f"4 documents, vectors of 384 numbers for {task}\n"
+        made = run("import", tmp_path / f"{task}.parquet", "--index", tmp_path / task)
+        assert made.code == 0
+        assert views(run, tmp_path / task) == [task]
+    done = run("export", "--task", "code", "--index", viewed, "-o", tmp_path / "v.parquet")
+    assert (done.code, "it has retrieval, similarity" in done.err) == (78, True)
+
+
+def test_tune_measures_the_view_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    records: list[dict[str, object]] = [{"id": f"{n}", "text": f"text {n}"} for n in range(12)]
+    corpus, folder = write_jsonl(tmp_path / "corpus.jsonl", records), tmp_path / "tuned"
+    run("index", corpus, "--task", "retrieval", "--task", "similarity", "--index", folder)
+    for options, task in (((), "retrieval"), (("--task", "similarity"), "similarity")):
+        done = run("tune", *options, "--index", folder, "--sample", "2")
+        assert done.out.splitlines()[0] == f"2 queries of 12 documents, task {task}"
+        assert tuned_task(run, folder) == task
+    done = run("tune", "--task", "code", "--index", folder)
+    assert (done.code, "it has retrieval, similarity" in done.err) == (78, True)
+    run("index", "--drop-view", "retrieval", "--index", folder)
+    assert tuned_task(run, folder) == "similarity"
+    run("index", "--add-view", "retrieval", "--index", folder)
+    run("index", "--drop-view", "similarity", "--index", folder)
+    assert tuned_task(run, folder) is None
+
+
+def tuned_task(run: Run, folder: Path) -> object:
+    described = run("info", "--index", folder, "--json").json
+    assert isinstance(described, dict)
+    return described["tuning"].get("task")

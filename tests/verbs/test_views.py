@@ -434,3 +434,16 @@ def test_vectors_are_kept_from_time_to_time(
     index_corpus(MANY, first, tmp_path)
     stopped_after(4, tmp_path, second)
     assert len(parts(tmp_path)) == 4
+
+
+def test_auto_is_half_of_what_the_model_of_every_view_reads(tmp_path: Path) -> None:
+    first = HashEncoder(max_length=64)
+    second = HashEncoder(task=Task.SIMILARITY, max_length=40)
+    for _ in range(2):  # and the rule is found again by the next run
+        index_corpus(MANY, [first, second], tmp_path, options=IndexOptions(chunk="auto"))
+        assert describe_index(tmp_path).chunking == "20:4"
+    drop_view(tmp_path, Task.RETRIEVAL)
+    index_corpus(MANY, second, tmp_path, options=IndexOptions(chunk="auto"))
+    assert (describe_index(tmp_path).chunking, describe_index(tmp_path).chunks) == ("20:4", 40)
+    with pytest.raises(UsageError, match="the model reads 16 tokens"):
+        add_view(tmp_path, HashEncoder(task=Task.CODE, max_length=16))
