@@ -76,7 +76,7 @@ def test_a_loop_of_runs_that_are_killed_ends(tmp_path: Path) -> None:
 def test_a_view_is_added_though_its_runs_are_killed_at_random_moments(
     tmp_path: Path, kills: int
 ) -> None:
-    folder, count = tmp_path / "index", SLICE * 2 * kills
+    folder, count = tmp_path / "index", SLICE * 5 * (kills + 10)  # no run gets to its end
     chosen = random.Random(kills)
     index_corpus([Document(f"d{n}", f"word{n}") for n in range(count)], HashEncoder(), folder)
     encoded = 0
