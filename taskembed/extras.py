@@ -16,7 +16,7 @@ from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
 EVALUATE, TRAIN, INT8, MAP = "evaluate", "train", "int8", "map"  # of pyproject.toml
-CODE, MCP, OBJECTS = "code", "mcp", "objects"
+CODE, MCP, OBJECTS, RAY = "code", "mcp", "objects", "ray"
 MAP_LIBRARIES = ("openTSNE", "plotly")
 
 

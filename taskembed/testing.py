@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -125,17 +125,25 @@ class HashEncoder:
         return self._words[word]
 
 
-def fake_models() -> AbstractContextManager[None]:
+@contextmanager
+def fake_models() -> Iterator[None]:
     """Return a context within which models are opened without being run.
 
     A model's files, tokenizer, prompts, adapters and space are the real ones; only its numbers are
     made up: a text's vector is the sum of one random vector a token. It holds for the whole
     process, threads included, and for every way to open a model on this machine: `load_encoder`,
-    `load_reranker`, and commands. Models behind a server are not replaced.
+    `load_reranker`, and commands; also for the workers of `--engine ray`. Models behind a server
+    are not replaced.
     """
     from taskembed.encoding import fake  # numpy and tokenizers: 0.1 s
+    from taskembed.verbs.workers.job import prepared_by
 
-    return fake.fake_models()
+    prepared_by.append(fake.run_fakes_only)
+    try:
+        with fake.fake_models():
+            yield
+    finally:
+        prepared_by.remove(fake.run_fakes_only)
 
 
 def _main() -> int:

@@ -21,6 +21,7 @@ from taskembed.cli.options.groups import (
 from taskembed.cli.options.index import RunOptions, SpaceOptions, StoreOptions
 from taskembed.cli.options.input import BadRecordOptions, InputOptions
 from taskembed.cli.options.views import ViewOptions
+from taskembed.cli.options.workers import WorkerOptions
 from taskembed.cli.printing.output import log, message, require_other_log, require_output, write
 from taskembed.cli.printing.rejected import rejects_reported
 from taskembed.cli.printing.sentences import next_step, truncated
@@ -57,6 +58,7 @@ def index_command(
     store: StoreOptions,
     of_bad: BadRecordOptions,
     machine: MachineOptions,
+    workers: WorkerOptions,
     out: LongOutputOptions,
 ) -> int:
     """Encode documents into an index; run again to resume or update.
@@ -74,6 +76,7 @@ def index_command(
     is_of_view = of_views.check(inputs, model, recreate=run.recreate, dry_run=run.dry_run)
     of_bad.check(dry_run=run.dry_run)
     of_input.check()
+    ray = workers.ray(is_of_view=is_of_view)
     settings = machine.settings(
         quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base
     )
@@ -112,9 +115,8 @@ def index_command(
             watch=Watch(bad, stoppable=lambda: stopper, uninterrupted=stopper.uninterrupted),
             max_record_bytes=of_bad.max_record_bytes,
             dry_run=run.dry_run,
+            ray=ray,
         )
-    if run.dry_run:
-        message("note: nothing was written; this is what the run would do")
     _print_summary(updated, index_folder, options, out)
     return ExitCode.PARTIAL if updated.summary.rejected else ExitCode.OK
 
@@ -131,6 +133,8 @@ def _print_summary(
         out: what is printed.
     """
     summary, space = updated.summary, updated.space
+    if space is None:
+        message("note: nothing was written; this is what the run would do")
     counts = (
         f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
         f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "

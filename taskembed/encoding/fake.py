@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ DEFAULT_DIM = 32  # numbers in a vector of a model whose files do not say it
 DEFAULT_LENGTH = 512  # tokens that a model reads whose files do not say it
 POOLINGS = {"cls_token": "cls", "lasttoken": "lasttoken"}  # of 1_Pooling; everything else: the mean
 
+_for_good = ExitStack()
+
 
 @contextmanager
 def fake_models() -> Iterator[None]:
@@ -53,6 +55,11 @@ def fake_models() -> Iterator[None]:
     finally:
         for (module, name), runtime in zip(uses, before, strict=True):
             setattr(module, name, runtime)
+
+
+def run_fakes_only() -> None:
+    """Open no model that is run in this process, from now on: for workers of a test."""
+    _for_good.enter_context(fake_models())
 
 
 class FakeEngine:

@@ -22,6 +22,7 @@ from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._indexing.commit_times import CommitTimes
 from taskembed.verbs._indexing.cutting import Cutter
 from taskembed.verbs._indexing.intake import (
+    WINDOW_DOCUMENTS,
     Intake,
     Pending,
     batches,
@@ -29,12 +30,12 @@ from taskembed.verbs._indexing.intake import (
     reject_truncated,
     storable,
 )
-from taskembed.verbs._indexing.next_window import NextWindow
+from taskembed.verbs._indexing.next_window import WINDOW_CHUNKS, NextWindow
 from taskembed.verbs._indexing.view_encoders import encoder_of_views, shortest, spaces_of
 from taskembed.verbs._indexing.window import Window
 from taskembed.verbs.delete import require_prune_limit
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch, new_storage, task_of_input
-from taskembed.verbs.protocols import Encoder
+from taskembed.verbs.protocols import Encoder, KeepingEncoder
 
 _T = TypeVar("_T")
 
@@ -130,9 +131,13 @@ class _Run:
         self._options = options
         self._watch = watch
         self._summary = IndexSummary()
-        self._intake = Intake(writer, options, watch.bad, self._summary)
+        self._keeping = encoder if isinstance(encoder, KeepingEncoder) else None
+        wanted = self._keeping.texts_at_once if self._keeping else 0
+        self._intake = Intake(
+            writer, options, watch.bad, self._summary, max(WINDOW_DOCUMENTS, wanted)
+        )
         cutter = Cutter.of(writer.chunks, encoder)
-        self._next_window = NextWindow(writer, cutter, watch.bad)
+        self._next_window = NextWindow(writer, cutter, watch.bad, max(WINDOW_CHUNKS, wanted))
         self._window = Window([], writer.width)
         self._queued = 0  # documents that wait for the next window
         self._commit_times = CommitTimes(watch.clock, options.commit_every)
@@ -159,6 +164,8 @@ class _Run:
         summary.count(self._writer, rejected=self._watch.bad.count)
         with self._watch.uninterrupted():
             self._writer.finish(self._encoder.made_by, summary.to_json())
+            if self._keeping:
+                self._keeping.finished()
         return summary
 
     def commit(self) -> None:
@@ -167,6 +174,8 @@ class _Run:
             too_long = self._put_ready()
             self._writer.commit(self._encoder.made_by)
             self._commit_times.committed()
+            if self._keeping:
+                self._keeping.committed(whole=not self._window.unfilled)
         self._reject_truncated(too_long)
 
     def _say_progress(self) -> None:

@@ -67,6 +67,35 @@ class TokenizingEncoder(Protocol):
         """
 
 
+@runtime_checkable
+class SeveralSpaces(Protocol):
+    """An encoder whose rows are the vectors of several views, one after the other."""
+
+    @property
+    def spaces(self) -> tuple[EmbeddingSpace, ...]:
+        """The spaces of the views."""
+
+
+@runtime_checkable
+class KeepingEncoder(Protocol):
+    """An encoder whose work is kept on disk until the index has it, and spread over workers."""
+
+    @property
+    def texts_at_once(self) -> int:
+        """How many texts it should be given together."""
+
+    def committed(self, *, whole: bool) -> None:
+        """Be told that encoded texts were committed.
+
+        Args:
+            whole: all that were yielded; otherwise, those that were yielded before the last call of
+                `encode_slices` at least.
+        """
+
+    def finished(self) -> None:
+        """Be told that the index is complete."""
+
+
 class Scorer(Protocol):
     """A model that scores documents for a query."""
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from taskembed.reading.definitions import TREE_SITTER_LANGUAGES
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.verbs.corpus import Corpus, find_corpus
 from taskembed.verbs.describe import Existing, read_existing
-from taskembed.verbs.encoders import check_request, encoder_for_update
+from taskembed.verbs.encoders import as_made, check_request, encoder_for_update
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import (
     IndexOptions,
@@ -35,6 +36,7 @@ from taskembed.verbs.options import (
 from taskembed.verbs.plan import plan_index
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.views import ViewRequest, requested_views
+from taskembed.verbs.workers.engine import RayEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Update:
     corpus: Corpus
     recreate: bool
 
-    def run(
+    def run(  # noqa: PLR0913  # all but the first are optional
         self,
         request: SpaceRequest,
         options: IndexOptions | None = None,
@@ -79,6 +81,7 @@ class Update:
         watch: Watch | None = None,
         max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES,
         dry_run: bool = False,
+        ray: RayEngine | None = None,
     ) -> Updated:
         """Index the files; checks that need neither a model nor the documents come first.
 
@@ -91,6 +94,7 @@ class Update:
             watch: its `bad` is opened when the model is open; its `read_share` is set here.
             max_record_bytes: a larger record is a bad record.
             dry_run: write nothing and open no model; return what the run would do.
+            ray: the workers that encode; None to encode in this process.
 
         Raises:
             UsageError: there is no index yet, and no task was named.
@@ -121,7 +125,10 @@ class Update:
         with watch.bad, watch.stoppable():
             documents = self.corpus.documents(watch.bad, max_record_bytes=max_record_bytes)
             if encoders:
-                done = index_corpus(documents, encoders, self.folder, options=options, watch=watch)
+                with self._at_work(encoders, views, settings, ray) as working:
+                    done = index_corpus(
+                        documents, working, self.folder, options=options, watch=watch
+                    )
             else:
                 folder = self.folder if self.existing.part else None
                 done = plan_index(documents, folder, options=options, watch=watch)
@@ -143,6 +150,20 @@ class Update:
             )
             for view in views
         ]
+
+    def _at_work(
+        self,
+        encoders: Sequence[Encoder],
+        views: Sequence[ViewRequest],
+        settings: EngineSettings,
+        ray: RayEngine | None,
+    ) -> AbstractContextManager[Encoder | Sequence[Encoder]]:
+        """Return a context in which the encoders are those of this process, or of its workers."""
+        if ray is None:
+            return nullcontext(encoders)
+        if not self.recreate:
+            settings = as_made(settings, views[0].made_by)
+        return ray.spread(encoders, self.folder, settings)
 
     def _chunk_notes(self, options: IndexOptions, task: Task) -> Iterator[str]:
         """Yield how a new index of code is cut, if the parsers of most languages are missing."""

@@ -122,6 +122,7 @@ class Intake:
         options: of the run.
         on_bad: receives the documents that are rejected.
         summary: of the run; truncated, repeated and empty documents are counted in it.
+        window: most documents that are encoded together.
 
     Attributes:
         documents: number of documents that were taken so far.
@@ -129,14 +130,20 @@ class Intake:
     """
 
     def __init__(
-        self, writer: IndexWriter, options: IndexOptions, on_bad: OnBad, summary: IndexSummary
+        self,
+        writer: IndexWriter,
+        options: IndexOptions,
+        on_bad: OnBad,
+        summary: IndexSummary,
+        window: int = WINDOW_DOCUMENTS,
     ) -> None:
         self._writer = writer
         self._fail_on_truncate = options.fail_on_truncate
         self._on_bad = on_bad
         self._summary = summary
         self._arrivals = Arrivals(options.on_duplicate, on_bad, summary)
-        self._window_size = min(WINDOW_DOCUMENTS, options.commit_every)
+        self._window_size = min(window, options.commit_every)
+        self._window_bytes = WINDOW_BYTES * max(1, window // WINDOW_DOCUMENTS)
         self._pending: dict[str, Pending] = {}
         self._pending_bytes = 0
         self.documents = 0
@@ -154,7 +161,7 @@ class Intake:
     @property
     def is_full(self) -> bool:
         """Whether enough documents are queued to encode them."""
-        return len(self) >= self._window_size or self._pending_bytes >= WINDOW_BYTES
+        return len(self) >= self._window_size or self._pending_bytes >= self._window_bytes
 
     def take(self, batch: Sequence[Storable]) -> None:
         """Look up some documents in the index; queue those that it lacks or that have changed.

@@ -24,16 +24,24 @@ class NextWindow:
         writer: of the index.
         cutter: cuts documents into chunks; None where documents are not cut.
         on_bad: receives the documents that cannot be cut.
+        chunks: about how many are encoded together.
 
     Attributes:
         done: number of documents that need no encoding: all their vectors are stored, or they
             were rejected.
     """
 
-    def __init__(self, writer: IndexWriter, cutter: Cutter | None, on_bad: OnBad) -> None:
+    def __init__(
+        self,
+        writer: IndexWriter,
+        cutter: Cutter | None,
+        on_bad: OnBad,
+        chunks: int = WINDOW_CHUNKS,
+    ) -> None:
         self._writer = writer
         self._cutter = cutter
         self._on_bad = on_bad
+        self._chunks = chunks
         self.done = 0
 
     def take(self, waiting: deque[Pending]) -> Window:
@@ -42,7 +50,7 @@ class NextWindow:
         cuts: list[Rows] = []
         kept: dict[int, StoredVectors] = {}
         chunks = 0
-        while waiting and chunks < WINDOW_CHUNKS:
+        while waiting and chunks < self._chunks:
             item = waiting.popleft()
             where = None
             if item.found and not item.needs_encoding:  # only the metadata changed

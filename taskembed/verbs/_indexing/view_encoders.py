@@ -14,7 +14,13 @@ import numpy as np
 from taskembed.errors import BadVectorError, TextTooLongError
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, FloatRows, Rows
-from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens, require_encoder
+from taskembed.verbs.protocols import (
+    DocumentTokens,
+    Encoder,
+    SeveralSpaces,
+    document_tokens,
+    require_encoder,
+)
 
 
 def encoder_of_views(encoder: Encoder | Sequence[Encoder]) -> Encoder:
@@ -36,9 +42,7 @@ def encoder_of_views(encoder: Encoder | Sequence[Encoder]) -> Encoder:
 
 def spaces_of(encoder: Encoder) -> tuple[EmbeddingSpace, ...]:
     """Return the spaces of the views that an encoder is for."""
-    if isinstance(encoder, ViewsEncoder):
-        return tuple(one.space for one in encoder.encoders)
-    return (encoder.space,)
+    return encoder.spaces if isinstance(encoder, SeveralSpaces) else (encoder.space,)
 
 
 def shortest(spaces: Sequence[EmbeddingSpace]) -> int:
@@ -79,6 +83,11 @@ class ViewsEncoder:
     def space(self) -> EmbeddingSpace:
         """The space of the first view."""
         return self.encoders[0].space
+
+    @property
+    def spaces(self) -> tuple[EmbeddingSpace, ...]:
+        """The spaces of all views."""
+        return tuple(one.space for one in self.encoders)
 
     @property
     def made_by(self) -> Mapping[str, str]:

@@ -1,0 +1,255 @@
+"""Workers as actors of a Ray cluster, which is started on this machine if none is named."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from taskembed.activity import doing
+from taskembed.errors import (
+    ServerUnavailableError,
+    TaskembedError,
+    UsageError,
+    first_line,
+    os_errors,
+)
+from taskembed.extras import RAY, require_extra, require_installed
+from taskembed.verbs.workers.job import Job
+from taskembed.verbs.workers.pool import WorkerDiedError
+from taskembed.verbs.workers.worker import Done, Failed, Opened, Worker
+
+AUTO = "auto"
+CONNECT_SECONDS = 5.0
+THREADS = 4  # of a worker, where more CPUs are not asked for
+OBJECTS_BYTES = 128 * 2**20  # shared memory of a local cluster, for texts on their way to workers
+LONGEST_FOLDER = 40  # of a path: Ray makes sockets in it, whose paths have at most 107 bytes
+CLUSTER_HINT = (
+    "start one with `ray start --head`, or leave out --address to start workers on this machine"
+)
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody
+    "RAY_worker_niceness": "0",  # in a cluster that we start, workers are as urgent as this process
+}
+
+
+class RayStaff:
+    """Starts workers as actors of Ray.
+
+    Args:
+        ray: the library, connected.
+        threads: CPUs that each worker takes.
+        gpus: GPUs that each worker takes.
+    """
+
+    def __init__(self, ray: Any, *, threads: int, gpus: int) -> None:  # noqa: ANN401  # Ray's module
+        self._ray = ray
+        # A dead worker is replaced by the pool, which counts: Ray would do so for ever.
+        self._actor = ray.remote(
+            num_cpus=threads, num_gpus=gpus, max_restarts=0, max_task_retries=0
+        )(Worker)
+
+    def hire(self, job: Job) -> tuple[Hashable, Hashable]:
+        """Start an actor; see `Staff`."""
+        worker = self._actor.remote()
+        return worker, worker.open.remote(job)
+
+    def ask(self, worker: Any, texts: Sequence[str]) -> Hashable:  # noqa: ANN401  # an actor
+        """Have an actor encode texts; see `Staff`."""
+        ticket: Hashable = worker.encode.remote(list(texts))
+        return ticket
+
+    def wait(self, tickets: Sequence[Hashable], seconds: float) -> Sequence[Hashable]:
+        """Return the tickets that have an answer; see `Staff`."""
+        ready, _ = self._ray.wait(list(tickets), num_returns=len(tickets), timeout=0)
+        if not ready:
+            ready, _ = self._ray.wait(list(tickets), num_returns=1, timeout=seconds)
+        return list(ready)
+
+    def answer(self, ticket: Hashable) -> Opened | Done | Failed:
+        """Return the answer of an actor; see `Staff`."""
+        errors = self._ray.exceptions
+        try:
+            answer: Opened | Done | Failed = self._ray.get(ticket)
+        except errors.RayTaskError as error:
+            raise TaskembedError(f"this is a bug: {first_line(error.cause)}") from None
+        except errors.RayError as error:
+            raise WorkerDiedError(_why(error)) from None
+        return answer
+
+    def dismiss(self, worker: Any) -> None:  # noqa: ANN401  # an actor
+        """Let go of an actor; see `Staff`."""
+        with suppress(Exception):  # it may be dead, or its machine gone
+            self._ray.kill(worker)
+
+
+def _why(error: Exception) -> str:
+    """Return why a worker died, in the words that Ray has for it, as far as they are short."""
+    lines = [line.strip() for line in str(error).splitlines() if "is dead because" in line]
+    reason = lines[0] if lines else first_line(error)
+    return reason.split("Worker exit type")[0].strip().rstrip(".")
+
+
+def require_ray(address: str | None) -> None:
+    """Refuse, before a model is opened, a cluster that cannot be used.
+
+    Raises:
+        MissingLibraryError: Ray is not installed.
+        UsageError: the address is of a kind that is not supported.
+    """
+    require_installed("ray", RAY)
+    if address and "://" in address:
+        raise UsageError(
+            f"--address {address}: the command runs on a machine of the cluster, and takes its "
+            "address as HOST:PORT",
+            hint="--address auto, there; `ray job submit` starts a command there",
+        )
+
+
+@contextmanager
+def connected(address: str | None, *, cpus: int) -> Iterator[Any]:
+    """Yield Ray, connected to a cluster; one that was started here is stopped at the end.
+
+    Args:
+        address: HOST:PORT of a cluster, or "auto" for that which this machine is part of; None to
+            start one on this machine.
+        cpus: that a cluster which is started here has to give.
+
+    Raises:
+        ServerUnavailableError: there is no cluster, or it does not answer.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    with _silence():
+        ray = _imported(is_own=address is None)
+    if ray.is_initialized():  # by the program that calls us
+        yield ray
+        return
+    folder: Path | None = None
+    try:
+        if address is None:
+            folder = _folder()
+            with doing("starting Ray"), os_errors(folder), _silence():
+                _start(ray, folder, cpus)
+        else:
+            _require_listening(address)
+            with doing(f"connecting to {address}"), _silence():
+                _connect(ray, address)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has put its own in its place
+        yield ray
+    finally:
+        ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _imported(*, is_own: bool) -> Any:  # noqa: ANN401  # Ray's module
+    """Import Ray, which reads its settings from the environment, once.
+
+    Args:
+        is_own: a cluster will be started: only who has its token can use it.
+    """
+    settings = QUIET
+    if is_own:
+        settings = {**QUIET, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    return require_extra("ray", RAY)
+
+
+def cpus_of_nodes(ray: Any) -> list[int]:  # noqa: ANN401  # Ray's module
+    """Return how many CPUs each machine of a cluster gives to workers, where it gives any."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+
+
+def _folder() -> Path:
+    """Make a folder for the sockets and logs of a cluster."""
+    place = tempfile.gettempdir()
+    with os_errors(place):
+        return Path(
+            tempfile.mkdtemp(
+                prefix="taskembed-",
+                dir=place if len(place) < LONGEST_FOLDER else "/tmp",  # noqa: S108
+            )
+        )
+
+
+def _start(ray: Any, folder: Path, cpus: int) -> None:  # noqa: ANN401  # Ray's module
+    """Start a cluster on this machine, which only those with its token can use."""
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        object_store_memory=OBJECTS_BYTES,
+        _temp_dir=str(folder),
+        **_silent(ray),
+    )
+
+
+def _connect(ray: Any, address: str) -> None:  # noqa: ANN401  # Ray's module
+    try:
+        ray.init(address=address, **_silent(ray))
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise _unreachable(address, first_line(error)) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Within this context nothing is printed on stderr: Ray's libraries write there themselves."""
+    with os_errors("stderr"):
+        before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
+def _silent(ray: Any) -> dict[str, Any]:  # noqa: ANN401  # Ray's module
+    """Return arguments with which Ray prints nothing: our messages say what matters."""
+    worker = ray._private.worker  # noqa: SLF001  # there is no public switch for this
+    worker.print_to_stdstream = lambda *_args, **_named: None  # "(raylet) A worker died ..."
+    return {"log_to_driver": False, "logging_level": logging.CRITICAL}
+
+
+def _require_listening(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes."""
+    if address == AUTO:
+        named = os.environ.get("RAY_ADDRESS")
+        found = named if named not in {None, "", AUTO} else _running()
+        if not found:
+            raise _unreachable(address, "no cluster runs on this machine")
+        address = found
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--address {address} is not HOST:PORT", hint="--address auto")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, first_line(error)) from error
+
+
+def _running() -> str | None:
+    """Return the address of the cluster that this machine is part of."""
+    from ray._private import services
+
+    found: set[str] = services.find_gcs_addresses()  # type: ignore[no-untyped-call]  # Ray's
+    return min(found) if found else None
+
+
+def _unreachable(address: str, reason: str) -> ServerUnavailableError:
+    return ServerUnavailableError(
+        f"no Ray cluster at --address {address}: {reason}", hint=CLUSTER_HINT
+    )
