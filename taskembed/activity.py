@@ -32,6 +32,7 @@ class Step:
         shows_itself: whether a library draws its own progress bar on a terminal.
         done: the count so far.
         share: share that is done, 0 to 1, if it is known although `total` is not; else None.
+        commits: how often what was done has been made safe.
     """
 
     what: str
@@ -41,6 +42,7 @@ class Step:
     shows_itself: bool = False
     done: int = 0
     share: float | None = None
+    commits: int = 0
 
 
 _steps: ContextVar[list[Step] | None] = ContextVar("steps", default=None)

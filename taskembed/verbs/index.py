@@ -174,6 +174,7 @@ class _Run:
             too_long = self._put_ready()
             self._writer.commit(self._encoder.made_by)
             self._commit_times.committed()
+            self._step.commits += 1
             if self._keeping:
                 self._keeping.committed(whole=not self._window.unfilled)
         self._reject_truncated(too_long)

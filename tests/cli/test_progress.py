@@ -49,22 +49,24 @@ def in_a_log(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [re.sub(r"^taskembed: \d\d:\d\d:\d\d ", "TIME ", line) for line in said]
 
 
-def test_a_log_gets_a_line_every_30_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_gets_a_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     step = Step("", unit="documents", share=0.0)
     display = Display([step], is_terminal=False)
-    for now in range(0, 30, 2):
-        step.done, step.share = now * 10, now / 120
+    for now in range(0, 60, 2):
+        step.done, step.share = now * 10, now / 240
         display.tick(now)
     assert in_a_log(capsys) == []
-    step.done, step.share = 300, 0.25
-    display.tick(30)
-    display.tick(45)
+    step.done, step.share, step.commits = 600, 0.25, 1
+    display.tick(60)
+    display.tick(90)
     assert in_a_log(capsys) == [
-        "TIME 300 documents, 25 % of the input, 10 a second, 90 s left",
+        "TIME 600 documents, 25 % of the input, 10 a second, 3 min left, 1 commit",
     ]
-    step.done, step.share = 900, 0.75
-    display.tick(60)  # 600 more within the last 30 seconds, and half of the input
-    assert in_a_log(capsys) == ["TIME 900 documents, 75 % of the input, 20 a second, 15 s left"]
+    step.done, step.share, step.commits = 1200, 0.75, 3
+    display.tick(120)  # 600 more within the last 30 seconds, and half of the input
+    assert in_a_log(capsys) == [
+        "TIME 1,200 documents, 75 % of the input, 20 a second, 15 s left, 3 commits"
+    ]
 
 
 def test_what_is_done_for_it_just_now_is_said_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,9 +75,9 @@ def test_what_is_done_for_it_just_now_is_said_too(capsys: pytest.CaptureFixture[
     display = Display([queries, texts], is_terminal=False)
     display.tick(0)
     queries.done, texts.done = 512, 50
-    display.tick(32)
+    display.tick(64)
     assert in_a_log(capsys) == [
-        "TIME 512 queries, 8.0 a second, 32 s; encoding 50 of 200 texts, 1.6 a second, 96 s left"
+        "TIME 512 queries, 4.0 a second, 64 s; encoding 50 of 200 texts, 0.8 a second, 3 min left"
     ]
 
 
@@ -89,11 +91,11 @@ def test_a_wait_for_others_is_said_after_two_seconds_and_then_with_the_rest(
     assert in_a_log(capsys) == []
     display.tick(2)
     steps[0] = Step("waiting for example.org", waits_for_others=True)  # the next answer
-    for now in range(3, 32):
+    for now in range(3, 62):
         display.tick(now)
     assert in_a_log(capsys) == ["TIME waiting for example.org, 2 s"]
-    display.tick(32)
-    assert in_a_log(capsys) == ["TIME waiting for example.org, 29 s"]
+    display.tick(62)
+    assert in_a_log(capsys) == ["TIME waiting for example.org, 59 s"]
 
 
 def test_a_terminal_shows_it_after_two_seconds_and_it_is_gone_before_a_message(
@@ -127,10 +129,10 @@ def test_a_library_that_draws_its_own_bar_is_not_drawn_over(
 ) -> None:
     steps = [Step("evaluating"), Step("downloading the model a/b", shows_itself=True)]
     on_terminal, in_log = (Display(steps, is_terminal=kind) for kind in (True, False))
-    for now in (0, 31):
+    for now in (0, 61):
         on_terminal.tick(now)
         in_log.tick(now)
-    assert in_a_log(capsys) == ["TIME evaluating, 31 s; downloading the model a/b, 31 s"]
+    assert in_a_log(capsys) == ["TIME evaluating, 61 s; downloading the model a/b, 61 s"]
 
 
 def test_a_long_line_keeps_its_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,10 +202,10 @@ def test_a_training_says_its_loss_its_steps_and_each_dev_score(
     display.tick(10)
     update(progress(step=30, steps=100, loss=0.42, dev=None, best=None))
     update(progress(step=30, steps=100, loss=None, dev=0.8, best=0.8))
-    display.tick(30)
+    display.tick(60)
     assert in_a_log(capsys) == [
         "TIME step 30 of 100: dev score 0.8000",
-        "TIME training, loss 0.4200: 30 of 100 steps, 1.0 a second, 70 s left",
+        "TIME training, loss 0.4200: 30 of 100 steps, 0.4 a second, 3 min left",
     ]
 
 

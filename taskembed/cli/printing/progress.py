@@ -1,4 +1,4 @@
-"""Progress on stderr: one changing line on a terminal, a line every 30 seconds in a log."""
+"""Progress on stderr: one changing line on a terminal, a line a minute in a log."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from taskembed.activity import Step, looking_on
 from taskembed.cli.printing.log import LOG
 from taskembed.cli.printing.output import STATUS, log, message
+from taskembed.english import counted
 
 TICK_SECONDS = 0.2
 LONG_SECONDS = 2.0  # a step is shown after this time
-LINE_EVERY_SECONDS = 30.0  # in a log
+LINE_EVERY_SECONDS = 60.0  # in a log
 RATE_SECONDS = 30.0  # window of the rate
 BAR_CELLS = 20
 
@@ -110,6 +111,8 @@ class Display:
             words.append(f"{shown_rate(rate.a_second)} a second")
         left = rate.seconds_left
         words.append(f"{duration(seconds)}" if left is None else f"{duration(left)} left")
+        if step.commits:
+            words.append(counted(step.commits, "commit"))
         return ", ".join(words)
 
     def _bar(self, step: Step) -> str:
