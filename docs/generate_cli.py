@@ -19,7 +19,7 @@ from taskembed.cli.main import main  # noqa: E402  # see above
 
 COMMANDS = [
     *("", "index", "search", "similar", "dedup", "classify", "cluster", "get"),
-    *("list", "count", "delete", "compact", "tune", "info", "verify", "mcp"),
+    *("list", "count", "delete", "compact", "publish", "tune", "info", "verify", "mcp"),
     *("encode", "export", "import", "models", "explain"),
     *("evaluate", "ablate", "compare", "train", "distill"),
     *("cache", "cache list", "cache clear"),

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
     from taskembed.verbs.pairs import sample_pairs
     from taskembed.verbs.protocols import Encoder
+    from taskembed.verbs.publish import Publication, publish_index
     from taskembed.verbs.search import rerank_hits, search_index
     from taskembed.verbs.searcher import Searcher
     from taskembed.verbs.similar import similar_documents, similar_texts
@@ -126,6 +127,7 @@ __all__ = [
     "Prediction",
     "PromptOverrides",
     "PromptType",
+    "Publication",
     "Query",
     "RejectFile",
     "Searcher",
@@ -167,6 +169,7 @@ __all__ = [
     "load_reranker",
     "map_of",
     "match_documents",
+    "publish_index",
     "rerank_hits",
     "sample_pairs",
     "save_clusters",
@@ -218,6 +221,7 @@ _HOMES = {
     "Prediction": "verbs.classify",
     "PromptOverrides": "models.resolve",
     "PromptType": "space",
+    "Publication": "verbs.publish",
     "Query": "reading.queries",
     "RejectFile": "reading.rejects",
     "Searcher": "verbs.searcher",
@@ -259,6 +263,7 @@ _HOMES = {
     "load_reranker": "encoding.reranker",
     "map_of": "verbs.cluster_map",
     "match_documents": "verbs.match",
+    "publish_index": "verbs.publish",
     "rerank_hits": "verbs.search",
     "sample_pairs": "verbs.pairs",
     "save_clusters": "verbs.clusters_file",

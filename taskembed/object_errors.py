@@ -42,6 +42,10 @@ _TIMEOUT = re.compile(r"kind: Timeout|TimedOut")
 _UNREACHED = re.compile(r"kind: Connect|error sending request")
 
 
+class NoBucketError(NotFoundError):
+    """There is no such bucket, or container."""
+
+
 class ChangedError(TaskembedError):
     """An object is not the one that was read before."""
 
@@ -119,7 +123,7 @@ def _refusals(scheme: str) -> list[_Refusal]:
     return [
         (AccessDeniedError, _NOBODY, "there are no credentials for it", credentials),
         (ChangedError, changed, "another process has changed it", None),
-        (NotFoundError, ("NoSuchBucket", "ContainerNotFound"), "there is no such bucket", check),
+        (NoBucketError, ("NoSuchBucket", "ContainerNotFound"), "there is no such bucket", check),
         (NotFoundError, absent, "there is no such object", check),
         (AccessDeniedError, denied, "the server does not permit it", credentials),
         (UsageError, _NO_TLS, "the address of the server is not https", no_tls),

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from taskembed.errors import BadInputError, TaskembedError, UsageError
-from taskembed.extras import OBJECTS, require_extra, require_installed
 from taskembed.object_errors import refusal
 from taskembed.secrets import HIDDEN, shown_address
 
@@ -51,6 +50,13 @@ def is_address(text: str | Path) -> bool:
     return bool(found) and scheme.lower() in SCHEMES
 
 
+def address_in(place: Path) -> str | None:
+    """Return the address that was made a path, which has one slash less; None for other paths."""
+    scheme, colon, rest = str(place).partition(":/")
+    address = f"{scheme}://{rest.lstrip('/')}"
+    return address if colon and is_address(address) else None
+
+
 def shown(address: str) -> str:
     """Return an address as it may be printed and stored: without password and without query.
 
@@ -69,12 +75,14 @@ class StoredObject:
         size: bytes.
         modified: when it was written.
         etag: differs when its bytes differ; None where a server does not tell.
+        version: the same on Google Cloud Storage; None elsewhere.
     """
 
     name: str
     size: int
     modified: datetime
     etag: str | None
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,8 +133,8 @@ class Store:
         with self.asked(name):
             return _stored(obstore.head(self._requests, name), name)
 
-    def get(self, name: str = "", *, at_most: int) -> tuple[bytes, str | None]:
-        """Return the bytes of a small object, and its etag.
+    def get(self, name: str = "", *, at_most: int) -> tuple[bytes, StoredObject]:
+        """Return the bytes of a small object, and what the server says of it.
 
         Raises:
             BadInputError: it has more than `at_most` bytes.
@@ -138,7 +146,7 @@ class Store:
             if result.meta["size"] > at_most:
                 reason = f"it has {result.meta['size']:,} bytes, more than {at_most:,}"
                 raise BadInputError(reason, what=self.shown(name))
-            return bytes(result.bytes()), result.meta["e_tag"]
+            return bytes(result.bytes()), _stored(result.meta, name)
 
     def stream(self, name: str = "") -> BinaryIO:
         """Return an object's bytes, to be read once from the beginning; in bounded memory.
@@ -176,23 +184,20 @@ class Store:
             )
             return bytes(result.bytes())
 
-    def put(self, name: str, data: bytes) -> str | None:
-        """Write a small object, whatever was there; return its etag."""
+    def put(self, name: str, data: bytes) -> None:
+        """Write a small object, whatever was there."""
         import obstore
 
         with self.asked(name):
-            return obstore.put(self._requests, name, data, use_multipart=False)["e_tag"]
+            obstore.put(self._requests, name, data, use_multipart=False)
 
-    def put_if(self, name: str, data: bytes, *, replaces: str | None) -> str | None:
+    def put_if(self, name: str, data: bytes, *, replaces: StoredObject | None) -> None:
         """Write a small object in the place of one that was read, or where there was none.
 
         Args:
             name: of the object.
             data: its bytes.
-            replaces: the etag of the object that it is to replace; None if there must be none.
-
-        Returns:
-            The etag of the new object.
+            replaces: the object as it was read; None if there was none.
 
         Raises:
             ChangedError: there is another object in its place by now.
@@ -200,9 +205,11 @@ class Store:
         import obstore
 
         with self.asked(name):
-            mode = "create" if replaces is None else {"e_tag": replaces}
-            result = obstore.put(self._requests, name, data, mode=cast("Any", mode))
-            return result["e_tag"]
+            mode: Any = "create"
+            if replaces is not None:
+                known = {"e_tag": replaces.etag, "version": replaces.version}
+                mode = {key: value for key, value in known.items() if value is not None}
+            obstore.put(self._requests, name, data, mode=mode)
 
     def upload(self, name: str, parts: Iterable[bytes]) -> None:
         """Write an object of any size, part by part; it is there when all of it was sent."""
@@ -228,6 +235,8 @@ def require_objects() -> None:
     Raises:
         MissingLibraryError: the library is not installed.
     """
+    from taskembed.extras import OBJECTS, require_installed  # which no search needs
+
     require_installed("obstore", OBJECTS)
 
 
@@ -238,6 +247,8 @@ def open_store(address: str) -> Store:
         UsageError: it is not an address, or has a password where none belongs.
         MissingLibraryError: the library is not installed.
     """
+    from taskembed.extras import OBJECTS, require_extra
+
     stores = require_extra("obstore.store", OBJECTS)
     scheme, _, rest = address.partition("://")
     scheme = scheme.lower()
@@ -300,6 +311,7 @@ def _stored(found: ObjectMeta, name: str | None = None) -> StoredObject:
         found["size"],
         found["last_modified"],
         found["e_tag"],
+        found["version"],
     )
 
 

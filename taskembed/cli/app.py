@@ -35,7 +35,7 @@ permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe."""
 COMMANDS = {
     "Index and search": (
         *("index", "search", "similar", "dedup", "classify", "cluster", "get", "list", "count"),
-        *("delete", "compact", "tune", "info", "verify", "mcp"),
+        *("delete", "compact", "publish", "tune", "info", "verify", "mcp"),
     ),
     "Vectors": ("encode", "export", "import"),
     "Models": ("models", "explain"),

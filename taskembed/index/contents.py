@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from taskembed.index.disk.manifests import Body, Snapshot, manifest_name
 from taskembed.index.remembered import Reading
 from taskembed.index.storage import DEFAULT_STORAGE, Storage
 from taskembed.space import EmbeddingSpace, Task
+
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class Contents:
         tuning: what `tune` measured last: figures by name, and the task of the view.
         last_run: when the last run of `index` that came to its end ended, and its counts; empty if
             none is known.
+        identity: 32 hexadecimal digits, which no other index has; "" before it is published first.
     """
 
     live: Part
@@ -191,6 +195,7 @@ class Contents:
     committed_at: str = ""
     tuning: Mapping[str, object] = field(default_factory=dict)
     last_run: Mapping[str, object] = field(default_factory=dict)
+    identity: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Return the contents as what JSON can hold."""
@@ -217,6 +222,7 @@ class Contents:
             **({"declared": declared} if declared else {}),
             **({"tuning": dict(self.tuning)} if self.tuning else {}),
             **({"last_run": dict(self.last_run)} if self.last_run else {}),
+            **({"identity": self.identity} if self.identity else {}),
         }
 
     @classmethod
@@ -235,6 +241,7 @@ class Contents:
                 require_string(body["committed_at"], "committed_at"),
                 _object(body, "tuning", "what was measured of it"),
                 _object(body, "last_run", "what is known of its last run"),
+                _identity(body),
             )
         except (KeyError, TypeError, ValueError) as error:
             name = manifest_name(snapshot.generation)
@@ -295,6 +302,13 @@ def _part(body: Body, name: str) -> Part:
     if name in storage:
         part = replace(part, storage=Storage.from_json(storage[name]))
     return part.read_views(views.get(name, []))
+
+
+def _identity(body: Body) -> str:
+    identity = require_string(body.get("identity", ""), "identity")
+    if identity and not _IDENTITY.fullmatch(identity):  # it is the name of a folder of the cache
+        raise ValueError(f"{identity!r} is not the identity of an index")
+    return identity
 
 
 def _object(body: Mapping[str, object], name: str, what: str) -> dict[str, object]:

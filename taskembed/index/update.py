@@ -6,6 +6,7 @@ readers are answered by the old one until the new one is complete.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -173,3 +174,21 @@ def remember_tuning(folder: Path, tuning: Mapping[str, object], *, wait_seconds:
             raise NotFoundError(f"no index at {folder}", hint="check --index")
         contents = replace(Contents.of(folder, store.snapshot), tuning=tuning)
         store.commit(contents.to_json(), [name for part in contents.parts for name in part.files])
+
+
+def identify(folder: Path, *, wait_seconds: float = 0) -> None:
+    """Give an index that has none an identity, in a new generation.
+
+    Raises:
+        NotFoundError: there is no index.
+        IndexBusyError: another process is writing.
+        AccessDeniedError: the folder may not be written to.
+    """
+    with open_writer(folder, wait_seconds=wait_seconds) as store:
+        if store.snapshot is None:
+            raise NotFoundError(f"no index at {folder}", hint="check --index")
+        contents = Contents.of(folder, store.snapshot)
+        if not contents.identity:  # another process may have given it one
+            contents = replace(contents, identity=secrets.token_hex(16))
+            names = [name for part in contents.parts for name in part.files]
+            store.commit(contents.to_json(), names)

@@ -271,9 +271,11 @@ class IndexWriter:
         is_committed = self.commit(made_by)
         self._make()
         if self._rebuilding or (counts is not None and not is_committed):
-            is_whole = self._contents if not self._rebuilding else Contents(self._part)
+            whole = self._contents
+            if self._rebuilding:
+                whole = Contents(self._part, identity=whole.identity)
             self.has_failed = True
-            self._commit_contents(replace(is_whole, last_run=last_run))
+            self._commit_contents(replace(whole, last_run=last_run))
             self._rebuilding = False
             self.has_failed = False
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskembed.errors import NotFoundError, UsageError, os_errors
+from taskembed.objects import is_address
 
 if TYPE_CHECKING:
     from taskembed.cli.options._config_tables import ConfigTables
@@ -175,7 +176,9 @@ def _defaults_of(tables: ConfigTables, indexes: Mapping[str, Path]) -> dict[str,
 
 
 def _folder(what: str, text: str) -> Path:
-    """Return a path, which must not depend on the current folder."""
+    """Return a path, which must not depend on the current folder, or an address."""
+    if is_address(text):
+        return Path(text)
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:

@@ -80,13 +80,17 @@ def read_manifest(folder: Path, generation: int) -> Snapshot:
     except OSError as error:
         raise from_os_error(error, str(path)) from error
     try:
-        return _parse_manifest(data, generation)
+        return parse_manifest(data, generation)
     except ValueError as error:
         raise damaged(folder, Damage(path.name, str(error))) from error
 
 
-def _parse_manifest(data: bytes, generation: int) -> Snapshot:
+def parse_manifest(data: bytes, generation: int | None = None) -> Snapshot:
     """Return the generation in the bytes of a manifest.
+
+    Args:
+        data: the bytes.
+        generation: which it must be; None for any.
 
     Raises:
         ValueError: the bytes are damaged.
@@ -97,7 +101,8 @@ def _parse_manifest(data: bytes, generation: int) -> Snapshot:
     if match is None or int(match[1], 16) != zlib.crc32(text):
         raise ValueError("its checksum does not match")
     try:
-        return _snapshot(json.loads(text), generation)
+        manifest = json.loads(text)
+        return _snapshot(manifest, manifest["generation"] if generation is None else generation)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it is not a manifest") from error
 
@@ -112,7 +117,7 @@ def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
         )
     if manifest["generation"] != generation:
         raise ValueError(f"it is the manifest of generation {manifest['generation']}")
-    if generation >= LAST_GENERATION:
+    if type(generation) is not int or not 0 <= generation < LAST_GENERATION:
         raise ValueError("the number of the generation is too large")
     files = [StoredFile(item["name"], item["size"], item["crc32"]) for item in manifest["files"]]
     for file in files:

@@ -1,0 +1,106 @@
+"""A published index: one generation on an object store, for everybody to read.
+
+    ADDRESS/manifest.json                    the manifest of the published generation; replaced only
+                                             by a put on the condition that it is still the old one
+            files/seg-00000040.db.9c3f11d0.4096
+                                             a file of it; its checksum and size are in its name, so
+                                             it is never replaced by other bytes
+
+The manifest is put last, so whoever reads it finds all files that it names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.index.contents import Contents
+from taskembed.index.disk.files import StoredFile
+from taskembed.index.disk.manifests import Snapshot, manifest_bytes, parse_manifest
+from taskembed.object_errors import NoBucketError
+from taskembed.objects import Store, StoredObject
+
+MANIFEST = "manifest.json"
+FILES = "files"
+MOST_MANIFEST_BYTES = 64 * 2**20  # that of 10,000 segments has 20
+_KEY = re.compile(rf"{FILES}/[a-z0-9.-]+\.[0-9a-f]{{8}}\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is published at an address.
+
+    Attributes:
+        snapshot: the generation.
+        contents: what is in it.
+        data: the bytes of its manifest.
+        found: the object of the manifest, to be replaced on a condition.
+    """
+
+    snapshot: Snapshot
+    contents: Contents
+    data: bytes
+    found: StoredObject
+
+
+def key_of(file: StoredFile) -> str:
+    """Return the name of a file below the address: "files/NAME.CHECKSUM.SIZE"."""
+    return f"{FILES}/{file.name}.{file.crc32:08x}.{file.size}"
+
+
+def is_key(name: str) -> bool:
+    """Tell whether an object has the name of a file of a published index."""
+    return _KEY.fullmatch(name) is not None
+
+
+def to_publish(folder: Path, snapshot: Snapshot) -> tuple[Snapshot, Contents, bytes]:
+    """Return what is published of a generation: all but a part that is being built.
+
+    Returns:
+        The generation, its contents, and the bytes of its manifest.
+    """
+    contents = replace(Contents.of(folder, snapshot), building=None)
+    files = {name: snapshot.files[name] for name in contents.live.files}
+    published = Snapshot(snapshot.generation, files, contents.to_json())
+    return published, contents, manifest_bytes(published)
+
+
+def read_published(store: Store) -> Published:
+    """Return what is published at an address.
+
+    Raises:
+        NotFoundError: nothing is; or there is no such bucket.
+        IndexDamagedError: its manifest is damaged.
+        NewerFormatError: it was written by a newer taskembed.
+    """
+    try:
+        data, found = store.get(MANIFEST, at_most=MOST_MANIFEST_BYTES)
+    except NoBucketError:
+        raise
+    except NotFoundError:
+        raise NotFoundError(
+            f"no index is published at {store.shown()}",
+            hint="check the address, or publish one: taskembed publish ADDRESS --index FOLDER",
+        ) from None
+    try:
+        snapshot = parse_manifest(data)
+        contents = Contents.of(Path(), snapshot)
+    except ValueError as error:
+        raise damaged_there(store, MANIFEST, str(error)) from error
+    except IndexDamagedError as error:
+        raise damaged_there(store, MANIFEST, error.reason) from error
+    if not contents.identity:
+        raise damaged_there(store, MANIFEST, "it does not say of which index it is")
+    return Published(snapshot, contents, data, found)
+
+
+def damaged_there(store: Store, name: str, reason: str) -> IndexDamagedError:
+    """Return the error for a damaged object of a published index."""
+    return IndexDamagedError(
+        f"the published index is damaged: {store.shown(name)}: {reason}",
+        hint="publish it again: taskembed publish ADDRESS --index FOLDER --recreate",
+        name=name,
+        reason=reason,
+    )
