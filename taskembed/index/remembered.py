@@ -22,6 +22,7 @@ class Reading:
         columns: the names of their columns, "id,text", when the first row is data; "" when it has
             the names.
         folders: which files of a folder were read: "text", "code"; None for records.
+        id_folders: where the files are whose paths are ids: see `verbs._id_folders`.
         label_field: the field with the labels, for `taskembed classify`.
     """
 
@@ -33,6 +34,7 @@ class Reading:
     encoding: str | None = None
     columns: str | None = None
     folders: str | None = None
+    id_folders: str | None = None
     label_field: str | None = None
 
     def over(self, remembered: Reading | None) -> Reading:

@@ -93,7 +93,7 @@ class _Finder:
         elif not path.exists() and set(_MAGIC) & set(argument):
             yield from self._matching(argument)
         else:
-            yield self._file(path, path.name)
+            yield self._file(path)
 
     def _stdin(self) -> Input:
         if self._asked in TEXTS:
@@ -103,15 +103,21 @@ class _Finder:
             )
         return find_inputs(["-"], format_name=self._asked, shape=self._shape)[0]
 
-    def _file(self, path: Path, path_in_input: str) -> Input:
-        """Return a file as an input; its format is that of its name, or of the option."""
+    def _file(self, path: Path, folder: Path | None = None) -> Input:
+        """Return a file as an input; its format is that of its name, or of the option.
+
+        Args:
+            path: of the file.
+            folder: that was named; None if the file itself was.
+        """
         if not path.exists() and not path.is_symlink():
             raise NotFoundError(f"no such file or folder: {path}", hint="check the path")
         kind = self._asked if self._asked in TEXTS else None
         if self._asked is None:
             kind = text_format_of(path)
         item = file_input(path, kind or self._asked, self._shape)
-        return replace(item, path_in_input=path_in_input) if kind else item
+        path_in_input = path.relative_to(folder).as_posix() if folder else path.name
+        return replace(item, path_in_input=path_in_input, id_folder=folder) if kind else item
 
     def _matching(self, pattern: str) -> Iterator[Input]:
         """Yield the files that match a pattern; ids are relative to the folder before it."""
@@ -127,7 +133,7 @@ class _Finder:
             raise NotFoundError(
                 f"no file that can be read matches {pattern!r}", hint="check the pattern"
             )
-        yield from (self._file(path, path.relative_to(base).as_posix()) for path in found)
+        yield from (self._file(path, base) for path in found)
 
     def _is_wanted(self, path: Path, base: Path) -> bool:
         is_hidden = any(part.startswith(".") for part in path.relative_to(base).parts)
@@ -142,7 +148,7 @@ class _Finder:
         self.stood_for.append(kind)
         self.notes += _notes(folder, kind, chosen, below)
         for path in chosen:
-            yield self._file(path, path.relative_to(folder).as_posix())
+            yield self._file(path, folder)
 
     def _chosen(self, folder: Path) -> tuple[InputFormat | None, list[Path], FolderFiles]:
         """Return the kind of files to read from a folder (None: records), these files, and all."""
@@ -199,9 +205,19 @@ def _require_different_ids(inputs: Sequence[Input]) -> None:
     """Refuse two files with the same path in their inputs: one document would replace the other."""
     first: dict[str, Input] = {}
     for item in inputs:
-        other = first.setdefault(item.path_in_input, item) if item.path_in_input else item
-        if other.path != item.path:
+        if not item.path or not item.path_in_input:
+            continue
+        other = first.setdefault(item.path_in_input, item)
+        if other.path and other.path != item.path and not is_same_file(other.path, item.path):
             raise UsageError(
                 f"{other.name} and {item.name} would have the same id, {item.path_in_input!r}",
                 hint="name the folder that contains both, or make an index of each with --index",
             )
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file; False if one leads nowhere."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

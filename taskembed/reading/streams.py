@@ -106,6 +106,7 @@ class Input:
         partitions: names and values from the folders of the path, such as year=2024.
         path_in_input: path of a file of text or of source code in the folder that was named: the
             id of its document, with "/" between the folders.
+        id_folder: that folder; None for a file that was named itself, whose id is its name.
         meter: counts the bytes that have been read.
     """
 
@@ -115,6 +116,7 @@ class Input:
     shape: Shape = field(default_factory=Shape)
     partitions: tuple[tuple[str, str | None], ...] = ()
     path_in_input: str = ""
+    id_folder: Path | None = None
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -56,6 +57,8 @@ def export_index(
     require_kind(index, Index, "index")
     positions = index.by_position(where=where)
     part = index.contents.live
+    # where the files were is of no use to another index, and says how this machine is set up
+    reading = replace(part.reading, id_folders=None) if part.reading else None
     header = VectorHeader(
         index.space,
         dtype=NumberType(dtype),
@@ -64,7 +67,7 @@ def export_index(
             "storage": part.storage.to_json(),
             "made_by": dict(part.made_by),
             **({"declared": dict(part.declared)} if part.declared else {}),
-            **({"reading": part.reading.to_json()} if part.reading else {}),
+            **({"reading": reading.to_json()} if reading else {}),
         },
     )
     place = Path(output) if isinstance(output, str) else output

@@ -21,6 +21,7 @@ from taskembed.index.remembered import Reading
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.definitions import TREE_SITTER_LANGUAGES
 from taskembed.space import EmbeddingSpace, Task
+from taskembed.verbs._id_folders import with_ids_of
 from taskembed.verbs.corpus import Corpus, find_corpus
 from taskembed.verbs.describe import Existing, read_existing
 from taskembed.verbs.encoders import as_made, check_request, encoder_for_update
@@ -202,10 +203,13 @@ def find_update(
     Raises:
         NotFoundError: there is no such file or folder, or nothing to read in a folder.
         BadInputError: a folder is an index, or of a kind that is not read.
-        UsageError: the name does not say what a file is; two files have one id; the template has no
-            field; or the documents of the index are named by another field.
+        UsageError: the name does not say what a file is; two files have one id, also of an earlier
+            run; the template has no field; or another field names the documents of the index.
         IndexDamagedError: the index cannot be read, and is not to be replaced.
     """
     existing = read_existing(folder, recreate=recreate)
     corpus = find_corpus(inputs, existing, asked, template=template, task=task, recreate=recreate)
+    remembered = None if recreate else corpus.reading.id_folders
+    id_folders = with_ids_of(corpus.inputs, Path(folder), remembered)
+    corpus = replace(corpus, reading=replace(corpus.reading, id_folders=id_folders))
     return Update(Path(folder), existing, corpus, recreate)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from taskembed.reading.streams import Input
+from taskembed.verbs._id_folders import with_ids_of
 from tests.conftest import Run
 
 
@@ -142,3 +145,110 @@ def test_a_title_can_be_put_before_the_text(run: Run, notes: Path, folder: Path)
     run("index", notes / "kitchen", "--task", "retrieval", *template, "--index", folder)
     texts = {hit["doc_id"]: hit["text"] for hit in run("search", "x", "--index", folder).lines}
     assert texts["bread.txt"] == "bread.txt: Flour, water, yeast, baked."
+
+
+def make(folder: Path, *names: str) -> Path:
+    """Return a folder with some files, each of which has its own path as its text."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{folder.name} {name}\n")
+    return folder
+
+
+def test_the_files_of_another_folder_do_not_replace_those_of_the_first(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    first = make(tmp_path / "notes-a", "README.md", "one.md")
+    second = make(tmp_path / "notes-b", "README.md", "two.md")
+    run("index", first, "--task", "retrieval", "--index", folder)
+    for words in ((second,), (second / "README.md",), (f"{second}/*.md",), (second, "--dry-run")):
+        done = run("index", *words, "--index", folder)
+        assert done.code == 2
+        assert done.err == (
+            f"taskembed: error: {second}/README.md would replace {first}/README.md in the index: "
+            "both have the id 'README.md', the path in the folder that was named\n"
+            "taskembed: hint: keep this folder in an index of its own, with --index OTHER; or "
+            "begin again with --recreate and the folder that contains both. Nothing was changed\n"
+        )
+    assert run("get", "README.md", "--index", folder).lines[0]["text"] == "notes-a README.md"
+    assert counts(run, first, "--index", folder) == {"unchanged": 2}
+    again = run("index", tmp_path, "--recreate", "--yes", "--index", folder)
+    assert (again.code, again.out.split(",")[0]) == (0, "4 added")
+
+
+def test_folders_whose_files_have_different_ids_share_an_index(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    first, second = make(tmp_path / "a", "one.md"), make(tmp_path / "b", "two.md")
+    run("index", first, "--task", "retrieval", "--index", folder)
+    assert counts(run, second, "--index", folder) == {"added": 1, "encoded": 1}
+    make(second, "one.md")  # and now they have a file in common
+    assert run("index", second, "--index", folder).code == 2
+    assert run("index", first, "--index", folder).code == 2
+    (first / "one.md").unlink()  # it was moved there
+    assert counts(run, second, "--index", folder) == {"updated": 1, "encoded": 1, "unchanged": 1}
+
+
+def test_files_that_are_named_themselves_do_not_replace_others(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    make(tmp_path / "a", "README.md", "guide.md")
+    make(tmp_path / "b", "README.md", "guide.md")
+    run("index", tmp_path / "a" / "README.md", "--task", "retrieval", "--index", folder)
+    refused = run("index", tmp_path / "b" / "README.md", "--index", folder)
+    assert (refused.code, "would replace" in refused.err) == (2, True)
+    # a/guide.md is not in the index, so that b/guide.md replaces nothing
+    for _ in range(2):
+        assert run("index", tmp_path / "b" / "guide.md", "--index", folder).code == 0
+    assert run("index", tmp_path / "a", "--index", folder).code == 2
+    assert run("index", tmp_path / "a" / "README.md", "--index", folder).code == 0
+
+
+def test_a_folder_is_the_same_whatever_it_is_called_and_wherever_it_is_moved(
+    run: Run, notes: Path, indexed_notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(notes.parent)
+    (notes.parent / "link").symlink_to(notes)
+    for name in ("notes", "./notes", "notes/", f"{notes}", "link", "notes/../notes", "notes/**/*"):
+        assert counts(run, name, "--index", indexed_notes) == {"unchanged": 3}, name
+    notes.rename(notes.parent / "old-notes")
+    assert counts(run, "old-notes", "--index", indexed_notes) == {"unchanged": 3}
+    indexed_notes.rename(notes.parent / "moved-index")
+    assert counts(run, "old-notes", "--index", "moved-index") == {"unchanged": 3}
+    # other notes, where the first ones were
+    make(notes, "moon.md")
+    assert run("index", "notes", "--index", "moved-index").code == 2
+
+
+def test_a_link_to_the_newest_copy_of_a_folder_counts_as_one_folder(
+    run: Run, tmp_path: Path, folder: Path
+) -> None:
+    make(tmp_path / "monday", "a.md", "b.md")
+    make(tmp_path / "tuesday", "a.md", "b.md")
+    latest = tmp_path / "latest"
+    latest.symlink_to("monday")
+    run("index", latest, "--task", "retrieval", "--index", folder)
+    latest.unlink()
+    latest.symlink_to("tuesday")
+    assert counts(run, latest, "--index", folder) == {"updated": 2, "encoded": 2}
+
+
+def test_a_record_of_folders_that_cannot_be_read_forbids_nothing(tmp_path: Path) -> None:
+    one = make(tmp_path / "a", "x.md") / "x.md"
+    item = Input(one, "text", None, path_in_input="x.md", id_folder=one.parent)
+    for remembered in (None, "{", "{}", "[1]"):
+        assert with_ids_of([item], tmp_path / "index", remembered) == '["../a/"]'
+    many = json.dumps([f"../{number}/" for number in range(600)])
+    kept = json.loads(with_ids_of([item], tmp_path / "index", many) or "")
+    assert (len(kept), kept[-1]) == (500, "../a/")
+    assert with_ids_of([], tmp_path / "index", None) is None
+
+
+def test_an_export_does_not_tell_where_the_files_were(
+    run: Run, indexed_notes: Path, tmp_path: Path
+) -> None:
+    assert "id_folders" in run("info", "--index", indexed_notes, "--json").out
+    run("export", "--index", indexed_notes, "-o", tmp_path / "v.parquet")
+    assert run("import", tmp_path / "v.parquet", "--index", tmp_path / "copy").code == 0
+    told = run("info", "--index", tmp_path / "copy", "--json").out
+    assert ('"folders": "text"' in told, "id_folders" in told) == (True, False)

@@ -89,6 +89,7 @@ def test_documents_are_counted(run: Run, indexed: Path) -> None:
     done = run("count", "--index", indexed, "--where", "topic > 3")
     assert (done.code, done.out) == (2, "")
     assert "column 1 of the filter: `topic` is text; 3 is a number" in done.err
+    assert "hint: topic > '3' compares texts, by their characters; all values of CSV" in done.err
 
 
 def test_an_empty_index_has_nothing_to_list(run: Run, tmp_path: Path) -> None:

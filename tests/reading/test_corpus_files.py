@@ -153,6 +153,9 @@ def test_two_files_with_one_id_are_refused(tmp_path: Path) -> None:
     assert "the folder that contains both" in (caught.value.hint or "")
     twice = [str(tmp_path / "a"), str(tmp_path / "a" / "README.md")]
     assert ids(find_corpus_files(twice)) == ["README.md", "README.md"]  # the same file
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    linked = [str(tmp_path / "a"), str(tmp_path / "link")]
+    assert ids(find_corpus_files(linked)) == ["README.md", "README.md"]
 
 
 def test_what_cannot_be_found_is_an_error_that_says_what_to_type(tmp_path: Path) -> None:

@@ -172,8 +172,18 @@ def require_fields(filter_: Filter, fields: Fields) -> None:
         if (reason := _objection(condition, types)) is not None:
             raise UsageError(
                 f"column {field.column} of the filter: `{field}` is {named_types(types)}; {reason}",
-                hint=FIELDS_HINT,
+                hint=_hint(condition, types),
             )
+
+
+def _hint(condition: Condition, types: Collection[FieldType]) -> str:
+    value = getattr(condition, "value", None)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(condition, Comparison) and is_number and set(types) <= set(TEXTS):
+        # the usual reason: a corpus of CSV, whose numbers are text
+        condition_ = f"{condition.field} {condition.operator.value} {written(str(value))}"
+        return f"{condition_} compares texts, by their characters; all values of CSV are text"
+    return FIELDS_HINT
 
 
 def types_of(value: Value) -> Collection[FieldType]:

@@ -1,0 +1,97 @@
+"""Which folders the ids of an index come from, so that files of another do not take them over.
+
+The id of a file of text or of source code is its path in the folder that was named. If two folders
+with a README.md each went into one index, each run would replace the document of the other. So an
+index remembers the folders, and the files that were named themselves, by their paths from its own
+folder. A folder that was moved has no files at its old place, so it is updated as before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from taskembed.errors import UsageError
+from taskembed.reading.corpus_files import is_same_file
+from taskembed.reading.streams import Input
+
+_REMEMBERED = 500  # folders and single files; of more, the latest
+
+
+def with_ids_of(inputs: Sequence[Input], index: Path, remembered: str | None) -> str | None:
+    """Return the folders that the ids of an index come from, once it has these files too.
+
+    Args:
+        inputs: the files of a run.
+        index: the folder of the index.
+        remembered: what an earlier run returned; None for nothing.
+
+    Returns:
+        JSON: paths, relative to the index; those of folders end in "/". None for none.
+
+    Raises:
+        UsageError: a file has the id of another file, which is there and known to the index.
+    """
+    start = os.path.realpath(index)
+    known = _read(remembered)
+    files = [(item, item.path) for item in inputs if item.path and item.path_in_input]
+    earlier = _Earlier(known, start)
+    for item, path in files if known else ():
+        earlier.require_own_id(item, path)
+    named = dict.fromkeys(
+        (item.id_folder or path, item.id_folder is not None) for item, path in files
+    )
+    new = [_relative(path, start) + "/" * is_folder for path, is_folder in named]
+    names = [*(name for name in known if name not in new), *new]
+    return json.dumps(names[-_REMEMBERED:]) if names else None
+
+
+def _read(remembered: str | None) -> list[str]:
+    try:
+        names = json.loads(remembered or "[]")
+    except ValueError:  # a newer version may write it otherwise
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _relative(path: Path, start: str) -> str:
+    """Return a path from the folder of the index; links in the path stay as they are."""
+    return os.path.relpath(path.absolute(), start)
+
+
+class _Earlier:
+    """The folders, and the files that were named themselves, of earlier runs.
+
+    Args:
+        names: as they are remembered.
+        start: the path that they are relative to.
+    """
+
+    def __init__(self, names: Sequence[str], start: str) -> None:
+        self._folders: list[Path] = []
+        self._files: dict[str, list[Path]] = {}  # by their ids
+        for name in names:
+            place = Path(os.path.normpath(f"{start}/{name}"))
+            if name.endswith("/"):
+                self._folders.append(place)
+            else:
+                self._files.setdefault(place.name, []).append(place)
+
+    def require_own_id(self, item: Input, path: Path) -> None:
+        """Refuse a file if another one with its id is at one of the places.
+
+        Raises:
+            UsageError: there is such a file.
+        """
+        name = item.path_in_input
+        own = Path(os.path.normpath(path.absolute()))
+        for other in (*(place / name for place in self._folders), *self._files.get(name, ())):
+            if other != own and other.is_file() and not is_same_file(other, path):
+                raise UsageError(
+                    f"{item.name} would replace {other} in the index: both have the id {name!r}, "
+                    "the path in the folder that was named",
+                    hint="keep this folder in an index of its own, with --index OTHER; or begin "
+                    "again with --recreate and the folder that contains both. Nothing was changed",
+                )
