@@ -65,6 +65,8 @@ def _unsafe(status: os.stat_result, *, shared: bool = False) -> str:
 def read_trusted(path: Path) -> memoryview | None:
     """Return the bytes of a file of the cache, memory-mapped; None if there is no safe one.
 
+    They can be written to, which the file does not see: OpenVINO copies what is read-only.
+
     Raises:
         StorageError: too many files are open.
     """
@@ -82,7 +84,7 @@ def read_trusted(path: Path) -> memoryview | None:
         if not stat.S_ISREG(status.st_mode) or _unsafe(status):
             return None
         _mark_as_used(descriptor, status)
-        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
     except (OSError, ValueError):  # an empty file cannot be mapped
         return None
     finally:

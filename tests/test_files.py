@@ -68,6 +68,15 @@ def test_what_root_wrote_another_user_reads(
     assert (found is not None) == (owner == 0)
 
 
+def test_what_is_read_can_be_written_to_and_the_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "compiled" / "x"
+    write(path, [b"1"])
+    found = read_trusted(path)
+    assert found is not None  # OpenVINO copies what is read-only
+    found[0] = ord("2")
+    assert path.read_bytes() == b"1"
+
+
 @pytest.mark.parametrize("place", ["cache", "cache/compiled", "cache/compiled/x"])
 @pytest.mark.parametrize("how", ["another's", "group", "others"])
 def test_what_another_user_could_have_written_is_not_read(
