@@ -163,7 +163,7 @@ def test_the_session_in_the_readme_shows_what_a_terminal_shows(run: Run) -> None
         ("how-to/find-similar-documents", 4),
         ("how-to/classify-texts", 4),
         ("how-to/move-vectors", 5),
-        ("how-to/index-a-folder", 15),
+        ("how-to/index-a-folder", 22),
     ],
 )
 def test_the_sessions_in_the_docs_show_what_a_terminal_shows(

@@ -93,5 +93,6 @@ class _Earlier:
                     f"{item.name} would replace {other} in the index: both have the id {name!r}, "
                     "the path in the folder that was named",
                     hint="keep this folder in an index of its own, with --index OTHER; or begin "
-                    "again with --recreate and the folder that contains both. Nothing was changed",
+                    "again with --recreate: with this folder alone, or with the folder that "
+                    "contains both. Nothing was changed",
                 )

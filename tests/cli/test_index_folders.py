@@ -168,7 +168,8 @@ def test_the_files_of_another_folder_do_not_replace_those_of_the_first(
             f"taskembed: error: {second}/README.md would replace {first}/README.md in the index: "
             "both have the id 'README.md', the path in the folder that was named\n"
             "taskembed: hint: keep this folder in an index of its own, with --index OTHER; or "
-            "begin again with --recreate and the folder that contains both. Nothing was changed\n"
+            "begin again with --recreate: with this folder alone, or with the folder that contains "
+            "both. Nothing was changed\n"
         )
     assert run("get", "README.md", "--index", folder).lines[0]["text"] == "notes-a README.md"
     assert counts(run, first, "--index", folder) == {"unchanged": 2}
