@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from taskembed.verbs.cluster_map import ClusterMap, map_of
     from taskembed.verbs.clusters_file import load_clusters, save_clusters
+    from taskembed.verbs.copies import Fetched
     from taskembed.verbs.dedup import Duplicates, delete_duplicates, find_duplicates, kept_documents
     from taskembed.verbs.defaults import HeadName, OnDuplicate
     from taskembed.verbs.delete import delete_documents
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from taskembed.verbs.encode import EncodeOptions, EncodeSummary, encode_documents
     from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.export import export_index
+    from taskembed.verbs.fetch import fetch_index
     from taskembed.verbs.importing import ImportOptions, declared_space, import_vectors
     from taskembed.verbs.index import index_corpus
     from taskembed.verbs.map_page import write_map
@@ -106,6 +108,7 @@ __all__ = [
     "Encoder",
     "EngineSettings",
     "ExitCode",
+    "Fetched",
     "Fusion",
     "Grouping",
     "HeadName",
@@ -157,6 +160,7 @@ __all__ = [
     "encoder_for_search",
     "encoder_for_update",
     "export_index",
+    "fetch_index",
     "find_duplicates",
     "get_documents",
     "import_vectors",
@@ -200,6 +204,7 @@ _HOMES = {
     "Encoder": "verbs.protocols",
     "EngineSettings": "encoding.settings",
     "ExitCode": "errors",
+    "Fetched": "verbs.copies",
     "Fusion": "index.ranking.fusion",
     "Grouping": "index.ranking.grouping",
     "HeadName": "verbs.defaults",
@@ -251,6 +256,7 @@ _HOMES = {
     "encoder_for_search": "verbs.encoders",
     "encoder_for_update": "verbs.encoders",
     "export_index": "verbs.export",
+    "fetch_index": "verbs.fetch",
     "find_duplicates": "verbs.dedup",
     "get_documents": "verbs.documents",
     "import_vectors": "verbs.importing",

@@ -111,7 +111,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
     """
     temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
     try:
-        _make_folder(path.parent)
+        make_folder(path.parent)
         if distrusted(path.parent):
             return False
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED & 0o666)
@@ -130,11 +130,11 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
     return True
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder and its parents, writable by the user alone."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     own = own_folder()
     is_own = folder == own or own in folder.parents
     folder.mkdir(PRIVATE if is_own else SHARED, exist_ok=True)

@@ -161,15 +161,15 @@ def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:
 PUBLIC = """
 AccessDeniedError Assignment BadInputError BadRecordError BadVectorError Chunk Classifier Cluster
 ClusterMap Clustering Document Duplicate Duplicates EmbeddingSpace EncodeOptions EncodeSummary
-Encoded Encoder EngineSettings ExitCode Fusion Grouping HeadName Hit ImportOptions Index
+Encoded Encoder EngineSettings ExitCode Fetched Fusion Grouping HeadName Hit ImportOptions Index
 IndexBusyError IndexDamagedError IndexDescription IndexOptions IndexSummary Keep
 MissingLibraryError ModelUnavailableError NearestExample NewerFormatError NotFoundError OnDuplicate
 Prediction PromptOverrides PromptType Publication Query RejectFile Searcher ServerUnavailableError
 Snippet SpaceMismatchError SpaceRequest StoppedError StorageError Task TaskembedError
 TextTooLongError UsageError Watch add_snippets add_view assign_documents assignments cluster_index
 count_documents declared_space delete_documents delete_duplicates describe_index drop_view
-encode_documents encoder_for_search encoder_for_update export_index find_duplicates get_documents
-import_vectors index_corpus kept_documents list_documents load_clusters load_encoder
+encode_documents encoder_for_search encoder_for_update export_index fetch_index find_duplicates
+get_documents import_vectors index_corpus kept_documents list_documents load_clusters load_encoder
 load_encoder_of load_reranker map_of match_documents publish_index rerank_hits sample_pairs
 save_clusters search_index similar_documents similar_texts write_map
 """

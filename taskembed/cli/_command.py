@@ -32,9 +32,11 @@ from taskembed.errors import (
     TaskembedError,
     UsageError,
 )
+from taskembed.objects import address_in
 
 # parameters whose text may be any bytes: file names; an id that is not UTF-8 is refused later
 ANY_BYTES = {"inputs", "queries", "doc_ids"}
+OF_INDEXES = ("index_folder", "against")  # parameters of which the value is an index
 AS_JSON = "as_json"  # the parameter of --json
 
 
@@ -89,6 +91,7 @@ class Command(TyperCommand):
         """
         self._require_text(ctx)
         self._require_one_text(ctx)
+        self._fetch_published(ctx)
         notes = reset_unfit_variables(ctx)
         if not ctx.params.get("quiet"):
             for note in notes if self.name == "index" else []:
@@ -103,6 +106,14 @@ class Command(TyperCommand):
             error.message = with_variables(error.message, ctx)
             error.hint = unset_variables(error.hint, ctx) if error.hint else None
             raise
+
+    def _fetch_published(self, ctx: Any) -> None:  # noqa: ANN401
+        indexes = [ctx.params.get(name) for name in OF_INDEXES]
+        if any(isinstance(place, Path) and address_in(place) for place in indexes):
+            from taskembed.cli._published import fetch_published
+
+            with shown_progress(quiet=bool(ctx.params.get("quiet"))):
+                fetch_published(str(self.name), ctx.params, OF_INDEXES)
 
     def _require_text(self, ctx: Any) -> None:  # noqa: ANN401
         for parameter in self.params:

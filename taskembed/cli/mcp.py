@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from taskembed.cli._published import local_folder, name_in
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.config import Config
 from taskembed.cli.options.grouping import with_groups
@@ -52,9 +53,13 @@ def mcp_command(
     from taskembed.server.serve import serve
 
     config = Config((), os.environ)
+    given = {"cache": machine.cache, "offline": machine.offline, "quiet": quiet}
     named = [(value, config.index_named(Path(value))) for value in indexes or ()]
-    # the name of an index in the configuration file; else that of its folder
-    folders = [("" if folder == Path(value) else value, folder) for value, folder in named]
+    # the name of an index in the configuration file, or in its address; else that of its folder
+    folders = [
+        (value if folder != Path(value) else name_in(value), local_folder(folder, given))
+        for value, folder in named
+    ]
     hide = partial(redacted, secrets=secrets_of([], os.environ))
     serve(names_of(folders or [("", index_folder)]), settings, hide=hide)
     return ExitCode.OK

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -25,27 +24,12 @@ from taskembed.index.update import identify
 from taskembed.objects import Store, open_store
 from taskembed.verbs.publish import publish_index
 from tests.conftest import Run
+from tests.indexing import Indexed
 from tests.stores import Bucket
 
 pytestmark = pytest.mark.slow  # the S3 server takes two seconds to start
 
-Indexed = Callable[..., Path]
 WRITES = ("put", "upload", "put_if", "remove")  # of a store
-
-
-@pytest.fixture
-def indexed(run: Run, tmp_path: Path) -> Indexed:
-    """Index so many documents into a folder, as one more run each time."""
-
-    def indexed(documents: int, name: str = "index", *, task: str = "retrieval") -> Path:
-        corpus = tmp_path / "corpus.jsonl"
-        texts = [{"id": str(number), "text": f"text {number}"} for number in range(documents)]
-        corpus.write_text("".join(json.dumps(text) + "\n" for text in texts))
-        done = run("index", corpus, "--task", task, "--index", tmp_path / name, "-q")
-        assert done.code == 0, done.err
-        return tmp_path / name
-
-    return indexed
 
 
 class Killed(BaseException):

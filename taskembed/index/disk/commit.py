@@ -384,6 +384,20 @@ def open_writer(
         lock.release()
 
 
+@contextmanager
+def hold_lock(folder: Path, *, wait_seconds: float = 0) -> Iterator[None]:
+    """Hold the lock of a folder, which is made if it is missing.
+
+    Raises:
+        IndexBusyError: another process still holds the lock after `wait_seconds`.
+    """
+    lock = take_lock(folder, Fs(), wait_seconds)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def require_writable(folder: Path, *, wait_seconds: float = 0) -> None:
     """Check that an index can be written to a folder now; nothing is written.
 

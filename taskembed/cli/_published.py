@@ -1,0 +1,76 @@
+"""`--index s3://bucket/index`: a published index is read from its copy in the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from taskembed.cli.printing.output import message
+from taskembed.errors import UsageError
+from taskembed.objects import address_in, shown
+
+READERS = frozenset(
+    {
+        *("search", "similar", "dedup", "classify", "cluster", "get", "list", "count"),
+        *("info", "verify", "mcp", "export", "explain", "evaluate"),
+    }
+)
+
+
+def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -> None:
+    """Bring the copies of the published indexes that a command names up to date, and name those.
+
+    Args:
+        command: its name.
+        given: its parameters by name, which are changed.
+        names: of those of which the value is an index.
+
+    Raises:
+        UsageError: the command writes to an index.
+        TaskembedError: an index cannot be fetched.
+    """
+    for name in names:
+        if isinstance(place := given.get(name), Path) and (address := address_in(place)):
+            if command not in READERS or given.get("apply"):
+                raise UsageError(
+                    f"{command} changes an index, and one that is published is only read",
+                    what=shown(address),
+                    hint="change the index in its folder, then: taskembed publish ADDRESS",
+                )
+            given[name] = local_folder(place, given)
+
+
+def local_folder(place: Path, given: Mapping[str, Any]) -> Path:
+    """Return the folder of an index: that of its copy, if the place is an address.
+
+    Args:
+        place: a folder, or an address that was made a path.
+        given: the parameters of the command: `cache`, `offline` and `quiet`.
+
+    Raises:
+        TaskembedError: it cannot be fetched.
+    """
+    address = address_in(place)
+    if address is None:
+        return place
+    from taskembed.verbs.fetch import fetch_index
+
+    cache = given.get("cache") or os.environ.get("TASKEMBED_CACHE")
+    offline = given.get("offline", os.environ.get("TASKEMBED_OFFLINE", "0") not in {"", "0"})
+    copy = fetch_index(address, cache=Path(cache) if cache else None, offline=offline)
+    if not given.get("quiet"):
+        if offline:
+            when = f"{copy.fetched_at:%Y-%m-%d %H:%M} UTC"
+            message(f"note: offline: generation {copy.generation} of {copy.address}, as of {when}")
+        elif copy.bytes_fetched:
+            files = f"{copy.files_fetched:,} files, {copy.bytes_fetched:,} bytes"
+            message(f"fetched generation {copy.generation} of {copy.address}: {files}")
+    return copy.folder
+
+
+def name_in(text: str) -> str:
+    """Return the last name in an address: "notes" of "s3://bucket/notes"; "" if it is a path."""
+    address = address_in(Path(text))
+    return shown(address).partition("?")[0].rstrip("/").rpartition("/")[2] if address else ""

@@ -1,0 +1,303 @@
+"""Reading a published index by its copy: what is fetched, when it is not, and who may watch."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskembed.errors import (
+    AccessDeniedError,
+    IndexDamagedError,
+    NotFoundError,
+    ServerUnavailableError,
+)
+from taskembed.index.published import MANIFEST
+from taskembed.index.reader import Index
+from taskembed.objects import Store
+from taskembed.verbs.copies import list_copies
+from taskembed.verbs.fetch import fetch_index
+from taskembed.verbs.publish import publish_index
+from tests.conftest import Run
+from tests.indexing import Indexed
+from tests.stores import Bucket
+
+pytestmark = pytest.mark.slow  # the S3 server takes two seconds to start
+
+
+def ids_of(folder: Path) -> list[str]:
+    with Index.open(folder) as index:
+        return sorted(document.doc_id for document in index)
+
+
+def test_only_what_is_new_is_fetched(indexed: Indexed, bucket: Bucket, tmp_path: Path) -> None:
+    address, cache = f"{bucket.address}/index", tmp_path / "cache"
+    publish_index(indexed(3), address)
+    first = fetch_index(address, cache=cache)
+    assert (first.files_fetched, ids_of(first.folder)) == (5, ["0", "1", "2"])
+    again = fetch_index(f"{address}/", cache=cache)
+    assert (again.files_fetched, again.bytes_fetched) == (0, 0)
+    assert again.folder == first.folder
+    publish_index(indexed(3), address)
+    remembered = fetch_index(address, cache=cache)
+    assert remembered.files_fetched == 0
+    assert 0 < remembered.bytes_fetched < 4_000  # a manifest
+    publish_index(indexed(4), address)
+    assert fetch_index(address, cache=cache).files_fetched == 5
+    assert ids_of(first.folder) == ["0", "1", "2", "3"]
+
+
+def test_old_generations_of_a_copy_are_removed(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path
+) -> None:
+    address = f"{bucket.address}/index"
+    for documents in range(1, 11):  # eight segments become one
+        publish_index(indexed(documents), address)
+        folder = fetch_index(address, cache=tmp_path / "cache").folder
+        assert len(list(folder.glob("manifest-*"))) <= 2
+    copy = fetch_index(address, cache=tmp_path / "cache")
+    assert len(list(copy.folder.glob("seg-*.db"))) == 3
+    assert len(ids_of(copy.folder)) == 10
+
+
+def test_without_the_network_the_copy_answers(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, cache = f"{bucket.address}/index", tmp_path / "cache"
+    publish_index(indexed(3), address)
+    with pytest.raises(NotFoundError) as caught:
+        fetch_index(address, cache=cache, offline=True)
+    assert caught.value.message == f"there is no copy of {address}"
+    fetched = fetch_index(address, cache=cache)
+    publish_index(indexed(4), address)
+    copy = fetch_index(address, cache=cache, offline=True)
+    assert (copy.generation, ids_of(copy.folder)) == (fetched.generation, ["0", "1", "2"])
+
+    def unreachable(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise ServerUnavailableError("the server cannot be reached", what=address)
+
+    monkeypatch.setattr(Store, "get", unreachable)
+    with pytest.raises(ServerUnavailableError) as refused:
+        fetch_index(address, cache=cache)
+    assert str(refused.value.hint).startswith("TASKEMBED_OFFLINE=1 uses the copy of 20")
+
+
+def test_where_there_is_no_index(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        fetch_index(f"{bucket.address}/x", cache=tmp_path)
+    assert caught.value.message == f"no index is published at {bucket.address}/x"
+    with pytest.raises(NotFoundError, match="there is no such bucket"):
+        fetch_index("s3://no-bucket/x", cache=tmp_path)
+
+
+@pytest.mark.parametrize(("data", "reason"), [(b"", "checksum"), (None, "it is missing")])
+def test_a_damaged_file_is_named_and_leaves_no_copy(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path, data: bytes | None, reason: str
+) -> None:
+    address = f"{bucket.address}/index"
+    publish_index(indexed(3), address)
+    key = next(key for key in bucket.keys if ".words." in key)
+    if data is None:
+        bucket.delete(key)
+    else:
+        bucket.write(key, b"x" * len(bucket.read(key)))
+    with pytest.raises(IndexDamagedError, match=reason) as caught:
+        fetch_index(address, cache=tmp_path / "cache")
+    assert f"the published index is damaged: {bucket.address}/{key}: " in caught.value.message
+    assert list_copies(tmp_path / "cache") == []
+    publish_index(indexed(3).parent / "index", address, recreate=True)
+
+
+def test_a_damaged_manifest_is_named(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.write(f"index/{MANIFEST}", b"<html>")
+    with pytest.raises(IndexDamagedError, match=rf"/index/{MANIFEST}: its checksum does not"):
+        fetch_index(f"{bucket.address}/index", cache=tmp_path)
+
+
+def test_a_manifest_that_is_replaced_meanwhile_is_read_again(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = f"{bucket.address}/index", indexed(3)
+    publish_index(folder, address)
+    real = Store.stream
+
+    def replaced(store: Store, name: str) -> Any:  # noqa: ANN401
+        monkeypatch.setattr(Store, "stream", real)
+        publish_index(indexed(2, "other"), address, recreate=True)
+        for key in bucket.keys:
+            if name in key:
+                bucket.delete(key)
+        return real(store, name)
+
+    monkeypatch.setattr(Store, "stream", replaced)
+    copy = fetch_index(address, cache=tmp_path / "cache")
+    assert ids_of(copy.folder) == ["0", "1"]
+
+
+def test_a_fetch_that_was_killed_is_continued(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, cache = f"{bucket.address}/index", tmp_path / "cache"
+    publish_index(indexed(3), address)
+    real, asked = Store.stream, list[str]()
+
+    class Killed(BaseException):
+        pass
+
+    def killed(store: Store, name: str) -> Any:  # noqa: ANN401
+        asked.append(name)
+        if len(asked) == 4:
+            raise Killed
+        return real(store, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "stream", killed)
+        with pytest.raises(Killed):
+            fetch_index(address, cache=cache)
+    assert fetch_index(address, cache=cache).files_fetched == 2
+
+
+def test_an_index_that_went_its_own_way_gets_a_copy_of_its_own(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path
+) -> None:
+    address, cache = f"{bucket.address}/index", tmp_path / "cache"
+    publish_index(indexed(2), address)
+    shutil.copytree(tmp_path / "index", tmp_path / "twin")
+    publish_index(indexed(3), address)
+    first = fetch_index(address, cache=cache)
+    publish_index(indexed(4, "twin"), address, recreate=True)  # the same names, other bytes
+    second = fetch_index(address, cache=cache)
+    assert (len(ids_of(second.folder)), second.folder != first.folder) == (4, True)
+    assert not first.folder.exists()
+    publish_index(tmp_path / "index", address, recreate=True)
+    assert len(ids_of(fetch_index(address, cache=cache).folder)) == 3
+
+
+def test_readers_see_whole_generations_while_an_index_is_published(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path
+) -> None:
+    address, seen, failures = f"{bucket.address}/index", set[int](), list[BaseException]()
+    publish_index(indexed(1), address)
+    done = threading.Event()
+
+    def read(cache: Path) -> None:
+        try:
+            while not done.is_set():
+                seen.add(len(ids_of(fetch_index(address, cache=cache).folder)))
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    caches = [tmp_path / "a", tmp_path / "a", tmp_path / "b"]
+    threads = [threading.Thread(target=read, args=(cache,)) for cache in caches]
+    for thread in threads:
+        thread.start()
+    later = datetime.now(UTC) + timedelta(hours=49)
+    for documents in range(2, 12):
+        publish_index(indexed(documents), address, now=later)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert seen <= set(range(1, 12))
+    assert len(seen) > 2
+
+
+def test_a_copy_that_others_can_write_to_is_not_used(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path
+) -> None:
+    address = f"{bucket.address}/index"
+    publish_index(indexed(1), address)
+    (tmp_path / "cache" / "indexes").mkdir(parents=True)
+    (tmp_path / "cache" / "indexes").chmod(0o777)
+    with pytest.raises(AccessDeniedError, match="can be written by other users"):
+        fetch_index(address, cache=tmp_path / "cache")
+
+
+def test_an_index_is_read_from_a_plain_server(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path
+) -> None:
+    publish_index(indexed(3), f"{bucket.address}/index")
+    for key in bucket.keys:
+        path = tmp_path / "site" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bucket.read(key))
+
+    class Site(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:  # noqa: ANN401
+            super().__init__(*arguments, directory=str(tmp_path / "site"))
+
+        def log_message(self, *_: Any) -> None:  # noqa: ANN401
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/index"
+        copy = fetch_index(f"{address}?sig=secret", cache=tmp_path / "cache")
+        server.shutdown()
+    assert ids_of(copy.folder) == ["0", "1", "2"]
+    assert copy.address == f"{address}?***"
+    stored = (path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert not any(b"secret" in data for data in stored)
+
+
+def test_commands_read_a_published_index(
+    indexed: Indexed, bucket: Bucket, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = f"{bucket.address}/index", indexed(3)
+    publish_index(folder, address)
+    found = run("search", "text 1", "--index", address, "--json")
+    assert found.code == 0, found.err
+    assert found.err.startswith("taskembed: fetched generation ")
+    assert f"of {address}: 5 files, " in found.err
+    assert found.out == run("search", "text 1", "--index", folder, "--json").out
+    assert run("count", "--index", address).out == "3\n"
+    assert run("get", "1", "--index", address).out == run("get", "1", "--index", folder).out
+    assert run("list", "--index", address).out == run("list", "--index", folder).out
+    assert run("verify", "--index", address).code == 0
+    info: Any = run("info", "--index", address, "--json").json
+    assert info["documents"] == 3
+    config = folder.with_name("config.toml")
+    config.write_text(f'[indexes]\nshared = "{address}"\n')
+    monkeypatch.setenv("TASKEMBED_CONFIG", str(config))
+    assert run("count", "--index", "shared").out == "3\n"
+    monkeypatch.setenv("TASKEMBED_OFFLINE", "1")
+    offline = run("count", "--index", "shared")
+    assert offline.out == "3\n"
+    assert offline.err.startswith("taskembed: note: offline: generation ")
+    listed = run("cache", "list")
+    assert f"{address} (generation " in listed.out
+    assert ", 1 copy of an index, " in listed.out
+    entries: Any = run("cache", "list", "--json").json
+    assert [entry["address"] for entry in entries if "address" in entry] == [address]
+    assert run("cache", "clear", address, "--json").lines[0]["copies_deleted"] == 1
+    missing = run("count", "--index", "shared")
+    assert (missing.code, missing.err.splitlines()[0]) == (
+        66,
+        f"taskembed: error: there is no copy of {address}",
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["delete", "1"],
+        ["compact"],
+        ["tune"],
+        ["publish", "s3://b/x"],
+        ["dedup", "--apply", "--yes"],
+        ["index", "corpus.jsonl", "--task", "retrieval"],
+    ],
+)
+def test_commands_that_change_an_index_refuse_a_published_one(run: Run, command: list[str]) -> None:
+    done = run(*command, "--index", "s3://bucket/index")
+    assert done.code == 2
+    assert done.err == (
+        f"taskembed: error: s3://bucket/index: {command[0]} changes an index, and one that is "
+        "published is only read\n"
+        "taskembed: hint: change the index in its folder, then: taskembed publish ADDRESS\n"
+    )
