@@ -32,9 +32,9 @@ app = typer.Typer(
 
 @app.command("list", cls=Command)
 def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
-    """List compiled models, newest first, and copies of published indexes.
+    """List compiled models, and copies of published indexes.
 
-    A model has the digest of what it was made from.
+    The newest are first. A model has the digest of what it was made from.
 
     Example:
         taskembed cache list
