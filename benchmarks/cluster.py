@@ -24,7 +24,8 @@ from taskembed.encoding.load import load_encoder
 from taskembed.index.knn_graph import knn_graph
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
-from taskembed.verbs._clustering.projection import _reduced, projected
+from taskembed.verbs._clustering.components import principal_components
+from taskembed.verbs._clustering.projection import projected
 from taskembed.verbs.cluster import assignments, cluster_index
 from taskembed.verbs.index import index_corpus
 
@@ -65,7 +66,7 @@ def report(name: str, index: Index, labels: np.ndarray) -> None:
     started = time.perf_counter()
     points = projected(vectors)
     seconds = time.perf_counter() - started
-    plane = np.ascontiguousarray(_reduced(vectors)[:, :2])
+    plane = principal_components(vectors, 2)
     shares = [agreement(rows, labels) for rows in (vectors, points, plane)]
     measures = ", ".join(f"{value:.3f} ({number} clusters)" for value, number in scores)
     agreed = ", ".join(f"{share:.3f}" for share in shares)

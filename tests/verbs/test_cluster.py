@@ -20,7 +20,13 @@ from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.reading.document import Document
 from taskembed.space import Task
-from taskembed.verbs._clustering.silhouette import best_number, candidates, silhouette
+from taskembed.verbs._clustering.silhouette import (
+    best_number,
+    candidates,
+    silhouette,
+    silhouettes,
+    smoothed,
+)
 from taskembed.verbs._clustering.terms import terms_of
 from taskembed.verbs.cluster import (
     Assignment,
@@ -196,10 +202,30 @@ def test_the_silhouette_is_that_of_a_library() -> None:
     assert silhouette(distances, clusters * 0) == -1
 
 
-def test_of_nearly_equal_silhouettes_the_smallest_number_is_taken() -> None:
-    assert best_number({4: 0.08, 8: 0.0945, 128: 0.095}) == 8
+def test_of_equal_silhouettes_the_smallest_number_is_taken() -> None:
+    assert best_number({4: 0.08, 8: 0.095, 128: 0.095}) == 8
     assert best_number({2: 0.3, 3: 0.5, 4: 0.4}) == 3
     assert best_number({2: -0.5, 3: -0.1}) == 3
+
+
+def test_a_silhouette_is_averaged_with_its_neighbours() -> None:
+    assert smoothed({2: 0.4, 3: 0.8, 5: 0.0}) == pytest.approx({2: 0.5, 3: 0.5, 5: 0.2})
+    assert smoothed({2: 0.4}) == pytest.approx({2: 0.4})
+
+
+def test_the_number_of_groups_in_many_dimensions_is_found() -> None:
+    """Nine groups in 64 dimensions, with so much noise that a vector is 1.6 from its group."""
+    random = np.random.default_rng(3)
+    centres = random.standard_normal((9, 64)) / 8
+    vectors = np.repeat(centres, 60, axis=0) + random.standard_normal((540, 64)) * 0.2
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    assert best_number(silhouettes(unit)) in {8, 10}
+
+
+def test_equal_vectors_have_a_number_of_clusters() -> None:
+    unit = np.zeros((10, 4), np.float32)
+    unit[:, 0] = 1
+    assert best_number(silhouettes(unit)) == 2
 
 
 def test_numbers_of_clusters_grow_with_the_corpus() -> None:

@@ -16,6 +16,7 @@ from taskembed.activity import Step, doing
 from taskembed.extras import MAP, require_extra
 from taskembed.index.knn_graph import knn_graph
 from taskembed.vectors import FloatRows
+from taskembed.verbs._clustering.components import principal_components
 
 PERPLEXITY = 30  # about how many neighbours of a point count: the library's default
 _PLAIN_DIMENSIONS = 50  # that are left of a vector before neighbours are searched, as is usual
@@ -35,7 +36,7 @@ def projected(vectors: FloatRows) -> FloatRows:
     Raises:
         MissingLibraryError: openTSNE is not installed.
     """
-    reduced = _reduced(vectors)
+    reduced = principal_components(vectors, _PLAIN_DIMENSIONS)
     perplexity = min(PERPLEXITY, (len(vectors) - 1) // 3)
     if perplexity < 1:  # too few for neighbours
         plane = np.zeros((len(vectors), 2), np.float32)
@@ -43,14 +44,6 @@ def projected(vectors: FloatRows) -> FloatRows:
         return plane
     with doing("drawing the map", unit="iterations", total=_EARLY + _LATE) as step:
         return _by_tsne(reduced, perplexity, step)
-
-
-def _reduced(vectors: FloatRows) -> FloatRows:
-    """Return the principal components of vectors, float32[n, at most 50]."""
-    centred = vectors - vectors.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)  # by ascending variance
-    reduced: FloatRows = np.ascontiguousarray(centred @ axes[:, ::-1][:, :_PLAIN_DIMENSIONS])
-    return reduced
 
 
 def _by_tsne(reduced: FloatRows, perplexity: int, step: Step) -> FloatRows:

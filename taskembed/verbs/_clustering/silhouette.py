@@ -1,4 +1,8 @@
-"""Chooses the number of clusters by the mean silhouette."""
+"""Chooses the number of clusters by the mean silhouette, in a few principal components.
+
+In all dimensions of a vector the silhouettes of texts hardly differ, and the best is often that of
+very many clusters or of two. docs/adr/0032-the-number-of-clusters.md has what was measured.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,11 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.index.kmeans import spherical_kmeans
 from taskembed.vectors import FloatRows, Rows
+from taskembed.verbs._clustering.components import principal_components
 
+COMPONENTS = 15  # of the vectors, in which clusters are judged
 JUDGED = 2_000  # vectors whose silhouettes are computed
-NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 64, 80, 100, 128, 160, 200, 256)
-# Silhouettes this near the best are as good: 8 and 128 clusters of 12,340 snippets had 0.095
-TOLERANCE = 0.02
+NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 64, 80, 100, 128, 160, 200, 256)
 _ROUNDS = 10  # of k-means, for each number
 
 
@@ -27,29 +31,49 @@ def candidates(count: int) -> list[int]:
 def silhouettes(vectors: FloatRows) -> dict[int, float]:
     """Return the mean silhouette of the clusters for each number of clusters that is tried.
 
+    The numbers are those of `candidates`, and each has the figure that `smoothed` gives it.
+
     Args:
         vectors: float32[n, dim], of unit length.
     """
-    some = np.sort(np.random.default_rng(0).permutation(len(vectors))[:JUDGED])
-    distances = np.maximum(1 - vectors[some] @ vectors[some].T, 0)
+    points = principal_components(vectors, COMPONENTS)
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-9)  # equal: all zeros
+    some = np.sort(np.random.default_rng(0).permutation(len(points))[:JUDGED])
+    distances = np.maximum(1 - points[some] @ points[some].T, 0)
     found: dict[int, float] = {}
-    tried = candidates(len(vectors))
+    tried = candidates(len(points))
     with doing("choosing the number of clusters", unit="numbers", total=len(tried)) as step:
         for k in tried:
-            centres = spherical_kmeans(vectors, k, rounds=_ROUNDS)
-            found[k] = silhouette(distances, (vectors[some] @ centres.T).argmax(axis=1))
+            centres = spherical_kmeans(points, k, rounds=_ROUNDS)
+            found[k] = silhouette(distances, (points[some] @ centres.T).argmax(axis=1))
             step.done += 1
-    return found
+    return smoothed(found)
+
+
+def smoothed(silhouettes: Mapping[int, float]) -> dict[int, float]:
+    """Return the silhouette of each number, averaged with those of the numbers next to it.
+
+    One silhouette depends on where k-means began; the number itself counts twice, and the first and
+    the last are their own neighbours.
+
+    Args:
+        silhouettes: the mean silhouette for each number of clusters, ascending.
+    """
+    values = [*silhouettes.values()]
+    before, after = [values[0], *values[:-1]], [*values[1:], values[-1]]
+    averages = [
+        (left + 2 * own + right) / 4 for left, own, right in zip(before, values, after, strict=True)
+    ]
+    return dict(zip(silhouettes, averages, strict=True))
 
 
 def best_number(silhouettes: Mapping[int, float]) -> int:
-    """Return the smallest number of clusters whose silhouette is as good as the best, or nearly.
+    """Return the number of clusters with the greatest silhouette; of equal ones, the smallest.
 
     Args:
         silhouettes: the mean silhouette for each number of clusters.
     """
-    best = max(silhouettes.values())
-    return min(k for k, value in silhouettes.items() if value >= best - TOLERANCE * abs(best))
+    return min(silhouettes, key=lambda k: (-silhouettes[k], k))
 
 
 def silhouette(distances: FloatRows, clusters: Rows) -> float:
