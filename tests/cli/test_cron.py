@@ -51,7 +51,7 @@ class Machine:
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(
             f"#!{sys.executable}\nimport errno, os, signal, sys\nsys.path[:0] = [{str(ROOT)!r}]\n"
-            f"from taskembed.index import fs\n{change}\n"
+            f"from taskembed.index.disk import fs\n{change}\n"
             "from taskembed.testing import _main\nraise SystemExit(_main())\n"
         )
         program.chmod(0o755)
