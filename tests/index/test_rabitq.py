@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from taskembed.errors import IndexDamagedError
+from taskembed.index._segments.vectors import candidates_for
 from taskembed.index.contents import Contents
 from taskembed.index.disk.generations import read_newest
 from taskembed.index.documents import StoredDocument
@@ -98,6 +99,11 @@ def test_a_row_whose_codes_are_right_and_whose_vector_is_damaged_is_refused(code
     assert len(ids(coded, -query, 1)[0]) == 1  # which does not read it
     with pytest.raises(IndexDamagedError):
         ids(coded, -query, 1, exact=True)  # which does
+
+
+@pytest.mark.parametrize(("k", "count"), [(1, 200), (10, 200), (20, 400), (100, 800)])
+def test_more_hits_take_more_candidates(k: int, count: int) -> None:
+    assert candidates_for(k) == count
 
 
 def test_many_queries_are_scored_exactly(coded: Path) -> None:

@@ -21,6 +21,8 @@ from taskembed.vectors import Flags, FloatRows, Rows
 
 LEAST_CANDIDATES = 200  # vectors that are read for a query; see docs/adr/0013
 CANDIDATES_OF_A_HIT = 20
+FIRST_HITS = 20
+CANDIDATES_OF_A_LATER_HIT = 5
 READ_ROWS = 10_000  # up to this number of rows that pass a filter are all scored; docs/adr/0017
 _FEW = 20  # and only if they are at most one row in 20
 NOT_FINITE = "a vector has a number that is not finite"
@@ -235,4 +237,5 @@ class SegmentVectors:
 
 def candidates_for(k: int) -> int:
     """Return the number of candidates that the codes choose for a query of k hits."""
-    return max(LEAST_CANDIDATES, CANDIDATES_OF_A_HIT * k)
+    first, later = min(k, FIRST_HITS), max(k - FIRST_HITS, 0)
+    return max(LEAST_CANDIDATES, CANDIDATES_OF_A_HIT * first + CANDIDATES_OF_A_LATER_HIT * later)

@@ -55,13 +55,13 @@ class SegmentWords:
         except ValueError as error:
             raise self._damaged(str(error)) from error
 
-    def _read(self, place: int, size: int) -> bytes:
+    def _read(self, place: int, size: int) -> memoryview:
         self._files.require_open()
         name = self._info.words_file
         data = bytearray(size)
         with os_errors(self._files.path(name)):
             count = read_at(self._files.descriptor(name), memoryview(data), place)
-        return bytes(data[:count])
+        return memoryview(data)[:count]
 
     def _damaged(self, reason: str) -> IndexDamagedError:
         return self._files.damaged(self._info.words_file, reason)

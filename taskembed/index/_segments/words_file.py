@@ -84,7 +84,7 @@ class Postings:
 
     def __init__(
         self,
-        read: Callable[[int, int], bytes],
+        read: Callable[[int, int], bytes | memoryview],
         size: int,
         damaged: Callable[[str], Exception] = ValueError,
     ) -> None:
@@ -99,7 +99,7 @@ class Postings:
         tail = self._read(size - _FOOT.size - length, length)
         if zlib.crc32(foot[:-4], zlib.crc32(tail)) != crc:
             raise self._damaged("the checksum of its dictionary does not match")
-        lengths = memoryview(tail)[: self.documents * 4]
+        lengths = tail[: self.documents * 4]
         self.lengths: Lengths = np.frombuffer(lengths, "<u4")
         self._entries: Entries = np.frombuffer(tail, _ENTRY, offset=len(lengths))
 
@@ -132,10 +132,10 @@ class Postings:
         if rows.max(initial=-1) >= self.documents:
             raise self._damaged(f"there is no row {rows.max()}")
         often = np.frombuffer(body, "u1", count, length + 4 * count)
-        return Posting(body[:length], rows, often)
+        return Posting(bytes(body[:length]), rows, often)
 
-    def _read(self, at: int, size: int) -> bytes:
-        data = self._from_file(at, size)
+    def _read(self, at: int, size: int) -> memoryview:
+        data = memoryview(self._from_file(at, size))
         if len(data) != size:
             raise self._damaged("it is shorter than it was")
         return data

@@ -124,6 +124,8 @@ def _of_query(scores: Sequence[Floats], dead: Sequence[Flags], number: int, k: i
     for segment, (scored, gone) in enumerate(zip(scores, dead, strict=True)):
         scored[gone] = 0
         rows = np.flatnonzero(scored)
+        if len(rows) > k:  # few go on: a common word is in most documents
+            rows = rows[scored[rows] >= np.partition(scored, -k)[-k]]
         query, place = np.full_like(rows, number), np.full_like(rows, segment)
         found.append(Best(query, scored[rows], place, rows))
     best = joined(found)
