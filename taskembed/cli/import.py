@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._new_records import BadOptions
 from taskembed.cli._stopping import Stopper
+from taskembed.cli.index import REJECTS_HINT
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
-from taskembed.cli.options.groups import MachineOptions, ModelOptions, OutputOptions
+from taskembed.cli.options.groups import (
+    LongOutputOptions,
+    MachineOptions,
+    ModelOptions,
+    OutputOptions,
+)
 from taskembed.cli.options.index import SpaceOptions
-from taskembed.cli.printing.output import message, write
+from taskembed.cli.options.input import RejectOptions
+from taskembed.cli.printing.output import (
+    log,
+    message,
+    require_other_log,
+    require_output,
+    write,
+)
 from taskembed.cli.printing.rejected import rejects_reported
-from taskembed.cli.printing.sentences import next_step
+from taskembed.cli.printing.sentences import counts_of, next_step
 from taskembed.errors import ExitCode, UsageError
 from taskembed.escaping import json_text
 from taskembed.space import TITLE_AND_TEXT
 
 if TYPE_CHECKING:
+    from taskembed.reading.vector_input import VectorSource
     from taskembed.space import EmbeddingSpace
     from taskembed.verbs.importing import ImportOptions
+    from taskembed.verbs.options import IndexSummary
     from taskembed.verbs.protocols import Encoder
 
 
@@ -93,56 +110,94 @@ class FileOptions:
 
 @with_groups
 def import_command(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .parquet file, or .npy with .ids.txt.")
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="A .parquet file, or .npy with .ids.txt, or - for Parquet on stdin; of an index "
+            "with several views, a file of each.",
+        ),
     ],
     *,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
     of_file: FileOptions,
     model: ModelOptions,
     of_space: SpaceOptions,
-    of_bad: BadOptions,
+    of_bad: RejectOptions,
     machine: MachineOptions,
-    out: OutputOptions,
+    out: LongOutputOptions,
 ) -> int:
     """Make an index of a file of vectors, without encoding texts.
 
     A file of `taskembed export` or `encode` says its embedding space. For any other, name the model
     and the task that its vectors were made with: 20 texts are encoded and compared with them.
+    Files of several views, each for its task and of the same documents, become one index.
 
     Example:
         taskembed import vectors.parquet --index copy-index
         taskembed import embeddings.parquet --task retrieval --model minilm
     """
+    of_bad.check()
+    first, further = files[0], files[1:]
+    if "-" in further:
+        raise UsageError("- for stdin is the first file", hint=f"taskembed import - {first}")
     from taskembed.verbs.importing import import_vectors
     from taskembed.verbs.options import Watch
 
-    encoder = _declared(file, index_folder, of_file, model, of_space, machine, out)
-    bad, stopper = of_bad.rejects(), Stopper()
-    with rejects_reported(bad), bad, stopper:
-        summary = import_vectors(
-            file,
-            index_folder,
-            declared=encoder,
-            options=of_file.options(),
-            watch=Watch(bad, uninterrupted=stopper.uninterrupted),
-        )
-    if out.as_json:
-        write(json_text({"index": str(index_folder), **summary.to_json()}) + "\n")
-    elif not out.quiet:
-        write(
-            f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
-            f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
-            f"{summary.truncated:,} truncated\n"
-        )
-        message(
-            next_step(summary.documents, index_folder, is_default=index_folder == opt.DEFAULT_INDEX)
-        )
+    read: list[Path | str] = [index_folder, *(file for file in files if file != "-")]
+    require_output("--rejects", of_bad.rejects, read, in_place=True)
+    require_other_log(opt.LOG_FILE, out.log_file, read)
+    bad, stopper = of_bad.reject_file(), Stopper()
+    with _found(first, of_file.vector_field) as source:
+        encoder = _declared(source, index_folder, of_file, model, of_space, machine, out)
+        with rejects_reported(bad, rejects=of_bad.rejects, more_hint=REJECTS_HINT), bad, stopper:
+            summary = import_vectors(
+                source,
+                index_folder,
+                further=further,
+                declared=encoder,
+                options=of_file.options(),
+                watch=Watch(bad, uninterrupted=stopper.uninterrupted),
+            )
+    _print_summary(summary, index_folder, out)
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
 
 
+def _print_summary(summary: IndexSummary, index_folder: Path, out: OutputOptions) -> None:
+    counts = counts_of(summary)
+    log(counts)
+    if out.as_json:
+        write(json_text({"index": str(index_folder), **summary.to_json()}) + "\n")
+    elif not out.quiet:
+        write(f"{counts}\n")
+        message(
+            next_step(summary.documents, index_folder, is_default=index_folder == opt.DEFAULT_INDEX)
+        )
+
+
+@contextmanager
+def _found(file: str, vector_field: str | None) -> Iterator[VectorSource]:
+    """Yield a file of vectors; stdin is copied to a temporary file, which is removed at the end.
+
+    Raises:
+        UsageError: stdin is a terminal.
+    """
+    from taskembed.reading.vector_input import find_vectors, spooled
+
+    if file != "-":
+        yield find_vectors(Path(file), vector_field)
+        return
+    if sys.stdin.isatty():
+        raise UsageError(
+            "vectors are binary, and are not read from a terminal",
+            hint="taskembed export -o - --index ONE | taskembed import - --index OTHER",
+        )
+    with spooled(sys.stdin.buffer) as path:
+        yield find_vectors(path, vector_field, name="stdin")
+
+
 def _declared(
-    file: Path,
+    source: VectorSource,
     index_folder: Path,
     of_file: FileOptions,
     model: ModelOptions,
@@ -159,12 +214,10 @@ def _declared(
         UsageError: neither the file nor an option says the task.
         ModelUnavailableError: the model cannot be loaded.
     """
-    from taskembed.reading.vector_input import find_vectors
     from taskembed.verbs.describe import read_existing
     from taskembed.verbs.encoders import check_request, encoder_for_update
     from taskembed.verbs.importing import declared_space
 
-    source = find_vectors(file, of_file.vector_field)
     settings = machine.settings(
         quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base
     )

@@ -24,7 +24,7 @@ from taskembed.cli.options.views import ViewOptions
 from taskembed.cli.options.workers import WorkerOptions
 from taskembed.cli.printing.output import log, message, require_other_log, require_output, write
 from taskembed.cli.printing.rejected import rejects_reported
-from taskembed.cli.printing.sentences import next_step, truncated
+from taskembed.cli.printing.sentences import counts_of, next_step, truncated
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
@@ -135,11 +135,7 @@ def _print_summary(
     summary, space = updated.summary, updated.space
     if space is None:
         message("note: nothing was written; this is what the run would do")
-    counts = (
-        f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
-        f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
-        f"{summary.truncated:,} truncated"
-    )
+    counts = counts_of(summary)
     log(counts)
     if out.as_json:
         seconds = round(updated.seconds, 3)

@@ -6,11 +6,13 @@ The vectors of Parquet may be lists of any kind, of 16, 32 or 64 bits a number.
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -19,13 +21,14 @@ from taskembed.reading._parquet_plan import plan_of
 from taskembed.reading._parquet_rows import ParquetRows
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.streams import OnBad, unreadable
-from taskembed.reading.vector_files import NPY, files_beside, require_vector_name
+from taskembed.reading.vector_files import NPY, PARQUET, files_beside, require_vector_name
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import FloatRows
 
 VECTOR_FIELDS = ("vector", "embedding", "embeddings")
 _NPY_ROWS = 4_096
 _MAX_HEADER_BYTES = 2**20  # of the files beside .npy that say the space
+_SAMPLED_GROUPS = 20  # of the rows of Parquet: each is decoded to its last row that is asked for
 
 
 class VectorRecord(NamedTuple):
@@ -55,6 +58,7 @@ class VectorSource:
         dim: numbers in a vector.
         columns: the names of the fields beside the vector.
         vector_field: the name of the column of the vectors.
+        name: what messages call the file; "" for its path.
     """
 
     path: Path
@@ -63,6 +67,10 @@ class VectorSource:
     dim: int
     columns: tuple[str, ...] = ("id",)
     vector_field: str = field(default="vector")
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name or str(self.path)
 
     @property
     def is_chunked(self) -> bool:
@@ -81,13 +89,42 @@ class VectorSource:
         """
         return _npy_records(self) if self.path.suffix == NPY else _parquet_records(self, on_bad)
 
+    def sample(self, count: int) -> Iterator[VectorRecord]:
+        """Yield about so many rows, spread over the whole file; of few rows, each.
 
-def find_vectors(path: Path, vector_field: str | None = None) -> VectorSource:
+        Rows that cannot be decoded are left out. Of Parquet, at most 20 row groups are read.
+
+        Raises:
+            BadInputError, StorageError: as `records`.
+        """
+        if self.path.suffix == NPY:
+            rows = set(_spread(len(_npy(self.path)), count))
+            records = enumerate(_npy_records(self))
+            return (record for row, record in records if row in rows)
+        return _parquet_sample(self, count)
+
+
+@contextmanager
+def spooled(stream: BinaryIO) -> Iterator[Path]:
+    """Yield the path of a temporary file with all of a stream of Parquet, whose end is read first.
+
+    Raises:
+        StorageError: the stream cannot be read, or the disk is full.
+    """
+    with tempfile.NamedTemporaryFile(prefix="taskembed-", suffix=PARQUET) as file:
+        with os_errors(file.name):
+            shutil.copyfileobj(stream, file)
+            file.flush()
+        yield Path(file.name)
+
+
+def find_vectors(path: Path, vector_field: str | None = None, *, name: str = "") -> VectorSource:
     """Return a file of vectors; only its header is read.
 
     Args:
         path: of a .parquet or .npy file.
         vector_field: the column of the vectors; None for "vector", "embedding" or "embeddings".
+        name: what messages call the file; "" for its path.
 
     Raises:
         UsageError: the name does not say the form.
@@ -101,29 +138,30 @@ def find_vectors(path: Path, vector_field: str | None = None) -> VectorSource:
         return _npy_source(path)
     import pyarrow as pa
 
-    with _translated(path), _opened(path) as file:
+    shown = name or str(path)
+    with _translated(shown), _opened(path) as file:
         schema = file.schema_arrow
         names = [vector_field] if vector_field else list(VECTOR_FIELDS)
-        name = next((name for name in names if name in schema.names), None)
-        if name is None:
+        column = next((name for name in names if name in schema.names), None)
+        if column is None:
             raise BadInputError(
                 f"it has no column {names[0]!r}; its columns are {', '.join(schema.names)}",
-                what=str(path),
+                what=shown,
                 hint="--vector-field NAME",
             )
-        kind = schema.field(name).type
+        kind = schema.field(column).type
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or _is_fixed(kind)) or (
             not pa.types.is_floating(kind.value_type)
         ):
             raise BadInputError(
-                f"the column {name!r} has no lists of floats, but {kind}", what=str(path)
+                f"the column {column!r} has no lists of floats, but {kind}", what=shown
             )
         said = {key.decode(): value for key, value in (schema.metadata or {}).items()}
-        _require_documents(path, said.get("taskembed.side", b"document").decode())
-        space, index = _said(path, said.get("taskembed.space"), said.get("taskembed.index"))
-        dim = kind.list_size if _is_fixed(kind) else _first_size(file, name)
-        columns = tuple(other for other in schema.names if other != name)
-    return VectorSource(path, space, index, dim, columns, name)
+        _require_documents(shown, said.get("taskembed.side", b"document").decode())
+        space, index = _said(shown, said.get("taskembed.space"), said.get("taskembed.index"))
+        dim = kind.list_size if _is_fixed(kind) else _first_size(file, column)
+        columns = tuple(other for other in schema.names if other != column)
+    return VectorSource(path, space, index, dim, columns, column, name)
 
 
 def _is_fixed(kind: Any) -> bool:  # noqa: ANN401  # pyarrow publishes no types
@@ -132,17 +170,17 @@ def _is_fixed(kind: Any) -> bool:  # noqa: ANN401  # pyarrow publishes no types
     return bool(pa.types.is_fixed_size_list(kind))
 
 
-def _require_documents(path: Path, side: str) -> None:
+def _require_documents(name: str, side: str) -> None:
     if side != PromptType.DOCUMENT.value:
         raise BadInputError(
             "its vectors are of queries, and an index holds those of documents",
-            what=str(path),
+            what=name,
             hint="taskembed encode --side document",
         )
 
 
 def _said(
-    path: Path, space: bytes | str | None, index: bytes | str | None
+    name: str, space: bytes | str | None, index: bytes | str | None
 ) -> tuple[EmbeddingSpace | None, Mapping[str, object]]:
     try:
         values = json.loads(index) if index else {}
@@ -151,7 +189,7 @@ def _said(
         return (EmbeddingSpace.from_json(json.loads(space)) if space else None), values
     except (ValueError, TypeError, RecursionError) as error:
         reason = f"what it says of its space cannot be read: {error}"
-        raise BadInputError(reason, what=str(path)) from error
+        raise BadInputError(reason, what=name) from error
 
 
 def _first_size(file: Any, name: str) -> int:  # noqa: ANN401
@@ -170,40 +208,78 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _translated(path: Path, rows: ParquetRows | None = None) -> Iterator[None]:
+def _translated(name: str, rows: ParquetRows | None = None) -> Iterator[None]:
     import pyarrow as pa
 
     try:
-        with os_errors(path):
+        with os_errors(name):
             try:
                 yield
             except OSError as error:
                 if error.errno:
                     raise
-                raise unreadable(str(path), rows.number if rows else 0, error) from error
+                raise unreadable(name, rows.number if rows else 0, error) from error
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise unreadable(str(path), rows.number if rows else 0, error) from error
+        raise unreadable(name, rows.number if rows else 0, error) from error
 
 
 def _parquet_records(source: VectorSource, on_bad: OnBad) -> Iterator[VectorRecord]:
-    name = str(source.path)
-    rows = ParquetRows(name, on_bad, DEFAULT_MAX_RECORD_BYTES)
+    rows = ParquetRows(str(source), on_bad, DEFAULT_MAX_RECORD_BYTES)
+    with _parquet(source, rows) as (file, raw):
+        for group in range(file.num_row_groups):
+            plan = plan_of(file, group, raw, str(source))
+            for batch in file.iter_batches(plan.rows, row_groups=[group]):
+                first = rows.number
+                yield from _decoded(source, rows, batch)
+                rows.number = first + batch.num_rows  # also where there is no other column
+
+
+def _parquet_sample(source: VectorSource, count: int) -> Iterator[VectorRecord]:
+    rows = ParquetRows(str(source), lambda _: None, DEFAULT_MAX_RECORD_BYTES)
+    with _parquet(source, rows) as (file, raw):
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        starts = np.cumsum([0, *sizes])
+        groups = [group for group in range(len(sizes)) if sizes[group]]
+        groups = [groups[place] for place in _spread(len(groups), _SAMPLED_GROUPS)]
+        for group in groups:
+            wanted = starts[group] + np.array(_spread(sizes[group], -(-count // len(groups))))
+            plan, begin = plan_of(file, group, raw, str(source)), int(starts[group])
+            for batch in file.iter_batches(plan.rows, row_groups=[group]):
+                here = wanted[(wanted >= begin) & (wanted < begin + batch.num_rows)]
+                for row in here.tolist():
+                    rows.number = row
+                    yield from _decoded(source, rows, batch.slice(row - begin, 1))
+                begin += batch.num_rows
+                if begin > wanted[-1]:
+                    break
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """Return at most so many of the numbers below `total`, from the first to the last."""
+    return sorted(set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()))
+
+
+@contextmanager
+def _parquet(source: VectorSource, rows: ParquetRows) -> Iterator[tuple[Any, BinaryIO]]:
     with (
-        _translated(source.path, rows),
+        _translated(str(source), rows),
         _opened(source.path) as file,
         source.path.open("rb") as raw,
     ):
-        for group in range(file.num_row_groups):
-            plan = plan_of(file, group, raw, name)
-            for batch in file.iter_batches(plan.rows, row_groups=[group]):
-                first = rows.number
-                vectors, reasons = _vectors(batch.column(source.vector_field), source.dim)
-                rest = batch.drop_columns([source.vector_field])
-                for number, record in rows.of(rest):
-                    row = number - first - 1
-                    where = f"{name}:row {number}"
-                    yield VectorRecord(where, record, vectors[row], reasons.get(row, ""))
-                rows.number = first + batch.num_rows  # also where there is no other column
+        yield file, raw
+
+
+def _decoded(
+    source: VectorSource,
+    rows: ParquetRows,
+    batch: Any,  # noqa: ANN401
+) -> Iterator[VectorRecord]:
+    """Yield the rows of a batch, which follow on the last row of `rows`."""
+    first = rows.number
+    vectors, reasons = _vectors(batch.column(source.vector_field), source.dim)
+    for number, record in rows.of(batch.drop_columns([source.vector_field])):
+        row = number - first - 1
+        yield VectorRecord(f"{source}:row {number}", record, vectors[row], reasons.get(row, ""))
 
 
 def _vectors(column: Any, dim: int) -> tuple[FloatRows, dict[int, str]]:  # noqa: ANN401
@@ -248,7 +324,7 @@ def _npy_source(path: Path) -> VectorSource:
         try:
             value = json.loads(text)
             space = EmbeddingSpace.from_json(value["space"])
-            _require_documents(path, value.get("side", "document"))
+            _require_documents(str(path), value.get("side", "document"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInputError(
                 f"what it says of the space cannot be read: {error}", what=str(said)

@@ -62,15 +62,21 @@ class VectorDocuments:
     def items(self) -> Iterator[VectorDocument]:
         """Yield the documents, in order; bad ones are reported."""
         records = self._source.records(self._on_bad)
-        return self._whole(records) if self._source.is_chunked else self._single(records)
+        return (
+            self._whole(records) if self._source.is_chunked else self._single(records, self._on_bad)
+        )
 
-    def _single(self, records: Iterator[VectorRecord]) -> Iterator[VectorDocument]:
+    def sample(self, count: int) -> Iterator[VectorDocument]:
+        """Yield about so many documents that are spread over the file; bad ones are left out."""
+        return self._single(self._source.sample(count), on_bad=lambda _: None)
+
+    def _single(self, records: Iterator[VectorRecord], on_bad: OnBad) -> Iterator[VectorDocument]:
         for row in records:
             try:
                 document, truncated = self._document(row)
                 vectors = self._checked(row)
             except ValueError as error:
-                self._on_bad(BadRecordError(row.where, str(error), hint=_hint(error)))
+                on_bad(BadRecordError(row.where, str(error), hint=_hint(error)))
                 continue
             yield VectorDocument(_stored(document, truncated=truncated), row.where, vectors, None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +29,15 @@ from taskembed.reading.fields import RecordFields
 from taskembed.reading.template import Template
 from taskembed.reading.vector_input import VectorSource, find_vectors
 from taskembed.space import COSINE, DECLARED, TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
+from taskembed.verbs._file_spaces import space_of_file, spaces_of_views
+from taskembed.verbs._joined_rows import joined
 from taskembed.verbs._vector_rows import VectorDocument, VectorDocuments
 from taskembed.verbs.options import IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder
 from taskembed.version import __version__
 
 COMPARED = 20  # documents that a model encodes to see whether their vectors are its own
+_LOOKED_AT = 10 * COMPARED  # documents that these are chosen from: some may have no text
 LEAST_COSINE = 0.98  # of a vector and the model's own: int8 and bf16 differ less
 _PUT = 512  # documents that are looked up together
 _COMMIT_BYTES = 64 * 2**20
@@ -63,9 +65,10 @@ class ImportOptions:
 
 
 def import_vectors(
-    file: str | Path,
+    file: str | Path | VectorSource,
     folder: str | Path,
     *,
+    further: Sequence[str | Path] = (),
     declared: Encoder | EmbeddingSpace | None = None,
     options: ImportOptions | None = None,
     watch: Watch | None = None,
@@ -73,12 +76,14 @@ def import_vectors(
     """Make the index in `folder` hold the documents of a file, with the vectors that it has.
 
     A file of `export_index` or `encode_documents` says its space. Any other needs `declared`. With
-    an encoder, the first documents that have texts are encoded, and the vectors must be its own;
+    an encoder, texts from all parts of the file are encoded, and their vectors must be its own;
     with a space, nothing is compared. The index remembers which of the two was done.
 
     Args:
-        file: a .parquet file, or .npy with its ids beside it.
+        file: a .parquet file, or .npy with its ids beside it; or what `find_vectors` returned.
         folder: where the index is, or will be.
+        further: for an index with several views, the files of the views after the first: of the
+            same documents in the same order, each with its space.
         declared: the encoder that made the vectors, or a space from `declared_space`, if the file
             does not say their space.
         options: how to import.
@@ -94,9 +99,12 @@ def import_vectors(
         StorageError: the disk is full or fails.
     """
     options, watch = options or ImportOptions(), watch or Watch()
-    source = find_vectors(Path(file), options.vector_field)
+    source = file
+    if not isinstance(source, VectorSource):
+        source = find_vectors(Path(source), options.vector_field)
     encoder = None if isinstance(declared, EmbeddingSpace) else declared
-    importing = _Import(source, _space(source, declared), options, watch)
+    others = [find_vectors(Path(other), options.vector_field) for other in further]
+    importing = _Import(source, space_of_file(source, declared), others, options, watch)
     mark: dict[str, object] = {}
     if source.space is None:
         mark = importing.compared(encoder) if encoder is not None else {"compared": 0}
@@ -155,49 +163,44 @@ def declared_space(
     )
 
 
-def _space(source: VectorSource, declared: Encoder | EmbeddingSpace | None) -> EmbeddingSpace:
-    named = declared if declared is None or isinstance(declared, EmbeddingSpace) else declared.space
-    space = source.space or named
-    if space is None:
-        raise BadInputError(
-            "it does not say which embedding space its vectors are of",
-            what=str(source.path),
-            hint="--task TASK --model MODEL: those that the vectors were made with",
-        )
-    if source.dim != space.dim:
-        raise BadInputError(
-            f"its vectors have {source.dim:,} numbers, and those of {space.model} {space.dim:,}",
-            what=str(source.path),
-        )
-    return space
-
-
 class _Import:
-    """An import of the documents of a file."""
+    """An import of the documents of a file, or of files of several views."""
 
     def __init__(
-        self, source: VectorSource, space: EmbeddingSpace, options: ImportOptions, watch: Watch
+        self,
+        source: VectorSource,
+        space: EmbeddingSpace,
+        others: Sequence[VectorSource],
+        options: ImportOptions,
+        watch: Watch,
     ) -> None:
         self._source = source
         self._space = space
+        self._further = spaces_of_views(source, space, others)
         self._options = options
         self._watch = watch
+        self._documents = self._of_file(source, space)
+        views = zip(others, self._further, strict=True)
+        self._views = [self._documents, *(self._of_file(other, one) for other, one in views)]
+
+    def _of_file(self, source: VectorSource, space: EmbeddingSpace) -> VectorDocuments:
+        options = self._options
         text_field = options.text_field or "text"
         template = f"{{{text_field}}}" if options.text_field else space.template
         fields = RecordFields(
             id_field=options.id_field, text_field=text_field, template=Template.parse(template)
         )
-        self._documents = VectorDocuments(
+        return VectorDocuments(
             source,
             space,
             fields,
             text_field,
             normalize=options.normalize,
-            on_bad=watch.bad,
+            on_bad=self._watch.bad,
         )
 
     def compared(self, encoder: Encoder) -> dict[str, object]:
-        """Compare the vectors of the first documents with an encoder's own.
+        """Compare the vectors of some documents with an encoder's own.
 
         Returns:
             How many were compared, and the least cosine, for the index to remember.
@@ -205,11 +208,12 @@ class _Import:
         Raises:
             SpaceMismatchError: they differ.
         """
-        some = list(
-            islice((item for item in self._documents.items() if item.stored.text), COMPARED)
-        )
+        some = [item for item in self._documents.sample(_LOOKED_AT) if item.stored.text]
         if not some:
             return {"compared": 0}
+        # from the first to the last: a file may be put together of several
+        places = np.linspace(0, len(some) - 1, min(COMPARED, len(some))).round().astype(int)
+        some = [some[place] for place in places.tolist()]
         own = encoder.encode([item.stored.text for item in some], PromptType.DOCUMENT).vectors
         given = np.concatenate([item.vectors[:1] for item in some])
         cosines = np.einsum("ij,ij->i", own, given) / (
@@ -236,6 +240,7 @@ class _Import:
         with open_index_writer(
             folder,
             self._space,
+            further=self._further,
             recreate=options.recreate,
             reading=reading,
             storage=lambda before: replace(before, chunks=storage.chunks),
@@ -248,7 +253,7 @@ class _Import:
                 writer.declare(mark)
             try:
                 with doing("", unit="documents") as step:
-                    for items in batched(self._documents.items(), _PUT):
+                    for items in batched(joined(self._views), _PUT):
                         self._put(writer, items)
                         step.done += len(items)
                         if writer.uncommitted_bytes >= _COMMIT_BYTES:
@@ -280,7 +285,7 @@ class _Import:
                 raise ValueError("made_by is not an object of texts")  # noqa: TRY301
         except (ValueError, TypeError) as error:
             reason = f"what it says of its index cannot be read: {error}"
-            raise BadInputError(reason, what=str(self._source.path)) from error
+            raise BadInputError(reason, what=str(self._source)) from error
         return storage, reading, found
 
     def _finish(

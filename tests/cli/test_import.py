@@ -79,3 +79,57 @@ def test_refused(
     assert done.code == code
     assert message in done.err
     assert not (file.parent / "new").exists()
+
+
+def test_parquet_is_read_from_stdin(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("import", "-", "--index", tmp_path / "copy")
+    with file.open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        done = run(*words)
+    assert (done.code, done.out.split(",")[0]) == (0, "4 added")
+    (tmp_path / "text").write_text("no parquet")
+    with (tmp_path / "text").open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        done = run(*words)
+    assert (done.code, "error: stdin: " in done.err) == (65, True)
+
+
+def test_stdin_is_the_first_file_and_no_terminal(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run("import", file, "-")
+    assert (done.code, "- for stdin is the first file" in done.err) == (2, True)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda _: True})())
+    done = run("import", "-")
+    assert (done.code, "not read from a terminal" in done.err) == (2, True)
+
+
+def test_bad_rows_and_messages_can_be_kept(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.eye(3, 8, dtype=np.float32))
+    (tmp_path / "x.ids.txt").write_text("a\na\nb\n")
+    model = ("--declare", "--task", "similarity", "--model", "some/model")
+    words = ("import", tmp_path / "x.npy", "--index", tmp_path / "new", *model)
+    kept, log = tmp_path / "bad.jsonl", tmp_path / "log"
+    assert run(*words, "--rejects", kept).code == 2
+    done = run(*words, "--skip-bad", "--rejects", kept, "--log-file", log)
+    assert (done.code, done.out.split(",")[0]) == (1, "2 added")
+    assert "duplicate id" in kept.read_text()
+    assert "2 added, 0 updated" in log.read_text()
+    done = run(*words, "--skip-bad", "--rejects", tmp_path / "x.npy")
+    assert (done.code, "would write into the input" in done.err) == (2, True)
+    done = run(*words, "--recreate", "--skip-bad", "--max-bad", "0")
+    assert done.code == 65
+
+
+def test_an_export_of_each_view_becomes_one_index(run: Run, tmp_path: Path, cache: Path) -> None:
+    folder = make_index(tmp_path, DOCUMENTS, cache, "--quiet", "--task", "similarity")
+    files = [tmp_path / f"{task}.parquet" for task in ("retrieval", "similarity")]
+    for file in files:
+        run("export", "-o", file, "--index", folder, "--task", file.stem)
+    copy = tmp_path / "copy"
+    assert run("import", *files, "--index", copy).code == 0
+    for task in ("retrieval", "similarity"):
+        words = ("search", "the moon", "--task", task, "--format", "jsonl", "--index")
+        assert run(*words, copy).out == run(*words, folder).out != ""

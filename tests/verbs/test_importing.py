@@ -22,7 +22,8 @@ from taskembed.errors import (
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
-from taskembed.space import PromptType
+from taskembed.reading.vector_input import find_vectors
+from taskembed.space import PromptType, Task
 from taskembed.testing import HashEncoder
 from taskembed.verbs.describe import describe_index
 from taskembed.verbs.encode import EncodeOptions, encode_documents
@@ -33,6 +34,10 @@ from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, Watch
 from taskembed.verbs.search import search_index
 
+VIEWS = [
+    HashEncoder(),
+    HashEncoder(task=Task.SIMILARITY, dim=24, query_prompt="", document_prompt=""),
+]
 DOCUMENTS = [
     Document(f"d{number}", f"word{number} and word{number % 3}", {"n": number})
     for number in range(12)
@@ -257,3 +262,85 @@ def test_vectors_of_queries_are_refused(tmp_path: Path, name: str) -> None:
     encode_documents(DOCUMENTS, HashEncoder(), tmp_path / name, options=options)
     with pytest.raises(BadInputError, match="its vectors are of queries"):
         import_vectors(tmp_path / name, tmp_path / "index")
+
+
+def test_texts_from_all_parts_of_a_file_are_compared(tmp_path: Path) -> None:
+    """The second half of the file was made by another model."""
+    texts = [f"word{number}" for number in range(1_000)]
+    own = HashEncoder().encode(texts, PromptType.DOCUMENT).vectors
+    own[500:] = np.roll(own[500:], 1, axis=0)
+    table = pa.table({"id": texts, "text": texts, "vector": pa.array(own.tolist())})
+    pq.write_table(table, tmp_path / "v.parquet", row_group_size=300)
+    with pytest.raises(SpaceMismatchError, match=r"row (5|6|7|8|9)\d\d: the vector is not"):
+        import_vectors(tmp_path / "v.parquet", tmp_path / "index", declared=HashEncoder())
+
+
+@pytest.mark.parametrize("group", [1, 7, 300, 2_000])
+def test_a_sample_is_spread_over_the_rows(tmp_path: Path, group: int) -> None:
+    numbers = list(range(1_000))
+    vectors = [[float(number)] for number in numbers]
+    table = pa.table({"n": numbers, "vector": pa.array(vectors, pa.list_(pa.float32()))})
+    pq.write_table(table, tmp_path / "v.parquet", row_group_size=group)
+    source = find_vectors(tmp_path / "v.parquet")
+    rows = list(source.sample(40))
+    found = [row.record["n"] for row in rows]
+    assert (found[0], found[-1], found) == (0, 999, sorted(set(found)))  # type: ignore[type-var]
+    assert 20 <= len(found) <= 60
+    assert [row.vector.tolist() for row in rows] == [[number] for number in found]
+    assert [row.where for row in rows[-1:]] == [f"{tmp_path / 'v.parquet'}:row 1000"]
+
+
+def test_a_bad_row_that_is_looked_at_twice_counts_once(tmp_path: Path) -> None:
+    file = foreign(tmp_path / "v.parquet", pa.array([None, *ROWS[1:]]))
+    watch = Watch(RejectFile(stop=False))
+    summary = import_vectors(file, tmp_path / "index", declared=HashEncoder(), watch=watch)
+    assert (summary.added, summary.rejected) == (11, 1)
+
+
+def exported_views(folder: Path, **options: Any) -> list[Path]:  # noqa: ANN401
+    """Make an index with two views in a folder; return the files of its views."""
+    index_corpus(DOCUMENTS, VIEWS, folder / "index", options=IndexOptions(**options))
+    files = [folder / f"{one.space.task}.parquet" for one in VIEWS]
+    for one, file in zip(VIEWS, files, strict=True):
+        with Index.open(folder / "index", task=one.space.task) as index:
+            export_index(index, file)
+    return files
+
+
+@pytest.mark.parametrize("options", [{}, {"vectors": "fp16", "chunk": "16:4"}])
+def test_files_of_views_become_one_index(tmp_path: Path, options: dict[str, Any]) -> None:
+    first, second = exported_views(tmp_path, **options)
+    summary = import_vectors(first, tmp_path / "copy", further=[second])
+    assert (summary.added, summary.documents) == (12, 12)
+    for one in VIEWS:
+        task = one.space.task
+        with (
+            Index.open(tmp_path / "index", task=task) as index,
+            Index.open(tmp_path / "copy", task=task) as copy,
+        ):
+            assert copy.tasks == index.tasks
+            assert copy.space == index.space
+            found = [search_index(["word1 and"], one, each, k=5) for each in (index, copy)]
+            first_hits, copied = [[(hit.doc_id, hit.score) for hit in hits[0]] for hits in found]
+            assert first_hits == copied != []
+    assert import_vectors(first, tmp_path / "copy", further=[second]).unchanged == 12
+    with pytest.raises(SpaceMismatchError, match="the index has the views"):
+        import_vectors(first, tmp_path / "copy")
+
+
+def test_files_of_other_documents_are_no_views(tmp_path: Path) -> None:
+    first, second = exported_views(tmp_path)
+    encode_documents(DOCUMENTS[:11], VIEWS[1], tmp_path / "short.parquet")
+    encode_documents([*DOCUMENTS[:5], *DOCUMENTS[6:]], VIEWS[1], tmp_path / "other.parquet")
+    silent = foreign(tmp_path / "silent.parquet", pa.array(ROWS))
+    for file, reason in (
+        (tmp_path / "short.parquet", "row 12: the other file has fewer documents"),
+        (tmp_path / "other.parquet", r"other.parquet:row 6: it is another document than .*row 6"),
+        (first, "it is the second file for the task retrieval"),
+        (silent, "silent.parquet: it does not say which embedding space"),
+    ):
+        with pytest.raises(BadInputError, match=reason):
+            import_vectors(first, tmp_path / "new", further=[file])
+    exported_views(tmp_path / "cut", chunk="16:4")
+    with pytest.raises(BadInputError, match="was cut into chunks, and all views are cut alike"):
+        import_vectors(first, tmp_path / "new", further=[tmp_path / "cut" / second.name])

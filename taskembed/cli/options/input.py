@@ -137,8 +137,8 @@ class InputOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class BadRecordOptions:
-    """What a bad record is, and what happens to it."""
+class RejectOptions:
+    """What happens to a record that cannot be used."""
 
     skip_bad: opt.SkipBad = False
     rejects: Annotated[
@@ -160,6 +160,32 @@ class BadRecordOptions:
             help="With --skip-bad, stop after more than N bad records.",
         ),
     ] = None
+
+    def reject_file(self) -> RejectFile:
+        """Return the handler of bad records, which its caller opens."""
+        from taskembed.reading.rejects import RejectFile
+
+        return RejectFile(self.rejects, stop=not self.skip_bad, max_bad=self.max_bad)
+
+    def check(self, *, dry_run: bool = False) -> None:
+        """Refuse options that contradict each other, or need another.
+
+        Args:
+            dry_run: nothing is written.
+
+        Raises:
+            UsageError: two options contradict each other.
+        """
+        if (self.rejects or self.max_bad is not None) and not self.skip_bad:
+            raise UsageError("--rejects and --max-bad go with --skip-bad")
+        if self.rejects and dry_run:
+            raise UsageError("--dry-run writes nothing, so there are no --rejects")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecordOptions(RejectOptions):
+    """What a bad record of a text is, and what happens to it."""
+
     max_record_bytes: Annotated[
         int,
         typer.Option(
@@ -178,23 +204,3 @@ class BadRecordOptions:
             help="A document that is too long for the model is a bad record.",
         ),
     ] = False
-
-    def reject_file(self) -> RejectFile:
-        """Return the handler of bad records, which its caller opens."""
-        from taskembed.reading.rejects import RejectFile
-
-        return RejectFile(self.rejects, stop=not self.skip_bad, max_bad=self.max_bad)
-
-    def check(self, *, dry_run: bool) -> None:
-        """Refuse options that contradict each other, or need another.
-
-        Args:
-            dry_run: nothing is written.
-
-        Raises:
-            UsageError: two options contradict each other.
-        """
-        if (self.rejects or self.max_bad is not None) and not self.skip_bad:
-            raise UsageError("--rejects and --max-bad go with --skip-bad")
-        if self.rejects and dry_run:
-            raise UsageError("--dry-run writes nothing, so there are no --rejects")

@@ -13,9 +13,19 @@ from taskembed.space import PromptType
 if TYPE_CHECKING:
     from taskembed.space import EmbeddingSpace
     from taskembed.verbs.counting import CountingEncoder
+    from taskembed.verbs.options import IndexSummary
 
 TRUNCATED_SHARE = 0.05  # of the documents; fewer are not worth a note
 SHOWN_IDS = 5  # ids that are not in the index: more do not fit on a line
+
+
+def counts_of(summary: IndexSummary) -> str:
+    """Return the counts of a run that wrote to an index."""
+    return (
+        f"{summary.added:,} added, {summary.updated:,} updated, {summary.deleted:,} deleted, "
+        f"{summary.unchanged:,} unchanged, {summary.rejected:,} rejected, "
+        f"{summary.truncated:,} truncated"
+    )
 
 
 def truncated(documents: int, of: int, space: EmbeddingSpace) -> str | None:
