@@ -27,7 +27,9 @@ SLOW_STAGES = [pytest.param(stage, marks=pytest.mark.slow) for stage in workload
 
 def recorded(folder: Path, stage: str, *, commit_every: int = 16) -> tuple[Image, list[Change]]:
     """Return an index before a stage, and the changes of it."""
-    if earlier := workload.before(stage):
+    if stage == "convert":
+        workload.run_on(Fs(), folder, workload.before(stage), commit_every=commit_every)
+    elif earlier := workload.before(stage):
         whole = IndexOptions(chunk=workload.CHUNK)
         encoders = workload.encoders(earlier)
         index_corpus(workload.documents(earlier), encoders, folder, options=whole)

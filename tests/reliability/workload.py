@@ -8,6 +8,7 @@ It prints `ACK generation documents` after each generation that is acknowledged.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,13 +30,19 @@ COUNT = 60
 WORDS = "english"  # words are kept too
 CHUNK = "16:4"  # and every fifth document has three chunks
 LONG = " and so on" * 12
-STAGES = ("build", "update", "recreate")
+FORMAT_1 = Path(__file__).parent.parent / "data" / "format-1" / "index"  # of 30 documents
+STAGES = ("build", "update", "recreate", "convert")  # the last is of an index of format 1
 # the same with two views; the last removes the second one, and adds it again
 VIEW_STAGES = ("build-2", "update-2", "recreate-2", "views")
 
 
 def documents(stage: str) -> list[Document]:
     """Return what the corpus is at a stage: an update changes, adds and drops documents."""
+    if stage == "convert":  # most are stored as they are; one is changed, six are new, two dropped
+        return [
+            Document(f"d{n:02d}", f"word{n} common", {"n": n, "even": n % 2 == 0})
+            for n in range(2, 34)
+        ]
     is_built = "build" in stage or stage == "views"
     numbers = range(COUNT) if is_built else range(10, COUNT + 20)
     return [
@@ -52,8 +59,10 @@ def documents(stage: str) -> list[Document]:
 def before(stage: str) -> str:
     """Return the stage that makes the index on which another stage runs; "" for none."""
     name, _, count = stage.partition("-")
-    if name == "build":
+    if name in {"build", "format_1"}:
         return ""
+    if name == "convert":
+        return "format_1"
     return "build-2" if count or stage == "views" else "build"
 
 
@@ -73,6 +82,9 @@ def run(folder: Path, stage: str, step: Callable[[int, str], None]) -> StepFs:
 
 def run_on(fs: Fs, folder: Path, stage: str, *, commit_every: int) -> None:
     """Run a stage on a file system."""
+    if stage == "format_1":
+        shutil.copytree(FORMAT_1, folder, dirs_exist_ok=True)
+        return
     if stage == "views":
         view_parts.PART_ROWS = 8  # of more than 60 texts: several files
         second = encoders(stage)[1]
@@ -82,10 +94,10 @@ def run_on(fs: Fs, folder: Path, stage: str, *, commit_every: int) -> None:
         return
     options = IndexOptions(
         commit_every,
-        prune="update" in stage,
+        prune="update" in stage or stage == "convert",
         recreate="recreate" in stage,
-        words=WORDS,
-        chunk=CHUNK,
+        words=None if stage == "convert" else WORDS,
+        chunk=None if stage == "convert" else CHUNK,
     )
     index_corpus(documents(stage), encoders(stage), folder, options=options, watch=Watch(fs=fs))
 
