@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from taskembed.errors import IndexDamagedError, NotFoundError
@@ -18,7 +19,7 @@ from taskembed.server._instructions import MOST_CHARACTERS, instructions_for
 from taskembed.server._tools import Tools
 from taskembed.server.indexes import names_of
 from taskembed.space import PromptType, Task
-from taskembed.vectors import FloatRows
+from taskembed.vectors import FloatRows, Rows
 from tests.fakes import HashEncoder
 from tests.server.support import DOCUMENTS, encoder_for, encoder_of, make, serving
 
@@ -163,8 +164,8 @@ def test_each_further_view_is_served_until_it_is_removed(tmp_path: Path) -> None
     folder = make(tmp_path / "index")
     encoder = encoder_for(Task.SIMILARITY)
 
-    def encode(texts: Sequence[str], _: Sequence[str]) -> FloatRows:
-        return encoder.encode(texts, PromptType.DOCUMENT).vectors
+    def encode(texts: Sequence[str], _: Sequence[str]) -> Iterator[tuple[Rows, FloatRows]]:
+        yield np.arange(len(texts)), encoder.encode(texts, PromptType.DOCUMENT).vectors
 
     add_view(folder, encoder.space, encode, lambda: encoder.made_by)
     tools = Tools(serving({"notes": folder}))
