@@ -12,7 +12,7 @@ from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from taskembed.index.ranking.modes import Mode
-from taskembed.server import _tools as limits
+from taskembed.server import _limits as limits
 from taskembed.server._answers import DocumentAnswer, HitsAnswer, IndexesAnswer, LabelAnswer
 from taskembed.server._compact import document_text, hits_text, indexes_text, label_text
 from taskembed.server._tools import Tools

@@ -6,36 +6,31 @@ for an agent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskembed.errors import NotFoundError, SpaceMismatchError, TaskembedError, UsageError
 from taskembed.escaping import id_of_line
 from taskembed.index.filtering.filters import FIELDS_HINT
-from taskembed.index.ranking.hits import Hit
 from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.server._answers import (
     DEFAULT_BYTES,
-    METADATA_BYTES,
-    MOST_BYTES,
-    NAME_CHARACTERS,
     DocumentAnswer,
-    ExampleAnswer,
-    FieldAnswer,
-    HitAnswer,
     HitsAnswer,
     IndexAnswer,
     IndexesAnswer,
     LabelAnswer,
-    bounded_metadata,
-    cut_text,
-    raw_part,
-    shown_id,
-    shown_text,
     size_of,
+)
+from taskembed.server._limits import DEFAULT_K, HIT_CHARACTERS, PAGE_CHARACTERS
+from taskembed.server._showing import (
+    absent_answer,
+    document_answer,
+    hits_answer,
+    index_answer,
+    label_answer,
 )
 from taskembed.server.indexes import SHOWN_NAME, Held, ServedIndexes
 from taskembed.space import Task
@@ -49,17 +44,6 @@ from taskembed.verbs.similar import (
     similar_documents,
     similar_texts,
 )
-from taskembed.verbs.snippets import add_snippets
-
-DEFAULT_K, MOST_K = 10, 50
-MOST_OFFSET = 150  # hits that a search leaves out at most, for those that follow
-HIT_CHARACTERS, MOST_HIT_CHARACTERS = 300, 4_000  # of the text of a hit
-PAGE_CHARACTERS, MOST_PAGE_CHARACTERS = 6_000, 30_000  # of the text of a document
-SHOWN_FIELDS = 30  # of an index
-_AROUND_A_HIT = 600  # bytes of names, numbers and an id
-_FIELD_EXAMPLES, _EXAMPLE_CHARACTERS = 2, 40
-_LABEL_CHARACTERS = 200
-_SHOWN_LABELS = 5  # of an example
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +91,7 @@ class Tools:
             encoder = held.encoder() if by is not Mode.WORDS else None
             searcher = Searcher(held.index, encoder, k=k + offset, where=where, mode=by)
             hits = searcher.search([query])[0][offset:]
-            return _hits_answer(held, query, hits, max_chars, offset)
+            return hits_answer(held, query, hits, max_chars, offset)
 
     def similar(  # noqa: PLR0913  # the arguments of the tool
         self,
@@ -142,14 +126,14 @@ class Tools:
             most = k + offset
             if text is not None:
                 hits = similar_texts([text], held.encoder(), held.index, k=most, where=where)[0]
-                return _hits_answer(held, text, hits[offset:], max_chars, offset)
+                return hits_answer(held, text, hits[offset:], max_chars, offset)
             document = _document(held, doc_id or "")
             encoder = None if has_same_sides(held.index.space) else held.encoder()
             found = similar_documents(
                 [document.doc_id], held.index, encoder=encoder, k=most, where=where
             )
             hits = found.get(document.doc_id, [])[offset:]
-            return _hits_answer(held, document.text, hits, max_chars, offset)
+            return hits_answer(held, document.text, hits, max_chars, offset)
 
     def classify(self, text: str, *, index: str | None = None) -> LabelAnswer:
         """Return the label of a text, and the labelled documents that are nearest to it.
@@ -166,23 +150,7 @@ class Tools:
         with self.indexes.chosen(index, Task.CLASSIFICATION).held() as held:
             require_classification(held.index)
             ((_, found),) = held.classifier().classify([Document("text", text)])
-        return LabelAnswer(
-            index=held.name,
-            label=cut_text(found.best, _LABEL_CHARACTERS),
-            confidence=_rounded(found.confidence),
-            runner_up=found.runner_up and cut_text(found.runner_up, _LABEL_CHARACTERS),
-            runner_up_confidence=_rounded(found.runner_up_confidence),
-            nearest=[
-                ExampleAnswer(
-                    doc_id=shown_id(near.doc_id),
-                    score=_rounded(near.score),
-                    labels=[cut_text(name, _LABEL_CHARACTERS) for name in near.labels][
-                        :_SHOWN_LABELS
-                    ],
-                )
-                for near in found.nearest
-            ],
-        )
+        return label_answer(held.name, found)
 
     def get(
         self,
@@ -212,7 +180,7 @@ class Tools:
                 f"none is at offset {offset:,}",
                 hint="offset is next_offset of the answer before, or 0",
             )
-        return _page(held.name, document, offset, max_chars)
+        return document_answer(held.name, document, offset, max_chars)
 
     def list_indexes(self, *, offset: int = 0) -> IndexesAnswer:
         """Return the indexes, with their tasks, sizes and fields.
@@ -237,19 +205,9 @@ class Tools:
     def _described(self, name: str) -> IndexAnswer:
         try:
             with self.indexes.by_name[name].held() as held:
-                return _index_answer(held)
+                return index_answer(held)
         except TaskembedError as error:
-            return IndexAnswer(
-                name=name,
-                task="",
-                model="",
-                documents=0,
-                modes=[],
-                updated="",
-                fields=[],
-                more_fields=0,
-                error=shown_text(error.message),
-            )
+            return absent_answer(name, error)
 
     def _require_task(self, held: Held, task: Task | None) -> None:
         try:
@@ -259,32 +217,6 @@ class Tools:
             other = f"index={fitting[0]!r} is for that task; or " if fitting else ""
             error.hint = f"{other}leave out task, or give {held.index.space.task.value!r}"
             raise
-
-
-def _index_answer(held: Held) -> IndexAnswer:
-    index = held.index
-    fields = index.describe_fields()
-    named = [item for item in fields if len(item.name) <= NAME_CHARACTERS][:SHOWN_FIELDS]
-    return IndexAnswer(
-        name=held.name,
-        task=index.space.task.value,
-        model=index.space.model,
-        documents=len(index),
-        modes=[mode.value for mode in Mode] if index.words else [Mode.DENSE.value],
-        updated=index.contents.committed_at,
-        fields=[
-            FieldAnswer(
-                name=shown_text(item.name),
-                type=item.type,
-                examples=[
-                    cut_text(value, _EXAMPLE_CHARACTERS)
-                    for value in item.examples[:_FIELD_EXAMPLES]
-                ],
-            )
-            for item in named
-        ],
-        more_fields=len(fields) - len(named),
-    )
 
 
 def _mode_of(index: Index, mode: Mode | None) -> Mode:
@@ -317,102 +249,3 @@ def _document(held: Held, doc_id: str) -> Document:
         f"no document {doc_id[:SHOWN_NAME]!r} in {held.name}",
         hint="doc_id is that of a hit in the same index",
     )
-
-
-def _hits_answer(
-    held: Held, query: str, hits: Sequence[Hit], max_chars: int, offset: int
-) -> HitsAnswer:
-    """Return as many of the hits as have room; the first one always has."""
-    answer = HitsAnswer(
-        index=held.name, task=held.index.space.task.value, hits=[], truncated=True, next_offset=9999
-    )
-    left = room = _room(max_chars, HIT_CHARACTERS)
-    left -= size_of(answer)
-    for hit in _with_places(query, hits, max_chars, room // max_chars + 1, held.index.words):
-        shown = _hit_answer(hit, max_chars, left)
-        size = size_of(shown) + 1
-        if size > left and answer.hits:
-            break
-        left -= size
-        answer.hits.append(shown)
-    more = len(answer.hits) < len(hits)
-    following = offset + len(answer.hits) if more else None
-    return answer.model_copy(update={"truncated": more, "next_offset": following})
-
-
-def _with_places(
-    query: str, hits: Sequence[Hit], max_chars: int, most: int, words: str
-) -> list[Hit]:
-    """Return hits; the first long ones with their best sentence by words, which will be shown.
-
-    Args:
-        query: a text.
-        hits: of the query.
-        max_chars: characters of a hit that is not long.
-        most: long hits that have room in an answer.
-        words: the name of the tokenizer of words.
-    """
-    long = [hit for hit in hits if len(hit.passage) > max_chars][:most]
-    found = iter(add_snippets([query], [long], tokenizer=words)[0] if long else [])
-    return [next(found, hit) if len(hit.passage) > max_chars else hit for hit in hits]
-
-
-def _hit_answer(hit: Hit, max_chars: int, room: int) -> HitAnswer:
-    begin = _beginning(hit, max_chars)
-    left = room - METADATA_BYTES - _AROUND_A_HIT
-    part = raw_part(hit.text, begin, max_chars, max(left, max_chars))
-    return HitAnswer(
-        doc_id=shown_id(hit.doc_id),
-        score=_rounded(hit.score),
-        text=shown_text(part),
-        start=begin,
-        total_chars=len(hit.text),
-        metadata=bounded_metadata(hit.metadata, METADATA_BYTES, text=hit.text, part=part),
-    )
-
-
-def _page(name: str, document: Document, offset: int, max_chars: int) -> DocumentAnswer:
-    """Return a part of a document; the first one has the metadata."""
-    room = _room(max_chars, PAGE_CHARACTERS)
-    of_fields = room // 4
-    part = raw_part(document.text, offset, max_chars, room - of_fields - _AROUND_A_HIT)
-    fields = bounded_metadata(document.metadata, of_fields, text=document.text, part=part)
-    end = offset + len(part)
-    more = end < len(document.text)
-    return DocumentAnswer(
-        index=name,
-        doc_id=shown_id(document.doc_id),
-        text=shown_text(part),
-        offset=offset,
-        total_chars=len(document.text),
-        metadata=fields if offset == 0 else {},
-        truncated=more,
-        next_offset=end if more else None,
-    )
-
-
-def _beginning(hit: Hit, max_chars: int) -> int:
-    """Return where the shown part of a hit begins: at its start, its chunk, or its best sentence.
-
-    A quarter of the room is for what comes before the sentence.
-    """
-    if len(hit.text) <= max_chars:
-        return 0
-    first = hit.chunk.start if hit.chunk else 0
-    if hit.snippet is None:
-        return first
-    last = max(first, first + len(hit.passage) - max_chars)
-    begin = min(max(first, hit.snippet.start - max_chars // 4), last)
-    if begin == first:
-        return first
-    space = hit.text.find(" ", begin, hit.snippet.start)
-    return begin if space < 0 else space + 1
-
-
-def _room(max_chars: int, usual: int) -> int:
-    """Return the bytes of an answer: more than the default only where more characters are asked."""
-    return min(MOST_BYTES, DEFAULT_BYTES * max(max_chars, usual) // usual)
-
-
-def _rounded(score: float) -> float:
-    return round(score, 4)

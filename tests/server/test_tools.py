@@ -11,7 +11,8 @@ from taskembed.index.ranking.modes import Mode
 from taskembed.reading.document import Document
 from taskembed.server._answers import DEFAULT_BYTES, MOST_BYTES, size_of
 from taskembed.server._compact import document_text, hits_text, indexes_text, label_text
-from taskembed.server._tools import MOST_HIT_CHARACTERS, MOST_K, Tools
+from taskembed.server._limits import MOST_HIT_CHARACTERS, MOST_K
+from taskembed.server._tools import Tools
 from taskembed.space import Task
 from tests.server.support import TEXTS, make, serving, tools_for, tools_of
 
