@@ -49,8 +49,8 @@ def play(page: Path, run: Run) -> int:
                 ["/bin/sh", "-c", command], capture_output=True, text=True, check=True
             )
             printed = done.stdout
-        assert _words(printed) == _words(step.shown), step.typed
-        for ours, theirs in zip(_scores(printed), _scores(step.shown), strict=True):
+        assert words(printed) == words(step.shown), step.typed
+        for ours, theirs in zip(scores(printed), scores(step.shown), strict=True):
             assert abs(ours - theirs) < SCORE_DIFFERENCE, step.typed
     return len(played)
 
@@ -68,9 +68,11 @@ def _taskembed(arguments: list[str], run: Run) -> tuple[int, str]:
     return done.code, done.out + "".join(errors)
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
+    """Return a text without its scores."""
     return _SCORE.sub("SCORE", text).rstrip("\n")
 
 
-def _scores(text: str) -> list[float]:
+def scores(text: str) -> list[float]:
+    """Return the scores in a text."""
     return [float(score) for score in _SCORE.findall(text)]
