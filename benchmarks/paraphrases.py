@@ -78,11 +78,7 @@ def main() -> None:
 def report(threshold: float, index: Index, same: int, alike: int) -> None:
     dropped = find_duplicates(index, threshold=threshold).dropped
     kept = {item.doc_id: item.kept for item in dropped}
-    shares = [
-        sum(kept.get(f"{kind}{n}.0", f"{kind}{n}.0") == kept.get(f"{kind}{n}.1") for n in range(most))
-        / most
-        for kind, most in (("s", same), ("a", alike))
-    ]
+    shares = [found_of(kept, kind, count) for kind, count in (("s", same), ("a", alike))]
     right = [item for item in dropped if item.doc_id[0] == "s" and own(item.doc_id) == item.kept]
     print(
         f"{threshold} | {shares[0]:.3f} | {shares[1]:.3f} | {len(dropped):,} | "
@@ -93,6 +89,12 @@ def report(threshold: float, index: Index, same: int, alike: int) -> None:
     for item in others[:: max(1, len(others) // 5)][:5]:
         found = index.find([item.doc_id, item.kept])
         print(f"    {found[item.doc_id].text[:80]} = {found[item.kept].text[:80]}")
+
+
+def found_of(kept: dict[str, str], kind: str, count: int) -> float:
+    """Return the share of the pairs of a kind of which the same document is kept for both."""
+    pairs = ((f"{kind}{n}.0", f"{kind}{n}.1") for n in range(count))
+    return sum(kept.get(one, one) == kept.get(other, other) for one, other in pairs) / count
 
 
 def own(name: str) -> str:
