@@ -1,4 +1,4 @@
-"""What one can do with an index; the same for the shell, for Python and for a server.
+"""The operations on an index, used by the command line, by Python programs and by the server.
 
 Doors: one module a verb, such as `update`, `index`, `search`, `similar`, `dedup` and `delete`;
 `corpus`, which finds and reads files for an index; `encoders`, which chooses its encoder;

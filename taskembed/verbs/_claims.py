@@ -29,11 +29,11 @@ ADD_VIEW = "taskembed index --add-view {task} --index {folder}"
 def require_claimed(
     space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings, *, hint: str
 ) -> None:
-    """Refuse a request if its names and options show another space than the index's.
+    """Refuse a request whose names and options contradict the space of the index.
 
     Args:
         space: the space of the index.
-        request: what the caller asks of the space.
+        request: the requirements of the caller.
         settings: where and how the model runs.
         hint: the hint of the error.
 
@@ -52,7 +52,7 @@ def require_claimed(
 def _claimed_of_model(
     space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings
 ) -> EmbeddingSpace:
-    """Return the index's space, changed as the request's model and prompts demand."""
+    """Return the index's space with the fields that follow from the request's model and prompts."""
     claimed = _named(space, request, settings)
     other = not claimed.has_weights_of(space) or request.task not in {None, space.task}
     if not other and (names_only_places(space, request) or request.stated == PromptOverrides()):
@@ -63,7 +63,7 @@ def _claimed_of_model(
 def _named(
     space: EmbeddingSpace, request: SpaceRequest, settings: EngineSettings
 ) -> EmbeddingSpace:
-    """Return the index's space, changed as the name of another model shows."""
+    """Return the index's space with the fields that follow from the name of another model."""
     if is_same_model(space, request.model):
         return space
     known = identify(request.model or space.model)
@@ -81,7 +81,7 @@ def _named(
 
 
 def _with_prompts(space: EmbeddingSpace, task: Task, stated: PromptOverrides) -> EmbeddingSpace:
-    """Return the space with the prompts that are stated, or known for its model."""
+    """Return the space with the given prompts, or with those known for its model."""
     try:
         spec = resolve(identify(space.model), task, stated)
     except ModelUnavailableError:  # the model's files may have prompts, which are not known yet
@@ -128,7 +128,7 @@ def names_only_places(space: EmbeddingSpace, request: SpaceRequest) -> bool:
 
 
 def is_same_model(space: EmbeddingSpace, model: str | None) -> bool:
-    """Return whether a name is that of the index's model, in its original place; None is."""
+    """Return whether a name is that of the index's model, at its original path; True for None."""
     return (
         model is None
         or model == space.model

@@ -1,7 +1,7 @@
-"""Heads: how the probabilities of labels follow from a vector and the examples of an index.
+"""Classifier heads: compute the probabilities of labels from a vector and labelled examples.
 
-The nearest examples vote by the softmax of their cosines, or the centre of each label does. Counted
-votes were 1 to 34 points worse with many labels, so they are not offered.
+Either the nearest examples or the centres of the labels are weighted by the softmax of their
+cosines. Unweighted votes were 1 to 34 points worse with many labels, so they are not offered.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from taskembed.verbs.labels import Examples
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.05  # of the softmax of cosines
-JUDGED = 2_000  # examples that are left out one at a time, to compare the heads
-STRENGTH = 10.0  # C of the logistic regression: measured the best of 1, 10 and 100
+JUDGED = 2_000  # examples used to compare the heads, by leave-one-out
+STRENGTH = 10.0  # C of the logistic regression: the best of 1, 10 and 100 as measured
 _ITERATIONS = 1_000
 
 DoubleRows = npt.NDArray[np.float64]  # float64[n, dim]
 
 
 class Head(Protocol):
-    """Gives the labels of vectors their probabilities."""
+    """Computes the probability of each label for vectors."""
 
     def probabilities(self, vectors: FloatRows) -> FloatRows:
         """Return float32[n, labels]: rows that add up to 1.
@@ -55,7 +55,7 @@ def voted(examples: Examples, scores: FloatRows, rows: Rows) -> FloatRows:
     """Return the share of each label in the weights of examples.
 
     Args:
-        examples: of the index.
+        examples: the examples of the index.
         scores: float32[n, k], cosines.
         rows: int64[n, k], the examples; one with several labels divides its weight.
     """
@@ -110,7 +110,7 @@ def unit(rows: FloatRows | DoubleRows) -> FloatRows:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sum of the vectors of each label, from which an example can be taken away again.
+    """The sum of the vectors of each label, from which single examples can be subtracted.
 
     Attributes:
         sums: float64[labels, dim]; an example with several labels counts for each.
@@ -134,14 +134,14 @@ class Sums:
         return Centroid(unit(self.sums))
 
     def cosines_without(self, examples: Examples, rows: Rows, vectors: FloatRows) -> FloatRows:
-        """Return float32[n, labels]: cosines with the centres of all examples but the row's own.
+        """Return float32[n, labels]: cosines with the centres, each without the row's own example.
 
         A label whose only example is left out has minus infinity.
 
         Args:
-            examples: of the index.
-            rows: int64[n]: the examples.
-            vectors: float32[n, dim]: theirs.
+            examples: the examples of the index.
+            rows: int64[n]: the examples to compare.
+            vectors: float32[n, dim]: their vectors.
         """
         products = vectors @ self.sums.T
         squares = np.broadcast_to((self.sums**2).sum(axis=1), products.shape).copy()
@@ -157,9 +157,9 @@ class Sums:
 
 
 def leave_one_out(examples: Examples, sums: Sums) -> dict[HeadName, float]:
-    """Return the accuracy of knn and centroid on examples, each without itself.
+    """Return the leave-one-out accuracy of knn and centroid on the examples.
 
-    At most `JUDGED` of them are judged, always the same.
+    At most `JUDGED` examples are used, always the same ones.
     """
     count = len(examples.positions)
     rows = np.sort(np.random.default_rng(0).permutation(count)[:JUDGED])
@@ -175,7 +175,7 @@ def leave_one_out(examples: Examples, sums: Sums) -> dict[HeadName, float]:
 
 
 def _without(scores: FloatRows, found: Rows, rows: Rows) -> tuple[FloatRows, Rows]:
-    """Remove each row from its own neighbours, or else the last of them."""
+    """Remove each row from its own neighbours; if it is not among them, remove the last one."""
     own = found == rows[:, np.newaxis]
     own[~own.any(axis=1), -1] = True
     shape = (len(rows), found.shape[1] - 1)

@@ -1,9 +1,9 @@
-"""Which folders the ids of an index come from, so that files of another do not take them over.
+"""Remembers which folders the ids of an index come from, so that no other folder replaces them.
 
-The id of a file of text or of source code is its path in the folder that was named. If two folders
-with a README.md each went into one index, each run would replace the document of the other. So an
-index remembers the folders, and the files that were named themselves, by their paths from its own
-folder. A folder that was moved has no files at its old place, so it is updated as before.
+The id of a file of text or of source code is its path within the folder that was named. If two
+folders with a README.md each were indexed into one index, one document would replace the other. So
+an index remembers the folders, and the files that were named directly, by their paths relative to
+its own folder. A folder that was moved has no files at its old path, so it can still be updated.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from taskembed.errors import UsageError
 from taskembed.reading.corpus_files import is_same_file
 from taskembed.reading.streams import Input
 
-_REMEMBERED = 500  # folders and single files; of more, the latest
+_REMEMBERED = 500  # most folders and single files that are remembered; the latest are kept
 
 
 def with_ids_of(inputs: Sequence[Input], index: Path, remembered: str | None) -> str | None:
-    """Return the folders that the ids of an index come from, once it has these files too.
+    """Return the folders that the ids of an index come from, including those of new files.
 
     Args:
         inputs: the files of a run.
         index: the folder of the index.
-        remembered: what an earlier run returned; None for nothing.
+        remembered: the result of an earlier run; None for none.
 
     Returns:
         JSON: paths, relative to the index; those of folders end in "/". None for none.
 
     Raises:
-        UsageError: a file has the id of another file, which is there and known to the index.
+        UsageError: a file has the id of another file, which exists and was indexed earlier.
     """
     start = os.path.realpath(index)
     known = _read(remembered)
@@ -62,11 +62,11 @@ def _relative(path: Path, start: str) -> str:
 
 
 class _Earlier:
-    """The folders, and the files that were named themselves, of earlier runs.
+    """The folders of earlier runs, and the files that were named directly.
 
     Args:
-        names: as they are remembered.
-        start: the path that they are relative to.
+        names: the remembered names.
+        start: the path that the names are relative to.
     """
 
     def __init__(self, names: Sequence[str], start: str) -> None:
@@ -80,7 +80,7 @@ class _Earlier:
                 self._files.setdefault(place.name, []).append(place)
 
     def require_own_id(self, item: Input, path: Path) -> None:
-        """Refuse a file if another one with its id is at one of the places.
+        """Refuse a file if another file with its id exists in an earlier folder.
 
         Raises:
             UsageError: there is such a file.

@@ -1,4 +1,4 @@
-"""Documents of which each of several files has the vectors of one view."""
+"""Joins files of vectors that contain the same documents, one file for each view."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ HINT = "export each view from the same index, with the same --where"
 
 
 def joined(files: Sequence[VectorDocuments]) -> Iterator[VectorDocument]:
-    """Yield the documents of the first file with the vectors of all files, one after the other.
+    """Yield the documents of the first file, each with the concatenated vectors of all files.
 
     Args:
-        files: of the same documents, in the same order.
+        files: files with the same documents, in the same order.
 
     Raises:
-        BadInputError: the files have not the same documents.
+        BadInputError: the files do not contain the same documents.
     """
     for first, *others in zip_longest(*(file.items() for file in files)):
         for other in others:
@@ -38,11 +38,11 @@ def _require_same(first: VectorDocument | None, other: VectorDocument | None) ->
         longer = first or other
         where = longer.where if longer else ""
         raise BadInputError("the other file has fewer documents", what=where, hint=HINT)
-    # the models of two views need not read as much of a text
+    # `truncated` is not compared: the models of two views may read different lengths of a text
     is_same = replace(other.stored, truncated=first.stored.truncated) == first.stored
     if not is_same or not np.array_equal(_cuts(first), _cuts(other)):
         raise BadInputError(
-            f"it is another document than {first.where}, or cut into other chunks",
+            f"the document differs from {first.where}, or is cut into different chunks",
             what=other.where,
             hint=HINT,
         )

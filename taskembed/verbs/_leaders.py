@@ -48,8 +48,8 @@ class Leaders:
         """Visit vectors in order, and keep or drop each.
 
         Args:
-            order: int64[n]: the positions, the one to prefer first.
-            neighbourhood: has the vector of each position.
+            order: int64[n]: the positions, in order of preference.
+            neighbourhood: contains the vector of each position.
             vectors_at: returns the vectors at some positions, float32[n, dim].
             threshold: the least similarity of a duplicate.
         """

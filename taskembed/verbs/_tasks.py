@@ -1,4 +1,4 @@
-"""What verbs for a certain task have in common: its indexes, and the vectors of new texts."""
+"""Shared by verbs that need an index for a certain task: checks, and the vectors of new texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def require_task_of(verb: str, task: Task, index: Index) -> None:
     Args:
         verb: the name of the command, such as "similar".
         task: the task that the command needs.
-        index: the open index; of several views, one is open.
+        index: the open index; if it has several views, one of them is open.
 
     Raises:
         SpaceMismatchError: the index is for another task; the hint is the command that makes an
@@ -36,21 +36,21 @@ def require_task_of(verb: str, task: Task, index: Index) -> None:
         return
     if task in index.tasks:
         raise SpaceMismatchError(
-            f"the view {space.task.value!r} of {folder} is open, and `taskembed {verb}` needs the "
+            f"the view {space.task.value!r} of {folder} is open, but `taskembed {verb}` needs the "
             f"view {task.value!r}",
             hint=f"Index.open({str(folder)!r}, task={task.value!r})",
         )
     if len(index.tasks) > 1:
         views = ", ".join(item.value for item in index.tasks)
         raise SpaceMismatchError(
-            f"{folder} has views for the tasks {views}, and `taskembed {verb}` needs one for the "
-            f"task {task.value!r}",
+            f"{folder} has views for the tasks {views}, but `taskembed {verb}` needs a view for "
+            f"the task {task.value!r}",
             hint=f"{ADD_VIEW.format(task=task.value, folder=shlex.quote(str(folder)))}",
         )
     other = folder.with_name(f"{folder.name}-{task.value}") if folder.name else Path(task.value)
     model = "" if space.model == BUNDLED else f"--model {shlex.quote(space.model)} "
     raise SpaceMismatchError(
-        f"{folder} is for the task {space.task.value!r}, and `taskembed {verb}` needs an index "
+        f"{folder} is for the task {space.task.value!r}, but `taskembed {verb}` needs an index "
         f"for the task {task.value!r}",
         hint=f"taskembed index CORPUS --task {task.value} {model}--index {shlex.quote(str(other))}",
     )
@@ -73,16 +73,16 @@ def require_index_of(verb: str, task: Task, index: Index) -> None:
     require_task_of(verb, task, index)
     if index.space.metric != COSINE:
         raise UsageError(
-            f"{index.folder} has `metric: dot`: inner products have no scale that `taskembed "
-            f"{verb}` could use",
-            hint="index the corpus with another model",
+            f"{index.folder} has `metric: dot`: `taskembed {verb}` needs cosines, since inner "
+            "products have no fixed scale",
+            hint="index the corpus with another model, which is compared by the cosine",
         )
 
 
 def document_vectors(
     documents: Sequence[Document], encoder: Encoder, side: PromptType = PromptType.DOCUMENT
 ) -> FloatRows:
-    """Return float32[n, dim]: the vectors of documents that no index has.
+    """Return float32[n, dim]: the vectors of documents that are not in the index.
 
     Raises:
         BadVectorError: a vector cannot be compared.
@@ -97,7 +97,7 @@ def require_encoder_of(index: Index, encoder: Encoder) -> None:
 
     Raises:
         SpaceMismatchError: the encoder has another space.
-        TypeError: `encoder` is no encoder.
+        TypeError: `encoder` is not an encoder.
     """
     require_encoder(encoder)
     # new texts have no fields, so the index's template does not apply

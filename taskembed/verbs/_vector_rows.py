@@ -1,4 +1,4 @@
-"""The rows of a file of vectors as documents with vectors, checked."""
+"""Turns the rows of a file of vectors into documents with vectors, and checks them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class VectorDocuments:
         source: the file.
         space: the space of the vectors.
         fields: the columns of the id and the text.
-        text_field: the column of the text; a file without it has empty texts.
+        text_field: the column of the text; without this column, texts are empty.
         normalize: divide vectors by their lengths.
         on_bad: receives the bad rows.
     """
@@ -67,7 +67,7 @@ class VectorDocuments:
         )
 
     def sample(self, count: int) -> Iterator[VectorDocument]:
-        """Yield about so many documents that are spread over the file; bad ones are left out."""
+        """Yield about `count` documents from all parts of the file; bad ones are left out."""
         return self._single(self._source.sample(count), on_bad=lambda _: None)
 
     def _single(self, records: Iterator[VectorRecord], on_bad: OnBad) -> Iterator[VectorDocument]:
@@ -81,7 +81,7 @@ class VectorDocuments:
             yield VectorDocument(_stored(document, truncated=truncated), row.where, vectors, None)
 
     def _whole(self, records: Iterator[VectorRecord]) -> Iterator[VectorDocument]:
-        """Yield documents of which each chunk is a row: the first has the whole text."""
+        """Yield documents whose chunks are rows; the first row of each has the whole text."""
         rows: list[VectorRecord] = []
         for row in records:
             if rows and row.record.get("document") is not None:
@@ -127,12 +127,12 @@ class VectorDocuments:
             try:
                 metadata = orjson.loads(str(record.get("metadata")))
             except ValueError as error:
-                raise ValueError(f"its metadata is not JSON: {error}") from error
+                raise ValueError(f"the metadata is not JSON: {error}") from error
             doc_id, text = record.get("doc_id"), record.get("text")
             if not isinstance(metadata, dict) or not isinstance(doc_id, str):
-                raise ValueError("it has no id, or its metadata is not an object")
+                raise ValueError("the row has no id, or its metadata is not an object")
             if not isinstance(text, str):
-                raise ValueError("it has no text")
+                raise ValueError("the row has no text")
             document = Document(doc_id, text, metadata, row.where)
         else:
             if self._text_field not in self._source.columns:
@@ -145,27 +145,27 @@ class VectorDocuments:
         """Return a vector as float32[1, dim].
 
         Raises:
-            ValueError: it cannot be compared with others of the space.
+            ValueError: the vector cannot be compared with others of the space.
         """
         if row.reason:
             raise ValueError(row.reason)
         vector: FloatRows = np.asarray(row.vector, np.float32)
         length = float(np.linalg.norm(vector.astype(np.float64)))
         if not np.isfinite(vector).all():
-            raise ValueError("its vector has a number that is not finite")
+            raise ValueError("the vector has a number that is not finite")
         if not self._space.normalize:
             return vector[np.newaxis]
         if not length:
-            raise ValueError("all numbers of its vector are 0")
+            raise ValueError("all numbers of the vector are 0")
         if self._normalize:
             return np.asarray(vector / length, np.float32)[np.newaxis]
         if abs(length - 1) >= NORM_TOLERANCE:
-            raise _LengthError(f"its vector has the length {length:.4g}, not 1")
+            raise _LengthError(f"the vector has the length {length:.4g}, not 1")
         return vector[np.newaxis]
 
 
 class _LengthError(ValueError):
-    """A vector has not the length 1."""
+    """A vector does not have unit length."""
 
 
 def _hint(error: ValueError) -> str | None:

@@ -1,4 +1,4 @@
-"""New texts beside an index whose documents are cut into chunks: they are cut likewise."""
+"""Encodes new texts for an index with chunks: they are cut into chunks like its documents."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def whole_text_encoder(index: Index, encoder: Encoder) -> Encoder:
 
     Args:
         index: the open index.
-        encoder: of its space; returned as it is where the documents are not cut.
+        encoder: an encoder of the index's space; returned unchanged for an index without chunks.
 
     Raises:
-        ModelUnavailableError: the tokenizer does not tell where tokens are.
-        UsageError: the encoder does not tell its tokens, or reads fewer than a chunk has.
+        ModelUnavailableError: the tokenizer does not report the positions of tokens.
+        UsageError: the encoder has no tokenizer, or reads fewer tokens than a chunk has.
         MissingLibraryError: a parser that the index's rule names is not installed.
     """
     cutter = Cutter.of(index.chunking, encoder)

@@ -1,4 +1,4 @@
-"""Classifying texts by the labelled documents of an index for the task "classification"."""
+"""Classifies texts by the labelled documents of an index for the task "classification"."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class Prediction:
         label: its label; None if the confidence is too low.
         confidence: the probability of the best label, 0 to 1.
         best: the best label, whatever the confidence.
-        runner_up: the label that comes next; None if there is only one.
-        runner_up_confidence: its probability.
+        runner_up: the second-best label; None if there is only one label.
+        runner_up_confidence: the probability of `runner_up`.
         nearest: the nearest labelled documents, the nearest first.
-        zero_shot: whether the best label has a description and no example.
+        zero_shot: whether the best label has a description but no example.
     """
 
     doc_id: str
@@ -78,12 +78,12 @@ class Classifier:
     """An open index and its encoder, ready to classify.
 
     Attributes:
-        encoder: of the index's space.
-        labels: all labels; those with a description and no example come last.
-        head: which head gives the probabilities.
-        accuracies: of the heads that were compared, leaving one example out at a time; empty if
-            the head was named.
-        counts: how many examples each label has.
+        encoder: an encoder of the index's space.
+        labels: all labels; those with a description but no example come last.
+        head: the head that computes the probabilities.
+        accuracies: the leave-one-out accuracies of the heads that were compared; empty if the
+            caller chose the head.
+        counts: the number of examples of each label.
 
     Example:
         with Index.open("tickets-index") as index:
@@ -113,19 +113,19 @@ class Classifier:
         """Read the labels of an index, and choose or fit a head.
 
         Args:
-            index: an open one, for the task "classification".
-            encoder: of the index's space.
+            index: an open index for the task "classification".
+            encoder: an encoder of the index's space.
             label_field: the metadata field of the labels: a text, or a list of texts; None for the
-                one that the index remembers.
+                field that the index remembers.
             head: "knn", "centroid", "logreg", or "auto" for the better of the first two.
-            descriptions: for labels without examples, a text that describes each.
+            descriptions: a text that describes each label without examples.
 
         Raises:
-            SpaceMismatchError: the index is for another task, or the encoder of another space.
+            SpaceMismatchError: the index is for another task, or the encoder has another space.
             UsageError: no label field is known, no document has it, or descriptions are given for
                 a head that needs examples.
             MissingLibraryError: "logreg" needs scikit-learn, which is not installed.
-            TypeError: the index is not an `Index`, or the encoder is not one.
+            TypeError: the index is not an `Index`, or the encoder is not an `Encoder`.
             ValueError: there is no such head, or the index is closed.
         """
         require_classification(index)
@@ -136,8 +136,8 @@ class Classifier:
         named = label_field or remembered_field(index)
         if named is None and not descriptions:
             raise UsageError(
-                f"{index.folder} does not know which field has the labels",
-                hint="--label-field NAME, here or with `taskembed index`, which remembers it",
+                f"{index.folder} does not record which field contains the labels",
+                hint="use --label-field NAME; with `taskembed index` the index remembers it",
             )
         examples = read_examples(index, named) if named is not None else None
         known = examples.names if examples else []
@@ -150,11 +150,11 @@ class Classifier:
     def classify(
         self, documents: Iterable[Document], *, min_confidence: float = 0.0
     ) -> Iterator[tuple[Document, Prediction]]:
-        """Yield texts with their labels; a few hundred are in memory at a time.
+        """Yield texts with their labels; only a few hundred are in memory at a time.
 
         Args:
             documents: the texts.
-            min_confidence: a text with less confidence has the label None.
+            min_confidence: texts with a lower confidence get the label None.
 
         Raises:
             BadVectorError: a text's vector cannot be compared.
@@ -207,14 +207,14 @@ def require_classification(index: Index) -> None:
 
     Raises:
         SpaceMismatchError: the index is for another task than classification.
-        UsageError: its metric is "dot".
-        TypeError: it is not an `Index`.
+        UsageError: the metric of the index is "dot".
+        TypeError: `index` is not an `Index`.
     """
     require_index_of("classify", Task.CLASSIFICATION, index)
 
 
 def remembered_field(index: Index) -> str | None:
-    """Return the field of the labels, as the index remembers it; None if it does not."""
+    """Return the label field that the index remembers; None if it remembers none."""
     reading = index.contents.live.reading
     return reading.label_field if reading else None
 
@@ -240,7 +240,7 @@ def _by_examples(encoder: Encoder, examples: Examples, head: HeadName) -> Classi
 def _by_descriptions(
     encoder: Encoder, examples: Examples | None, new: Mapping[str, str], head: HeadName
 ) -> Classifier:
-    """Return a classifier by the centres of labels; a description is an example."""
+    """Return a classifier by the centres of labels; each description counts as an example."""
     if head not in {HeadName.AUTO, HeadName.CENTROID}:
         raise UsageError(
             f"labels without examples need the head centroid, not {head.value}",

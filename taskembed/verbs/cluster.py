@@ -1,4 +1,4 @@
-"""Clustering the documents of an index for the task "clustering", and new texts by its clusters."""
+"""Clusters the documents of an index for "clustering", and assigns new texts to the clusters."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from taskembed.verbs._tasks import document_vectors, require_encoder_of, require
 from taskembed.verbs._whole_texts import whole_text_encoder
 from taskembed.verbs.protocols import Encoder
 
-OUTLIER = -1  # cluster number of texts that are near no centre
-TRAINED_ROWS = 256_000  # vectors that the centres are made from: 400 MB of 384 numbers each
+OUTLIER = -1  # the cluster number of texts that are not near any centre
+TRAINED_ROWS = 256_000  # most vectors to compute the centres from: 400 MB with 384 dimensions
 SHOWN_TEXTS = 3  # documents shown for each cluster
-READ_TEXTS = 100_000  # most documents whose words are counted for the terms
+READ_TEXTS = 100_000  # most documents whose words are counted to find the terms
 _AT_ONCE = 512  # texts encoded, or read, per batch
 CHANGED_HINT = "run `taskembed cluster` again"
 
@@ -37,8 +37,8 @@ class Assignment:
     """The cluster of a text.
 
     Attributes:
-        doc_id: of the text.
-        cluster: the number of its cluster; -1 if it is near none.
+        doc_id: the id of the text.
+        cluster: the number of its cluster; -1 for an outlier.
         score: the cosine of its vector and the centre of the nearest cluster.
     """
 
@@ -53,8 +53,8 @@ class Cluster:
 
     Attributes:
         number: 0 for the largest.
-        size: how many documents of the index are in it.
-        terms: the words that tell it from the others, the best first.
+        size: the number of documents in it.
+        terms: the words that distinguish it from the other clusters, the best first.
         nearest: the documents nearest to its centre, the nearest first.
     """
 
@@ -66,14 +66,15 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """The clusters of an index: what new texts are assigned by.
+    """The clusters of an index, to which new texts can be assigned.
 
     Attributes:
         space: the space of the centres.
         centres: float32[clusters, dim], of unit length.
         clusters: the clusters, the largest first.
-        outliers: how many documents are near none.
-        min_similarity: the least cosine of a text and the centre of its cluster; None for any.
+        outliers: the number of documents in no cluster.
+        min_similarity: the lowest cosine of a text and the centre of its cluster; None for no
+            limit.
         silhouettes: the mean silhouette for each number of clusters that was tried; empty if the
             number was given.
     """
@@ -87,7 +88,7 @@ class Clustering:
 
     @property
     def runner_up(self) -> int | None:
-        """The number with the best silhouette of the others; None if no others were tried."""
+        """The number of clusters with the second-best silhouette; None if only one was tried."""
         others = [k for k in self.silhouettes if k != len(self.centres)]
         return max(others, key=self.silhouettes.__getitem__, default=None)
 
@@ -111,14 +112,14 @@ def cluster_index(
     """Find the clusters of an index's documents; nothing is changed, and no model runs.
 
     Args:
-        index: an open one, for the task "clustering".
-        k: number of clusters; None for the number with the best silhouette.
-        min_similarity: documents whose cosine with every centre is lower are in no cluster.
+        index: an open index for the task "clustering".
+        k: the number of clusters; None for the number with the best silhouette.
+        min_similarity: documents whose cosine with every centre is lower are outliers.
 
     Raises:
         SpaceMismatchError: the index is for another task.
-        UsageError: there are fewer documents than clusters; or the index has the metric "dot".
-        BadInputError: there are fewer than three documents to find the number of clusters from.
+        UsageError: there are fewer documents than clusters; or the metric of the index is "dot".
+        BadInputError: `k` is None and there are fewer than three documents.
         TypeError: the index is not an `Index`.
         ValueError: k is below 1, or the index is closed.
     """
@@ -142,11 +143,11 @@ def assignments(index: Index, clustering: Clustering) -> Iterator[Assignment]:
     """Yield the cluster of every document of an index, in the order in which they were indexed.
 
     Args:
-        index: an open one, of the clusters' space.
-        clustering: of that index, maybe at an earlier time.
+        index: an open index with the space of the clusters.
+        clustering: the clusters of that index, possibly of an earlier generation.
 
     Raises:
-        SpaceMismatchError: the clusters are of another space.
+        SpaceMismatchError: the clusters have another space.
     """
     require_same_space(index.space, clustering.space, hint=CHANGED_HINT)
     positions = index.by_position()
@@ -159,19 +160,19 @@ def assignments(index: Index, clustering: Clustering) -> Iterator[Assignment]:
 def assign_documents(
     documents: Iterable[Document], encoder: Encoder, index: Index, clustering: Clustering
 ) -> Iterator[Assignment]:
-    """Yield the cluster of each new text; a few hundred are in memory at a time.
+    """Yield the cluster of each new text; only a few hundred are in memory at a time.
 
     Args:
         documents: the texts.
-        encoder: of the index's space.
-        index: an open one, for the task "clustering".
-        clustering: of that index.
+        encoder: an encoder of the index's space.
+        index: an open index for the task "clustering".
+        clustering: the clusters of that index.
 
     Raises:
-        SpaceMismatchError: the index is for another task, or the encoder or the clusters are of
+        SpaceMismatchError: the index is for another task, or the encoder or the clusters have
             another space.
         BadVectorError: a text's vector cannot be compared.
-        TypeError: the index is not an `Index`, or the encoder is not one.
+        TypeError: the index is not an `Index`, or the encoder is not an `Encoder`.
     """
     require_clustering(index)
     require_encoder_of(index, encoder)
@@ -184,8 +185,8 @@ def require_clustering(index: Index) -> None:
 
     Raises:
         SpaceMismatchError: the index is for another task than clustering.
-        UsageError: its metric is "dot".
-        TypeError: it is not an `Index`.
+        UsageError: the metric of the index is "dot".
+        TypeError: `index` is not an `Index`.
     """
     require_index_of("cluster", Task.CLUSTERING, index)
 
@@ -204,7 +205,7 @@ def _described(positions: Positions, found: Clustering) -> Clustering:
 
     Args:
         positions: the documents of the index.
-        found: centres, in any order.
+        found: the clustering, with centres in any order.
     """
     count = len(found.centres)
     numbers = np.empty(len(positions), np.int64)
@@ -226,7 +227,7 @@ def _described(positions: Positions, found: Clustering) -> Clustering:
 
 
 def _texts(positions: Positions, numbers: Rows) -> Iterator[tuple[int, str]]:
-    """Yield the clusters and the texts of documents; of very many, of some that are drawn."""
+    """Yield the clusters and the texts of documents; of a random sample if there are very many."""
     drawn = np.sort(np.random.default_rng(0).permutation(len(positions))[:READ_TEXTS])
     with doing("reading texts", unit="documents", total=len(drawn)) as step:
         for some in batched(drawn, _AT_ONCE):

@@ -1,4 +1,4 @@
-"""A map of the clusters of an index: documents with similar texts are near points."""
+"""A map of the clusters of an index: similar documents are points near each other."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from taskembed.vectors import FloatRows
 from taskembed.verbs._clustering.projection import projected
 from taskembed.verbs.cluster import CHANGED_HINT, OUTLIER, Clustering
 
-MOST_POINTS = 50_000  # documents on a map: what a browser draws and moves smoothly
+MOST_POINTS = 50_000  # documents on a map: as many as a browser can draw and move smoothly
 SHOWN_CHARACTERS = 200  # characters of each text shown
-MOST_VALUES = 30  # most values of a field that get a colour; the others are OTHER
+MOST_VALUES = 30  # most values of a field with their own colour; the others become OTHER
 OTHER = "(other)"
 _AT_ONCE = 512  # documents read per batch
 
@@ -31,13 +31,13 @@ class ClusterMap:
     """Documents as points in a plane.
 
     Attributes:
-        points: float32[n, 2]: near documents are near points; far distances mean little.
+        points: float32[n, 2]: similar documents are near each other; large distances mean little.
         documents: the id and the beginning of the text of each point.
-        clusters: the cluster of each point; -1 if it is in none.
-        names: of each cluster, its number and its terms.
-        fields: by the name of a field, its value at each point: fields of numbers, and those
-            with a few common values; the others are "(other)".
-        left_out: how many documents of the index are not on the map.
+        clusters: the cluster of each point; -1 for an outlier.
+        names: the name of each cluster: its number and its terms.
+        fields: for each field of numbers, or with a few common values, its value at each point;
+            rare values are "(other)".
+        left_out: the number of documents of the index that are not on the map.
     """
 
     points: FloatRows
@@ -52,13 +52,13 @@ def map_of(index: Index, clustering: Clustering, *, most: int = MOST_POINTS) -> 
     """Return the documents of an index, or a random sample of many, as points in a plane.
 
     Args:
-        index: an open one, of the clusters' space.
-        clustering: of that index.
+        index: an open index with the space of the clusters.
+        clustering: the clusters of that index.
         most: the largest number of documents on the map.
 
     Raises:
         MissingLibraryError: openTSNE is not installed.
-        SpaceMismatchError: the clusters are of another space.
+        SpaceMismatchError: the clusters have another space.
     """
     require_same_space(index.space, clustering.space, hint=CHANGED_HINT)
     positions = index.by_position()
@@ -95,7 +95,7 @@ def _beginning(document: Document) -> str:
 
 
 def _fields(metadata: Sequence[Mapping[str, object]]) -> dict[str, tuple[Value, ...]]:
-    """Return the fields that tell points apart: numbers, and texts of which a few are common."""
+    """Return the fields that points can be coloured by: numbers, and texts with common values."""
     names = dict.fromkeys(name for fields in metadata for name in fields)
     found = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""The clusters of an index, kept beside it: a file that commits and checks of the index ignore.
+"""Saves and loads the clusters of an index: a file in its folder, but not part of the index.
 
 INDEX/clusters.safetensors   centres, float32[clusters, dim]; the rest as JSON in its metadata
 """
@@ -24,11 +24,11 @@ _CENTRES, _REST, _CHECKSUM = "centres", "clusters", "crc32"
 
 
 def save_clusters(folder: str | Path, clustering: Clustering) -> Path:
-    """Write the clusters of an index into its folder, over earlier ones; return the path.
+    """Save the clusters of an index into its folder, replacing earlier ones; return the path.
 
     Args:
-        folder: of the index.
-        clustering: of that index.
+        folder: the folder of the index.
+        clustering: the clusters of that index.
 
     Raises:
         AccessDeniedError: the folder may not be written to.
@@ -46,16 +46,16 @@ def save_clusters(folder: str | Path, clustering: Clustering) -> Path:
 
 
 def load_clusters(folder: str | Path, space: EmbeddingSpace) -> Clustering:
-    """Read the clusters that were kept beside an index.
+    """Load the clusters that were saved in the folder of an index.
 
     Args:
-        folder: of the index.
-        space: of the index.
+        folder: the folder of the index.
+        space: the space of the index.
 
     Raises:
         NotFoundError: the index has no clusters yet.
         IndexDamagedError: the file is damaged.
-        SpaceMismatchError: the index has been built again in another space since.
+        SpaceMismatchError: the index has since been built again in another space.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -102,12 +102,13 @@ def _from_json(values: Any, centres: FloatRows) -> Clustering:  # noqa: ANN401  
     """Parse what `_to_json` returned.
 
     Raises:
-        KeyError, TypeError, ValueError: the values have another format, or do not fit the centres.
+        KeyError, TypeError, ValueError: the values have another format, or do not match the
+            centres.
     """
     space = EmbeddingSpace.from_json(values["space"])
     least = values["min_similarity"]
     if centres.dtype != np.float32 or centres.shape != (len(values["clusters"]), space.dim):
-        raise ValueError("the centres do not fit the clusters")
+        raise ValueError("the centres do not match the clusters")
     return Clustering(
         space,
         centres,

@@ -1,4 +1,4 @@
-"""Compacting an index: its segments become one, without the deleted documents."""
+"""Compacts an index: merges its segments into one, without the deleted documents."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def compact_index(
     Raises:
         NotFoundError: there is no index.
         IndexBusyError: another process is writing.
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file differs from what was written.
         StorageError: the disk is full; free space of about the size of the index is needed.
     """
     path = Path(folder)

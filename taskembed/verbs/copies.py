@@ -1,7 +1,7 @@
-"""The copies of published indexes in the user's cache: where they are, what there is of them.
+"""The copies of published indexes in the user's cache: their folders, listing and deleting them.
 
-CACHE/indexes/DIGEST/address             the address that DIGEST is of
-                     used                its time says when the copy was used last
+CACHE/indexes/DIGEST/address             the address whose digest is DIGEST
+                     used                its modification time is when the copy was last used
                      IDENTITY/           the copy: the folder of an index
 """
 
@@ -30,12 +30,12 @@ class Fetched:
     """A copy of a published index.
 
     Attributes:
-        folder: of the copy, to be opened like any index.
-        address: where it was fetched from, without secrets.
-        generation: its number.
+        folder: the folder of the copy, which can be opened like any index.
+        address: the address it was fetched from, without secrets.
+        generation: the number of the generation.
         fetched_at: when this generation was fetched.
-        files_fetched: how many files were fetched now.
-        bytes_fetched: the bytes of what was fetched now, the manifest included.
+        files_fetched: the number of files fetched by this call.
+        bytes_fetched: the number of bytes fetched by this call, including the manifest.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ def newest_copy(place: Path) -> Fetched | None:
 
 
 def place_of(cache: Path, address: str) -> Path:
-    """Return the folder of the cache for an address; a signature is no part of the address."""
+    """Return the cache folder for an address; a signature is not part of the address."""
     told = [os.environ.get(name, "") for name in _ENDPOINTS]
     key = "\0".join([shown(address).partition("?")[0].rstrip("/"), *told])
     return cache / INDEXES / hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -73,9 +73,9 @@ class CachedIndex:
 
     Attributes:
         path: its folder in the cache.
-        copy: what it is a copy of.
-        size: bytes.
-        used: when it was used last, in seconds since 1970.
+        copy: the copy.
+        size: its size in bytes.
+        used: when it was last used, in seconds since 1970.
     """
 
     path: Path
@@ -103,12 +103,12 @@ def delete_copies(
 
     Args:
         cache: the folder.
-        address: only that of this address.
-        unused_before: only those that were last used before this time, in seconds since 1970.
+        address: delete only the copy of this address; None for all copies.
+        unused_before: delete only copies last used before this time, in seconds since 1970.
 
     Raises:
         NotFoundError: there is no copy of that address.
-        AccessDeniedError: a file must not be deleted.
+        AccessDeniedError: there is no permission to delete a file.
     """
     chosen = [
         cached

@@ -83,8 +83,8 @@ def find_corpus(
         asked: how to read the input; a field that is None is as the index remembers.
         template: how a record's fields become its text; None for the index's template, or the text
             field.
-        task: the task of the index; None for that of the existing index. With `code`, the source
-            files of a folder are read.
+        task: the task of the index; None for the task of the existing index. For `code`, the
+            source files of a folder are read.
         recreate: whether the index is to be replaced, so that ids from another field do no harm.
 
     Raises:
@@ -114,9 +114,9 @@ def find_corpus(
 
 
 def _is_code(existing: Existing, task: Task | None) -> bool:
-    """Return whether the source files of a folder are read rather than its records.
+    """Return whether to read the source files of a folder rather than its records.
 
-    For an index that was made from records, a folder's records are read again.
+    An index that was made from records is updated from records.
     """
     if existing.part and existing.part.documents:
         return False

@@ -83,7 +83,7 @@ class Duplicates:
 
     @property
     def near(self) -> int:
-        """The number of dropped documents with another text."""
+        """The number of dropped documents whose text differs from that of the kept document."""
         return len(self.dropped) - self.exact
 
 
@@ -100,7 +100,7 @@ def find_duplicates(
 
     Args:
         index: an open index for the task "similarity".
-        threshold: the least cosine of near duplicates, above 0, at most 1.
+        threshold: the lowest cosine of near duplicates, above 0, at most 1.
         keep: which of several duplicates is kept: "first", "longest" or "newest:FIELD".
         groups: whether to find the groups of connected documents too.
 
@@ -108,7 +108,7 @@ def find_duplicates(
         SpaceMismatchError: the index is for another task.
         UsageError: `keep` is none of these, or the values of its field cannot be ordered; or the
             metric of the index is "dot", whose scores have no fixed scale.
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file differs from what was written.
         TypeError: `index` is not an `Index`.
         ValueError: the threshold is not between 0 and 1, or the index is closed.
     """
@@ -165,7 +165,7 @@ def delete_duplicates(
     wait_seconds: float = 0,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> int:
-    """Delete the dropped documents from an index, all in one commit; return how many.
+    """Delete the dropped documents from an index in one commit; return their number.
 
     Args:
         folder: the folder of the index.
@@ -180,7 +180,7 @@ def delete_duplicates(
     """
     path = Path(folder)
     with open_for_deletion(path, wait_seconds) as writer:
-        with Index.open(path) as index:  # no other generation comes while the lock is held
+        with Index.open(path) as index:  # while the lock is held, no generation is added
             generation = index.generation
         if generation != duplicates.generation:
             raise IndexBusyError(

@@ -10,7 +10,7 @@ DEDUP_THRESHOLD = 0.95  # least cosine of near duplicates; see docs/how-to/find-
 
 
 class OnDuplicate(StrEnum):
-    """Which of two documents with the same id is kept; or a repeated id is an error."""
+    """What to do with two documents with the same id: keep one of them, or raise an error."""
 
     LAST = "last"
     FIRST = "first"
@@ -18,7 +18,7 @@ class OnDuplicate(StrEnum):
 
 
 class HeadName(StrEnum):
-    """How a label is chosen: by the better of knn and centroid, or one that is named."""
+    """The classifier head; "auto" is the more accurate of knn and centroid."""
 
     AUTO = "auto"
     KNN = "knn"

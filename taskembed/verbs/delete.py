@@ -18,10 +18,10 @@ from taskembed.index.writer import IndexWriter
 
 
 def require_ids(doc_ids: Iterable[object]) -> list[str]:
-    """Return ids as a list, after checking that an index can have such ids.
+    """Return ids as a list, after checking that an index can contain such ids.
 
     Raises:
-        TypeError: doc_ids is one text, so that each character is an id; or an id is not a text.
+        TypeError: `doc_ids` is a string instead of an iterable; or an id is not a string.
         UsageError: an id is not UTF-8.
     """
     if not isinstance(doc_ids, str | bytes):
@@ -51,7 +51,7 @@ def delete_documents(
         NotFoundError: there is no index.
         UsageError: an id is not UTF-8.
         IndexBusyError: another process is writing.
-        TypeError: doc_ids is one text, so that each character is an id; or an id is not a text.
+        TypeError: `doc_ids` is a string instead of an iterable; or an id is not a string.
     """
     doc_ids = require_ids(doc_ids)
     with open_for_deletion(Path(folder), wait_seconds) as writer, uninterrupted():
@@ -68,7 +68,7 @@ def delete_where(
     wait_seconds: float = 0,
     uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> int:
-    """Delete the documents that a filter is true of; return how many.
+    """Delete the documents that match a filter; return their number.
 
     Args:
         folder: the folder of the index.
@@ -78,7 +78,7 @@ def delete_where(
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is not a filter, or not of fields that the index has.
+        UsageError: `where` is not a filter, or names a field that the index does not have.
         IndexBusyError: another process is writing.
     """
     path = Path(folder)
@@ -93,11 +93,11 @@ def delete_where(
 
 
 def count_where(folder: str | Path, where: str) -> tuple[int, int]:
-    """Return the number of documents that a filter is true of, and the number of all documents.
+    """Return the number of documents that match a filter, and the number of all documents.
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is not a filter, or not of fields that the index has.
+        UsageError: `where` is not a filter, or names a field that the index does not have.
     """
     with Index.open(folder) as index:
         return index.count(where), len(index)
@@ -128,7 +128,7 @@ def open_for_deletion(path: Path, wait_seconds: float) -> Iterator[IndexWriter]:
 
 
 def require_prune_limit(tally: Mapping[Outcome, int], limit: float) -> None:
-    """Check that --prune may delete the documents that the input does not have.
+    """Check that --prune may delete the documents that are not in the input.
 
     Args:
         tally: the number of documents of each outcome; unseen ones are not in the input.

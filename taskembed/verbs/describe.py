@@ -45,7 +45,7 @@ class IndexDescription:
 
     Attributes:
         folder: the folder of the index.
-        space: the space of its vectors; of several views, that of the first.
+        space: the space of its vectors; with several views, that of the first.
         documents: the number of documents.
         truncated: the number of documents that the model truncated; None if it cannot be counted.
         deleted_rows: the number of deleted documents that a later merge will remove.
@@ -60,17 +60,17 @@ class IndexDescription:
         notes: sentences for people, such as how to continue a stopped run.
         index_type: how new segments are searched: "auto", "flat", "rabitq".
         vectors: how new vectors are stored: "fp32", "fp16".
-        words: the tokenizer and the language of the words that are kept, and the bytes they take;
-            empty when none are kept.
+        words: the tokenizer, the language and the size in bytes of the stored words; empty if the
+            index stores no words.
         tuning: the figures that `tune` measured last; empty if it was never run.
         last_run: the end (`finished_at`: ISO 8601, UTC) and the counts of the last run of `index`
             that was completed; empty if none is known.
-        chunking: how documents are cut into chunks, "128:25"; "" where they are not.
-        cut_at: by which method the places to cut are chosen: "sentences-1"; "" where none are.
-        chunks: how many chunks there are; 0 where documents are not cut.
-        declared: of imported vectors that are declared to be of the space: how many were `compared`
-            with the model's own, and their `least_cosine`; empty for none.
-        views: of each task, the space of its vectors, and the bytes that they take.
+        chunking: how documents are cut into chunks, such as "128:25"; "" for no chunks.
+        cut_at: the method that chooses where to cut, such as "sentences-1"; "" for no chunks.
+        chunks: the number of chunks; 0 if documents are not cut.
+        declared: for imported vectors whose space was declared: how many were `compared` with
+            those of the model, and their `least_cosine`; empty for other indexes.
+        views: for each task, the space and the size of its vectors.
     """
 
     folder: Path
@@ -267,7 +267,7 @@ class Existing:
 
     @property
     def words(self) -> str:
-        """The name of the tokenizer of the words that the index keeps; "" if it keeps none."""
+        """The name of the tokenizer of the stored words; "" if the index stores no words."""
         return self.part.storage.words if self.part else ""
 
     @property
@@ -280,7 +280,7 @@ class Existing:
 
         Raises:
             UsageError: the documents of the index are cut in another way.
-            MissingLibraryError: what they are cut by is not installed.
+            MissingLibraryError: a parser needed for cutting is not installed.
         """
         if self.part and self.part.segments:
             before = self.part.storage
@@ -334,7 +334,7 @@ def describe_fields(folder: str | Path) -> list[FieldDescription]:
 
     Raises:
         NotFoundError: there is no index.
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file differs from what was written.
     """
     with Index.open(folder) as index:
         return index.describe_fields()

@@ -21,8 +21,8 @@ def get_documents(
 ) -> Iterator[tuple[str, Document | None]]:
     """Yield each id with its document, or with None if the index has no such document.
 
-    The order is that of `doc_ids`; a repeated id comes once. A few documents are in memory at a
-    time.
+    The order is that of `doc_ids`; a repeated id is yielded once. Only a few documents are in
+    memory at a time.
 
     Args:
         folder: the folder of the index.
@@ -31,8 +31,8 @@ def get_documents(
     Raises:
         NotFoundError: there is no index.
         UsageError: an id is not UTF-8.
-        IndexDamagedError: what is stored cannot be read.
-        TypeError: doc_ids is one text, so that each character is an id; or an id is not a text.
+        IndexDamagedError: stored data cannot be read.
+        TypeError: `doc_ids` is a string instead of an iterable; or an id is not a string.
     """
     wanted = dict.fromkeys(require_ids(doc_ids))
     with Index.open(folder) as index:
@@ -45,18 +45,18 @@ def get_documents(
 def list_documents(
     folder: str | Path, *, where: str | None = None, after: str = "", limit: int | None = None
 ) -> Iterator[Document]:
-    """Yield the documents of an index in the order of their ids; a few are in memory at a time.
+    """Yield the documents of an index in the order of their ids; few are in memory at a time.
 
     Args:
         folder: the folder of the index.
-        where: a filter: only documents that it is true of; see docs/how-to/filter.md.
-        after: only ids that come after this one, which need not exist.
+        where: a filter, which the documents must match; see docs/how-to/filter.md.
+        after: only documents whose ids come after this one, which need not exist.
         limit: the largest number of documents to yield; None for all.
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is not a filter, or not of fields that the index has.
-        IndexDamagedError: what is stored cannot be read.
+        UsageError: `where` is not a filter, or names a field that the index does not have.
+        IndexDamagedError: stored data cannot be read.
         ValueError: limit is below 1.
     """
     stop = None if limit is None else require_positive(limit, "limit")
@@ -65,7 +65,7 @@ def list_documents(
 
 
 def count_documents(folder: str | Path, *, where: str | None = None) -> int:
-    """Return the number of documents in an index, or of those that a filter is true of.
+    """Return the number of documents in an index, or of those that match a filter.
 
     Args:
         folder: the folder of the index.
@@ -73,8 +73,8 @@ def count_documents(folder: str | Path, *, where: str | None = None) -> int:
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: `where` is not a filter, or not of fields that the index has.
-        IndexDamagedError: a file is not what was written.
+        UsageError: `where` is not a filter, or names a field that the index does not have.
+        IndexDamagedError: a file differs from what was written.
     """
     if where is None:
         return read_index(folder)[1].live.documents

@@ -22,7 +22,7 @@ from taskembed.space import Task
 from taskembed.vectors import Rows
 from taskembed.verbs._tasks import require_index_of
 
-_DIGEST_BYTES = 16  # long enough that two different texts never have the same hash
+_DIGEST_BYTES = 16  # long enough that different texts practically never have the same hash
 
 Digests = npt.NDArray[np.bytes_]  # bytes[n, 16]
 
@@ -108,8 +108,8 @@ def read_texts(positions: Positions, keep: Keep) -> tuple[Digests, Rows]:
         keep: which of several duplicates is kept.
 
     Returns:
-        bytes[n, 16], the hash of the text at each position; and int64[n], the positions, the one to
-        keep first.
+        bytes[n, 16], the hash of the text at each position; and int64[n], the positions in order
+        of preference.
 
     Raises:
         UsageError: no document has the field of `keep`, or its values have no order.

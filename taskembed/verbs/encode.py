@@ -1,4 +1,4 @@
-"""Encoding documents or queries into a file of vectors, without an index."""
+"""Encodes documents or queries into a file of vectors, without an index."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class EncodeSummary:
     without_id: int = 0  # records whose id is the sha256 of their text
 
     def to_json(self) -> dict[str, int]:
-        """Return the summary as what JSON can hold."""
+        """Return the summary as a JSON object."""
         return asdict(self)
 
 
@@ -85,22 +85,22 @@ def encode_documents(
     options: EncodeOptions | None = None,
     watch: Watch | None = None,
 ) -> EncodeSummary:
-    """Encode texts into a file of vectors, in their order; a few thousand are in memory at a time.
+    """Encode texts into a file of vectors, in order; a few thousand are in memory at a time.
 
-    The vectors are those that `index_corpus` would store. Ids are not compared: two texts with one
-    id become two rows.
+    The vectors are those that `index_corpus` would store. Duplicate ids are not detected: each text
+    becomes a row.
 
     Args:
         documents: any iterable; it is read once.
         encoder: from `load_encoder`.
-        output: the path of a .parquet or .npy file, which appears once it is complete; or a stream,
-            for Parquet.
+        output: the path of a .parquet or .npy file, which gets its name once it is complete; or a
+            stream, for Parquet.
         options: how to encode.
         watch: how the run is watched, and what happens to bad records.
 
     Raises:
-        TypeError: one of them is no `Document`, or the encoder is not one.
-        UsageError: the name does not say the form, or documents cannot be cut as asked.
+        TypeError: an item is not a `Document`, or the encoder is not an `Encoder`.
+        UsageError: the file name has another ending, or documents cannot be cut as requested.
         BadRecordError: a record is bad, and `watch.bad` stops there; no file is written.
         BadVectorError: the model returned a vector that cannot be compared.
         StorageError: the disk is full or fails.
@@ -122,7 +122,7 @@ def encode_documents(
 
 
 class _Run:
-    """One run: documents become windows, and the texts of a window vectors."""
+    """One run: groups documents into windows, and encodes the texts of each window."""
 
     def __init__(self, encoder: Encoder, options: EncodeOptions, watch: Watch) -> None:
         self._encoder = encoder
@@ -204,7 +204,7 @@ class _Run:
         done = window.fill(has, encoded)
         left_out, without = window.leave_out(empty)
         done += self.step.done + left_out
-        self._watch.say_progress(self.step, done=done, ahead=window.unfilled)
+        self._watch.report_progress(self.step, done=done, ahead=window.unfilled)
         for item in without:
             self._reject(item, NO_VECTOR)
 

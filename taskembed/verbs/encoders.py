@@ -42,11 +42,11 @@ def check_request(
 ) -> None:
     """Check, before a model is opened, that a request does not contradict the index.
 
-    Only names and options are compared: whether the model's files are the same shows later.
+    Only names and options are compared; the model's files are compared later.
 
     Args:
         space: the space of the existing index; None if there is none.
-        request: what the caller asks of the space.
+        request: the requirements of the caller.
         settings: where and how the model runs.
         recreate: whether the index is to be replaced, so that its space does not matter.
 
@@ -76,17 +76,17 @@ def encoder_for_update(
     recreate: bool = False,
     made_by: Mapping[str, str] | None = None,
 ) -> Encoder:
-    """Return the encoder to index with; whatever the request leaves open is as in the index.
+    """Return the encoder to index with; what the request leaves open is taken from the index.
 
     `settings.notify` is called if the model of a new index is not for commercial use.
 
     Args:
         space: the space of the existing index; None if there is none.
-        request: what the caller asks of the space.
+        request: the requirements of the caller.
         settings: where and how the model runs.
-        recreate: whether the index is to be replaced; then the prompts are those known today.
-        made_by: the engine and precision of the index's vectors: an int8 index stays int8, unless
-            the settings name a precision.
+        recreate: whether the index is to be replaced; then current known prompts are used.
+        made_by: the engine and precision of the index's vectors: an int8 index is updated in int8,
+            unless the settings name a precision.
 
     Raises:
         UsageError: there is no index yet, and no task was named.
@@ -132,16 +132,16 @@ def encoder_for_search(
     if declared := index.contents.live.declared:
         compared = declared.get("compared") or "none"
         settings.notify(
-            f"note: vectors of this index were imported, and are declared to be of "
-            f"{index.space.model}; {compared} of them were compared with the model's"
+            f"note: the vectors of this index were imported and declared to be those of "
+            f"{index.space.model}; {compared} of them were compared with the model"
         )
     return _load_moved(index.space, model, adapter, as_made(settings, index.made_by))
 
 
 def as_made(settings: EngineSettings, made_by: Mapping[str, str]) -> EngineSettings:
-    """Return the settings in int8 if an index was made so and no precision is asked for.
+    """Return the settings with int8 if the index was made in int8 and no precision is given.
 
-    An accelerator has no int8 here: it keeps its own precision, see docs/adr/0019.
+    On an accelerator, int8 is not available and the precision is not changed; see docs/adr/0019.
     """
     is_int8 = settings.precision == "auto" and made_by.get("precision") == INT8
     if is_int8 and device_of(settings) == "cpu":
@@ -157,7 +157,7 @@ def require_expected(
     model: str | None = None,
     adapter: str | None = None,
 ) -> None:
-    """Check, before a model is opened, that an index can be what the caller expects.
+    """Check, before a model is opened, that an index has the expected task, model and adapter.
 
     The arguments are those of `encoder_for_search`, which calls this function too. A caller that
     has more to check before a model is loaded calls it first.
@@ -188,17 +188,17 @@ def require_task(
             raise no_view(folder, task, views)
         raise SpaceMismatchError(
             f"{folder} is for the task {space.task.value!r}, not {task.value!r}: vectors of "
-            "different tasks live in different spaces, so their scores would mean nothing",
+            "different tasks are in different spaces, so their scores would be meaningless",
             hint=SEARCH_HINT,
         )
 
 
 def no_view(folder: Path, task: Task, views: Sequence[Task]) -> SpaceMismatchError:
-    """Return the error that an index with several views has none for a task.
+    """Return the error for an index with several views, none of which is for a task.
 
     Args:
-        folder: of the index.
-        task: the task that was asked for.
+        folder: the folder of the index.
+        task: the requested task.
         views: the tasks of the views that the index has.
     """
     listed = ", ".join(view.value for view in views)
@@ -257,7 +257,7 @@ class _Completed:
 
 
 def _load(space: EmbeddingSpace | None, request: SpaceRequest, settings: EngineSettings) -> Encoder:
-    """Return the encoder of a request, with the prompts that are known today."""
+    """Return the encoder of a request, with the current known prompts."""
     same = space if space and is_same_model(space, request.model) and not request.revision else None
     shortened = same.dim if same and same.truncation != "none" else None
     task = request.task or (space.task if space else None)
@@ -288,13 +288,13 @@ def _require_names(
     model: str | None = None,
     adapter: str | None = None,
 ) -> None:
-    """Refuse names that are those of another model or adapter than the index's."""
+    """Refuse names of a model or adapter other than the index's."""
     request = SpaceRequest(model, stated=PromptOverrides(adapter=adapter))
     require_claimed(space, request, settings, hint=SEARCH_HINT)
 
 
 def _warn_of_licence(model: str, family: str | None, settings: EngineSettings) -> None:
-    """Report that a model is not for commercial use, before anything is built on it."""
+    """Report that a model is not for commercial use, before the first document is encoded."""
     named = (item for item in families() if item.name == family)
     known = identify(model).family or next(named, None)
     if known and not known.commercial:

@@ -1,4 +1,4 @@
-"""Explains what a model would encode: strings, tokens, sources; without weights or a network."""
+"""Explains what a model would encode: strings, tokens, sources; needs no weights and no network."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ExplainedSide:
     """What a model would encode for a text on one side of a task.
 
     Attributes:
-        prompt: the text put before the text.
+        prompt: the string put before the text.
         source: the place that the prompt comes from, for people.
         adapter: the LoRA adapter merged into the weights; "" for none.
-        request: the field by which a hosted model's server knows the side, such as
-            "input_type=search_query"; "" for none.
+        request: the request field that tells the server of a hosted model whether a text is a
+            query or a document, such as "input_type=search_query"; "" for none.
         encoded: the exact string: prompt, text and suffix.
         tokens: the tokens as in the vocabulary; None if the tokenizer is not on this machine.
         truncated: whether the model would truncate the text.
@@ -105,7 +105,7 @@ def explain_model(  # all but the first three are optional and named
     says_all = stated.query_prompt is not None or stated.family or stated.prompts
     if folder is None and known.family is None and not says_all:
         raise ModelUnavailableError(
-            f"{model!r} is not a known model, and not on this machine",
+            f"{model!r} is neither a known model nor on this machine",
             hint="`taskembed models` lists the known ones",
         )
     saved = saved_prompts(folder) if folder else SavedPrompts()
@@ -192,7 +192,7 @@ def describe_folder(name: str) -> dict[str, object]:
     folder = _local_folder(known, None)
     if folder is None:
         raise NotFoundError(
-            f"{name!r} is not a known model, and not on this machine",
+            f"{name!r} is neither a known model nor on this machine",
             hint="`taskembed models` lists the known ones",
         )
     saved = saved_prompts(folder)
@@ -246,10 +246,10 @@ def _explanation(
 
 
 def _server_note(spec: ModelSpec) -> str:
-    where = f"the model is behind the server of {spec.server}"
+    where = f"the model runs on the server of {spec.server}"
     if any(side.value for side in spec.sides.values()):
         return f"{where}, which adds its own prompts"
-    return f"{where}, which gets no task, only the text that is shown here"
+    return f"{where}, which receives no task, only the text that is shown here"
 
 
 def _differs_by_task(spec: ModelSpec, family: Family | None) -> bool:

@@ -1,4 +1,4 @@
-"""Exporting an index: its documents, their metadata and vectors, as a file for other tools."""
+"""Exports an index: writes its documents, metadata and vectors to a file for other tools."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def export_index(
     `import_vectors` makes an equal one.
 
     Args:
-        index: an open one; of several views, the one that was opened.
-        output: the path of a .parquet or .npy file, which appears once it is complete; or a stream,
-            for Parquet.
-        where: a filter: only documents that it is true of; None for all.
+        index: an open index; with several views, the view that was opened is exported.
+        output: the path of a .parquet or .npy file, which gets its name once it is complete; or a
+            stream, for Parquet.
+        where: a filter, which the documents must match; None for all documents.
         dtype: the type of the numbers: "float32" or "float16".
 
     Returns:
         The number of documents that were written.
 
     Raises:
-        UsageError: the name does not say the form, `where` is not a filter, or .npy cannot hold the
-            documents: they are cut into chunks, of which each would be a row.
+        UsageError: the file name has another ending; `where` is not a filter; or the file is .npy
+            and the documents are cut into chunks, whose texts .npy cannot store.
         BadVectorError: a number is too large for float16.
-        IndexDamagedError: what is stored is not what was written.
+        IndexDamagedError: a file differs from what was written.
         StorageError: the disk is full or fails.
         TypeError: the index is not an `Index`.
         ValueError: the index is closed, or there is no such type.
@@ -57,7 +57,7 @@ def export_index(
     require_kind(index, Index, "index")
     positions = index.by_position(where=where)
     part = index.contents.live
-    # where the files were is of no use to another index, and says how this machine is set up
+    # paths are useless to another index, and would reveal how this machine is set up
     reading = replace(part.reading, id_folders=None) if part.reading else None
     header = VectorHeader(
         index.space,
@@ -105,7 +105,7 @@ def _rows(positions: Positions, *, is_chunked: bool) -> Iterator[VectorRows]:
 
 
 def _batches(positions: Positions) -> Iterator[list[StoredDocument]]:
-    """Yield documents that are read together: few where they are long."""
+    """Yield batches of documents; the longer the documents, the smaller the batch."""
     documents = positions.documents()
     while first := next(documents, None):
         batch, size = [first], _size(first, positions.dim)

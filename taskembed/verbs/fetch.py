@@ -1,7 +1,7 @@
-"""Reading a published index: its newest generation is copied into the user's cache, and read there.
+"""Copies the newest generation of a published index into the user's cache, to be read from there.
 
 Only files that the copy lacks are fetched, each is compared with its checksum, and the manifest is
-written last: so whoever opens the copy meanwhile reads a whole generation.
+written last, so that a reader of the copy always sees a complete generation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from taskembed.index.published import (
 from taskembed.objects import Store, open_store, shown
 from taskembed.verbs.copies import ADDRESS, USED, Fetched, newest_copy, place_of
 
-TRIES = 5  # to fetch a generation before it is replaced and its files are removed
+TRIES = 5  # attempts; if a newer generation is published meanwhile, files may be removed
 WAIT_SECONDS = 24 * 3600  # for another process that fetches the same index
 
 
@@ -48,14 +48,14 @@ def fetch_index(address: str, *, cache: Path | None = None, offline: bool = Fals
     Args:
         address: where it is published: "s3://bucket/index", "https://host/index".
         cache: the folder of all copies; None for the user's cache folder.
-        offline: take the copy as it is; the store is not asked.
+        offline: use the copy as it is, without a request to the store.
 
     Raises:
         NotFoundError: nothing is published there; or there is no copy, and `offline` is true.
-        IndexDamagedError: what is published is damaged.
+        IndexDamagedError: the published index is damaged.
         NewerFormatError: it was written by a newer taskembed.
         ServerUnavailableError: the store did not answer.
-        AccessDeniedError: the store does not permit it, or the cache folder cannot be trusted.
+        AccessDeniedError: the store denies access, or the cache folder cannot be trusted.
         StorageError: the disk is full.
     """
     place = place_of(cache or own_folder(), address)
@@ -91,14 +91,14 @@ def _fetch(store: Store, place: Path) -> Fetched:
                 ) from error
             before = published.data  # it may have been replaced meanwhile
     raise IndexBusyError(
-        "it is replaced faster than it can be fetched here",
+        "it was replaced by newer generations before it could be fetched",
         what=store.shown(),
         hint="run the same command again",
     )
 
 
 def _copied(store: Store, place: Path, published: Published) -> Fetched:
-    """Return the copy of a generation; fetch what it lacks.
+    """Return the copy of a generation, after fetching the files that it lacks.
 
     Raises:
         NotFoundError: a file was removed.
@@ -127,10 +127,10 @@ def _copied(store: Store, place: Path, published: Published) -> Fetched:
 
 
 def _folder_for(place: Path, published: Published) -> Path:
-    """Return the folder whose generations can come before a published one, or a new one.
+    """Return a folder with earlier generations of a published index, or a new folder.
 
-    A copy of an index that went its own way, and was then published, has other files of the same
-    names; readers must not find them under an older manifest.
+    If a diverged copy of the index was published, its files may have the same names but other
+    contents; readers must not find them under an older manifest.
     """
     identity = published.contents.identity
     for folder in sorted(place.glob(f"{identity}*/")):
@@ -190,10 +190,10 @@ def _missing(folder: Path, published: Published) -> list[StoredFile]:
 
 
 def _prepare(place: Path, store: Store) -> None:
-    """Make the folder of an address, which nobody else may write to.
+    """Make the folder of an address, writable only by this user.
 
     Raises:
-        AccessDeniedError: somebody else may.
+        AccessDeniedError: another user can write to it.
     """
     with os_errors(place):
         make_folder(place)
@@ -213,8 +213,8 @@ def _checked(store: Store, file: StoredFile, step: Step) -> Iterator[bytes]:
     """Yield the bytes of a published file.
 
     Raises:
-        NotFoundError: it is not there.
-        IndexDamagedError: they are not those that were published.
+        NotFoundError: the file does not exist.
+        IndexDamagedError: the bytes differ from those that were published.
     """
     checksum = size = 0
     with store.stream(key_of(file)) as stream:
@@ -242,7 +242,7 @@ def _write(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove what the two newest generations of a copy do not name."""
+    """Remove the files that the two newest generations of a copy do not name."""
     names = names_in(folder)
     generations = generations_of(names)
     dropped = {manifest_name(number) for number in generations[:-KEPT_GENERATIONS]}

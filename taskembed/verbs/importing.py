@@ -1,4 +1,4 @@
-"""Importing a file of vectors into an index, without encoding its documents."""
+"""Imports a file of vectors into an index, without encoding its documents."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from taskembed.verbs.options import IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder
 from taskembed.version import __version__
 
-COMPARED = 20  # documents that a model encodes to see whether their vectors are its own
-_LOOKED_AT = 10 * COMPARED  # documents that these are chosen from: some may have no text
-LEAST_COSINE = 0.98  # of a vector and the model's own: int8 and bf16 differ less
-_PUT = 512  # documents that are looked up together
+COMPARED = 20  # documents that are encoded to compare the model's vectors with the file's
+_LOOKED_AT = 10 * COMPARED  # documents to choose these from, since some may have no text
+LEAST_COSINE = 0.98  # between the file's and the model's vector; int8 and bf16 differ less
+_PUT = 512  # documents looked up together
 _COMMIT_BYTES = 64 * 2**20
 
 
@@ -73,28 +73,28 @@ def import_vectors(
     options: ImportOptions | None = None,
     watch: Watch | None = None,
 ) -> IndexSummary:
-    """Make the index in `folder` hold the documents of a file, with the vectors that it has.
+    """Import the documents and vectors of a file into the index in `folder`.
 
-    A file of `export_index` or `encode_documents` says its space. Any other needs `declared`. With
-    an encoder, texts from all parts of the file are encoded, and their vectors must be its own;
-    with a space, nothing is compared. The index remembers which of the two was done.
+    A file from `export_index` or `encode_documents` contains its space. Any other file needs
+    `declared`. If that is an encoder, texts from all parts of the file are encoded and compared
+    with their vectors; if it is a space, nothing is compared. The index records which was done.
 
     Args:
-        file: a .parquet file, or .npy with its ids beside it; or what `find_vectors` returned.
-        folder: where the index is, or will be.
-        further: for an index with several views, the files of the views after the first: of the
-            same documents in the same order, each with its space.
-        declared: the encoder that made the vectors, or a space from `declared_space`, if the file
-            does not say their space.
+        file: a .parquet file; a .npy file with its ids next to it; or a result of `find_vectors`.
+        folder: the folder of the index, which may not exist yet.
+        further: for an index with several views, the files of the views after the first: with the
+            same documents in the same order, and each with its space.
+        declared: if the file does not contain its space, the encoder that made the vectors, or a
+            space from `declared_space`.
         options: how to import.
         watch: how the run is watched, and what happens to bad rows.
 
     Raises:
         NotFoundError: there is no such file.
-        BadInputError: it is damaged, has no vectors, or does not say its space.
-        BadRecordError: a row is bad, and `watch.bad` stops there. What was imported before it is
+        BadInputError: the file is damaged, has no vectors, or does not contain its space.
+        BadRecordError: a row is bad, and `watch.bad` stops there. Rows imported before it are
             committed.
-        SpaceMismatchError: the index is of another space, or the vectors are not the encoder's.
+        SpaceMismatchError: the index has another space, or the encoder returns other vectors.
         IndexBusyError: another process is writing.
         StorageError: the disk is full or fails.
     """
@@ -120,21 +120,21 @@ def declared_space(
     stated: PromptOverrides | None = None,
     template: str = TITLE_AND_TEXT,
 ) -> EmbeddingSpace:
-    """Return the space of vectors that are said to be of a model, which nobody looks at.
+    """Return a space for vectors whose model is declared but not checked.
 
-    It is equal to no space of an encoder, so that no query is compared with such vectors.
+    It differs from the space of every encoder, so that no query is compared with such vectors.
 
     Args:
         model: the name of the model.
-        task: what the vectors are for; a name will do: "retrieval".
-        dim: numbers in a vector.
-        revision: of the model.
-        stated: its prompts, instead of the known ones.
+        task: the task of the vectors, or its name, such as "retrieval".
+        dim: the number of dimensions.
+        revision: the revision of the model.
+        stated: the model's prompts, instead of the known ones.
         template: how a document's fields became its text.
 
     Raises:
         ValueError: there is no such task.
-        UsageError: what is stated contradicts itself.
+        UsageError: the given prompts contradict each other.
     """
     stated, task = stated or PromptOverrides(), Task(task)
     known = identify(model)
@@ -203,15 +203,15 @@ class _Import:
         """Compare the vectors of some documents with an encoder's own.
 
         Returns:
-            How many were compared, and the least cosine, for the index to remember.
+            The number of compared vectors and their lowest cosine, which the index records.
 
         Raises:
-            SpaceMismatchError: they differ.
+            SpaceMismatchError: the vectors differ.
         """
         some = [item for item in self._documents.sample(_LOOKED_AT) if item.stored.text]
         if not some:
             return {"compared": 0}
-        # from the first to the last: a file may be put together of several
+        # from all parts of the file, which may have been concatenated from several files
         places = np.linspace(0, len(some) - 1, min(COMPARED, len(some))).round().astype(int)
         some = [some[place] for place in places.tolist()]
         own = encoder.encode([item.stored.text for item in some], PromptType.DOCUMENT).vectors
@@ -222,8 +222,8 @@ class _Import:
         worst = int(cosines.argmin())
         if not cosines[worst] >= LEAST_COSINE:
             raise SpaceMismatchError(
-                f"{some[worst].where}: the vector is not the one that {encoder.space.model} makes "
-                f"of the text for {encoder.space.task.value}: their cosine is {cosines[worst]:.3f}",
+                f"{some[worst].where}: the vector differs from the one that {encoder.space.model} "
+                f"computes for {encoder.space.task.value}: their cosine is {cosines[worst]:.3f}",
                 hint="name the model, the task and the prompts that the vectors were made with. "
                 "Nothing was changed",
             )
@@ -232,7 +232,7 @@ class _Import:
     def run(
         self, folder: Path, declared: Encoder | None, mark: Mapping[str, object]
     ) -> IndexSummary:
-        """Put the documents into the index, and the mark of declared vectors."""
+        """Put the documents into the index, and record whether their space was declared."""
         storage, reading, made_by = self._settings(declared)
         said = self._source.index.get("declared")
         mark = said if isinstance(said, dict) else mark
@@ -284,7 +284,7 @@ class _Import:
             ):
                 raise ValueError("made_by is not an object of texts")  # noqa: TRY301
         except (ValueError, TypeError) as error:
-            reason = f"what it says of its index cannot be read: {error}"
+            reason = f"the description of its index cannot be read: {error}"
             raise BadInputError(reason, what=str(self._source)) from error
         return storage, reading, found
 
@@ -325,7 +325,7 @@ class _Import:
 
 
 def _is_same(writer: IndexWriter, old: Found, item: VectorDocument) -> bool:
-    """Return whether the index has a document with these vectors already."""
+    """Return whether the index already has the document with these vectors."""
     if replace(old.document, row=0) != item.stored:
         return False
     vectors, cuts = writer.vectors(old)

@@ -1,4 +1,4 @@
-"""Indexing a corpus: documents are read, encoded and committed."""
+"""Indexes a corpus: reads, encodes and commits documents."""
 
 from __future__ import annotations
 
@@ -48,27 +48,29 @@ def index_corpus(
     options: IndexOptions | None = None,
     watch: Watch | None = None,
 ) -> IndexSummary:
-    """Make the index in `folder` hold these documents, encoding only what it does not hold yet.
+    """Add or update documents in the index in `folder`; encode only those that are new or changed.
 
-    Run it again to resume or to update. Documents are read only after the space of the
-    encoder was found to be that of the index.
+    Call it again to resume or to update. Documents are read only after the encoder's space was
+    compared with that of the index.
 
     Args:
         documents: any iterable; it is read once, and a few thousand are in memory at a time.
-        encoder: for the task of the index; of several views, the encoder of each, in their order.
-        folder: where the index is, or will be.
+        encoder: the encoder of the index; for several views, the encoder of each, in order.
+        folder: the folder of the index, which may not exist yet.
         options: how to index.
         watch: how the run is watched, and what happens to bad records.
 
     Raises:
         TypeError: an item is not a `Document`, or the encoder is not one.
-        SpaceMismatchError: the index is of another space; nothing was read or changed.
+        SpaceMismatchError: the index has another space; nothing was read or changed.
         IndexBusyError: another process is writing.
-        UsageError: the index's documents are cut into other chunks, or the encoder cannot say where
-            to cut them.
-        BadRecordError: a record is bad, and `watch.bad` stops there. What was encoded before it
-            is committed; likewise before an error of `documents` itself, which comes through.
-        TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
+        UsageError: the index's documents are cut by another rule, or the encoder has no tokenizer
+            to cut them by.
+        BadRecordError: a record is bad, and `watch.bad` stops there. Documents encoded before it
+            are committed. The same holds for an exception raised by `documents`, which is not
+            caught.
+        TaskembedError: see `errors.py`; its `safe_documents` is the number of documents in the
+            index.
     """
     encoder = encoder_of_views(encoder)
     options, watch = options or IndexOptions(), watch or Watch()
@@ -103,7 +105,7 @@ def index_corpus(
 
 
 class _FromOutside(Iterator[_T]):
-    """Items of the caller's iterable; records when the caller's code runs, and keeps no item."""
+    """Iterates over the caller's iterable, and records while the caller's code is running."""
 
     def __init__(self, items: Iterable[_T], run: _Run) -> None:
         self._items = iter(items)
@@ -121,7 +123,7 @@ class _FromOutside(Iterator[_T]):
 
 
 class _Run:
-    """One run of `index_corpus`: documents are taken in, encoded window by window, and written."""
+    """One run of `index_corpus`: reads documents, encodes them window by window, writes them."""
 
     def __init__(
         self, writer: IndexWriter, encoder: Encoder, options: IndexOptions, watch: Watch
@@ -141,9 +143,9 @@ class _Run:
         self._window = Window([], writer.width)
         self._queued = 0  # documents that wait for the next window
         self._commit_times = CommitTimes(watch.clock, options.commit_every)
-        self._encoded = 0  # documents that are encoded, or rejected meanwhile
+        self._encoded = 0  # documents that are encoded, or rejected while encoding
         self._step = Step("")
-        self.is_outside = False  # the caller's code runs; its errors leave this run whole
+        self.is_outside = False  # whether the caller's code is running; its errors do no damage
 
     def read(self, documents: Iterable[Document], step: Step) -> None:
         """Add every document to the index, unless the index has it unchanged."""
@@ -153,7 +155,7 @@ class _Run:
             self._intake.take(batch)
             if self._intake.is_full:
                 self._encode_pending()
-            self._say_progress()
+            self._report_progress()
         self._encode_pending()
 
     def finish(self) -> IndexSummary:
@@ -179,11 +181,11 @@ class _Run:
                 self._keeping.committed(whole=not self._window.unfilled)
         self._reject_truncated(too_long)
 
-    def _say_progress(self) -> None:
+    def _report_progress(self) -> None:
         """Report the number of finished documents, and their share of the input."""
         done = self._intake.unchanged + self._next_window.done + self._encoded
         ahead = len(self._intake) + self._queued + self._window.unfilled  # read, but not done
-        self._watch.say_progress(self._step, done=done, ahead=ahead)
+        self._watch.report_progress(self._step, done=done, ahead=ahead)
 
     def _encode_pending(self) -> None:
         """Encode the queued documents, and write them."""
@@ -197,7 +199,7 @@ class _Run:
                 rows = self._encode(rows)
             with self._watch.uninterrupted():
                 too_long = self._put_ready()
-                self._window = Window([], self._writer.width)  # none of it is held any more
+                self._window = Window([], self._writer.width)  # frees the memory of the last window
             self._reject_truncated(too_long)
             if self._is_commit_due():
                 self.commit()
@@ -216,7 +218,7 @@ class _Run:
             for some, encoded in each_once(_FromOutside(slices, self), sources):
                 left[some] = False
                 self._fill(rows[some], encoded)
-                self._say_progress()
+                self._report_progress()
                 if self._is_commit_due():
                     self.commit()
         except TextTooLongError as error:
@@ -277,7 +279,7 @@ class _Run:
         )
 
     def _prune(self) -> bool:
-        """Delete the documents that the input does not have; return False if that is not safe."""
+        """Delete the documents that are not in the input; return False if that is not safe."""
         if not self._intake.documents:
             raise BadInputError(
                 "the input has no documents: every document of the index would be deleted",

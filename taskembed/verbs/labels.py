@@ -1,4 +1,4 @@
-"""The labels of an index's documents: the examples that new texts are classified by."""
+"""The labelled documents of an index: the examples by which new texts are classified."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Examples:
     """The labelled documents of an index.
 
     Attributes:
-        names: the labels, sorted; a label's number is its place here.
+        names: the labels, sorted; a label's number is its position here.
         positions: the labelled documents, in the order in which they were indexed.
         starts: int64[documents + 1]: the labels of document i are
             `numbers[starts[i]:starts[i + 1]]`.
@@ -39,7 +39,7 @@ class Examples:
         return tuple(self.names[number] for number in mine.tolist())
 
     def spread(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Return pairs of a place in `rows` and a label of the document there, int64[m] each.
+        """Return pairs of a position in `rows` and a label of its document, int64[m] each.
 
         Args:
             rows: int64[n]: documents.
@@ -58,16 +58,16 @@ class Examples:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many documents have each label."""
+        """The number of documents with each label."""
         found = np.bincount(self.numbers, minlength=len(self.names)).tolist()
         return dict(zip(self.names, found, strict=True))
 
 
 def labels_of(metadata: Mapping[str, object], field: str) -> tuple[str, ...]:
-    """Return the labels in a metadata field: a text, a whole number, a boolean, or a list of such.
+    """Return the labels in a metadata field: a text, an integer, a boolean, or a list of these.
 
     Raises:
-        ValueError: the field has something else.
+        ValueError: the field contains something else.
     """
     value = value_of(metadata, field)
     values = value if isinstance(value, list) else [value]
@@ -89,11 +89,11 @@ def read_examples(index: Index, field: str) -> Examples:
     """Read the labels of every document; documents without any are left out.
 
     Args:
-        index: an open one.
+        index: the open index.
         field: the metadata field of the labels.
 
     Raises:
-        UsageError: no document has the field, or one has an object there instead of a label.
+        UsageError: no document has the field, or a document's field is not a label.
     """
     positions = index.by_position()
     names: dict[str, int] = {}
@@ -111,7 +111,7 @@ def read_examples(index: Index, field: str) -> Examples:
     if not numbers:
         raise UsageError(
             f"no document of {index.folder} has a label in the field {field!r}",
-            hint="taskembed info --fields lists the fields; --label-field names another one",
+            hint="`taskembed info --fields` lists the fields; name another one with --label-field",
         )
     ordered = sorted(names)
     number_of = {name: number for number, name in enumerate(ordered)}

@@ -1,4 +1,4 @@
-"""A map of clusters as one page of HTML, which needs no network and no other file."""
+"""Writes a map of clusters as one HTML page, which needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from taskembed.extras import MAP, require_extra
 from taskembed.verbs.cluster_map import OTHER, ClusterMap, Value, is_numeric
 
 _TEMPLATE = Path(__file__).with_name("map.html")
-CLUSTER = "cluster"  # how the page names what it colours by at first
+CLUSTER = "cluster"  # the page's name for the initial colouring
 
 
 def write_map(found: ClusterMap, stream: TextIO, *, title: str) -> None:
-    """Write a map as a page: hover for texts, search, and colours by cluster or by field.
+    """Write a map as an HTML page, with search, and colours by cluster or by field.
 
     Args:
-        found: the points.
-        stream: of UTF-8 text.
-        title: of the page.
+        found: the map.
+        stream: a text stream with the encoding UTF-8.
+        title: the title of the page.
 
     Raises:
         MissingLibraryError: plotly is not installed.
@@ -34,7 +34,7 @@ def write_map(found: ClusterMap, stream: TextIO, *, title: str) -> None:
         "DATA": _json(_data(found)),
     }
     template = _TEMPLATE.read_text(encoding="utf-8")
-    # in one pass, so that what is put in is not looked at again
+    # in one pass, so that inserted texts are not searched for marks
     stream.write(re.sub(f"@({'|'.join(parts)})@", lambda mark: parts[mark[1]], template))
 
 
@@ -42,7 +42,7 @@ def _data(found: ClusterMap) -> dict[str, object]:
     on_map = len(found.documents)
     count = f"{on_map:,} documents"
     if found.left_out:
-        count += f", drawn from {on_map + found.left_out:,}"
+        count += f", a random sample of {on_map + found.left_out:,}"
     return {
         "count": count,
         "id": [doc_id for doc_id, _ in found.documents],
@@ -61,7 +61,7 @@ def _free(name: str) -> str:
 
 
 def _coloured(values: Sequence[Value]) -> dict[str, object]:
-    """Return what gives each point its colour: a number, or the position of a name."""
+    """Return the colour value of each point: a number, or the position of a name."""
     known = {value for value in values if value is not None}
     if is_numeric(known):
         return {"numbers": values}

@@ -1,4 +1,4 @@
-"""New documents that an index has already: leaks of a test set into a training set, for example."""
+"""Finds new documents that an index already contains, such as test data in a training set."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def match_documents(
     *,
     threshold: float = DEDUP_THRESHOLD,
 ) -> Iterator[tuple[Document, Duplicate | None]]:
-    """Yield new documents, each with the document of the index that has the same meaning, or None.
+    """Yield new documents, each with its duplicate in the index, or None.
 
     Args:
-        documents: any iterable; a few hundred are in memory at a time.
-        encoder: of the index's space.
-        index: an open one, for the task "similarity".
-        threshold: the least cosine of near duplicates, above 0, at most 1.
+        documents: any iterable; only a few hundred are in memory at a time.
+        encoder: an encoder of the index's space.
+        index: an open index for the task "similarity".
+        threshold: the lowest cosine of near duplicates, above 0, at most 1.
 
     Raises:
-        SpaceMismatchError: the index is for another task, or the encoder of another space.
-        UsageError: the index has the metric "dot".
+        SpaceMismatchError: the index is for another task, or the encoder has another space.
+        UsageError: the metric of the index is "dot".
         BadVectorError: a document's vector cannot be compared.
-        TypeError: the index is not an `Index`, or the encoder is not one.
+        TypeError: the index is not an `Index`, or the encoder is not an `Encoder`.
         ValueError: the threshold is not between 0 and 1, or the index is closed.
     """
     require_threshold(threshold)

@@ -19,12 +19,12 @@ from taskembed.space import COSINE, PromptType, Task
 
 @dataclass(frozen=True, slots=True)
 class KnownModels:
-    """The known models that were asked for.
+    """The known models that match a request.
 
     Attributes:
-        families: of encoders.
+        families: families of encoders.
         rerankers: families of rerankers.
-        is_exact: whether they are of the one model that was named.
+        is_exact: whether the request named exactly one model.
     """
 
     families: Sequence[Family]
@@ -40,8 +40,8 @@ def find_known(name: str | None = None, task: Task | None = None) -> KnownModels
     """Return the known models that have a name, or whose names contain it.
 
     Args:
-        name: of a model, or a part of the name; None for all models.
-        task: only models that know the prompts or adapters of that task, and no rerankers.
+        name: the name of a model, or part of it; None for all models.
+        task: only models with known prompts or adapters for this task, and no rerankers.
     """
     family = identify(name).family if name else None
     reranker = find_reranker(name) if name else None
@@ -100,7 +100,7 @@ def describe_reranker(family: RerankerFamily) -> dict[str, object]:
 
 
 def needs_of(family: Family) -> str:
-    """Return what a family's models need beside their files: a key's variable, or an option."""
+    """Return what a family's models need: the variable of an API key, or an option."""
     if family.hosted:
         return SERVERS[family.server].key
     if family.remote_code and family.has_adapters:

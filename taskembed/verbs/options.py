@@ -31,23 +31,23 @@ from taskembed.verbs.defaults import COMMIT_EVERY, PRUNE_LIMIT, OnDuplicate
 if TYPE_CHECKING:
     from taskembed.index.writer import IndexWriter
 
-WORD_TASKS = frozenset({Task.RETRIEVAL, Task.CODE})  # tasks whose new indexes keep words
+WORD_TASKS = frozenset({Task.RETRIEVAL, Task.CODE})  # tasks whose new indexes store words
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceRequest:
-    """The embedding space that a caller asks for; the existing index decides where a field is None.
+    """The embedding space that a caller requests; fields that are None are taken from the index.
 
     Attributes:
-        model: "minilm", a folder, a Hugging Face id, or a hosted model's; of a model that was
-            moved, where it is now.
-        task: what the vectors are for; a name such as "retrieval" is accepted too.
+        model: "minilm", a folder, a Hugging Face id, or the name of a hosted model; for a model
+            that was moved, its new folder.
+        task: the task of the vectors; a name such as "retrieval" is accepted too.
         revision: a branch, tag or commit of a Hugging Face repository.
         stated: prompts, an instruction, an adapter, a family, instead of the known ones.
         dim: the length of the vectors, if shorter than the model's own.
         force_dim: allow a length that the model was not trained for.
         template: how documents' fields become their texts.
-        further: the tasks of the views after the first, of an index with several views.
+        further: for an index with several views, the tasks of the views after the first.
 
     Raises:
         ValueError: there is no such task, or `dim` is below 1.
@@ -80,24 +80,24 @@ class IndexOptions:
     Attributes:
         commit_every: documents between commits; a kill loses at most these, or a minute of work.
         on_duplicate: which of two documents with the same id is kept.
-        prune: delete the documents that this run's input does not have.
-        prune_limit: the largest share that `prune` may delete, in percent; above it is an error.
+        prune: delete the documents that are not in this run's input.
+        prune_limit: the largest share that `prune` may delete, in percent; more is an error.
         recreate: replace the index by a new one.
         fail_on_truncate: a document that the model cannot read whole is a bad record.
         wait_seconds: how long to wait for another process that writes to the index.
-        reading: how the input is read, for the index to remember; None to remember what it did.
-        index_type: how new segments are searched; None for the index's own.
-        vectors: how the numbers of new vectors are stored; None for the index's own.
-        chunk: how long documents are cut into chunks: "auto" for half of what the model reads,
-            "128" or "128:25" for tokens of a chunk, and those that it shares with the next, "off"
-            for no chunks; None for how the index's are.
-        words: the language of the words that are kept for hybrid search, "none" for no stems; "" to
-            keep none; None for what the index has: a new one keeps those of English for retrieval
-            and code, and none for other tasks.
+        reading: how the input is read, which the index remembers; None to keep what it remembers.
+        index_type: how new segments are searched; None for the index's setting.
+        vectors: how the numbers of new vectors are stored; None for the index's setting.
+        chunk: how documents are cut into chunks: "auto" for half of what the model reads; "128" or
+            "128:25" for the tokens of a chunk and of its overlap with the next; "off" for no
+            chunks; None for the index's rule.
+        words: the language of the words stored for hybrid search, "none" for no stems; "" to
+            store no words; None for the index's setting, which is English for a new index for
+            retrieval or code, and no words for other tasks.
 
     Raises:
         ValueError: a number is out of its bounds, or `on_duplicate` is not an `OnDuplicate`.
-        TypeError: `commit_every` is not a whole number.
+        TypeError: `commit_every` is not an integer.
         UsageError: `chunk` is none of these.
     """
 
@@ -137,9 +137,9 @@ class IndexOptions:
         """Return how new segments are stored.
 
         Args:
-            before: how they were so far.
-            max_length: tokens that the model reads.
-            task: of the index; documents of code are cut at definitions.
+            before: how the existing segments are stored.
+            max_length: the number of tokens that the model reads.
+            task: the task of the index; documents of code are cut at definitions.
         """
         words = before.words if self.words is None else self.words
         if self.words:
@@ -154,7 +154,7 @@ class IndexOptions:
     def _chunks(
         self, before: Chunking | None, max_length: int, task: Task | None
     ) -> Chunking | None:
-        """Return the rule by which documents are cut; an index keeps the method that it has."""
+        """Return the rule by which documents are cut; an existing index keeps its method."""
         method = before.method if before and not self.recreate else chunk_method(task)
         if self.chunk is not None:
             return ChunkRequest.parse(self.chunk).rule(max_length, method)
@@ -162,12 +162,12 @@ class IndexOptions:
 
 
 def task_of_input(tasks: Sequence[Task]) -> Task:
-    """Return by which of the tasks of an index its input is read and cut: by code if it is one."""
+    """Return the task that decides how an index's input is read and cut: code, if it is a task."""
     return Task.CODE if Task.CODE in tasks else tasks[0]
 
 
 def chunk_method(task: Task | None) -> str:
-    """Return how the documents of a new index are cut, with the parsers that are installed."""
+    """Return the method by which a new index cuts documents, using the installed parsers."""
     if task is not Task.CODE:
         return SENTENCES
     from taskembed.reading.definitions import has_tree_sitter  # other commands start without it
@@ -176,10 +176,10 @@ def chunk_method(task: Task | None) -> str:
 
 
 def new_storage(*tasks: Task) -> Storage:
-    """Return how the segments of a new index are stored, unless something else is asked for.
+    """Return how the segments of a new index are stored by default.
 
     Args:
-        tasks: of the views of the index.
+        tasks: the tasks of the index's views.
     """
     words = tokenizer_name(DEFAULT_LANGUAGE) if WORD_TASKS.intersection(tasks) else ""
     return Storage(words=words)
@@ -187,12 +187,12 @@ def new_storage(*tasks: Task) -> Storage:
 
 @dataclass
 class IndexSummary:
-    """The counts of a run. `added` to `unchanged` count documents of the index, not records."""
+    """The counts of a run; `added` to `unchanged` count documents of the index, not records."""
 
     added: int = 0  # documents that are new
     updated: int = 0  # documents whose text or metadata changed
     deleted: int = 0  # documents that `prune` deleted
-    unchanged: int = 0  # documents that the index had as they are
+    unchanged: int = 0  # documents that did not change
     rejected: int = 0  # bad records
     truncated: int = 0  # documents of this run, unchanged ones too
     duplicates: int = 0  # records with the id of an earlier record
@@ -203,11 +203,11 @@ class IndexSummary:
     pruned: bool = True  # False when `prune` was skipped, since records were rejected
 
     def count(self, writer: IndexWriter, *, rejected: int) -> None:
-        """Take the counts of a run from its writer, before it finishes.
+        """Read the counts of a run from its writer, before the run finishes.
 
         Args:
-            writer: of the run.
-            rejected: how many records were bad.
+            writer: the writer of the run.
+            rejected: the number of bad records.
         """
         tally = writer.tally()
         self.added = tally[Outcome.ADDED]
@@ -226,10 +226,10 @@ class Watch:
     """Callbacks of a run; each has a default that does nothing.
 
     Attributes:
-        bad: receives each bad record, also of the reader; raises to stop the run.
-        on_progress: called with the number of documents done so far: encoded, or unchanged.
+        bad: receives each bad record, including those that cannot be read; raises to stop the run.
+        on_progress: called with the number of documents processed so far: encoded, or unchanged.
         read_share: returns the share of the input that was read, 0 to 1; None when unknown.
-        stoppable: returns a context in which a signal may stop the run: its work can be continued.
+        stoppable: returns a context in which a signal may stop the run, which can be continued.
         uninterrupted: returns a context in which no signal raises an exception.
         clock: returns seconds; only differences are used.
         fs: the file system; tests inject faults there.
@@ -243,13 +243,13 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     fs: Fs = field(default_factory=Fs)
 
-    def say_progress(self, step: Step, *, done: int, ahead: int) -> None:
-        """Report how many documents are done, and what share of the input they are.
+    def report_progress(self, step: Step, *, done: int, ahead: int) -> None:
+        """Report the number of processed documents, and their share of the input.
 
         Args:
-            step: of the run.
-            done: documents that are done.
-            ahead: documents that were read, and are not done yet.
+            step: the step whose progress is reported.
+            done: the number of processed documents.
+            ahead: the number of documents that were read but not processed yet.
         """
         share = self.read_share()
         step.done = done

@@ -1,4 +1,4 @@
-"""Pairs of documents of an index, sampled by similarity: what a threshold means on this corpus."""
+"""Samples pairs of documents of an index by similarity, to help choose a threshold."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from taskembed.reading.document import Document
 from taskembed.vectors import Floats, Rows
 from taskembed.verbs.duplicates import require_dedup_index
 
-EDGES = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7)  # the least cosine of each band, and the most of the next
+EDGES = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7)  # the lower end of each band
 PAIRS_OF_A_BAND = 5
-DRAWN = 1_000  # documents that are compared with all: seconds for 100,000
-_SPARE = 8  # times as many pairs are drawn, since pairs of equal texts are left out
+DRAWN = 1_000  # documents compared with all others; takes seconds for 100,000 documents
+_SPARE = 8  # factor: more pairs are drawn than needed, since pairs of equal texts are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Band:
     Attributes:
         least: the least cosine of the band.
         most: the upper end of the band, exclusive unless it is 1.
-        pairs: a few, the most similar first.
+        pairs: a few pairs, the most similar first.
     """
 
     least: float
@@ -56,17 +56,17 @@ def sample_pairs(
 ) -> list[Band]:
     """Return a few pairs of documents for each band of similarity, the most similar band first.
 
-    Some documents are drawn, always the same, and compared with all. Pairs of equal texts are left
-    out.
+    A random sample of documents, always the same, is compared with all documents. Pairs of equal
+    texts are left out.
 
     Args:
-        index: an open one, for the task "similarity".
-        per_band: the largest number of pairs of a band.
-        drawn: how many documents are compared with all.
+        index: an open index for the task "similarity".
+        per_band: the largest number of pairs in a band.
+        drawn: the size of the sample.
 
     Raises:
         SpaceMismatchError: the index is for another task.
-        UsageError: the index has the metric "dot".
+        UsageError: the metric of the index is "dot".
         TypeError: the index is not an `Index`.
         ValueError: per_band or drawn is below 1, or the index is closed.
     """
@@ -88,7 +88,7 @@ def sample_pairs(
 
 
 def _near_pairs(positions: Positions, queries: Rows) -> Iterator[tuple[Rows, Rows, Floats]]:
-    """Yield pairs of a query and any document, each pair once, that are in a band."""
+    """Yield each pair of a query and a document whose cosine is in a band, once."""
     vectors = positions.vectors_at(queries)
     is_query = np.isin(np.arange(len(positions)), queries)
     with doing("comparing", unit="documents", total=len(positions)) as step:
@@ -116,7 +116,7 @@ class _Drawn:
         self._scores = np.empty(0, np.float32)
 
     def take(self, one: Rows, other: Rows, score: Floats) -> None:
-        """Let some pairs take part in the draw."""
+        """Add pairs to the population that is sampled."""
         lots = np.concatenate([self._lots, self._random.random(len(one))])
         least = np.argsort(lots, kind="stable")[: self._count]
         self._lots = lots[least]

@@ -1,4 +1,4 @@
-"""Dry runs: the counts that a run would have, computed without a lock and without a model."""
+"""Dry runs: compute the counts of a run without a lock and without a model."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _shown(
 
 
 def _outcome(stored: Found) -> Outcome:
-    """Return what this plan has decided about a document so far."""
+    """Return the outcome planned so far for a stored document."""
     if stored.segment is None:
         return stored.outcome
     return Outcome(int(stored.segment.outcomes[stored.document.row]))

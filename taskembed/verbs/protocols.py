@@ -1,4 +1,4 @@
-"""What the verbs need of a model: an `Encoder` for vectors, a `Scorer` to rerank hits."""
+"""The interfaces of models that the verbs use: `Encoder` for vectors, `Scorer` to rerank hits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskembed.vectors import Encoded, Floats, Rows
 
 
 class Encoder(Protocol):
-    """What turns texts into vectors of one space."""
+    """Turns texts into vectors of one space."""
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -22,21 +22,22 @@ class Encoder(Protocol):
         """The engine, its precision and the version, to be shown to people."""
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Encode texts, with the prompt of their side put before each.
+        """Encode texts, with the prompt for queries or for documents before each.
 
         Returns:
-            vectors, float32[n, dim], C-contiguous, of unit length when `space.normalize`, row i of
-            texts[i]; and truncated, bool[n]: whether the model did not read all of the text.
+            vectors, float32[n, dim], C-contiguous, of unit length if `space.normalize`; row i
+            belongs to texts[i]. And truncated, bool[n]: whether the model did not read all of the
+            text.
         """
 
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode a few texts at a time, in any order; yield the positions and vectors of each few.
+        """Encode texts in slices, in any order; yield the positions and vectors of each slice.
 
-        Positions are int64[m], of `texts`, and the encoded texts m rows as of `encode`; each text
-        comes once. An error later on does not lose the rows yielded before it: a slice should take
-        a second of work or less.
+        Positions in `texts` are int64[m]; the result has m rows like that of `encode`. Each text
+        is in exactly one slice. Slices yielded before an error are not lost, so a slice should
+        take a second of work or less.
 
         Raises:
             TextTooLongError: some of the texts cannot be encoded; without them, the others can.
@@ -44,32 +45,32 @@ class Encoder(Protocol):
 
 
 class DocumentTokens(Protocol):
-    """Where the tokens of a document are, as its model has them."""
+    """The positions of the tokens of a document, by the tokenizer of its model."""
 
     @property
     def text_room(self) -> int:
-        """How many tokens of a text the model reads, beside its prompt and the special tokens."""
+        """The number of tokens that the model reads, without prompt and special tokens."""
 
     def offsets(self, text: str) -> Rows:
-        """Return int64[n, 2]: where each token begins and ends, in characters of the text."""
+        """Return int64[n, 2]: the start and end of each token, in characters of the text."""
 
 
 @runtime_checkable
 class TokenizingEncoder(Protocol):
-    """An encoder that tells the tokens of a document: one of a model on this machine."""
+    """An encoder with a tokenizer: that of a model on this machine."""
 
     def document_tokens(self) -> DocumentTokens:
-        """Return what tells where the tokens of a document are.
+        """Return an object that locates the tokens of a document.
 
         Raises:
-            ModelUnavailableError: the places that the tokenizer reports are wrong.
-            UsageError: the model does not tell its tokens.
+            ModelUnavailableError: the positions that the tokenizer reports are wrong.
+            UsageError: the model has no tokenizer on this machine.
         """
 
 
 @runtime_checkable
 class SeveralSpaces(Protocol):
-    """An encoder whose rows are the vectors of several views, one after the other."""
+    """An encoder whose rows are the concatenated vectors of several views."""
 
     @property
     def spaces(self) -> tuple[EmbeddingSpace, ...]:
@@ -78,22 +79,22 @@ class SeveralSpaces(Protocol):
 
 @runtime_checkable
 class KeepingEncoder(Protocol):
-    """An encoder whose work is kept on disk until the index has it, and spread over workers."""
+    """An encoder that distributes texts to workers, and saves vectors until they are committed."""
 
     @property
     def texts_at_once(self) -> int:
-        """How many texts it should be given together."""
+        """The number of texts to pass to one call."""
 
     def committed(self, *, whole: bool) -> None:
-        """Be told that encoded texts were committed.
+        """Called after encoded texts were committed.
 
         Args:
-            whole: all that were yielded; otherwise, those that were yielded before the last call of
-                `encode_slices` at least.
+            whole: whether all yielded texts were committed; otherwise at least those that were
+                yielded before the last call of `encode_slices`.
         """
 
     def finished(self) -> None:
-        """Be told that the index is complete."""
+        """Called when the index is complete."""
 
 
 class Scorer(Protocol):
@@ -115,7 +116,7 @@ def require_encoder(encoder: object) -> None:
     """Check that an argument is an encoder, and not, for example, a model's name.
 
     Raises:
-        TypeError: the argument is no encoder.
+        TypeError: the argument is not an encoder.
     """
     if not isinstance(getattr(encoder, "space", None), EmbeddingSpace):
         given = type(encoder).__name__
@@ -123,15 +124,15 @@ def require_encoder(encoder: object) -> None:
 
 
 def document_tokens(encoder: object) -> DocumentTokens:
-    """Return what tells where the tokens of a document are, to cut it into chunks by.
+    """Return an object that locates the tokens of a document, for cutting it into chunks.
 
     Raises:
-        ModelUnavailableError: the places that the tokenizer reports are wrong.
-        UsageError: the encoder does not tell its tokens.
+        ModelUnavailableError: the positions that the tokenizer reports are wrong.
+        UsageError: the encoder has no tokenizer.
     """
     if isinstance(encoder, TokenizingEncoder):
         return encoder.document_tokens()
     raise UsageError(
-        "--chunk needs the tokens of the model, and a hosted model does not tell them",
+        "--chunk needs the tokenizer of the model, which is not available for a hosted model",
         hint="index without --chunk, or with a model on this machine",
     )

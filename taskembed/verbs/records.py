@@ -1,4 +1,4 @@
-"""A document as a record again: with its id, its text, and all its other fields."""
+"""Converts a document back into a record: with its id, its text, and all its other fields."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from taskembed.reading.template import Template
 
 
 def record_of(document: Document, reading: Reading | None, template: str) -> dict[str, object]:
-    """Return the record that a document was made of; reading it again gives the same document.
+    """Return the record of a document; reading the record gives the same document.
 
     Args:
-        document: from a file or an index.
+        document: a document from a file or an index.
         reading: how the file was read: the names of the fields of the id and the text.
-        template: how the fields became the text. Where it does not have the text field, the text
-            is made of other fields, and is not a field of its own.
+        template: how the fields became the text. If it does not contain the text field, the text
+            was made from other fields, and the record has no text field.
     """
     id_field = (reading.id_field if reading else None) or "id"
     text_field = (reading.text_field if reading else None) or "text"

@@ -1,4 +1,4 @@
-"""Searching an index and reranking hits: a query must be encoded in the space of the index."""
+"""Searches an index and reranks hits; queries must be encoded in the space of the index."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         queries: texts, without a prompt.
         encoder: an encoder of the index's space; None only for a search by words.
         index: the open index.
-        k: documents of each query; fewer when fewer match.
-        min_score: the least score of a hit; None for any score.
-        exact: score every document of a large index, not only those that its codes choose.
-        where: a filter: only documents that it is true of are hits; None for all documents.
-        mode: "dense", "words" or "hybrid"; None for hybrid if the index keeps words, else dense.
-        fusion: how the lists of a hybrid search are fused; None for the best measured weight.
+        k: the number of hits for each query; fewer if fewer documents match.
+        min_score: the lowest score of a hit; None for no limit.
+        exact: score every document of a large index, not only candidates chosen by codes.
+        where: a filter, which hits must match; None for all documents.
+        mode: "dense", "words" or "hybrid"; None for hybrid if the index stores words, else dense.
+        fusion: how the lists of a hybrid search are combined; None for the default of the task.
         group_by: find the k best groups of documents by this metadata field; None for no groups.
-        per_group: hits of each group.
-        chunks: return the k best chunks by vectors; several may be of one document.
+        per_group: the number of hits in each group.
+        chunks: return the k best chunks by vectors; several may belong to one document.
 
     Raises:
-        SpaceMismatchError: the encoder's space is not the index's.
+        SpaceMismatchError: the encoder's space differs from the index's.
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
         UsageError: `where` is not a filter, or the index lacks a field of `where` or `group_by`, or
             words, or chunks; or `min_score`, `mode`, `chunks` and `group_by` contradict each other.
-        TypeError: queries is one text, or a query is not a text; k is not a whole number; or the
-            index is not an `Index`.
+        TypeError: `queries` is a single string, or a query is not a string; k is not an integer;
+            or the index is not an `Index`.
         ValueError: k is below 1, there is no such mode, or the index is closed.
     """
     if encoder is not None or mode != Mode.WORDS:
@@ -76,18 +76,21 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     mode = require_mode(index, mode, min_score=min_score, chunks=chunks)
     grouping = None if group_by is None else Grouping(group_by, per_group)
     if chunks and grouping:
-        raise UsageError("chunks are ranked one by one: they are not grouped", hint="one of both")
+        raise UsageError(
+            "chunks are ranked one by one and cannot be grouped",
+            hint="use either --chunks or --group-by",
+        )
     if not queries:
         return []
     require_searchable(index, where, grouping)
-    how = _How(k, exact, where, grouping, fusion, chunks)
-    found = _ranked(queries, encoder, index, mode, how)
+    options = _RankingOptions(k, exact, where, grouping, fusion, chunks)
+    found = _ranked(queries, encoder, index, mode, options)
     return found if min_score is None else [_from_score(hits, min_score) for hits in found]
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
-    """How documents are ranked: attributes of a `Searcher`."""
+class _RankingOptions:
+    """Options of a ranking, which are attributes of a `Searcher`."""
 
     k: int
     exact: bool
@@ -98,28 +101,28 @@ class _How:
 
 
 def _ranked(
-    queries: list[str], encoder: Encoder | None, index: Index, mode: Mode, how: _How
+    queries: list[str], encoder: Encoder | None, index: Index, mode: Mode, options: _RankingOptions
 ) -> list[list[Hit]]:
     """Return the hits of each query, after checking its vector."""
-    where, grouping = how.where, how.grouping
+    where, grouping = options.where, options.grouping
     if mode is Mode.WORDS or encoder is None:
-        return index.by_words(queries, how.k, where=where, grouping=grouping)
-    index.load(exact=how.exact)  # damage is found before the model works
+        return index.by_words(queries, options.k, where=where, grouping=grouping)
+    index.load(exact=options.exact)  # finds damage before the model encodes
     vectors = encoder.encode(queries, PromptType.QUERY).vectors
     require_good_vectors(vectors, index.space, [f"the query {text!r}" for text in queries])
     if mode is Mode.HYBRID:
-        fusion = how.fusion or default_fusion(index.space.task)
+        fusion = options.fusion or default_fusion(index.space.task)
         return index.hybrid(
-            vectors, queries, how.k, fusion, exact=how.exact, where=where, grouping=grouping
+            vectors, queries, options.k, fusion, exact=options.exact, where=where, grouping=grouping
         )
-    if how.chunks:
-        return index.nearest_chunks(vectors, how.k, exact=how.exact, where=where)
-    return index.nearest(vectors, how.k, exact=how.exact, where=where, grouping=grouping)
+    if options.chunks:
+        return index.nearest_chunks(vectors, options.k, exact=options.exact, where=where)
+    return index.nearest(vectors, options.k, exact=options.exact, where=where, grouping=grouping)
 
 
 def _require_space(encoder: Encoder | None, index: Index) -> None:
     if encoder is not None:
-        # a query has no fields that a template could put together
+        # a query has no fields, so the index's template does not apply
         space = replace(encoder.space, template=index.space.template)
         require_same_space(index.space, space, hint=SEARCH_HINT)
 
@@ -152,7 +155,7 @@ def default_alpha(task: Task) -> float:
 
 
 def default_fusion(task: Task) -> Fusion:
-    """Return how the lists of a hybrid search of an index for a task become one."""
+    """Return how the two lists of a hybrid search are combined, for an index for a task."""
     return Fusion(default_alpha(task), short_alpha=SHORT_ALPHA)
 
 
@@ -167,12 +170,12 @@ def require_mode(
 
     Args:
         index: the open index.
-        mode: the mode that was asked for; None for both if the index keeps words, else by vectors.
-        min_score: the least score of a hit, which only a search by vectors can have.
+        mode: the requested mode; None for both if the index stores words, else by vectors.
+        min_score: the lowest score of a hit, which only a search by vectors supports.
         chunks: whether chunks are ranked, which only a search by vectors can do.
 
     Raises:
-        UsageError: the index keeps no words, or has no chunks; or `min_score` or `chunks` is given
+        UsageError: the index has no words, or no chunks; or `min_score` or `chunks` is given
             for a search by words.
         ValueError: there is no such mode.
     """
@@ -186,12 +189,12 @@ def require_mode(
         return mode
     if not index.words and len(index):
         raise UsageError(
-            f"{index.folder} keeps no words, so it cannot be searched by them",
-            hint="keep them: run `taskembed index` again with --words; nothing is encoded again",
+            f"{index.folder} stores no words, so it cannot be searched by words",
+            hint="add them with `taskembed index CORPUS --words`; nothing is encoded again",
         )
     if min_score is not None:
         raise UsageError(
-            "a minimum score is one of the vectors' scores, and this search is by words",
+            "a minimum score applies to scores of vectors, but this search ranks by words",
             hint="--mode dense",
         )
     return mode
@@ -205,7 +208,7 @@ def _require_chunks(index: Index, mode: Mode | str | None) -> Mode:
         )
     if mode is not None and Mode(mode) is not Mode.DENSE:
         raise UsageError(
-            "words are counted in whole documents, so chunks are ranked by vectors",
+            "chunks can only be ranked by vectors, since words are counted in whole documents",
             hint="--mode dense",
         )
     return Mode.DENSE
@@ -216,8 +219,7 @@ def read_queries(queries: Iterable[object]) -> list[str]:
 
     Raises:
         BadInputError: a query is empty, or not UTF-8.
-        TypeError: queries is one text, whose characters would each be a query; or a query is no
-            text.
+        TypeError: `queries` is a single string instead of an iterable; or a query is not a string.
     """
     try:
         texts = require_texts(queries, "queries")
@@ -234,14 +236,14 @@ def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) ->
 
     Args:
         query: the text, without a prompt.
-        hits: of that query; more of them than k.
+        hits: the hits of that query, more than k.
         reranker: for example, the result of `load_reranker`.
-        k: the number of hits to return; fewer when there are fewer.
+        k: the number of hits to return; fewer if there are fewer.
 
     Raises:
         BadInputError: a document is too long for the reranker's tokenizer.
         BadVectorError: a score is not a number.
-        TypeError: the query is not a text, or k is not a whole number.
+        TypeError: the query is not a string, or k is not an integer.
         ValueError: k is below 1.
     """
     query = require_text(query, "query")
@@ -255,7 +257,8 @@ def rerank_hits(query: str, hits: Sequence[Hit], reranker: Scorer, *, k: int) ->
         raise BadInputError(f"document {hits[row].doc_id!r}: {reason}") from error
     if not np.isfinite(scores).all():
         raise BadVectorError(
-            f"the reranker gave no number for {hits[int(np.argmin(np.isfinite(scores)))].doc_id!r}",
+            "the reranker returned no number for "
+            f"{hits[int(np.argmin(np.isfinite(scores)))].doc_id!r}",
             hint="try --precision fp32",
         )
     order = np.argsort(-scores, kind="stable")[:k]

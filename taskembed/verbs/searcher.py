@@ -1,4 +1,4 @@
-"""A `Searcher` keeps an index and its models open, to answer queries one after the other."""
+"""A `Searcher` keeps an index and its models open, to search for many queries in turn."""
 
 from __future__ import annotations
 
@@ -32,38 +32,36 @@ from taskembed.verbs.search import (
 if TYPE_CHECKING:
     from taskembed.reading.queries import Query
 
-RERANK_DEPTH = 50  # hits of a query that a reranker scores: more take seconds on a CPU
+RERANK_DEPTH = 50  # hits that a reranker scores; more take seconds on a CPU
 QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
 
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """An open index and its models, which a program that answers queries opens once and keeps.
+    """An open index and its models, for programs that search many times.
 
     `dataclasses.replace(searcher, k=3)` uses the same index and models with another `k`.
-    Any thread may search.
+    Several threads may search at the same time.
 
     Attributes:
         index: the open index.
         encoder: an encoder of the index's space; None only for a search by words, which needs no
             vectors.
         reranker: scores the best hits again; None for no reranking.
-        k: hits of each query; fewer when fewer documents match.
-        depth: hits that the reranker scores, at least `k`.
-        min_score: the least score of a hit; None for any score.
-        exact: score every document of a large index, and not only those that its codes choose;
+        k: the number of hits for each query; fewer if fewer documents match.
+        depth: the number of hits that the reranker scores, at least `k`.
+        min_score: the lowest score of a hit; None for no limit.
+        exact: score every document of a large index, not only candidates chosen by codes;
             more than 300 queries at a time are always exact.
-        where: a filter (docs/how-to/filter.md): only documents that it is true of are hits; None
-            for all documents.
+        where: a filter (docs/how-to/filter.md), which hits must match; None for all documents.
         mode: rank by vectors ("dense"), by BM25 ("words") or by both ("hybrid"); None for hybrid
-            if the index keeps words, and dense otherwise.
-        fusion: how the lists of a hybrid search are fused; None for the weight that was measured
-            to be the best for the index's task.
+            if the index stores words, and dense otherwise.
+        fusion: how the lists of a hybrid search are combined; None for the default of the task.
         grouping: hits are the best documents of the `k` best groups; None for no groups. A
-            reranker scores the hits of as many groups as make `depth` hits.
+            reranker scores as many groups as are needed for `depth` hits.
         snippets: whether to find the best sentence of each hit.
         chunks: whether hits are the best chunks, by vectors, rather than the best documents;
-            several chunks may be of one document.
+            several chunks may belong to one document.
 
     Raises:
         ValueError: k or depth is below 1, or there is no such mode.
@@ -114,7 +112,7 @@ class Searcher:
         grouping: Grouping | None = None,
         chunks: bool = False,
     ) -> Searcher:
-        """Open an index, its own encoder unless it is searched by words alone, and a reranker.
+        """Open an index, its encoder (unless it is searched by words alone) and a reranker.
 
         Args:
             folder: the folder of the index.
@@ -124,20 +122,20 @@ class Searcher:
             adapter: the folder to which the index's adapter was moved.
             reranker: a folder, or a Hugging Face id; None for no reranking.
             instruction: what makes a document relevant, for a reranker that takes instructions.
-            k: hits of each query.
-            depth: hits that the reranker scores, at least `k`.
-            min_score: the least score of a hit; None for any score.
-            where: a filter: only documents that it is true of are hits; None for all documents.
+            k: the number of hits for each query.
+            depth: the number of hits that the reranker scores, at least `k`.
+            min_score: the lowest score of a hit; None for no limit.
+            where: a filter, which hits must match; None for all documents.
             exact: score every document of a large index.
-            mode: rank by vectors, words or both; None for both if the index keeps words.
-            fusion: how the lists of a hybrid search are fused; None for the default.
+            mode: rank by vectors, words or both; None for both if the index stores words.
+            fusion: how the lists of a hybrid search are combined; None for the default.
             grouping: find the `k` best groups of documents; None for no groups.
-            chunks: return the best chunks; several may be of one document.
+            chunks: return the best chunks; several may belong to one document.
 
         Raises:
             NotFoundError: there is no index.
             UsageError: `where` is not a filter, or the index lacks the fields, words or chunks.
-            IndexDamagedError: a file of the index is not what was written.
+            IndexDamagedError: a file of the index differs from what was written.
             SpaceMismatchError: the index is for another task, or of another model or adapter.
             ModelUnavailableError: a model cannot be loaded.
             ValueError: k or depth is below 1.
@@ -172,10 +170,10 @@ class Searcher:
             queries: texts, without a prompt.
 
         Raises:
-            SpaceMismatchError: the encoder's space is not the index's.
+            SpaceMismatchError: the encoder's space differs from the index's.
             BadInputError: a query is empty, or not UTF-8.
             BadVectorError: a query's vector, or a reranker's score, cannot be compared.
-            TypeError: queries is one text, or a query is not a text.
+            TypeError: `queries` is a single string, or a query is not a string.
             ValueError: the index is closed.
         """
         texts = read_queries(queries)
@@ -184,7 +182,7 @@ class Searcher:
             return found
         from taskembed.verbs.snippets import add_snippets  # most searches need none
 
-        # a server may cost money for each text: there, words are enough
+        # hosted models may cost money for each text, so only words are used there
         encoder = None if self.index.space.hosted else self.encoder
         return add_snippets(texts, found, encoder, tokenizer=self.index.words)
 
@@ -250,13 +248,13 @@ class _ModelNames:
         self, index: Index, settings: EngineSettings, *, needs_encoder: bool
     ) -> tuple[Encoder | None, NamedScorer | None]:
         """Open the encoder, if it is needed, and the reranker, if one is named."""
-        if self.reranker is not None:  # a wrong name is refused before an encoder is loaded
+        if self.reranker is not None:  # refuse a wrong name before an encoder is loaded
             Hub(offline=settings.offline).description(self.reranker)
         encoder: Encoder | None = None
         if needs_encoder:
             encoder = encoder_for_search(index, settings, model=self.model, adapter=self.adapter)
         else:
-            find_moved(index.space, self.model)  # a stated folder must be that of the model
+            find_moved(index.space, self.model)  # a given folder must contain the index's model
         if self.reranker is None:
             return encoder, None
         from taskembed.encoding.reranker import load_reranker  # most searches need none

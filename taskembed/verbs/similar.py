@@ -1,4 +1,4 @@
-"""Documents like one of an index, or like a text; the index is for the task "similarity"."""
+"""Finds documents similar to one in the index, or to a text; needs an index for "similarity"."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ def similar_documents(  # noqa: PLR0913  # all but the first two are optional an
     exact: bool = False,
     where: str | None = None,
 ) -> dict[str, list[Hit]]:
-    """Return the k documents that are most like each document of an index, best first.
+    """Return the k documents most similar to each given document of an index, best first.
 
-    The stored vector of a document is its query, so no model runs. A document is never among its
-    own hits. Documents that were cut into chunks are compared whole: by the means of their chunks.
+    The stored vector of a document is the query, so no model runs. A document is never among its
+    own hits. Documents that are cut into chunks are compared as a whole, by the mean of their
+    chunks' vectors.
 
     Args:
         doc_ids: the ids of the documents.
-        index: an open one, for the task "similarity".
-        encoder: needed only where the space encodes queries in another way than documents.
-        k: hits of a document; fewer when the index holds fewer others.
-        min_score: the least score of a hit; None for any score.
+        index: an open index for the task "similarity".
+        encoder: needed only if the space encodes queries differently from documents.
+        k: the number of hits for each document; fewer if the index has fewer other documents.
+        min_score: the lowest score of a hit; None for no limit.
         exact: score every document of a large index.
-        where: a filter: only documents that it is true of; None for all.
+        where: a filter, which hits must match; None for all documents.
 
     Returns:
-        The hits by id, in the order of the ids. An id that the index does not have is left out.
+        The hits by id, in the order of the ids. Ids that are not in the index are left out.
 
     Raises:
         SpaceMismatchError: the index is for another task.
-        UsageError: `where` is not a filter, or names a field that the index lacks; or the space
-            has two sides and there is no encoder.
-        TypeError: doc_ids is one text, or the index is not an `Index`.
+        UsageError: `where` is not a filter, or names a field that the index lacks; or an encoder
+            is needed and there is none.
+        TypeError: `doc_ids` is a single string, or the index is not an `Index`.
         ValueError: k is below 1, or the index is closed.
     """
     doc_ids = require_texts(doc_ids, "doc_ids")
@@ -64,7 +65,7 @@ def similar_documents(  # noqa: PLR0913  # all but the first two are optional an
         return {}
     if not has_same_sides(index.space):
         vectors = _encoded(documents, index, encoder)
-    # one more than k: the document itself is most often the best, and is left out
+    # one more than k: the document itself is usually the best hit, and is left out
     found = index.nearest_whole(vectors, k + 1, exact=exact, where=where)
     return {
         document.doc_id: _best((hit for hit in hits if hit.doc_id != document.doc_id), k, min_score)
@@ -82,25 +83,25 @@ def similar_texts(  # noqa: PLR0913  # all but the first three are optional and 
     exact: bool = False,
     where: str | None = None,
 ) -> list[list[Hit]]:
-    """Return the k documents that are most like each text, best first.
+    """Return the k documents most similar to each text, best first.
 
     Args:
-        texts: without a prompt; cut into chunks as the documents of the index are.
-        encoder: of the index's space.
-        index: an open one, for the task "similarity".
-        k: hits of a text; fewer when the index holds fewer documents.
-        min_score: the least score of a hit; None for any score.
+        texts: texts without a prompt; cut into chunks like the documents of the index.
+        encoder: an encoder of the index's space.
+        index: an open index for the task "similarity".
+        k: the number of hits for each text; fewer if the index has fewer documents.
+        min_score: the lowest score of a hit; None for no limit.
         exact: score every document of a large index.
-        where: a filter: only documents that it is true of; None for all.
+        where: a filter, which hits must match; None for all documents.
 
     Returns:
         The hits of each text, in the order of the texts.
 
     Raises:
-        SpaceMismatchError: the index is for another task, or the encoder of another space.
+        SpaceMismatchError: the index is for another task, or the encoder has another space.
         BadInputError: a text is empty, or not UTF-8.
-        UsageError: `where` is not a filter, or not of fields that the index has.
-        TypeError: texts is one text, or the index is not an `Index`.
+        UsageError: `where` is not a filter, or names a field that the index does not have.
+        TypeError: `texts` is a single string, or the index is not an `Index`.
         ValueError: k is below 1, or the index is closed.
     """
     texts = read_queries(texts)
@@ -111,7 +112,7 @@ def similar_texts(  # noqa: PLR0913  # all but the first three are optional and 
         index.select(where)
     if not texts:
         return []
-    index.load(exact=exact)  # damage is found before the model works
+    index.load(exact=exact)  # finds damage before the model encodes
     vectors = whole_text_encoder(index, encoder).encode(texts, PromptType.QUERY).vectors
     require_good_vectors(vectors, index.space, [f"the text {text!r}" for text in texts])
     found = index.nearest_whole(vectors, k, exact=exact, where=where)
@@ -122,8 +123,8 @@ def require_similarity(index: Index) -> None:
     """Check that an index is an open `Index` for the task "similarity".
 
     Raises:
-        SpaceMismatchError: it is for another task.
-        TypeError: it is not an `Index`.
+        SpaceMismatchError: the index is for another task.
+        TypeError: `index` is not an `Index`.
     """
     require_kind(index, Index, "Index.open(FOLDER)")
     require_task_of("similar", Task.SIMILARITY, index)
@@ -138,8 +139,8 @@ def _encoded(documents: Sequence[Document], index: Index, encoder: Encoder | Non
     """Return the vectors of documents as queries."""
     if encoder is None:
         raise UsageError(
-            "this index encodes queries in another way than documents, so a stored vector is no "
-            "query: an encoder is needed",
+            "this index encodes queries differently from documents, so stored vectors cannot be "
+            "used as queries: an encoder is needed",
             hint="load_encoder_of(index.space)",
         )
     require_encoder_of(index, encoder)

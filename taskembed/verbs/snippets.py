@@ -1,8 +1,8 @@
-"""The best sentence of each hit, by the words of the query and, with an encoder, by its meaning.
+"""Finds the best sentence of each hit, by the query's words and, with an encoder, by meaning.
 
-A word counts more the rarer it is among the sentences of a query's hits. With an encoder, the best
-few sentences of each hit by words are encoded; the similarity has a weight of 0.8 and the words one
-of 0.2, both scaled to 0..1 within the hit. docs/how-to/show-snippets.md says what that is worth.
+Words that are rare among the sentences of a query's hits count more. With an encoder, the best few
+sentences of each hit by words are encoded; similarity has a weight of 0.8 and words a weight of
+0.2, both scaled to 0..1 within the hit. docs/how-to/show-snippets.md reports the accuracy.
 """
 
 from __future__ import annotations
@@ -43,15 +43,14 @@ def add_snippets(
     *,
     tokenizer: str = "",
 ) -> list[list[Hit]]:
-    """Return the hits with the best sentence of each; of its best chunk, where it was cut.
+    """Return the hits with the best sentence of each; for a hit with chunks, of its best chunk.
 
     Args:
         queries: texts, without a prompt.
         found: the hits of each query.
-        encoder: of the index's space; None to go by words alone. All sentences are encoded in one
-            call.
-        tokenizer: the name of the tokenizer that makes the words, as `Index.words` gives it; "" for
-            English.
+        encoder: an encoder of the index's space; None to choose by words alone. All sentences are
+            encoded in one call.
+        tokenizer: the name of the word tokenizer, as in `Index.words`; "" for English.
 
     Raises:
         ValueError: queries and hits differ in number, or there is no such tokenizer.
@@ -95,7 +94,7 @@ def _split(text: str, tokenizer: WordTokenizer) -> list[_Sentence]:
 def _by_words(
     wanted: frozenset[str], texts: Sequence[Sequence[_Sentence]]
 ) -> list[list[_Sentence]]:
-    """Return the sentences of each text with scores: best first, equal ones as they are read."""
+    """Return the sentences of each text with scores: best first, equal ones in text order."""
     rarity = _rarity([item.words for text in texts for item in text])
     return [
         sorted(
@@ -147,7 +146,7 @@ def _nearest(
 
 
 def _scaled(scores: Floats) -> Floats:
-    """Map scores to 0..1; all are 0 where they are equal."""
+    """Scale scores to 0..1; if all are equal, all become 0."""
     span = float(np.ptp(scores))
     scaled: Floats = (scores - scores.min()) / (span or 1)
     return scaled

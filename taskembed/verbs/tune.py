@@ -23,7 +23,7 @@ from taskembed.verbs.encoders import require_task
 
 SAMPLE = 400  # queries; above about 330, exact search multiplies matrices, which is much faster
 TIMED = 20  # queries whose exact search is timed, one at a time
-DEPTHS = (50, 100, 200, 500, 1_000)  # numbers of candidates that are tried
+DEPTHS = (50, 100, 200, 500, 1_000)  # numbers of candidates to measure
 _HITS = 10
 
 
@@ -32,7 +32,7 @@ class Tried:
     """Recall and time of a search with one number of candidates.
 
     Attributes:
-        candidates: the candidates of a query in each segment; None for an exact search.
+        candidates: the number of candidates in each segment; None for an exact search.
         recall: the share of the exact best ten that is found, 0 to 1.
         milliseconds: the median time of a single query.
     """
@@ -47,9 +47,9 @@ class Tuning:
     """The measurements of an index.
 
     Attributes:
-        task: of the view that was measured.
+        task: the task of the view that was measured.
         queries: the number of the index's vectors that were used as queries.
-        documents: the number of documents at the time.
+        documents: the number of documents at the time of the measurement.
         default: the default number of candidates.
         tried: the measurements, the exact search last.
         measured_at: the time of the measurement, ISO 8601, UTC.
@@ -83,7 +83,7 @@ def tune_index(
 
     Args:
         folder: the folder of the index.
-        task: of the view to measure; None for the first.
+        task: the task of the view to measure; None for the first view.
         sample: the number of the index's vectors to use as queries.
         wait_seconds: how long to wait for another writer.
         clock: returns seconds.
@@ -92,7 +92,7 @@ def tune_index(
         NotFoundError: there is no index.
         SpaceMismatchError: the index is for another task, or has no view for this one.
         BadInputError: the index has fewer than eleven documents.
-        IndexDamagedError: a file is not what was written.
+        IndexDamagedError: a file differs from what was written.
         IndexBusyError: another process is writing.
         ValueError: sample is below 1, or there is no such task.
     """

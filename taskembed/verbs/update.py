@@ -1,4 +1,4 @@
-"""Updating an index from files: what `taskembed index` does, for every front.
+"""Updates an index from files, as `taskembed index` does.
 
     update = find_update(["corpus.jsonl"], "taskembed-index", Reading())
     done = update.run(SpaceRequest(task=Task.RETRIEVAL))
@@ -46,8 +46,8 @@ class Updated:
 
     Attributes:
         summary: the counts.
-        space: the space of the index, of several views of the first; None after a dry run.
-        seconds: how long the run took, once the model was open.
+        space: the space of the index; with several views, of the first; None after a dry run.
+        seconds: the duration of the run, after the model was opened.
         notes: sentences for people on how documents were indexed.
     """
 
@@ -63,7 +63,7 @@ class Update:
 
     Attributes:
         folder: the folder of the index.
-        existing: what the run takes over from the index.
+        existing: the settings of the existing index.
         corpus: the files, and how they are read.
         recreate: whether the index is to be replaced.
     """
@@ -89,21 +89,22 @@ class Update:
         This update, not `request` and `options`, decides the template, the reading and `recreate`.
 
         Args:
-            request: what the caller asks of the space.
+            request: the requirements of the caller.
             options: how to index.
             settings: where and how the model runs.
-            watch: its `bad` is opened when the model is open; its `read_share` is set here.
+            watch: callbacks; its `bad` is opened after the model, and its `read_share` is set here.
             max_record_bytes: a larger record is a bad record.
             dry_run: write nothing and open no model; return what the run would do.
             ray: the workers that encode; None to encode in this process.
 
         Raises:
             UsageError: there is no index yet, and no task was named.
-            SpaceMismatchError: the index is of another space; nothing was read or changed.
+            SpaceMismatchError: the index has another space; nothing was read or changed.
             ModelUnavailableError: the model cannot be loaded, or has no prompts for the task.
             IndexBusyError: another process is writing.
             BadRecordError: a record is bad, and `watch.bad` stops there.
-            TaskembedError: see `errors.py`; its `safe_documents` says how many the index holds.
+            TaskembedError: see `errors.py`; its `safe_documents` is the number of documents in
+                the index.
         """
         settings, watch = settings or EngineSettings(), watch or Watch()
         watch = replace(watch, read_share=self.corpus.meter.share)
@@ -140,12 +141,12 @@ class Update:
         return Updated(done, encoders[0].space, seconds, tuple(notes))
 
     def _encoders(self, views: Sequence[ViewRequest], settings: EngineSettings) -> list[Encoder]:
-        """Return the encoder of each view; only that of the first prints notes."""
+        """Return the encoder of each view; only the first one prints notes."""
         return [
             encoder_for_update(
                 view.space,
                 view.request,
-                settings if view is views[0] else replace(settings, notify=_nobody),
+                settings if view is views[0] else replace(settings, notify=_ignore_note),
                 recreate=self.recreate,
                 made_by=view.made_by,
             )
@@ -159,7 +160,7 @@ class Update:
         settings: EngineSettings,
         ray: RayEngine | None,
     ) -> AbstractContextManager[Encoder | Sequence[Encoder]]:
-        """Return a context in which the encoders are those of this process, or of its workers."""
+        """Return a context with the encoders of this process, or of its workers."""
         if ray is None:
             return nullcontext(encoders)
         if not self.recreate:
@@ -167,18 +168,18 @@ class Update:
         return ray.spread(encoders, self.folder, settings)
 
     def _chunk_notes(self, options: IndexOptions, task: Task) -> Iterator[str]:
-        """Yield how a new index of code is cut, if the parsers of most languages are missing."""
+        """Yield a note if a new index of code is cut without the parsers of most languages."""
         is_new = self.recreate or self.existing.part is None
         is_cut = options.chunk not in {None, OFF}
         if is_new and is_cut and chunk_method(task) == PYTHON_DEFINITIONS:
             yield (
-                "of source files, only Python was cut at its definitions, which the index "
-                f"remembers; for {TREE_SITTER_LANGUAGES}: {install_hint(CODE)}, and then --recreate"
+                "only Python files were cut at definitions, and later runs will do the same; to "
+                f"do so for {TREE_SITTER_LANGUAGES}: {install_hint(CODE)}, then use --recreate"
             )
 
 
-def _nobody(_: str) -> None:
-    """Be told nothing: what is said of a model's further views was said of its first."""
+def _ignore_note(_: str) -> None:
+    """Ignore a note about a further view, since the first view's encoder has printed it."""
 
 
 def find_update(
@@ -194,17 +195,18 @@ def find_update(
 
     Args:
         inputs: files, patterns such as "notes/**/*.md", folders, or "-" for stdin.
-        folder: where the index is, or will be.
+        folder: the folder of the index, which may not exist yet.
         asked: how to read the input; a field that is None is as the index remembers.
         template: how a record's fields become its text; None for the index's, or the text field.
-        task: of a new index; with `code`, a folder stands for its source files first.
+        task: the task of a new index; for `code`, the source files of a folder are read.
         recreate: replace the index by a new one.
 
     Raises:
         NotFoundError: there is no such file or folder, or nothing to read in a folder.
         BadInputError: a folder is an index, or of a kind that is not read.
-        UsageError: the name does not say what a file is; two files have one id, also of an earlier
-            run; the template has no field; or another field names the documents of the index.
+        UsageError: the format of a file cannot be told from its name; two files have the same id,
+            including files of earlier runs; the template has no field; or the ids of the index
+            come from another field.
         IndexDamagedError: the index cannot be read, and is not to be replaced.
     """
     existing = read_existing(folder, recreate=recreate)

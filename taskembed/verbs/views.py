@@ -1,4 +1,4 @@
-"""Views of an index: add the vectors of one more task, or remove those of one.
+"""Adds a view to an index (the vectors for one more task), or removes one.
 
     encoder = encoder_for_view("notes-index", SpaceRequest(task=Task.SIMILARITY))
     add_view("notes-index", encoder)
@@ -28,11 +28,11 @@ from taskembed.verbs.protocols import Encoder, require_encoder
 
 @dataclass(frozen=True, slots=True)
 class ViewRequest:
-    """What is asked of one view.
+    """The requirements for one view.
 
     Attributes:
-        request: of the caller, for the task of the view.
-        space: of the view in the index, or, of a view to be made, of the index's first; None if
+        request: the requirements of the caller, for the task of the view.
+        space: the space of the view; for a new view, that of the index's first view; None if
             there is no index.
         made_by: the engine and precision of the view's vectors.
     """
@@ -45,17 +45,17 @@ class ViewRequest:
 def requested_views(
     folder: Path, part: Part | None, request: SpaceRequest, *, recreate: bool = False
 ) -> list[ViewRequest]:
-    """Return what a run over an index asks of each view: of all, whatever views it names.
+    """Return the requirements of a run for each view; a run always includes all views.
 
     Args:
-        folder: of the index.
-        part: what the index holds; None if there is no index.
-        request: of the caller.
-        recreate: whether the index is to be replaced, so that it may have other views then.
+        folder: the folder of the index.
+        part: the contents of the index; None if there is no index.
+        request: the requirements of the caller.
+        recreate: whether the index is to be replaced, so that its views may change.
 
     Raises:
-        SpaceMismatchError: the index has several views, and none for a task that is named.
-        UsageError: prompts or an adapter are stated for several views.
+        SpaceMismatchError: the index has several views, but none for a task of the request.
+        UsageError: prompts or an adapter are given for several views.
     """
     tasks = list(dict.fromkeys(filter(None, (request.task, *request.further))))
     request = replace(request, further=())
@@ -80,40 +80,41 @@ def requested_views(
 
 
 def _require_for_all(request: SpaceRequest) -> None:
-    """Refuse what was stated for one task where there are several.
+    """Refuse options that apply to one task if there are several tasks.
 
     Raises:
-        UsageError: a prompt, an instruction or an adapter is stated.
+        UsageError: a prompt, an instruction or an adapter is given.
     """
     stated = request.stated
     one = (stated.query_prompt, stated.document_prompt, stated.instruction, stated.adapter)
     if any(one):
         raise UsageError(
-            "a prompt, an instruction or an adapter is for one task, and there are several views",
-            hint="--prompts FILE has those of each task",
+            "a prompt, an instruction or an adapter applies to one task, but there are several "
+            "views",
+            hint="use --prompts FILE, which can contain those of each task",
         )
 
 
 def encoder_for_view(
     folder: str | Path, request: SpaceRequest, settings: EngineSettings | None = None
 ) -> Encoder:
-    """Return the encoder of a new view; what the request leaves open is as in the first view.
+    """Return the encoder of a new view; other settings are those of the first view.
 
     Args:
         folder: the folder of the index.
-        request: with the task of the view.
+        request: the requirements, including the task of the view.
         settings: where and how the model runs.
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: the index has such a view, or the request has no task.
+        UsageError: the index already has such a view, or the request has no task.
         ModelUnavailableError: the model cannot be loaded, or has no prompts for the task.
     """
     part = read_index(folder)[1].live
     if request.task is None:
         raise UsageError("a view needs its task")
     if request.task in part.tasks:
-        raise UsageError(f"{folder} has a view for the task {request.task.value!r}")
+        raise UsageError(f"{folder} already has a view for the task {request.task.value!r}")
     settings = as_made(settings or EngineSettings(), part.made_by)
     return encoder_for_update(part.space, request, settings, recreate=True)
 
@@ -121,23 +122,24 @@ def encoder_for_view(
 def add_view(
     folder: str | Path, encoder: Encoder, *, wait_seconds: float = 0, watch: Watch | None = None
 ) -> int:
-    """Encode every document of an index for one more task; return how many there are.
+    """Encode every document of an index for one more task; return the number of documents.
 
-    Nothing changes for readers until all are encoded; then one commit adds the view. A run that is
-    stopped leaves the index as it was; the next one does not encode again what it has encoded.
+    Nothing changes for readers until all documents are encoded; then one commit adds the view. If
+    the call is stopped, the index does not change, and the next call continues the work.
 
     Args:
         folder: the folder of the index.
-        encoder: of the task.
+        encoder: an encoder for the task of the view.
         wait_seconds: how long to wait for another process that writes to the index.
         watch: its `stoppable` and `fs` are used.
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: the index has such a view; or its chunks are longer than the model reads.
+        UsageError: the index already has such a view; or its chunks are longer than the model
+            reads.
         BadVectorError: a text has no vector that can be compared; nothing was changed.
         IndexBusyError: another process is writing.
-        TypeError: `encoder` is no encoder.
+        TypeError: `encoder` is not an encoder.
     """
     require_encoder(encoder)
     watch = watch or Watch()
@@ -170,18 +172,18 @@ def add_view(
 
 
 def drop_view(folder: str | Path, task: Task | str, *, wait_seconds: float = 0) -> list[Task]:
-    """Remove the vectors of one task from an index; return the tasks that are left.
+    """Remove the vectors of one task from an index; return the remaining tasks.
 
-    Readers that are open keep the view. The next run that writes frees the space.
+    Open readers keep the view. The next run that writes frees the space.
 
     Args:
         folder: the folder of the index.
-        task: of the view.
+        task: the task of the view.
         wait_seconds: how long to wait for another process that writes to the index.
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: the index has no such view, or no other.
+        UsageError: the index has no such view, or only this one.
         IndexBusyError: another process is writing.
         ValueError: there is no such task.
     """

@@ -1,4 +1,4 @@
-"""An encoder that stands before another one, and has its space."""
+"""A base class for encoders that wrap another encoder and have its space."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens
 
 
 class WrappingEncoder:
-    """What encoders that pass texts on to another one have in common.
+    """Base class for encoders that pass texts on to another encoder.
 
     Args:
-        encoder: the other one.
+        encoder: the wrapped encoder.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -25,14 +25,14 @@ class WrappingEncoder:
 
     @property
     def made_by(self) -> Mapping[str, str]:
-        """The engine, its precision and the version, as the other encoder has them."""
+        """The engine of the wrapped encoder, its precision and the version."""
         return self._encoder.made_by
 
     def document_tokens(self) -> DocumentTokens:
-        """Return what tells where the tokens of a document are, as the other encoder does.
+        """Return the object of the wrapped encoder that locates the tokens of a document.
 
         Raises:
-            ModelUnavailableError: the places that the tokenizer reports are wrong.
-            UsageError: the other encoder does not tell its tokens.
+            ModelUnavailableError: the positions that the tokenizer reports are wrong.
+            UsageError: the wrapped encoder has no tokenizer.
         """
         return document_tokens(self._encoder)

@@ -88,7 +88,7 @@ def test_info_shows_the_rule_and_later_runs_keep_it(run: Run, chunked: Path, cor
 def test_a_chunk_must_fit_what_the_model_reads(run: Run, corpus: Path, folder: Path) -> None:
     done = run("index", corpus, "--task", "retrieval", "--index", folder, "--chunk", "300")
     assert done.code == ExitCode.USAGE
-    assert "the model reads 254 tokens of a text" in done.err
+    assert "the model reads only 254 tokens of a text" in done.err
     assert not list(folder.glob("manifest-*"))
 
 
@@ -137,7 +137,7 @@ def test_parsers_of_an_index_are_remembered_and_needed_again(
     with monkeypatch.context() as without:
         without.setattr(definitions, "TREE_SITTER", "no_such_library")
         made = run(*index, "--task", "code", "--chunk", "128")
-        assert "note: of source files, only Python was cut at its definitions" in made.err
+        assert "note: only Python files were cut at definitions" in made.err
         assert "[code]" in made.err
     # the parsers are there now, and the index is cut as it was before
     (project / "other.js").write_text(SCRIPT + "// again\n")

@@ -144,7 +144,7 @@ def test_a_field_of_labels_is_needed(run: Run, folder: Path, texts: Path, tmp_pa
     assert run("index", corpus, "--task", "classification", "--index", plain).code == 0
     refused = run("classify", texts, "--index", plain)
     assert refused.code == 2
-    assert "does not know which field has the labels" in refused.err
+    assert "does not record which field contains the labels" in refused.err
     assert "--label-field NAME" in refused.err
     assert run("classify", texts, "--index", plain, "--label-field", "topic").code == 0
     wrong = run("classify", texts, "--index", folder, "--label-field", "kind")

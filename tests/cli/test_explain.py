@@ -68,9 +68,7 @@ def test_explain_shows_adapters_and_what_a_server_is_told(run: Run) -> None:
     assert done.out.count("  adapter: retrieval\n") == 2
     done = run("explain", "--task", "retrieval", "--model", "embed-v4.0")
     assert "  told to the server: input_type=search_query\n" in done.out
-    assert (
-        "note: the model is behind the server of cohere, which adds its own prompts\n" in done.out
-    )
+    assert "note: the model runs on the server of cohere, which adds its own prompts\n" in done.out
     assert "every task gives the same vectors" not in done.out
 
 
@@ -82,8 +80,8 @@ def test_explain_shows_what_is_put_before_the_texts_of_a_server_that_is_told_not
     assert "  encoded: 'task: code retrieval | query: a fox'\n" in done.out
     assert "  encoded: 'title: none | text: a fox'\n" in done.out
     assert done.out.endswith(
-        "note: the model is behind the server of gemini, which gets no task, only the text that is "
-        "shown here\n"
+        "note: the model runs on the server of gemini, which receives no task, only the text that "
+        "is shown here\n"
     )
 
 

@@ -55,7 +55,7 @@ def test_vectors_can_be_declared(run: Run, tmp_path: Path) -> None:
     assert run("similar", "a", *folder, "--format", "ids").out == "b\n"
     done = run("similar", "--text", "x", *folder, "--offline")
     assert done.code == 69
-    assert "none of them were compared with the model's" in done.err
+    assert "none of them were compared with the model" in done.err
 
 
 @pytest.mark.parametrize(

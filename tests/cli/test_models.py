@@ -138,7 +138,7 @@ def test_one_model_is_shown_with_its_prompts(run: Run) -> None:
     done = run("models", "nobody/nothing")
     assert done.code == 66
     assert done.err.splitlines() == [
-        "taskembed: error: 'nobody/nothing' is not a known model, and not on this machine",
+        "taskembed: error: 'nobody/nothing' is neither a known model nor on this machine",
         "taskembed: hint: `taskembed models` lists the known ones",
     ]
 
@@ -207,7 +207,7 @@ def test_models_are_found_by_task_and_by_a_part_of_their_name(run: Run) -> None:
     nothing = run("models", "no-such-model")
     assert (nothing.code, nothing.out) == (66, "")
     assert nothing.err == (
-        "taskembed: error: 'no-such-model' is not a known model, and not on this machine\n"
+        "taskembed: error: 'no-such-model' is neither a known model nor on this machine\n"
         "taskembed: hint: `taskembed models` lists the known ones\n"
     )
 

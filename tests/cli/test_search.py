@@ -56,7 +56,7 @@ def test_another_task_or_model_is_refused_with_the_reason(run: Run, indexed: Pat
     assert done.out == ""
     assert done.err == (
         f"taskembed: error: {indexed} is for the task 'retrieval', not 'classification': vectors "
-        "of different tasks live in different spaces, so their scores would mean nothing\n"
+        "of different tasks are in different spaces, so their scores would be meaningless\n"
         "taskembed: hint: leave out --task and --model to search with those of the index; or make "
         "another index: taskembed index CORPUS --task TASK --index OTHER\n"
     )

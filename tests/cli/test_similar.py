@@ -113,7 +113,7 @@ def test_another_task_is_refused_with_the_command_that_makes_the_right_index(
         done = run("similar", *asked, "--index", indexed)
         assert (done.code, done.out) == (78, "")
         assert done.err == (
-            f"taskembed: error: {indexed} is for the task 'retrieval', and `taskembed similar` "
+            f"taskembed: error: {indexed} is for the task 'retrieval', but `taskembed similar` "
             "needs an index for the task 'similarity'\n"
             "taskembed: hint: taskembed index CORPUS --task similarity "
             f"--index {indexed}-similarity\n"

@@ -51,8 +51,8 @@ def test_commands_pick_their_view(run: Run, viewed: Path) -> None:
     done = run("cluster", "--index", viewed)
     assert done.code == 78
     assert done.err == (
-        f"taskembed: error: {viewed} has views for the tasks retrieval, similarity, and "
-        "`taskembed cluster` needs one for the task 'clustering'\n"
+        f"taskembed: error: {viewed} has views for the tasks retrieval, similarity, but "
+        "`taskembed cluster` needs a view for the task 'clustering'\n"
         f"taskembed: hint: taskembed index --add-view clustering --index {viewed}\n"
     )
     added = run("index", "--add-view", "clustering", "--index", viewed)
@@ -108,7 +108,7 @@ def test_views_are_removed_and_replaced(run: Run, four_documents: Path, viewed: 
         ([], "missing argument 'INPUT...'"),
         (
             ["corpus.jsonl", "--query-prompt", "q: "],
-            "a prompt, an instruction or an adapter is for one task",
+            "a prompt, an instruction or an adapter applies to one task",
         ),
     ],
 )

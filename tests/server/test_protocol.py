@@ -90,8 +90,8 @@ def test_refusals_are_errors_of_the_tool_with_their_hints(era: str, tmp_path: Pa
             wrong = {"query": "x", "task": "similarity"}
             assert refused(await client.call_tool("search", wrong)) == (
                 "Error executing tool search: notes is for the task 'retrieval', not 'similarity': "
-                "vectors of different tasks live in different spaces, so their scores would mean "
-                "nothing\nhint: leave out task, or give 'retrieval'"
+                "vectors of different tasks are in different spaces, so their scores would be "
+                "meaningless\nhint: leave out task, or give 'retrieval'"
             )
             text = refused(await client.call_tool("similar", {"doc_id": "moon"}))
             assert "hint: taskembed index CORPUS --task similarity" in text

@@ -53,7 +53,7 @@ def test_modes(tmp_path: Path) -> None:
 
 
 def test_words_of_an_index_without_words_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="keeps no words") as refusal:
+    with pytest.raises(UsageError, match="stores no words") as refusal:
         tools_for(tmp_path).search("yeast", mode=Mode.WORDS)
     assert refusal.value.hint == "leave out mode"
 

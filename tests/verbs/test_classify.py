@@ -157,7 +157,7 @@ def test_without_any_example_all_labels_are_described(tmp_path: Path) -> None:
         found = predicted(index, 80, descriptions={"east": "at 0", "north": "at 90"})
         assert (found.label, found.runner_up, found.zero_shot) == ("north", "east", True)
         assert found.nearest == ()
-        with pytest.raises(UsageError, match="does not know which field has the labels"):
+        with pytest.raises(UsageError, match="does not record which field contains the labels"):
             predicted(index, 80)
         with pytest.raises(UsageError, match=r"no document of .+ has a label in the field 'topic'"):
             predicted(index, 80, label_field="topic")

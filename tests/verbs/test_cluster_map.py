@@ -69,7 +69,7 @@ def test_documents_of_a_large_index_are_drawn_and_that_is_said(tmp_path: Path) -
         found = map_of(index, cluster_index(index, k=2), most=3)
     assert (len(found.documents), len(found.clusters), len(found.points)) == (3, 3, 3)
     assert found.left_out == 17
-    assert data_of(page_of(found))["count"] == "3 documents, drawn from 20"
+    assert data_of(page_of(found))["count"] == "3 documents, a random sample of 20"
 
 
 def test_documents_in_no_cluster_have_a_name_of_their_own(tmp_path: Path) -> None:

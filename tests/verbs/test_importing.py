@@ -124,7 +124,7 @@ def test_npy_with_its_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float64())])
 def test_vectors_of_another_tool_are_compared_with_the_model(tmp_path: Path, kind: Any) -> None:  # noqa: ANN401
     file = foreign(tmp_path / "v.parquet", pa.array(own_vectors().tolist(), kind))
-    with pytest.raises(BadInputError, match="does not say which embedding space"):
+    with pytest.raises(BadInputError, match="does not name the embedding space"):
         import_vectors(file, tmp_path / "index")
     assert import_vectors(file, tmp_path / "index", declared=HashEncoder()).added == 12
     index_corpus(DOCUMENTS, HashEncoder(), tmp_path / "other")
@@ -139,7 +139,7 @@ def test_vectors_of_another_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpaceMismatchError, match="their cosine is"):
         import_vectors(file, tmp_path / "index", declared=HashEncoder())
     assert not (tmp_path / "index").exists()
-    with pytest.raises(BadInputError, match="its vectors have 16 numbers, and those of hash 8"):
+    with pytest.raises(BadInputError, match="its vectors have 16 dimensions; those of hash have 8"):
         import_vectors(file, tmp_path / "index", declared=HashEncoder(dim=8))
 
 
@@ -151,11 +151,11 @@ ROWS = own_vectors().tolist()
     [
         ({4: None}, "row 5: it has no vector"),
         ({4: [1.0] * 15}, "row 5: its vector has 15 numbers, and the first one has 16"),
-        ({4: [float("nan"), *ROWS[4][1:]]}, "row 5: its vector has a number that is not finite"),
-        ({4: [None, *ROWS[4][1:]]}, "row 5: its vector has a number that is not finite"),
-        ({4: [1e300, *ROWS[4][1:]]}, "row 5: its vector has a number that is not finite"),
-        ({4: [0.0] * 16}, "row 5: all numbers of its vector are 0"),
-        ({4: [2 * value for value in ROWS[4]]}, "row 5: its vector has the length 2, not 1"),
+        ({4: [float("nan"), *ROWS[4][1:]]}, "row 5: the vector has a number that is not finite"),
+        ({4: [None, *ROWS[4][1:]]}, "row 5: the vector has a number that is not finite"),
+        ({4: [1e300, *ROWS[4][1:]]}, "row 5: the vector has a number that is not finite"),
+        ({4: [0.0] * 16}, "row 5: all numbers of the vector are 0"),
+        ({4: [2 * value for value in ROWS[4]]}, "row 5: the vector has the length 2, not 1"),
     ],
 )
 def test_a_bad_vector_is_named_by_its_row(
@@ -231,7 +231,7 @@ def test_the_index_remembers_what_was_declared(tmp_path: Path) -> None:
     settings = EngineSettings(notify=notes.append)
     with Index.open(tmp_path / "index") as index, pytest.raises(ModelUnavailableError):
         encoder_for_search(index, settings)
-    assert notes[0].endswith("declared to be of hash; 12 of them were compared with the model's")
+    assert notes[0].endswith("those of hash; 12 of them were compared with the model")
     index_corpus([Document("new", "new")], HashEncoder(), tmp_path / "index")
     assert describe_index(tmp_path / "index").declared == mark
     import_vectors(export(tmp_path / "index", tmp_path / "w.parquet"), tmp_path / "copy")
@@ -271,7 +271,7 @@ def test_texts_from_all_parts_of_a_file_are_compared(tmp_path: Path) -> None:
     own[500:] = np.roll(own[500:], 1, axis=0)
     table = pa.table({"id": texts, "text": texts, "vector": pa.array(own.tolist())})
     pq.write_table(table, tmp_path / "v.parquet", row_group_size=300)
-    with pytest.raises(SpaceMismatchError, match=r"row (5|6|7|8|9)\d\d: the vector is not"):
+    with pytest.raises(SpaceMismatchError, match=r"row (5|6|7|8|9)\d\d: the vector differs"):
         import_vectors(tmp_path / "v.parquet", tmp_path / "index", declared=HashEncoder())
 
 
@@ -335,12 +335,12 @@ def test_files_of_other_documents_are_no_views(tmp_path: Path) -> None:
     silent = foreign(tmp_path / "silent.parquet", pa.array(ROWS))
     for file, reason in (
         (tmp_path / "short.parquet", "row 12: the other file has fewer documents"),
-        (tmp_path / "other.parquet", r"other.parquet:row 6: it is another document than .*row 6"),
-        (first, "it is the second file for the task retrieval"),
-        (silent, "silent.parquet: it does not say which embedding space"),
+        (tmp_path / "other.parquet", r"other.parquet:row 6: the document differs from .*row 6"),
+        (first, "a second file for the task retrieval"),
+        (silent, "silent.parquet: the file does not name the embedding space"),
     ):
         with pytest.raises(BadInputError, match=reason):
             import_vectors(first, tmp_path / "new", further=[file])
     exported_views(tmp_path / "cut", chunk="16:4")
-    with pytest.raises(BadInputError, match="was cut into chunks, and all views are cut alike"):
+    with pytest.raises(BadInputError, match="is cut into chunks; all views must be cut alike"):
         import_vectors(first, tmp_path / "new", further=[tmp_path / "cut" / second.name])

@@ -94,7 +94,7 @@ def test_an_index_for_another_task_is_refused(tmp_path: Path) -> None:
         with pytest.raises(SpaceMismatchError) as refused:
             similar_documents(["a"], index)
         assert refused.value.message == (
-            f"{index.folder} is for the task 'retrieval', and `taskembed similar` needs an index "
+            f"{index.folder} is for the task 'retrieval', but `taskembed similar` needs an index "
             "for the task 'similarity'"
         )
         assert refused.value.hint == (

@@ -180,7 +180,7 @@ def test_recreate_replaces_the_views(tmp_path: Path) -> None:
 
 
 def test_one_task_has_one_view(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="two encoders are for one task"):
+    with pytest.raises(ValueError, match="two encoders are for the same task"):
         index_corpus(DOCUMENTS, encoders()[:1] * 2, tmp_path)
     with pytest.raises(ValueError, match="there is no encoder"):
         index_corpus(DOCUMENTS, [], tmp_path)
@@ -445,5 +445,5 @@ def test_auto_is_half_of_what_the_model_of_every_view_reads(tmp_path: Path) -> N
     drop_view(tmp_path, Task.RETRIEVAL)
     index_corpus(MANY, second, tmp_path, options=IndexOptions(chunk="auto"))
     assert (describe_index(tmp_path).chunking, describe_index(tmp_path).chunks) == ("20:4", 40)
-    with pytest.raises(UsageError, match="the model reads 16 tokens"):
+    with pytest.raises(UsageError, match="the model reads only 16 tokens"):
         add_view(tmp_path, HashEncoder(task=Task.CODE, max_length=16))

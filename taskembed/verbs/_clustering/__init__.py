@@ -1,1 +1,1 @@
-"""What `cluster` computes: the number of clusters, their terms, and a map."""
+"""The computations of `cluster`: the number of clusters, their terms, and a map."""

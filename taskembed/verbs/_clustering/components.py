@@ -8,11 +8,11 @@ from taskembed.vectors import FloatRows
 
 
 def principal_components(vectors: FloatRows, most: int) -> FloatRows:
-    """Return vectors in their principal components, float32[n, at most `most`], the first first.
+    """Return the leading principal components of vectors, float32[n, at most `most`].
 
     Args:
         vectors: float32[n, dim]; n is at least 1.
-        most: how many components to keep.
+        most: the largest number of components to keep.
     """
     centred = vectors - vectors.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)  # by ascending variance

@@ -1,7 +1,7 @@
-"""Vectors in a plane, near ones near each other: t-SNE, by openTSNE.
+"""Projects vectors into a plane so that similar ones are near each other: t-SNE, by openTSNE.
 
-Of the ten nearest points in the plane, 54 to 83 % had the label of the point itself, on five sets
-of texts with labels: as many as in the vectors. After a PCA, 19 to 66 % had it
+On five sets of labelled texts, 54 to 83 % of the ten nearest points in the plane had the label of
+the point itself, about as many as among the vectors. After a PCA, 19 to 66 % did
 (docs/adr/0022-maps-by-t-sne.md).
 """
 
@@ -18,17 +18,18 @@ from taskembed.index.knn_graph import knn_graph
 from taskembed.vectors import FloatRows
 from taskembed.verbs._clustering.components import principal_components
 
-PERPLEXITY = 30  # about how many neighbours of a point count: the library's default
-_PLAIN_DIMENSIONS = 50  # that are left of a vector before neighbours are searched, as is usual
+PERPLEXITY = 30  # roughly the number of neighbours of a point: the library's default
+_PLAIN_DIMENSIONS = 50  # principal components in which neighbours are searched, as is usual
 _EARLY, _LATE = 250, 500  # the library's numbers of iterations, with and without exaggeration
 _REPORTED = 25  # iterations between two reports of progress
-_START = 1e-4  # standard deviation of the points at the start, as the library wants it
+_START = 1e-4  # standard deviation of the initial points, as the library expects
 
 
 def projected(vectors: FloatRows) -> FloatRows:
-    """Return points in a plane, float32[n, 2], so that near vectors are near points.
+    """Return points in a plane, float32[n, 2], so that similar vectors are near each other.
 
-    Distances between far points mean little. Equal vectors give the same points on one machine.
+    Distances between points that are far apart mean little. On one machine, the same vectors
+    always give the same points.
 
     Args:
         vectors: float32[n, dim], of unit length; n is at least 1.
@@ -74,9 +75,9 @@ def _by_tsne(reduced: FloatRows, perplexity: int, step: Step) -> FloatRows:
 
 
 def _start(reduced: FloatRows) -> npt.NDArray[np.float64]:
-    """Return where the points are at the start: their first two components, and a little noise.
+    """Return the initial points: the first two principal components, and a little noise.
 
-    From there the large structure is kept: https://doi.org/10.1038/s41587-020-00809-z.
+    This start preserves the large structure: https://doi.org/10.1038/s41587-020-00809-z.
     """
     first = reduced[:, :2].astype(np.float64)
     spread = first[:, 0].std()

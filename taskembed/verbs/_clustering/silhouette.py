@@ -1,7 +1,7 @@
 """Chooses the number of clusters by the mean silhouette, in a few principal components.
 
-In all dimensions of a vector the silhouettes of texts hardly differ, and the best is often that of
-very many clusters or of two. docs/adr/0032-the-number-of-clusters.md has what was measured.
+In all dimensions of a vector the silhouettes of texts hardly differ, and the best one often belongs
+to very many clusters or to two. docs/adr/0032-the-number-of-clusters.md has the measurements.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from taskembed.index.kmeans import spherical_kmeans
 from taskembed.vectors import FloatRows, Rows
 from taskembed.verbs._clustering.components import principal_components
 
-COMPONENTS = 15  # of the vectors, in which clusters are judged
+COMPONENTS = 15  # principal components in which silhouettes are computed
 JUDGED = 2_000  # vectors whose silhouettes are computed
 NUMBERS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 64, 80, 100, 128, 160, 200, 256)
 _ROUNDS = 10  # of k-means, for each number
@@ -31,7 +31,7 @@ def candidates(count: int) -> list[int]:
 def silhouettes(vectors: FloatRows) -> dict[int, float]:
     """Return the mean silhouette of the clusters for each number of clusters that is tried.
 
-    The numbers are those of `candidates`, and each has the figure that `smoothed` gives it.
+    The numbers are those of `candidates`; the silhouettes are smoothed by `smoothed`.
 
     Args:
         vectors: float32[n, dim], of unit length.
@@ -53,8 +53,8 @@ def silhouettes(vectors: FloatRows) -> dict[int, float]:
 def smoothed(silhouettes: Mapping[int, float]) -> dict[int, float]:
     """Return the silhouette of each number, averaged with those of the numbers next to it.
 
-    One silhouette depends on where k-means began; the number itself counts twice, and the first and
-    the last are their own neighbours.
+    A single silhouette depends on the random start of k-means. The number itself counts twice; the
+    first and the last number are their own neighbours.
 
     Args:
         silhouettes: the mean silhouette for each number of clusters, ascending.
@@ -77,14 +77,14 @@ def best_number(silhouettes: Mapping[int, float]) -> int:
 
 
 def silhouette(distances: FloatRows, clusters: Rows) -> float:
-    """Return the mean silhouette, -1 to 1: how much nearer the own cluster is than the next.
+    """Return the mean silhouette, -1 to 1: how much nearer a vector's cluster is than the next.
 
     Args:
         distances: float32[n, n].
-        clusters: int64[n]: the cluster of each.
+        clusters: int64[n]: the cluster of each vector.
     """
     numbers, clusters = np.unique(clusters, return_inverse=True)
-    if len(numbers) < 2:  # noqa: PLR2004  # there is no next cluster
+    if len(numbers) < 2:  # noqa: PLR2004  # needs a second cluster
         return -1.0
     sizes = np.bincount(clusters)
     member = np.zeros((len(clusters), len(numbers)), np.float32)

@@ -1,4 +1,4 @@
-"""The words that tell a cluster from the others, by c-TF-IDF: for people to read."""
+"""Finds the words that distinguish a cluster from the others, by c-TF-IDF."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskembed.index.word_tokens import NO_LANGUAGE, WordTokenizer
 
 TERMS = 8  # terms of each cluster
 _SHORTEST = 2  # characters; shorter words are not counted
-# frequent English words, which would be terms of every cluster; other languages have none here
+# frequent English words, which would be terms of every cluster; there is no list for others
 _STOP = (
     "a about after again all also am an and any are as at be because been before being "
     "between both but by can could did do does doing don down during each few for from "
@@ -35,7 +35,7 @@ class ClusterTerms:
         self._counts[cluster].update(self._tokenizer.words(text))
 
     def best(self, count: int = TERMS) -> list[list[str]]:
-        """Return the best words of each cluster: frequent there, and rare elsewhere."""
+        """Return the best words of each cluster: frequent in it, and rare in the others."""
         total: Counter[str] = Counter()
         for counts in self._counts:
             total.update(counts)

@@ -1,1 +1,1 @@
-"""What a run of `index` does with each document: looks it up, cuts it, encodes it, commits it."""
+"""The steps of a run of `index` for each document: look up, cut, encode, commit."""

@@ -1,4 +1,4 @@
-"""The documents of a run as they arrive: repeated ids are refused or counted, empty texts counted.
+"""Counts the documents that a run reads, and decides what happens to repeated ids.
 
 A run and a dry run share this, so that their counts agree.
 """
@@ -17,8 +17,8 @@ class Arrivals:
 
     Args:
         on_duplicate: which of two documents with the same id is kept.
-        on_bad: receives a document with a repeated id, where that is an error.
-        summary: of the run.
+        on_bad: receives a document with a repeated id, if that is an error.
+        summary: the summary of the run.
     """
 
     def __init__(self, on_duplicate: OnDuplicate, on_bad: OnBad, summary: IndexSummary) -> None:
@@ -27,11 +27,11 @@ class Arrivals:
         self._summary = summary
 
     def admits(self, document: Document, *, is_repeated: bool) -> bool:
-        """Count a document; return whether the run takes it.
+        """Count a document; return whether the run processes it.
 
         Args:
-            document: as it was read.
-            is_repeated: an earlier document of the run has the same id.
+            document: the document as it was read.
+            is_repeated: whether an earlier document of the run has the same id.
         """
         if is_repeated:
             self._summary.duplicates += 1

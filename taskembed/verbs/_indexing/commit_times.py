@@ -1,4 +1,4 @@
-"""When a run commits: often at its beginning, then once a minute."""
+"""Decides when a run commits: often at its beginning, then once a minute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 COMMIT_SECONDS = 60.0  # longest time between commits: the work that a kill can lose
 FIRST_COMMIT_SECONDS = 2.0  # the first commit is early, so that even a short run makes progress
-COMMIT_BYTES = 128 * 2**20  # texts, metadata and vectors in memory; more are committed
+COMMIT_BYTES = 128 * 2**20  # most bytes of texts, metadata and vectors between two commits
 
 
 class CommitTimes:
@@ -36,8 +36,8 @@ class CommitTimes:
         """Return whether to commit now.
 
         Args:
-            documents: encoded since the last commit.
-            size_bytes: bytes of memory that they take.
+            documents: the number of documents encoded since the last commit.
+            size_bytes: the bytes of memory that these documents take.
         """
         now = self._clock()
         so_far = now - (now if self._began is None else self._began)

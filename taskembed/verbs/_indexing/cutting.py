@@ -1,4 +1,4 @@
-"""Documents are cut into chunks by the rule of an index, before they are encoded."""
+"""Cuts documents into chunks by the rule of an index, before they are encoded."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Cutter:
     """Cuts the texts of documents.
 
     Args:
-        rule: of the index.
-        tokens: where the tokens of a document are.
+        rule: the chunk rule of the index.
+        tokens: locates the tokens of a document.
 
     Raises:
-        UsageError: the model does not read as many tokens as a chunk has.
+        UsageError: the model reads fewer tokens than a chunk has.
         MissingLibraryError: a parser that the rule names is not installed.
     """
 
     def __init__(self, rule: Chunking, tokens: DocumentTokens) -> None:
         if rule.tokens > tokens.text_room:
             raise UsageError(
-                f"--chunk {rule}: the model reads {tokens.text_room:,} tokens of a text, beside "
-                "its prompt",
-                hint=f"--chunk {max(1, tokens.text_room // 2)}",
+                f"--chunk {rule}: the model reads only {tokens.text_room:,} tokens of a text, in "
+                "addition to the prompt",
+                hint=f"use --chunk {max(1, tokens.text_room // 2)}",
             )
         require_parsers(rule)
         self._rule = rule
@@ -42,11 +42,11 @@ class Cutter:
 
     @classmethod
     def of(cls, rule: Chunking | None, encoder: Encoder) -> Cutter | None:
-        """Return a cutter by the rule of an index; None where documents are not cut.
+        """Return a cutter by the rule of an index; None if its documents are not cut.
 
         Raises:
-            ModelUnavailableError: the tokenizer does not tell where tokens are.
-            UsageError: the encoder does not tell its tokens, or reads fewer than a chunk has.
+            ModelUnavailableError: the tokenizer does not report the positions of tokens.
+            UsageError: the encoder has no tokenizer, or reads fewer tokens than a chunk has.
             MissingLibraryError: a parser that the rule names is not installed.
         """
         return cls(rule, document_tokens(encoder)) if rule else None
@@ -55,11 +55,11 @@ class Cutter:
         """Return where the chunks of a text begin and end, int64[n, 2].
 
         Args:
-            text: of a document.
-            metadata: JSON; its field `language` says how the definitions of source code are found.
+            text: the text of a document.
+            metadata: JSON; its field `language` selects the parser of source code.
 
         Raises:
-            ValueError: there are too many, or the tokenizer fails on the text.
+            ValueError: there are too many chunks, or the tokenizer fails on the text.
         """
         rule = self._rule
         chunks = find_chunks(
@@ -77,7 +77,7 @@ class Cutter:
         return np.array(found, np.int64).reshape(-1, 2)
 
     def _definitions(self, text: str, metadata: str) -> list[Definition] | None:
-        """Return where the definitions of source code are; None for prose."""
+        """Return the positions of definitions in source code; None for prose."""
         if self._rule.method == SENTENCES:
             return None
         language = orjson.loads(metadata).get("language") if metadata else None
@@ -87,18 +87,18 @@ class Cutter:
 
 
 def find_kept(text: str, cuts: Rows, stored_text: str, stored_cuts: Rows) -> tuple[Rows, Rows]:
-    """Return which chunks of a text have the same text as a chunk of the stored one.
+    """Find the chunks of a text that are equal to a chunk of the stored text.
 
-    A chunk is encoded without the text around it, so that such a chunk has the same vector.
+    A chunk is encoded without the text around it, so equal chunks have the same vector.
 
     Args:
-        text: of the document as it is now.
-        cuts: int64[n, 2]: where its chunks begin and end.
-        stored_text: of the document as the index has it.
-        stored_cuts: int64[m, 2]: where its chunks begin and end.
+        text: the new text of the document.
+        cuts: int64[n, 2]: where the new chunks begin and end.
+        stored_text: the stored text of the document.
+        stored_cuts: int64[m, 2]: where the stored chunks begin and end.
 
     Returns:
-        int64[k] twice: the number of each such chunk, and that of the stored chunk.
+        int64[k] twice: the numbers of these chunks, and of the equal stored chunks.
     """
     stored = {stored_text[begin:end]: at for at, (begin, end) in enumerate(stored_cuts.tolist())}
     pairs = [

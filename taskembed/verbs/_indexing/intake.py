@@ -1,4 +1,4 @@
-"""Documents on their way into an index: checked, looked up, and queued if they must be written."""
+"""Checks documents, looks them up in the index, and queues those that must be written."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ WINDOW_BYTES = 32 * 2**20  # of texts and metadata in a window
 
 
 class Storable(NamedTuple):  # made in half the time of a dataclass, for each document
-    """A document that an index can hold, with its metadata as the index stores it."""
+    """A valid document, with its metadata as the index stores it."""
 
     document: Document  # without metadata, which takes several times the memory as objects
     metadata: str  # JSON
 
 
 def storable(documents: Iterable[Document], on_bad: OnBad) -> Iterator[Storable]:
-    """Yield the documents that an index can hold, one in memory at a time; report the others.
+    """Yield the valid documents, one in memory at a time; report the others.
 
     Raises:
-        TypeError: an item is no `Document`.
+        TypeError: an item is not a `Document`.
     """
 
     def checked(document: Document) -> Storable | None:
@@ -54,9 +54,9 @@ def storable(documents: Iterable[Document], on_bad: OnBad) -> Iterator[Storable]
 
 
 def batches(documents: Iterator[Storable], size: int) -> Iterator[list[Storable]]:
-    """Yield batches of `size` documents, or of fewer large ones.
+    """Yield batches of `size` documents, or of fewer if they are large.
 
-    Subtle: a batch is empty when the next one is asked for, or both would be in memory.
+    Subtle: a batch is emptied before the next one is read; otherwise both would be in memory.
     """
     while batch := _batch(documents, size):
         yield batch
@@ -99,14 +99,14 @@ class Pending:
 
     @property
     def outcome(self) -> Outcome:
-        """What the run has done with the document, once it is written."""
+        """The outcome of the document, once it is written."""
         if self.found is None or self.found.outcome is Outcome.ADDED:
             return Outcome.ADDED
         return Outcome.UPDATED
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of memory, whatever the width of the characters."""
+        """An upper bound for the bytes of memory, for characters of any width."""
         return sys.getsizeof(self.text) + sys.getsizeof(self.metadata)
 
     def __str__(self) -> str:
@@ -118,15 +118,15 @@ class Intake:
     """Compares documents with those of the index; queues the new and the changed ones.
 
     Args:
-        writer: of the index.
-        options: of the run.
+        writer: the writer of the index.
+        options: the options of the run.
         on_bad: receives the documents that are rejected.
-        summary: of the run; truncated, repeated and empty documents are counted in it.
-        window: most documents that are encoded together.
+        summary: the summary of the run; truncated, repeated and empty documents are counted in it.
+        window: the largest number of documents that are encoded together.
 
     Attributes:
-        documents: number of documents that were taken so far.
-        unchanged: number of documents that the index has as they are.
+        documents: the number of documents processed so far.
+        unchanged: the number of unchanged documents.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Intake:
         """Look up some documents in the index; queue those that it lacks or that have changed.
 
         Raises:
-            BadInputError: the first documents have no ids, and those of the index have.
+            BadInputError: the first documents have no ids, but those of the index have ids.
         """
         found = self._writer.find([item.document.doc_id for item in batch])
         if not self.documents:
@@ -183,7 +183,7 @@ class Intake:
         return queued
 
     def _require_ids(self, batch: Sequence[Storable], found: Mapping[str, Found]) -> None:
-        """Refuse records without ids if the index's documents have ids: a field name must differ.
+        """Refuse records without ids if the index's documents have ids: their field is different.
 
         Raises:
             BadInputError: every document would be in the index twice.
@@ -196,7 +196,8 @@ class Intake:
             "the records have no ids, but the documents of the index have ids: "
             "every document would be added a second time",
             what=first,
-            hint="--id-field NAME; or give another --index; nothing was changed",
+            hint="name the field of the ids with --id-field; or use another --index. Nothing was "
+            "changed",
         )
 
     def _take(self, item: Storable, found: dict[str, Found]) -> None:
@@ -235,12 +236,12 @@ class Intake:
 
 
 def reject(document: Document, reason: str, on_bad: OnBad) -> None:
-    """Report a document that the index will not hold."""
+    """Report a document that is not indexed."""
     on_bad(BadRecordError(document.where, reason, raw=document.text))
 
 
 def reject_truncated(documents: Iterable[Document], max_length: int, on_bad: OnBad) -> None:
-    """Report documents that have more than `max_length` tokens, where that is an error."""
+    """Report documents that have more than `max_length` tokens, if that is an error."""
     for document in documents:
         reject(
             document,

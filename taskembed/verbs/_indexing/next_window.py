@@ -1,4 +1,4 @@
-"""Which documents are encoded together next, and which of their vectors are stored already."""
+"""Chooses the documents to encode next, and finds those of their vectors that are stored."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ WINDOW_CHUNKS = 1_024  # chunks sorted by length together; a document waits for 
 
 
 class NextWindow:
-    """Makes windows of queued documents; vectors that the index has are taken from it.
+    """Makes windows of queued documents; stored vectors are reused.
 
     Args:
-        writer: of the index.
-        cutter: cuts documents into chunks; None where documents are not cut.
+        writer: the writer of the index.
+        cutter: cuts documents into chunks; None if documents are not cut.
         on_bad: receives the documents that cannot be cut.
-        chunks: about how many are encoded together.
+        chunks: the approximate number of chunks that are encoded together.
 
     Attributes:
-        done: number of documents that need no encoding: all their vectors are stored, or they
+        done: the number of documents that need no encoding: all their vectors are stored, or they
             were rejected.
     """
 
@@ -45,7 +45,7 @@ class NextWindow:
         self.done = 0
 
     def take(self, waiting: deque[Pending]) -> Window:
-        """Take documents to be encoded: all, or, where documents are cut, those of some chunks."""
+        """Take documents to encode: all of them; if documents are cut, enough for some chunks."""
         items: list[Pending] = []
         cuts: list[Rows] = []
         kept: dict[int, StoredVectors] = {}
@@ -75,23 +75,23 @@ class NextWindow:
         return StoredVectors(np.arange(len(vectors)), vectors, found.document.truncated), cuts
 
     def _unchanged_chunks(self, item: Pending, found: Found, cuts: Rows) -> StoredVectors:
-        """Return the stored vectors of those chunks of a document whose text is stored already."""
+        """Return the stored vectors of the chunks of a document whose text did not change."""
         found = self._found_now(found)
         vectors, stored_cuts = self._writer.vectors(found)
-        # Subtle: of a truncated document, it is not recorded which of its chunks were truncated
+        # Subtle: the index does not record which chunks of a truncated document were truncated
         if stored_cuts is None or found.document.truncated:
             return StoredVectors(np.arange(0), vectors[:0], truncated=False)
         places, stored = find_kept(item.text, cuts, found.document.text, stored_cuts)
         return StoredVectors(places, vectors[stored], truncated=False)
 
     def _found_now(self, found: Found) -> Found:
-        """Return a stored document where it is now: a commit of an earlier window may move it."""
+        """Look up a stored document again, since the commit of an earlier window may move it."""
         if not self._cutter:
             return found
         return self._writer.find([found.document.doc_id])[found.document.doc_id]
 
     def _cut(self, item: Pending, cutter: Cutter) -> Rows | None:
-        """Return where a document is cut; None where it cannot be, which makes it a bad record."""
+        """Return where a document is cut; None if it cannot be cut, and is a bad record."""
         try:
             return cutter.cut(item.text, item.metadata)
         except ValueError as error:

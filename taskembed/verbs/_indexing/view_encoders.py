@@ -1,7 +1,7 @@
-"""One encoder of several: a document of an index with several views has a vector of each.
+"""Combines the encoders of several views into one.
 
-The vectors of a text are joined, in the order of the views, to one row, so that they are encoded,
-kept and written together.
+The vectors of a text for all views are concatenated into one row, in the order of the views, so
+that they are encoded, stored and written together.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from taskembed.verbs.protocols import (
 
 
 def encoder_of_views(encoder: Encoder | Sequence[Encoder]) -> Encoder:
-    """Return one encoder of the encoders of several views; one alone is returned as it is.
+    """Combine the encoders of several views; a single encoder is returned unchanged.
 
     Raises:
-        TypeError: one of them is no encoder.
-        ValueError: there is none, or two are for one task.
+        TypeError: an argument is not an encoder.
+        ValueError: there is no encoder, or two are for the same task.
     """
     encoders: list[Encoder] = list(encoder) if isinstance(encoder, Sequence) else [encoder]
     for one in encoders:
@@ -36,7 +36,7 @@ def encoder_of_views(encoder: Encoder | Sequence[Encoder]) -> Encoder:
     if not encoders:
         raise ValueError("there is no encoder")
     if len({one.space.task for one in encoders}) < len(encoders):
-        raise ValueError("two encoders are for one task: an index has one view for each task")
+        raise ValueError("two encoders are for the same task: an index has one view for each task")
     return encoders[0] if len(encoders) == 1 else ViewsEncoder(tuple(encoders))
 
 
@@ -46,12 +46,12 @@ def spaces_of(encoder: Encoder) -> tuple[EmbeddingSpace, ...]:
 
 
 def shortest(spaces: Sequence[EmbeddingSpace]) -> int:
-    """Return how many tokens the models of all views read; 0 if that is not known."""
+    """Return the number of tokens that the models of all views read; 0 if that is not known."""
     return min(space.max_length for space in spaces)
 
 
 def by_view(vectors: FloatRows, spaces: Sequence[EmbeddingSpace]) -> list[FloatRows]:
-    """Return the vectors of each view, of the joined ones, float32[n, sum of dims]."""
+    """Split concatenated vectors, float32[n, sum of dims], into those of each view."""
     if len(spaces) == 1:
         return [vectors]
     ends = np.cumsum([space.dim for space in spaces])
@@ -59,7 +59,7 @@ def by_view(vectors: FloatRows, spaces: Sequence[EmbeddingSpace]) -> list[FloatR
 
 
 def has_same_documents(one: EmbeddingSpace, other: EmbeddingSpace) -> bool:
-    """Return whether documents have the same vectors in two spaces: only queries may differ."""
+    """Return whether documents have the same vectors in two spaces; queries may differ."""
     hosted = one.hosted and other.hosted
     if hosted:
         hosted = replace(hosted, query_value=one.hosted.query_value if one.hosted else "")
@@ -75,7 +75,7 @@ def has_same_documents(one: EmbeddingSpace, other: EmbeddingSpace) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ViewsEncoder:
-    """The encoders of several views as one, whose rows are their vectors, one after the other."""
+    """The encoders of several views as one, whose rows are their concatenated vectors."""
 
     encoders: tuple[Encoder, ...]
 
@@ -95,7 +95,7 @@ class ViewsEncoder:
         return self.encoders[0].made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Return the joined vectors, and which texts one of the models did not read whole."""
+        """Return concatenated vectors, and which texts are truncated in at least one view."""
         return self._joined(self.encoders[0].encode(texts, prompt_type), texts, prompt_type)
 
     def encode_slices(
@@ -111,12 +111,12 @@ class ViewsEncoder:
             yield some, joined
 
     def document_tokens(self) -> DocumentTokens:
-        """Return what tells where the tokens of a document are: those of the first view."""
+        """Return an object that locates the tokens of a document, for the first view's model."""
         tokens = [document_tokens(one) for one in self.encoders]
         return _CommonTokens(tokens[0], min(one.text_room for one in tokens))
 
     def _joined(self, first: Encoded, texts: Sequence[str], side: PromptType) -> Encoded:
-        """Return the vectors of all views; those of the first are there already.
+        """Return the vectors of all views, given those of the first.
 
         A model that encodes documents for two tasks in the same way does so once.
         """
@@ -138,7 +138,7 @@ class ViewsEncoder:
 
 @dataclass(frozen=True, slots=True)
 class _CommonTokens:
-    """The tokens of the first view's model, and how many of a text the models of all views read."""
+    """The tokens of the first view's model, limited to what the models of all views read."""
 
     first: DocumentTokens
     text_room: int

@@ -1,4 +1,4 @@
-"""Documents that are encoded together, and what is known of each of their texts."""
+"""Documents that are encoded together, and the state of each of their texts."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from taskembed.verbs._indexing.view_encoders import by_view
 class StoredVectors(NamedTuple):
     """The stored vectors of a document that will be written again."""
 
-    places: Rows  # int64[n]: which of the document's texts they are of
+    places: Rows  # int64[n]: the number of the text within the document
     vectors: FloatRows  # float32[n, dim]
     truncated: bool  # whether the model did not read all of the document
 
 
 class Window:
-    """Documents that are encoded together; encoded ones can be written at any moment.
+    """Documents that are encoded together; encoded documents can be written at any time.
 
-    A document has a vector for its text, or one for each of its chunks: `texts` and `vectors` are
-    those of the first document, then of the second, and so on.
+    A document has a vector for its text, or one for each of its chunks: `texts` and `vectors`
+    contain those of the first document, then of the second, and so on.
 
     Args:
         items: the documents.
-        dim: numbers in a vector.
-        cuts: int64[n, 2] for each document: where its n chunks begin and end; None where documents
+        dim: the number of dimensions of a vector.
+        cuts: int64[n, 2] for each document: where its n chunks begin and end; None if documents
             are not cut.
 
     Attributes:
         truncated: bool[items]: whether the model did not read all of a document.
-        ready: bool[items]: whether a document is encoded and not yet written.
-        unfilled: number of documents that are not encoded.
+        ready: bool[items]: whether a document is encoded but not yet written.
+        unfilled: the number of documents that are not encoded.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Window:
         return np.flatnonzero(self._needed)
 
     def text(self, number: int) -> str:
-        """Return a text that is encoded: of a document, or of a chunk."""
+        """Return a text to encode: that of a document, or of a chunk."""
         row = int(self._owners[number])
         if self._cuts is None:
             return self.items[row].text
@@ -76,14 +76,14 @@ class Window:
         return self.items[int(self._owners[number])]
 
     def fill(self, numbers: Rows, encoded: Encoded) -> int:
-        """Store the vectors of some texts; return how many documents are encoded by that."""
+        """Store the vectors of some texts; return how many more documents are now encoded."""
         owners = self._owners[numbers]
         self._vectors[numbers] = encoded.vectors
         np.logical_or.at(self.truncated, owners, encoded.truncated)
         return self._count(owners)
 
     def keep(self, row: int, stored: StoredVectors) -> int:
-        """Take vectors of a document from the index; return how many documents are done by that."""
+        """Reuse stored vectors of a document; return how many more documents are now encoded."""
         vectors = stored.vectors
         numbers = self._firsts[row] + stored.places
         self._needed[numbers] = False
@@ -92,12 +92,12 @@ class Window:
     def usable(
         self, numbers: Rows, encoded: Encoded, spaces: Sequence[EmbeddingSpace]
     ) -> tuple[Rows, Encoded, Rows]:
-        """Tell texts that have vectors from those that have none.
+        """Separate texts with a vector from texts without one.
 
         Args:
             numbers: int64[n]: the texts that were encoded.
-            encoded: their vectors, of all views beside each other.
-            spaces: of the views.
+            encoded: their vectors, those of all views concatenated.
+            spaces: the spaces of the views.
 
         Returns:
             The texts that have vectors, these vectors, and the other texts.
@@ -119,14 +119,14 @@ class Window:
     def refuse(
         self, numbers: Rows, reasons: Mapping[int, str]
     ) -> tuple[list[tuple[Pending, str]], Flags]:
-        """Tell the documents of texts that cannot be encoded from the others.
+        """Separate documents that cannot be encoded from the others.
 
         Args:
-            numbers: int64[n]: texts that were to be encoded.
-            reasons: why some cannot be, by their places in `numbers`.
+            numbers: int64[n]: the texts that were to be encoded.
+            reasons: why some texts cannot be encoded, by their positions in `numbers`.
 
         Returns:
-            Those documents, each with a reason; and bool[n]: which texts are of other documents.
+            Those documents, each with a reason; and bool[n]: which texts belong to the others.
         """
         owners = self._owners[numbers]
         refused = {int(owners[at]): at for at in reasons}
@@ -134,10 +134,10 @@ class Window:
         return documents, ~np.isin(owners, list(refused))
 
     def leave_out(self, numbers: Rows) -> tuple[int, list[Pending]]:
-        """Do without some texts, which have no vector.
+        """Leave out some texts, which have no vector.
 
         Returns:
-            How many documents are done by that, and those of them without any vector.
+            The number of documents that are now complete, and those of them without any vector.
         """
         self._left_out[numbers] = True
         owners = self._owners[numbers]
@@ -151,7 +151,7 @@ class Window:
         return done, [self.items[row] for row in empty]
 
     def _count(self, owners: Rows) -> int:
-        """Mark the documents of which all texts are done; return how many."""
+        """Mark the documents whose texts are all complete; return their number."""
         np.subtract.at(self._missing, owners, 1)
         done = np.unique(owners[self._missing[owners] == 0])
         self.ready[done] = True
