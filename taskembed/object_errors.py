@@ -13,6 +13,7 @@ from http import HTTPStatus as Status
 
 from taskembed.errors import (
     AccessDeniedError,
+    BadInputError,
     NotFoundError,
     ServerUnavailableError,
     StorageError,
@@ -28,6 +29,7 @@ CREDENTIALS = {
     "az": "set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or "
     "AZURE_STORAGE_SAS_TOKEN",
 }
+TRY_LATER = "try the same command again later"
 _SIGNED = "the address itself must give access: a signed one, or one with a password"
 _PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -38,6 +40,7 @@ _NOBODY = re.compile(
     r"|Missing \w*Key|must be specified"
 )
 _NO_TLS = re.compile(r"BadScheme|builder error")
+_NO_LENGTH = re.compile(r"MissingContentLength|Content-Length Header missing")
 _TIMEOUT = re.compile(r"kind: Timeout|TimedOut")
 _UNREACHED = re.compile(r"kind: Connect|error sending request")
 
@@ -50,6 +53,10 @@ class ChangedError(TaskembedError):
     """An object is not the one that was read before."""
 
     exit_code = StorageError.exit_code
+
+
+class NoPartsError(UsageError):
+    """A server over HTTP can send only all of an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,12 @@ class _Said:
         return bool({self.kind, self.code, self.status} & set(signs))
 
 
+def is_beyond_end(error: Exception) -> bool:
+    """Tell whether a store says that an object has no byte at the position that was asked for."""
+    found = _STATUS.search(str(error))
+    return found is not None and int(found[1]) == Status.REQUESTED_RANGE_NOT_SATISFIABLE
+
+
 def refusal(error: Exception, what: str, scheme: str) -> TaskembedError:
     """Return the error that says what the library said.
 
@@ -78,6 +91,7 @@ def refusal(error: Exception, what: str, scheme: str) -> TaskembedError:
         NotFoundError: no such bucket or object.
         AccessDeniedError: it is not permitted, or there are no credentials.
         ChangedError: the object is another by now.
+        BadInputError: there is an object whose name cannot be read.
         UsageError: the address, or what the environment says, cannot be used.
         ServerUnavailableError: no server answered in time, or it failed.
     """
@@ -91,10 +105,9 @@ def refusal(error: Exception, what: str, scheme: str) -> TaskembedError:
     for kind, signs, reason, hint in _refusals(scheme):
         if said.has(*signs) if isinstance(signs, tuple) else signs.search(text):
             return kind(reason, what=what, hint=hint)
-    return ServerUnavailableError(_failure(said), what=what, hint=_LATER)
+    return ServerUnavailableError(_failure(said), what=what, hint=TRY_LATER)
 
 
-_LATER = "try the same command again later"
 _Signs = tuple[str | int, ...] | re.Pattern[str]
 _Refusal = tuple[Callable[..., TaskembedError], _Signs, str, str | None]
 
@@ -105,7 +118,8 @@ def _refusals(scheme: str) -> list[_Refusal]:
     prefix = _PREFIXES.get(scheme, "AWS")
     no_tls = f"for a server without TLS, set {prefix}_ALLOW_HTTP=true"
     parts = "a plain server over HTTP cannot list, write, or send parts: name a single object"
-    check = "check the address"
+    check, copied = "check the address", "copy it to this machine"
+    renamed = "name the other folders, or rename the object"
     absent = ("FileNotFoundError", "NotFoundError", Status.NOT_FOUND)
     changed = (
         *("AlreadyExistsError", "PreconditionError", Status.CONFLICT),
@@ -129,9 +143,11 @@ def _refusals(scheme: str) -> list[_Refusal]:
         (UsageError, _NO_TLS, "the address of the server is not https", no_tls),
         (UsageError, elsewhere, "the bucket is in another region", "set AWS_REGION"),
         (UsageError, unable, "the server cannot do this", parts),
+        (UsageError, _NO_LENGTH, "the server does not say how long it is", copied),
+        (BadInputError, ("InvalidPathError",), "a key has an empty part, or . or ..", renamed),
         (UsageError, ("ValueError",), "it is not an address", check),
-        (ServerUnavailableError, _TIMEOUT, "the server did not answer in time", _LATER),
-        (ServerUnavailableError, _UNREACHED, "the server cannot be reached", _LATER),
+        (ServerUnavailableError, _TIMEOUT, "the server did not answer in time", TRY_LATER),
+        (ServerUnavailableError, _UNREACHED, "the server cannot be reached", TRY_LATER),
     ]
 
 

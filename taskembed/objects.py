@@ -13,22 +13,32 @@ RETRY_SECONDS, and a try takes at most REQUEST_SECONDS.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from urllib.parse import unquote
 
-from taskembed.errors import BadInputError, TaskembedError, UsageError
-from taskembed.object_errors import refusal
-from taskembed.secrets import HIDDEN, shown_address
+from taskembed.errors import BadInputError, ServerUnavailableError, TaskembedError, UsageError
+from taskembed.object_errors import (
+    TRY_LATER,
+    ChangedError,
+    NoPartsError,
+    is_beyond_end,
+    refusal,
+)
+from taskembed.secrets import HIDDEN, shown_address, userinfo_of, without_userinfo
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+T = TypeVar("T")
 
 CLOUDS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}  # and how their variables begin
 SERVERS = ("https", "http")
@@ -37,6 +47,7 @@ CONNECT_SECONDS = 10
 REQUEST_SECONDS = 60  # for a request and its answer, of at most PART_BYTES
 STREAM_SECONDS = 24 * 3600  # for the answer of a stream, which may be of any size
 RETRIES = 5
+PART_TRIES = 4  # where a connection breaks within an answer
 RETRY_SECONDS = 60  # after the first try; none is begun later
 PART_BYTES = 8 * 2**20  # of a file that is sent or read in parts
 PARTS_AT_ONCE = 2  # while a file is sent: so much of it is in memory
@@ -84,6 +95,12 @@ class StoredObject:
     etag: str | None
     version: str | None = None
 
+    def is_same(self, other: StoredObject) -> bool:
+        """Return whether it has the bytes of another one, as far as a server tells."""
+        if self.etag is not None and other.etag is not None:
+            return (self.etag, self.size) == (other.etag, other.size)
+        return (self.modified, self.size) == (other.modified, other.size)
+
 
 @dataclass(frozen=True)
 class Store:
@@ -93,7 +110,7 @@ class Store:
     address, and "" is the object at the address itself.
     """
 
-    address: str  # as it was given, with its secrets: print `shown(address)`
+    address: str = field(repr=False)  # as given, with its secrets: print `shown(address)`
     _requests: ObjectStore = field(repr=False)
     _streams: ObjectStore = field(repr=False)
 
@@ -122,16 +139,16 @@ class Store:
         import obstore
 
         with self.asked(below):
-            for some in obstore.list(self._requests, below or None, chunk_size=1000):
-                for found in some:
-                    yield _stored(found)
+            pages = obstore.list(self._requests, below or None, chunk_size=1000)
+            while page := interruptible(lambda: next(pages, [])):
+                yield from map(_stored, page)
 
     def about(self, name: str = "") -> StoredObject:
         """Return the size and etag of an object."""
         import obstore
 
         with self.asked(name):
-            return _stored(obstore.head(self._requests, name), name)
+            return _stored(interruptible(lambda: obstore.head(self._requests, name)), name)
 
     def get(self, name: str = "", *, at_most: int) -> tuple[bytes, StoredObject]:
         """Return the bytes of a small object, and what the server says of it.
@@ -156,33 +173,61 @@ class Store:
         import obstore
 
         with self.asked(name):
-            result = obstore.get(self._streams, name)
+            result = interruptible(lambda: obstore.get(self._streams, name))
             parts = iter(result.stream(min_chunk_size=PART_BYTES // 8))
         return io.BufferedReader(_Parts(self, name, parts))
 
-    def file(self, name: str = "") -> BinaryIO:
-        """Return an object to read at any position, as long as it stays the same.
+    def part(
+        self, name: str, start: int, stop: int, *, of: StoredObject | None = None
+    ) -> tuple[bytes, StoredObject]:
+        """Return bytes of an object, fewer where it ends, and what the server says of the object.
 
-        For a format that is read from its end, such as Parquet. The server must be able to send
-        parts.
-        """
-        return io.BufferedReader(_Ranges(self, self.about(name)), PART_BYTES)
-
-    def part(self, found: StoredObject, start: int, stop: int) -> bytes:
-        """Return some bytes of an object.
+        Args:
+            name: of the object.
+            start: the position of the first byte.
+            stop: the position after the last byte.
+            of: the object that it must still be; None for whatever is there.
 
         Raises:
-            ChangedError: the object is not the same any more.
+            ChangedError: the object is another one by now.
+            NoPartsError: the server can only send all of it.
         """
-        import obstore
+        with self.asked(name):
+            for tries_left in reversed(range(PART_TRIES)):
+                data, found = interruptible(lambda: self._part(name, start, stop))
+                if of is not None and not found.is_same(of):
+                    raise ChangedError("it was changed while it was read", what=self.shown(name))
+                if len(data) == max(0, min(stop, found.size) - start):
+                    return data, found
+                if not tries_left:
+                    break
+        raise ServerUnavailableError(
+            "the connection broke again and again", what=self.shown(name), hint=TRY_LATER
+        )
 
-        with self.asked(found.name):
-            result = obstore.get(
-                self._requests,
-                found.name,
-                options={"range": (start, stop), "if_match": found.etag},
-            )
-            return bytes(result.bytes())
+    def _part(self, name: str, start: int, stop: int) -> tuple[bytes, StoredObject]:
+        """Return bytes of an object: too few if the connection broke."""
+        import obstore
+        from obstore.exceptions import GenericError, NotSupportedError, PreconditionError
+
+        try:
+            result = obstore.get(self._requests, name, options={"range": (start, stop)})
+        except NotSupportedError:
+            raise NoPartsError("its server cannot send parts", what=self.shown(name)) from None
+        except GenericError as error:
+            if start == 0 and is_beyond_end(error):  # there is no first byte
+                found = self.about(name)
+                if found.size == 0:
+                    return b"", found
+            raise
+        data = bytearray()
+        # the library makes a broken connection again only where the server gives an etag
+        with contextlib.suppress(GenericError, PreconditionError):
+            for piece in result.stream(min_chunk_size=PART_BYTES // 8):
+                data += piece
+                if len(data) > stop - start:  # whatever the server sends, it is not kept
+                    break
+        return bytes(data), _stored(result.meta, name)
 
     def put(self, name: str, data: bytes) -> None:
         """Write a small object, whatever was there."""
@@ -229,6 +274,29 @@ class Store:
                 obstore.delete(self._requests, name)
 
 
+def interruptible(call: Callable[[], T]) -> T:
+    """Return what a call returns; a signal that comes meanwhile can raise its exception here.
+
+    The library waits for servers where Python handles no signals, for up to minutes.
+    """
+    from queue import SimpleQueue
+    from threading import Thread
+
+    answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def answer() -> None:
+        try:
+            answers.put((call(), None))
+        except BaseException as error:  # noqa: BLE001  # raised below
+            answers.put((None, error))
+
+    Thread(target=answer, daemon=True).start()
+    value, error = answers.get()
+    if error is not None:
+        raise error
+    return cast("T", value)
+
+
 def require_objects() -> None:
     """Refuse an address where the library is missing, before anything slow is done.
 
@@ -255,7 +323,7 @@ def open_store(address: str) -> Store:
     if not is_address(address):
         raise UsageError("it is not an address of objects", what=shown(address), hint=_HINT)
     if scheme in SERVERS:
-        kind, place, key = stores.HTTPStore.from_url, address, None
+        kind, place, key = stores.HTTPStore.from_url, without_userinfo(address), None
     else:
         place, _, key = rest.partition("/")
         if not place or "@" in place:
@@ -265,7 +333,7 @@ def open_store(address: str) -> Store:
     more = {"prefix": key.strip("/")} if key else {}
     try:
         opened = [
-            kind(place, client_options=_client(scheme, seconds), retry_config=_retries(), **more)
+            kind(place, client_options=_client(address, seconds), retry_config=_retries(), **more)
             for seconds in (REQUEST_SECONDS, STREAM_SECONDS)
         ]
     except Exception as error:  # noqa: BLE001  # the library's errors have no common root
@@ -276,15 +344,20 @@ def open_store(address: str) -> Store:
 _HINT = "write s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY or https://HOST/PATH"
 
 
-def _client(scheme: str, seconds: int) -> ClientConfig:
+def _client(address: str, seconds: int) -> ClientConfig:
     """Return how long a request may take, and what the environment says of connections."""
-    own = {
+    scheme = address.partition("://")[0].lower()
+    own: dict[str, Any] = {
         name: value
         for name in _CLIENT_OPTIONS
         if (value := os.environ.get(f"{CLOUDS.get(scheme, '-')}_{name.upper()}"))
     }
     if scheme == "http":
         own["allow_http"] = "true"  # it was written
+    if scheme in SERVERS and (userinfo := userinfo_of(address)):
+        key = base64.b64encode(unquote(userinfo).encode()).decode()
+        # not sent on to another host, if the server redirects to one
+        own["default_headers"] = {"authorization": f"Basic {key}"}
     times = {
         "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
         "read_timeout": timedelta(seconds=REQUEST_SECONDS),
@@ -330,38 +403,7 @@ class _Parts(io.RawIOBase):
         """Read at most as many bytes as the buffer has; return how many."""
         if not self._rest:
             with self._store.asked(self._name):
-                self._rest = memoryview(next(self._parts, b""))
+                self._rest = memoryview(interruptible(lambda: next(self._parts, b"")))
         count = min(len(buffer), len(self._rest))
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
-
-
-class _Ranges(io.RawIOBase):
-    """An object that is asked for at the positions where it is read."""
-
-    def __init__(self, store: Store, found: StoredObject) -> None:
-        self._store, self._found, self._position = store, found, 0
-
-    def readable(self) -> bool:
-        """Tell that it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Tell that it can be read at any position."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position; return it."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._found.size}
-        self._position = start[whence] + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  # as in io
-        """Read at most as many bytes as the buffer has; return how many."""
-        stop = min(self._position + min(len(buffer), PART_BYTES), self._found.size)
-        if stop <= self._position:
-            return 0
-        data = self._store.part(self._found, self._position, stop)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)

@@ -18,7 +18,7 @@ import pytest
 from taskembed.cli.main import main
 from taskembed.testing import fake_models
 
-pytest_plugins = ["tests.indexing", "tests.stores"]
+pytest_plugins = ["tests.indexing", "tests.stores", "tests.web"]
 
 # before anything imports the hub's library, which reads it once
 os.environ["HF_HUB_OFFLINE"] = "1"

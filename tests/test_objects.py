@@ -25,6 +25,7 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.object_errors import ChangedError, refusal
+from taskembed.object_reader import open_object
 from taskembed.objects import is_address, open_store, shown
 from tests.stores import Bucket
 
@@ -134,7 +135,7 @@ def test_objects_are_written_listed_and_read(bucket: Bucket) -> None:
     assert open_store(f"{bucket.address}/some folder/a.txt").get(at_most=9)[0] == b"one"
     with pytest.raises(BadInputError, match=r"a\.txt: it has 3 bytes, more than 2"):
         store.get("a.txt", at_most=2)
-    assert (store.stream("empty").read(), store.file("empty").read()) == (b"", b"")
+    assert (store.stream("empty").read(), open_object(store, "empty").read()) == (b"", b"")
     store.remove(["a.txt", "a.txt", "never"])
     assert "some folder/a.txt" not in bucket.keys
 
@@ -149,7 +150,7 @@ def test_a_large_object_is_sent_and_read_in_parts(
     assert store.about("big").etag.endswith('-3"')  # type: ignore[union-attr]  # of S3
     with store.stream("big") as stream:
         assert stream.read() == data
-    with store.file("big") as file:
+    with open_object(store, "big") as file:
         file.seek(-10, io.SEEK_END)
         assert (file.read(), file.tell()) == (data[-10:], len(data))
         file.seek(9 * MIB)
@@ -184,10 +185,11 @@ def test_an_object_is_replaced_only_if_it_is_the_one_that_was_read(bucket: Bucke
 def test_an_object_that_changes_while_it_is_read_is_noticed(bucket: Bucket) -> None:
     store = open_store(bucket.address)
     bucket.write("a", b"x" * 100)
-    found = store.about("a")
+    data, found = store.part("a", 0, 10)
+    assert (data, found) == (b"x" * 10, store.about("a"))
     bucket.write("a", b"y" * 100)
     with pytest.raises(ChangedError):
-        store.part(found, 0, 10)
+        store.part("a", 10, 20, of=found)
 
 
 @slow

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from taskembed.cli._addresses import require_readable
 from taskembed.cli.options.common import LOG_FILE
 from taskembed.cli.options.config import Config
 from taskembed.cli.options.conversion import convert_quickly
@@ -91,15 +92,17 @@ class Command(TyperCommand):
         """
         self._require_text(ctx)
         self._require_one_text(ctx)
-        self._fetch_published(ctx)
-        notes = reset_unfit_variables(ctx)
-        if not ctx.params.get("quiet"):
-            for note in notes if self.name == "index" else []:
-                message(f"note: {note}")
-            for name in unknown_variables(os.environ):
-                message(f"note: {name} has no effect; `taskembed --help` lists the variables")
-        open_log(ctx.params)
         try:
+            options = {item.name: item.opts[0] for item in self.params if item.opts}
+            require_readable(ctx.params, options, OF_INDEXES)
+            self._fetch_published(ctx)
+            notes = reset_unfit_variables(ctx)
+            if not ctx.params.get("quiet"):
+                for note in notes if self.name == "index" else []:
+                    message(f"note: {note}")
+                for name in unknown_variables(os.environ):
+                    message(f"note: {name} has no effect; `taskembed --help` lists the variables")
+            open_log(ctx.params)
             with shown_progress(quiet=bool(ctx.params.get("quiet"))):
                 return super().invoke(ctx)
         except (UsageError, ModelUnavailableError, MissingLibraryError) as error:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from taskembed.cli.printing.output import message
 from taskembed.errors import BadInputError, os_errors
+from taskembed.objects import address_in
+from taskembed.reading.places import place_of
 
 
 def read_stdin(what: str) -> str:
@@ -30,21 +32,23 @@ def read_text(path: Path, what: str) -> str:
     """Return all of a file as text; "-" is stdin.
 
     Args:
-        path: of the file.
+        path: of the file; or an address that was made a path.
         what: the start of an error message: "the query is".
 
     Raises:
         BadInputError: the text is not UTF-8.
         NotFoundError: there is no such file.
         StorageError: the file cannot be read.
+        ServerUnavailableError: the server of the address cannot be reached, or fails.
     """
     if str(path) == "-":
         return read_stdin(what)
+    place = place_of(address_in(path) or str(path))
     try:
-        with os_errors(path):
-            return path.read_bytes().decode("utf-8-sig")
+        with os_errors(place), place.open("rb") as stream:
+            return stream.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInputError(f"{what} not UTF-8", what=str(path)) from error
+        raise BadInputError(f"{what} not UTF-8", what=str(place)) from error
 
 
 def confirmed(question: str) -> bool:

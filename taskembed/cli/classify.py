@@ -116,7 +116,8 @@ def classify_command(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="The texts: JSONL, Parquet, CSV, TSV (also .gz, .zst), folders, or - for stdin.",
+            help="The texts: JSONL, Parquet, CSV, TSV (also .gz, .zst), folders, "
+            "addresses, or - for stdin.",
         ),
     ],
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,

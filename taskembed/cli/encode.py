@@ -99,7 +99,7 @@ def encode_command(
         typer.Argument(
             metavar="INPUT...",
             help="The texts, as for `taskembed index`: JSONL, Parquet, CSV, TSV, text (also .gz, "
-            ".zst), folders, or - for stdin.",
+            ".zst), folders, addresses, or - for stdin.",
         ),
     ],
     output: VectorFile,

@@ -114,8 +114,8 @@ def import_command(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="A .parquet file, or .npy with .ids.txt, or - for Parquet on stdin; of an index "
-            "with several views, a file of each.",
+            help="A .parquet file (or its address: s3://, gs://, az://, https://), or .npy with "
+            ".ids.txt, or - for Parquet on stdin; of an index with several views, a file of each.",
         ),
     ],
     *,
@@ -182,10 +182,12 @@ def _found(file: str, vector_field: str | None) -> Iterator[VectorSource]:
     Raises:
         UsageError: stdin is a terminal.
     """
-    from taskembed.reading.vector_input import find_vectors, spooled
+    from taskembed.reading.vector_input import find_vectors
+    from taskembed.reading.vector_places import spooled, vectors_at
 
     if file != "-":
-        yield find_vectors(Path(file), vector_field)
+        with vectors_at(file, vector_field) as source:
+            yield source
         return
     if sys.stdin.isatty():
         raise UsageError(

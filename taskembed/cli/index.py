@@ -45,7 +45,7 @@ def index_command(
         typer.Argument(
             metavar="INPUT...",
             help="JSONL, Parquet, CSV, TSV, text, HTML (also .gz, .zst), source code, folders, "
-            "'patterns/*.md', or - for stdin.",
+            "'patterns/*.md', addresses such as s3://bucket/docs, or - for stdin.",
         ),
     ] = None,
     *,

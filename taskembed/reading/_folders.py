@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskembed.errors import BadInputError, from_os_error
+from taskembed.errors import BadInputError
 from taskembed.reading.formats import InputFormat, split_name, text_format_of
+from taskembed.reading.places import Place, walk
 
 if TYPE_CHECKING:
     from taskembed.reading._ignored import Ignored
@@ -33,17 +33,17 @@ class FolderFiles:
         links: links to folders, which are not followed.
     """
 
-    texts: list[Path] = field(default_factory=list)
-    sources: list[Path] = field(default_factory=list)
-    records: list[Path] = field(default_factory=list)
-    links: list[Path] = field(default_factory=list)
+    texts: list[Place] = field(default_factory=list)
+    sources: list[Place] = field(default_factory=list)
+    records: list[Place] = field(default_factory=list)
+    links: list[Place] = field(default_factory=list)
 
-    def of(self, kind: InputFormat) -> list[Path]:
+    def of(self, kind: InputFormat) -> list[Place]:
         """Return the files of source code, or those of text."""
         return self.sources if kind is InputFormat.CODE else self.texts
 
 
-def files_below(folder: Path) -> FolderFiles:
+def files_below(folder: Place) -> FolderFiles:
     """Return the files below a folder, by their kinds; none is opened but .gitignore.
 
     Raises:
@@ -54,9 +54,10 @@ def files_below(folder: Path) -> FolderFiles:
 
     found = FolderFiles()
     lists = {InputFormat.TEXT: found.texts, InputFormat.CODE: found.sources}
-    for place, folders, files in _places(folder, Ignored(folder)):
+    ignored = Ignored(folder) if isinstance(folder, Path) else None  # no git works in a store
+    for place, folders, files in _places(folder, ignored):
         found.links.extend(path for name in folders if (path := place / name).is_symlink())
-        for path in map(place.joinpath, files):
+        for path in (place / name for name in files):
             kind = text_format_of(path)
             if kind is not None:
                 lists[kind].append(path)
@@ -67,7 +68,7 @@ def files_below(folder: Path) -> FolderFiles:
     return found
 
 
-def records_below(folder: Path) -> list[Path]:
+def records_below(folder: Place) -> list[Place]:
     """Return every file of records below a folder, sorted, without hidden files and indexes.
 
     Raises:
@@ -77,30 +78,25 @@ def records_below(folder: Path) -> list[Path]:
     return sorted(
         path
         for place, _, files in _places(folder)
-        for path in map(place.joinpath, files)
+        for path in (place / name for name in files)
         if is_of_records(path)
     )
 
 
-def is_of_records(path: Path) -> bool:
+def is_of_records(path: Place) -> bool:
     """Return whether a path is a file of records that is not hidden."""
     is_hidden = path.name.startswith(".")
     return not is_hidden and split_name(path)[0] is not None and path.is_file()
 
 
 def _places(
-    folder: Path, ignored: Ignored | None = None
-) -> Iterator[tuple[Path, list[str], list[str]]]:
+    folder: Place, ignored: Ignored | None = None
+) -> Iterator[tuple[Place, list[str], list[str]]]:
     """Yield each folder with the names of its folders and files, as `os.walk` does.
 
     Hidden ones are left out, and so are indexes, and what is ignored. No link is followed.
     """
-
-    def stop(error: OSError) -> None:
-        raise from_os_error(error, str(error.filename)) from error
-
-    for name, folders, files in os.walk(folder, onerror=stop):
-        place = Path(name)
+    for place, folders, files in walk(folder):
         if any(map(_MANIFEST.fullmatch, files)):
             if place == folder:
                 raise BadInputError(
@@ -111,7 +107,7 @@ def _places(
         _require_no_dataset(place, files)
         folders[:] = [inner for inner in folders if not inner.startswith(".")]
         shown = [inner for inner in files if not inner.startswith(".")]
-        if ignored:
+        if ignored and isinstance(place, Path):
             ignored.enter(place)
             folders[:] = [
                 inner for inner in folders if not ignored.has(place / inner, is_folder=True)
@@ -120,7 +116,7 @@ def _places(
         yield place, folders, shown
 
 
-def _require_no_dataset(folder: Path, files: Sequence[str]) -> None:
+def _require_no_dataset(folder: Place, files: Sequence[str]) -> None:
     is_saved = any(name in files for name in _SAVED_DATASETS)
     if "dataset_dict.json" in files or (
         is_saved and any(name.endswith(".arrow") for name in files)

@@ -7,13 +7,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from taskembed.errors import BadInputError, TaskembedError, from_os_error
 from taskembed.reading._parquet_plan import WAY_OUT, plan_of
 from taskembed.reading._parquet_rows import ParquetRows
 from taskembed.reading.bounds import BATCH_BYTES, SPOOL_BYTES
+from taskembed.reading.places import Place
 from taskembed.reading.streams import OnBad, unreadable
 
 MAX_FOOTER_BYTES = 32 * 2**20  # in memory it takes 30 times as much
@@ -21,7 +21,7 @@ _MAGIC = b"PAR1"
 
 
 def parquet_records(
-    path: Path | None,
+    path: Place | None,
     name: str,
     on_bad: OnBad,
     max_record_bytes: int,
@@ -30,7 +30,7 @@ def parquet_records(
     """Yield the number and the fields of each row, with values that JSON can hold.
 
     Args:
-        path: path of the file; None for stdin.
+        path: where the file is; None for stdin.
         name: name of the file in messages.
         on_bad: called with each bad row; raises to stop, returns to continue.
         max_record_bytes: size of a row in bytes, uncompressed, above which the row is bad.
@@ -45,7 +45,7 @@ def parquet_records(
     rows = ParquetRows(name, on_bad, max_record_bytes)
     try:
         with _as_file(path, name) as stream:
-            _require_footer(stream, name)
+            require_footer(stream, name)
             with _Handles(stream) as handles:
                 count = max(1, handles.plain.metadata.num_rows)
                 on_begin(lambda: rows.number / count)
@@ -66,7 +66,7 @@ def parquet_records(
 
 
 @contextmanager
-def _as_file(path: Path | None, name: str) -> Iterator[BinaryIO]:
+def _as_file(path: Place | None, name: str) -> Iterator[BinaryIO]:
     """Open a file; a pipe or stdin is copied into a temporary file first."""
     with sys.stdin.buffer if path is None else path.open("rb") as stream:
         if path is not None and stat.S_ISREG(path.stat().st_mode):
@@ -91,7 +91,12 @@ def _copy(stream: BinaryIO, copy: BinaryIO, name: str) -> None:
         copy.write(piece)
 
 
-def _require_footer(stream: BinaryIO, name: str) -> None:
+def require_footer(stream: BinaryIO, name: str) -> None:
+    """Return when the footer of a Parquet file is small enough to be read.
+
+    Raises:
+        BadInputError: it is not.
+    """
     size = stream.seek(0, 2)
     if size >= 2 * len(_MAGIC) + 4:
         stream.seek(-2 * len(_MAGIC), 2)

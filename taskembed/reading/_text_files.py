@@ -16,6 +16,7 @@ from taskembed.reading._html import read_page
 from taskembed.reading._titles import markdown_title, rst_title
 from taskembed.reading.formats import InputFormat
 from taskembed.reading.languages import language_of
+from taskembed.reading.places import Place
 from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import BOM, Input, OnBad, opened, translated
 
@@ -47,7 +48,7 @@ def text_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
         StorageError: the device fails.
         BadInputError: a compressed file is damaged.
     """
-    path = item.path or Path(item.name)
+    path: Place = item.path or Path(item.name)
     try:
         modified = _modified(path)
         text = _decoded(_content(item, max_record_bytes), item.shape.encoding)
@@ -63,7 +64,7 @@ def text_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
         yield Row(item.name, record, None)
 
 
-def _modified(path: Path) -> str:
+def _modified(path: Place) -> str:
     """Return when a file was modified: "2026-01-31T12:00:00+00:00"."""
     try:
         status = path.stat()
@@ -109,7 +110,7 @@ def _other(encoding: str | None) -> str:
     return "utf-8" if encoding else "latin-1"
 
 
-def _text_and_title(path: Path, text: str) -> tuple[str, str]:
+def _text_and_title(path: Place, text: str) -> tuple[str, str]:
     """Return the text of a file without mark-up, and its first heading; "" if it has none."""
     endings = {suffix.lower() for suffix in path.suffixes[-2:]}  # before .gz, too
     if endings & {".html", ".htm"}:

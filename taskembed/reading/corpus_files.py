@@ -11,9 +11,9 @@ from taskembed.errors import NotFoundError, UsageError
 from taskembed.reading._folders import FolderFiles, files_below, records_below
 from taskembed.reading.formats import ENDINGS, TEXT_ENDINGS, TEXTS, InputFormat, text_format_of
 from taskembed.reading.inputs import corpus_of, file_input, find_inputs
+from taskembed.reading.places import Place, place_of, split_pattern
 from taskembed.reading.streams import Input, Shape
 
-_MAGIC = "*?["  # characters of a pattern
 _LISTED_LINKS = 3  # links that a note names
 
 
@@ -85,13 +85,13 @@ class _Finder:
 
     def inputs_of(self, argument: str) -> Iterator[Input]:
         """Yield the files of an argument."""
-        path = Path(argument)
+        path = place_of(argument)
         if argument == "-":
             yield self._stdin()
         elif path.is_dir():
             yield from self._in_folder(path)
-        elif not path.exists() and set(_MAGIC) & set(argument):
-            yield from self._matching(argument)
+        elif not path.exists() and (pattern := split_pattern(argument)):
+            yield from self._matching(path, *pattern)
         else:
             yield self._file(path)
 
@@ -103,7 +103,7 @@ class _Finder:
             )
         return find_inputs(["-"], format_name=self._asked, shape=self._shape)[0]
 
-    def _file(self, path: Path, folder: Path | None = None) -> Input:
+    def _file(self, path: Place, folder: Place | None = None) -> Input:
         """Return a file as an input; its format is that of its name, or of the option.
 
         Args:
@@ -119,28 +119,25 @@ class _Finder:
         path_in_input = path.relative_to(folder).as_posix() if folder else path.name
         return replace(item, path_in_input=path_in_input, id_folder=folder) if kind else item
 
-    def _matching(self, pattern: str) -> Iterator[Input]:
+    def _matching(self, named: Place, base: Place, pattern: str) -> Iterator[Input]:
         """Yield the files that match a pattern; ids are relative to the folder before it."""
-        parts = Path(pattern).parts
-        fixed = next(row for row, part in enumerate(parts) if set(_MAGIC) & set(part))
-        base = Path(*parts[:fixed])
         found = [
             path
-            for path in sorted(base.glob(str(Path(*parts[fixed:]))))
+            for path in sorted(base.glob(pattern))
             if not path.is_dir() and self._is_wanted(path, base)
         ]
         if not found:
             raise NotFoundError(
-                f"no file that can be read matches {pattern!r}", hint="check the pattern"
+                f"no file that can be read matches {str(named)!r}", hint="check the pattern"
             )
         yield from (self._file(path, base) for path in found)
 
-    def _is_wanted(self, path: Path, base: Path) -> bool:
+    def _is_wanted(self, path: Place, base: Place) -> bool:
         is_hidden = any(part.startswith(".") for part in path.relative_to(base).parts)
         is_known = self._asked or text_format_of(path) or corpus_of([path])
         return bool(not is_hidden and is_known)
 
-    def _in_folder(self, folder: Path) -> Iterator[Input]:
+    def _in_folder(self, folder: Place) -> Iterator[Input]:
         """Yield the files to read from a folder."""
         kind, chosen, below = self._chosen(folder)
         if not chosen:
@@ -150,7 +147,7 @@ class _Finder:
         for path in chosen:
             yield self._file(path, folder)
 
-    def _chosen(self, folder: Path) -> tuple[InputFormat | None, list[Path], FolderFiles]:
+    def _chosen(self, folder: Place) -> tuple[InputFormat | None, list[Place], FolderFiles]:
         """Return the kind of files to read from a folder (None: records), these files, and all."""
         if self._asked in TEXTS:
             below = files_below(folder)
@@ -167,7 +164,7 @@ class _Finder:
 
 
 def _notes(
-    folder: Path, kind: InputFormat | None, chosen: Sequence[Path], below: FolderFiles
+    folder: Place, kind: InputFormat | None, chosen: Sequence[Place], below: FolderFiles
 ) -> Iterator[str]:
     """Yield what to know of the files of a folder that are not read."""
     if kind is None and below.texts:
@@ -191,7 +188,7 @@ def _notes(
         )
 
 
-def _nothing_in(folder: Path, below: FolderFiles, asked: InputFormat | None) -> NotFoundError:
+def _nothing_in(folder: Place, below: FolderFiles, asked: InputFormat | None) -> NotFoundError:
     if asked in TEXTS:
         what = "source code" if asked is InputFormat.CODE else "text"
         return NotFoundError(f"no file of {what} in the folder {folder}", hint="check the path")
@@ -215,8 +212,10 @@ def _require_different_ids(inputs: Sequence[Input]) -> None:
             )
 
 
-def is_same_file(one: Path, other: Path) -> bool:
+def is_same_file(one: Place, other: Place) -> bool:
     """Return whether two paths lead to one file; False if one leads nowhere."""
+    if not isinstance(one, Path) or not isinstance(other, Path):
+        return one == other
     try:
         return one.samefile(other)
     except OSError:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskembed.reading.places import Place
 
 
 class InputFormat(StrEnum):
@@ -30,7 +33,7 @@ TEXT_ENDINGS = (".txt", ".md", ".markdown", ".rst", ".html", ".htm")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
-def split_name(path: Path) -> tuple[InputFormat | None, str | None]:
+def split_name(path: Place) -> tuple[InputFormat | None, str | None]:
     """Return the format of records and the compression of a name; None where unknown.
 
     split_name(Path("corpus.jsonl.gz")) is ("jsonl", "gzip").
@@ -42,7 +45,7 @@ def split_name(path: Path) -> tuple[InputFormat | None, str | None]:
     return (ENDINGS.get(suffixes[-1]) if suffixes else None), compression
 
 
-def text_format_of(path: Path) -> InputFormat | None:
+def text_format_of(path: Place) -> InputFormat | None:
     """Return TEXT or CODE for the name of a file of text or of source code, else None.
 
     text_format_of(Path("notes.md")) is TEXT, and so is text_format_of(Path("notes.md.gz")).

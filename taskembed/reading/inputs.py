@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from pathlib import Path
 from urllib.parse import unquote
 
 from taskembed.errors import (
@@ -23,6 +22,7 @@ from taskembed.reading._parquet import parquet_records
 from taskembed.reading._tables import TABLES, Columns, CsvRows, tsv_record
 from taskembed.reading._text_files import text_records
 from taskembed.reading.formats import ENDINGS, InputFormat, split_name
+from taskembed.reading.places import Place, place_of
 from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import Input, OnBad, Shape, opened, read_lines, translated
 
@@ -52,19 +52,19 @@ def find_inputs(
     shape = shape or Shape()
     inputs: list[Input] = []
     for argument in arguments:
-        path = Path(argument)
+        path = place_of(argument)
         if argument == "-":
             inputs.append(Input(None, format_name or "jsonl", None, shape))
         elif path.is_dir():
             inputs += [file_input(found, format_name, shape) for found in _in_folder(path)]
         elif not path.exists():
-            raise NotFoundError(f"no such file or folder: {argument}", hint="check the path")
+            raise NotFoundError(f"no such file or folder: {path}", hint="check the path")
         else:
             inputs.append(file_input(path, format_name, shape))
     return inputs
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Place) -> list[Place]:
     found = corpus_of(folder.glob("corpus.*")) or records_below(folder)
     if not found:
         raise NotFoundError(
@@ -73,12 +73,12 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def corpus_of(paths: Iterable[Path]) -> list[Path]:
+def corpus_of(paths: Iterable[Place]) -> list[Place]:
     """Return those of some paths that are files of records, sorted."""
     return sorted(filter(is_of_records, paths))
 
 
-def file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
+def file_input(path: Place, format_name: str | None, shape: Shape) -> Input:
     """Return a file as an input.
 
     Raises:
@@ -97,7 +97,7 @@ def file_input(path: Path, format_name: str | None, shape: Shape) -> Input:
     return Input(path, chosen, compression, shape, tuple(_partitions(path)))
 
 
-def _partitions(path: Path) -> Iterator[tuple[str, str | None]]:
+def _partitions(path: Place) -> Iterator[tuple[str, str | None]]:
     """Yield the columns in the names of a path's folders, as Hive names them: year=2024."""
     for part in path.parent.parts:
         name, equals, value = part.partition("=")

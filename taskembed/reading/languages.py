@@ -7,7 +7,10 @@ or documents; the list of languages is ours.
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskembed.reading.places import Place
 
 # names as in Pygments; of two languages with the same ending, the first has it: ".h" is C
 _LANGUAGES = (
@@ -27,7 +30,7 @@ _OTHERS = {".svelte": "Svelte", ".nim": "Nim"}  # languages that Pygments lacks,
 _NAMES = {"S": "R", "verilog": "Verilog", "systemverilog": "SystemVerilog", "vhdl": "VHDL"}
 
 
-def language_of(path: Path) -> str | None:
+def language_of(path: Place) -> str | None:
     """Return the language of a source file; None if its name is not one of source code.
 
     language_of(Path("src/main.py")) is "Python"; language_of(Path("Makefile")) is "Makefile".

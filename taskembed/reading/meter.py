@@ -6,7 +6,10 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskembed.reading.places import Place
 
 
 class Meter:
@@ -29,13 +32,13 @@ class Meter:
         self._position: Callable[[], int] = lambda: 0
 
     @classmethod
-    def of(cls, paths: Iterable[Path | None]) -> Meter:
+    def of(cls, paths: Iterable[Place | None]) -> Meter:
         """Return a meter for some files; None means stdin."""
         sizes = list(map(_size_of, paths))
         known = [size for size in sizes if size is not None]
         return cls(sum(known) if len(known) == len(sizes) else None)
 
-    def begin(self, path: Path | None, position: Callable[[], int]) -> None:
+    def begin(self, path: Place | None, position: Callable[[], int]) -> None:
         """Start a file; `position` returns the number of its bytes that have been read."""
         self._before += self._size
         self._size, self._position = _size_of(path) or 0, position
@@ -51,7 +54,7 @@ class Meter:
         return min(1.0, (self._before + position) / self._total)
 
 
-def _size_of(path: Path | None) -> int | None:
+def _size_of(path: Place | None) -> int | None:
     """Return the size of a file in bytes; None for a pipe, or if it cannot be examined."""
     try:
         found = path.stat() if path else os.fstat(sys.stdin.buffer.fileno())

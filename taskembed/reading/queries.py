@@ -13,6 +13,7 @@ from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.documents import check_id, document_of
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs, read_records
+from taskembed.reading.places import place_of
 from taskembed.reading.rows import Record
 from taskembed.reading.streams import Input, OnBad, as_text, read_lines, stop_at_first
 from taskembed.reading.template import Template
@@ -89,11 +90,11 @@ def _fields_of_queries(item: Input, on_bad: OnBad) -> Iterator[_QueryRow]:
 
 
 def _query_input(argument: str) -> Input:
-    path = Path(argument)
+    path = place_of(argument)
     if argument != "-" and path.is_dir():
-        raise UsageError(f"{argument} is a folder", hint="the queries are in one file")
+        raise UsageError(f"{path} is a folder", hint="the queries are in one file")
     # <(command) is a pipe named /dev/fd/63, which has no ending
-    is_nameless = path.is_fifo() and not path.suffix
+    is_nameless = isinstance(path, Path) and path.is_fifo() and not path.suffix
     try:
         return find_inputs([argument], format_name="jsonl" if is_nameless else None)[0]
     except UsageError as error:

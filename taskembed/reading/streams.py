@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -25,6 +24,7 @@ from taskembed.errors import (
 )
 from taskembed.reading.bounds import BLANK_BYTES, SHOWN_BYTES, SKIP_BYTES
 from taskembed.reading.meter import Meter
+from taskembed.reading.places import Place
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -99,7 +99,7 @@ class Input:
     """An input file, or stdin, with its format.
 
     Attributes:
-        path: path of the file; None for stdin.
+        path: where the file is; None for stdin.
         format: "jsonl", "parquet", "csv", "tsv", "text" or "code".
         compression: "gzip", "zstd", or None.
         shape: delimiter, encoding and columns of CSV and TSV.
@@ -110,13 +110,13 @@ class Input:
         meter: counts the bytes that have been read.
     """
 
-    path: Path | None
+    path: Place | None
     format: str
     compression: str | None
     shape: Shape = field(default_factory=Shape)
     partitions: tuple[tuple[str, str | None], ...] = ()
     path_in_input: str = ""
-    id_folder: Path | None = None
+    id_folder: Place | None = None
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property

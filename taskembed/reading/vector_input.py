@@ -6,8 +6,6 @@ The vectors of Parquet may be lists of any kind, of 16, 32 or 64 bits a number.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +15,12 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from taskembed.errors import BadInputError, NotFoundError, os_errors
+from taskembed.reading._parquet import require_footer
 from taskembed.reading._parquet_plan import plan_of
 from taskembed.reading._parquet_rows import ParquetRows
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.streams import OnBad, unreadable
-from taskembed.reading.vector_files import NPY, PARQUET, files_beside, require_vector_name
+from taskembed.reading.vector_files import NPY, files_beside, require_vector_name
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import FloatRows
 
@@ -102,20 +101,6 @@ class VectorSource:
             records = enumerate(_npy_records(self))
             return (record for row, record in records if row in rows)
         return _parquet_sample(self, count)
-
-
-@contextmanager
-def spooled(stream: BinaryIO) -> Iterator[Path]:
-    """Yield the path of a temporary file with all of a stream of Parquet, whose end is read first.
-
-    Raises:
-        StorageError: the stream cannot be read, or the disk is full.
-    """
-    with tempfile.NamedTemporaryFile(prefix="taskembed-", suffix=PARQUET) as file:
-        with os_errors(file.name):
-            shutil.copyfileobj(stream, file)
-            file.flush()
-        yield Path(file.name)
 
 
 def find_vectors(path: Path, vector_field: str | None = None, *, name: str = "") -> VectorSource:
@@ -203,6 +188,8 @@ def _first_size(file: Any, name: str) -> int:  # noqa: ANN401
 def _opened(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
+    with path.open("rb") as stream:
+        require_footer(stream, str(path))
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
         yield file
 

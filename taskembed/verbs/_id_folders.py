@@ -4,6 +4,7 @@ The id of a file of text or of source code is its path within the folder that wa
 folders with a README.md each were indexed into one index, one document would replace the other. So
 an index remembers the folders, and the files that were named directly, by their paths relative to
 its own folder. A folder that was moved has no files at its old path, so it can still be updated.
+Folders of object stores are not remembered: looking there would take a request for each file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from taskembed.errors import UsageError
 from taskembed.reading.corpus_files import is_same_file
+from taskembed.reading.places import Place
 from taskembed.reading.streams import Input
 
 _REMEMBERED = 500  # most folders and single files that are remembered; the latest are kept
@@ -41,7 +43,9 @@ def with_ids_of(inputs: Sequence[Input], index: Path, remembered: str | None) ->
     for item, path in files if known else ():
         earlier.require_own_id(item, path)
     named = dict.fromkeys(
-        (item.id_folder or path, item.id_folder is not None) for item, path in files
+        (place, item.id_folder is not None)
+        for item, path in files
+        if isinstance(place := item.id_folder or path, Path)
     )
     new = [_relative(path, start) + "/" * is_folder for path, is_folder in named]
     names = [*(name for name in known if name not in new), *new]
@@ -79,14 +83,14 @@ class _Earlier:
             else:
                 self._files.setdefault(place.name, []).append(place)
 
-    def require_own_id(self, item: Input, path: Path) -> None:
+    def require_own_id(self, item: Input, path: Place) -> None:
         """Refuse a file if another file with its id exists in an earlier folder.
 
         Raises:
             UsageError: there is such a file.
         """
         name = item.path_in_input
-        own = Path(os.path.normpath(path.absolute()))
+        own = Path(os.path.normpath(path.absolute())) if isinstance(path, Path) else None
         for other in (*(place / name for place in self._folders), *self._files.get(name, ())):
             if other != own and other.is_file() and not is_same_file(other, path):
                 raise UsageError(

@@ -42,8 +42,8 @@ class Corpus:
 
     @property
     def paths(self) -> list[Path]:
-        """The files that are read, without stdin."""
-        return [item.path for item in self.inputs if item.path]
+        """The files of this machine that are read, without stdin."""
+        return [item.path for item in self.inputs if isinstance(item.path, Path)]
 
     def documents(
         self, on_bad: OnBad, *, max_record_bytes: int = DEFAULT_MAX_RECORD_BYTES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from taskembed.models.catalogue import identify
 from taskembed.models.resolve import PromptOverrides, resolve
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.template import Template
-from taskembed.reading.vector_input import VectorSource, find_vectors
+from taskembed.reading.vector_input import VectorSource
+from taskembed.reading.vector_places import vectors_at
 from taskembed.space import COSINE, DECLARED, TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
 from taskembed.verbs._file_spaces import space_of_file, spaces_of_views
 from taskembed.verbs._joined_rows import joined
@@ -80,7 +81,8 @@ def import_vectors(
     with their vectors; if it is a space, nothing is compared. The index records which was done.
 
     Args:
-        file: a .parquet file; a .npy file with its ids next to it; or a result of `find_vectors`.
+        file: a .parquet file; a .npy file with its ids next to it; the address of Parquet on an object
+            store; or a result of `find_vectors`.
         folder: the folder of the index, which may not exist yet.
         further: for an index with several views, the files of the views after the first: with the
             same documents in the same order, and each with its space.
@@ -99,16 +101,19 @@ def import_vectors(
         StorageError: the disk is full or fails.
     """
     options, watch = options or ImportOptions(), watch or Watch()
-    source = file
-    if not isinstance(source, VectorSource):
-        source = find_vectors(Path(source), options.vector_field)
     encoder = None if isinstance(declared, EmbeddingSpace) else declared
-    others = [find_vectors(Path(other), options.vector_field) for other in further]
-    importing = _Import(source, space_of_file(source, declared), others, options, watch)
-    mark: dict[str, object] = {}
-    if source.space is None:
-        mark = importing.compared(encoder) if encoder is not None else {"compared": 0}
-    return importing.run(Path(folder), encoder, mark)
+    with ExitStack() as stack:
+        source, *others = (
+            one
+            if isinstance(one, VectorSource)
+            else stack.enter_context(vectors_at(one, options.vector_field))
+            for one in (file, *further)
+        )
+        importing = _Import(source, space_of_file(source, declared), others, options, watch)
+        mark: dict[str, object] = {}
+        if source.space is None:
+            mark = importing.compared(encoder) if encoder is not None else {"compared": 0}
+        return importing.run(Path(folder), encoder, mark)
 
 
 def declared_space(
