@@ -81,8 +81,8 @@ def import_vectors(
     with their vectors; if it is a space, nothing is compared. The index records which was done.
 
     Args:
-        file: a .parquet file; a .npy file with its ids next to it; the address of Parquet on an object
-            store; or a result of `find_vectors`.
+        file: a .parquet file; a .npy file with its ids next to it; the address of Parquet on an
+            object store; or a result of `find_vectors`.
         folder: the folder of the index, which may not exist yet.
         further: for an index with several views, the files of the views after the first: with the
             same documents in the same order, and each with its space.
