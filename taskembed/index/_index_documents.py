@@ -58,13 +58,14 @@ class IndexDocuments:
 
         Args:
             folder: the folder of the index.
-            task: the task whose view answers, if the index has one; otherwise, as without a task,
-                the first view answers. `space` is that of the view, `tasks` lists all views.
+            task: the task whose view is opened, if the index has one for it; otherwise the first
+                view is opened. `space` is the space of that view, and `tasks` lists all views.
 
         Raises:
             NotFoundError: there is no index.
             IndexDamagedError: a file is damaged.
-            NewerFormatError: it was written by a newer taskembed.
+            NewerFormatError: the index was written by a newer taskembed.
+            ValueError: there is no such task.
         """
         path = Path(folder)
         wanted = None if task is None else Task(task)
@@ -80,7 +81,11 @@ class IndexDocuments:
         return cls(folder, snapshot, replace(contents, live=part), segments, contents.live.tasks)
 
     def check(self) -> None:
-        """Check every file that is open but the vectors; `open` has done it."""
+        """Check every open file except the vectors; `open` calls this.
+
+        Raises:
+            IndexDamagedError: a file is damaged; the index is then closed.
+        """
         try:
             for segment in self._segments:
                 if not segment.is_checked:
@@ -91,29 +96,29 @@ class IndexDocuments:
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space that every vector lives in: of several views, that of the open one."""
+        """The embedding space of the vectors of the open view."""
         return self.contents.live.space
 
     @property
     def made_by(self) -> Mapping[str, str]:
-        """What made its newest vectors: the engine, its precision, the version."""
+        """What made the newest vectors: the engine, its precision, the version of taskembed."""
         return self.contents.live.made_by
 
     @property
     def generation(self) -> int:
-        """The number of the generation that answers."""
+        """The number of the generation that is open."""
         return self.snapshot.generation
 
     @property
     def chunking(self) -> Chunking | None:
-        """How the documents are cut into chunks; None where each has one vector."""
+        """How the documents are cut into chunks; None if each has one vector."""
         return self.contents.live.storage.chunks
 
     @property
     def words(self) -> str:
-        """The name of the tokenizer that made the words of all texts; "" where words are not kept.
+        """The name of the tokenizer that made the words of all texts; "" if words are not kept.
 
-        Where some texts have none, which is so until all segments are written anew, it is "".
+        It is also "" while only some segments have words, until all segments are rewritten.
         """
         names = {info.words for info in self.contents.live.segments}
         return names.pop() if len(names) == 1 else ""
@@ -124,15 +129,15 @@ class IndexDocuments:
         return f"<Index {self.folder}: {held} for {self.space.task}, {state}>"
 
     def __len__(self) -> int:
-        """Return how many documents it has."""
+        """Return the number of documents."""
         return sum(info.live_rows for info in self.contents.live.segments)
 
     def __contains__(self, doc_id: str) -> bool:
-        """Return whether the index has a document with this id; raises as `get`."""
+        """Return whether the index has a document with this id; raises the errors of `get`."""
         return self.get(doc_id) is not None
 
     def get(self, doc_id: str) -> Document | None:
-        """Return the document of an id; None when there is none.
+        """Return the document with an id; None if there is none.
 
         Raises:
             TypeError: the id is not a string.
@@ -179,7 +184,7 @@ class IndexDocuments:
         """Yield documents in the order of their ids; a few are in memory at a time.
 
         Args:
-            where: a filter: only documents that it is true of; None for all.
+            where: a filter: only documents that match it; None for all.
             after: only ids that come after this one, which need not exist; "" for all.
 
         Raises:
@@ -197,7 +202,7 @@ class IndexDocuments:
         return map(as_document, heapq.merge(*segments, key=attrgetter("doc_id")))
 
     def count_truncated(self) -> int:
-        """Return how many documents the model did not read whole; every document is looked at.
+        """Return how many documents were longer than the model reads; every document is looked at.
 
         Raises:
             ValueError: the index is closed.
@@ -207,9 +212,9 @@ class IndexDocuments:
         return sum(segment.count_truncated() for segment in self._segments)
 
     def fields(self) -> dict[str, set[FieldType]]:
-        """Return the types of each field of the metadata, by its name as filters spell it.
+        """Return the types of each metadata field, by its name as filters spell it.
 
-        Those of deleted documents stay until their segment is merged.
+        The fields of deleted documents stay until their segment is merged.
 
         Raises:
             ValueError: the index is closed.
@@ -219,7 +224,7 @@ class IndexDocuments:
         return self._selector.fields()
 
     def describe_fields(self) -> list[FieldDescription]:
-        """Return the fields of the metadata, by name, with three values of each.
+        """Return the metadata fields, by name, with up to three values of each.
 
         Raises:
             ValueError: the index is closed.
@@ -229,7 +234,7 @@ class IndexDocuments:
         return self._selector.describe_fields()
 
     def select(self, where: str) -> None:
-        """Find the documents that a filter is true of, for the searches with that filter.
+        """Find the documents that match a filter now, so that later searches with it need not.
 
         Raises:
             UsageError: `where` is not a filter, or names a field that the index does not have.
@@ -240,12 +245,12 @@ class IndexDocuments:
         self._selector.passing(where)
 
     def count(self, where: str) -> int:
-        """Return how many documents match a filter; raises as `select`."""
+        """Return how many documents match a filter; raises the errors of `select`."""
         self._require_open()
         return sum(int(passing.sum()) for passing in self._selector.passing(where))
 
     def ids(self, where: str) -> Iterator[str]:
-        """Yield the ids of the documents that match a filter; raises as `select`."""
+        """Yield the ids of the documents that match a filter; raises the errors of `select`."""
         self._require_open()
         return self._selector.ids(where)
 
@@ -280,11 +285,12 @@ class IndexDocuments:
         """Return the documents and vectors in the order in which they were indexed.
 
         Args:
-            where: a filter: only documents that it is true of; None for all.
+            where: a filter: only documents that match it; None for all.
 
         Raises:
             UsageError: `where` is not a filter, or names a field that the index does not have.
             ValueError: the index is closed.
+            IndexDamagedError: a file is damaged.
         """
         self._require_open()
         from taskembed.index.ranking.positions import Positions  # a search does without

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 MERGE_FACTOR = 8  # number of segments of similar size that become one
 MOST_SEGMENTS = 12  # segments that can still be merged; a search opens the files of each
-MERGE_ROWS = 3 * 2**20  # rows of a merged segment: up to a minute of work, and 250 MB of memory
-TIER_ROWS = 1024  # rows; segments up to this size count as similar in size
+MERGE_ROWS = 3 * 2**20  # rows of a merged segment, at most: a minute of work, 250 MB of memory
+TIER_ROWS = 1024  # rows; all segments with fewer rows count as similar in size
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 """Merging: several segments become one, in little memory (`_merge_choice` says which).
 
-In memory are one block of vectors, and of the new segment the checksums (4 bytes a row) and the
+Memory holds one block of vectors, and of the new segment the checksums (4 bytes a row) and the
 codes (about 64 bytes a row): 250 MB for 3,000,000 rows of 384 numbers. SQLite copies the documents
-into a file beside the index, whose bytes then become a file of the index.
+into a scratch file beside the index, whose bytes are then copied into a file of the index.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows, Rows
 
 WORDS_ROWS = 16_384  # documents whose words are computed in memory at a time
-SCRATCH_BYTES = 64 * 2**20  # size of documents up to which they are copied in memory
+SCRATCH_BYTES = 64 * 2**20  # bytes of documents up to which they are copied in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Source:
 
     @property
     def chunks(self) -> ChunkTable | None:
-        """Where the documents that are merged were cut; None where they were not."""
+        """The chunks of the documents that are kept; None if the segment has none."""
         table = self.segment.chunks
         return table.kept(self.keep) if table else None
 
@@ -62,7 +62,7 @@ class Source:
 def new_views(
     name: str, views: Sequence[View], kind: Kind, storage: Storage
 ) -> tuple[ViewFiles, ...]:
-    """Return the files of the views after the first of a new segment."""
+    """Return the files of a new segment for the views after the first."""
     generation = int(name.removeprefix("seg-"))
     return tuple(
         ViewFiles(stem_of(name, generation, view.space.task), kind, storage.vectors)
@@ -77,7 +77,7 @@ def merge(
     views: Sequence[View],
     storage: Storage,
 ) -> SegmentInfo:
-    """Write the rows of several segments as one new segment; return what a manifest says of it.
+    """Write the rows of several segments as one new segment; return its entry in the manifest.
 
     Raises:
         IndexDamagedError: a segment is damaged.
@@ -122,9 +122,9 @@ def _write_vectors(
     sums: list[Sums] = []
     with store.new_file(info.vectors_file) as file:
         file.write(stored_rows.header(info.vector_rows, dim, info.vectors))
-        for raw, its_sums in _blocks(sources, info.vectors, view):
+        for raw, block_sums in _blocks(sources, info.vectors, view):
             file.write(raw.reshape(-1).data)
-            sums.append(its_sums)
+            sums.append(block_sums)
             if codes:
                 codes.add(stored_rows.to_vectors(raw, info.vectors))
     store.write(info.sums_file, *(item.astype("<u4").data.cast("B") for item in sums))
@@ -136,7 +136,7 @@ def _write_vectors(
 def _words_of(
     store: StoreWriter, info: SegmentInfo, sources: Sequence[Source], stack: ExitStack
 ) -> Iterator[tuple[Postings, Rows]]:
-    """Yield the words of each source, with int64[rows]: the new row of each row, -1 for none."""
+    """Yield the words of each source, and int64[rows]: the new row of each row, -1 if dropped."""
     first = 0
     for source in sources:
         rows = np.where(source.keep, np.cumsum(source.keep) - 1 + first, -1)
@@ -150,7 +150,7 @@ def _words_of(
 def _made_words(
     store: StoreWriter, info: SegmentInfo, segment: Segment, rows: Rows, stack: ExitStack
 ) -> Iterator[tuple[Postings, Rows]]:
-    """Compute the words of a segment that has none; yield them in blocks, kept in a file."""
+    """Compute the words of a segment that has none, in blocks that a scratch file keeps."""
     tokenizer = WordTokenizer.of(info.words)
     path = stack.enter_context(store.scratch(f"{segment.info.name}.words.tmp"))
     with store.translated(path.name):
@@ -311,7 +311,7 @@ def _database(store: StoreWriter, name: str, size: int) -> Iterator[sqlite3.Conn
             with closing(
                 sqlite3.connect(uri_of(path, mode="rwc"), uri=True, isolation_level=None)
             ) as database:
-                # the next writer deletes this file after a crash, so it needs no journal
+                # after a crash the next writer deletes this file, so it needs no journal
                 database.execute("PRAGMA journal_mode = OFF")
                 database.execute("PRAGMA synchronous = OFF")
                 yield database

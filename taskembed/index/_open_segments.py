@@ -1,4 +1,4 @@
-"""The segments of the part that a writer works on: looked up, extended, merged, rewritten."""
+"""The segments that a writer changes: documents are found, added, deleted; segments merged."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from taskembed.vectors import Flags, FloatRows, Rows
 class OpenSegments:
     """The segments of one part, as the current run changes them.
 
-    New and merged segments are written as files at once; a reader sees them after a commit of the
-    `infos`.
+    The files of new and merged segments are written at once; a reader sees them only after a commit
+    of `infos`.
 
     Args:
         store: where files are written.
@@ -99,7 +99,7 @@ class OpenSegments:
         return found
 
     def vectors(self, segment: OpenSegment, row: int) -> tuple[FloatRows, Rows | None]:
-        """Return float32[n, dim]: the vectors of a row; and where its n chunks were cut."""
+        """Return float32[n, dim]: the vectors of a row; and where its chunks were cut, if any."""
         with self._lock_required():
             if segment.info.chunks:
                 return segment.opened.chunk_vectors(row)
@@ -113,7 +113,7 @@ class OpenSegments:
         return {outcome: int(counts[outcome]) for outcome in Outcome}
 
     def prune(self) -> int:
-        """Delete every document that the current run has not seen; return how many."""
+        """Delete every document that the current run has not seen; return their number."""
         count = 0
         for item in self._items:
             unseen = (item.outcomes == Outcome.UNSEEN) & ~item.dead
@@ -122,14 +122,14 @@ class OpenSegments:
         return count
 
     def has_made_ids(self) -> bool:
-        """Return whether a committed document has a sha256 as its id: its record had none."""
+        """Return whether a committed document has a sha256 as its id: its record had no id."""
         return any(item.opened.has_made_ids() for item in self._items)
 
     # --- segments ---
 
     @property
     def is_mixed(self) -> bool:
-        """Whether some segments are outdated and some are not, since a run was stopped."""
+        """Whether some segments, but not all, are outdated: a run that rewrote them was stopped."""
         outdated = [self._is_outdated(item) for item in self._items]
         return any(outdated) and not all(outdated)
 
@@ -151,7 +151,7 @@ class OpenSegments:
         self._items.append(OpenSegment(info, dead, outcomes))
 
     def to_merge(self) -> list[OpenSegment]:
-        """Return the segments that should become one, oldest first; none when all is well."""
+        """Return the segments that should become one, oldest first; often there are none."""
         items = sorted(self._items, key=lambda item: item.info.name)
         outdated: list[OpenSegment] = []
         for item in items:
@@ -162,7 +162,7 @@ class OpenSegments:
         return outdated or choose(items, _live, _deleted)
 
     def to_compact(self) -> list[OpenSegment]:
-        """Return all segments, oldest first; none where they are one without deletions."""
+        """Return all segments, oldest first; none if a single one has no deleted documents."""
         if len(self._items) == 1:
             (item,) = self._items
             if not self._is_outdated(item) and not item.dead.any():
@@ -170,7 +170,7 @@ class OpenSegments:
         return sorted(self._items, key=lambda item: item.info.name)
 
     def merge(self, group: list[OpenSegment]) -> None:
-        """Write the documents of several segments that are not deleted as one new segment."""
+        """Write some segments, without their deleted documents, as one new segment."""
         sources = [Source(item.opened, ~item.dead) for item in group]
         with self._lock_required():
             info = merge(self._store, self._new_name, sources, self._views, self._storage)
@@ -181,7 +181,7 @@ class OpenSegments:
         self._items.append(OpenSegment(info, np.zeros(info.rows, dtype=np.bool_), outcomes))
 
     def infos(self) -> tuple[SegmentInfo, ...]:
-        """Write the deletions, drop segments without a live document; return what to commit."""
+        """Write the deletions, drop segments without documents, and return what to commit."""
         for item in [item for item in self._items if item.dead.all()]:
             self._items.remove(item)
             if item.segment:
@@ -208,7 +208,7 @@ class OpenSegments:
         return replace(item.info, deletions=name, deleted_rows=count)
 
     def _opened(self, snapshot: Snapshot, info: SegmentInfo) -> Segment:
-        """Open a segment with every byte of it checked: damage is found before any work is done."""
+        """Open a segment and check every byte of it: damage is found before any work is done."""
         folder = self._store.folder
         per_segment = HANDLES_PER_SEGMENT + HANDLES_PER_VIEW * (len(self._views) - 1)
         allow_handles(per_segment * len(self._items))
@@ -218,15 +218,15 @@ class OpenSegments:
             )
             segment.check(whole=True)
         except (FileNotFoundError, IndexDamagedError) as error:
-            self._store.require_lock()  # fails where another folder has taken the place of ours
+            self._store.require_lock()  # fails if another folder has replaced ours
             if isinstance(error, IndexDamagedError) or self._store.held is None:
-                raise  # without the lock, a writer may have removed what is missing
+                raise  # without the lock: a writer may have removed the missing file
             raise damaged(folder, Damage(Path(error.filename).name, "it is missing")) from error
         return segment
 
     @contextmanager
     def _lock_required(self) -> Iterator[None]:
-        """Where files are damaged, report first that the lock, and so the folder, was lost."""
+        """If a file is damaged because the folder was replaced, report the lost lock instead."""
         try:
             yield
         except IndexDamagedError:
@@ -235,7 +235,7 @@ class OpenSegments:
 
 
 def _live(item: OpenSegment) -> int:
-    """Return about how many vectors of a segment are of documents that are not deleted."""
+    """Return about how many vectors of a segment belong to documents that are not deleted."""
     return item.info.live_vectors
 
 

@@ -12,7 +12,7 @@ from taskembed.index.disk.files import allow_handles
 from taskembed.index.disk.manifests import Snapshot
 from taskembed.index.storage import Kind
 
-HANDLES_PER_SEGMENT = 9  # eight files, one of which SQLite opens once more; four stay open
+HANDLES_PER_SEGMENT = 9  # eight files, one opened a second time by SQLite; four stay open
 HANDLES_PER_VIEW = 3  # of each view after the first
 
 
@@ -20,10 +20,10 @@ def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, *dims: int
     """Open a segment; the caller calls its `check` before anything else.
 
     Args:
-        folder: of the index.
+        folder: the folder of the index.
         snapshot: the generation.
-        info: of the segment.
-        dims: how many numbers a vector of each of its views has.
+        info: the segment's entry in the manifest.
+        dims: the dimension of each of its views.
 
     Raises:
         FileNotFoundError: a file is missing; a writer may have removed it with its generation.
@@ -39,8 +39,8 @@ def open_segment(folder: Path, snapshot: Snapshot, info: SegmentInfo, *dims: int
 def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]:
     """Open the segments of a part; the caller checks those that are not checked, and closes all.
 
-    Where the process may not open all files at the same time, each segment is checked and loaded at
-    once, so that some of its files can be closed.
+    If the process may not open all files at the same time, each segment is checked and loaded
+    immediately, so that some of its files can be closed.
 
     Raises:
         FileNotFoundError: a file is missing; a writer may have removed it with its generation.

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from taskembed.errors import MissingLibraryError, UsageError
 
-SENTENCES = "sentences-1"  # how a place to cut is chosen; another way is another name
-PYTHON_DEFINITIONS = "definitions-1 (ast)"  # of source code; of other languages, at blank lines
+# Names of the ways to choose where to cut; a changed way gets a new name.
+SENTENCES = "sentences-1"
+PYTHON_DEFINITIONS = "definitions-1 (ast)"  # Python at its definitions, others at blank lines
 DEFINITIONS = "definitions-1 (ast, tree-sitter)"
 _METHODS = (SENTENCES, PYTHON_DEFINITIONS, DEFINITIONS)
-LEAST_TOKENS = 16  # of a chunk: fewer are no passage
+LEAST_TOKENS = 16  # tokens of a chunk, at least; with fewer it is not a passage
 _NUMBERS = re.compile(r"([0-9]{1,7})(?::([0-9]{1,7}))?")
 OFF, AUTO = "off", "auto"
 FORMS = "auto, or the tokens of a chunk and those that it shares with the next: 128 or 128:25"
@@ -27,7 +28,7 @@ class Chunking:
         method: the name of the way in which the places to cut are chosen.
 
     Raises:
-        ValueError: a chunk has too few tokens, or more than half of it would be in the next.
+        ValueError: a chunk has too few tokens, or shares more than half of them with the next one.
     """
 
     tokens: int
@@ -47,7 +48,7 @@ class Chunking:
         return f"{self.tokens}:{self.overlap}"
 
     def to_json(self) -> dict[str, object]:
-        """Return the rule as what JSON can hold."""
+        """Return the rule as a JSON object."""
         return {"tokens": self.tokens, "overlap": self.overlap, "method": self.method}
 
     @classmethod
@@ -66,11 +67,11 @@ class Chunking:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRequest:
-    """What a caller asks for.
+    """How a caller asks for documents to be cut into chunks.
 
     Attributes:
-        tokens: of a chunk; 0 for half of what the model reads; None for no chunks.
-        overlap: tokens that two chunks share; None for a fifth.
+        tokens: the tokens of a chunk; 0 for half of what the model reads; None for no chunks.
+        overlap: the tokens that two neighbouring chunks share; None for a fifth of a chunk.
     """
 
     tokens: int | None = 0
@@ -78,10 +79,10 @@ class ChunkRequest:
 
     @classmethod
     def parse(cls, text: str) -> ChunkRequest:
-        """Read "auto", "off", "128" or "128:25".
+        """Parse "auto", "off", "128" or "128:25".
 
         Raises:
-            UsageError: the text is none of these, or there can be no such chunks.
+            UsageError: the string is none of these, or its numbers are impossible.
         """
         if text in {OFF, AUTO}:
             return cls(None if text == OFF else 0)
@@ -99,7 +100,7 @@ class ChunkRequest:
         """Return the rule for a model; None for no chunks.
 
         Args:
-            max_length: tokens that the model reads; 0 if only its server knows.
+            max_length: the tokens that the model reads; 0 if only its server knows.
             method: the name of the way in which the places to cut are chosen.
         """
         if self.tokens is None:
@@ -109,14 +110,14 @@ class ChunkRequest:
 
 
 def require_parsers(rule: Chunking) -> None:
-    """Return when the libraries that find the definitions of source code are installed.
+    """Check that the libraries are installed that the rule of an index needs to cut source code.
 
     Raises:
-        MissingLibraryError: they are not, and the rule of the index needs them.
+        MissingLibraryError: one is not installed.
     """
     if rule.method != DEFINITIONS:
         return
-    from taskembed.extras import CODE, install_hint  # other commands start without these
+    from taskembed.extras import CODE, install_hint  # needed only for this rule
     from taskembed.reading.definitions import has_tree_sitter
 
     if not has_tree_sitter():
@@ -128,11 +129,11 @@ def require_parsers(rule: Chunking) -> None:
 
 
 def require_same_rule(before: Chunking | None, asked: Chunking | None) -> None:
-    """Return when the documents of an index are cut as a run asks for.
+    """Check that a run asks for the rule by which the documents of an index are cut.
 
     Raises:
-        UsageError: they are not; or they are cut in a way that this version does not know.
-        MissingLibraryError: what they are cut by is not installed.
+        UsageError: it asks for another rule, or this version does not know the rule of the index.
+        MissingLibraryError: a library that the rule needs is not installed.
     """
     if before == asked:
         if before and before.method not in _METHODS:

@@ -1,4 +1,4 @@
-"""What a manifest says of an index: its spaces, its segments, how they are stored and were made."""
+"""The body of a manifest: an index's spaces and segments, how they are stored and were made."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class View:
     """One set of vectors of the documents of an index, for one task.
 
     Attributes:
-        space: where the vectors live.
-        made_by: what made them, for people.
+        space: the embedding space of the vectors.
+        made_by: what made the vectors, for people.
     """
 
     space: EmbeddingSpace
     made_by: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
-        """Return the view as what JSON can hold."""
+        """Return the view as a JSON object."""
         return {"space": self.space.to_json(), "made_by": dict(self.made_by)}
 
     @classmethod
@@ -49,18 +49,18 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A set of segments in one space, and how they were made: what a manifest's body holds.
+    """A set of segments with the same views; a manifest has one or two such parts.
 
     Attributes:
-        space: where the vectors live.
-        segments: oldest first.
+        space: the embedding space of the first view.
+        segments: the segments, oldest first.
         made_by: what made the vectors, for people: the engine, its precision, the version. Two
-            engines differ in the last digits only, so this is no part of the space.
-        reading: the options about the input; None if there were none.
+            engines differ in the last digits only, so this is not part of the space.
+        reading: the options about how the input was read; None if there were none.
         storage: how new segments are stored.
         further: the views after the first, which is `space` and `made_by`.
-        declared: of vectors that were imported, and that somebody declared to be of the space: how
-            many were `compared` with the model's own, and their `least_cosine`; empty for none.
+        declared: for imported vectors whose space the user declared: how many of them were
+            `compared` with the model's own, and the `least_cosine` of these; otherwise empty.
     """
 
     space: EmbeddingSpace
@@ -73,7 +73,7 @@ class Part:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The sets of vectors that its documents have, one for each task; the first is `space`."""
+        """The views, one for each task; the first has `space` and `made_by`."""
         return (View(self.space, self.made_by), *self.further)
 
     @property
@@ -83,11 +83,11 @@ class Part:
 
     @property
     def dims(self) -> tuple[int, ...]:
-        """How many numbers a vector of each view has."""
+        """The dimension of each view."""
         return tuple(view.space.dim for view in self.views)
 
     def with_views(self, numbers: Sequence[int]) -> Part:
-        """Return the part with only these of its views, in this order."""
+        """Return the part with only the views of these positions, in this order."""
         first, *others = (self.views[number] for number in numbers)
         return replace(
             self,
@@ -98,7 +98,7 @@ class Part:
         )
 
     def renamed(self, spaces: Sequence[EmbeddingSpace]) -> Part:
-        """Return the part with these spaces of its views, which differ in names only."""
+        """Return the part with other spaces for its views, which may differ in model names only."""
         views = zip(self.further, spaces[1:], strict=True)
         further = tuple(replace(view, space=space) for view, space in views)
         return replace(self, space=spaces[0], further=further)
@@ -116,16 +116,16 @@ class Part:
 
     @property
     def documents(self) -> int:
-        """How many documents it has."""
+        """The number of documents."""
         return sum(info.live_rows for info in self.segments)
 
     @property
     def files(self) -> list[str]:
-        """Every file that it needs."""
+        """The name of every file of the part."""
         return [name for segment in self.segments for name in segment.files]
 
     def to_json(self) -> dict[str, object]:
-        """Return the part as what JSON can hold."""
+        """Return the part as a JSON object."""
         return {
             "space": self.space.to_json(),
             "segments": [segment.to_json() for segment in self.segments],
@@ -148,10 +148,10 @@ class Part:
         return cls(space, segments, _made_by(values["made_by"]))
 
     def read_views(self, values: object) -> Part:
-        """Return the part with its further views, as a manifest holds them.
+        """Return the part with its further views, read from the values of a manifest.
 
         Raises:
-            ValueError: they are not what is written, or do not fit the segments.
+            ValueError: the values have another form, or do not fit the segments.
         """
         if not isinstance(values, list):
             raise ValueError("its views are not a list")
@@ -178,16 +178,16 @@ def _made_by(values: object) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The body of a manifest: what is answered from, and what is being made to replace it.
+    """The body of a manifest: the part that is searched, and one that is built to replace it.
 
     Attributes:
-        live: the part that is answered from.
-        building: the part that `index --recreate` builds beside it.
+        live: the part that is searched.
+        building: the part that `index --recreate` builds; None if there is none.
         committed_at: ISO 8601, UTC.
         tuning: what `tune` measured last: figures by name, and the task of the view.
-        last_run: when the last run of `index` that came to its end ended, and its counts; empty if
+        last_run: the time and the counts of the last run of `index` that was completed; empty if
             none is known.
-        identity: 32 hexadecimal digits, which no other index has; "" before it is published first.
+        identity: 32 hexadecimal digits, unique to the index; "" before its first publication.
     """
 
     live: Part
@@ -198,7 +198,7 @@ class Contents:
     identity: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """Return the contents as what JSON can hold."""
+        """Return the contents as a JSON object."""
         parts = {name: part for name, part in self._named.items() if part}
         reading = {name: part.reading.to_json() for name, part in parts.items() if part.reading}
         storage = {
@@ -215,7 +215,7 @@ class Contents:
         return {
             **{name: part.to_json() if part else None for name, part in self._named.items()},
             "committed_at": self.committed_at,
-            # beside the parts, whose fields are fixed: a version that does not know it reads on
+            # beside the parts, whose fields are fixed: older versions ignore these
             **({"reading": reading} if reading else {}),
             **({"storage": storage} if storage else {}),
             **({"views": views} if views else {}),
@@ -266,7 +266,7 @@ class Contents:
 
 
 def read_index(folder: str | Path) -> tuple[Snapshot, Contents]:
-    """Return the newest generation and what is in it; its files are there, with their sizes.
+    """Return the newest generation and its contents, after checking that its files exist.
 
     Raises:
         NotFoundError: there is no index.
@@ -285,10 +285,10 @@ def read_index(folder: str | Path) -> tuple[Snapshot, Contents]:
 
 
 def _part(body: Body, name: str) -> Part:
-    """Read a part, and how its input is read and it is stored.
+    """Read a part, with the values about it that are beside it in the body.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: a value has another form.
     """
     part = Part.from_json(body[name])
     reading = _object(body, "reading", "how its input is read")

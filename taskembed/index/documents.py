@@ -62,7 +62,7 @@ _LENGTHS = struct.Struct("<QQQB")
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document as a segment holds it; `metadata` is JSON text."""
+    """A document as a segment stores it; `metadata` is a JSON string."""
 
     row: int
     doc_id: str
@@ -105,17 +105,17 @@ def insert(database: sqlite3.Connection, documents: Iterable[tuple[int, StoredDo
 class Documents:
     """The open file of a segment's documents.
 
-    Its methods raise sqlite3.Error or ValueError where the file is damaged.
+    Its methods raise sqlite3.Error or ValueError if the file is damaged.
 
     Args:
         stream: the open file.
         path: the path of the file.
         rows: the number of rows of the segment.
-        is_format_1: whether the documents have no checksums.
+        is_format_1: whether the segment has format 1, whose documents have no checksums.
 
     Raises:
-        FileNotFoundError: there is another file at the path now, or none.
-        TaskembedError: the operating system does not let SQLite open the file.
+            FileNotFoundError: the path is now another file, or none.
+            TaskembedError: the operating system does not let SQLite open the file.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Documents:
     def by_row(self) -> Iterator[StoredDocument]:
         """Yield every document, ordered by row.
 
-        Each row must come once: in a hostile file the pages may form a circle.
+        A row that is yielded twice is an error: in a hostile file the pages may form a circle.
         """
         last = -1
         for values in self.database.execute("SELECT * FROM documents ORDER BY row"):
@@ -199,7 +199,7 @@ class Documents:
 
     def _chosen(self, chosen: Flags, after: str) -> Iterator[StoredDocument]:
         rows = (row for (row,) in self.database.execute(_ROWS_BY_ID, [after]))
-        # a hostile index has rows that do not exist: they are found missing, since all are counted
+        # the SQL index of a hostile file may have rows that do not exist: `of_rows` misses them
         wanted = (row for row in rows if 0 <= row < self.rows and chosen[row])
         for some in batched(wanted, _CHOSEN_AT_ONCE):
             found = self.of_rows(some)
@@ -257,7 +257,7 @@ def _checked(values: tuple[object, ...]) -> StoredDocument:
 
 def _unchecked(values: tuple[object, ...]) -> StoredDocument:
     if tuple(map(type, values))[:5] != (int, str, str, str, int):
-        raise ValueError("a document is of another shape")  # a hostile file: the schema is STRICT
+        raise ValueError("a document has wrong types")  # hostile: the schema is STRICT
     row, doc_id, text, metadata, truncated = values[:5]
     return StoredDocument(row, doc_id, text, metadata, bool(truncated))  # type: ignore[arg-type]  # looked at above
 
@@ -277,7 +277,7 @@ def require_schema(
 
     Raises:
         ValueError: the schema differs.
-        sqlite3.Error: the file is no database.
+        sqlite3.Error: the file is not a database.
     """
     if header[_JOURNAL] != _ROLLBACK:
         raise ValueError("it has a journal of its own")
@@ -291,7 +291,7 @@ def connect(stream: BinaryIO, path: Path) -> sqlite3.Connection:
     """Open the file that `stream` has open with SQLite, for reading.
 
     Raises:
-        FileNotFoundError: there is another file at the path now, or none.
+        FileNotFoundError: the path is now another file, or none.
         TaskembedError: the operating system does not let SQLite open the file.
     """
     opened = os.fstat(stream.fileno())

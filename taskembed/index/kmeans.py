@@ -1,4 +1,7 @@
-"""Spherical k-means by FAISS: centres of unit vectors, so that each vector is near one of them."""
+"""Spherical k-means by FAISS (Dhillon and Modha, "Concept decompositions", 2001).
+
+It finds centres of unit length such that the cosine of each vector and its nearest centre is high.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,14 @@ _LEAST_TRIES = 2
 
 
 def spherical_kmeans(vectors: FloatRows, k: int, *, rounds: int = 20) -> FloatRows:
-    """Return the centres of k clusters, float32[k, dim], of unit length; always the same ones.
+    """Return the centres of k clusters, float32[k, dim], of unit length; the same in every call.
 
     Args:
         vectors: float32[n, dim], of unit length; n is at least k.
-        k: number of clusters.
-        rounds: iterations of each try. Several tries start from different centres and the best is
-            kept. Few vectors get more tries: they are cheap, and a bad start is more likely.
+        k: the number of clusters.
+        rounds: iterations of each try. Several tries start from different centres, and the best is
+            kept. For few vectors there are more tries: they are cheap, and a bad start is more
+            likely.
     """
     tries = next((tries for most, tries in _TRIES if len(vectors) <= most), _LEAST_TRIES)
     model = faiss.Kmeans(
@@ -29,7 +33,7 @@ def spherical_kmeans(vectors: FloatRows, k: int, *, rounds: int = 20) -> FloatRo
         nredo=tries,
         spherical=True,
         seed=_SEED,
-        # FAISS would leave vectors out, or print a warning of few
+        # otherwise FAISS leaves vectors out, or prints a warning that there are few
         min_points_per_centroid=1,
         max_points_per_centroid=max(len(vectors), 1),
     )

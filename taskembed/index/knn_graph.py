@@ -13,7 +13,7 @@ def knn_graph(vectors: Floats, k: int) -> tuple[Floats, Rows]:
 
     Args:
         vectors: float32[n, dim]; n is above k.
-        k: neighbours of a vector.
+        k: the number of neighbours of a vector.
 
     Returns:
         Euclidean distances, float32[n, k], and rows, int64[n, k]. Of more than k + 1 equal vectors,
@@ -22,7 +22,7 @@ def knn_graph(vectors: Floats, k: int) -> tuple[Floats, Rows]:
     vectors = np.ascontiguousarray(vectors, np.float32)
     squares, rows = faiss.knn(vectors, vectors, k + 1)
     own = rows == np.arange(len(vectors))[:, np.newaxis]
-    own[~own.any(axis=1), -1] = True  # hidden by equal ones: the farthest goes instead
+    own[~own.any(axis=1), -1] = True  # equal vectors hide the own row: drop the farthest instead
     shape = (len(vectors), k)
     distances = np.sqrt(np.maximum(squares[~own].reshape(shape), 0))
     return distances, rows[~own].reshape(shape).astype(np.int64)

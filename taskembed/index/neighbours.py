@@ -1,4 +1,4 @@
-"""All vectors within a similarity of others, with FAISS: for finding duplicates.
+"""All pairs of vectors with at least a given similarity, by FAISS: for finding duplicates.
 
 Up to EXACT_ROWS vectors, every pair is compared. Beyond that, the vectors are divided into lists by
 k-means, and the LISTS_SEARCHED lists nearest to a vector are compared with it. On 52,500 real texts
@@ -16,27 +16,27 @@ import numpy as np
 from taskembed.index.kinds.flat import faiss
 from taskembed.vectors import FloatRows, Floats, Rows
 
-EXACT_ROWS = 20_000  # pairs of so few are compared in seconds
+EXACT_ROWS = 20_000  # vectors; all pairs of so few are compared in seconds
 LISTS_SEARCHED = 4
-_ROWS_OF_A_LIST = 64  # vectors that k-means looks at for each list
-_ROUNDS = 10  # of k-means
+_ROWS_OF_A_LIST = 64  # vectors that k-means is given for each list
+_ROUNDS = 10  # iterations of k-means
 TRAINED_SEED = 1_234  # k-means begins from the same vectors in every run
 
 
 class Near(NamedTuple):
-    """Vectors that are near queries: pair i is query `query[i]` and the vector `other[i]`."""
+    """Pairs of near vectors: pair i is the query `query[i]` and the added vector `other[i]`."""
 
-    query: Rows  # int64[n]: the number of the query, ascending
-    other: Rows  # int64[n]: the name of the vector
+    query: Rows  # int64[n]: the position of the query, ascending
+    other: Rows  # int64[n]: the number under which the vector was added
     score: Floats  # float32[n]: their inner product
 
 
 class Neighbourhood:
-    """Vectors in memory that can be asked for all that are near a query.
+    """Vectors in memory, searched for all that are near a query.
 
     Args:
         count: how many vectors will be added.
-        dim: numbers in each.
+        dim: the numbers in each vector.
         sample: float32[m, dim]: some of the vectors, from which the lists are made; see
             `rows_of_sample`.
     """
@@ -57,7 +57,7 @@ class Neighbourhood:
             self._index.nprobe = LISTS_SEARCHED
 
     def add(self, blocks: Iterable[tuple[Rows, FloatRows]]) -> None:
-        """Add vectors, a block at a time: their names, int64[m], and float32[m, dim]."""
+        """Add vectors block by block: int64[m], a number for each vector, and float32[m, dim]."""
         for names, vectors in blocks:
             self._index.add_with_ids(np.ascontiguousarray(vectors), np.ascontiguousarray(names))
 
@@ -68,7 +68,7 @@ class Neighbourhood:
             queries: float32[n, dim].
             least: the least inner product.
         """
-        # FAISS returns what is above its limit, and not what equals it
+        # FAISS returns scores above its limit, but not those equal to it
         below = float(np.nextafter(np.float32(least), np.float32(-np.inf)))
         ends, scores, names = self._index.range_search(np.ascontiguousarray(queries), below)
         query = np.repeat(np.arange(len(queries)), np.diff(ends.astype(np.int64)))
@@ -76,7 +76,7 @@ class Neighbourhood:
 
 
 def rows_of_sample(count: int) -> int:
-    """Return how many vectors the lists of `count` vectors are made from; 0 for no lists."""
+    """Return the size of the sample from which the lists are made; 0 if there are no lists."""
     return min(count, _lists_of(count) * _ROWS_OF_A_LIST) if count > EXACT_ROWS else 0
 
 

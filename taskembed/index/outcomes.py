@@ -29,8 +29,8 @@ class OpenSegment:
     """A segment and what the current run does to its documents.
 
     Attributes:
-        info: the segment as the last commit of this run or an earlier one left it.
-        dead: bool[rows]: the rows that are deleted by now.
+        info: the segment's entry in the newest manifest.
+        dead: bool[rows]: the rows that are deleted now.
         outcomes: uint8[rows]: the Outcome of each row.
         segment: the open files; None until they are committed.
     """
@@ -54,7 +54,7 @@ class OpenSegment:
             RuntimeError: the segment is not committed yet.
         """
         if self.segment is None:
-            raise RuntimeError("a segment is opened when it is committed")
+            raise RuntimeError("the segment is not committed yet")
         return self.segment
 
 

@@ -1,12 +1,12 @@
-"""A published index: one generation on an object store, for everybody to read.
+"""A published index: one generation of an index in an object store, for many readers.
 
-    ADDRESS/manifest.json                    the manifest of the published generation; replaced only
-                                             by a put on the condition that it is still the old one
+    ADDRESS/manifest.json                    the manifest of the published generation; replaced
+                                             by a conditional put, which fails if it has changed
             files/seg-00000040.db.9c3f11d0.4096
-                                             a file of it; its checksum and size are in its name, so
-                                             it is never replaced by other bytes
+                                             a file of that generation; its checksum and size are in
+                                             its name, so its bytes never change
 
-The manifest is put last, so whoever reads it finds all files that it names.
+The manifest is written last, so that a reader finds every file that it names.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from taskembed.objects import Store, StoredObject
 MANIFEST = "manifest.json"
 FILES = "files"
 PUBLISH_AGAIN = "publish it again: taskembed publish ADDRESS --index FOLDER --recreate"
-MOST_MANIFEST_BYTES = 64 * 2**20  # that of 10,000 segments has 20
+MOST_MANIFEST_BYTES = 64 * 2**20  # the manifest of 10,000 segments has 20 MiB
 _KEY = re.compile(rf"{FILES}/[a-z0-9.-]+\.[0-9a-f]{{8}}\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What is published at an address.
+    """The generation that is published at an address.
 
     Attributes:
         snapshot: the generation.
-        contents: what is in it.
+        contents: the body of its manifest.
         data: the bytes of its manifest.
-        found: the object of the manifest, to be replaced on a condition.
+        found: the object of the manifest, for a conditional replacement.
     """
 
     snapshot: Snapshot
@@ -47,17 +47,17 @@ class Published:
 
 
 def key_of(file: StoredFile) -> str:
-    """Return the name of a file below the address: "files/NAME.CHECKSUM.SIZE"."""
+    """Return the name of a file relative to the address: "files/NAME.CHECKSUM.SIZE"."""
     return f"{FILES}/{file.name}.{file.crc32:08x}.{file.size}"
 
 
 def is_key(name: str) -> bool:
-    """Tell whether an object has the name of a file of a published index."""
+    """Return whether an object has the name of a file of a published index."""
     return _KEY.fullmatch(name) is not None
 
 
 def to_publish(folder: Path, snapshot: Snapshot) -> tuple[Snapshot, Contents, bytes]:
-    """Return what is published of a generation: all but a part that is being built.
+    """Return a generation as it is published: without the part that is being built.
 
     Returns:
         The generation, its contents, and the bytes of its manifest.
@@ -69,10 +69,10 @@ def to_publish(folder: Path, snapshot: Snapshot) -> tuple[Snapshot, Contents, by
 
 
 def read_published(store: Store) -> Published:
-    """Return what is published at an address.
+    """Return the generation that is published at an address.
 
     Raises:
-        NotFoundError: nothing is; or there is no such bucket.
+        NotFoundError: there is no index at the address, or no such bucket.
         IndexDamagedError: its manifest is damaged.
         NewerFormatError: it was written by a newer taskembed.
     """
@@ -93,7 +93,7 @@ def read_published(store: Store) -> Published:
     except IndexDamagedError as error:
         raise damaged_there(store, MANIFEST, error.reason) from error
     if not contents.identity:
-        raise damaged_there(store, MANIFEST, "it does not say of which index it is")
+        raise damaged_there(store, MANIFEST, "it has no identity of an index")
     return Published(snapshot, contents, data, found)
 
 

@@ -1,4 +1,4 @@
-"""An index as a reader sees it: one generation, opened once, searched until it is closed."""
+"""The reader of an index: opens one generation, and searches it until it is closed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class Index(IndexDocuments):
         return RankedSearch(self._segments, self._selector)
 
     def load(self, *, exact: bool = False) -> None:
-        """Read and check now, rather than at the first search, what every search needs.
+        """Read and check the vectors now, rather than at the first search.
+
+        Args:
+            exact: read every vector, and not only the codes of segments that have codes.
 
         Raises:
             ValueError: the index is closed.
@@ -56,7 +59,7 @@ class Index(IndexDocuments):
         """Check that hits can be grouped by a field.
 
         Raises:
-            UsageError: no document has it, or it is a list or an object in all that do.
+            UsageError: no document has the field, or it is always a list or an object.
             ValueError: the index is closed.
             IndexDamagedError: a file is damaged.
         """
@@ -73,18 +76,18 @@ class Index(IndexDocuments):
         where: str | None = None,
         grouping: Grouping | None = None,
     ) -> list[list[Hit]]:
-        """Return the k best documents of each query, best first; equal scores by document id.
+        """Return the k best documents of each query, best first; ties are ordered by document id.
 
         The vectors are not checked here: `verbs.search.search_index` checks that they live in the
         space of the index.
 
         Args:
-            queries: float32[n, dim], as the space has them.
-            k: documents of each query; fewer when the index holds fewer.
+            queries: float32[n, dim], in the space of the index.
+            k: the number of documents of each query; fewer if the index has fewer.
             exact: score every vector, and not only those that codes choose.
-            candidates: vectors of a segment that its codes choose for a query; None for the
+            candidates: how many vectors of a segment its codes choose for a query; None for the
                 default.
-            where: a filter: only documents that it is true of; None for all.
+            where: a filter: only documents that match it; None for all.
             grouping: return the best documents of the k best groups; None for no groups.
 
         Returns:
@@ -104,17 +107,16 @@ class Index(IndexDocuments):
     def nearest_whole(
         self, queries: FloatRows, k: int, *, exact: bool = False, where: str | None = None
     ) -> list[list[Hit]]:
-        """Return the k documents that are nearest as a whole, best first; equal scores by id.
+        """Return the k documents that are nearest as a whole, best first; ties by document id.
 
-        As `nearest`, but the score of a document that was cut into chunks is that of the mean of
-        its vectors, as `vectors_of` returns it. This compares documents; its chunk in a hit is the
-        one that is most like the query.
+        It is like `nearest`, but a document that was cut into chunks is scored by the mean of its
+        vectors, as `vectors_of` returns it. The chunk in a hit is the one most like the query.
 
         Args:
-            queries: float32[n, dim], as the space has them: of documents, their means.
-            k: documents of each query; fewer when the index holds fewer.
+            queries: float32[n, dim], in the space of the index; for documents, their means.
+            k: the number of documents of each query; fewer if the index has fewer.
             exact: score every document, and not only those with one of the best chunks.
-            where: a filter: only documents that it is true of; None for all.
+            where: a filter: only documents that match it; None for all.
 
         Raises:
             UsageError: `where` is not a filter, or names a field that the index does not have.
@@ -155,15 +157,17 @@ class Index(IndexDocuments):
         where: str | None = None,
         grouping: Grouping | None = None,
     ) -> list[list[Hit]]:
-        """Return the k best documents of each query by BM25, best first; equal scores by id.
+        """Return the k best documents of each query by BM25, best first; ties by document id.
 
         Args:
             texts: the queries.
-            k: how many; fewer when fewer documents have any of a query's words.
-            where: a filter: only documents that it is true of; None for all.
+            k: the number of documents; fewer if fewer documents have any of a query's words.
+            where: a filter: only documents that match it; None for all.
             grouping: return the best documents of the k best groups; None for no groups.
 
         Raises:
+            UsageError: `where` is not a filter, or names a field that the index does not have; or
+                hits cannot be grouped by the field of `grouping`.
             ValueError: the index is closed, or keeps no words.
             IndexDamagedError: a file is damaged.
         """
@@ -181,18 +185,20 @@ class Index(IndexDocuments):
         where: str | None = None,
         grouping: Grouping | None = None,
     ) -> list[list[Hit]]:
-        """Return the k best documents of each query by vectors and words; equal scores by id.
+        """Return the k best documents of each query by vectors and words; ties by document id.
 
         Args:
-            queries: float32[n, dim], as the space has them.
-            texts: the same queries.
-            k: how many; fewer when the index holds fewer.
+            queries: float32[n, dim], in the space of the index.
+            texts: the same queries as strings.
+            k: the number of documents; fewer if the index has fewer.
             fusion: how the two lists become one.
             exact: score every vector, and not only those that codes choose.
-            where: a filter: only documents that it is true of; None for all.
+            where: a filter: only documents that match it; None for all.
             grouping: return the best documents of the k best groups; None for no groups.
 
         Raises:
+            UsageError: `where` is not a filter, or names a field that the index does not have; or
+                hits cannot be grouped by the field of `grouping`.
             ValueError: the index is closed, or keeps no words.
             IndexDamagedError: a file is damaged.
         """

@@ -1,4 +1,4 @@
-"""The options about the input that an index remembers, so that later runs need none of them."""
+"""The options about the input that an index stores, so that later runs need not repeat them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Reading:
     Attributes:
         id_field: the field with the id.
         text_field: the field with the text.
-        format: what the inputs are, whatever their names: "jsonl", "parquet", "csv", "tsv", "text",
-            "code".
-        on_duplicate: which of two documents with one id stays: "last", "first", "error".
-        delimiter: what parts the cells of CSV and TSV.
-        encoding: of CSV and TSV.
-        columns: the names of their columns, "id,text", when the first row is data; "" when it has
-            the names.
+        format: the format of the inputs, whatever their names are: "jsonl", "parquet", "csv",
+            "tsv", "text", "code".
+        on_duplicate: which of two documents with the same id is kept: "last", "first"; or "error".
+        delimiter: the character between the cells of CSV and TSV.
+        encoding: the encoding of CSV and TSV.
+        columns: the names of the columns of CSV and TSV, "id,text", if the first row is data; "" if
+            the first row has the names.
         folders: which files of a folder were read: "text", "code"; None for records.
         id_folders: where the files are whose paths are ids: see `verbs._id_folders`.
         label_field: the field with the labels, for `taskembed classify`.

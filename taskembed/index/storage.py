@@ -17,7 +17,7 @@ class VectorType(StrEnum):
 
     @property
     def bytes(self) -> int:
-        """How many bytes a number takes."""
+        """The number of bytes of one number."""
         return 4 if self is VectorType.FP32 else 2
 
 
@@ -39,15 +39,15 @@ class IndexType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How new segments are stored; the space of the vectors is the same however they are."""
+    """How new segments are stored; the embedding space does not depend on this."""
 
     index_type: IndexType = IndexType.AUTO
     vectors: VectorType = VectorType.FP32
     words: str = ""  # the name of the tokenizer that makes words of texts; "" for no words
-    chunks: Chunking | None = None  # how documents are cut; None where each has one vector
+    chunks: Chunking | None = None  # how documents are cut; None if each has one vector
 
     def to_json(self) -> dict[str, object]:
-        """Return the settings as what JSON can hold."""
+        """Return the settings as a JSON object."""
         values: dict[str, object] = {
             "index_type": self.index_type.value,
             "vectors": self.vectors.value,

@@ -1,4 +1,4 @@
-"""The metadata of documents as JSON text, in the one form in which an index stores it."""
+"""The metadata of documents as a JSON string, in the one form in which an index stores it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _AS_STORED = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str:
-    """Return metadata as JSON text; equal fields and values always give the same text.
+    """Return metadata as a JSON string; equal fields and values always give the same string.
 
     Raises:
-        ValueError: JSON cannot hold a value (the message names the field), or the text is too long.
+        ValueError: JSON cannot hold a value (the message names its field), or the string is longer
+            than MAX_METADATA_BYTES.
     """
     try:
         data = orjson.dumps(dict(metadata), option=_AS_STORED)
@@ -24,16 +25,16 @@ def metadata_json(metadata: Mapping[str, object]) -> str:
         raise ValueError(f"the metadata{_bad_field(metadata)} cannot be JSON: {error}") from error
     if len(data) > MAX_METADATA_BYTES:
         raise ValueError(
-            f"the metadata takes {len(data):,} bytes as JSON, and {MAX_METADATA_BYTES:,} are stored"
+            f"the metadata has {len(data):,} bytes as JSON, more than {MAX_METADATA_BYTES:,}"
         )
     return data.decode()
 
 
 def read_metadata(document: StoredDocument) -> dict[str, object]:
-    """Return the metadata of a document from the text that `metadata_json` returned.
+    """Return the metadata of a document, parsed from what `metadata_json` returned.
 
     Raises:
-        ValueError: the text is not a JSON object as `metadata_json` writes it.
+        ValueError: the string is not a JSON object as `metadata_json` writes it.
     """
     try:
         metadata = orjson.loads(document.metadata)
@@ -42,7 +43,7 @@ def read_metadata(document: StoredDocument) -> dict[str, object]:
             return metadata
     except ValueError as error:
         raise ValueError(f"the metadata of document {document.doc_id!r}: {error}") from error
-    raise ValueError(f"the metadata of document {document.doc_id!r} is no object")
+    raise ValueError(f"the metadata of document {document.doc_id!r} is not an object")
 
 
 def _bad_field(metadata: Mapping[str, object]) -> str:

@@ -1,7 +1,7 @@
-"""Updating an index: hold its lock, choose the part to write, and refuse another space.
+"""Updating an index: take its lock, choose the part to write, and refuse another space.
 
-To re-create an index, a part is built beside the live one and takes its place at the end, so that
-readers are answered by the old one until the new one is complete.
+To re-create an index, a new part is built beside the live one and replaces it at the end, so that
+readers search the old part until the new one is complete.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from taskembed.index.view_parts import remove_parts
 from taskembed.index.writer import IndexWriter
 from taskembed.space import EmbeddingSpace, Task
 
-WAYS_ON = (
+WAYS_ON = (  # the hint for an index of another space
     "leave out the options that differ to add to this index; or keep it and build another one with "
     "--index OTHER; or replace it with --recreate. Nothing was changed"
 )
@@ -43,24 +43,26 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
     wait_seconds: float = 0,
     fs: Fs | None = None,
 ) -> Iterator[IndexWriter]:
-    """Hold the lock of an index and yield its writer, which makes the index if there is none.
+    """Take the lock of an index and yield its writer, which creates the index if there is none.
 
     Args:
-        folder: where the index is.
-        space: where the documents will live.
+        folder: the folder of the index.
+        space: the embedding space of the vectors.
         further: the spaces of the views after the first, in the order of the index.
-        recreate: build a new index beside the live one, which it replaces when it is finished; one
-            that an earlier run began in the same space is continued.
-        reading: how the input is read, to be remembered.
-        storage: gives how new segments are stored, of how they were so far.
-        new_storage: how they were so far, where there is no index yet.
+        recreate: build a new index beside the live one, which it replaces when it is complete; a
+            build that an earlier run began in the same space is continued.
+        reading: how the input is read; stored for later runs.
+        storage: a function of how segments were stored so far: returns how new ones are stored.
+        new_storage: the argument of `storage` if there is no index yet.
         wait_seconds: how long to wait for another writer.
-        fs: where to write.
+        fs: writes the files; None for the real file system.
 
     Raises:
-        SpaceMismatchError: the index is of another space; nothing was changed.
-        UsageError: its documents are named by another field, or cut into other chunks.
+        SpaceMismatchError: the index has another space, or other views; nothing was changed.
+        UsageError: its ids come from another field, its documents are cut into other chunks, or
+            the folder has other files than those of an index.
         IndexBusyError: another process is writing.
+        IndexDamagedError: a file is damaged, and `recreate` is false.
     """
     with open_writer(folder, wait_seconds=wait_seconds, over_damage=recreate, fs=fs) as store:
         views = tuple(View(other) for other in further)
@@ -80,7 +82,7 @@ def open_index_writer(  # noqa: PLR0913  # all but the first two are optional an
         except IndexDamagedError:
             if not rebuilding:
                 raise
-            # what an earlier run began is damaged: begin again
+            # the files of the unfinished part are damaged: begin it again
             begun = replace(new, storage=storage(contents.live.storage))
             contents = replace(contents, building=begun)
             writer = IndexWriter(store, contents, rebuilding=True, reading=reading)
@@ -128,7 +130,7 @@ def _require_same(
     if live.tasks != new.tasks:
         raise SpaceMismatchError(
             f"the index has the views {_listed(live.tasks)}, not {_listed(new.tasks)}: "
-            "all views are updated together",
+            "the views of an index are updated together",
             hint="give one encoder for each view, in this order. Nothing was changed",
         )
     for ours, theirs in zip(live.further, new.further, strict=True):
@@ -149,7 +151,7 @@ def _continues(
     reading: Reading | None,
     storage: Callable[[Storage], Storage],
 ) -> bool:
-    """Return whether a run can add to what a stopped --recreate began."""
+    """Return whether a run can continue the part that a stopped --recreate began."""
     is_same = begun.storage.chunks == storage(begun.storage).chunks
     if not is_same or begun.tasks != new.tasks or _other_ids(begun, reading):
         return False

@@ -18,10 +18,10 @@ from taskembed.index.disk.manifests import Snapshot
 
 
 def verify_index(folder: str | Path) -> tuple[Snapshot, list[Damage]]:
-    """Read every byte of the newest generation back, and check the contents of every file.
+    """Read every byte of the newest generation, and check the contents of every file.
 
     Returns:
-        The generation, and the files of it that are damaged.
+        The generation, and its damaged files.
 
     Raises:
         NotFoundError: there is no index.
@@ -64,7 +64,7 @@ def _damages_of(
 
 
 def _damages(segment: Segment | IndexDamagedError) -> list[Damage]:
-    """Return what is wrong in a segment, or why it could not be opened."""
+    """Return the damage of a segment, or the reason why it could not be opened."""
     try:
         if isinstance(segment, IndexDamagedError):
             raise segment

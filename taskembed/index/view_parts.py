@@ -1,11 +1,11 @@
-"""Vectors that a run of `add_view` has encoded so far: a run that was stopped loses few of them.
+"""Files of the vectors that `add_view` has encoded so far, so that a stopped run loses few.
 
-    part-00000003-similarity.vectors    the CRC-32 of the rest; 32 bytes that stand for the space; a
+    part-00000003-similarity.vectors    the CRC-32 of the rest; a hash of the space, 32 bytes; a
                                         hash of each text, 16 bytes; its vector, as float32
 
-No manifest lists these files, so that no reader knows of them and older versions pass them over.
-The next run for the same space finds vectors by their texts, whatever happened to the index in
-between. The files are removed once the view is committed.
+No manifest lists these files, so readers and older versions ignore them. The next run for the same
+space finds vectors by their texts, even if the index was changed in between. The files are removed
+when the view is committed.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from taskembed.index.disk.manifests import PART
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.vectors import Flags, FloatRows, Rows
 
-PART_ROWS = 4_096  # vectors of a file
-PART_SECONDS = 30.0  # or those of so long: what a kill loses at most
-_DIGEST_BYTES = 16  # long enough that two different texts never have the same hash
+PART_ROWS = 4_096  # largest number of vectors in a file
+PART_SECONDS = 30.0  # a file is written at least this often: the most work that a kill loses
+_DIGEST_BYTES = 16  # long enough that different texts practically never have the same hash
 _HEAD_BYTES = 4 + 32
 
 Digests = npt.NDArray[np.bytes_]  # bytes[n, 16]
-# texts, and the ids of their documents -> positions of some texts, and their vectors
+# (texts, ids of their documents) -> blocks of positions int64[m] and vectors float32[m, dim]
 Encode = Callable[[Sequence[str], Sequence[str]], Iterable[tuple[Rows, FloatRows]]]
 
 
 class ViewParts:
-    """The encoded texts of a view that is being added; what a stopped run left is read first.
+    """The encoded texts of a view that is being added, with those of earlier, stopped runs.
 
     Args:
-        store: of the index, with its lock.
-        space: of the view.
-        precision: of the model's numbers.
+        store: the writer of the index, which holds its lock.
+        space: the space of the view.
+        precision: the precision of the model's numbers, which must match that of earlier runs.
     """
 
     def __init__(self, store: StoreWriter, space: EmbeddingSpace, precision: str) -> None:
@@ -54,7 +54,9 @@ class ViewParts:
         self._stamp = hashlib.sha256(said.encode()).digest()
         self._names: list[str] = []
         self._known = np.empty(0, f"S{_DIGEST_BYTES}")
-        self._places = np.empty((0, 2), np.int64)  # of each hash: the number of its file, its row
+        self._places = np.empty(
+            (0, 2), np.int64
+        )  # for each hash: the number of its file, and its row
         self._last = -1, np.empty((0, space.dim), np.float32)  # the file that was read last
         self._read_all()
         self._new: list[tuple[Digests, FloatRows]] = []  # that no file has
@@ -62,18 +64,18 @@ class ViewParts:
 
     @property
     def dim(self) -> int:
-        """The numbers in a vector."""
+        """The dimension of the vectors."""
         return self._space.dim
 
     def vectors(self, texts: Sequence[str], doc_ids: Sequence[str], encode: Encode) -> FloatRows:
-        """Return the vectors of texts, float32[n, dim]; those that no earlier run had are encoded.
+        """Return the vectors of texts, float32[n, dim]; only texts without a vector are encoded.
 
-        If encoding ends with an error, what was encoded before it is kept.
+        If encoding ends with an error, the vectors encoded before it are kept.
 
         Args:
-            texts: n of them.
-            doc_ids: of their documents.
-            encode: yields the vectors of some of the texts at a time.
+            texts: n texts.
+            doc_ids: the ids of their n documents.
+            encode: yields positions of texts, int64[m], and their vectors, float32[m, dim].
         """
         digests = np.array([_digest(text) for text in texts], f"S{_DIGEST_BYTES}")
         has, vectors = self._found(digests)
@@ -89,7 +91,7 @@ class ViewParts:
                 if self._is_due():
                     self._write()
         except BaseException:
-            with suppress(TaskembedError):  # the first error is the one to report
+            with suppress(TaskembedError):  # report the first error, not one of writing
                 self._write()
             raise
         return vectors
@@ -107,10 +109,11 @@ class ViewParts:
         sum_ = zlib.crc32(vectors, zlib.crc32(digests, zlib.crc32(self._stamp)))
         name = _name_after(parts_of(self._store), self._space.task)
         self._store.write(name, sum_.to_bytes(4, "little"), self._stamp, digests, vectors)
-        self._new, self._since = [], time.monotonic()  # after: a signal may stop the line above
+        # not before the file is written, since a signal may interrupt that
+        self._new, self._since = [], time.monotonic()
 
     def _read_all(self) -> None:
-        """Read the hashes of the texts that stopped runs encoded; remove what is of no use."""
+        """Read the hashes of texts that earlier runs encoded; remove files that cannot be used."""
         known: list[Digests] = []
         places = []
         for name in parts_of(self._store, [self._space.task]):
@@ -127,7 +130,7 @@ class ViewParts:
             self._known, self._places = digests, np.concatenate(places)[first]
 
     def _read(self, name: str) -> tuple[Digests, FloatRows] | None:
-        """Return what a file has; None if it was written in part, or for another space."""
+        """Return the hashes and vectors of a file; None if it is incomplete or of another space."""
         with self._store.translated(name):
             data = (self._store.folder / name).read_bytes()
         row_bytes = _DIGEST_BYTES + 4 * self._space.dim
@@ -140,7 +143,7 @@ class ViewParts:
         return digests, vectors.reshape(count, -1).astype(np.float32)
 
     def _found(self, digests: Digests) -> tuple[Flags, FloatRows]:
-        """Return bool[n], whether there is a vector for each hash; and float32[n, dim]."""
+        """Return bool[n]: which hashes have a vector; and these vectors, float32[n, dim]."""
         vectors = np.empty((len(digests), self._space.dim), np.float32)
         has = np.isin(digests, self._known)
         rows = np.flatnonzero(has)
@@ -167,8 +170,8 @@ def parts_of(store: StoreWriter, tasks: Iterable[Task] | None = None) -> list[st
     """Return the names of the files of views that are being added.
 
     Args:
-        store: of the index.
-        tasks: of the views; None for all.
+        store: the writer of the index.
+        tasks: the tasks of the views; None for all.
     """
     wanted = None if tasks is None else {task.value for task in tasks}
     return [
@@ -179,13 +182,13 @@ def parts_of(store: StoreWriter, tasks: Iterable[Task] | None = None) -> list[st
 
 
 def added_views(folder: Path) -> set[Task]:
-    """Return the tasks of the views of which a stopped run left vectors."""
+    """Return the tasks of the views that a stopped run began to add."""
     found = filter(None, map(PART.fullmatch, names_in(folder)))
     return {Task(match[2]) for match in found if match[2] in set(Task)}
 
 
 def remove_parts(store: StoreWriter, tasks: Iterable[Task] | None = None) -> bool:
-    """Remove these files; return whether there were any."""
+    """Remove the files of views that are being added; return whether there were any."""
     names = parts_of(store, tasks)
     store.remove(names)
     return bool(names)

@@ -1,9 +1,9 @@
-"""The views of an index: one is added, from the stored texts, or removed; each in one commit.
+"""Adding a view to an index, from the stored texts, and removing one; each in one commit.
 
     add_view(folder, space, encode, made_by)
     drop_view(folder, Task.SIMILARITY)
 
-All documents keep their vectors of the other views. Until the commit nothing changes for a reader.
+The vectors of the other views stay as they are. Until the commit nothing changes for a reader.
 """
 
 from __future__ import annotations
@@ -44,23 +44,24 @@ def add_view(  # noqa: PLR0913  # all but the first four are optional and named
     wait_seconds: float = 0,
     fs: Fs | None = None,
 ) -> int:
-    """Encode every stored text for one more task; return how many documents there are.
+    """Encode every stored text for one more task; return the number of documents.
 
     Args:
-        folder: of the index.
-        space: of the new view; the template of the index replaces its own.
-        encode: yields the vectors of texts; its errors are passed on, and the index is then
-            unchanged, but the next run does not encode again what this one has encoded.
+        folder: the folder of the index.
+        space: the space of the new view; its template is replaced by that of the index.
+        encode: yields positions of texts, int64[m], and their vectors, float32[m, dim]. Its errors
+            are passed on; the index is then unchanged, and the next run reuses these vectors.
         made_by: returns what made the vectors, for people; called before and after encoding.
-        step: its `done` is set to the number of documents that are encoded.
+        step: progress; its `done` is the number of documents encoded so far.
         wait_seconds: how long to wait for another writer.
-        fs: where to write.
+        fs: writes the files; None for the real file system.
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: the index has such a view, or segments of format 1.
+        UsageError: the index already has a view for the task, or has segments of format 1.
         IndexBusyError: another process is writing.
         IndexDamagedError: a file is damaged.
+        BadVectorError: a vector has a number that fp16 cannot hold.
     """
     with _contents(folder, wait_seconds, fs) as (store, contents):
         part = contents.live
@@ -88,14 +89,15 @@ def add_view(  # noqa: PLR0913  # all but the first four are optional and named
 def drop_view(
     folder: Path, task: Task, *, wait_seconds: float = 0, fs: Fs | None = None
 ) -> tuple[Task, ...]:
-    """Remove a view; return the tasks of those that are left. The next commit frees its space.
+    """Remove a view; return the tasks of the others. The next commit frees its disk space.
 
     What a stopped `add_view` for the task left is removed too, and if that is all, nothing else.
 
     Raises:
         NotFoundError: there is no index.
-        UsageError: the index has no such view, or no other.
+        UsageError: the index has no view for the task, or no other view.
         IndexBusyError: another process is writing.
+        IndexDamagedError: the manifest is damaged.
     """
     with _contents(folder, wait_seconds, fs) as (store, contents):
         part = contents.live
@@ -118,7 +120,7 @@ def drop_view(
 def _contents(
     folder: Path, wait_seconds: float, fs: Fs | None
 ) -> Iterator[tuple[StoreWriter, Contents]]:
-    """Hold the lock of an index and yield what its newest generation holds."""
+    """Take the lock of an index, and yield the store and the contents of its newest generation."""
     if not folder.exists():
         raise NotFoundError(f"no index at {folder}", hint="check --index")
     with open_writer(folder, wait_seconds=wait_seconds, fs=fs) as store:
@@ -135,7 +137,7 @@ def _commit(store: StoreWriter, contents: Contents) -> None:
 
 
 def _opened(store: StoreWriter, part: Part) -> Iterator[Segment]:
-    """Yield the segments one after the other, with every byte of what is read checked."""
+    """Open and yield the segments one by one, after checking every byte of each."""
     if store.snapshot is None:
         raise RuntimeError("there is no index to add a view to")
     for info in part.segments:
@@ -154,7 +156,7 @@ def _write(
     blocks: Iterable[FloatRows],
     stored: VectorType,
 ) -> ViewFiles:
-    """Write the vectors that a segment has of a new view."""
+    """Write the vectors of a segment for a new view."""
     rows = segment.info.vector_rows
     kind = Kind.RABITQ if segment.info.kind is Kind.RABITQ else Kind.FLAT
     stem = stem_of(segment.info.name, store.next_generation, space.task.value)
@@ -176,7 +178,7 @@ def _write(
 def _blocks(
     segment: Segment, parts: ViewParts, encode: Encode, step: Step | None
 ) -> Iterator[FloatRows]:
-    """Yield the vectors of a segment, a few thousand at a time; of deleted documents, zeros."""
+    """Yield the vectors of a segment, float32[n, dim] a block; zeros for deleted documents."""
     filled = 0
     for batch in batched(_texts(segment), AT_ONCE):
         numbers = np.array([number for number, _, _ in batch], np.int64)
@@ -203,7 +205,7 @@ def _texts(segment: Segment) -> Iterator[tuple[int, str, str]]:
 
 
 def _write_codes(store: StoreWriter, info: SegmentInfo, dim: int) -> None:
-    """Write the codes of vectors that were just written: their mean is known only now."""
+    """Write the codes of vectors that were just written, which need the mean of all of them."""
     step = max(1, info.vector_rows // SAMPLE_ROWS)
     some, at = [], 0
     for block in _read_back(store, info, dim):

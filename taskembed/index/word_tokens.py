@@ -1,4 +1,4 @@
-"""Texts become words: what the lexical side of a search compares, the same for both sides.
+"""Words of texts, for lexical search: documents and queries are tokenized the same way.
 
 A word is a run of letters and digits: lower case, without accents, reduced to its stem where the
 language has a stemmer. Identifiers, paths and codes ("parseJSON", "snake_case", "src/main.rs",
@@ -13,16 +13,16 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-VERSION = 1  # of the rules below: another version makes other words of a text
+VERSION = 1  # of the rules below: raise it if a change makes other words of the same text
 DEFAULT_LANGUAGE = "english"
 NO_LANGUAGE = "none"  # words are not reduced to stems
 
 LONGEST_WORD = 64  # characters; the rest of a longer word is ignored
-_KNOWN_WORDS = 100_000  # whose stems are kept in memory
+_KNOWN_WORDS = 100_000  # words whose stems are cached in memory
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
 _LETTER = rf"(?:(?![{_CJK}])\w)"
-# runs of letters and digits, with what may join them; so that a text is read once, and in one pass
+# runs of letters and digits, and what may join them; possessive, so that each is read in one pass
 _RUNS = rf"[{_CJK}]+|{_LETTER}++(?:(?:[./\\-]|::){_LETTER}++)*+"
 _ASCII_RUNS = re.compile(r"\w++(?:(?:[./\\-]|::)\w++)*+")  # the same in a text of ASCII
 _JOINT = re.compile(r"[./\\-]|::")
@@ -32,10 +32,10 @@ _IDENTIFIER = re.compile(r"\w_\w|[a-z][A-Z]|[^\W\d_]\d|\d[^\W\d_]|\w(?:[./\\]|::
 
 
 class WordTokenizer:
-    """Makes words of texts. Its `name` says which: two names, two sets of words.
+    """Splits texts into words; tokenizers with the same `name` make the same words.
 
     Args:
-        language: whose stems words are reduced to, as PyStemmer names it; "none" for no stems.
+        language: the language of the stemmer, as PyStemmer names it; "none" for no stems.
 
     Raises:
         ValueError: there is no stemmer for the language.
@@ -47,10 +47,10 @@ class WordTokenizer:
 
     @classmethod
     def of(cls, name: str) -> WordTokenizer:
-        """Return the tokenizer of a name.
+        """Return the tokenizer with a name.
 
         Raises:
-            ValueError: this version does not have it: its words would be other ones.
+            ValueError: this version has no such tokenizer, or no such language.
         """
         kind, _, language = name.partition(":")
         if kind != f"words-{VERSION}":
@@ -58,11 +58,11 @@ class WordTokenizer:
         return cls(language)
 
     def words(self, text: str) -> list[str]:
-        """Return the words of a text, in its order, as often as each occurs."""
+        """Return the words of a text in their order; a word that occurs twice is there twice."""
         runs = _ASCII_RUNS
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
-            runs = re.compile(_RUNS)  # Python keeps it; 0.01 s, which most searches do without
+            runs = re.compile(_RUNS)  # compiled here: it takes 0.01 s; Python caches it
         return [word for match in runs.finditer(text) for word in self._of_runs(match[0])]
 
     def _of_runs(self, joined: str) -> Iterator[str]:
@@ -89,11 +89,7 @@ class WordTokenizer:
 
 
 def names_identifier(text: str) -> bool:
-    """Say whether a text has an identifier, a path or a code: "parseJSON", "src/main.rs", "E0308".
-
-    Args:
-        text: of a query.
-    """
+    """Return whether a text has an identifier, path or code: "parseJSON", "a/main.rs", "E0308"."""
     return _IDENTIFIER.search(text) is not None
 
 
@@ -128,5 +124,5 @@ def _stemmer(language: str) -> Callable[[str], str]:
         stemmer = Stemmer.Stemmer(language)
     except KeyError:
         known = ", ".join([*Stemmer.algorithms(), NO_LANGUAGE])
-        raise ValueError(f"no stemmer for {language!r}; there are: {known}") from None
+        raise ValueError(f"no stemmer for {language!r}; known languages: {known}") from None
     return lambda word: str(stemmer.stemWord(word))

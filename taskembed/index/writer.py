@@ -1,4 +1,4 @@
-"""An index as its one writer sees it: documents are found, put and deleted, and then committed.
+"""The writer of an index: documents are found, put and deleted, and then committed.
 
 A writer works on one part of the index: the live one, or one that is built beside it (`update`).
 """
@@ -43,19 +43,19 @@ class _Uncommitted:
 class IndexWriter:
     """The changes of one run; a reader sees them after `commit`, and `finish` ends the run.
 
-    Its methods raise IndexDamagedError where a file is damaged, and StorageError where
-    the disk is full or fails.
+    Its methods raise IndexDamagedError if a file is damaged, and StorageError if the disk is full
+    or fails.
 
     Args:
-        store: the folder, whose lock is held.
-        contents: what the newest manifest says.
+        store: the store, which holds the lock of the index.
+        contents: the body of the newest manifest.
         rebuilding: whether to write the part that is built beside the live one.
-        reading: how the input is read, to be remembered; None keeps what is remembered.
-        spaces: the space of each view, where it has another name for the same model.
-        storage: how new segments are stored; None for how the index's segments are.
+        reading: how the input is read, stored for later runs; None keeps what is stored.
+        spaces: the space of each view, if the model may have another name now; else empty.
+        storage: how new segments are stored; None to store them as the existing ones.
 
     Attributes:
-        has_failed: whether a commit failed; then only a new writer knows what is on disk.
+        has_failed: whether a commit failed; then the state on disk is unknown to this writer.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class IndexWriter:
     ) -> None:
         self._store = store
         self._reading = reading
-        # The same model may have another name now, by which it is found from now on.
+        # The same model may have a new name; from now on it is looked up by that.
         stored = tuple(view.space for view in contents.live.views)
         renamed = bool(spaces) and not rebuilding and tuple(spaces) != stored
         if renamed:
@@ -88,7 +88,7 @@ class IndexWriter:
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space that the documents are put into: of several views, that of the first."""
+        """The embedding space of the first view."""
         return self._part.space
 
     @property
@@ -98,7 +98,7 @@ class IndexWriter:
 
     @property
     def width(self) -> int:
-        """Numbers in a vector: of several views, those of all."""
+        """The columns of the vectors that `put` takes: the sum of the views' dimensions."""
         return sum(self._part.dims)
 
     @property
@@ -128,11 +128,11 @@ class IndexWriter:
 
     @property
     def committed_documents(self) -> int:
-        """The number of documents that a reader would find in the part that is written."""
+        """The number of committed documents of the part that is written."""
         return self._part.documents
 
     def tally(self) -> dict[Outcome, int]:
-        """Return how many documents of the index this run left, added and updated."""
+        """Return how many documents of the index have each outcome in this run."""
         counts = self._segments.tally()
         for row in self._uncommitted.rows.values():
             counts[self._uncommitted.outcomes[row]] += 1
@@ -152,7 +152,7 @@ class IndexWriter:
         return {**found, **self._segments.find(missing)}
 
     def declare(self, mark: Mapping[str, object]) -> None:
-        """Remember that vectors were imported: see `Part.declared`."""
+        """Record how the space of imported vectors was declared: see `Part.declared`."""
         if mark != self._part.declared:
             self._replace_part(declared=mark)
             self._changed = True
@@ -166,13 +166,14 @@ class IndexWriter:
 
     @property
     def chunks(self) -> Chunking | None:
-        """How documents are cut into chunks; None where each has one vector."""
+        """How documents are cut into chunks; None if each has one vector."""
         return self._part.storage.chunks
 
     def vectors(self, found: Found) -> tuple[FloatRows, Rows | None]:
-        """Return the vectors of a stored document, float32[n, dim], and where it was cut.
+        """Return the vectors of a stored document, float32[n, dim], and its cuts.
 
-        The cuts are int64[n, 2], in characters; None where documents are not cut and n is 1.
+        The cuts are int64[n, 2]: where each chunk begins and ends, in characters. They are None,
+        and n is 1, if documents are not cut.
         """
         if found.segment is None:
             return self._uncommitted.builder.vectors(found.document.row)
@@ -187,20 +188,19 @@ class IndexWriter:
         outcomes: Sequence[Outcome],
         cuts: Sequence[Rows] | None = None,
     ) -> None:
-        """Add documents, in place of stored ones where they have the same id.
+        """Add documents, replacing stored documents with the same ids.
 
         Args:
-            documents: no id twice; their `row` is ignored.
-            vectors: float32[n, width]; row i belongs to documents[i]: of several views, the vector
-                of each, one after the other; or, with `cuts`, the vectors of
-                the chunks of each document, one document after the other.
-            replaced: what `find` has returned for documents[i] since the last commit.
+            documents: the documents; each id occurs once, and `row` is ignored.
+            vectors: float32[n, width]: row i belongs to documents[i], and has its vectors for all
+                views side by side; with `cuts`, one row for each chunk, document after document.
+            replaced: what `find` returned for documents[i] after the last commit.
             outcomes: what this run did with documents[i].
             cuts: int64[m, 2] for each document: where its m chunks begin and end, in characters;
-                None where documents are not cut.
+                None if documents are not cut.
 
         Raises:
-            BadVectorError: a number is too large for the type that vectors are stored as.
+            BadVectorError: a number is too large for the type in which vectors are stored.
         """
         for found in replaced:
             if found:
@@ -220,13 +220,13 @@ class IndexWriter:
         return [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id in found]
 
     def prune(self) -> int:
-        """Delete every committed document that this run has not seen; return how many."""
+        """Delete every committed document that this run has not seen; return their number."""
         count = self._segments.prune()
         self._changed = self._changed or count > 0
         return count
 
     def commit(self, made_by: Mapping[str, str]) -> bool:
-        """Make a new generation of the changes; return whether there were any.
+        """Commit the changes as a new generation; return whether there were any.
 
         Args:
             made_by: what made the vectors, for people; empty to keep the stored values.
@@ -244,7 +244,7 @@ class IndexWriter:
         return True
 
     def compact(self) -> None:
-        """Write all segments as one, without deleted documents; call `commit` before."""
+        """Merge all segments into one, without deleted documents; call `commit` first."""
         group = self._segments.to_compact()
         if group:
             self.has_failed = True
@@ -255,16 +255,17 @@ class IndexWriter:
     def finish(
         self, made_by: Mapping[str, str], counts: Mapping[str, object] | None = None
     ) -> None:
-        """Commit, and replace the live part by the one that was built beside it, if one was.
+        """Commit; then replace the live part by the one that was built beside it, if there is one.
 
         Args:
             made_by: what made the vectors, for people.
-            counts: the counts of the run, to be remembered with the time, even if nothing changed.
+            counts: the counts of the run, stored with the time even if nothing changed; None for
+                none.
         """
         last_run = self._contents.last_run if counts is None else {"finished_at": _now(), **counts}
         if not self._rebuilding:
-            # Subtle: with the changes, not after them. A reader opens some files late, and the
-            # generation before this one keeps them only until the next commit.
+            # Subtle: stored in the same commit as the changes. A reader opens some files late, and
+            # the files of the previous generation are kept only until the next commit.
             self._contents = replace(self._contents, last_run=last_run)
         is_other_reading = self._new_reading != self._part.reading
         self._changed = self._changed or is_other_reading or self._segments.is_mixed
@@ -280,7 +281,7 @@ class IndexWriter:
             self.has_failed = False
 
     def has_made_ids(self) -> bool:
-        """Return whether a committed document has a sha256 as its id: its record had none."""
+        """Return whether a committed document has a sha256 as its id: its record had no id."""
         return self._segments.has_made_ids()
 
     def close(self) -> None:
@@ -292,15 +293,16 @@ class IndexWriter:
         return self._part.reading if self._reading is None else self._reading
 
     def _make(self) -> None:
-        """Make the index where there is none; from then on, a missing manifest means damage.
+        """Create the index if there is none; from then on, a missing manifest means damage.
 
-        A run that fails before its first document leaves no index in the way of the next run.
+        It is created late, so that a run that fails before its first document leaves no index
+        behind.
         """
         if self._store.snapshot is None or not self._store.snapshot.body:
             part = self._part
             further = tuple(View(view.space) for view in part.further)
             new = Part(part.space, storage=part.storage, further=further, declared=part.declared)
-            last_run = self._contents.last_run  # has not come to its end
+            last_run = self._contents.last_run  # not committed yet: the run is not finished
             self._commit_contents(replace(self._contents, live=new, last_run={}))
             self._contents = replace(self._contents, last_run=last_run)
 

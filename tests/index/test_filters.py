@@ -174,8 +174,8 @@ def test_what_is_too_long_for_the_table_is_looked_up() -> None:
         ("x = 1 or " * 200 + "x = 1", "the filter has more than 200 conditions"),
         ("(a = 1 or (a = 1 and " * 26 + "a = 1" + "))" * 26,
          "the filter is more than 50 levels deep"),
-        ("a = '\ud800'", "the filter is not UTF-8, or has a NUL"),
-        ("a = '\0'", "the filter is not UTF-8, or has a NUL"),
+        ("a = '\ud800'", "the filter is not UTF-8, or has a NUL character"),
+        ("a = '\0'", "the filter is not UTF-8, or has a NUL character"),
     ],
 )  # fmt: skip
 def test_what_is_no_filter_is_refused_with_its_column(text: str, message: str) -> None:
@@ -400,7 +400,7 @@ def test_a_row_that_cannot_be_is_found(field: int, row: object, value: object) -
     database.execute("INSERT INTO fields VALUES (0, 'a', 'integer')")
     database.execute("INSERT INTO scalars VALUES (?, ?, ?)", (field, row, value))
     table = FieldTable(database, 2, lambda _: [])
-    with pytest.raises(ValueError, match=r"a row is no number|there is no such row"):
+    with pytest.raises(ValueError, match=r"a row is not a number|there is no such row"):
         table.rows(parse_filter("a = 1"))
 
 

@@ -578,7 +578,7 @@ def test_what_a_manifest_says_of_a_segment_is_checked() -> None:
     for unknown in ({"kind": "ivf"}, {"vectors": "int8"}):
         with pytest.raises(ValueError, match="is not a valid"):
             segment_infos([newer[0] | unknown])
-    with pytest.raises(ValueError, match="its segments are not a list"):
+    with pytest.raises(ValueError, match="the segments are not a list"):
         segment_infos({})
     for wrong in ({"name": NAME}, values[0] | {"kind": "flat"}, newer[0] | {"more": 1}, 7):
         with pytest.raises(ValueError, match="a segment has missing or unknown fields"):
@@ -588,7 +588,7 @@ def test_what_a_manifest_says_of_a_segment_is_checked() -> None:
 def test_metadata_is_measured_as_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskembed.index.stored_metadata.MAX_METADATA_BYTES", 20)
     assert metadata_json({"a": "\x01\x01"}) == '{"a":"\\u0001\\u0001"}'
-    with pytest.raises(ValueError, match="takes 26 bytes as JSON, and 20 are stored"):
+    with pytest.raises(ValueError, match="has 26 bytes as JSON, more than 20"):
         metadata_json({"a": "\x01\x01\x01"})
 
 

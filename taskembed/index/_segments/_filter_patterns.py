@@ -1,6 +1,6 @@
-r"""Patterns of `like`: % is any text, _ any one character; after a backslash they are themselves.
+r"""Patterns of `like`: % matches any text, _ any one character; a backslash escapes either.
 
-Capital letters differ from small ones, as with `=`.
+Matching is case-sensitive, as with `=`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Documents and vectors become the files of a segment."""
+"""Builds the files of a segment from documents and their vectors."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ class SegmentBuilder:
     """Documents and their vectors, in memory, until they become the files of a segment.
 
     Args:
-        dim: numbers in a vector.
+        dim: the dimension of the vectors of the first view.
         storage: how the segment is stored.
-        views: where the documents have several views, the task and the numbers in a vector of each
-            view after the first. A vector that is added is then that of the first view, with those
-            of the further views after it.
+        views: the task and the dimension of each view after the first. If there are any, each
+            vector passed to `add` is the concatenation of the vectors of all views, in this order.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class SegmentBuilder:
         self.dim = dim
         self._views = views
         self.rows = 0
-        self.size_bytes = 0  # of texts, metadata and vectors: what the memory is spent on
+        self.size_bytes = 0  # bytes of texts, metadata and vectors held in memory
         self._storage = storage
         self._vectors: list[FloatRows] = []
         self._cuts: list[Rows] = []
@@ -62,12 +61,12 @@ class SegmentBuilder:
 
     @property
     def kind(self) -> Kind:
-        """Which kind the segment will be."""
+        """The kind that the segment will have."""
         return kind_of(self._firsts[-1], self._storage)
 
     @property
     def chunks(self) -> int:
-        """How many chunks the documents were cut into; 0 where they are not cut."""
+        """The number of chunks of all documents; 0 if documents are not cut into chunks."""
         return self._firsts[-1] if self._storage.chunks else 0
 
     def add(
@@ -79,11 +78,11 @@ class SegmentBuilder:
         """Append documents, whose `row` is ignored.
 
         Args:
-            documents: with ids that are not here yet.
+            documents: the documents; their ids must not be in the segment yet.
             vectors: float32[n, dim]: row i belongs to documents[i]; or, with `cuts`, the vectors of
                 the chunks of the first document, then those of the second, and so on.
-            cuts: int64[n, 2] for each document: where its n chunks begin and end; None where
-                documents are not cut.
+            cuts: int64[n, 2] for each document: where its n chunks begin and end, in characters;
+                None if documents are not cut into chunks.
 
         Raises:
             BadVectorError: a number is too large for fp16.
@@ -117,7 +116,7 @@ class SegmentBuilder:
         return of_row(self._database, row)
 
     def files(self, dead: Flags) -> Iterator[tuple[str, Sequence[Data]]]:
-        """Yield the suffix and the bytes of each file; `dead`, bool[rows], are rows to leave empty.
+        """Yield the suffix and the bytes of each file; rows set in `dead`, bool[rows], are deleted.
 
         The suffix of a file of a further view begins with its task: "similarity.faiss".
 
@@ -160,7 +159,7 @@ def vector_files(
 
     Args:
         blocks: float32[n, dim], at least one: all vectors of the segment, in their order.
-        kind: of the segment.
+        kind: the kind of the segment.
         stored: how the numbers are stored.
     """
     raw = [stored_rows.to_raw(block, stored) for block in blocks]
@@ -181,8 +180,8 @@ def vector_files(
 
 def in_memory() -> sqlite3.Connection:
     """Return a new database in memory."""
-    # Subtle: of a database in this file system SQLite gives its own bytes, where ":memory:" is
-    # copied twice to be written
+    # Subtle: SQLite serializes a database of its memdb file system without a copy; a ":memory:"
+    # database would be copied twice.
     return sqlite3.connect("file:x?vfs=memdb", uri=True, isolation_level=None)
 
 
@@ -190,5 +189,6 @@ def finished(database: sqlite3.Connection) -> bytes:
     """Return the bytes of a database in memory, and close it."""
     database.execute("COMMIT")
     data = database.serialize()
-    database.close()  # it is a part of a cycle: its memory would wait for the collector
+    # frees its memory now: the object is in a reference cycle, which is collected much later
+    database.close()
     return data

@@ -20,20 +20,20 @@ from taskembed.vectors import Flags, FloatRows, Rows, whole_vector
 
 _ENTRY = np.dtype("<u4")
 _WIDTH = 3
-_MORE = 4  # vectors that are looked at first for each document that is wanted
-_WIDENINGS = 3  # for all queries together; then each query that lacks documents is widened alone
-_MOST_MORE = 65_536  # vectors that are looked at together for one query
+_MORE = 4  # vectors fetched in the first round for each document to find
+_WIDENINGS = 3  # rounds for all queries; later rounds are for single queries that need more
+_MOST_MORE = 65_536  # largest number of vectors fetched for one query in a round
 
 Search = Callable[[FloatRows, int, Flags | None], Found]
 
 
 class ChunksDamageError(ValueError):
-    """The table is not one of the segment; `str()` says why."""
+    """The table does not belong to the segment; `str()` is the reason."""
 
 
 @dataclass(frozen=True)
 class ChunkTable:
-    """Where the vectors of a segment were cut from.
+    """The document and the range of characters that each vector of a segment was made from.
 
     Attributes:
         rows: int64[vectors]: the row of the document, ascending.
@@ -47,7 +47,7 @@ class ChunkTable:
 
     @classmethod
     def of(cls, cuts: Sequence[Rows]) -> ChunkTable:
-        """Return the table of documents; `cuts` has int64[n, 2] for each, with its n chunks."""
+        """Return the table of documents; `cuts` has one int64[n, 2] for each: its n chunks."""
         counts = [len(some) for some in cuts]
         rows = np.repeat(np.arange(len(cuts)), counts)
         return cls(rows, np.concatenate([np.empty((0, 2), np.int64), *cuts]), len(cuts))
@@ -57,14 +57,14 @@ class ChunkTable:
         """Read the output of `to_bytes`.
 
         Raises:
-            ChunksDamageError: the bytes are not such a table.
+            ChunksDamageError: the bytes are not the table of a segment of this size.
         """
         if len(data) != vectors * _WIDTH * _ENTRY.itemsize:
             raise ChunksDamageError("it does not fit its segment")
         entries = np.frombuffer(data, _ENTRY).reshape(-1, _WIDTH).astype(np.int64)
         rows, cuts = entries[:, 0], entries[:, 1:]
         steps = np.diff(rows, prepend=-1, append=documents)
-        # each document has a chunk, and all of its chunks are together
+        # every document has at least one chunk, and its chunks are consecutive
         if (steps[:-1] < 0).any() or (steps[:-1] > 1).any() or (vectors and steps[-1] != 1):
             raise ChunksDamageError("it does not have the chunks of each document")
         if (cuts[:, 0] > cuts[:, 1]).any():
@@ -94,7 +94,7 @@ class ChunkTable:
         """Check that chunks are within their texts, each given with its row.
 
         Raises:
-            ChunksDamageError: one is not.
+            ChunksDamageError: a chunk ends after its text.
         """
         last = self.cuts[:, 1]
         ends = np.maximum.reduceat(last, self.firsts[:-1]) if self.documents else last
@@ -115,9 +115,9 @@ def mean_vectors(table: ChunkTable, rows: Rows, read: Callable[[Rows], FloatRows
     """Return one vector for each document, float32[len(rows), dim]: see `whole_vector`.
 
     Args:
-        table: of the segment.
-        rows: of the documents.
-        read: gives some of the vectors of the segment.
+        table: the chunks of the segment.
+        rows: int64[n]: the rows of the documents.
+        read: returns vectors of the segment by their numbers.
     """
     means = [whole_vector(read(table.vectors_of(row))) for row in rows.tolist()]
     return np.concatenate([read(np.empty(0, np.int64)), *means])
@@ -128,15 +128,15 @@ def nearest_documents(
 ) -> Found:
     """Return the k best documents of each query by their best chunk: scores and rows, [n, k'].
 
-    k' is k, or the number of documents if they are fewer: where many of the best chunks are of the
-    same documents, more chunks are looked at.
+    k' is the smaller of k and the number of documents. If many of the best chunks belong to the
+    same documents, more chunks are fetched until there are k' documents.
 
     Args:
-        table: of the segment.
-        search: returns scores and numbers of the best k' vectors, of those whose flag is set.
+        table: the chunks of the segment.
+        search: returns scores and numbers of the best vectors among those whose flag is set.
         queries: float32[n, dim].
-        k: how many.
-        alive: bool[documents]: only these rows are answered; None for all.
+        k: the number of documents for each query.
+        alive: bool[documents]: only these rows are returned; None for all.
     """
     passing = None if alive is None else alive[table.rows]
     k = min(k, table.documents if alive is None else int(alive.sum()))
@@ -175,7 +175,7 @@ def _widened(
     k: int,
     passing: Flags | None,
 ) -> Found:
-    """Look for more documents until there are k, leaving out the chunks of those found."""
+    """Search on until k documents are found, without the chunks of those found already."""
     scores, rows = found
     others = np.ones(len(table.rows), np.bool_) if passing is None else passing
     asked = k

@@ -12,7 +12,7 @@ def read_deletions(data: bytes | bytearray, info: SegmentInfo) -> Flags:
     """Return bool[rows] from the bytes that `deletions_bytes` returned.
 
     Raises:
-        ValueError: the bytes are no deletions file, or not of that segment.
+        ValueError: the bytes are not a deletions file of that segment.
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
     flags = bits[: info.rows].astype(np.bool_)
@@ -23,5 +23,5 @@ def read_deletions(data: bytes | bytearray, info: SegmentInfo) -> Flags:
 
 
 def deletions_bytes(dead: Flags) -> bytes:
-    """Return the bytes of a deletions file: bit i says that row i is deleted."""
+    """Return the bytes of a deletions file; bit i is set if row i is deleted."""
     return np.packbits(dead, bitorder="little").tobytes()

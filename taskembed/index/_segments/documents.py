@@ -1,7 +1,7 @@
-"""The documents of a segment that are not deleted; what SQLite reports is turned into our errors.
+"""The documents of a segment that are not deleted; errors of SQLite become TaskembedErrors.
 
-A document is compared with its own checksum when it is read. Looking for an id that may be absent
-reads and checks the whole file first: only then does "not found" mean "not there".
+Each document has a checksum, which is compared when the document is read. A lookup of an id that
+may be absent first checks the whole file, since a damaged file could hide the document.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _SOUND = "PRAGMA quick_check(1)"
 class SegmentDocuments:
     """The documents of a segment.
 
-    Its methods raise IndexDamagedError where the file is damaged, ValueError where the
-    index is closed, and another TaskembedError where the operating system cannot read the file.
+    Its methods raise IndexDamagedError if the file is damaged, ValueError if the index is closed,
+    and another TaskembedError if the operating system cannot read the file.
 
     Attributes:
         file: the open SQLite file.
@@ -47,8 +47,8 @@ class SegmentDocuments:
         self._is_whole = False  # whether every byte of the file was checked
         self.dead: Flags = np.zeros(0, dtype=np.bool_)
         name = info.documents_file
-        # Subtle: not within `stream`, which reports a missing file as an error of the index. Here
-        # it means that a writer has just removed it, and the reader opens the newer generation.
+        # Subtle: not within `stream`, which reports a missing file as damage. Here a missing file
+        # means that a writer has just removed it; the reader then opens the newer generation.
         self.file = Documents(
             files.opened(name), files.path(name), info.rows, is_format_1=is_format_1
         )
@@ -72,7 +72,7 @@ class SegmentDocuments:
             try:
                 self.file.require_schema(header)
             except sqlite3.Error:
-                self.file.require_schema(header)  # once more: the first read may have failed
+                self.file.require_schema(header)  # again, since the first read may have failed
             self._has_schema = True
             self.file.require_rows()
         if is_whole:
@@ -92,7 +92,7 @@ class SegmentDocuments:
         """Yield the documents with these ids that are stored here and not deleted.
 
         Args:
-            doc_ids: to look up.
+            doc_ids: the ids to look up.
             sure: check every byte first, so that an id that is not found is certainly not there.
         """
         if sure:
@@ -109,7 +109,7 @@ class SegmentDocuments:
             return any(map(self._is_live, self.file.rows_with_made_ids()))
 
     def count_truncated(self) -> int:
-        """Return how many documents that are not deleted were truncated by the model."""
+        """Return the number of documents, without deleted ones, that the model truncated."""
         self.require_whole()
         with self._translated():
             rows = self.file.truncated_rows()
@@ -131,7 +131,7 @@ class SegmentDocuments:
             passing: bool[rows]: only these rows; None for all.
             after: only ids that come after this one.
         """
-        if after:  # documents before it are not read, so the count cannot show that one is missing
+        if after:  # earlier documents are not read, so a missing one cannot be noticed by counting
             self.require_whole()
         expected = self._info.live_rows if passing is None else int(passing.sum())
         count = 0
@@ -168,7 +168,7 @@ class SegmentDocuments:
 
     @contextmanager
     def copied(self) -> Iterator[None]:
-        """Translate what SQLite reports while a writer copies the documents."""
+        """Translate the errors of SQLite while a writer copies the documents."""
         with self._translated():
             try:
                 yield
@@ -178,7 +178,7 @@ class SegmentDocuments:
                 raise from_os_error(OSError(errno.ENOSPC, ""), str(self._files.folder)) from error
 
     def check_contents(self) -> None:
-        """Read every document: each live row has one, and each has metadata that is JSON."""
+        """Read every document; check that each live row has one, and that its metadata is JSON."""
         with self._translated():
             self.file.require_integrity()
             missing = ~self.dead
@@ -198,12 +198,12 @@ class SegmentDocuments:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn what SQLite reports into our errors: an index from elsewhere may be hostile."""
+        """Turn errors of SQLite into TaskembedErrors: an index from elsewhere may be hostile."""
         self._files.require_open()
         try:
             yield
         except UnicodeEncodeError:
-            # the caller asked for an id that no index can hold: no fault of the file
+            # the caller asked for an id that no index can hold: the file is not damaged
             raise
         except (sqlite3.Error, ValueError) as error:
             self._files.require_open()  # another thread may have closed it meanwhile
@@ -215,9 +215,9 @@ class SegmentDocuments:
             raise self._files.damaged(self._info.documents_file, str(error)) from error
 
     def _is_sound(self) -> bool:
-        """Return whether a file that SQLite called malformed is what was written.
+        """Return whether a file that SQLite reported as malformed has the right checksum.
 
-        Subtle: SQLite also reports that when a read failed with EIO (SQLITE_IOERR_CORRUPTFS).
+        Subtle: SQLite reports the same when a read fails with EIO (SQLITE_IOERR_CORRUPTFS).
 
         Raises:
             TaskembedError: a read fails again.

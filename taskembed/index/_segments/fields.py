@@ -20,8 +20,8 @@ from taskembed.vectors import Flags
 class SegmentFields:
     """The metadata fields of a segment.
 
-    Its methods raise IndexDamagedError where the file is damaged, and ValueError where
-    the index is closed.
+    Its methods raise IndexDamagedError if the file is damaged, and ValueError if the index is
+    closed.
     """
 
     def __init__(self, files: SegmentFiles, info: SegmentInfo, documents: SegmentDocuments) -> None:
@@ -37,7 +37,7 @@ class SegmentFields:
             self._table.close()
 
     def types(self) -> Fields:
-        """Return the types of each field, by its name in filters."""
+        """Return the types of each field, by the field's name in filters."""
         with self._read() as table:
             return table.fields
 
@@ -48,7 +48,7 @@ class SegmentFields:
             return {name: table.examples(name, alive) for name in table.fields}
 
     def passing(self, filter_: Filter) -> Flags:
-        """Return bool[rows]: the rows that are not deleted and that a filter is true of."""
+        """Return bool[rows]: the rows that are not deleted and that match a filter."""
         with self._read() as table:
             return table.rows(filter_) & ~self._documents.dead
 
@@ -66,7 +66,7 @@ class SegmentFields:
 
     @contextmanager
     def _read(self) -> Iterator[FieldTable]:
-        """Yield the table of the fields; its whole file is checked the first time."""
+        """Yield the tables of the fields; the whole file is checked the first time."""
         self._files.require_open()
         name = self._info.fields_file
         try:

@@ -46,7 +46,7 @@ SCHEMA = [
 ]
 _EMPTY = "{}"
 _AT_ONCE = 1024  # documents whose entries are held in memory
-_FOUND = {
+_STORED = {  # SQL for the stored value of an entry: a scalar, or an item of a list
     False: "SELECT value FROM scalars WHERE field = ? AND row = ?",
     True: "SELECT value FROM items WHERE field = ? AND row = ? AND value = ?",
 }
@@ -89,7 +89,7 @@ class FieldsBuilder:
         """Copy the values of another segment.
 
         Args:
-            source: the name under which its file is attached.
+            source: the name under which the other segment's file is attached.
             moved: an SQL expression of `row`: the new row, or null for one that is left out.
         """
         rows = self._database.execute(f"SELECT field, name, type FROM {source}.fields").fetchall()  # noqa: S608  # our literal
@@ -133,7 +133,7 @@ def open_fields(stream: BinaryIO, path: Path) -> sqlite3.Connection:
 
     Raises:
         ValueError: the tables are not those of a segment.
-        sqlite3.Error: the file is no database.
+        sqlite3.Error: the file is not a database.
         TaskembedError: the operating system cannot read the file.
     """
     try:
@@ -176,7 +176,7 @@ def check_fields(
             is_item = entry.type in ITEMS
             key = (names.get((entry.name, entry.type), -1), document.row)
             values = (*key, entry.value) if is_item else key
-            found = database.execute(_FOUND[is_item], values).fetchone()
+            found = database.execute(_STORED[is_item], values).fetchone()
             if found != (entry.value,):
                 raise ValueError(
                     f"the field {entry.name} of row {document.row} differs from the metadata"

@@ -53,7 +53,7 @@ class SegmentFiles:
         return self._streams[name].fileno()
 
     def opened(self, name: str) -> BinaryIO:
-        """Return an open file; its position is that after the last read."""
+        """Return an open file, positioned after the last read."""
         return self._streams[name]
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class SegmentFiles:
 
     @contextmanager
     def stream(self, name: str) -> Iterator[BinaryIO]:
-        """Yield a file at its beginning; a closed one is opened again.
+        """Yield a file, positioned at its beginning; a closed file is opened again.
 
         Raises:
             IndexDamagedError: the file is missing now, or has another size.

@@ -1,4 +1,4 @@
-"""The rows of a segment that a filter is true of, by SQL over the table of its fields.
+"""The rows of a segment that match a filter, by SQL over the tables of its fields.
 
 Each condition is one or two SQL statements with bound values that return rows; `and` and `or`
 combine the rows as bits. Values that the table does not hold (long texts and lists) are looked up
@@ -42,10 +42,10 @@ from taskembed.index.filtering.filters import (
 )
 from taskembed.vectors import Flags
 
-PATTERN_BYTES = 16_384  # of a GLOB pattern: the longest filter text, each character in brackets
+PATTERN_BYTES = 16_384  # of a GLOB pattern: the longest value, each character in brackets
 _LOOKED_AT = 10_000  # values that are read to find examples
 _BOOLEAN = (FieldType.BOOLEAN, FieldType.BOOLEAN_ITEM)
-_SOME = {  # items are ordered by value, so GROUP BY takes each value once without sorting
+_EXAMPLES = {  # items are ordered by value, so GROUP BY takes each value once without sorting
     False: "SELECT row, value FROM scalars WHERE field = ? LIMIT ?",
     True: "SELECT min(row), value FROM items WHERE field = ? GROUP BY value LIMIT ?",
 }
@@ -57,7 +57,7 @@ Metadata = Callable[[Sequence[int]], Iterable[tuple[int, Mapping[str, object]]]]
 class FieldTable:
     """The open table of a segment's fields.
 
-    Its methods raise sqlite3.Error or ValueError where the file is damaged.
+    Its methods raise sqlite3.Error or ValueError if the file is damaged.
 
     Args:
         database: the open tables `fields`, `scalars` and `items`.
@@ -84,7 +84,8 @@ class FieldTable:
         for kind, number in self.fields[name].items():
             if kind in (FieldType.OBJECT, *LISTS):
                 continue
-            for row, value in self.database.execute(_SOME[kind in ITEMS], [number, _LOOKED_AT]):
+            sql = _EXAMPLES[kind in ITEMS]
+            for row, value in self.database.execute(sql, [number, _LOOKED_AT]):
                 if 0 <= row < self._rows and alive[row]:
                     shown = bool(value) if kind in _BOOLEAN else value
                     found.setdefault(str(shown), shown)
@@ -93,9 +94,9 @@ class FieldTable:
         return list(found.values())
 
     def rows(self, filter_: Filter) -> Flags:
-        """Return bool[rows]: the rows that a filter is true of, deleted rows included.
+        """Return bool[rows]: the rows that match a filter, deleted rows included.
 
-        A field that this segment does not have is missing in each of its documents.
+        A field that this segment does not have is missing in all of its documents.
         """
         match filter_:
             case AllOf(parts) | AnyOf(parts):
@@ -117,8 +118,11 @@ class FieldTable:
         """Yield rows with the values of a field; equal values are one group, in any segment.
 
         Args:
-            field: its lists and objects have no value here.
-            rows: to look up; None for all.
+            field: the field; documents in which it is a list or an object are left out.
+            rows: the rows to look up; None for all.
+
+        Raises:
+            ValueError: the file names a row that the segment does not have.
         """
         for kind, number in self.fields.get(str(field), {}).items():
             if kind not in SCALARS:
@@ -199,8 +203,8 @@ class FieldTable:
     ) -> Flags:
         """Return the rows whose value of a field has one of some types and passes a test in SQL."""
         flags = np.zeros(self._rows, dtype=np.bool_)
-        # `table` and `test` are our own literals, and the values are bound. SQLite joins the rows
-        # to one text in half the time that Python needs to fetch them one by one.
+        # `table` and `test` are our own literals, and the values are bound. SQLite joins the row
+        # numbers into one string in half the time that Python needs to fetch them one by one.
         sql = f"SELECT group_concat(row) FROM {table} WHERE field = ? AND {test}"  # noqa: S608
         for kind, number in self.fields.get(str(field), {}).items():
             if kind in kinds:
@@ -230,10 +234,10 @@ def _has_item(items: object, wanted: Value) -> bool:
 
 
 def _row_numbers(listed: object, rows: int) -> npt.NDArray[np.int64]:
-    """Return the row numbers in a text that SQLite's group_concat returned.
+    """Return the row numbers in a string that SQLite's group_concat returned; None has none.
 
     Raises:
-        ValueError: the text has anything else, or a row out of range: the file is hostile.
+        ValueError: the string has anything else, or a row out of range: the file is hostile.
     """
     if listed is None:
         return np.empty(0, np.int64)
@@ -241,7 +245,7 @@ def _row_numbers(listed: object, rows: int) -> npt.NDArray[np.int64]:
     commas = data == ord(",")
     is_plain = ((data >= ord("0")) & (data <= ord("9")) | commas).all()
     if not len(data) or not is_plain or commas[0] or commas[-1] or (commas[1:] & commas[:-1]).any():
-        raise ValueError("a row is no number")
+        raise ValueError("a row is not a number")
     numbers = np.fromstring(str(listed), np.int64, sep=",")
     if len(numbers) != commas.sum() + 1 or numbers.max() >= rows or numbers.min() < 0:
         raise ValueError("there is no such row")

@@ -1,4 +1,4 @@
-"""What a manifest says of a segment: its files, its rows and how its vectors are stored."""
+"""The entry of a segment in a manifest: its files, its rows and how its vectors are stored."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _OPTIONAL = {"chunks": int, "stem": str, "views": list}
 
 
 def stem_of(segment: str, generation: int, task: str) -> str:
-    """Return the name, without ending, of the files of a further view of a segment.
+    """Return the name, without the suffix, of the files of a further view of a segment.
 
     Args:
         segment: the name of the segment.
-        generation: for which the files are written.
-        task: of the view.
+        generation: the generation that the files are written for.
+        task: the task of the view.
     """
     return f"vec-{generation:08d}-{segment.removeprefix('seg-')}-{task}"
 
 
 @dataclass(frozen=True, slots=True)
 class ViewFiles:
-    """The vectors that a segment has of one further view.
+    """The vectors of a segment for one view after the first.
 
     Attributes:
-        stem: the name of their files, without the ending.
+        stem: the name of their files, without the suffix.
         kind: how they are searched.
         vectors: how their numbers are stored.
     """
@@ -46,7 +46,7 @@ class ViewFiles:
     vectors: VectorType = VectorType.FP32
 
     def to_json(self) -> dict[str, object]:
-        """Return it as what JSON can hold."""
+        """Return the vectors as a JSON object."""
         return {"stem": self.stem, "kind": self.kind.value, "vectors": self.vectors.value}
 
     @classmethod
@@ -67,22 +67,22 @@ class ViewFiles:
 
 @dataclass(frozen=True, slots=True)
 class SegmentInfo:
-    """What a manifest says of a segment."""
+    """The entry of a segment in a manifest."""
 
     name: str
     rows: int
-    deletions: str = ""  # the file that says which rows were deleted; "" when none were
+    deletions: str = ""  # the name of the deletions file; "" if no row was deleted
     deleted_rows: int = 0
     kind: Kind = Kind.FLAT
     vectors: VectorType = VectorType.FP32
-    words: str = ""  # the name of the tokenizer that made its words; "" when it has none
-    chunks: int = 0  # how many chunks its documents were cut into; 0 where they were not
-    stem: str = ""  # the name of the files of its vectors; "" for that of the segment
-    views: tuple[ViewFiles, ...] = ()  # the vectors of further views, in the order of the part's
+    words: str = ""  # the name of the tokenizer of its words; "" if it has no words
+    chunks: int = 0  # the number of chunks of its documents; 0 if they are not cut
+    stem: str = ""  # the name of the files of its vectors; "" for the segment's name
+    views: tuple[ViewFiles, ...] = ()  # the vectors of views after the first, in the index's order
 
     @property
     def vector_rows(self) -> int:
-        """How many vectors it has: one for each chunk, or else for each document."""
+        """The number of its vectors: one for each chunk, or else for each document."""
         return self.chunks or self.rows
 
     @property
@@ -117,7 +117,7 @@ class SegmentInfo:
 
     @property
     def chunks_file(self) -> str:
-        """The file that says where its vectors were cut from."""
+        """The file with the document and the range of characters of each chunk."""
         return f"{self.name}.chunks"
 
     @property
@@ -130,7 +130,7 @@ class SegmentInfo:
 
     @property
     def files(self) -> list[str]:
-        """Every file that it needs."""
+        """The names of all its files."""
         names = [self.vectors_file, self.documents_file]
         if self.kind is not Kind.FORMAT_1:
             names += [self.sums_file, self.fields_file]
@@ -159,19 +159,23 @@ class SegmentInfo:
 
     @property
     def live_rows(self) -> int:
-        """How many of its documents were not deleted."""
+        """The number of its documents that are not deleted."""
         return self.rows - self.deleted_rows
 
     @property
     def live_vectors(self) -> int:
-        """About how many of its vectors are of documents that were not deleted."""
+        """About the number of its vectors of documents that are not deleted."""
         return self.vector_rows * self.live_rows // self.rows if self.rows else 0
 
     def to_json(self) -> dict[str, object]:
         """Return it as what JSON can hold."""
         values = {**asdict(self), "kind": self.kind.value, "vectors": self.vectors.value}
         values["views"] = [view.to_json() for view in self.views]
-        for name in ("chunks", "stem", "views"):  # as it was written before there were any
+        for name in (
+            "chunks",
+            "stem",
+            "views",
+        ):  # omitted if empty, as in older versions
             if not values[name]:
                 del values[name]
         return values
@@ -181,10 +185,10 @@ def segment_infos(values: object) -> list[SegmentInfo]:
     """Read the segments of a manifest.
 
     Raises:
-        ValueError: they are not what a manifest holds.
+        ValueError: `values` has another form.
     """
     if not isinstance(values, list):
-        raise ValueError("its segments are not a list")
+        raise ValueError("the segments are not a list")
     return [_segment_info(value) for value in values]
 
 
@@ -216,23 +220,23 @@ def _segment_info(value: object) -> SegmentInfo:
 
 
 def require_listed(folder: Path, snapshot: Snapshot, info: SegmentInfo, dim: int) -> None:
-    """Check that a manifest lists the files of a segment, with sizes that can be.
+    """Check that a manifest lists the files of a segment, with possible sizes.
 
     Raises:
-        IndexDamagedError: one is not listed, or the vectors cannot be in a file of that size.
+        IndexDamagedError: a file is not listed, or is too small for the vectors.
     """
     files = {name: listed(folder, snapshot, name) for name in info.files}
     size = files[info.vectors_file].size
-    if info.vector_rows * dim * info.vectors.bytes > size:  # before memory is taken for the rows
+    if info.vector_rows * dim * info.vectors.bytes > size:  # before memory is allocated
         reason = f"{size:,} bytes cannot hold {info.vector_rows:,} vectors of {dim:,} numbers"
         raise damaged(folder, Damage(info.vectors_file, reason))
 
 
 def listed(folder: Path, snapshot: Snapshot, name: str) -> StoredFile:
-    """Return what a manifest says of a file.
+    """Return the entry of a file in a manifest.
 
     Raises:
-        IndexDamagedError: it does not list it.
+        IndexDamagedError: the manifest does not list the file.
     """
     try:
         return snapshot.files[name]

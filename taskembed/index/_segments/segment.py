@@ -1,20 +1,20 @@
 """A segment: vectors and documents that were written together, and never change.
 
-    seg-00000007.faiss   vectors: an IndexFlatIP, or one of fp16; vector i is of row i
+    seg-00000007.faiss   vectors: an IndexFlatIP, or a flat fp16 index; vector i belongs to row i
     seg-00000007.sum     the CRC-32 of each vector, little-endian
     vec-00000009-00000007-similarity.faiss, .sum, .codes   the same for one further view
-    seg-00000007.codes   one bit a number of each vector (`kinds.rabitq`), where there are many rows
+    seg-00000007.codes   one bit for each number of a vector (`kinds.rabitq`), if rows are many
     seg-00000007.db      SQLite: documents(row, doc_id, text, metadata, truncated, checksum)
-    seg-00000007.words   the words of the texts, where they are kept (`words_file`)
-    seg-00000007.chunks  which part of which document each vector is of, where they were cut
-                         (`chunks`); otherwise vector i is of row i
+    seg-00000007.words   the words of the texts, for BM25 (`words_file`); optional
+    seg-00000007.chunks  the document and the range of characters of each vector, if documents are
+                         cut into chunks (`chunks`); otherwise vector i belongs to row i
     seg-00000007.fields  SQLite: the scalar fields of the metadata, for filters
-    del-00000009-00000007.bin   one bit a row, little-endian: the rows of seg-00000007 that were
-                                deleted as of generation 9
+    del-00000009-00000007.bin   one bit for each row, little-endian: the rows of seg-00000007 that
+                                are deleted as of generation 9
 
-The name of a segment is the generation that it was written for. This module turns the files of a
-segment into documents and scores. A search reads few of their bytes, and checks what it reads: the
-small files whole, vectors and documents one by one. A writer checks every byte.
+The name of a segment contains the generation that it was written for. A search reads few bytes of
+these files and checks what it reads: small files as a whole, vectors and documents one by one. A
+writer checks every byte.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ from taskembed.vectors import Flags, FloatRows, Rows
 
 
 class Segment:
-    """The open files of a segment; it answers even after a writer has removed them.
+    """A segment with its files open; it can be searched even after a writer has removed the files.
 
-    Opening checks the sizes of the files; `check` checks the rest, and must come before any other
-    call. A reader opens every segment before it checks one, so that a writer has little time to
-    remove the files in between.
+    Opening checks the sizes of the files; `check` checks the rest and must be called before any
+    other method. A reader opens all segments before it checks the first one, which leaves a writer
+    little time to remove files in between.
 
     Raises:
         FileNotFoundError: a file is missing; a writer may have removed it.
@@ -75,12 +75,12 @@ class Segment:
         with ExitStack() as stack:
             self._files = SegmentFiles(folder, files)
             stack.callback(self._files.close)
-            # of each view: a reader opens one, a writer all
+            # one for each open view: a reader opens one view, a writer all
             self._views = [
                 self._vectors_class(self._files, info.of_view(number), dim)
                 for number, dim in enumerate(dims)
             ]
-            self._vectors = self._views[0]  # those that are searched
+            self._vectors = self._views[0]  # the view that is searched
             self._documents = SegmentDocuments(self._files, info, is_format_1=self.is_format_1)
             self._fields = self._fields_class(self._files, info, self._documents)
             self._words = SegmentWords(self._files, info)
@@ -112,7 +112,7 @@ class Segment:
         self._fields.close()
 
     def spare_handles(self) -> None:
-        """Read now what a search may read later, and close every file that is then not needed."""
+        """Read now what a search may need, and close every file that is then no longer needed."""
         self.load()
         self._documents.require_whole()
         kept = [] if self._vectors.are_in_memory else [self.info.vectors_file]
@@ -153,7 +153,7 @@ class Segment:
         return self._fields.examples()
 
     def passing(self, filter_: Filter) -> Flags:
-        """Return bool[rows]: the rows that are not deleted and that a filter is true of."""
+        """Return bool[rows]: the rows that are not deleted and match a filter."""
         return self._fields.passing(filter_)
 
     def group_values(
@@ -162,8 +162,8 @@ class Segment:
         """Yield rows with the values of a field, which are texts, numbers or booleans.
 
         Args:
-            field: of the metadata; rows without such a value are left out.
-            rows: to look up; None for all.
+            field: a field of the metadata; rows without such a value are left out.
+            rows: the rows to look up; None for all.
         """
         return self._fields.group_values(field, rows)
 
@@ -204,8 +204,8 @@ class Segment:
     ) -> Found:
         """Return scores and rows of the best live documents: see `SegmentVectors.search`.
 
-        Only the rows in `passing` are returned: bool[rows], as the method `passing` returns. The
-        score of a document that was cut into chunks is that of its best chunk.
+        Only rows set in `passing`, bool[rows], are returned. The score of a document that was cut
+        into chunks is that of its best chunk.
         """
         alive = ~self.dead if passing is None and self.dead.any() else passing
         search = partial(self._vectors.search, exact=exact, candidates=candidates)
@@ -222,16 +222,16 @@ class Segment:
         candidates: int | None = None,
         passing: Flags | None = None,
     ) -> Found:
-        """Return scores and vectors' numbers of the best chunks of live documents; as `search`."""
+        """Return scores and vector numbers of the best chunks of live documents: see `search`."""
         alive = ~self.dead if passing is None and self.dead.any() else passing
         if self.chunks is not None and alive is not None:
             alive = alive[self.chunks.rows]
         return self._vectors.search(queries, k, alive, exact=exact, candidates=candidates)
 
     def vectors(self, rows: Rows) -> FloatRows:
-        """Return one vector for each row, float32[len(rows), dim]: of chunks, their mean.
+        """Return one vector for each row, float32[len(rows), dim]; for chunks, their mean.
 
-        Where several views are open, a row has the vectors of all, one after the other.
+        If several views are open, each row is the concatenation of the vectors of all views.
         """
         if self.chunks is None:
             return self._read(rows)
@@ -277,9 +277,9 @@ class Segment:
         """Yield the documents with these ids that are stored here and not deleted.
 
         Args:
-            doc_ids: to look up.
+            doc_ids: the ids to look up.
             sure: check every byte first, so that an id that is not found is certainly not there.
-                Otherwise what is found is right, and damage may hide the rest.
+                Otherwise every document found is correct, but damage may hide others.
         """
         return self._documents.find(doc_ids, sure=sure)
 
@@ -288,7 +288,7 @@ class Segment:
         return self._documents.has_made_ids()
 
     def count_truncated(self) -> int:
-        """Return how many documents that are not deleted were truncated by the model."""
+        """Return the number of documents, without deleted ones, that the model truncated."""
         return self._documents.count_truncated()
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
@@ -311,14 +311,14 @@ class Segment:
         return self._documents.live_by_id(passing=passing, after=after)
 
     def moved_documents(self, rows: Sequence[int | None]) -> Iterator[tuple[int, StoredDocument]]:
-        """Yield (new row, document); rows[i] is the new row of row i, or None to leave it out."""
+        """Yield (new row, document); rows[i] is the new row of row i, or None to drop the row."""
         for document in self._documents.all_by_row():
             row = rows[document.row]
             if row is not None:
                 yield row, document
 
     def read_documents(self) -> AbstractContextManager[None]:
-        """Return a context that turns SQLite's errors into ours while a writer copies documents."""
+        """Return a context that translates errors of SQLite while a writer copies documents."""
         return self._documents.copied()
 
     # --- checks ---
@@ -327,7 +327,7 @@ class Segment:
         """Check the contents of every file, as `verify` does after it has compared the checksums.
 
         Yields:
-            What is wrong in a file whose checksum is right.
+            The damage of each file whose checksum is correct but whose contents are not.
         """
         checks = [
             *([vectors.check_contents] for vectors in self._views),
@@ -346,7 +346,7 @@ class Segment:
                 yield Damage(error.name, error.reason)
 
     def _check_chunks(self) -> None:
-        """Compare where the chunks end with the texts."""
+        """Check that every chunk ends within its text."""
         if self.chunks is None:
             return
         texts = ((row, text) for row, text in self.texts() if not self.dead[row])

@@ -1,4 +1,4 @@
-"""The vectors of a segment: searched by their codes or one and all, and read by position."""
+"""The vectors of a segment: searched exactly or by their codes, and read by position."""
 
 from __future__ import annotations
 
@@ -19,29 +19,28 @@ from taskembed.index.kinds.rows import RawRows, RowDamageError, RowsFile, Sums
 from taskembed.index.storage import Kind
 from taskembed.vectors import Flags, FloatRows, Rows
 
-LEAST_CANDIDATES = 200  # vectors that are read for a query; see docs/adr/0013
+LEAST_CANDIDATES = 200  # vectors read for each query; see docs/adr/0013
 CANDIDATES_OF_A_HIT = 20
 FIRST_HITS = 20
 CANDIDATES_OF_A_LATER_HIT = 5
-READ_ROWS = 10_000  # up to this number of rows that pass a filter are all scored; docs/adr/0017
-_FEW = 20  # and only if they are at most one row in 20
+READ_ROWS = 10_000  # rows that pass a filter; up to so many are scored exactly: docs/adr/0017
+_FEW = 20  # they are scored exactly only if they are also at most one row in 20
 NOT_FINITE = "a vector has a number that is not finite"
 
 Found = tuple[FloatRows, npt.NDArray[np.int64]]  # scores and rows, [n, k]
 
 
 class SegmentVectors:
-    """The vectors of a segment; they are held in memory only if they are few.
+    """The vectors of a segment; only a small segment holds them in memory.
 
-    Its methods raise IndexDamagedError where a file is damaged, and ValueError where the index is
-    closed.
+    Its methods raise IndexDamagedError if a file is damaged, and ValueError if the index is closed.
     """
 
     def __init__(self, files: SegmentFiles, info: SegmentInfo, dim: int) -> None:
         self._files = files
         self._info = info
         self._dim = dim
-        self._lock = threading.Lock()  # guards what the first call of any thread reads
+        self._lock = threading.Lock()  # guards the data that the first search of any thread loads
         self._flat: Flat | None = None
         self._codes: Codes | None = None
         self._rows: RowsFile | None = None
@@ -99,14 +98,15 @@ class SegmentVectors:
 
         Args:
             queries: float32[n, dim].
-            k: rows of each query.
+            k: the number of rows for each query.
             alive: bool[rows]: only these rows are returned; None for all.
-            exact: score every vector, and not only those that the codes choose. Many queries are
-                always scored so, since that is as fast.
-            candidates: vectors that the codes choose for a query; None for the default.
+            exact: score every vector, not only the candidates that the codes choose. A large batch
+                of queries is always scored exactly, since that is as fast.
+            candidates: number of candidates that the codes choose for a query; None for the
+                default.
 
         Raises:
-            IndexDamagedError: what was read is damaged.
+            IndexDamagedError: the data that was read is damaged.
         """
         self.load(exact=exact)
         most = self._info.vector_rows if alive is None else int(alive.sum())
@@ -178,9 +178,9 @@ class SegmentVectors:
     ) -> Found:
         """Score the vectors that the codes choose.
 
-        Subtle: equal vectors have equal estimates. Where the last candidate has the same estimate
-        as a row that would be returned, more candidates are read, because which of equal documents
-        are returned must not depend on k.
+        Subtle: equal vectors have equal estimates. If the last candidate has the same estimate as a
+        row that would be returned, more candidates are read: which of several equal documents are
+        returned must not depend on k.
         """
         most = self._info.vector_rows if alive is None else int(alive.sum())
         while True:
@@ -198,7 +198,7 @@ class SegmentVectors:
             depth = min(depth * 2, most)
 
     def release(self) -> None:
-        """Free memory whose contents can be read again; there is none here."""
+        """Free memory whose contents can be read again; does nothing for this kind."""
 
     def check_contents(self) -> None:
         """Check every vector and the codes, after the checksums of the files were compared."""
@@ -209,7 +209,7 @@ class SegmentVectors:
                     raise RowDamageError(NOT_FINITE)
                 sums = file.sums[start : start + len(raw)]
                 fits = fits and bool((stored_rows.sums_of(raw) == sums).all())
-        if not fits:  # the checksum of the vectors' file was right, so the sums are wrong
+        if not fits:  # the vectors' file has the right checksum, so the sums are wrong
             raise self._files.damaged(self._info.sums_file, "it does not fit the vectors")
         if self._info.kind is Kind.RABITQ:
             self._read_codes()

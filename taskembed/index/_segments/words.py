@@ -1,4 +1,4 @@
-"""The words of a segment's texts, for BM25: their file is opened once, and read by position."""
+"""The words of a segment's texts, for BM25; their file is opened once and read by position."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from taskembed.index.word_tokens import WordTokenizer
 
 
 class SegmentWords:
-    """The words of a segment, where it keeps them.
+    """The words of a segment, if its index keeps words.
 
-    Its methods raise IndexDamagedError where the file is damaged, and ValueError where
-    the index is closed.
+    Its methods raise IndexDamagedError if the file is damaged, and ValueError if the index is
+    closed.
     """
 
     def __init__(self, files: SegmentFiles, info: SegmentInfo) -> None:
@@ -41,10 +41,10 @@ class SegmentWords:
             return self._postings
 
     def check(self, texts: Iterable[tuple[int, str]]) -> None:
-        """Compare every word with the texts, each given with its row; nothing to do without words.
+        """Compare every word with the texts, given as (row, text); do nothing without words.
 
         Raises:
-            IndexDamagedError: they differ.
+            IndexDamagedError: the words are not those of the texts.
         """
         if not self._info.words:
             return

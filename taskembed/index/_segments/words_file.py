@@ -6,8 +6,8 @@
 
 A file has three parts: the postings of each word; the dictionary; and a foot. The dictionary has
 the length of each document, and for each word a 64-bit hash, the position of its postings, and the
-number of documents in which it occurs. The dictionary and the postings of each word have a checksum
-each, so all that is read is checked, and a word that the dictionary lacks is in no document.
+number of documents in which it occurs. The dictionary and the postings of each word have their own
+checksums, so everything that is read is checked.
 
 BM25 as in Robertson and Zaragoza (2009), with Lucene's idf, which is never negative:
 ln(1 + (N - df + 0.5) / (df + 0.5)) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean)).
@@ -37,10 +37,10 @@ K1, B = 1.2, 0.75
 MOST_OFTEN = 255  # the highest count of a word in one document
 
 _MAGIC = b"TEwords1"
-_FOOT = struct.Struct("<8sQQQI")  # magic, documents, words in all, entries, crc
+_FOOT = struct.Struct("<8sQQQI")  # magic, documents, total of words, entries, CRC-32
 _ENTRY = np.dtype([("hash", "<u8"), ("at", "<u8"), ("documents", "<u4"), ("size", "<u4")])
 _PACKED = struct.Struct("<QQII")  # the same layout as _ENTRY
-_POSTING = struct.Struct("<IH")  # crc of what follows, bytes of the word
+_POSTING = struct.Struct("<IH")  # CRC-32 of the rest, length of the word in bytes
 
 Entries = npt.NDArray[np.void]
 _Key = tuple[int, bytes]  # hash and word: the order of the words in a file
@@ -121,7 +121,7 @@ class Postings:
 
     def _posting(self, entry: np.void) -> Posting:
         place, count, size = (int(entry[name]) for name in ("at", "documents", "size"))
-        if size < _POSTING.size or place + size > self._size:  # before memory is taken for it
+        if size < _POSTING.size or place + size > self._size:  # before memory is allocated
             raise self._damaged("the postings of a word lie outside the file")
         data = self._read(place, size)
         crc, length = _POSTING.unpack_from(data)
@@ -137,7 +137,7 @@ class Postings:
     def _read(self, at: int, size: int) -> memoryview:
         data = memoryview(self._from_file(at, size))
         if len(data) != size:
-            raise self._damaged("it is shorter than it was")
+            raise self._damaged("it is shorter than when it was opened")
         return data
 
 
@@ -180,9 +180,8 @@ def by_row(
 def require_words(postings: Postings, documents: Iterable[Sequence[str]]) -> None:
     """Read the whole file of a segment's words, and check that they are those of its documents.
 
-    Subtle: comparing the postings themselves would take all of them into memory. A sum over the
-    hashes of each row's words is compared instead: it does not depend on the order of the words,
-    and other words have another sum.
+    Subtle: comparing the postings themselves would need all of them in memory. Instead a sum over
+    the hashes of each row's words is compared, which does not depend on their order.
 
     Args:
         postings: the words of the segment.
@@ -196,7 +195,7 @@ def require_words(postings: Postings, documents: Iterable[Sequence[str]]) -> Non
     for posting in postings:
         key = _hash(posting.word), posting.word
         if key <= last or (np.diff(posting.rows, prepend=-1) < 1).any():
-            raise ValueError("its words are not in their order")
+            raise ValueError("the words are not in order")
         last = key
         with np.errstate(over="ignore"):
             sums[posting.rows] += np.uint64(key[0]) * posting.often

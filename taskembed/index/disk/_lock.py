@@ -4,12 +4,12 @@
     4711 hostname                   the process that holds the lock, for people
 
 The lock is one of the kernel (flock), so it is released when the process ends, however it ends.
-People delete LOCK, or the whole folder, while a run is writing; so a writer checks before every
-change that LOCK is still the file that it has locked.
+People delete LOCK, or the whole folder, while a run is writing. So before every change a writer
+checks that LOCK is still the file that it has locked.
 
-The generation in LOCK shows that the newest manifest was deleted, which nothing else would show. It
-is written once the generation is on the disk, so it never names a generation that a power cut can
-undo. An incomplete line counts as no line; without a line, or without LOCK, nothing is known.
+The generation in LOCK shows if the newest manifest was deleted, which nothing else would show. It
+is written after the generation is on the disk, so it never names a generation that a power cut can
+undo. An incomplete line counts as no line; without a line, or without LOCK, no generation is known.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from taskembed.errors import IndexBusyError, NotFoundError, StorageError, from_o
 from taskembed.index.disk.fs import Folder, Fs, opened_folder
 
 LOCK = "LOCK"
-UNKNOWN = -1  # no generation is known to be acknowledged
+UNKNOWN = -1  # no acknowledged generation is known
 LAST_GENERATION = 99_999_999  # eight digits; reached after three years of one commit a second
 _POLL_SECONDS = 0.1
-_MOST_TIMES = 100  # how often LOCK may be deleted while a process waits for it
+_MOST_TIMES = 100  # attempts; LOCK may be deleted each time while a process waits for it
 
 _NOTHING_YET = b"committed -------- --------\n"
 _LINE = re.compile(rb"committed (\d{8}) ([0-9a-f]{8})\n")
@@ -54,7 +54,7 @@ def _generation_in(line: bytes) -> int:
 
 
 def acknowledged(folder: Path) -> int:
-    """Return the last generation that a writer acknowledged; UNKNOWN where LOCK does not say.
+    """Return the last generation that a writer acknowledged; UNKNOWN if LOCK does not name one.
 
     A copy of an index may lack LOCK, and a reader may lack the permission to read it.
     """
@@ -162,11 +162,11 @@ def take_lock(path: Path, fs: Fs, wait_seconds: float) -> Lock:
         except BaseException:
             lock.release()
             raise
-        lock.release()  # the file was deleted meanwhile: the next writer locks another one
+        lock.release()  # the file was deleted meanwhile: another process may lock its successor
     raise IndexBusyError(
-        "the file is deleted again and again while this run waits for it",
+        "the file is deleted again and again while this run waits for its lock",
         what=str(path / LOCK),
-        hint="find out what deletes it; the lock is freed by itself",
+        hint="find out what deletes it; a lock is released when its process ends",
     )
 
 

@@ -65,7 +65,7 @@ from taskembed.index.disk.manifests import (
 )
 
 KEPT_GENERATIONS = 2  # the newest, and the one before it, which a reader may be opening
-ROOM = 10_000  # an upper bound of the generations of one run
+ROOM = 10_000  # generations; an upper bound for one run
 
 
 def _generation_of(name: str) -> int:
@@ -120,8 +120,8 @@ class StoreWriter:
 
     folder: Path
     fs: Fs
-    held: Lock | None = None  # None: to look only
-    snapshot: Snapshot | None = None  # None: nothing was ever committed here
+    held: Lock | None = None  # None: only for reading
+    snapshot: Snapshot | None = None  # None: nothing was ever committed
     _above: int = -1  # the next commit has a higher number than this
     _written: dict[str, StoredFile] = field(default_factory=dict)
 
@@ -135,7 +135,7 @@ class StoreWriter:
         """The lock that this writer holds.
 
         Raises:
-            RuntimeError: the index was opened without the lock, only to look.
+            RuntimeError: the index was opened without the lock, only for reading.
         """
         if self.held is None:
             raise RuntimeError("nothing is written without the lock")
@@ -164,7 +164,7 @@ class StoreWriter:
         self.collect_garbage()
 
     def _dead_ends(self, generations: Iterable[int]) -> Iterator[int]:
-        """Yield the generations that cannot be read, and after which too few could come."""
+        """Yield unreadable generations after which too few numbers are left for a run."""
         for number in generations:
             if number >= LAST_GENERATION - ROOM:
                 try:
@@ -231,7 +231,7 @@ class StoreWriter:
         try:
             yield self.folder / name
         finally:
-            with suppress(TaskembedError):  # of the error that came before, if any
+            with suppress(TaskembedError):  # so that it does not hide an earlier error
                 self.remove([name])
 
     def commit(self, body: Body, names: Iterable[str]) -> Snapshot:
@@ -250,7 +250,7 @@ class StoreWriter:
             with self._synced(f"{name}.tmp") as file:
                 file.write(manifest_bytes(snapshot))
             self.fs.sync_folder(self.lock.folder)
-            self.lock.require_ours()  # after it has its temporary name: see above
+            self.lock.require_ours()  # after the manifest has its temporary name: see the module
             self.fs.rename(self.lock.folder, f"{name}.tmp", name)
         self.snapshot = snapshot
         self._written = {}
@@ -310,7 +310,7 @@ class StoreWriter:
             AccessDeniedError: a file must not be removed.
         """
         for name in names:
-            with self._translated(name), suppress(FileNotFoundError):  # gone is gone
+            with self._translated(name), suppress(FileNotFoundError):  # deleted already
                 self.lock.require_ours()
                 self.fs.unlink(self.lock.folder, name)
 
@@ -345,7 +345,7 @@ class StoreWriter:
             yield
         except OSError as error:
             if isinstance(error, FileNotFoundError | FileExistsError):
-                self.require_lock()  # or it says what happened
+                self.require_lock()  # the loss of the lock would explain the missing file
             if isinstance(error, FileNotFoundError):
                 raise StorageError(
                     "it was deleted while this run was writing",
@@ -359,7 +359,7 @@ class StoreWriter:
 def open_writer(
     folder: Path, *, wait_seconds: float = 0, over_damage: bool = False, fs: Fs | None = None
 ) -> Iterator[StoreWriter]:
-    """Hold the lock of the index in `folder` and yield its writer; create a missing folder.
+    """Take the lock of the index in `folder` and yield its writer; create a missing folder.
 
     The kernel releases the lock when the process ends, however it ends, so no stale lock remains.
 
@@ -372,6 +372,8 @@ def open_writer(
     Raises:
         IndexBusyError: another process still holds the lock after `wait_seconds`.
         UsageError: the folder has other files than those of an index.
+        IndexDamagedError: the newest manifest is damaged, and `over_damage` is false.
+        StorageError: the file system has no locks, or fails.
     """
     _require_no_other_things(folder)
     fs = fs or Fs()

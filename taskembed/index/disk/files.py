@@ -54,7 +54,7 @@ def damaged(folder: Path, damage: Damage) -> IndexDamagedError:
 
 
 def file_damage(folder: Path, file: StoredFile) -> Damage | None:
-    """Read a whole file; return how it differs from what was written, or None.
+    """Read a whole file; return how it differs from what was written, or None if it does not.
 
     Raises:
         TaskembedError: the operating system cannot read the file, which is not damage.
@@ -167,7 +167,7 @@ def read_into(
 
 
 def _fill(stream: BinaryIO, block: memoryview) -> int:
-    """Read until a block is full or the file ends; return how many bytes there were."""
+    """Read until a block is full or the file ends; return how many bytes were read."""
     position = 0
     while count := stream.readinto(block[position:]):  # type: ignore[attr-defined]  # unbuffered
         position += count
@@ -175,7 +175,7 @@ def _fill(stream: BinaryIO, block: memoryview) -> int:
 
 
 def read_at(descriptor: int, view: memoryview, place: int) -> int:
-    """Read a file from byte `place` into `view`; return how many bytes there were, at most all.
+    """Read a file from byte `place` into `view`; return how many bytes were read.
 
     Raises:
         OSError: the operating system cannot read the file.
@@ -186,7 +186,7 @@ def read_at(descriptor: int, view: memoryview, place: int) -> int:
     return done
 
 
-SPARE_HANDLES = 64  # files that a process opens besides: libraries, models, pipes
+SPARE_HANDLES = 64  # other files that a process may open: libraries, models, pipes
 
 
 def allow_handles(count: int) -> bool:

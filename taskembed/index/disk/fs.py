@@ -16,7 +16,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """An open folder; it remains the same folder even if its path leads elsewhere later."""
+    """An open folder; it remains the same even if its path names another folder later."""
 
     path: Path
     descriptor: int
@@ -24,7 +24,7 @@ class Folder:
 
 @contextmanager
 def opened_folder(path: Path) -> Iterator[Folder]:
-    """Open a folder within the context."""
+    """Open a folder; it is closed when the context ends."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield Folder(path, descriptor)
@@ -45,7 +45,7 @@ class Fs:
         return os.open(name, flags, 0o644, dir_fd=folder.descriptor)
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write bytes of `data`; return how many were written, which may be fewer than all."""
+        """Write bytes of `data`; return the number written, which may be smaller than its size."""
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
@@ -90,4 +90,4 @@ class Fs:
 
     def names(self, folder: Folder) -> list[str]:
         """Return the names in a folder, sorted."""
-        return sorted(os.listdir(folder.descriptor))  # noqa: PTH208  # of a descriptor
+        return sorted(os.listdir(folder.descriptor))  # noqa: PTH208  # pathlib cannot list a descriptor

@@ -2,11 +2,11 @@
 
     INDEX/ LOCK                    held by the one writer; never deleted; see `_lock.py`
            manifest-00000042.json  generation 42: see `manifests.py`
-           seg-..., del-...        immutable files; a name belongs to one generation for ever
+           seg-..., del-...        immutable files; a name is never used for a later generation
 
-The newest manifest, the one with the highest number, defines the index; LOCK says how high that
-number must be. Readers take no lock: they open the files of one manifest and keep them open. This
-module reads; `commit.py` writes. Neither knows anything about vectors.
+The manifest with the highest number defines the index; LOCK contains the lowest value that this
+number may have. Readers take no lock: they open the files of one manifest and keep them open. This
+module reads; `commit.py` writes. Neither depends on what the files contain.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from taskembed.index.disk.manifests import (
 OPEN_SECONDS = 60.0  # how long a reader tries again while a writer removes the files
 PAUSE_SECONDS = 0.002  # before the second try; doubled after each further one
 LONGEST_PAUSE_SECONDS = 0.25
-TIMES_STANDING = 5  # a manifest that is listed this often but never found is a broken link
+TIMES_STANDING = 5  # attempts after which a manifest that is listed but cannot be opened is damage
 
 T = TypeVar("T")
 
@@ -73,8 +73,8 @@ def _newest(folder: Path) -> int:
     promised = acknowledged(folder)
     names = names_in(folder)
     newest = max(generations_of(names), default=-1)
-    # Subtle: a writer puts a later generation into LOCK before it removes a manifest. So if LOCK is
-    # read again and has not changed, no writer has removed a manifest in the meantime.
+    # Subtle: a writer writes a later generation into LOCK before it removes a manifest. So if LOCK
+    # has not changed when it is read again, no writer has removed a manifest in the meantime.
     if newest < promised and acknowledged(folder) != promised:
         raise FileNotFoundError(errno.ENOENT, "it does not exist yet", manifest_name(promised))
     if 0 <= newest < promised:
@@ -111,7 +111,7 @@ def names_in(folder: Path) -> list[str]:
         TaskembedError: the operating system refuses to list the folder.
     """
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208  # names are wanted, not paths
+        return sorted(os.listdir(folder))  # noqa: PTH208  # returns names, not paths
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -121,14 +121,14 @@ def names_in(folder: Path) -> list[str]:
 def open_newest(
     folder: Path, opened: Callable[[Snapshot], T], *, seconds: float = OPEN_SECONDS
 ) -> T:
-    """Return `opened(newest generation)`; try again while a writer removes that generation's files.
+    """Return `opened(newest generation)`; retry while a writer removes that generation's files.
 
     Every reader opens an index through this function. `opened` opens all files that it needs, and
     does not catch FileNotFoundError.
 
     Raises:
         IndexDamagedError: a file is missing although its generation is still the newest.
-        IndexBusyError: for OPEN_SECONDS, each generation was replaced before it could be opened.
+        IndexBusyError: for `seconds`, each generation was replaced before it could be opened.
     """
     deadline = time.monotonic() + seconds
     pause = PAUSE_SECONDS
@@ -156,8 +156,8 @@ def open_newest(
 def is_standing(folder: Path, generation: int) -> bool:
     """Return whether a generation is the newest, so that all of its files must exist.
 
-    Subtle: the manifest is looked for after the folder was listed. A writer removes a manifest
-    before the files that it names, so while the manifest exists, no writer has removed its files.
+    Subtle: the manifest is checked after the folder is listed. A writer removes a manifest before
+    the files that it names, so while the manifest exists, no writer has removed its files.
 
     Raises:
         TaskembedError: the operating system refuses to list the folder.
@@ -176,8 +176,8 @@ def verify(
 ) -> tuple[Snapshot, list[Damage]]:
     """Read every byte of the newest generation; return the generation and its damaged files.
 
-    All files are opened first, so that a writer may remove them in the meantime. Where the process
-    may not open that many, they are opened one by one; if a writer removes one, all starts again.
+    All files are opened first, so that a writer may remove them in the meantime. If the process may
+    not open so many files, they are opened one by one, and the check restarts if one is removed.
 
     Args:
         folder: the folder of the index.
@@ -187,7 +187,7 @@ def verify(
     with ExitStack() as stack:
 
         def checked(snapshot: Snapshot) -> tuple[Snapshot, list[Damage]]:
-            stack.close()  # what an earlier attempt opened
+            stack.close()  # close the files of an earlier attempt
             return snapshot, _damages(folder, snapshot, checks_of, stack)
 
         return open_newest(folder, checked)

@@ -22,10 +22,10 @@ from taskembed.index.disk.files import Damage, StoredFile, damaged, open_regular
 
 FORMAT_VERSION = 2  # the version that is written
 READ_VERSIONS = frozenset({1, 2})
-CHUNKS = "chunks"  # some vectors are of a part of a document
-VIEWS = "views"  # documents have vectors for several tasks, or had
+# Features: what a reader must understand to read an index.
+CHUNKS = "chunks"  # a vector may belong to a part of a document
+VIEWS = "views"  # documents have, or had, vectors for several tasks
 ALWAYS_WRITTEN = frozenset({"rabitq"})
-# kinds of segments, and other things that a reader must know
 KNOWN_FEATURES = ALWAYS_WRITTEN | {CHUNKS, VIEWS}
 
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json")
@@ -64,10 +64,10 @@ def manifest_name(generation: int) -> str:
 
 
 def read_manifest(folder: Path, generation: int) -> Snapshot:
-    """Return a generation.
+    """Read the manifest of a generation.
 
     Raises:
-        FileNotFoundError: there is no manifest of that number (any more).
+        FileNotFoundError: the manifest does not exist, or no longer exists.
         IndexDamagedError: the manifest is damaged.
         NewerFormatError: the manifest was written by a newer taskembed.
     """
@@ -161,7 +161,7 @@ def manifest_bytes(snapshot: Snapshot) -> bytes:
 
 
 def _features_of(body: Body) -> set[str]:
-    """Return what a reader must know of to answer from a body, beside what every body has."""
+    """Return the features of a body, besides those that are always written."""
     storage = body.get("storage")
     parts = storage.values() if isinstance(storage, dict) else ()
     features = {CHUNKS} if any(CHUNKS in part for part in parts) else set()
@@ -169,6 +169,6 @@ def _features_of(body: Body) -> set[str]:
 
 
 def _has_stems(body: Body) -> bool:
-    """Return whether a segment keeps its vectors in files of another name: a view was removed."""
+    """Return whether a view was removed, so that a segment's vectors have other file names."""
     parts = [part for part in (body.get("live"), body.get("building")) if isinstance(part, dict)]
     return any("stem" in segment for part in parts for segment in part.get("segments", ()))

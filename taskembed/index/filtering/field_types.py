@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-LONGEST_TEXT = 1024  # characters of a text that are kept for filters
-MOST_ITEMS = 256  # items of a list that are kept for filters
+LONGEST_TEXT = 1024  # characters of a string that are kept for filters
+MOST_ITEMS = 256  # items of a list, at most; of a longer list, none are kept for filters
 DEEPEST_NAME = 8  # names in one field name; a.b.c has three
-_LARGEST = 2**63 - 1  # SQLite's integers; a larger one is a number
+_LARGEST = 2**63 - 1  # the largest integer of SQLite; a larger one is stored as a float
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*)')
 
@@ -28,7 +28,7 @@ class FieldType(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     TEXT = "text"
-    LONG_TEXT = "long text"  # only its beginning is kept; also a text with a NUL
+    LONG_TEXT = "long text"  # only its beginning is kept; also a string with a NUL character
     OBJECT = "object"
     LIST = "list"
     LONG_LIST = "long list"  # its items are not kept
@@ -71,7 +71,7 @@ class Entry:
 
 
 def spelled(names: Sequence[str]) -> str:
-    """Return the name of a field in a filter: a.b, or "odd name".b."""
+    """Return the name of a field as a filter spells it: a.b, or "odd name".b."""
     return ".".join(
         name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
         for name in names
@@ -79,7 +79,7 @@ def spelled(names: Sequence[str]) -> str:
 
 
 def names_of(field: str) -> tuple[str, ...] | None:
-    """Return the names that `spelled` joined: ["a", "b"] for a.b; None if it is no field name."""
+    """Return the names that `spelled` joined: ("a", "b") for a.b; None if it is no field name."""
     names: list[str] = []
     place = 0
     while found := _NAME.match(field, place):
@@ -133,12 +133,12 @@ def _scalar(name: str, value: object) -> Entry:
 
 
 def stored_value(value: Value) -> int | float | str:
-    """Return a value of a filter in the form in which `entries` yields the values of documents."""
+    """Convert a value of a filter to the form in which `entries` yields values of documents."""
     return _scalar("", value).value
 
 
 def value_at(metadata: Mapping[str, object], names: Sequence[str]) -> object:
-    """Return the value of a field, or None."""
+    """Return the value of a field; None if the field is missing."""
     value: object = metadata
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None

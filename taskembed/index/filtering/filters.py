@@ -1,8 +1,8 @@
 """Filters over the metadata of documents: `year >= 2020 and tags contains 'draft'`.
 
-`filter_grammar.parse_filter` reads a filter, and `require_fields` compares it with the fields of an
-index. A condition on a field that is missing, null, or of another type than the value is unknown,
-as with null in SQL: neither `year = 2020` nor `not year = 2020` is true.
+`grammar.parse_filter` parses a filter, and `require_fields` compares it with the fields of an
+index. As in SQL, a condition is unknown if its field is null, missing, or of another type than the
+value: then neither `year = 2020` nor `not year = 2020` is true.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldName:
-    """A field, and the column of the filter where its name begins, from 1."""
+    """The name of a field, and the column in the filter where the name begins, from 1."""
 
     names: tuple[str, ...]
     column: int
@@ -101,7 +101,7 @@ class IsNull:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """`a and b`."""
+    """`a and b`; `depth` is 1 more than that of the deepest part."""
 
     parts: tuple[Filter, ...]
     depth: int
@@ -109,7 +109,7 @@ class AllOf:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """`a or b`."""
+    """`a or b`; `depth` is 1 more than that of the deepest part."""
 
     parts: tuple[Filter, ...]
     depth: int
@@ -121,7 +121,7 @@ class FieldDescription:
 
     Attributes:
         name: the name in filters.
-        type: the types of its values, for people: "integer or text".
+        type: the types of its values, as messages name them: "integer or text".
         examples: a few values, written as in a filter; for a list, values of its items.
     """
 
@@ -135,9 +135,9 @@ Filter = Condition | AllOf | AnyOf
 
 
 def inverted(filter_: Filter) -> Filter:
-    """Return the filter that is true where another is false.
+    """Return the negation of a filter.
 
-    Subtle: `not` is moved down to the conditions, so that only a condition can be unknown.
+    Subtle: the negation is moved down to the conditions, so that only a condition can be unknown.
     """
     match filter_:
         case AllOf(parts, depth):
@@ -194,7 +194,7 @@ def types_of(value: Value) -> Collection[FieldType]:
 
 
 def named_types(types: Collection[FieldType]) -> str:
-    """Return the names of types for people: "integer or text"."""
+    """Return types as messages name them: "integer or text"."""
     shown = [*types]
     if any(kind in ITEMS for kind in shown):
         shown = [kind for kind in shown if kind not in LISTS]
@@ -233,7 +233,7 @@ def _objection_to_item(value: Value, types: Collection[FieldType]) -> str | None
 
 
 def condition_like(text: str) -> str:
-    """Return the condition that a text occurs within a field's text."""
+    """Return the condition that a field's text contains a string: like '%draft%'."""
     return f"like {written('%' + text + '%')}"
 
 
@@ -258,12 +258,12 @@ def _any_of(wanted: Collection[FieldType], types: Collection[FieldType]) -> bool
 
 
 def no_such_field(field: str, fields: Fields, *, place: str = "") -> UsageError:
-    """Return the error for a field that no document has; the hint names the fields that exist.
+    """Return the error for a field that no document has; the message names the fields that exist.
 
     Args:
         field: the name that was asked for.
-        fields: those of the index.
-        place: where it was asked for, as the message begins.
+        fields: the fields of the index.
+        place: the beginning of the message: where the name was asked for.
     """
     missing = f"{place}there is no field `{field}`"
     if not fields:

@@ -1,4 +1,4 @@
-"""The grammar of filters, and the errors for a text that does not follow it.
+"""The grammar of filters, and the errors for a string that does not follow it.
 
 Importing lark takes 50 ms, so only a command that has a filter imports this module.
 """
@@ -34,11 +34,11 @@ from taskembed.index.filtering.filters import (
 )
 
 LONGEST_FILTER = 65_536  # characters
-LONGEST_VALUE = 1_000  # characters of a text; fewer than LONGEST_TEXT of a document
-DEEPEST = 50  # levels of `and` within `or` within `and`, and so on
+LONGEST_VALUE = 1_000  # characters of a value; fewer than LONGEST_TEXT, which documents keep
+DEEPEST = 50  # levels of nesting of `and` and `or`
 MOST_CONDITIONS = 200
 _EXAMPLE = "for example: year >= 2020 and lang in ('en', 'de') and tags contains 'draft'"
-_QUOTES = "texts are in 'single quotes', and names that are no words in \"double quotes\""
+_QUOTES = "write texts in 'single quotes', and names that are not plain words in \"double quotes\""
 _NULL = "a field without a value is found by `is null`"
 _GRAMMAR = r"""
 ?start: alternatives
@@ -74,7 +74,7 @@ TRUE.2: /true\b/i
 FALSE.2: /false\b/i
 %ignore /\s+/
 """
-_WORDS = {  # the grammar's tokens as people call them, in the order of a message
+_WORDS = {  # the grammar's tokens as messages name them, in the order of a message
     "NAME": "a field",
     "QUOTED_NAME": "a field",
     "OPERATOR": "`=`, `!=`, `<`, `<=`, `>`, `>=`",
@@ -102,11 +102,15 @@ _OPERATORS = {"==": Operator.EQUAL, "<>": Operator.UNEQUAL}
 
 
 class _Value(Token):
-    """A value, and its position in the filter."""
+    """A token that is a value, and knows its position in the filter."""
 
     @property
     def read(self) -> Value:
-        """The value itself."""
+        """The value as Python has it.
+
+        Raises:
+            UsageError: a string is too long, or a number too large.
+        """
         if self.type in {"TRUE", "FALSE"}:
             return self.type == "TRUE"
         if self.type == "TEXT":
@@ -127,7 +131,7 @@ def _at(token: Token, reason: str) -> UsageError:
 
 @v_args(inline=True)
 class _Reader(Transformer[Token, Filter]):
-    """Builds the filter from the parsed parts, innermost first."""
+    """Builds a filter from its parsed parts, innermost first; methods have the rules' names."""
 
     def alternatives(self, *parts: Filter) -> Filter:
         return AnyOf(parts, _depth_of(parts))
@@ -201,16 +205,16 @@ def _parser() -> Lark:
 
 
 def parse_filter(text: str) -> Filter:
-    """Read a filter.
+    """Parse a filter.
 
     Raises:
-        UsageError: the text is no filter, or too long; the message has the column and what was
-            expected there.
+        UsageError: the string is not a filter, or is too long; the message has the column and what
+            was expected there.
         TypeError: `text` is not a string.
     """
     text = require_string(text, "a filter")
     if not is_utf8(text) or "\0" in text:
-        raise UsageError("the filter is not UTF-8, or has a NUL")
+        raise UsageError("the filter is not UTF-8, or has a NUL character")
     if not text.strip():
         raise UsageError("the filter is empty", hint=_EXAMPLE)
     if len(text) > LONGEST_FILTER:

@@ -1,1 +1,1 @@
-"""How the vectors of a segment are stored and searched: one module a kind."""
+"""How the vectors of a segment are stored and searched: one module for each kind."""

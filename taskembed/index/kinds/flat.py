@@ -18,7 +18,7 @@ from taskembed.vectors import Flags, FloatRows
 
 
 class _Faiss:
-    """FAISS, imported when it is first used: a search loads its model meanwhile (0.03 s)."""
+    """FAISS, imported when it is first used, while a search loads its model (0.03 s)."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # see below
         import faiss
@@ -35,11 +35,11 @@ def prepare() -> None:
     import faiss as _  # noqa: F401  # kept by Python
 
 
-# its kind, dim, rows, two numbers that mean nothing, whether it is trained, its metric, and how
-# many numbers follow
+# the type of the index, dim, rows, two unused numbers, whether it is trained, its metric, and the
+# count of the numbers that follow
 _HEADER = struct.Struct("<4siq16x?iQ")
 HEADER_BYTES = _HEADER.size
-# numbers in all queries from which FAISS multiplies matrices: five times as fast a query
+# numbers in all queries (n * dim) from which FAISS multiplies matrices: five times as fast a query
 MATRIX_NUMBERS = 128_000
 
 
@@ -72,7 +72,7 @@ class Flat:
             return _knn(queries, self.vectors, k, _selector(alive))
         if alive is None:
             return _knn(queries, self.vectors, k)
-        # with a selector FAISS multiplies no matrices: a copy of what is alive costs less
+        # with a selector FAISS does not multiply matrices; copying the live rows costs less
         kept = np.flatnonzero(alive)
         scores, rows = _knn(queries, self.vectors[kept], k)
         return scores, np.where(rows < 0, -1, kept[rows])
@@ -126,7 +126,7 @@ def require_header(header: bytes | bytearray, *, size: int, rows: int, dim: int)
         dim: the numbers in each vector.
 
     Raises:
-        ValueError: the bytes are no such header, or of another shape.
+        ValueError: the bytes are not such a header, or have another size, `rows` or `dim`.
     """
     if len(header) < HEADER_BYTES or not header.startswith(b"I"):
         raise ValueError("FAISS cannot read it")

@@ -1,8 +1,9 @@
-"""RaBitQ codes, one bit for each number: they choose candidates, whose vectors are then scored.
+"""RaBitQ codes, one bit for each number: they select candidates, whose vectors are then scored.
 
-A file of codes is a FAISS index, `IVF1,RaBitQ`. It has a single list, so it is read sequentially;
-and unlike FAISS's other one-bit codes, it can leave rows out of a search. Its only training is the
-mean of the vectors. FAISS reads a damaged file without an error, so the checksum is compared first.
+RaBitQ: Gao and Long, SIGMOD 2024 (https://arxiv.org/abs/2405.12497). A file of codes is a FAISS
+index, `IVF1,RaBitQ`. It has a single list, so it is read sequentially; unlike the other one-bit
+codes of FAISS, it can exclude rows from a search. Its only training is the mean of the vectors.
+FAISS reads a damaged file without an error, so the checksum is compared first.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from taskembed.vectors import Flags, FloatRows, Floats, Rows
 
 CODED_ROWS = 50_000  # rows of a segment; scoring fewer vectors exactly is as fast as by codes
 SAMPLE_ROWS = 8_192  # rows whose mean is subtracted from every vector
-_QUERY_BITS = 8  # bits of each number of a query; 4 take a quarter less time and find less
-_ROW_BYTES = 1 << 20  # more than FAISS's own header
+_QUERY_BITS = 8  # bits of each number of a query; 4 bits take a quarter less time at a lower recall
+_ROW_BYTES = 1 << 20  # an upper bound of the size of FAISS's own header
 
 
 class CodesBuilder:
@@ -100,7 +101,7 @@ class Codes:
         except RuntimeError as error:
             raise ValueError("FAISS cannot search it") from error
         if (rows < 0).any() or not np.isfinite(estimates).all():
-            raise ValueError("it does not find as many rows as there are")
+            raise ValueError("a search returns fewer rows than it should")
         return estimates, rows
 
 
@@ -149,9 +150,9 @@ _reading = threading.Lock()
 
 @contextmanager
 def _limits(size: int) -> Iterator[None]:
-    """Limit what FAISS allocates to `size` bytes: a hostile header can ask for gigabytes.
+    """Limit the memory that FAISS allocates to `size` bytes: a hostile header can ask for more.
 
-    The limits are those of the whole process, so one file is read at a time, and they are restored.
+    The limits apply to the whole process: only one file is read at a time, and they are restored.
     """
     with _reading:
         before = (

@@ -1,9 +1,9 @@
 """A file of vectors that is read by position: a header, followed by rows of fixed size.
 
 The file is a FAISS index that `faiss.read_index` can open: an IndexFlatIP (float32), or an
-IndexScalarQuantizer of fp16. The position of row i follows from i, and a list has a checksum for
-each row. If the file shrinks, a read by position returns fewer bytes, where reading a memory map
-would kill the process (SIGBUS).
+IndexScalarQuantizer of fp16. The position of row i follows from i; another file has a checksum for
+each row. The file is not memory-mapped: if it shrinks, a read returns fewer bytes, but access to a
+memory map would kill the process (SIGBUS).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from taskembed.vectors import FloatRows, Rows
 Sums = npt.NDArray[np.uint32]  # uint32[rows]: CRC-32 of the bytes of each row
 RawRows = npt.NDArray[np.uint8]  # uint8[n, bytes of a row], as in the file
 
-# kind, dim, rows, two numbers that mean nothing, is it trained, metric (0: inner product)
+# kind, dim, rows, two unused numbers, whether it is trained, metric (0: inner product)
 _INDEX = struct.Struct("<4siqqq?i")
 _UNUSED = 2**20
 _FLAT_TAIL = struct.Struct("<Q")  # the count of numbers that follow
-# quantiser (4: fp16), its range (0, 0.0), dim, bytes of a vector, trained numbers; bytes after it
+# quantiser (4: fp16), its range (0, 0.0), dim, bytes of a vector, trained numbers, bytes of rows
 _FP16_TAIL = struct.Struct("<iifQQQQ")
 _FP16 = 4
 BLOCK_BYTES = 32 * 2**20  # held in memory while the whole file is read
-_GAP_BYTES = 16 * 2**10  # a smaller gap between two rows is read with them, to save a call
+_GAP_BYTES = 16 * 2**10  # a smaller gap between two rows is read too, which saves a system call
 
 
 _LARGEST_FP16 = 65_504
@@ -105,8 +105,8 @@ class RowDamageError(ValueError):
 class RowsFile:
     """The open file of a segment's vectors.
 
-    Its methods raise RowDamageError where the file is damaged, and OSError where the
-    operating system cannot read it.
+    Its methods raise RowDamageError if the file is damaged, and OSError if the operating system
+    cannot read it.
 
     Attributes:
         descriptor: the descriptor of the file, whose size was checked.
@@ -157,8 +157,8 @@ class RowsFile:
     def blocks(self, into: RawRows | None = None) -> Iterator[tuple[int, RawRows]]:
         """Yield the bytes of all rows in blocks, each with the position of its first row.
 
-        Subtle: only after the last block is the checksum of the whole file compared, which takes
-        half the time of comparing each row's. A caller must use no block before the end.
+        Subtle: the checksum of the whole file is compared after the last block, which takes half
+        the time of comparing that of each row. So a caller must not use any result before the end.
 
         Args:
             into: the array to read all rows into; None for a new array for each block.

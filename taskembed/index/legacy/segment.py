@@ -1,6 +1,7 @@
-"""A segment of format 1: two files, each with one checksum over all of it.
+"""A segment of format 1: two files, each with a single checksum in the manifest.
 
-So each file is read whole before it is used, and the vectors stay in memory.
+Since parts of a file cannot be checked, each file is read as a whole, and the vectors stay in
+memory.
 """
 
 from __future__ import annotations
@@ -26,13 +27,25 @@ _ROWS_AT_ONCE = 16_384
 
 
 class VectorsOfFormat1(SegmentVectors):
-    """The vectors of a segment of format 1."""
+    """The vectors of a segment of format 1: a FAISS IndexFlatIP of float32, all in memory.
+
+    Its methods raise IndexDamagedError if the file is damaged, and ValueError if the index is
+    closed.
+    """
 
     def open(self) -> None:
         """Do nothing: `load` reads all vectors at once."""
 
     def load(self, *, exact: bool = False) -> None:  # noqa: ARG002  # there are no codes
-        """Read all vectors into memory, and check them."""
+        """Read all vectors into memory, float32[rows, dim], and compare their checksum.
+
+        Args:
+            exact: has no effect: format 1 has no codes, so that every search is exact.
+
+        Raises:
+            IndexDamagedError: the file is damaged.
+            ValueError: the index is closed.
+        """
         with self._lock:
             self._files.require_open()
             if self._flat is None:
@@ -43,7 +56,10 @@ class VectorsOfFormat1(SegmentVectors):
         return self._loaded().rows(rows)
 
     def blocks(self, *, keep: Flags) -> Iterator[tuple[RawRows, Sums]]:
-        """Yield the bytes of the rows in `keep`, bool[rows], and checksums computed here."""
+        """Yield the rows in `keep`, bool[rows], as uint8[n, 4 * dim], with uint32[n] checksums.
+
+        The checksums are computed here, since the file has none for single rows.
+        """
         kept = np.flatnonzero(keep)
         vectors = self._loaded()
         for start in range(0, len(kept), _ROWS_AT_ONCE):
@@ -56,7 +72,11 @@ class VectorsOfFormat1(SegmentVectors):
         self._flat = None
 
     def check_contents(self) -> None:
-        """Check that every number of every vector is finite."""
+        """Check that every number of every vector is finite.
+
+        Raises:
+            IndexDamagedError: a number is not finite.
+        """
         vectors = self._loaded().vectors
         for start in range(0, len(vectors), _ROWS_AT_ONCE):
             if not np.isfinite(vectors[start : start + _ROWS_AT_ONCE]).all():
@@ -66,7 +86,7 @@ class VectorsOfFormat1(SegmentVectors):
         """Check every byte of the file, without holding the vectors in memory.
 
         Raises:
-            IndexDamagedError: it is damaged.
+            IndexDamagedError: the file is damaged.
         """
         name = self._info.vectors_file
         self._files.check(name)
@@ -95,7 +115,7 @@ class VectorsOfFormat1(SegmentVectors):
         with self._files.stream(file.name) as stream:
             if len(header) + len(rest) == file.size:
                 read_into(self._files.folder, file, stream, [memoryview(header), rest])
-            else:  # another shape; but a wrong checksum is reported first
+            else:  # the size is wrong; a wrong checksum is reported first
                 data = read_file(self._files.folder, file, stream)
                 header = data[: flat.HEADER_BYTES]
         self._files.close_file(file.name)
@@ -110,7 +130,7 @@ class FieldsOfFormat1(SegmentFields):
         """Do nothing: there is no file to compare with the documents."""
 
     def _open_table(self) -> FieldTable:
-        """Make the table from all documents; a segment of format 2 has it in a file."""
+        """Build the table from the metadata of all documents; format 2 stores it in a file."""
         database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         FieldsBuilder(database).add((item.row, item) for item in self._documents.all_by_row())
         return FieldTable(database, self._info.rows, self._documents.metadata)
@@ -125,7 +145,11 @@ class SegmentOfFormat1(Segment):
     _vectors: VectorsOfFormat1
 
     def check(self, *, whole: bool = False) -> None:
-        """Check every byte; of the vectors only if `whole`, since `load` does it otherwise."""
+        """Check every byte of the documents; the vectors only if `whole`, else in `load`.
+
+        Raises:
+            IndexDamagedError: a file is damaged; the segment is closed.
+        """
         try:
             self.dead = self._read_deletions()
             self._files.check(self.info.documents_file)

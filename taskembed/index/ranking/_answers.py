@@ -1,4 +1,4 @@
-"""The best rows of an index become hits: their documents are read, and their chunks looked up."""
+"""Turns the best rows of an index into hits, by reading their documents and chunks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def read_scored(
     k: int,
     sides: Sequence[Sides] | None = None,
 ) -> list[list[ScoredDocument]]:
-    """Return the best k documents of each query, best first: each document is read once.
+    """Return the best k documents of each query, best first; each document is read once.
 
     Args:
-        segments: of the index.
-        best: the rows that may be hits.
+        segments: the segments of the index.
+        best: the rows that may be hits, with their scores.
         count: number of queries.
-        k: documents of a query.
-        sides: what the score of each row is made of.
+        k: number of documents for each query.
+        sides: the components of each row's score in a hybrid search; None for other searches.
 
     Raises:
         IndexDamagedError: a file is damaged.
@@ -51,7 +51,7 @@ def read_scored(
 def read_chunks(
     segments: Sequence[Segment], best: Best, count: int, k: int
 ) -> list[list[ScoredDocument]]:
-    """Return the best k chunks of each query; `best` has numbers of vectors instead of rows."""
+    """Return the best k chunks of each query; `best` contains vector numbers instead of rows."""
     found: list[list[ScoredDocument]] = [[] for _ in range(count)]
     for number, segment in enumerate(segments):
         table = segment.chunks
@@ -76,11 +76,10 @@ def as_hits(
     """Return the documents of each query as hits, in their order.
 
     Args:
-        segments: of the index.
-        found: documents, for each query.
-        queries: float32[n, dim], to find the chunk of each document that is nearest; None for no
-            chunk.
-        field: that they are grouped by; None for no groups.
+        segments: the segments of the index.
+        found: the documents of each query.
+        queries: float32[n, dim], to find the nearest chunk of each document; None for no chunks.
+        field: the field that hits are grouped by; None for no groups.
 
     Raises:
         IndexDamagedError: a file is damaged.
@@ -96,7 +95,7 @@ def as_hits(
 def _with_chunks(
     segments: Sequence[Segment], ordered: Sequence[list[ScoredDocument]], queries: FloatRows
 ) -> list[list[ScoredDocument]]:
-    """Add to each document the chunk that is nearest to its query; its vectors are read once."""
+    """Add to each document its chunk that is nearest to the query; vectors are read once."""
     wanted: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for query, items in enumerate(ordered):
         for rank, item in enumerate(items):
@@ -120,8 +119,8 @@ class ChunksOf:
     """The chunks of a segment, to be searched one by one.
 
     Attributes:
-        segment: whose documents are cut.
-        passing: bool[rows]: only chunks of these documents.
+        segment: the segment; its documents are cut into chunks.
+        passing: bool[rows]: only chunks of these documents are searched.
     """
 
     segment: Segment
@@ -129,12 +128,12 @@ class ChunksOf:
 
     @property
     def live_rows(self) -> int:
-        """How many chunks can be answered."""
+        """The number of chunks that can be returned."""
         table = self.segment.chunks
         return int(self.passing[table.rows].sum()) if table else 0
 
     def search(self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None) -> Found:
-        """Return scores and numbers of vectors: see `Segment.search_chunks`."""
+        """Return scores and vector numbers: see `Segment.search_chunks`."""
         return self.segment.search_chunks(
             queries,
             k,

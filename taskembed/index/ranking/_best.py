@@ -1,4 +1,4 @@
-"""The best rows over all segments: their scores are merged before any document is read."""
+"""The best rows over all segments, found before any document is read."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Best:
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def chosen(self, keep: npt.NDArray[np.bool_] | Rows) -> Best:
-        """Return the rows that a mask or an array of positions selects."""
+        """Return the rows that a mask bool[n], or an array of positions, selects."""
         return Best(self.query[keep], self.score[keep], self.segment[keep], self.row[keep])
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
-    """How segments are searched: see `Segment.search`."""
+class _SearchOptions:
+    """How each segment is searched: see `Segment.search`."""
 
     exact: bool
     candidates: int | None
@@ -79,12 +79,13 @@ def nearest_rows(
         queries: float32[n, dim].
         k: rows of each query.
         exact: score every vector, also where a segment has codes.
-        candidates: vectors of a segment that the codes choose for a query; None for the default.
+        candidates: how many vectors of a segment the codes choose for a query; None for the
+            default.
     """
     count = len(queries)
-    every, how = np.arange(count), _How(exact, candidates)
+    every, options = np.arange(count), _SearchOptions(exact, candidates)
     found = [
-        _found(segment, number, queries, every, min(k + 1, segment.live_rows), how)
+        _found(segment, number, queries, every, min(k + 1, segment.live_rows), options)
         for number, segment in enumerate(segments)
     ]
     last = _last_scores(found, count, k)
@@ -95,21 +96,29 @@ def nearest_rows(
             if not len(more):
                 break
             asked = min(asked * 2, segment.live_rows)
-            latest = _found(segment, number, queries[more], more, asked, how)
+            latest = _found(segment, number, queries[more], more, asked, options)
             others = found[number].chosen(~np.isin(found[number].query, more))
             found[number] = joined([others, latest])
-            # Subtle: FAISS scores few queries in another way than many, which can lower a score by
-            # its last digit: below the k-th as it was, so that fewer than k rows would be left
+            # Subtle: FAISS computes the scores of few queries in another way than of many. A score
+            # may then differ in its last digit and be below the k-th score found before, which
+            # would leave fewer than k rows.
             last = np.minimum(last, _last_scores(found, count, k))
     best = joined(found)
     return best.chosen(best.score >= last[best.query])
 
 
 def _found(
-    segment: Searched, number: int, queries: FloatRows, names: Rows, asked: int, how: _How
+    segment: Searched,
+    number: int,
+    queries: FloatRows,
+    names: Rows,
+    asked: int,
+    options: _SearchOptions,
 ) -> Best:
-    """Search one segment; `names` are the positions of the queries in the whole batch."""
-    scores, rows = segment.search(queries, asked, exact=how.exact, candidates=how.candidates)
+    """Search segment `number`; `names` are the positions of the queries in the whole batch."""
+    scores, rows = segment.search(
+        queries, asked, exact=options.exact, candidates=options.candidates
+    )
     asked = scores.shape[1]
     return Best(
         np.repeat(names, asked),
@@ -133,7 +142,7 @@ def joined(found: Sequence[Best]) -> Best:
 
 
 def _last_scores(found: Sequence[Best], count: int, k: int) -> Floats:
-    """Return the k-th best score of each query; minus infinity where there are fewer."""
+    """Return float32[count]: the k-th best score of each query; -inf where there are fewer."""
     last = np.full(count, np.inf if k < 1 else -np.inf, dtype=np.float32)
     if k < 1:
         return last

@@ -1,7 +1,7 @@
-"""Documents that were cut into chunks, compared whole: by the means of their chunks' vectors.
+"""Compares whole documents that were cut into chunks, by the mean of their chunks' vectors.
 
-A search scores a document by its best chunk, since a query asks for one thing. To compare two
-documents, both stand as a whole: each by the mean of its chunks.
+A search scores a document by its best chunk, since a query is about one thing. When two documents
+are compared with each other, each is represented by the mean of its chunks' vectors.
 """
 
 from __future__ import annotations
@@ -21,22 +21,27 @@ _BLOCK_ROWS = 8_192  # means that are in memory together
 
 
 def are_cut(segments: Sequence[Segment]) -> bool:
-    """Return whether the documents of segments are cut into chunks."""
+    """Return whether the documents of these segments are cut into chunks."""
     return any(segment.chunks is not None for segment in segments)
 
 
 def whole_documents(segments: Sequence[Segment], passing: Sequence[Flags]) -> Sequence[Searched]:
-    """Return segments in which some rows, bool[rows] of each, are scored as whole documents."""
+    """Return segments in which the rows set in `passing` are scored as whole documents.
+
+    Args:
+        segments: the segments of the index.
+        passing: bool[rows] for each segment.
+    """
     return [_Whole(segment, rows) for segment, rows in zip(segments, passing, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """The documents of a segment, of which each is scored by the mean of its chunks.
+    """The documents of a segment, each scored by the mean of its chunks' vectors.
 
     Attributes:
-        segment: whose documents are cut.
-        passing: bool[rows]: only these documents.
+        segment: the segment; its documents are cut into chunks.
+        passing: bool[rows]: only these documents are searched.
     """
 
     segment: Segment
@@ -44,13 +49,13 @@ class _Whole:
 
     @property
     def live_rows(self) -> int:
-        """How many documents can be answered."""
+        """The number of documents that can be returned."""
         return int(self.passing.sum())
 
     def search(self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None) -> Found:
         """Return scores and rows of the best documents: see `Segment.search`.
 
-        Those with the best chunks are candidates, whose means are then scored; or all, if `exact`.
+        Documents with the best chunks are candidates, whose means are scored; all, if `exact`.
         """
         k = min(k, self.live_rows)
         depth = max(candidates or candidates_for(k), k)
@@ -77,6 +82,6 @@ class _Whole:
 
 
 def _best(scores: FloatRows, rows: Rows, k: int) -> Found:
-    """Return the k best columns of each row; of equal scores, the first."""
+    """Return the scores and rows of the k best columns; of equal scores, the first column."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)

@@ -22,27 +22,27 @@ from taskembed.vectors import Flags, Floats
 Doubles = npt.NDArray[np.float64]
 
 LEAST_LISTED = 100  # documents in each list, at least
-LISTED_OF_A_HIT = 10
-RRF_K = 60
-FEW_WORDS, MANY_WORDS = 5, 12  # of a query: its weight changes evenly between them
+LISTED_PER_HIT = 10  # documents in each list for each hit
+RRF_K = 60  # ranks; the constant of the paper
+FEW_WORDS, MANY_WORDS = 5, 12  # words in a query; `Fusion.weight` is linear between the two
 
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
     """How the lists of a hybrid search are fused.
 
-    A few words rank worse than many, so a short query may go more by the vectors; not one that
-    names an identifier, which only the words find.
+    BM25 ranks worse for a query of few words, so a short query can give the vectors more weight. A
+    query with an identifier, such as an error code, is an exception: only the words find it.
 
     Attributes:
         alpha: the weight of the vectors, 0 to 1; the words have the rest.
         method: how scores are added: "convex" or "rrf".
         short_alpha: the weight of the vectors for queries of at most 5 words; between 5 and 12
-            words it changes linearly to `alpha`. None for `alpha` at any length.
-        depth: documents in each list; None for max(100, 10 k).
+                words it changes linearly to `alpha`. None to use `alpha` at any length.
+            depth: the number of documents in each list; None for max(100, 10 k).
 
     Raises:
-        ValueError: a weight is not from 0 to 1, or there is no such method.
+        ValueError: a weight is not from 0 to 1, or the method is unknown.
     """
 
     alpha: float = 0.6
@@ -60,7 +60,7 @@ class Fusion:
         """Return the weight of the vectors for a query.
 
         Args:
-            query: the text of the query.
+            query: the query as a string.
             words: the number of words that the index's tokenizer finds in the query.
         """
         if self.short_alpha is None or names_identifier(query):
@@ -76,7 +76,7 @@ class Side:
     Attributes:
         rank: 1 for the best; equal scores have equal ranks.
         score: the inner product of the vectors, or BM25.
-        part: the summand of the document's score that comes from this list.
+        part: the part of the document's fused score that comes from this list.
     """
 
     rank: int
@@ -98,20 +98,20 @@ class Sides:
 
 
 def listed(k: int) -> int:
-    """Return the number of documents that each list has, for k hits."""
-    return max(LEAST_LISTED, LISTED_OF_A_HIT * k)
+    """Return the number of documents in each list, for k hits."""
+    return max(LEAST_LISTED, LISTED_PER_HIT * k)
 
 
 def best_by_words(
     segments: Sequence[Postings], dead: Sequence[Flags], queries: Sequence[Sequence[str]], k: int
 ) -> Best:
-    """Return the k documents of each query with the highest BM25, and all that equal the k-th.
+    """Return the k documents of each query with the highest BM25 scores, and ties with the k-th.
 
     Args:
         segments: the words of each segment of the index.
         dead: bool[rows] for each segment: the documents to leave out.
         queries: the words of each query.
-        k: documents of a query; fewer when fewer documents have any of its words.
+        k: the number of documents of a query; fewer are returned if fewer have any of its words.
     """
     bm25 = Bm25(segments)
     return joined(
@@ -137,13 +137,13 @@ def _of_query(scores: Sequence[Floats], dead: Sequence[Flags], number: int, k: i
 def fuse(
     dense: Best, words: Best, weights: Sequence[float], k: int, method: Method = Method.CONVEX
 ) -> tuple[Best, list[Sides]]:
-    """Return the k best documents of two lists, and all that equal the k-th, with their scores.
+    """Return the k best documents of two lists, and ties with the k-th, with their scores.
 
     Args:
         dense: the list by vectors.
         words: the list by words.
         weights: the weight of the vectors for each query.
-        k: documents of each query.
+        k: the number of documents of each query.
         method: how scores are added.
 
     Returns:

@@ -1,9 +1,9 @@
 """Hits in groups: for each value of a metadata field, the best documents that have it.
 
-A search for k groups must give k groups whenever so many exist. So it takes the best documents of a
-query, and four times as many again, until k groups are among them or there are no more. Values are
-looked up for these documents alone at first; where they are many, for all, since then it is known
-how many groups there are, and how large they are.
+A search for k groups must return k groups whenever the index has k. So it takes the best documents
+of a query, and then repeatedly four times as many, until they contain k groups or no documents are
+left. At first, the values of the field are looked up for these documents only. When a query needs
+many documents, all values are read: that gives the number and the sizes of all groups.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from taskembed.index.ranking.fusion import Sides
 from taskembed.index.ranking.hits import Hit, ScoredDocument
 from taskembed.vectors import Flags, Floats, Rows
 
-LEAST_DEPTH = 50  # documents of a query that are taken first
-_OF_A_HIT = 4  # factor: documents taken first for each hit; the number grows by this factor
+LEAST_DEPTH = 50  # documents of a query that are taken first, at least
+_GROWTH = 4  # factor: documents taken first for each hit; then the growth of their number
 _ALL_FROM = 400  # documents of a query; before more are taken, all values are read
-_TAKEN_AT_ONCE = 200_000  # documents of all queries that are in memory
-_UNREAD, _ALONE = -2, -1  # codes of documents whose value is not read yet, or that have none
+_TAKEN_AT_ONCE = 200_000  # documents of all queries that are in memory at the same time
+_UNREAD, _ALONE = -2, -1  # codes: the value of a document is not read yet; it has no value
 
 Codes = npt.NDArray[np.int32]
 T = TypeVar("T")
@@ -43,10 +43,11 @@ class Ranking:
     """How the documents of some queries are ranked.
 
     Attributes:
-        queries: how many there are.
-        best: gives the best documents of some queries by their numbers, with all that equal the
-            last; and what their scores are made of, in a hybrid search.
-        depth: how many documents of a query are taken first.
+        queries: the number of queries.
+        best: a function of the numbers of some queries and of a count: returns that many best
+            documents of each query, and every document whose score equals the last one; and, for a
+            hybrid search, the parts of each score.
+        depth: the number of documents of a query that are taken first.
     """
 
     queries: int
@@ -59,12 +60,12 @@ class Grouping:
     """How hits are grouped.
 
     Attributes:
-        field: of the metadata, as a filter names it. A document without it, or whose value is a
-            list or an object, is a group of its own.
-        per_group: hits of a group.
+        field: a metadata field, named as in a filter. A document without the field, or whose value
+            is a list or an object, is a group of its own.
+        per_group: the largest number of hits of a group.
 
     Raises:
-        TypeError: the field is no text, or per_group no whole number.
+        TypeError: `field` is not a string, or `per_group` is not an integer.
         ValueError: per_group is below 1.
     """
 
@@ -81,11 +82,11 @@ class Member:
     """A document of a group, as a search found it.
 
     Attributes:
-        group: what documents of the same group have in common.
-        score: of the document.
-        segment: the number of its segment.
-        row: its row there.
-        sides: what the score of a hybrid search is made of.
+        group: a number; equal for documents of the same group.
+        score: the score of the document.
+        segment: the position of its segment in the index.
+        row: its row in that segment.
+        sides: the parts of its score in a hybrid search; None in any other.
     """
 
     group: int
@@ -95,7 +96,7 @@ class Member:
     sides: Sides | None
 
     def scored(self, documents: Mapping[int, StoredDocument]) -> ScoredDocument:
-        """Return it with its document, from those of its segment."""
+        """Return the hit with its document, taken from the documents of its segment by row."""
         return ScoredDocument(self.score, documents[self.row], self.sides, self.segment)
 
 
@@ -122,7 +123,7 @@ def require_group_field(field: str, fields: Fields) -> FieldName:
 
 
 def group_key(hit: Hit) -> Hashable:
-    """Return what hits of one group have in common, and no others."""
+    """Return a key that is equal for two hits exactly if they are in the same group."""
     if hit.group is None:
         return (None, hit.doc_id)
     return (isinstance(hit.group, bool), hit.group)  # 1 == True, but they are two groups
@@ -131,9 +132,9 @@ def group_key(hit: Hit) -> Hashable:
 def in_groups(
     ordered: Iterable[T], group: Callable[[T], Hashable], k: int, per_group: int
 ) -> list[T]:
-    """Return the first k groups of items, the first few items of each; a group's items together.
+    """Return the first `per_group` items of each of the first k groups, group by group.
 
-    in_groups(["b1", "a1", "b2", "a2"], lambda item: item[0], k=2, per_group=2) is
+    in_groups(["b1", "a1", "b2", "a2"], lambda item: item[0], k=2, per_group=2) returns
     ["b1", "b2", "a1", "a2"].
     """
     groups: dict[Hashable, list[T]] = {}
@@ -149,12 +150,12 @@ def in_groups(
 def best_in_groups(
     found: Iterable[tuple[int, ScoredDocument]], k: int, per_group: int
 ) -> list[ScoredDocument]:
-    """Return the best documents of the k best groups, the best group first, each together.
+    """Return the best documents of the k best groups: group by group, the best group first.
 
     Args:
-        found: documents, each with its group.
-        k: groups.
-        per_group: hits of a group.
+        found: pairs of the number of a group and a document.
+        k: the number of groups.
+        per_group: the largest number of documents of a group.
     """
     ordered = sorted(found, key=lambda pair: pair[1].order)
     chosen = in_groups(ordered, lambda pair: pair[0], k, per_group)
@@ -164,7 +165,8 @@ def best_in_groups(
 class Groups:
     """The groups of the documents of an index by one field; values are read when they are needed.
 
-    Any thread may ask. A code is the number of a value, whichever segment a document is in.
+    Safe to use from several threads. Each different value of the field has a number, its code,
+    which is the same in all segments.
     """
 
     def __init__(self, segments: Sequence[Segment], field: FieldName) -> None:
@@ -195,10 +197,10 @@ class Groups:
         return names
 
     def sizes(self, hidden: Sequence[Flags]) -> tuple[Rows, int]:
-        """Return how many documents each group has, and how many documents are alone.
+        """Return int64[groups]: the size of each group; and how many documents have no group.
 
         Args:
-            hidden: of each segment, bool[rows]: documents that no search finds.
+            hidden: bool[rows] for each segment: documents that no search returns.
         """
         with self._lock:
             if not self._is_whole:
@@ -229,14 +231,17 @@ class Groups:
 def best_groups(
     ranking: Ranking, groups: Groups, hidden: Sequence[Flags], *, k: int, per_group: int
 ) -> list[list[Member]]:
-    """Return the documents of the k best groups of each query, and all that equal the last ones.
+    """Return the best documents of the k best groups of each query.
+
+    Where several groups, or several documents of a group, have the same score as the last one that
+    is returned, all of them are returned: the caller orders equal scores by document id.
 
     Args:
-        ranking: of the documents.
-        groups: of the documents.
-        hidden: of each segment, bool[rows]: documents that no search finds.
-        k: groups of a query.
-        per_group: documents of a group.
+        ranking: how the documents are ranked.
+        groups: the groups of the documents.
+        hidden: bool[rows] for each segment: documents that no search returns.
+        k: the number of groups of a query.
+        per_group: the number of documents of a group.
     """
     found: list[list[Member]] = [[] for _ in range(ranking.queries)]
     waiting, depth = list(range(ranking.queries)), ranking.depth
@@ -249,26 +254,29 @@ def best_groups(
                 rows = np.flatnonzero(best.query == place)
                 mine = best.chosen(rows)
                 chosen, is_enough = _chosen(mine, groups, k, per_group, sizes)
-                if not is_enough and sizes is None and depth * _OF_A_HIT >= _ALL_FROM:
+                if not is_enough and sizes is None and depth * _GROWTH >= _ALL_FROM:
                     sizes = groups.sizes(hidden)
                     chosen, is_enough = _chosen(mine, groups, k, per_group, sizes)
                 if is_enough or len(rows) < depth:
                     found[query] = _members(best, rows[chosen], groups, sides)
                 else:
                     later.append(query)
-        waiting, depth = later, depth * _OF_A_HIT
+        waiting, depth = later, depth * _GROWTH
     return found
 
 
 def first_depth(k: int, per_group: int) -> int:
-    """Return how many documents of a query are taken first."""
-    return max(LEAST_DEPTH, _OF_A_HIT * k * per_group)
+    """Return the number of documents of a query that are taken first."""
+    return max(LEAST_DEPTH, _GROWTH * k * per_group)
 
 
 def _chosen(
     best: Best, groups: Groups, k: int, per_group: int, sizes: tuple[Rows, int] | None
 ) -> tuple[Rows, bool]:
-    """Return which documents are of the k best groups, and whether more would change nothing."""
+    """Return the positions of the documents of the k best groups, and whether they are final.
+
+    They are final if further documents, whose scores are lower, cannot change them.
+    """
     names = groups.names(best.segment, best.row)
     order = np.lexsort((-best.score, names))  # by group, the best of each first
     known, first, held = np.unique(names[order], return_index=True, return_counts=True)
@@ -286,7 +294,7 @@ def _chosen(
 
 
 def _sizes_of(names: Rows, sizes: tuple[Rows, int] | None) -> npt.NDArray[np.float64]:
-    """Return how many documents groups have; infinitely many where that is not known."""
+    """Return float64[n]: the size of each group; infinite where it is not known yet."""
     known = np.where(names < 0, 1.0, np.inf)
     if sizes is not None:
         is_value = names >= 0

@@ -33,10 +33,10 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The part of a document that a query is nearest to.
+    """The chunk of a document that is nearest to a query.
 
     Attributes:
-        text: of the chunk.
+        text: the text of the chunk.
         start: where it begins in the text of the hit, in characters.
         end: where it ends there: `text[start:end]` is the chunk.
     """
@@ -53,18 +53,18 @@ class Hit:
     Attributes:
         rank: 1 for the best.
         doc_id: the document's id.
-        score: the score that `rank` follows, unless a reranker was used: the inner product of the
-            two vectors (the cosine, -1 to 1, where the space's metric is cosine; unbounded where it
-            is "dot"), BM25, or the sum of `sides`.
+        score: the score of the search, by which hits are ranked unless a reranker is used: the
+            inner product of the two vectors (-1 to 1 if the space's metric is cosine, unbounded if
+            it is "dot"), the BM25 score, or the sum of `sides`.
         text: the text that was embedded, without the prompt.
         metadata: the document's other fields.
-        rerank_score: the reranker's score, 0 to 1, which `rank` follows then; None without one.
-        sides: what the score of a hybrid search is made of; None for any other search.
-        group: the value of the field that hits are grouped by; None without one.
-        snippet: its best sentence, where one was asked for.
-        chunk: the best chunk of the document, whose score `score` is, unless documents were
-            compared whole; None where they are not cut into chunks, and for a search by words
-            alone.
+        rerank_score: the reranker's score, 0 to 1, by which hits are ranked; None without a
+            reranker.
+        sides: the components of the score of a hybrid search; None for any other search.
+        group: the value of the field that hits are grouped by; None if they are not grouped.
+        snippet: the sentence that fits the query best, if snippets were requested.
+        chunk: the best chunk of the document, which determines `score` unless whole documents are
+            compared; None if documents are not cut into chunks, and for a search by words alone.
     """
 
     rank: int
@@ -80,7 +80,7 @@ class Hit:
 
     @property
     def passage(self) -> str:
-        """What was scored: the text of the chunk, or else the whole text."""
+        """The text that was scored: that of the chunk, or else the whole text."""
         return self.text if self.chunk is None else self.chunk.text
 
 
@@ -90,19 +90,19 @@ class ScoredDocument(NamedTuple):
     score: float
     document: StoredDocument
     sides: Sides | None
-    segment: int  # the number of the segment that it is in
+    segment: int  # the number of its segment
     chunk: Chunk | None = None
 
     @property
     def order(self) -> tuple[float, str, int]:
-        """What documents are sorted by: the best first, equal scores by document id, then place."""
+        """The sort key: best score first, equal scores by document id, then by position."""
         return -self.score, self.document.doc_id, self.chunk.start if self.chunk else 0
 
     def as_hit(self, rank: int, *, field: FieldName | None = None) -> Hit:
         """Return the document as a hit.
 
         Args:
-            rank: of the hit.
+            rank: the rank of the hit, from 1.
             field: the field that hits are grouped by; None for no groups.
 
         Raises:
@@ -124,18 +124,18 @@ class ScoredDocument(NamedTuple):
 
 
 def group_of(metadata: Mapping[str, object], field: FieldName) -> object:
-    """Return the value that a document is grouped by; None if it is a group of its own."""
+    """Return the value that a document is grouped by; None if it forms its own group."""
     value = value_at(metadata, field.names)
     return value if isinstance(value, bool | int | float | str) else None
 
 
 def best_of(candidates: Sequence[ScoredDocument], k: int) -> list[ScoredDocument]:
-    """Return the k best, best first; equal scores are ordered by document id, then by place."""
+    """Return the k best, best first; equal scores are ordered by document id, then by position."""
     return sorted(candidates, key=lambda item: item.order)[:k]
 
 
 def as_document(stored: StoredDocument) -> Document:
-    """Return a stored document as the caller of an index knows it.
+    """Return a stored document as a `Document`.
 
     Raises:
         IndexDamagedError: its stored metadata cannot be read.

@@ -1,4 +1,4 @@
-"""What a search goes by, and how two lists of hits become one: names that are cheap to import."""
+"""The modes of a search and the methods of fusion, in a module that is cheap to import."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """What a search goes by."""
+    """What a search compares."""
 
     DENSE = "dense"  # the vectors
     WORDS = "words"  # BM25
@@ -14,7 +14,7 @@ class Mode(StrEnum):
 
 
 class Method(StrEnum):
-    """How two lists become one."""
+    """How the two lists of hits of a hybrid search are combined."""
 
     CONVEX = "convex"
     RRF = "rrf"

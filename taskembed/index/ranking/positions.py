@@ -17,14 +17,13 @@ from taskembed.index.ranking.selection import restricted
 from taskembed.reading.document import Document
 from taskembed.vectors import Flags, FloatRows, Rows
 
-BLOCK_ROWS = 8_192  # vectors that are in memory at a time: 12 MB of 384 numbers each
+BLOCK_ROWS = 8_192  # vectors in memory at a time; 12 MiB at 384 dimensions
 
 
 class Positions:
-    """What an open index holds, by position; a document that was updated counts as new.
+    """The documents and vectors of an open index by position; an updated document counts as new.
 
-    The methods raise ValueError if the index is closed, and IndexDamagedError if what is stored is
-    not what was written.
+    The methods raise ValueError if the index is closed, and IndexDamagedError if a file is damaged.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class Positions:
         self._starts = np.cumsum([0, *map(len, self._rows)])
 
     def __len__(self) -> int:
-        """Return how many documents there are."""
+        """Return the number of documents."""
         return int(self._starts[-1])
 
     def only(self, keep: Flags) -> Positions:
@@ -85,7 +84,7 @@ class Positions:
         return [found[position] for position in positions.tolist()]
 
     def vectors_at(self, positions: Rows) -> FloatRows:
-        """Return the vectors at some positions: float32[n, dim], row i of positions[i]."""
+        """Return the vectors at some positions: float32[n, dim]; row i is that of positions[i]."""
         vectors = np.empty((len(positions), self.dim), np.float32)
         owners = self._owners(positions)
         for number, segment in enumerate(self._segments):
@@ -117,11 +116,11 @@ class Positions:
     def nearest(self, queries: FloatRows, k: int) -> tuple[FloatRows, Rows]:
         """Return the k best documents of each query, best first; equal scores by position.
 
-        The score of a document that was cut into chunks is that of their mean.
+        A document that was cut into chunks is scored by the mean of its chunks' vectors.
 
         Args:
-            queries: float32[n, dim], as the space has them.
-            k: hits of a query; fewer when the index holds fewer documents.
+            queries: float32[n, dim], vectors of the index's space.
+            k: number of documents for each query; fewer if the index has fewer.
 
         Returns:
             Scores float32[n, k'] and positions int64[n, k'], k' <= k.
@@ -135,7 +134,7 @@ class Positions:
             mine = best.segment == number
             positions[mine] = np.searchsorted(rows, best.row[mine]) + self._starts[number]
         order = np.lexsort((positions, -best.score, best.query))
-        # each query has at least k rows: those that equal its k-th are among them
+        # each query has at least k rows, including all rows with the same score as its k-th row
         first = np.searchsorted(best.query[order], np.arange(len(queries)))
         chosen = order[first[:, np.newaxis] + np.arange(k)]
         return best.score[chosen], positions[chosen]
@@ -151,7 +150,7 @@ class Positions:
         return (whole_documents if is_cut else restricted)(self._segments, passing)
 
     def _owners(self, positions: Rows) -> Rows:
-        """Return the number of the segment of each position."""
+        """Return the segment number of each position, int64[n]."""
         return np.asarray(np.searchsorted(self._starts, positions, side="right") - 1, np.int64)
 
     def _by_segment(self, positions: Rows) -> Iterator[tuple[int, Rows]]:

@@ -25,17 +25,17 @@ from taskembed.vectors import Flags, FloatRows
 
 
 class RankedSearch:
-    """Searches the segments of an index; `Index` has the same methods and describes them.
+    """Searches the segments of an index; the methods of `Index` with the same names document them.
 
     Args:
         segments: the open segments.
-        selector: finds the rows that a filter is true of.
+        selector: finds the rows that match a filter.
     """
 
     def __init__(self, segments: Sequence[Segment], selector: Selector) -> None:
         self._segments = segments
         self._selector = selector
-        self._groups: Groups | None = None  # by the last field that hits were grouped by
+        self._groups: Groups | None = None  # the groups by the field that was used last
 
     def nearest(
         self,
@@ -63,7 +63,7 @@ class RankedSearch:
     def nearest_whole(
         self, queries: FloatRows, k: int, *, exact: bool, where: str | None
     ) -> list[list[Hit]]:
-        """Return the k best documents of each query, float32[n, dim], by their means."""
+        """Return the k best documents of each query, float32[n, dim], by the means of chunks."""
         searched = self._selector.searched(where)
         if are_cut(self._segments):
             passing = [~gone for gone in self._selector.hidden(where)]
@@ -104,7 +104,7 @@ class RankedSearch:
         ranking = Ranking(len(texts), lambda *some: (rank(*some), None), depth)
         return self._grouped(ranking, k, grouping, where)
 
-    def hybrid(  # noqa: PLR0913  # what both sides of a hybrid search need
+    def hybrid(  # noqa: PLR0913  # arguments of both searches
         self,
         queries: FloatRows,
         texts: Sequence[str],
@@ -116,7 +116,7 @@ class RankedSearch:
         where: str | None,
         grouping: Grouping | None,
     ) -> list[list[Hit]]:
-        """Return the k best documents by vectors, float32[n, dim], and the words of n texts."""
+        """Return the k best documents by the vectors, float32[n, dim], and words of n queries."""
         searched = self._selector.searched(where)
         words = [tokenizer.words(text) for text in texts]
         weights = [fusion.weight(text, len(some)) for text, some in zip(texts, words, strict=True)]
@@ -139,7 +139,7 @@ class RankedSearch:
         return self._grouped(ranking, k, grouping, where, queries)
 
     def groups_by(self, field: str) -> Groups:
-        """Return the groups by a field; those of the last field are kept.
+        """Return the groups by a field; the groups of the field used last are cached.
 
         Raises:
             UsageError: no document has the field, or it is a list or an object in all that do.

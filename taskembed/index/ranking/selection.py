@@ -1,4 +1,4 @@
-"""Filters over a whole index: the fields there are, and the rows that a filter is true of."""
+"""Filters over a whole index: the fields of its metadata, and the rows that match a filter."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _IDS_AT_ONCE = 1024  # documents in memory while ids are listed
 class Selector:
     """Applies filters to the segments of an index.
 
-    Its methods raise UsageError where the text is no filter, or names a field that no document has,
-    and IndexDamagedError where a file is damaged.
+    Its methods raise UsageError if the text is not a filter, or names a field that no document has,
+    and IndexDamagedError if a file is damaged.
     """
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._segments = segments
-        self._last: tuple[str, list[Flags]] | None = None  # the last filter, and its rows
+        self._last: tuple[str, list[Flags]] | None = None  # the filter used last, and its rows
 
     def fields(self) -> dict[str, set[FieldType]]:
         """Return the types of each metadata field, by its name in filters."""
@@ -58,7 +58,7 @@ class Selector:
         ]
 
     def passing(self, where: str) -> list[Flags]:
-        """Return bool[rows] for each segment: live rows that the filter is true of."""
+        """Return bool[rows] for each segment: live rows that match the filter."""
         if self._last is not None and self._last[0] == where:
             return self._last[1]
         # lark: 50 ms
@@ -69,13 +69,13 @@ class Selector:
             with doing("filtering"):
                 require_fields(filter_, self.fields())
                 passing = [segment.passing(filter_) for segment in self._segments]
-        else:  # no document, so no field that the filter could be compared with
+        else:  # without documents there are no fields to check the filter against
             passing = [np.zeros_like(segment.dead) for segment in self._segments]
         self._last = (where, passing)
         return passing
 
     def ids(self, where: str) -> Iterator[str]:
-        """Yield the ids of the documents that the filter is true of."""
+        """Yield the ids of the documents that match the filter."""
         for segment, passing in zip(self._segments, self.passing(where), strict=True):
             rows = np.flatnonzero(passing).tolist()
             for some in batched(rows, _IDS_AT_ONCE):
@@ -83,13 +83,13 @@ class Selector:
                     yield document.doc_id
 
     def searched(self, where: str | None) -> Sequence[Searched]:
-        """Return the segments to search, restricted to the rows that the filter is true of."""
+        """Return the segments to search, restricted to the rows that match the filter."""
         if where is None:
             return self._segments
         return restricted(self._segments, self.passing(where))
 
     def hidden(self, where: str | None) -> list[Flags]:
-        """Return bool[rows] for each segment: rows that a search with this filter leaves out."""
+        """Return bool[rows] for each segment: rows that a search with this filter excludes."""
         if where is None:
             return [segment.dead for segment in self._segments]
         return [~passing for passing in self.passing(where)]
