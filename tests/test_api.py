@@ -56,9 +56,9 @@ def metadata_of(folder: Path) -> dict[str, object]:
     [
         ((1, "one"), r"^the id of a document is 1; it must be a text: '1'$"),
         ((None, "one"), r"^the id of a document is None; it must be a text"),
-        (("a", b"one"), r"^the text of document 'a' is no text but bytes$"),
-        (("a", None), r"^the text of document 'a' is no text but NoneType$"),
-        (("a", "one", [("n", 1)]), r"^the metadata of document 'a' is no mapping but list$"),
+        (("a", b"one"), r"^the text of document 'a' is not a text but bytes$"),
+        (("a", None), r"^the text of document 'a' is not a text but NoneType$"),
+        (("a", "one", [("n", 1)]), r"^the metadata of document 'a' is not a mapping but list$"),
     ],
     ids=repr,
 )

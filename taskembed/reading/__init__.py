@@ -1,6 +1,7 @@
 """Reading files into documents, queries, examples and judgements, each with its position.
 
-Doors: `inputs` (files to records), `formats`, `rows` (a record), `documents`, `queries`,
-`examples`, `sentences`, `trec` (judgements and runs), `fields` (which field is what), `template`
-(fields to the text that is embedded), `rejects` (bad records), `streams`, `meter`, `bounds`.
+Public modules: `inputs` (files to records), `formats`, `rows` (a record), `documents`, `queries`,
+`examples`, `sentences`, `trec` (judgements and runs), `fields` (the fields of the id and the text),
+`template` (builds the embedded text from fields), `rejects` (bad records), `streams`, `meter`,
+`bounds`.
 """

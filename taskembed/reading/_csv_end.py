@@ -13,17 +13,17 @@ def end_of_record(
     """Return the bytes read after the end of a record, and the number of lines up to its end.
 
     Args:
-        start: bytes of the record from the beginning of a cell, or from inside quotes, on.
+        start: bytes of the record, starting at the beginning of a cell or inside quotes.
         read: returns more bytes; b"" at the end of the file.
         delimiter: the character between cells.
         is_open: whether `start` begins inside quotes.
-        limit: the number of bytes that are searched.
+        limit: the largest number of bytes to search.
 
     Raises:
         ValueError: the record has no end (a quote is not closed), or is not CSV.
     """
     text = _Text(start, read, limit)
-    # whole cells; the rest of a cell; a text up to its closing quote
+    # patterns of: whole cells; the rest of a cell; a quoted text up to its closing quote
     mark = re.escape(delimiter)
     plain, within = f'[^"\r\n{mark}][^\r\n{mark}]*+', '[^"]*+(?:""[^"]*+)*+'
     cells = re.compile(f'(?:(?:{plain}|"{within}")?{mark})*+')
@@ -42,7 +42,7 @@ def end_of_record(
         if not text.next():
             raise ValueError("a quote is not closed")
         text.at += 1
-        is_open = text.next() == '"'  # two quotes stand for one quote in the text
+        is_open = text.next() == '"'  # two quotes are an escaped quote
         if is_open or text.next() == delimiter:
             text.at += 1
         elif text.next() in {"\r", "\n", ""}:

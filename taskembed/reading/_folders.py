@@ -1,4 +1,4 @@
-"""The files below a folder: of records, of text, of source code."""
+"""Finds the files below a folder: files of records, of text and of source code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MANIFEST = re.compile(r"manifest-\d{8}\.json")  # a file of an index, which is 
 
 @dataclass(frozen=True, slots=True)
 class FolderFiles:
-    """The files below a folder, sorted, without what is hidden, ignored by git, or in an index.
+    """The files below a folder, sorted, without hidden files, indexes and what git ignores.
 
     Attributes:
         texts: files of text.
@@ -44,7 +44,7 @@ class FolderFiles:
 
 
 def files_below(folder: Place) -> FolderFiles:
-    """Return the files below a folder, by their kinds; none is opened but .gitignore.
+    """Return the files below a folder, by kind; only files named .gitignore are opened.
 
     Raises:
         BadInputError: the folder is an index, or a dataset in a format that is not read.
@@ -94,13 +94,14 @@ def _places(
 ) -> Iterator[tuple[Place, list[str], list[str]]]:
     """Yield each folder with the names of its folders and files, as `os.walk` does.
 
-    Hidden ones are left out, and so are indexes, and what is ignored. No link is followed.
+    Hidden and ignored folders and files are left out, and so are indexes. Links are not followed.
     """
     for place, folders, files in walk(folder):
         if any(map(_MANIFEST.fullmatch, files)):
             if place == folder:
                 raise BadInputError(
-                    f"{folder} is an index, not a corpus", hint="name the files that it was made of"
+                    f"{folder} is an index, not a corpus",
+                    hint="name the files that it was made from",
                 )
             folders.clear()
             continue
@@ -123,7 +124,7 @@ def _require_no_dataset(folder: Place, files: Sequence[str]) -> None:
     ):
         split = "['train']" if "dataset_dict.json" in files else ""  # or another one
         raise BadInputError(
-            f"{folder} is what `save_to_disk` of Hugging Face's datasets wrote, which is not read",
+            f"{folder} was written by `save_to_disk` of the library datasets, and cannot be read",
             hint=f"write Parquet: datasets.load_from_disk({str(folder)!r}){split}"
             ".to_parquet('corpus.parquet')",
         )

@@ -1,7 +1,7 @@
 """The text of an HTML page, without its tags, scripts and styles.
 
-The standard library's parser takes quadratic time for some pages; this takes linear time for any.
-It does not check the page: whatever is not a tag is text, as browsers show it.
+The standard library's parser takes quadratic time for some pages; this one takes linear time for
+any page. It does not validate the page: whatever is not a tag is text, as in a browser.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from html import unescape
 from typing import NamedTuple
 
 _UNSEEN = {"script", "style", "template", "svg", "math", "iframe", "noscript"}
-_RAW = {"script", "style", "iframe", "noscript"}  # in which only their own end tag is a tag
-# elements that continue the line they are in; every other one begins a line
+_RAW = {"script", "style", "iframe", "noscript"}  # inside these, only their own end tag is a tag
+# inline elements; every other element begins a new line
 _INLINE = {
     *("a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font"),
     *("i", "img", "input", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span"),
@@ -29,9 +29,9 @@ class _Piece(NamedTuple):
     """A tag and the text after it.
 
     Attributes:
-        name: of the element, in lower case; "" for a comment, and at the start of the page.
+        name: name of the element, in lower case; "" for a comment and at the start of the page.
         is_end: whether it is an end tag.
-        text: up to the next tag, with entities.
+        text: the text up to the next tag; entities are not decoded.
     """
 
     name: str
@@ -59,11 +59,14 @@ class _Reader:
 
     def __init__(self) -> None:
         self._words: list[str] = []
-        self._titles: dict[str, list[str]] = {"title": [], "h1": []}  # the first of each
-        self._ended: set[str] = set()  # of the two
-        self._within = ""  # the title or the first heading, if the text is in it
-        self._unseen = 0  # elements around the text whose content is not shown
-        self._kept_space = 0  # elements around the text in which white space is kept
+        self._titles: dict[str, list[str]] = {
+            "title": [],
+            "h1": [],
+        }  # the text of the first element of each name
+        self._ended: set[str] = set()  # those of the two elements that have ended
+        self._within = ""  # "title" or "h1" while the text is inside that element
+        self._unseen = 0  # nesting depth of elements whose content is not shown
+        self._kept_space = 0  # nesting depth of elements in which white space is kept
 
     def read(self, piece: _Piece) -> None:
         """Read a tag and the text after it."""
@@ -98,9 +101,9 @@ class _Reader:
 
 
 def _pieces(html: str) -> Iterator[_Piece]:
-    """Yield each tag of a page with the text after it; first the text before any tag."""
+    """Yield the text before the first tag, then each tag of a page with the text after it."""
     name, is_end, start = "", False, 0
-    quotes = True  # until one is never closed
+    quotes = True  # False after a quote that is never closed
     position = 0
     while found := _TAG.search(html, position):
         yield _Piece(name, is_end, html[start : found.start()])
@@ -120,10 +123,10 @@ def _pieces(html: str) -> Iterator[_Piece]:
 
 
 def _end_of_tag(html: str, position: int, *, quotes: bool) -> tuple[int, bool]:
-    """Return where the text after a tag begins, and whether quotes are still looked at.
+    """Return the position of the text after a tag, and whether quotes still count as quotes.
 
-    A quote that is never closed is no quote, and from there on none is: each search of this kind
-    goes to the end of the page.
+    After a quote that is never closed, no quote counts any more: each search for a closing quote
+    reads to the end of the page, and many of them would take quadratic time.
     """
     at = position
     while quotes and (mark := _END_OR_QUOTE.search(html, at)):

@@ -1,4 +1,4 @@
-"""Which files .gitignore leaves out, in the folder and in those around it."""
+"""Applies the .gitignore files of a folder, of its subfolders and of the folders around it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _NAME = ".gitignore"
 class Ignored:
     """The .gitignore files that apply within a folder, as git reads them.
 
-    The innermost file that says something of a path decides. Outside the folder, the files up to
-    the root of the repository apply, unless they leave out the whole folder.
+    The innermost .gitignore with a pattern that matches a path decides. Outside the folder, the
+    .gitignore files up to the root of the repository apply, unless they ignore the whole folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,17 +27,17 @@ class Ignored:
             self._specs = {}
 
     def enter(self, place: Path) -> None:
-        """Read the .gitignore of a folder, before its files and folders are asked about."""
+        """Read the .gitignore of a folder; must be called before `has` for paths in the folder."""
         inside = self._inside(place)
         if spec := _spec_of(inside):
             self._specs[inside] = spec
 
     def has(self, path: Path, *, is_folder: bool = False) -> bool:
-        """Return whether a file or folder is left out."""
+        """Return whether a file or folder is ignored."""
         return bool(self._specs) and self._says(self._inside(path), is_folder=is_folder)
 
     def _inside(self, path: Path) -> Path:
-        """Return a path without links above the folder."""
+        """Return a path with the links above the folder resolved."""
         return self._here / path.relative_to(self._folder)
 
     def _says(self, path: Path, *, is_folder: bool) -> bool:

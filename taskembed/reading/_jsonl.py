@@ -43,7 +43,7 @@ def json_records(
             on_bad(BadRecordError(source, str(error), raw=raw, hint=hint))
             return None
 
-    # no generator: it would hold a record in memory while the next one is read
+    # not a generator, which would keep a record in memory while the next one is read
     return filter(None, map(row, count(), lines))
 
 
@@ -55,12 +55,12 @@ def _parsed(line: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError as error:
         raise ValueError(_reason(error, line)) from error
     if not isinstance(record, dict):
-        raise ValueError("it is not a JSON object")  # a value of the input
+        raise ValueError("it is not a JSON object")
     return _exact(line) if _has_long_number(line) else record
 
 
 def _has_long_number(line: bytes) -> bool:
-    # the first test is quick; the second alone takes 20 % of an `index` run without changes
+    # the first test is quick; the second alone would take 20 % of an `index` run without changes
     return b"0" * 19 in line.translate(_DIGITS) and bool(_LONG_NUMBER.search(line))
 
 
@@ -69,7 +69,8 @@ def _count_values(line: bytes) -> int:
     values = _count_marks(line)
     if values <= MAX_VALUES:
         return values
-    values = at = 0  # marks outside strings; a limited number of strings at a time, to bound memory
+    # commas and brackets outside strings; strings are removed in parts, to bound memory
+    values = at = 0
     while at < len(line) and values <= MAX_VALUES:
         found = _TEXTS.match(line, at)
         end = found.end() if found and found.end() > at else len(line)
@@ -88,7 +89,7 @@ def _exact(line: bytes) -> WideRecord:
         return WideRecord(json.loads(line))
     except RecursionError:
         raise ValueError(
-            "it has a long number, and is nested too deep to read it exactly"
+            "it has a number of more than 64 bits, and is nested too deep to read it exactly"
         ) from None
 
 
@@ -103,7 +104,7 @@ def _reason(error: orjson.JSONDecodeError, line: bytes) -> str:
 
 
 def first_line_hint(name: str, line: bytes) -> str | None:
-    """Return how to convert a file to JSONL if its first line is JSON of another kind."""
+    """Return a command that converts a file to JSONL, if its first line is other JSON."""
     found = _FIRST.match(line)
     if not found:
         return None

@@ -11,17 +11,17 @@ from taskembed.errors import os_errors
 from taskembed.reading.vector_rows import VectorHeader, VectorRows, as_type
 from taskembed.version import __version__
 
-_HEADER_BYTES = 128  # the length of what is before the numbers: a multiple of 64
+_HEADER_BYTES = 128  # bytes before the numbers; must be a multiple of 64
 _MAGIC = b"\x93NUMPY\x01\x00"
 
 
 class NpyVectors:
-    """Writes vectors one after the other; their number is written at the end.
+    """Writes vectors one after the other; the number of vectors is written last.
 
     Args:
         vectors: the stream of the vectors, which can seek.
         ids: the stream of the ids.
-        header: what is said of all vectors.
+        header: properties of all vectors.
     """
 
     def __init__(self, vectors: BinaryIO, ids: TextIO, header: VectorHeader) -> None:
@@ -41,7 +41,11 @@ class NpyVectors:
         self._rows += len(rows.doc_ids)
 
     def finish(self, space: TextIO) -> None:
-        """Write how many vectors there are, and the space."""
+        """Write the number of vectors, and the space.
+
+        Args:
+            space: the stream of the space, as JSON.
+        """
         dtype = np.dtype(self._header.dtype.value).newbyteorder("<").str
         shape = (self._rows, self._header.space.dim)
         text = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode()

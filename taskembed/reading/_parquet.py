@@ -1,4 +1,4 @@
-"""Parquet: rows are decoded a few at a time, as many as fit in memory."""
+"""Reads Parquet files; only as many rows are decoded at once as fit in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taskembed.reading.bounds import BATCH_BYTES, SPOOL_BYTES
 from taskembed.reading.places import Place
 from taskembed.reading.streams import OnBad, unreadable
 
-MAX_FOOTER_BYTES = 32 * 2**20  # in memory it takes 30 times as much
+MAX_FOOTER_BYTES = 32 * 2**20  # bytes in the file; in memory, a footer takes 30 times as much
 _MAGIC = b"PAR1"
 
 
@@ -34,7 +34,7 @@ def parquet_records(
         name: name of the file in messages.
         on_bad: called with each bad row; raises to stop, returns to continue.
         max_record_bytes: size of a row in bytes, uncompressed, above which the row is bad.
-        on_begin: called with a function that returns the share of rows read, 0 to 1.
+        on_begin: called with a function that returns the fraction of rows read, 0 to 1.
 
     Raises:
         BadInputError: the file is not Parquet, is damaged, or cannot be decoded in little memory.
@@ -61,7 +61,7 @@ def parquet_records(
     except TaskembedError:
         raise
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        # the last two: a time that datetime cannot hold (nanoseconds, the year 30000)
+        # ValueError, OverflowError: a time that datetime cannot hold (nanoseconds, the year 30000)
         raise unreadable(name, rows.number, error) from error
 
 
@@ -86,7 +86,7 @@ def _copy(stream: BinaryIO, copy: BinaryIO, name: str) -> None:
             raise BadInputError(
                 f"more than {SPOOL_BYTES:,} bytes of Parquet from a pipe",
                 what=name,
-                hint="name the file",
+                hint="pass the path of the file",
             )
         copy.write(piece)
 
@@ -103,7 +103,7 @@ def require_footer(stream: BinaryIO, name: str) -> None:
         footer = int.from_bytes(stream.read(4), "little")
         if stream.read() == _MAGIC and MAX_FOOTER_BYTES < footer < size:
             raise BadInputError(
-                f"its footer has {footer:,} bytes, and {MAX_FOOTER_BYTES:,} are read",
+                f"its footer has {footer:,} bytes, and at most {MAX_FOOTER_BYTES:,} are read",
                 what=name,
                 hint=WAY_OUT,
             )
@@ -127,7 +127,7 @@ class _Handles:
 
     @property
     def keeping(self) -> Any:  # noqa: ANN401  # pyarrow publishes no types
-        """The file, opened so that texts from a dictionary stay numbers until they are measured."""
+        """The file, opened so that texts stay dictionary-encoded until they are measured."""
         if self._keeping is None:
             names = [self.plain.schema.column(number).path for number in _texts(self.plain.schema)]
             self._keeping = self._open(self._stream, read_dictionary=names, **self._options)
@@ -151,8 +151,8 @@ def _texts(schema: Any) -> list[int]:  # noqa: ANN401
 def _in_microseconds(batch: Any) -> Any:  # noqa: ANN401
     """Return a batch with its times in microseconds, which datetime can hold.
 
-    With pandas installed, pyarrow returns nanoseconds as pandas' times; without it, an error. Here,
-    a time that is not in whole microseconds is an error in either case.
+    For nanoseconds, pyarrow returns pandas' types if pandas is installed, and fails otherwise.
+    Here, a time that is not a whole number of microseconds is an error in either case.
     """
     import pyarrow as pa
 

@@ -1,7 +1,7 @@
-"""The headers of a Parquet file's pages: sizes of values, known before anything is decoded.
+"""Reads the page headers of a Parquet file, which give the size of values before decoding.
 
-A few hundred bytes of a page can become gigabytes, and the file's footer need not say so. The
-headers are in Thrift's compact protocol: https://parquet.apache.org/docs/file-format/data-pages/
+A page of a few hundred bytes can decode to gigabytes without a hint in the file's footer. Page
+headers use Thrift's compact protocol: https://parquet.apache.org/docs/file-format/data-pages/
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_HEADER_BYTES = 2**20
-_FIRST_READ_BYTES = 512  # nearly every header is shorter
+_FIRST_READ_BYTES = 512  # longer than nearly every header
 _MAX_DEPTH = 8
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3  # types of pages
-_BIT_PACKED = 4  # an encoding of levels that is not written any more
-DELTA_LENGTH, DELTA = 6, 7  # encodings of texts: lengths first; differences from the text before
+_BIT_PACKED = 4  # a deprecated encoding of levels
+DELTA_LENGTH, DELTA = 6, 7  # DELTA_LENGTH_BYTE_ARRAY and DELTA_BYTE_ARRAY, encodings of texts
 _VARINT_BITS = 64
 _PACKED_AT_ONCE = 2**17  # groups of eight levels
 
@@ -31,12 +31,13 @@ class Page:
 
     Attributes:
         is_dictionary: whether the page is the dictionary that data pages refer to.
-        encoding: number of the values' encoding in the format.
+        encoding: number of the values' encoding in Parquet's format.
         values: number of values, nulls included.
-        size: bytes, uncompressed.
+        size: uncompressed size in bytes.
         packed_at: position of the page's bytes in the file.
         packed_size: number of bytes in the file.
-        levels: bytes of repetition levels, which version 2 does not compress; None in version 1.
+        levels: bytes of repetition levels, which pages of version 2 do not compress; None for
+            version 1; -1 for an encoding that cannot be read.
     """
 
     is_dictionary: bool
@@ -49,10 +50,10 @@ class Page:
 
 
 def pages(stream: BinaryIO, start: int, end: int) -> Iterator[Page]:
-    """Yield the pages between two places of a file.
+    """Yield the pages between two positions of a file.
 
     Raises:
-        ValueError: a page is missing, or its header is damaged.
+        ValueError: a page is incomplete, or its header is damaged.
     """
     while start < end:
         fields, size = _header(stream, start, end)
@@ -78,12 +79,12 @@ def pages(stream: BinaryIO, start: int, end: int) -> Iterator[Page]:
 def longest_row(
     found: Iterator[tuple[Page, bytes]], max_level: int, unpack: Callable[[bytes, int], bytes]
 ) -> tuple[int, int]:
-    """Return the largest number of values, and of bytes of pages, in one row of a nested column.
+    """Return the largest number of values in one row of a nested column, and of bytes of its pages.
 
     Args:
         found: the data pages, with their compressed bytes.
         max_level: the deepest repetition level.
-        unpack: decompresses bytes to a size.
+        unpack: decompresses bytes to a given size.
 
     Raises:
         ValueError: the levels are damaged.
@@ -138,7 +139,7 @@ def _level_bytes(page: Page, packed: bytes, unpack: Callable[[bytes, int], bytes
 def _runs(
     data: bytes, max_level: int, count: int
 ) -> Iterator[tuple[int | npt.NDArray[np.uint8], int]]:
-    """Yield runs of levels: a level and its number of repetitions; or levels and their number."""
+    """Yield runs of levels: one level and its number of repetitions, or an array and its length."""
     width = max_level.bit_length()
     at = 0
     while count > 0 and at < len(data):
@@ -151,7 +152,7 @@ def _runs(
                 packed = data[start : min(start + _PACKED_AT_ONCE * width, at + size)]
                 bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")
                 length = min(count, len(bits) // width)
-                # only whether a level is 0 matters
+                # level 0 is all that matters, so the maximum of the bits is enough
                 yield bits[: length * width].reshape(length, width).max(axis=1), length
                 count -= length
             at += size
@@ -189,7 +190,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at += 1
-        if byte < 0x80:  # noqa: PLR2004  # the mark of the last byte
+        if byte < 0x80:  # noqa: PLR2004  # the last byte of a number has no continuation bit
             return value, at
         shift += 7
     raise ValueError("a number in the header of a page is too long")

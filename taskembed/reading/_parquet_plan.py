@@ -1,6 +1,6 @@
-"""The number of rows of a Parquet file that are decoded at once: as many as fit in memory.
+"""Plans how many rows of a Parquet file are decoded at once: as many as fit in memory.
 
-It follows from the headers of the pages, before anything is decoded.
+The plan is computed from the page headers, before anything is decoded.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ CELLS = 100_000  # cells decoded at once
 PAGES_BYTES = (
     320 * 2**20
 )  # bytes of the largest pages of all columns; they take three times as much memory
-LARGE_PAGES_BYTES = 128 * 2**20  # bytes of pages from which rows are decoded one by one
-NESTED_VALUES = 16_000_000  # values of a column of lists from which each row is measured first
+LARGE_PAGES_BYTES = 128 * 2**20  # bytes of pages; beyond it, rows are decoded one by one
+NESTED_VALUES = 16_000_000  # values of a column of lists; beyond it, each row is measured first
 NESTED_BYTES = 256 * 2**20
 DICTIONARY_BYTES = 4 * 2**20  # bytes; a larger dictionary is not searched for its longest text
-FEW_ROWS = 256  # with fewer rows at once, dictionaries are kept undecoded
+FEW_ROWS = 256  # if fewer rows are decoded at once, texts stay dictionary-encoded
 _VALUE_BYTES = 12  # bytes of a number and its levels
 WAY_OUT = (
-    "write it anew in smaller row groups and pages, for example with pyarrow: "
+    "rewrite it with smaller row groups and pages, for example with pyarrow: "
     "pyarrow.parquet.write_table(TABLE, 'corpus.parquet', row_group_size=10_000)"
 )
 
@@ -41,8 +41,8 @@ class Plan:
     """How a row group is read.
 
     Attributes:
-        rows: decoded at once.
-        keeps_dictionaries: texts of a dictionary stay numbers until they are measured.
+        rows: number of rows decoded at once.
+        keeps_dictionaries: whether dictionary-encoded texts stay encoded until they are measured.
     """
 
     rows: int
@@ -54,10 +54,10 @@ class _Column:
     """Sizes of a column in one row group, from its pages.
 
     Attributes:
-        largest_page: bytes of the largest page, uncompressed.
-        row_bytes: bytes of a row in memory: the maximum, or the average where rows are alike.
-        entry_bytes: bytes of a row whose texts are all the longest in the dictionary.
-        most_rows: number of rows that may be decoded together, as far as this column goes.
+        largest_page: uncompressed bytes of the largest page.
+        row_bytes: bytes of a row in memory: the maximum, or the average if rows have similar sizes.
+        entry_bytes: bytes of a row if all its texts are the longest text of the dictionary.
+        most_rows: number of rows of this column that may be decoded together.
     """
 
     largest_page: int
@@ -70,7 +70,7 @@ def plan_of(file: Any, group: int, stream: BinaryIO, name: str) -> Plan:  # noqa
     """Return how to read a row group in little memory.
 
     Raises:
-        BadInputError: not even one row fits.
+        BadInputError: a single row does not fit in memory.
     """
     metadata = file.metadata.row_group(group)
     columns = [
@@ -117,7 +117,7 @@ class _Chunk:
             return int(self.column.length) + 1
         if not self.is_text:
             return _VALUE_BYTES
-        if self.is_delta:  # each value can repeat the whole value before it
+        if self.is_delta:  # each value can repeat the whole previous value
             return max(page.size for page in self.data)
         average = max((page.size // max(1, page.values) for page in self.data), default=0)
         return _VALUE_BYTES + average
@@ -155,7 +155,7 @@ def _measured(chunk: _Chunk, metadata: Any) -> _Column:  # noqa: ANN401
     has_lengths = any(page.encoding in {DELTA, DELTA_LENGTH} for page in chunk.data)
     if has_lengths and max(page.values for page in chunk.data) > NESTED_VALUES:
         raise ValueError("a page has too many texts")  # their lengths are decoded at once
-    # a dictionary is in memory compressed, uncompressed and decoded, beside the page that uses it
+    # a dictionary is held compressed, uncompressed and decoded, together with the page that uses it
     largest = max((page.size for page in chunk.data), default=0)
     largest += 2 * max((page.size for page in chunk.pages if page.is_dictionary), default=0)
     each, entry = chunk.value_bytes, chunk.entry_bytes

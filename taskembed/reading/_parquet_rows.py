@@ -1,4 +1,4 @@
-"""Decoded rows of a Parquet file as records, with values that JSON can hold."""
+"""Converts decoded rows of a Parquet file to records, with values that JSON can represent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 class ParquetRows:
-    """Decoded rows as records; `number` is the number of the last row."""
+    """Converts decoded rows to records; `number` is the number of the last row, from 1."""
 
     def __init__(self, name: str, on_bad: OnBad, limit: int) -> None:
         self.number = 0
@@ -36,7 +36,7 @@ class ParquetRows:
             yield from self._converted(batch.slice(start, count))
 
     def _groups(self, batch: Any) -> Iterator[tuple[int, int]]:  # noqa: ANN401
-        """Yield first row and number of the rows to convert together; reject rows over a limit."""
+        """Yield (first row, number of rows) to convert together; reject rows over a limit."""
         is_small = batch.nbytes <= min(self._limit, CONVERTED_BYTES)
         if is_small and sum(map(_most_values, batch.columns)) <= CONVERTED_VALUES:
             yield 0, batch.num_rows
@@ -100,7 +100,7 @@ def _raw(row: Any) -> str:  # noqa: ANN401
 
 
 def _plain(rows: Any) -> Sequence[dict[str, object]]:  # noqa: ANN401
-    """Return rows with values that JSON can hold: dates and decimals as text, NaN as null."""
+    """Return rows with JSON values: dates and decimals become text, NaN becomes null."""
     records = rows.to_pylist()
     if not all(map(_is_json, rows.schema)):
         records = orjson.loads(orjson.dumps(records, default=_as_text))
@@ -114,7 +114,7 @@ def _as_text(value: object) -> str:
 
 
 def _most_values(array: Any) -> float:  # noqa: ANN401
-    """Return an upper bound for the values in a column; infinity if its buffers do not tell."""
+    """Return an upper bound for the values in a column; infinity if no bound is known."""
     import pyarrow as pa
 
     kind, types = array.type, pa.types
@@ -180,12 +180,12 @@ def _sizes_of_single(array: Any) -> Numbers:  # noqa: ANN401
         lengths = pc.binary_length(array).fill_null(0)
         sizes = cast("Numbers", lengths.to_numpy(zero_copy_only=False).astype(np.int64))
         return sizes if is_text else sizes * _ESCAPED_BYTES
-    # rare types: the average, since only the sum matters
+    # for rare types the average is enough, since only the sum matters
     return np.full(len(array), -(-array.nbytes // max(1, len(array))), np.int64)
 
 
 def _summed(items: Any, ends: Numbers) -> tuple[Numbers, Numbers]:  # noqa: ANN401
-    """Return the bytes and values of lists, from their items and the ends of the lists."""
+    """Return the bytes and values of each list, from those of its items and the lists' ends."""
     totals = [np.concatenate([[0], np.cumsum(of_items)]) for of_items in _sizes_of(items)]
     sizes, values = (np.diff(total[ends]) for total in totals)
     return sizes, values + 1

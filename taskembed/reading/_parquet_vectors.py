@@ -1,4 +1,4 @@
-"""Vectors as Parquet: lists of a fixed size, compressed, in row groups of bounded size."""
+"""Writes vectors as Parquet: fixed-size lists, compressed, in row groups of bounded size."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows, 
 from taskembed.vectors import Rows
 from taskembed.version import __version__
 
-GROUP_BYTES = 32 * 2**20  # of texts, metadata and vectors in a row group: they are in memory
-KEYS = ("space", "side", "index", "version")  # of the schema's metadata, after "taskembed."
+# bytes of texts, metadata and vectors in a row group, which is held in memory
+GROUP_BYTES = 32 * 2**20
+KEYS = ("space", "side", "index", "version")  # keys of the schema's metadata, after "taskembed."
 
 
 class ParquetVectors:
-    """Writes documents with their vectors; a context, at whose end the file is complete.
+    """Writes documents with their vectors; a context manager that completes the file on exit.
 
     Args:
-        stream: where the bytes go; it need not seek.
-        header: what is said of all vectors.
+        stream: the stream to write to; it need not be seekable.
+        header: properties of all vectors.
     """
 
     def __init__(self, stream: BinaryIO, header: VectorHeader) -> None:
@@ -36,11 +37,11 @@ class ParquetVectors:
             self._schema,
             compression="zstd",
             use_dictionary=False,
-            # DuckDB reads it for 32 bits only
+            # DuckDB reads this encoding for 32-bit numbers only
             use_byte_stream_split=(
                 ["vector.list.element"] if header.dtype is NumberType.FLOAT32 else False
             ),
-            # a minimum and a maximum help nobody to find a vector or a text
+            # minima and maxima are useless for vectors and texts
             write_statistics=["doc_id"],
         )
 
@@ -52,7 +53,7 @@ class ParquetVectors:
             self._write_group()
             self._writer.close()
         else:
-            self._writer.is_open = False  # or its destructor would complete the file
+            self._writer.is_open = False  # otherwise its destructor would complete the file
 
     def write(self, rows: VectorRows) -> None:
         """Write some documents."""

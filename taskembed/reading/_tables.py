@@ -1,6 +1,6 @@
-"""CSV and TSV: rows become records with the names of the columns; every value is a string.
+"""Reads CSV and TSV: a row becomes a record of the columns' names; every value is a string.
 
-The standard library's csv, since pyarrow guesses types: "007" would become 7.
+It uses the standard library's csv module, since pyarrow guesses types: "007" would become 7.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from taskembed.reading.streams import BOM, DAMAGED, OnBad, as_text, counted_blan
 
 TABLES = {"csv": ",", "tsv": "\t"}  # format -> delimiter
 _BOMS_16 = (b"\xff\xfe", b"\xfe\xff")
-_LONE_RETURN = re.compile(
-    rb"(?<=\r)(?!\n)"
-)  # a lone \r ends a row too, as in files of old spreadsheets
+# a lone \r also ends a row, as in files of old spreadsheets
+_LONE_RETURN = re.compile(rb"(?<=\r)(?!\n)")
 _CHUNK_BYTES = 2**20
 _LINE_END_BYTES = 2
 _LARGE_BYTES = 2**20
-_LOOKED_AT = 1_000  # characters of a row in which delimiters are counted
+_LOOKED_AT = 1_000  # characters at the start of a row in which delimiters are counted
 _QUOTE_HINT = "look for a quote that is never closed"
 
 
@@ -47,7 +46,7 @@ class Columns:
             BadInputError: the row is the header, without which no row can be read.
         """
         if self.names is None:
-            reason = f"{error.reason}, in the row of the names"
+            reason = f"{error.reason}, in the header"
             raise BadInputError(reason, what=error.source, hint=error.hint)
         self._on_bad(error)
 
@@ -60,7 +59,7 @@ class Columns:
         if self._stated is not None:
             if [name.lower() for name in self._stated] == [cell.strip().lower() for cell in row]:
                 raise BadInputError(
-                    "the first row has the names of the columns",
+                    "the first row repeats the names of the columns",
                     what=source,
                     hint="--header instead of --no-header and --columns",
                 )
@@ -80,7 +79,7 @@ class Columns:
         return dict(zip(self.names, row, strict=True))
 
     def other_width(self, cells: int, source: str, raw: str) -> BadRecordError:
-        """Return the error of a row that has not as many cells as the header."""
+        """Return the error for a row that does not have as many cells as the header."""
         names = self.names or []
         reason = f"it has {counted(cells, 'cell')}, and the header has {len(names):,}"
         parted = raw if cells == 1 else "".join(names) if len(names) == 1 else ""
@@ -88,7 +87,7 @@ class Columns:
 
 
 def header_hint(names: Sequence[str], delimiter: str) -> str | None:
-    """Return what to type if a first row does not look like the names of columns."""
+    """Return the options to use if a first row does not look like names of columns."""
     if any("\0" in name for name in names):
         return "--encoding utf-16-le, or utf-16-be"
     hint = _delimiter_hint(names[0], delimiter) if len(names) == 1 else None
@@ -96,13 +95,13 @@ def header_hint(names: Sequence[str], delimiter: str) -> str | None:
 
 
 def no_header_hint(columns: int) -> str:
-    """Return what to type if the first row is data."""
+    """Return the options to use if the first row is data."""
     names = {1: "text", 2: "id,text", 3: "id,title,text"}.get(columns, "NAME,NAME,...")
     return f"if the first row is data: --no-header --columns {names}"
 
 
 def _delimiter_hint(text: str, delimiter: str) -> str | None:
-    """Return what to type if another delimiter is likelier."""
+    """Return the option to use if another delimiter is likelier."""
     marks = {";": "';'", "\t": r"'\t'", "|": "'|'", ",": ","}
     counts = {mark: text[:_LOOKED_AT].count(mark) for mark in marks if mark != delimiter}
     best = max(counts, key=lambda mark: counts[mark])
@@ -110,13 +109,13 @@ def _delimiter_hint(text: str, delimiter: str) -> str | None:
 
 
 def _is_data(cell: str) -> bool:
-    """Return whether a cell is unlikely to name a column: it is a number, or a sentence."""
+    """Return whether a cell looks like data: a number, or more than four words."""
     words = cell.split()
     return not words or len(words) > 4 or cell.strip().lstrip("-").replace(".", "").isdigit()  # noqa: PLR2004  # words
 
 
 def tsv_record(columns: Columns, source: str, line: bytes) -> dict[str, object] | None:
-    """Return the fields of a line of TSV, in which quotes have no meaning; None as in `Columns`.
+    """Return the fields of a line of TSV, in which quotes are not special; None for no record.
 
     Raises:
         BadInputError: the line is a bad header.
@@ -134,7 +133,7 @@ def tsv_record(columns: Columns, source: str, line: bytes) -> dict[str, object] 
 
 
 def _not_utf_8(error: UnicodeDecodeError, line: bytes, source: str) -> BadRecordError:
-    """Return the error of a row that is not UTF-8."""
+    """Return the error for a row that is not UTF-8."""
     if line.startswith(_BOMS_16):
         reason, known = "it looks like UTF-16, not UTF-8", "utf-16"
     elif b"\0" in line:
@@ -149,7 +148,7 @@ class _TooLargeError(Exception):
 
 
 class _Measured:
-    """The size of the current record; its lines are not held here."""
+    """Measures the current record, without holding its lines."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -194,8 +193,8 @@ class CsvRows:
         self._stream = stream
         self._columns = columns
         self._limit = limit
-        self._pieces: list[bytes] = []  # pieces of one line, last first
-        self._held = io.BytesIO()  # bytes that were read and not parsed
+        self._pieces: list[bytes] = []  # pieces of one line, in reverse order
+        self._held = io.BytesIO()  # bytes read but not parsed yet
         self._piece = b""  # the last line that csv.reader was given
         self._record = _Measured(limit)
         self._source = ""  # the position where the record begins
@@ -238,7 +237,8 @@ class CsvRows:
                 hint = _QUOTE_HINT if is_at_end else DAMAGED
                 raise BadInputError(str(error), what=self._source, hint=hint) from error
             if self._record.size > _LARGE_BYTES:
-                self._rows = self._reader()  # the old one keeps the memory of the largest record
+                # the old reader keeps a buffer of the largest record's size
+                self._rows = self._reader()
             return row
 
     def _reader(self) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Files of text and of source code: each is one document, whose id is its path.
+"""Reads files of text and of source code: each is one document; its id is its path.
 
 The record of a file has the fields id, title, text and modified, and language if it is source code.
 """
@@ -21,15 +21,15 @@ from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import BOM, Input, OnBad, opened, translated
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_REASONS = {  # of errors that concern one file, rather than the disk
-    errno.ENOENT: "the file is gone, or is a link that leads nowhere",
-    errno.ELOOP: "it is a link that leads back to itself",
+_REASONS = {  # errors that concern one file rather than the disk
+    errno.ENOENT: "the file was deleted, or is a broken link",
+    errno.ELOOP: "it is a link that points back to itself",
 }
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a named pipe"}
 
 
 class _RefusedError(ValueError):
-    """A file that cannot be a document: why, and what to type."""
+    """The reason why a file cannot be a document, and a hint."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
@@ -95,7 +95,7 @@ def _decoded(content: bytes, encoding: str | None) -> str:
     try:
         text = content.removeprefix(BOM).decode(encoding or "utf-8")
     except UnicodeError as error:
-        # what is not text has a byte 0 in its beginning, nearly always; so does `file` tell
+        # binary files nearly always contain a NUL byte; the command `file` uses the same test
         if b"\0" in content:
             raise _RefusedError("it is a binary file, not text") from error
         where = f" at byte {error.start + 1}" if isinstance(error, UnicodeDecodeError) else ""

@@ -1,11 +1,11 @@
-"""The title of a document in a file of text: its first heading."""
+"""Finds the title of a text file: its first heading."""
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
 
-LOOKED_AT = 64 * 2**10  # characters at the beginning of a file in which a title is looked for
+LOOKED_AT = 64 * 2**10  # characters at the beginning of a file that are searched for a title
 
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _HASHES = re.compile(r" {0,3}#{1,6}[ \t]+(.*)")
@@ -52,9 +52,9 @@ def _heading(lines: list[str]) -> str:
 
 
 def rst_title(text: str) -> str:
-    """Return the first heading of a reStructuredText file: a line that is underlined; "" if none.
+    """Return the first heading of a reStructuredText file: an underlined line; "" if none.
 
-    The line under it has one punctuation character, at least as often as the heading has columns.
+    The underline repeats one punctuation character, and is at least as long as the heading.
     """
     lines = text[:LOOKED_AT].splitlines()
     for line, under in pairwise(lines):

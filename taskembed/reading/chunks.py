@@ -1,9 +1,9 @@
-"""Texts are cut into chunks of some tokens, at a sentence end or a definition if there is one.
+"""Cuts texts into chunks of a number of tokens, at ends of sentences or at definitions if possible.
 
     find_chunks(text, offsets, tokens=128, overlap=25)    # [(0, 612), (498, 1105), ...]
 
-Memory and time grow with the length of a text, whatever is in it: it is read window by window, and
-no chunk is longer than a window.
+Memory and time are linear in the length of any text: it is tokenized window by window, and no chunk
+is longer than a window.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy.typing as npt
 
 from taskembed.reading.definitions import Definition, next_definition
 
-Offsets = npt.NDArray[np.int64]  # int64[n, 2]: where each token begins and ends, in characters
-Cut = tuple[int, int]  # where a chunk begins and ends
+Offsets = npt.NDArray[np.int64]  # int64[n, 2]: begin and end of each token, in characters
+Cut = tuple[int, int]  # begin and end of a chunk, in characters
 
-WINDOW_CHARACTERS = 32_768  # that are tokenized at once
-CHARACTERS_OF_A_TOKEN = 32  # a chunk of more characters a token is cut: prose has four to five
-SENTENCE_CHARACTERS = 4_096  # before the end of a chunk, in which a sentence end is looked for
-_AHEAD = 64  # characters after it, which tell whether a sentence ends there
-_LANGUAGE = "en"  # its rules also know the full stops of other scripts
+WINDOW_CHARACTERS = 32_768  # characters tokenized at once
+CHARACTERS_OF_A_TOKEN = 32  # most characters for each token of a chunk; prose has four to five
+SENTENCE_CHARACTERS = 4_096  # characters before a chunk's limit that are searched for sentence ends
+_AHEAD = 64  # characters after the limit, by which the end of a sentence is recognised
+_LANGUAGE = "en"  # the rules for English also know the full stops of other scripts
 
 _INK = re.compile(r"\S")
 _SPACE = re.compile(r"\s")
@@ -43,24 +43,24 @@ def find_chunks(
     definitions: list[Definition] | None = None,
     window: int = WINDOW_CHARACTERS,
 ) -> Iterator[Cut]:
-    """Yield where each chunk of a text begins and ends, in order; a text has at least one.
+    """Yield the begin and end of each chunk of a text, in order; there is at least one chunk.
 
-    Together the chunks have every character of the text that is not white space.
+    The chunks together contain every character of the text that is not white space.
 
     Args:
-        text: of a document.
-        offsets: returns where the tokens of a text are.
-        tokens: the most of a chunk.
-        overlap: about how many of a chunk's last tokens the next chunk begins with.
-        definitions: where those of source code begin, in order; None for prose, which is cut at
-            sentences.
-        window: characters that are given to `offsets` at once, unless a chunk may need more.
+        text: the text of a document.
+        offsets: returns the begin and end of each token of a text, int64[n, 2], in characters.
+        tokens: the largest number of tokens of a chunk.
+        overlap: about the number of tokens that two consecutive chunks share.
+        definitions: the definitions of source code, in order; None for prose, which is cut at ends
+            of sentences.
+        window: characters passed to `offsets` at once; more if a chunk may need more.
     """
     window = max(window, tokens * CHARACTERS_OF_A_TOKEN)
     begin = _next_ink(text, 0)
     if begin == len(text):
         yield 0, 0
-    elif text.isascii() and len(text) < tokens:  # no character of ASCII is more than one token
+    elif text.isascii() and len(text) < tokens:  # an ASCII character is never more than one token
         yield begin, len(text.rstrip())
         return
     while begin < len(text):
@@ -76,7 +76,7 @@ def find_chunks(
 
 
 def _moved(definitions: list[Definition], begin: int) -> list[Definition]:
-    """Return the definitions after a place, counted from there."""
+    """Return the definitions after a position, relative to that position."""
     return [Definition(depth, at - begin) for depth, at in definitions if at > begin]
 
 
@@ -86,7 +86,7 @@ def _next_ink(text: str, at: int) -> int:
 
 
 class _Window:
-    """A part of a text, with its tokens; places are counted from its beginning."""
+    """A window of a text, with its tokens; positions are relative to its beginning."""
 
     def __init__(
         self,
@@ -105,10 +105,10 @@ class _Window:
         self._starts, self._ends = spans[:, 0], spans[:, 1]
 
     def chunks(self) -> Iterator[tuple[int, int, int]]:
-        """Yield where each chunk begins and ends, and where the next one begins.
+        """Yield the begin and end of each chunk, and the begin of the next chunk.
 
-        The rest at the end belongs to the next window, unless this is the last one. There is always
-        at least one chunk, so that the next window begins further on.
+        Text after the last chunk belongs to the next window, unless this is the last window. There
+        is always at least one chunk, so that the next window begins at a later position.
         """
         begin = _next_ink(self._text, 0)
         while begin < len(self._text):
@@ -123,11 +123,11 @@ class _Window:
             begin = _next_ink(self._text, following)
 
     def _cut(self, begin: int, first: int) -> tuple[int, int]:
-        """Return where the chunk from a place on ends, and where the next one begins.
+        """Return the end of a chunk, and the begin of the next one.
 
         Args:
-            begin: the place.
-            first: the number of the token there.
+            begin: the begin of the chunk.
+            first: the number of its first token.
         """
         half = self._tokens // 2
         overlapped, floor, limit = (
@@ -138,7 +138,7 @@ class _Window:
         if self._definitions:
             end = next_definition(self._definitions, begin, limit)
             if end and self._text[begin:end].strip():
-                return end, end  # it begins a chunk, and nothing of another is before it
+                return end, end  # a definition begins a chunk, without any overlap
         places = self._places(max(overlapped, limit - SENTENCE_CHARACTERS), limit)
         end = places[-1] if places and places[-1] > floor else self._last_word(floor, limit)
         if not self._overlap:
@@ -153,7 +153,7 @@ class _Window:
         return end, following if begin < following < end else end
 
     def _places(self, begin: int, limit: int) -> list[int]:
-        """Return where sentences, headings and paragraphs begin after a place, ascending."""
+        """Return the beginnings of sentences, headings and paragraphs after a position, sorted."""
         if self._definitions is not None:
             return self._lines(begin, limit)
         from sentencex import get_sentence_boundaries
@@ -163,13 +163,13 @@ class _Window:
         places |= {match.end() for match in _BLANK_LINE.finditer(text)}
         headings = list(_HEADING.finditer(text))
         places |= {match.start() for match in headings}
-        for match in headings:  # a heading stays with what follows it
+        for match in headings:  # keeps a heading together with the text after it
             behind = _next_ink(text, match.end())
             places = {place for place in places if not match.start() < place <= behind}
         return sorted(begin + place for place in places if 0 < place <= limit - begin)
 
     def _lines(self, begin: int, limit: int) -> list[int]:
-        """Return where paragraphs begin after a place, ascending; lines if there is only one."""
+        """Return the beginnings of paragraphs, or else of lines, after a position, sorted."""
         for pattern in (_BLANK_LINE, _LINE):
             found = (match.end() for match in pattern.finditer(self._text, begin, limit))
             if places := [place for place in found if begin < place <= limit]:
@@ -177,7 +177,7 @@ class _Window:
         return []
 
     def _last_word(self, floor: int, limit: int) -> int:
-        """Return where the last word after `floor` begins; `limit` if there is none."""
+        """Return the beginning of the last word after `floor`; `limit` if there is none."""
         if self._begins_word(limit):
             return limit
         spaces = [match.end() for match in _SPACE.finditer(self._text, floor, limit)]

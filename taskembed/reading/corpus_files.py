@@ -1,4 +1,4 @@
-"""The files of a corpus: those that its arguments name, and those that are read from a folder."""
+"""Finds the files of a corpus: files named by arguments, and files in folders."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class CorpusFiles:
 
     Attributes:
         inputs: the files, in the order in which they are read.
-        folders: what folders stood for: TEXT or CODE; None if for records, or if there were none.
-        notes: what a person should know of the files that are not read.
+        folders: the kind of files read from folders: TEXT or CODE; None for records, or if no
+            folder was named.
+        notes: messages for people about files that are not read.
     """
 
     inputs: list[Input]
@@ -42,22 +43,22 @@ def find_corpus_files(
 ) -> CorpusFiles:
     """Return the files that arguments name: files, patterns, folders, "-" for stdin.
 
-    From a folder, files of one kind are read: records, text or source code. The first of these that
-    applies: its files named corpus.*; the kind in `folders`; source code, if the corpus is of code;
-    other files of records; text.
+    Files of one kind are read from a folder: records, text or source code. It is the first of these
+    that applies: files named corpus.*; the kind in `folders`; source code, if `is_code`; other
+    files of records; text.
 
     Args:
         arguments: paths, patterns such as "notes/**/*.md", or "-".
         format_name: format of all inputs; None to take it from their names.
         shape: delimiter, encoding and columns of CSV and TSV.
-        folders: what folders of an earlier run stood for.
-        is_code: whether the corpus is one of source code.
+        folders: the kind of files that an earlier run read from folders.
+        is_code: whether the corpus is source code.
 
     Raises:
         NotFoundError: a file or folder does not exist, or there is nothing to read in a folder or
             for a pattern.
         BadInputError: a folder is an index, or a dataset in a format that is not read.
-        UsageError: the format of a file is not known from its name; or two files have one id.
+        UsageError: the name of a file does not tell its format; or two files have the same id.
     """
     shape = shape or Shape()
     asked = InputFormat(format_name) if format_name else None
@@ -74,7 +75,7 @@ def find_corpus_files(
 
 
 class _Finder:
-    """Finds the files of one argument after the other; collects notes."""
+    """Finds the files of each argument, and collects notes."""
 
     def __init__(self, asked: InputFormat | None, shape: Shape, wanted: InputFormat | None) -> None:
         self._asked = asked
@@ -104,11 +105,11 @@ class _Finder:
         return find_inputs(["-"], format_name=self._asked, shape=self._shape)[0]
 
     def _file(self, path: Place, folder: Place | None = None) -> Input:
-        """Return a file as an input; its format is that of its name, or of the option.
+        """Return a file as an input; its format follows from its name, or from the option.
 
         Args:
-            path: of the file.
-            folder: that was named; None if the file itself was.
+            path: the path of the file.
+            folder: the folder that an argument names; None if an argument names the file itself.
         """
         if not path.exists() and not path.is_symlink():
             raise NotFoundError(f"no such file or folder: {path}", hint="check the path")
@@ -148,7 +149,7 @@ class _Finder:
             yield self._file(path, folder)
 
     def _chosen(self, folder: Place) -> tuple[InputFormat | None, list[Place], FolderFiles]:
-        """Return the kind of files to read from a folder (None: records), these files, and all."""
+        """Return the kind of files to read from a folder (None: records), these, and all files."""
         if self._asked in TEXTS:
             below = files_below(folder)
             return self._asked, below.of(self._asked), below
@@ -166,7 +167,7 @@ class _Finder:
 def _notes(
     folder: Place, kind: InputFormat | None, chosen: Sequence[Place], below: FolderFiles
 ) -> Iterator[str]:
-    """Yield what to know of the files of a folder that are not read."""
+    """Yield notes about the files of a folder that are not read."""
     if kind is None and below.texts:
         yield (
             f"{folder}: {counted(len(chosen), 'file')} of records will be read, but not "
@@ -213,7 +214,7 @@ def _require_different_ids(inputs: Sequence[Input]) -> None:
 
 
 def is_same_file(one: Place, other: Place) -> bool:
-    """Return whether two paths lead to one file; False if one leads nowhere."""
+    """Return whether two paths are of the same file; False if one does not exist."""
     if not isinstance(one, Path) or not isinstance(other, Path):
         return one == other
     try:

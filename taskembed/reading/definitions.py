@@ -1,7 +1,7 @@
-"""Where the definitions of source code begin: functions, classes, methods and the like.
+"""Finds the definitions in source code: functions, classes, methods and the like.
 
-`ast` knows Python. Tree-sitter, which the extra `code` installs, knows other languages. A text that
-a parser gives up on has no definitions, and is cut like one in another language.
+Python is parsed with `ast`, other languages with tree-sitter, which the extra `code` installs. A
+text that cannot be parsed has no definitions, and is cut into chunks at blank lines.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-LONGEST = 2_000_000  # characters of a text that is parsed; a parser takes 100 times its memory
-DEEPEST = 3  # levels of classes, modules and the like within each other
-TREE_SITTER = "tree_sitter"  # the library, and its grammars: a module and the name of a function
-_GRAMMARS = {
+LONGEST = 2_000_000  # characters; longer texts are not parsed: a parser takes 100 times their size
+DEEPEST = 3  # levels of nested classes, modules and the like
+TREE_SITTER = "tree_sitter"
+_GRAMMARS = {  # language -> module of its grammar, and the function that returns the grammar
     "javascript": ("tree_sitter_javascript", "language"),
     "jsx": ("tree_sitter_javascript", "language"),
     "typescript": ("tree_sitter_typescript", "language_typescript"),
@@ -32,25 +32,26 @@ _GRAMMARS = {
     "ruby": ("tree_sitter_ruby", "language"),
     "php": ("tree_sitter_php", "language_php"),
 }
-TREE_SITTER_LANGUAGES = (  # as people write them
+TREE_SITTER_LANGUAGES = (  # for messages
     "JavaScript, TypeScript, Go, Rust, Java, C, C++, C#, Ruby and PHP"
 )
-_CONTAINERS = re.compile(  # kinds of nodes with definitions in them
+_CONTAINERS = re.compile(  # kinds of nodes that contain definitions
     r"class|interface|trait|impl|module|mod_item|namespace|enum|struct|record|object|linkage|union"
 )
 _NO_DEFINITIONS = re.compile(r"comment|import|include|package|use_|using|attribute|ERROR")
-_BEFORE = re.compile(r"comment|attribute|decorator")  # belongs to the definition after it
+# kinds of nodes that belong to the definition after them
+_BEFORE = re.compile(r"comment|attribute|decorator")
 _NEW_LINE = re.compile(r"\r\n|\r|\n")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Definition(NamedTuple):
-    """Where a definition begins.
+    """The beginning of a definition.
 
     Attributes:
-        depth: 0 for one at top level, 1 for one in that, and so on.
-        begin: the beginning of its first line, in characters of the text; comments and decorators
-            directly before it are parts of it.
+        depth: its nesting level, from 0 for the top level.
+        begin: position of its first line in the text, in characters; comments and decorators
+            directly before it are part of it.
     """
 
     depth: int
@@ -64,12 +65,12 @@ def has_tree_sitter() -> bool:
 
 
 def find_definitions(text: str, language: str, *, tree_sitter: bool) -> list[Definition]:
-    """Return where the definitions of a source file begin, in their order; none if unknown.
+    """Return the definitions of a source file, in order; none if it cannot be parsed.
 
     Args:
-        text: of the file.
-        language: "Python", "TypeScript" and so on; capitals do not matter.
-        tree_sitter: whether other languages than Python are parsed too.
+        text: the text of the file.
+        language: "Python", "TypeScript" and so on; case does not matter.
+        tree_sitter: whether languages other than Python are parsed too.
     """
     name = language.lower()
     if len(text) > LONGEST:
@@ -81,7 +82,7 @@ def find_definitions(text: str, language: str, *, tree_sitter: bool) -> list[Def
     else:
         return []
     first: dict[int, Definition] = {}
-    for definition in found:  # two may begin on one line: the outer one counts
+    for definition in found:  # if two begin on one line, keep the outer one
         first.setdefault(definition.begin, definition)
     return sorted(first.values(), key=lambda definition: definition.begin)
 
@@ -89,7 +90,8 @@ def find_definitions(text: str, language: str, *, tree_sitter: bool) -> list[Def
 def _of_python(text: str) -> Iterator[Definition]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" is not an error of the person who searches
+            # a SyntaxWarning about the corpus, such as for "\d", is of no use here
+            warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
@@ -119,24 +121,24 @@ def _of_tree(text: str, module: str, function: str) -> Iterator[Definition]:
 
 
 def _in_tree(parent: Any, lines: list[int], depth: int) -> Iterator[Definition]:  # noqa: ANN401
-    """Yield the definitions in a node: what has more than one line, and is no comment."""
+    """Yield the definitions in a node: child nodes of several lines that are not comments."""
     before: Any = None  # the first of the comments directly before a node
-    last_row = -1  # of the node before
+    last_row = -1  # the last row of the previous node
     for node in parent.named_children:
         row = node.start_point[0]
         if before is None or row > last_row + 1:
             before = node
-        last_row = node.end_point[0] - (node.end_point[1] == 0)  # Subtle: some end after "\n"
+        last_row = node.end_point[0] - (node.end_point[1] == 0)  # Subtle: some nodes end after "\n"
         if _BEFORE.search(node.type):
             continue
         if node.type.startswith("preproc_") and node.type != "preproc_include":
             if node.type in {"preproc_def", "preproc_function_def"}:
                 before = None
                 continue
-            yield from _in_tree(node, lines, depth)  # of "#ifdef" to "#endif"
+            yield from _in_tree(node, lines, depth)  # the lines from "#ifdef" to "#endif"
         elif last_row > row and not _NO_DEFINITIONS.search(node.type):
             yield Definition(depth, lines[before.start_point[0]])
-            inner = node.child_by_field_name("declaration") or node  # of "export class"
+            inner = node.child_by_field_name("declaration") or node  # the class in "export class"
             body = inner.child_by_field_name("body")
             if body is not None and depth < DEEPEST and _CONTAINERS.search(inner.type):
                 yield from _in_tree(body, lines, depth + 1)
@@ -148,7 +150,7 @@ def _line_starts(text: str, new_line: re.Pattern[str]) -> list[int]:
 
 
 def next_definition(definitions: list[Definition], begin: int, limit: int) -> int | None:
-    """Return the last of the outermost definitions that begin after a place, up to a limit."""
+    """Return the begin of the last outermost definition in (begin, limit]; None if none."""
     first = bisect_right(definitions, begin, key=lambda definition: definition.begin)
     last = bisect_right(definitions, limit, key=lambda definition: definition.begin)
     some = definitions[first:last]

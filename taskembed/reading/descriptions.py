@@ -1,4 +1,4 @@
-"""Descriptions of labels, for labels without examples: records with label and text."""
+"""Reads descriptions of labels, which replace examples: records with a label and a text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def read_descriptions(argument: str) -> dict[str, str]:
             description); "-" is stdin.
 
     Raises:
-        BadRecordError: a record has no label or no text, or a label for the second time.
-        BadInputError: the file has another format than its name says, or no record.
+        BadRecordError: a record has no label or no text, or repeats a label.
+        BadInputError: the file has a format other than its name says, or no records.
         NotFoundError: there is no such file.
-        UsageError: the format is not known from the name.
+        UsageError: the name of the file does not tell its format.
     """
     descriptions: dict[str, str] = {}
     for item in find_inputs([argument]):

@@ -1,4 +1,4 @@
-"""A document, as it enters an index and comes out of one; the module is quick to import."""
+"""The `Document` type, of indexed documents and of hits; the module is quick to import."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Document:
     Attributes:
         doc_id: the id, which is unique in an index.
         text: the text to embed.
-        metadata: other fields, which hits return; values that JSON can hold. Dates, UUIDs and enums
-            are returned as strings, numpy's numbers as Python's, NaN as None.
+        metadata: other fields, which hits return; values must be representable in JSON. Dates,
+            UUIDs and enums are returned as strings, numpy's numbers as Python's, NaN as None.
         source: position in the input: "corpus.jsonl:17".
         id_is_made: whether the record had no id, so that `doc_id` is the sha256 of the text.
 
@@ -30,21 +30,23 @@ class Document:
     id_is_made: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Subtle: `require_storable` checks the content of the texts where they enter an index. A
-        # document read from an index made elsewhere can then still be shown.
+        # Subtle: the contents of the texts are checked by `require_storable`, when a document is
+        # added to an index; so a document of an index made elsewhere can always be shown.
         doc_id: object = self.doc_id
         text: object = self.text
         metadata: object = self.metadata
         if type(doc_id) is str and type(text) is str and type(metadata) is dict:
-            return  # nearly always, and quick to check
+            return  # the usual case, which is quick to check
         if not isinstance(doc_id, str):
             shown = reprlib.repr(doc_id)
             raise TypeError(f"the id of a document is {shown}; it must be a text: {str(doc_id)!r}")
         if not isinstance(text, str):
-            raise TypeError(f"the text of document {doc_id!r} is no text but {type(text).__name__}")
+            raise TypeError(
+                f"the text of document {doc_id!r} is not a text but {type(text).__name__}"
+            )
         if not isinstance(metadata, Mapping):
             kind = type(metadata).__name__
-            raise TypeError(f"the metadata of document {doc_id!r} is no mapping but {kind}")
+            raise TypeError(f"the metadata of document {doc_id!r} is not a mapping but {kind}")
 
     @property
     def where(self) -> str:

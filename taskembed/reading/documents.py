@@ -1,6 +1,6 @@
-"""Reading a corpus: records become a stream of documents, each with its position.
+"""Reads a corpus: turns records into a stream of documents, each with its position.
 
-The caller decides what happens to a bad record. docs/input.md lists what is accepted.
+The caller decides what happens to bad records. docs/input.md describes valid input.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from taskembed.reading.streams import Input, OnBad, as_text
 from taskembed.reading.template import has_field, has_fields, kind_of, no_field, value_of
 
 MAX_ID_BYTES = 4096  # bytes of an id in UTF-8: an id is a name, not a text
-MAX_DEPTH = 200  # levels of metadata; orjson reads 1,024 levels, but writes only 254
+MAX_DEPTH = 200  # levels of nested metadata; orjson reads 1,024 levels but writes only 254
 
 _NESTED = (dict, list)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -41,7 +41,7 @@ def require_storable(document: object) -> None:
 
     Raises:
         TypeError: it is not a `Document`.
-        ValueError: its id or its text cannot be stored.
+        ValueError: its id or text cannot be stored.
     """
     if not isinstance(document, Document):
         raise TypeError(f"documents are taskembed.Document, not {type(document).__name__}")
@@ -76,14 +76,15 @@ def read_corpus(
 
 
 class _Taking:
-    """Makes documents of records, and remembers whether any record was usable."""
+    """Turns records into documents, and remembers whether any record was usable."""
 
     def __init__(self, fields: RecordFields, on_bad: OnBad) -> None:
         self._fields = fields
         self._on_bad = on_bad
         self._named = named_fields(fields)
         self._is_one_good = False
-        self._fieldless: BadInputError | None = None  # the first record without a named field
+        # the error of the first record that lacks a field named by an option
+        self._fieldless: BadInputError | None = None
 
     def document(self, item: Input, row: Row) -> Document | None:
         """Return the document of a record; None if the record is bad."""
@@ -100,7 +101,7 @@ class _Taking:
                 hint=hint_for(item, record, self._fields),
             )
             if item.format in TABLES and not has_fields(record, needed_fields(self._fields)):
-                # no row of the file has the field: the header is wrong, not a record
+                # all rows have the same fields, so the header is wrong rather than this record
                 raise BadInputError(bad.reason, what=source, hint=bad.hint) from error
             if self._fieldless is None and not has_fields(record, self._named):
                 self._fieldless = BadInputError(
@@ -141,7 +142,7 @@ def document_of(
     if not isinstance(source_text, str):
         _check_text(source_text, fields)
     elif source_text.strip() == text:
-        metadata.pop(fields.text_field, None)  # it is the text of the document already
+        metadata.pop(fields.text_field, None)  # already the text of the document
     for name, value in metadata.items():
         if isinstance(value, _NESTED) and _is_deeper(value, MAX_DEPTH):
             raise ValueError(f'the field "{name}" is nested deeper than {MAX_DEPTH} levels')
@@ -165,7 +166,7 @@ def _other_id(record: Record, fields: RecordFields, name: str) -> object:
 
 
 def _require_narrow(value: object) -> None:
-    """Refuse a whole number of more than 64 bits, which cannot be stored as it is."""
+    """Refuse whole numbers of more than 64 bits, which cannot be stored exactly."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             _require_narrow(item)
@@ -204,10 +205,11 @@ def check_id(value: str, what: str) -> None:
     """Refuse a string that cannot be the id of a document or a query.
 
     Raises:
-        ValueError: it cannot; the message begins with `what`.
+        ValueError: the string is empty, too long, or has a control character; the message begins
+            with `what`.
     """
     if value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_BYTES:
-        return  # nearly always, and quick to check
+        return  # the usual case, which is quick to check
     require_text(value, what)
     if not value:
         raise ValueError(f"{what} is empty")

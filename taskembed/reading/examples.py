@@ -1,6 +1,6 @@
-"""Examples to train or to evaluate on: pairs, scored pairs, labelled texts, rated documents.
+"""Reads examples for training or evaluation: pairs, scored pairs, labelled texts, rated documents.
 
-The fields of a file say what its examples are:
+The fields of a file determine the kind of its examples:
 
     anchor, positive, negative?    pairs of texts that belong together, for ranking
     sentence1, sentence2, score    scored pairs
@@ -24,11 +24,11 @@ from taskembed.reading.inputs import find_inputs, read_records
 from taskembed.reading.rows import Record
 from taskembed.reading.streams import stop_at_first
 
-FEWEST_RATED = 2  # documents of a query; one alone cannot be compared
+FEWEST_RATED = 2  # documents for each query; a single one has nothing to be compared with
 
 
 class ExampleKind(Enum):
-    """What examples are; the value is their fields."""
+    """The kinds of examples; the value of each is its fields."""
 
     PAIRS = ("anchor", "positive")
     SCORED = ("sentence1", "sentence2", "score")

@@ -1,4 +1,4 @@
-"""Which fields of a record are what, and what to type when a record lacks one that it needs."""
+"""The fields of the id and the text of a record, and hints for records that lack them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TEXT_NAMES = ("text", "body", "content", "contents", "passage", "document", "abs
 
 @dataclass(frozen=True, slots=True)
 class RecordFields:
-    """Which fields of a record are the id and the text.
+    """The names of the fields that are the id and the text of a record.
 
     Attributes:
         id_field: name of the field with the id; None for the first of id, _id, doc_id that exists.
-        template: makes the text from the other fields.
+        template: builds the text from fields.
         text_field: name of the field with the text; it is left out of the metadata if it equals the
-            stored text, which is not so if a title is put before it.
+            stored text, that is, unless the template adds a title or the like.
     """
 
     id_field: str | None = None
@@ -34,7 +34,7 @@ class RecordFields:
 
 def id_field_of(record: Record, names: Sequence[str]) -> str:
     """Return the first of some names that is a field of a record; the first name if none is."""
-    for name in names:  # half the time of a generator
+    for name in names:  # takes half the time of a generator
         if name in record:
             return name
     return names[0]
@@ -52,7 +52,7 @@ def needed_fields(fields: RecordFields) -> set[str]:
 
 
 def hint_for(item: Input, record: Record, fields: RecordFields) -> str | None:
-    """Return what to type if a record lacks a required field; None if nothing is known to help."""
+    """Return a hint for a record that lacks a required field; None if none is known."""
     needed = needed_fields(fields)
     if has_fields(record, needed):
         return _id_hint(record, fields)
@@ -71,7 +71,7 @@ def _id_hint(record: Record, fields: RecordFields) -> str | None:
     doc_id = value_of(record, fields.id_field or id_field_of(record, ID_FIELDS))
     if not isinstance(doc_id, float) or not doc_id.is_integer():
         return None
-    return "pandas makes floats of whole numbers beside missing ones: ids.astype('Int64')"
+    return "pandas turns whole numbers into floats if some are missing: ids.astype('Int64')"
 
 
 def _field_hint(record: Record, fields: RecordFields) -> str | None:

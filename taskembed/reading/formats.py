@@ -1,4 +1,4 @@
-"""The formats of input files, and how they follow from a name."""
+"""The formats of input files, and how they are recognised by the names of files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ENDINGS = {
     ".csv": InputFormat.CSV,
     ".tsv": InputFormat.TSV,
 }
-TEXTS = {InputFormat.TEXT, InputFormat.CODE}  # in which each file is one document
+TEXTS = {InputFormat.TEXT, InputFormat.CODE}  # formats in which each file is one document
 TEXT_ENDINGS = (".txt", ".md", ".markdown", ".rst", ".html", ".htm")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 def split_name(path: Place) -> tuple[InputFormat | None, str | None]:
-    """Return the format of records and the compression of a name; None where unknown.
+    """Return the format and the compression of a file of records, by its name; None if unknown.
 
     split_name(Path("corpus.jsonl.gz")) is ("jsonl", "gzip").
     """
@@ -46,7 +46,7 @@ def split_name(path: Place) -> tuple[InputFormat | None, str | None]:
 
 
 def text_format_of(path: Place) -> InputFormat | None:
-    """Return TEXT or CODE for the name of a file of text or of source code, else None.
+    """Return TEXT or CODE if a file has the name of a text or of source code, else None.
 
     text_format_of(Path("notes.md")) is TEXT, and so is text_format_of(Path("notes.md.gz")).
     """
@@ -54,7 +54,7 @@ def text_format_of(path: Place) -> InputFormat | None:
         return None
     from taskembed.reading.languages import language_of  # pygments: 0.03 s
 
-    if language_of(path):  # CMakeLists.txt, too
+    if language_of(path):  # before the endings of texts: CMakeLists.txt is source code
         return InputFormat.CODE
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     if suffixes and suffixes[-1] in _COMPRESSIONS:

@@ -1,7 +1,7 @@
-"""Reading records from files of JSONL, Parquet, CSV and TSV, each with its position.
+"""Reads records from files of JSONL, Parquet, CSV and TSV, each with its position.
 
-Plain, gzip or zstd; files, folders, stdin. At most one record is in memory (of Parquet, one small
-batch). docs/input.md lists what is accepted.
+Inputs are files, folders or stdin, and may be compressed with gzip or zstd. At most one record is
+in memory; for Parquet, one small batch. docs/input.md describes valid input.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from taskembed.reading.places import Place, place_of
 from taskembed.reading.rows import Record, Row
 from taskembed.reading.streams import Input, OnBad, Shape, opened, read_lines, translated
 
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # Hive's name of null
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive writes null
 
 
 def find_inputs(
@@ -34,7 +34,7 @@ def find_inputs(
 ) -> list[Input]:
     """Return the inputs that arguments name: files, the corpus files of folders, "-" for stdin.
 
-    From a folder, its files named corpus.* are read; if it has none, every file below it with a
+    In a folder, the files named corpus.* are read; if there are none, every file below it with a
     known ending, sorted, without hidden files and indexes.
 
     Args:
@@ -74,7 +74,7 @@ def _in_folder(folder: Place) -> list[Place]:
 
 
 def corpus_of(paths: Iterable[Place]) -> list[Place]:
-    """Return those of some paths that are files of records, sorted."""
+    """Return the paths that are files of records, sorted."""
     return sorted(filter(is_of_records, paths))
 
 
@@ -88,12 +88,14 @@ def file_input(path: Place, format_name: str | None, shape: Shape) -> Input:
     chosen = format_name or known
     if chosen is None:
         raise UsageError(
-            "the name does not say what it is",
+            "the name does not tell the format",
             what=str(path),
             hint="--format jsonl|parquet|csv|tsv",
         )
     if chosen == "parquet" and compression:
-        raise UsageError("Parquet is compressed inside", what=str(path), hint="decompress the file")
+        raise UsageError(
+            "Parquet has its own compression", what=str(path), hint="decompress the file"
+        )
     return Input(path, chosen, compression, shape, tuple(_partitions(path)))
 
 
@@ -108,7 +110,7 @@ def _partitions(path: Place) -> Iterator[tuple[str, str | None]]:
 def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[Row]:
     """Return an iterator over the records of an input.
 
-    No record is held here while the caller uses it, so that at most one is in memory.
+    At most one record is in memory: the iterator keeps no reference to the record it returned.
 
     Args:
         item: the input.
@@ -116,7 +118,7 @@ def read_records(item: Input, on_bad: OnBad, max_record_bytes: int) -> Iterator[
         max_record_bytes: size in bytes above which a record is bad.
 
     Raises:
-        BadInputError: the file has another format than its name says, or is damaged.
+        BadInputError: the file has a format other than its name says, or is damaged.
         StorageError: the file cannot be read.
     """
     max_record_bytes = min(

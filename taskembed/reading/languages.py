@@ -1,7 +1,7 @@
-"""Which files are source code, and in which language, as their names tell.
+"""Recognises source code and its language by the names of files.
 
-Pygments knows the names of files of each language, but not whether a language is for programs, data
-or documents; the list of languages is ours.
+Pygments lists the file names of each language, but not whether a language is for programs, data or
+documents; so the list of programming languages is kept here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskembed.reading.places import Place
 
-# names as in Pygments; of two languages with the same ending, the first has it: ".h" is C
+# names of Pygments; if two languages have the same ending, the first one gets it: ".h" is C
 _LANGUAGES = (
     *("Python", "JavaScript", "TypeScript", "JSX", "TSX", "Java", "C", "C++", "C#", "Go", "Rust"),
     *("Ruby", "PHP", "Swift", "Kotlin", "Scala", "Objective-C", "Objective-C++", "Dart"),
@@ -26,7 +26,10 @@ _LANGUAGES = (
     *("CSS", "SCSS", "Sass", "Vue", "Makefile", "CMake", "Docker", "Meson", "Terraform", "Nix"),
     *("Protocol Buffer", "Thrift", "GraphQL", "Jsonnet", "Rego", "QML", "AppleScript", "Arduino"),
 )
-_OTHERS = {".svelte": "Svelte", ".nim": "Nim"}  # languages that Pygments lacks, or has under others
+_OTHERS = {
+    ".svelte": "Svelte",
+    ".nim": "Nim",
+}  # languages that Pygments lacks, or treats as part of another
 _NAMES = {"S": "R", "verilog": "Verilog", "systemverilog": "SystemVerilog", "vhdl": "VHDL"}
 
 
@@ -41,7 +44,7 @@ def language_of(path: Place) -> str | None:
 
 @cache
 def _tables() -> tuple[dict[str, str], dict[str, str]]:
-    """Return the languages by whole names of files, and by endings in lower case."""
+    """Return two tables of languages: by full name of a file, and by its ending in lower case."""
     from pygments.lexers import get_all_lexers  # 0.03 s
 
     patterns = {name: found for name, _, found, _ in get_all_lexers(plugins=False)}

@@ -1,4 +1,4 @@
-"""The share of the input files that has been read, in bytes."""
+"""Measures how much of the input files has been read, in bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """The share of some inputs that has been read; a compressed file counts with its size on disk.
+    """The fraction of some inputs that has been read; compressed files count by size on disk.
 
     meter = Meter.of([Path("a.jsonl"), Path("b.jsonl")])
     meter.begin(Path("a.jsonl"), stream.tell)
@@ -24,10 +24,10 @@ class Meter:
         """Start a meter at zero.
 
         Args:
-            total_bytes: size of all inputs; None if unknown, as of a pipe.
+            total_bytes: size of all inputs; None if unknown, as for a pipe.
         """
         self._total = total_bytes
-        self._before = 0  # bytes of the inputs that have been read to their ends
+        self._before = 0  # bytes of the inputs that have been read completely
         self._size = 0
         self._position: Callable[[], int] = lambda: 0
 
@@ -44,7 +44,7 @@ class Meter:
         self._size, self._position = _size_of(path) or 0, position
 
     def share(self) -> float | None:
-        """Return the share that has been read, 0 to 1; None if unknown."""
+        """Return the fraction that has been read, 0 to 1; None if unknown."""
         if not self._total:
             return None
         try:
@@ -55,7 +55,7 @@ class Meter:
 
 
 def _size_of(path: Place | None) -> int | None:
-    """Return the size of a file in bytes; None for a pipe, or if it cannot be examined."""
+    """Return the size of a file in bytes; None for a pipe, or if the size cannot be read."""
     try:
         found = path.stat() if path else os.fstat(sys.stdin.buffer.fileno())
     except (OSError, ValueError):

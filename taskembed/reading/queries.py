@@ -1,4 +1,4 @@
-"""Reading queries from JSONL or TSV."""
+"""Reads queries from JSONL or TSV."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from taskembed.reading.streams import Input, OnBad, as_text, read_lines, stop_at
 from taskembed.reading.template import Template
 
 QUERY_ID_FIELDS = ("id", "_id", "query_id")
-_QUERY_IDS = {"id", "_id", "qid", "query_id", "query-id", "queryid"}  # in a header
+_QUERY_IDS = {"id", "_id", "qid", "query_id", "query-id", "queryid"}  # names of the id in a header
 _QUERY_TEXTS = {"text", "query", "question"}
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query with the id that runs and judgements use."""
+    """A query with its id, which runs and judgements refer to."""
 
     query_id: str
     text: str
 
 
 def read_queries(argument: str, on_bad: OnBad = stop_at_first) -> Iterator[Query]:
-    """Return the queries of a file: JSONL with id and text, or TSV, with a header or not.
+    """Return the queries of a file: JSONL with id and text, or TSV with or without a header.
 
-    The file is found at once, and read as the queries are asked for.
+    A missing file is reported at once; the queries are read lazily.
 
     Args:
         argument: the file; "-" is stdin.
@@ -42,7 +42,7 @@ def read_queries(argument: str, on_bad: OnBad = stop_at_first) -> Iterator[Query
             returns to continue.
 
     Raises:
-        UsageError: the format is not known from the name.
+        UsageError: the name of the file does not tell its format.
         NotFoundError: there is no such file.
         BadInputError: the file has another format, or is damaged.
     """
@@ -92,14 +92,14 @@ def _fields_of_queries(item: Input, on_bad: OnBad) -> Iterator[_QueryRow]:
 def _query_input(argument: str) -> Input:
     path = place_of(argument)
     if argument != "-" and path.is_dir():
-        raise UsageError(f"{path} is a folder", hint="the queries are in one file")
+        raise UsageError(f"{path} is a folder", hint="name a file of queries")
     # <(command) is a pipe named /dev/fd/63, which has no ending
     is_nameless = isinstance(path, Path) and path.is_fifo() and not path.suffix
     try:
         return find_inputs([argument], format_name="jsonl" if is_nameless else None)[0]
     except UsageError as error:
-        # not the hint for a corpus: in `search`, --format is the format of hits
-        error.hint = "name it .jsonl or .tsv"
+        # replaces the hint for a corpus: in `search`, --format is the format of the output
+        error.hint = "the name must end in .jsonl or .tsv"
         raise
 
 
@@ -115,7 +115,7 @@ def _tsv_rows(item: Input, on_bad: OnBad) -> Iterator[_QueryRow]:
 
 
 def _query_columns(line: bytes) -> tuple[int, int] | None:
-    """Return the columns of the id and the text by a header; None if the line is not a header."""
+    """Return the columns of the id and the text in a header; None if the line is not a header."""
     names = line.decode(errors="replace").lower().split("\t")
     id_names, text_names = ({*names} & known for known in (_QUERY_IDS, _QUERY_TEXTS))
     if not id_names or not text_names:
@@ -136,7 +136,7 @@ def _tsv_query(line: bytes, columns: tuple[int, int] | None) -> Query:
     cells = text.split("\t", -1 if columns else 1)
     at = columns or (0, 1)
     if len(cells) <= max(at) or not cells[at[0]].strip():
-        raise ValueError("it is not an id, a tab and a text")
+        raise ValueError("expected an id, a tab and a text")
     query_id, content = (cells[column].strip() for column in at)
     check_id(query_id, "the id")
     return Query(query_id, content)

@@ -1,4 +1,4 @@
-"""Bad records: stop at the first, or keep them in a file, and count."""
+"""Handles bad records: stops at the first, or counts them and writes them to a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from taskembed.errors import BadInputError, BadRecordError, os_errors
 
-SHOWN_BAD = 5  # bad records that are kept to be shown, when no file takes them
+SHOWN_BAD = 5  # bad records kept for the message at the end of a run
 
 
 class RejectFile:
@@ -23,8 +23,15 @@ class RejectFile:
     def __init__(
         self, path: Path | None = None, *, stop: bool = True, max_bad: int | None = None
     ) -> None:
+        """Create a handler.
+
+        Args:
+            path: the file to write bad records to, as JSONL; None for no file.
+            stop: whether to stop at the first bad record.
+            max_bad: number of bad records above which the run stops; None for no limit.
+        """
         self.count = 0
-        self.first: list[BadRecordError] = []  # the first few, to be shown
+        self.first: list[BadRecordError] = []  # the first SHOWN_BAD
         self._path = path
         self._stop = stop
         self._max_bad = max_bad
@@ -33,7 +40,7 @@ class RejectFile:
     def __enter__(self) -> RejectFile:
         if self._path:
             with os_errors(self._path):
-                # created even if nothing is rejected: then the file is empty
+                # created even if nothing is rejected; the file is then empty
                 self._stream = self._path.open("wb")
         return self
 

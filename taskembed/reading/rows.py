@@ -1,4 +1,4 @@
-"""A record with its position: what files of every format are read into."""
+"""The `Row` type: a record with its position, the same for every format of files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Row(NamedTuple):
     Attributes:
         source: its position: "corpus.jsonl:17", "corpus.parquet:row 17".
         record: its fields.
-        line: its bytes as they are in the file; None where a record is not one line.
+        line: its bytes in the file; None for formats in which a record is not a line.
     """
 
     source: str

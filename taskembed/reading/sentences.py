@@ -1,17 +1,17 @@
-"""Where the sentences of a text are."""
+"""Splits texts into sentences."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-LONGEST = 400  # characters; what is longer, a table perhaps, is cut at spaces
-_LANGUAGE = "en"  # its abbreviations; sentences of other scripts and languages end there too
+LONGEST = 400  # characters; longer sentences, such as tables, are cut at spaces
+_LANGUAGE = "en"  # abbreviations are English; sentences of other languages are recognised too
 _LINE = re.compile(r"[^\n]+")
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the sentences of a text: text[start:end] has no white space around it.
+    """Yield (start, end) of the sentences of a text, in characters, without white space around.
 
     A sentence is on one line, and has at most LONGEST characters.
     """

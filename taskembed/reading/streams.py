@@ -1,4 +1,4 @@
-"""The bytes of an input: opened, decompressed, decoded, in lines; at most one record in memory."""
+"""Opens inputs, decompresses and decodes them, and splits them into lines, one at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BOM = b"\xef\xbb\xbf"
 DAMAGED = "the file is damaged, or not what its name says"
 _READ_BYTES = 64 * 2**10
-# text codecs in which no file is encoded; some take quadratic time
+# codecs of Python that are not encodings of files; some take quadratic time
 _NO_ENCODINGS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
 
 OnBad = Callable[[BadRecordError], None]
@@ -40,12 +40,12 @@ OnBad = Callable[[BadRecordError], None]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    r"""Properties of a CSV or TSV file that its name does not tell.
+    r"""The delimiter, encoding and columns of a CSV or TSV file.
 
     Attributes:
         delimiter: the character between cells; None for a comma, or a tab in TSV.
         encoding: name of the encoding in Python; None for UTF-8.
-        columns: names of the columns if the first row is data; None if it has the names.
+        columns: names of the columns if the first row is data; None if the first row is a header.
     """
 
     delimiter: str | None = None
@@ -54,10 +54,10 @@ class Shape:
 
     @classmethod
     def parse(cls, delimiter: str | None, encoding: str | None, columns: str | None) -> Shape:
-        r"""Return the shape from the texts of options: ";" or "\t", "latin-1", "id,text".
+        r"""Return the shape from the values of options: ";" or "\t", "latin-1", "id,text".
 
         Raises:
-            UsageError: an option has no meaning.
+            UsageError: an option has an invalid value.
         """
         names = None if columns is None else tuple(name.strip() for name in columns.split(","))
         if names is not None and (not all(names) or len(set(names)) < len(names)):
@@ -73,7 +73,7 @@ def _delimiter(spelling: str | None) -> str | None:
     delimiter = known.get(spelling, spelling) if spelling is not None else None
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise UsageError(
-            f"--delimiter {delimiter!r} is not one character that can part cells",
+            f"--delimiter {delimiter!r} is not a single character that can separate cells",
             hint=r"for example ';' or '\t'",
         )
     return delimiter
@@ -84,12 +84,12 @@ def _encoding(name: str | None) -> str | None:
         return None
     try:
         known = codecs.lookup(name).name.replace("-", "_")
-        "".encode(name)  # not bytes to bytes
+        "".encode(name)  # fails for codecs from bytes to bytes
     except (LookupError, ValueError):
         known = ""
     if not known or known in _NO_ENCODINGS:
         raise UsageError(
-            f"--encoding {name!r} is not known", hint="for example latin-1, cp1252 or utf-16"
+            f"--encoding {name!r} is unknown", hint="for example latin-1, cp1252 or utf-16"
         )
     return None if known in {"utf_8", "utf_8_sig"} else name
 
@@ -103,10 +103,11 @@ class Input:
         format: "jsonl", "parquet", "csv", "tsv", "text" or "code".
         compression: "gzip", "zstd", or None.
         shape: delimiter, encoding and columns of CSV and TSV.
-        partitions: names and values from the folders of the path, such as year=2024.
-        path_in_input: path of a file of text or of source code in the folder that was named: the
-            id of its document, with "/" between the folders.
-        id_folder: that folder; None for a file that was named itself, whose id is its name.
+        partitions: names and values from folders of the path, such as year=2024.
+        path_in_input: for a file of text or of source code: its path relative to the folder named
+            by the user, with "/" as separator. It is the id of the document.
+        id_folder: the folder named by the user; None if the user named the file itself, so that
+            its id is its name.
         meter: counts the bytes that have been read.
     """
 
@@ -139,16 +140,16 @@ def read_lines(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the position and the bytes of each line that is not blank; only a newline ends a line.
 
-    No line is held here while the caller uses it, so that at most one is in memory.
+    At most one line is in memory: the iterator keeps no reference to the line it returned.
 
     Args:
         item: the input.
         on_bad: called with each line that is too large; raises to stop, returns to continue.
         max_record_bytes: size in bytes above which a line is a bad record.
-        keep_space: yield lines of white space too.
+        keep_space: also yield lines of only white space.
 
     Raises:
-        BadInputError: the file is damaged, or has an endless line, or endless blank lines.
+        BadInputError: the file is damaged, or a line or a run of blank lines is too long to skip.
         StorageError: the file cannot be read.
     """
     with opened(item) as stream:
@@ -204,13 +205,13 @@ def _skip_line(stream: BinaryIO, line: bytes, source: str) -> None:
 
 
 def too_large(source: str, limit: int, start: bytes) -> BadRecordError:
-    """Return the error of a record that is larger than the limit."""
+    """Return the error for a record that is larger than the limit."""
     reason = f"the record is larger than {limit:,} bytes (--max-record-bytes)"
     return BadRecordError(source, reason, raw=as_text(start[:SHOWN_BYTES]))
 
 
 def endless(source: str) -> BadInputError:
-    """Return the error of a record whose end is not found."""
+    """Return the error for a record whose end is not found."""
     return BadInputError(
         f"the record has no end within {SKIP_BYTES:,} bytes",
         what=source,
@@ -219,7 +220,7 @@ def endless(source: str) -> BadInputError:
 
 
 def counted_blank(count: int, source: str) -> int:
-    """Return the number of bytes of blank lines in a row, if it is within the limit.
+    """Return `count`, the bytes of consecutive blank lines, if it is within the limit.
 
     Raises:
         BadInputError: the number is over the limit.
@@ -234,13 +235,13 @@ def counted_blank(count: int, source: str) -> int:
 
 
 def as_text(raw: bytes) -> str:
-    """Return the bytes of a bad record as text that JSON can hold."""
+    """Return the bytes of a bad record as text that is valid in JSON."""
     return raw.decode(errors="backslashreplace")
 
 
 @contextmanager
 def opened(item: Input) -> Iterator[BinaryIO]:
-    """Open an input, decompressed and as UTF-8.
+    """Open an input; yield its decompressed bytes, transcoded to UTF-8.
 
     Raises:
         StorageError: the input cannot be read.
@@ -252,9 +253,8 @@ def opened(item: Input) -> Iterator[BinaryIO]:
         stream: BinaryIO = raw
         if item.compression == "gzip":
             stream = cast("BinaryIO", gzip.GzipFile(fileobj=raw))
-        elif item.compression == "zstd" and raw.peek(
-            1
-        ):  # an empty file has no frames, and is no damage
+        # an empty file has no frames, but is not damaged
+        elif item.compression == "zstd" and raw.peek(1):
             stream = cast("BinaryIO", _zstd().ZstdFile(raw))
         encoding = item.shape.encoding if item.format in {"csv", "tsv"} else None
         yield _of_chunks(_transcoded(stream, encoding, item.name)) if encoding else stream
@@ -304,7 +304,7 @@ def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
     while raw := stream.read(_READ_BYTES):
         if is_first and raw.startswith(BOM):
             raise BadInputError(
-                f"it begins as UTF-8 does, and the encoding was said to be {encoding}",
+                f"it begins with the byte order mark of UTF-8, but --encoding is {encoding}",
                 what=name,
                 hint="--encoding utf-8",
             )
@@ -315,7 +315,7 @@ def _transcoded(stream: BinaryIO, encoding: str, name: str) -> Iterator[bytes]:
 
 @contextmanager
 def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
-    """Translate the errors of reading within the context.
+    """Translate errors of reading within the context.
 
     Args:
         item: the input that is read.
@@ -334,18 +334,18 @@ def translated(item: Input, last: Callable[[], int]) -> Iterator[None]:
 
 
 def _damages(item: Input) -> tuple[type[Exception], ...]:
-    """Return the exceptions by which libraries report a damaged input."""
+    """Return the exceptions that libraries raise for a damaged input."""
     known = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeError)
     return (*known, _zstd().ZstdError) if item.compression == "zstd" else known
 
 
 def _zstd() -> ModuleType:
-    """Return the zstd library, which is imported only for a .zst file: 0.01 s."""
+    """Return the zstd library; it is imported only for .zst files, since that takes 0.01 s."""
     return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
 def unreadable(name: str, position: int, error: Exception) -> BadInputError:
-    """Return the error of a file that cannot be read on after a record; positions begin at 1."""
+    """Return the error for a file that cannot be read after the record at `position`, from 1."""
     return BadInputError(
         f"it cannot be read after record {position:,}: {first_line(error)}",
         what=name,

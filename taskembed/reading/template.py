@@ -1,4 +1,4 @@
-"""Templates such as "{title?} {text}", which make the embedded text from a record's fields."""
+"""Templates such as "{title?} {text}", which build the embedded text from a record's fields."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FIELD = re.compile(r"\{([^{}?]+)(\??)\}")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Text with fields: {field} must be there, {field?} may be missing, null, or empty.
+    """Text with fields: {field} is required; {field?} may be missing, null, or empty.
 
-    {spec.color} is the color of the object in spec.
+    {spec.color} is the field color of the object in the field spec.
 
-    The result is stripped of white space at its ends. There is no other syntax, so a template
-    cannot reach anything but the fields of the record.
+    White space at both ends of the result is removed. There is no other syntax, so a template can
+    access nothing but the fields of the record.
     """
 
     spelling: str
@@ -30,7 +30,7 @@ class Template:
     _end: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # split once, not for each record: 8 % more documents a second
+        # split once rather than for each record: 8 % more documents per second
         *pieces, end = _FIELD.split(self.spelling)
         parts = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
         taken = tuple((literal, name, mark == "?") for literal, name, mark in parts)
@@ -39,10 +39,10 @@ class Template:
 
     @classmethod
     def parse(cls, spelling: str) -> Template:
-        """Return the template with a spelling.
+        """Return the template written as `spelling`.
 
         Raises:
-            UsageError: the spelling has no field.
+            UsageError: the template has no field.
         """
         template = cls(spelling)
         if not template.fields:
@@ -61,14 +61,14 @@ class Template:
 
     @property
     def required(self) -> list[str]:
-        """The names of the fields that must be there."""
+        """The names of the required fields."""
         return [name for _, name, optional in self._parts if not optional]
 
     def render(self, record: Mapping[str, object]) -> str:
-        """Return the text of a record: {"title": "A", "text": "b"} gives "A b".
+        """Return the text of a record: "{title} {text}" with {"title": "A", "text": "b"} is "A b".
 
         Raises:
-            ValueError: a field is missing, or cannot be written as text.
+            ValueError: a field is missing, or has no textual form.
         """
         pieces: list[str] = []
         for literal, name, optional in self._parts:
@@ -91,7 +91,7 @@ def kind_of(value: object) -> str:
 
 
 def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
-    """Return a field that is not a string, as text."""
+    """Return the text of a field that is not a string."""
     value = value_of(record, name)
     if isinstance(value, str):
         return value
@@ -102,7 +102,7 @@ def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
             raise ValueError(f'the field "{name}" is null')
         raise ValueError(no_field(name, record))
     if isinstance(value, bool):
-        return "true" if value else "false"  # as JSON and CSV spell it
+        return "true" if value else "false"  # as in JSON and CSV
     if isinstance(value, int | float):
         return str(value)
     raise ValueError(f'the field "{name}" is not a text but {kind_of(value)}')
@@ -111,7 +111,8 @@ def _written(record: Mapping[str, object], name: str, *, optional: bool) -> str:
 def value_of(record: Mapping[str, object], name: str) -> object:
     """Return the value of a field; None if the record lacks it.
 
-    "spec.color" is the color of the object in spec, unless the record has a field of that name.
+    "spec.color" is the field color of the object in the field spec, unless the record has a field
+    of that full name.
     """
     if name in record or "." not in name:
         return record.get(name)
@@ -133,7 +134,7 @@ def has_field(record: Mapping[str, object], name: str) -> bool:
 
 
 def has_fields(record: Mapping[str, object], names: Iterable[str]) -> bool:
-    """Return whether a record has all fields of some names."""
+    """Return whether a record has all of the named fields."""
     return all(has_field(record, name) for name in names)
 
 

@@ -1,4 +1,4 @@
-r"""Reading and writing TREC's files: judgements (qrels) and runs.
+r"""Reads and writes files of TREC: judgements (qrels) and runs.
 
     read_judgements(Path("qrels.tsv"))     # {"q1": {"d1": 1}}
     read_run(Path("ours.run"))             # {"q1": {"d1": 0.9}}
@@ -23,13 +23,13 @@ Judgements = Mapping[str, Mapping[str, int]]  # query -> document -> relevance
 Run = Mapping[str, Mapping[str, float]]  # query -> document -> score
 
 _QRELS_CELLS = 4  # query, an unused column, document, relevance
-_TSV_CELLS = 3  # query, document, relevance: BEIR's qrels
+_TSV_CELLS = 3  # query, document, relevance: qrels of BEIR
 _RUN_CELLS = 6  # query, Q0, document, rank, score, tag
-_LARGEST_RELEVANCE = 2**31 - 1  # that TREC's program can hold
+_LARGEST_RELEVANCE = 2**31 - 1  # the largest that trec_eval can represent
 
 
 def read_judgements(path: Path) -> dict[str, dict[str, int]]:
-    """Read judgements: TREC's four columns, or query, document and relevance, with a header or not.
+    """Read judgements: four columns of TREC, or three of BEIR, with or without a header.
 
     Returns:
         query -> document -> relevance.
@@ -42,7 +42,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
     for number, (position, line) in enumerate(_rows(path)):
         cells = line if len(line) == _TSV_CELLS else [line[0], *line[2:]]
         if len(line) not in {_TSV_CELLS, _QRELS_CELLS}:
-            raise BadRecordError(position, "it is not a query, a document and a relevance")
+            raise BadRecordError(position, "expected a query, a document and a relevance")
         query, document, relevance = cells
         if number == 0 and _number(relevance) is None:
             continue  # the header
@@ -83,7 +83,7 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
         if number is None or not math.isfinite(number):
             raise BadRecordError(position, f"the score is not a number: {score!r}")
         if document in run.setdefault(query, {}):
-            raise BadRecordError(position, f"{document!r} is a hit of {query!r} twice")
+            raise BadRecordError(position, f"{document!r} is listed twice for {query!r}")
         run[query][document] = number
     if not run:
         raise BadInputError("it has no hits", what=str(path))
@@ -135,7 +135,7 @@ def _number(text: str) -> float | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the position and the cells of each line: between tabs, or between any white space."""
+    """Yield the position and the cells of each line, which are separated by tabs or white space."""
     item = Input(path, "tsv", split_name(path)[1])
     if not path.exists():
         raise NotFoundError(f"no such file: {path}", hint="check the path")

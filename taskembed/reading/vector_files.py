@@ -1,9 +1,9 @@
-"""Files of vectors: Parquet with ids, texts and metadata, or NumPy's .npy with files beside it.
+"""Writes files of vectors: Parquet with ids, texts and metadata, or .npy with companion files.
 
 The columns of Parquet are doc_id, text, metadata (JSON), vector and truncated; one row is a
-document. Of documents that were cut into chunks, one row is a chunk: `text` is the chunk's text,
-`start` and `end` say where it was cut, in characters, and `document` is the whole text, in the row
-of the first chunk alone. The schema's metadata has the space of the vectors.
+document. If documents were cut into chunks, one row is a chunk: `text` is the chunk's text, `start`
+and `end` are its position in the document, in characters, and `document` is the whole text, only in
+the row of the first chunk. The metadata of the schema contains the space of the vectors.
 """
 
 from __future__ import annotations
@@ -19,27 +19,31 @@ from taskembed.reading._npy_vectors import NpyVectors
 from taskembed.reading._parquet_vectors import ParquetVectors
 from taskembed.reading.vector_rows import VectorHeader, VectorRows
 
-PARQUET, NPY = ".parquet", ".npy"  # the ends of names
-IDS, SPACE = ".ids.txt", ".space.json"  # the ends of the names of the files beside .npy
+PARQUET, NPY = ".parquet", ".npy"  # suffixes
+IDS, SPACE = ".ids.txt", ".space.json"  # suffixes of the companion files of .npy
 
 
 class VectorWriter(Protocol):
-    """What writes documents with their vectors, in order."""
+    """A writer of documents with their vectors, in order."""
 
     def write(self, rows: VectorRows) -> None:
         """Write some documents.
 
         Raises:
-            BadVectorError: a number is too large for the type of the numbers.
+            BadVectorError: a number is too large for the file's type of numbers.
             OSError: the operating system cannot write.
         """
 
 
 def require_vector_name(option: str, path: Path) -> None:
-    """Return when the name of a file says in which form vectors are written.
+    """Check that the name of a file tells its format: .parquet or .npy.
+
+    Args:
+        option: the option or argument that names the file, for messages.
+        path: the path of the file.
 
     Raises:
-        UsageError: it does not.
+        UsageError: the name has another suffix.
     """
     if path.suffix not in {PARQUET, NPY}:
         raise UsageError(
@@ -49,21 +53,22 @@ def require_vector_name(option: str, path: Path) -> None:
 
 
 def files_beside(path: Path) -> list[Path]:
-    """Return the other files that belong to a file of vectors: those beside .npy."""
+    """Return the companion files of a file of vectors; only .npy has any."""
     return [path.with_suffix(end) for end in (IDS, SPACE)] if path.suffix == NPY else []
 
 
 @contextmanager
 def vector_writer(output: Path | BinaryIO, header: VectorHeader) -> Iterator[VectorWriter]:
-    """Yield what writes vectors; a file appears under its name when the context ends well.
+    """Yield a writer of vectors; the file appears when the context ends without an error.
 
     Args:
-        output: the path of a file, which ends in .parquet or .npy; or a stream, for Parquet. An
-            error of the operating system about a stream is raised as it is.
-        header: what is said of all vectors.
+        output: the path of a .parquet or .npy file; or a stream, for Parquet. Errors of the
+            operating system about a stream are raised unchanged.
+        header: properties of all vectors.
 
     Raises:
-        UsageError: the name does not say the form, or .npy cannot hold what is to be written.
+        UsageError: the name has another suffix, or the documents have chunks, which .npy cannot
+            represent.
         AccessDeniedError: the file, or its folder, may not be written to.
         NotFoundError: the folder does not exist.
         StorageError: the disk is full or fails.
@@ -89,7 +94,7 @@ def _npy_files(output: Path, header: VectorHeader) -> Iterator[VectorWriter]:
             hint=f"--output {output.with_suffix(PARQUET)}",
         )
     ids, space = files_beside(output)
-    # the vectors are named last: where they are, the other files are too
+    # the file of the vectors is renamed last, so that it never exists without the other files
     with (
         completed_file(output) as vectors_stream,
         completed_file(ids, "w", encoding="utf-8", newline="\n") as ids_stream,

@@ -1,6 +1,6 @@
-"""Reading files of vectors: Parquet, or .npy with its ids; a bounded part is in memory at a time.
+"""Reads files of vectors, Parquet or .npy with its ids, in bounded memory.
 
-The vectors of Parquet may be lists of any kind, of 16, 32 or 64 bits a number.
+In Parquet, vectors may be lists of any kind, of floats of 16, 32 or 64 bits.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from taskembed.vectors import FloatRows
 
 VECTOR_FIELDS = ("vector", "embedding", "embeddings")
 _NPY_ROWS = 4_096
-_MAX_HEADER_BYTES = 2**20  # of the files beside .npy that say the space
-_SAMPLED_GROUPS = 20  # of the rows of Parquet: each is decoded to its last row that is asked for
+_MAX_HEADER_BYTES = 2**20  # bytes of the companion file of .npy that has the space
+_SAMPLED_GROUPS = 20  # row groups of Parquet; each is decoded up to the last row of the sample
 
 
 class VectorRecord(NamedTuple):
@@ -36,8 +36,8 @@ class VectorRecord(NamedTuple):
     Attributes:
         where: the file and the number of the row, from 1: "vectors.parquet:row 17".
         record: its fields other than the vector.
-        vector: float32[dim]; None where it has none, and `reason` says why.
-        reason: "" where there is a vector.
+        vector: float32[dim]; None if the row has no valid vector.
+        reason: why there is no vector; "" if there is one.
     """
 
     where: str
@@ -48,14 +48,14 @@ class VectorRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VectorSource:
-    """A file of vectors, as far as it is read before its rows.
+    """A file of vectors of which the header has been read.
 
     Attributes:
-        path: of the file.
-        space: the space that the file says; None if it says none.
-        index: how the index was stored that it is from, as JSON; empty for none.
-        dim: numbers in a vector.
-        columns: the names of the fields beside the vector.
+        path: the path of the file.
+        space: the embedding space in the header; None if there is none.
+        index: the settings of the index that the file was exported from; empty if unknown.
+        dim: the dimension of the vectors.
+        columns: the names of the fields other than the vector.
         vector_field: the name of the column of the vectors.
         name: what messages call the file; "" for its path.
     """
@@ -73,7 +73,7 @@ class VectorSource:
 
     @property
     def is_chunked(self) -> bool:
-        """Whether a row is a chunk of a document, as an export has them."""
+        """Whether a row is a chunk of a document, as in an export of an index with chunks."""
         return self.space is not None and {"start", "end", "document"} <= set(self.columns)
 
     def records(self, on_bad: OnBad) -> Iterator[VectorRecord]:
@@ -89,9 +89,9 @@ class VectorSource:
         return _npy_records(self) if self.path.suffix == NPY else _parquet_records(self, on_bad)
 
     def sample(self, count: int) -> Iterator[VectorRecord]:
-        """Yield about so many rows, spread over the whole file; of few rows, each.
+        """Yield about `count` rows, spread over the whole file; all rows if there are fewer.
 
-        Rows that cannot be decoded are left out. Of Parquet, at most 20 row groups are read.
+        Rows that cannot be decoded are left out. At most 20 row groups of Parquet are read.
 
         Raises:
             BadInputError, StorageError: as `records`.
@@ -107,14 +107,14 @@ def find_vectors(path: Path, vector_field: str | None = None, *, name: str = "")
     """Return a file of vectors; only its header is read.
 
     Args:
-        path: of a .parquet or .npy file.
+        path: the path of a .parquet or .npy file.
         vector_field: the column of the vectors; None for "vector", "embedding" or "embeddings".
         name: what messages call the file; "" for its path.
 
     Raises:
-        UsageError: the name does not say the form.
-        NotFoundError: there is no such file, or none with its ids.
-        BadInputError: it has another form, is damaged, or has no vectors.
+        UsageError: the name has another suffix.
+        NotFoundError: the file, or the file of its ids, does not exist.
+        BadInputError: the file has another format, is damaged, or has no vectors.
     """
     require_vector_name("the file", path)
     if not path.is_file():
@@ -141,9 +141,11 @@ def find_vectors(path: Path, vector_field: str | None = None, *, name: str = "")
             raise BadInputError(
                 f"the column {column!r} has no lists of floats, but {kind}", what=shown
             )
-        said = {key.decode(): value for key, value in (schema.metadata or {}).items()}
-        _require_documents(shown, said.get("taskembed.side", b"document").decode())
-        space, index = _said(shown, said.get("taskembed.space"), said.get("taskembed.index"))
+        header = {key.decode(): value for key, value in (schema.metadata or {}).items()}
+        _require_documents(shown, header.get("taskembed.side", b"document").decode())
+        space, index = _parse_header(
+            shown, header.get("taskembed.space"), header.get("taskembed.index")
+        )
         dim = kind.list_size if _is_fixed(kind) else _first_size(file, column)
         columns = tuple(other for other in schema.names if other != column)
     return VectorSource(path, space, index, dim, columns, column, name)
@@ -158,22 +160,22 @@ def _is_fixed(kind: Any) -> bool:  # noqa: ANN401  # pyarrow publishes no types
 def _require_documents(name: str, side: str) -> None:
     if side != PromptType.DOCUMENT.value:
         raise BadInputError(
-            "its vectors are of queries, and an index holds those of documents",
+            "its vectors are those of queries, but an index holds vectors of documents",
             what=name,
             hint="taskembed encode --side document",
         )
 
 
-def _said(
+def _parse_header(
     name: str, space: bytes | str | None, index: bytes | str | None
 ) -> tuple[EmbeddingSpace | None, Mapping[str, object]]:
     try:
         values = json.loads(index) if index else {}
         if not isinstance(values, dict):
-            raise TypeError("it is no object")  # noqa: TRY301
+            raise TypeError("it is not an object")  # noqa: TRY301
         return (EmbeddingSpace.from_json(json.loads(space)) if space else None), values
     except (ValueError, TypeError, RecursionError) as error:
-        reason = f"what it says of its space cannot be read: {error}"
+        reason = f"its space cannot be read: {error}"
         raise BadInputError(reason, what=name) from error
 
 
@@ -242,7 +244,7 @@ def _parquet_sample(source: VectorSource, count: int) -> Iterator[VectorRecord]:
 
 
 def _spread(total: int, count: int) -> list[int]:
-    """Return at most so many of the numbers below `total`, from the first to the last."""
+    """Return at most `count` numbers below `total`, evenly spread."""
     return sorted(set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()))
 
 
@@ -261,7 +263,7 @@ def _decoded(
     rows: ParquetRows,
     batch: Any,  # noqa: ANN401
 ) -> Iterator[VectorRecord]:
-    """Yield the rows of a batch, which follow on the last row of `rows`."""
+    """Yield the rows of a batch; the number of its first row follows `rows.number`."""
     first = rows.number
     vectors, reasons = _vectors(batch.column(source.vector_field), source.dim)
     for number, record in rows.of(batch.drop_columns([source.vector_field])):
@@ -270,7 +272,7 @@ def _decoded(
 
 
 def _vectors(column: Any, dim: int) -> tuple[FloatRows, dict[int, str]]:  # noqa: ANN401
-    """Return float32[n, dim], and why some rows have no vector."""
+    """Return float32[n, dim], and the reason for each row that has no valid vector."""
     vectors = np.full((len(column), dim), np.nan, np.float32)
     reasons: dict[int, str] = {}
     missing = column.is_null().to_numpy(zero_copy_only=False)
@@ -281,7 +283,7 @@ def _vectors(column: Any, dim: int) -> tuple[FloatRows, dict[int, str]]:  # noqa
     for row in np.flatnonzero(missing).tolist():
         reasons[row] = "it has no vector"
     for row in np.flatnonzero(~missing & (sizes != dim)).tolist():
-        reasons[row] = f"its vector has {sizes[row]:,} numbers, and the first one has {dim:,}"
+        reasons[row] = f"its vector has {sizes[row]:,} numbers, but the first vector has {dim:,}"
     good = np.flatnonzero(~missing & (sizes == dim))
     if len(good) and dim:
         chosen = column if len(good) == len(column) else column.take(_indices(good))
@@ -298,23 +300,25 @@ def _indices(rows: Any) -> Any:  # noqa: ANN401
 
 
 def _npy_source(path: Path) -> VectorSource:
-    ids, said = files_beside(path)
+    ids, space_file = files_beside(path)
     vectors = _npy(path)
     if not ids.is_file():
         raise NotFoundError(
-            "no such file", what=str(ids), hint="it has the ids of the vectors, one a line"
+            "no such file",
+            what=str(ids),
+            hint="create it with the ids of the vectors, one on each line",
         )
     space: EmbeddingSpace | None = None
-    if said.is_file():
-        with os_errors(said):
-            text = said.read_bytes()[:_MAX_HEADER_BYTES]
+    if space_file.is_file():
+        with os_errors(space_file):
+            text = space_file.read_bytes()[:_MAX_HEADER_BYTES]
         try:
             value = json.loads(text)
             space = EmbeddingSpace.from_json(value["space"])
             _require_documents(str(path), value.get("side", "document"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInputError(
-                f"what it says of the space cannot be read: {error}", what=str(said)
+                f"the space cannot be read: {error}", what=str(space_file)
             ) from error
     return VectorSource(path, space, {}, vectors.shape[1])
 
@@ -324,7 +328,9 @@ def _npy(path: Path) -> Any:  # noqa: ANN401
         with os_errors(path):
             vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise BadInputError(f"it is no .npy file, or damaged: {error}", what=str(path)) from error
+        raise BadInputError(
+            f"it is not a .npy file, or is damaged: {error}", what=str(path)
+        ) from error
     if vectors.ndim != 2 or vectors.dtype.kind != "f":  # noqa: PLR2004  # rows and numbers
         raise BadInputError(
             f"it has {vectors.dtype}{list(vectors.shape)}, not rows of floats", what=str(path)
@@ -341,9 +347,7 @@ def _npy_records(source: VectorSource) -> Iterator[VectorRecord]:
             some: FloatRows = np.empty((0, 0), np.float32)
             for row, line in enumerate(lines):
                 if row == len(vectors):
-                    raise BadInputError(
-                        f"it has more ids than there are vectors: {row:,}", what=str(ids)
-                    )
+                    raise BadInputError(f"it has more ids than the {row:,} vectors", what=str(ids))
                 if row % _NPY_ROWS == 0:
                     with np.errstate(over="ignore"):
                         some = np.asarray(vectors[row : row + _NPY_ROWS], np.float32)
@@ -352,6 +356,4 @@ def _npy_records(source: VectorSource) -> Iterator[VectorRecord]:
     except UnicodeDecodeError as error:
         raise BadInputError("an id is not UTF-8", what=f"{ids}:{row + 2}") from error
     if row + 1 < len(vectors):
-        raise BadInputError(
-            f"it has {row + 1:,} ids, and there are {len(vectors):,} vectors", what=str(ids)
-        )
+        raise BadInputError(f"it has {row + 1:,} ids for {len(vectors):,} vectors", what=str(ids))

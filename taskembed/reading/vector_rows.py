@@ -1,4 +1,4 @@
-"""Documents with their vectors, as files of vectors have them, and what a file says of them."""
+"""Types for files of vectors: documents with their vectors, and properties of all vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NumberType(StrEnum):
     """The type of the numbers of vectors in a file.
 
     Raises:
-        ValueError: there is no such type.
+        ValueError: a value names no such type.
     """
 
     FLOAT32 = "float32"
@@ -27,7 +27,7 @@ class NumberType(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> NumberType:
-        raise ValueError(f"{value!r} is not a type of numbers; the types are {', '.join(cls)}")
+        raise ValueError(f"{value!r} is not a type of numbers; valid types: {', '.join(cls)}")
 
 
 class VectorRows(NamedTuple):
@@ -38,10 +38,10 @@ class VectorRows(NamedTuple):
         texts: their whole texts.
         metadata: their metadata, as JSON.
         truncated: bool[n]: whether the model did not read all of a document.
-        vectors: float32[n, dim]; or, with `cuts`, float32[m, dim]: those of the chunks of each
-            document, one document after the other.
-        cuts: int64[k, 2] for each document: where its k chunks begin and end, in characters; None
-            where documents are not cut.
+        vectors: float32[n, dim]; or, with `cuts`, float32[m, dim]: the vectors of the chunks of
+            each document, one document after the other.
+        cuts: int64[k, 2] for each document: begin and end of its k chunks, in characters; None if
+            documents are not cut into chunks.
     """
 
     doc_ids: Sequence[str]
@@ -54,14 +54,15 @@ class VectorRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VectorHeader:
-    """What the header of a file says about all of its vectors.
+    """Properties of all vectors of a file, which are stored in its header.
 
     Attributes:
         space: the space of the vectors.
-        side: whether they are of documents or of queries.
+        side: whether the vectors are of documents or of queries.
         dtype: the type of their numbers.
         is_chunked: whether documents were cut into chunks, so that a row is a chunk.
-        index: the settings of the index that they are from, as JSON can hold; empty for none.
+        index: the settings of the index that the vectors were exported from, as a JSON object;
+            empty if they are not from an index.
     """
 
     space: EmbeddingSpace
@@ -72,7 +73,7 @@ class VectorHeader:
 
 
 def as_type(rows: VectorRows, dtype: NumberType) -> npt.NDArray[Any]:
-    """Return the vectors of some documents as numbers of a type.
+    """Return the vectors of some documents, float32[n, dim], converted to a type.
 
     Raises:
         BadVectorError: a number is too large for the type.

@@ -52,4 +52,4 @@ def test_one_query_is_compared_without_a_test(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.run").write_text("q1 Q0 dog 1 2 a\nq1 Q0 dog 2 1 a\n")
     done = run("compare", *files)
     assert done.code == 65
-    assert f"{tmp_path}/bad.run:2: 'dog' is a hit of 'q1' twice" in done.err
+    assert f"{tmp_path}/bad.run:2: 'dog' is listed twice for 'q1'" in done.err

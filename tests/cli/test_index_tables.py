@@ -111,7 +111,7 @@ def test_a_file_without_names_of_columns_is_read(
     path.write_text("id\ttext\nb\tthe sun\n")
     named = run("index", path, "--index", folder)
     assert named.code == 65
-    assert f"error: {path}:1: the first row has the names of the columns\n" in named.err
+    assert f"error: {path}:1: the first row repeats the names of the columns\n" in named.err
     assert named.err.endswith("hint: --header instead of --no-header and --columns\n")
     assert run("index", path, "--index", folder, "--header").out.startswith("0 added, 0 updated")
     assert run("index", path, "--index", folder).code == 0
@@ -133,12 +133,12 @@ def test_a_file_without_names_of_columns_is_read(
         ),
         (
             ["--delimiter", ";;"],
-            "--delimiter ';;' is not one character that can part cells",
+            "--delimiter ';;' is not a single character that can separate cells",
             r"for example ';' or '\t'",
         ),
         (
             ["--encoding", "klingon"],
-            "--encoding 'klingon' is not known",
+            "--encoding 'klingon' is unknown",
             "for example latin-1, cp1252 or utf-16",
         ),
     ],

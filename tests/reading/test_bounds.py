@@ -79,7 +79,7 @@ def test_a_header_that_cannot_be_read_stops_the_run(
 ) -> None:
     path = tmp_path / name
     path.write_text(f"{header}{rest}\n1,a,b\n2,c,d\n", errors="surrogateescape")
-    with pytest.raises(BadInputError, match=", in the row of the names"):
+    with pytest.raises(BadInputError, match=", in the header"):
         _read(path, 100)
 
 
@@ -215,7 +215,7 @@ def test_a_saved_dataset_is_named_with_the_way_out(tmp_path: Path) -> None:
     for path in (folder, tmp_path):
         with pytest.raises(BadInputError) as caught:
             find_inputs([str(path)])
-        assert caught.value.message.startswith(f"{folder} is what `save_to_disk`")
+        assert caught.value.message.startswith(f"{folder} was written by `save_to_disk`")
         loaded = f"datasets.load_from_disk({str(folder)!r})"
         assert caught.value.hint == f"write Parquet: {loaded}.to_parquet('corpus.parquet')"
     (tmp_path / "dataset_dict.json").write_text("{}")

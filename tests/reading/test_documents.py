@@ -155,7 +155,7 @@ def test_a_wide_whole_number_is_an_id_and_a_float_is_none(tmp_path: Path) -> Non
         read(path)
     assert caught.value.reason == 'the id in "id" is 1.0, neither a text nor a whole number'
     assert caught.value.hint == (
-        "pandas makes floats of whole numbers beside missing ones: ids.astype('Int64')"
+        "pandas turns whole numbers into floats if some are missing: ids.astype('Int64')"
     )
 
 
@@ -186,7 +186,7 @@ def test_another_name_needs_the_format(tmp_path: Path) -> None:
     path = write(tmp_path / "corpus.txt", {"id": "a", "text": "x"})
     with pytest.raises(UsageError) as caught:
         find_inputs([str(path)])
-    assert caught.value.message == f"{path}: the name does not say what it is"
+    assert caught.value.message == f"{path}: the name does not tell the format"
     assert len(read(path, format_name="jsonl")) == 1
 
 
@@ -227,7 +227,7 @@ def test_parquet_is_not_compressed_twice(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(UsageError) as caught:
         find_inputs([str(path)])
-    assert caught.value.message == f"{path}: Parquet is compressed inside"
+    assert caught.value.message == f"{path}: Parquet has its own compression"
 
 
 def test_a_pipe_is_an_input_when_its_format_is_said(tmp_path: Path) -> None:
@@ -430,12 +430,12 @@ def test_queries_come_from_one_file_whose_name_says_what_it_is(tmp_path: Path) -
     with pytest.raises(UsageError) as folder:
         list(read_queries(str(tmp_path)))
     assert folder.value.message == f"{tmp_path} is a folder"
-    assert folder.value.hint == "the queries are in one file"
+    assert folder.value.hint == "name a file of queries"
     path = write(tmp_path / "q.txt", {"id": "a", "text": "x"})
     with pytest.raises(UsageError) as unknown:
         list(read_queries(str(path)))
-    assert unknown.value.message == f"{path}: the name does not say what it is"
-    assert unknown.value.hint == "name it .jsonl or .tsv"
+    assert unknown.value.message == f"{path}: the name does not tell the format"
+    assert unknown.value.hint == "the name must end in .jsonl or .tsv"
 
 
 @pytest.mark.parametrize("name", ["q.tsv", "q.jsonl"])
@@ -448,8 +448,8 @@ def test_queries_that_are_not_there_are_said(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("q.tsv", "no tab here\n", "it is not an id, a tab and a text"),
-        ("q.tsv", "\ttext\n", "it is not an id, a tab and a text"),
+        ("q.tsv", "no tab here\n", "expected an id, a tab and a text"),
+        ("q.tsv", "\ttext\n", "expected an id, a tab and a text"),
         ("q.tsv", "1\t \n", "the query is empty"),
         ("q.tsv", "a\0b\ttext\n", "the id has a control character"),
         ("q.tsv", "x" * 4097 + "\ttext\n", "the id is longer than 4,096 bytes"),

@@ -138,7 +138,7 @@ def test_what_is_not_there_is_said(bucket: Bucket) -> None:
             names(argument)
         assert caught.value.message == message
     bucket.write("d/data", b"")
-    with pytest.raises(UsageError, match="the name does not say what it is"):
+    with pytest.raises(UsageError, match="the name does not tell the format"):
         names(f"{bucket.address}/d/data")
     assert names(f"{bucket.address}/d/data", format_name="jsonl") == ["d/data"]
 

@@ -99,9 +99,9 @@ def test_what_is_no_file_is_refused_with_the_reason(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     assert refusal(pipe) == ("it is a named pipe, not a file of text", None)
     loop.symlink_to(loop)
-    assert refusal(loop) == ("it is a link that leads back to itself", None)
+    assert refusal(loop) == ("it is a link that points back to itself", None)
     nowhere.symlink_to(tmp_path / "nothing")
-    assert refusal(nowhere) == ("the file is gone, or is a link that leads nowhere", None)
+    assert refusal(nowhere) == ("the file was deleted, or is a broken link", None)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s.md"))
         assert refusal(tmp_path / "s.md") == ("it is a socket, not a file of text", None)

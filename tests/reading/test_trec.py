@@ -46,8 +46,8 @@ def test_packed_judgements_and_runs_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("q1\ta", "it is not a query, a document and a relevance"),
-        ("q1 0 a 1 more", "it is not a query, a document and a relevance"),
+        ("q1\ta", "expected a query, a document and a relevance"),
+        ("q1 0 a 1 more", "expected a query, a document and a relevance"),
         ("q1\ta\tyes", "the relevance is not a number: 'yes'"),
         ("q1\tb\t0.5", "the relevance is not a whole number: '0.5'"),
         ("q1\tb\tinf", "the relevance is not a whole number: 'inf'"),

@@ -114,7 +114,7 @@ def test_npy_with_its_ids(tmp_path: Path) -> None:
         assert document
         assert document.text == ""
     (tmp_path / "v.ids.txt").write_text("a\nb\n")
-    with pytest.raises(BadInputError, match="2 ids, and there are 12 vectors"):
+    with pytest.raises(BadInputError, match="2 ids for 12 vectors"):
         import_vectors(tmp_path / "v.npy", tmp_path / "other")
     (tmp_path / "v.ids.txt").unlink()
     with pytest.raises(NotFoundError, match=r"v\.ids\.txt"):
@@ -150,7 +150,7 @@ ROWS = own_vectors().tolist()
     ("changes", "reason"),
     [
         ({4: None}, "row 5: it has no vector"),
-        ({4: [1.0] * 15}, "row 5: its vector has 15 numbers, and the first one has 16"),
+        ({4: [1.0] * 15}, "row 5: its vector has 15 numbers, but the first vector has 16"),
         ({4: [float("nan"), *ROWS[4][1:]]}, "row 5: the vector has a number that is not finite"),
         ({4: [None, *ROWS[4][1:]]}, "row 5: the vector has a number that is not finite"),
         ({4: [1e300, *ROWS[4][1:]]}, "row 5: the vector has a number that is not finite"),
@@ -260,7 +260,7 @@ def test_a_declared_space_is_that_of_no_encoder(tmp_path: Path) -> None:
 def test_vectors_of_queries_are_refused(tmp_path: Path, name: str) -> None:
     options = EncodeOptions(side=PromptType.QUERY)
     encode_documents(DOCUMENTS, HashEncoder(), tmp_path / name, options=options)
-    with pytest.raises(BadInputError, match="its vectors are of queries"):
+    with pytest.raises(BadInputError, match="its vectors are those of queries"):
         import_vectors(tmp_path / name, tmp_path / "index")
 
 
