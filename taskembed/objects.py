@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from urllib.parse import unquote
@@ -159,11 +160,11 @@ class Store:
         import obstore
 
         with self.asked(name):
-            result = obstore.get(self._requests, name)
+            result = interruptible(lambda: obstore.get(self._requests, name))
             if result.meta["size"] > at_most:
                 reason = f"it has {result.meta['size']:,} bytes, more than {at_most:,}"
                 raise BadInputError(reason, what=self.shown(name))
-            return bytes(result.bytes()), _stored(result.meta, name)
+            return bytes(interruptible(result.bytes)), _stored(result.meta, name)
 
     def stream(self, name: str = "") -> BinaryIO:
         """Return an object's bytes, to be read once from the beginning; in bounded memory.
@@ -234,7 +235,7 @@ class Store:
         import obstore
 
         with self.asked(name):
-            obstore.put(self._requests, name, data, use_multipart=False)
+            interruptible(lambda: obstore.put(self._requests, name, data, use_multipart=False))
 
     def put_if(self, name: str, data: bytes, *, replaces: StoredObject | None) -> None:
         """Write a small object in the place of one that was read, or where there was none.
@@ -254,16 +255,15 @@ class Store:
             if replaces is not None:
                 known = {"e_tag": replaces.etag, "version": replaces.version}
                 mode = {key: value for key, value in known.items() if value is not None}
-            obstore.put(self._requests, name, data, mode=mode)
+            interruptible(lambda: obstore.put(self._requests, name, data, mode=mode))
 
     def upload(self, name: str, parts: Iterable[bytes]) -> None:
         """Write an object of any size, part by part; it is there when all of it was sent."""
         import obstore
 
         with self.asked(name):
-            obstore.put(
-                self._requests, name, parts, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
-            )
+            send = partial(obstore.put, self._requests, name, parts)
+            interruptible(lambda: send(chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE))
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects; one that is not there is no error."""
@@ -271,7 +271,7 @@ class Store:
 
         for name in names:
             with self.asked(name), contextlib.suppress(FileNotFoundError):
-                obstore.delete(self._requests, name)
+                interruptible(partial(obstore.delete, self._requests, name))
 
 
 def interruptible(call: Callable[[], T]) -> T:

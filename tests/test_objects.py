@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from taskembed.errors import (
     MissingLibraryError,
     NotFoundError,
     ServerUnavailableError,
+    StoppedError,
     TaskembedError,
     UsageError,
 )
@@ -234,6 +236,27 @@ def test_a_plain_server_over_http_is_read(plain: tuple[str, Path]) -> None:
     assert caught.value.message == f"{address}/b?***: there is no such object"
     with pytest.raises(UsageError, match="the server cannot do this"):
         list(open_store(address).listed())
+
+
+def test_a_signal_is_heard_while_a_server_does_not_answer(tmp_path: Path) -> None:
+    class Silent(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            signal.pthread_kill(main_thread, signal.SIGUSR1)
+            heard.wait(60)
+
+    def stop(*_: object) -> None:
+        raise StoppedError("stopped", signal_number=2)
+
+    main_thread = threading.get_ident()
+    heard = threading.Event()
+    previous = signal.signal(signal.SIGUSR1, stop)
+    try:
+        for address, _ in serving(Silent, tmp_path):
+            with pytest.raises(StoppedError):
+                open_store(f"{address}/a").get(at_most=1)
+            heard.set()
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
 
 
 class Breaking(BaseHTTPRequestHandler):

@@ -112,6 +112,8 @@ class Command(TyperCommand):
 
     def _fetch_published(self, ctx: Any) -> None:  # noqa: ANN401
         indexes = [ctx.params.get(name) for name in OF_INDEXES]
+        if self.name == "mcp":  # it names what it serves by the addresses
+            return
         if any(isinstance(place, Path) and address_in(place) for place in indexes):
             from taskembed.cli._published import fetch_published
 

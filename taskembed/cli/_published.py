@@ -14,7 +14,7 @@ from taskembed.objects import address_in, shown
 READERS = frozenset(
     {
         *("search", "similar", "dedup", "classify", "cluster", "get", "list", "count"),
-        *("info", "verify", "mcp", "export", "explain", "evaluate"),
+        *("info", "verify", "export", "explain", "evaluate"),
     }
 )
 

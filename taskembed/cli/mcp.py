@@ -54,12 +54,13 @@ def mcp_command(
 
     config = Config((), os.environ)
     given = {"cache": machine.cache, "offline": machine.offline, "quiet": quiet}
-    named = [(value, config.index_named(Path(value))) for value in indexes or ()]
+    values = indexes or [str(index_folder)]
+    named = [(value, config.index_named(Path(value))) for value in values]
     # the name of an index in the configuration file, or in its address; else that of its folder
     folders = [
         (value if folder != Path(value) else name_in(value), local_folder(folder, given))
         for value, folder in named
     ]
     hide = partial(redacted, secrets=secrets_of([], os.environ))
-    serve(names_of(folders or [("", index_folder)]), settings, hide=hide)
+    serve(names_of(folders), settings, hide=hide)
     return ExitCode.OK

@@ -24,7 +24,7 @@ from taskembed.objects import Store, StoredObject
 
 MANIFEST = "manifest.json"
 FILES = "files"
-PUBLISH_AGAIN = "publish it again: taskembed publish ADDRESS --index FOLDER --recreate"
+_PUBLISH_AGAIN = "publish it again: taskembed publish ADDRESS --index FOLDER --recreate"
 MOST_MANIFEST_BYTES = 64 * 2**20  # the manifest of 10,000 segments has 20 MiB
 _KEY = re.compile(rf"{FILES}/[a-z0-9.-]+\.[0-9a-f]{{8}}\.\d+")
 
@@ -101,7 +101,7 @@ def damaged_there(store: Store, name: str, reason: str) -> IndexDamagedError:
     """Return the error for a damaged object of a published index."""
     return IndexDamagedError(
         f"the published index is damaged: {store.shown(name)}: {reason}",
-        hint=PUBLISH_AGAIN,
+        hint=_PUBLISH_AGAIN,
         name=name,
         reason=reason,
     )

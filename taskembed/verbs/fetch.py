@@ -29,7 +29,6 @@ from taskembed.index.disk.files import CHUNK_BYTES, StoredFile, file_damage
 from taskembed.index.disk.generations import names_in
 from taskembed.index.disk.manifests import generations_of, manifest_name, read_manifest
 from taskembed.index.published import (
-    PUBLISH_AGAIN,
     Published,
     damaged_there,
     key_of,
@@ -77,18 +76,19 @@ def fetch_index(address: str, *, cache: Path | None = None, offline: bool = Fals
         raise
 
 
+class _GoneError(Exception):
+    """A file of the published generation is not there; the text is its name there."""
+
+
 def _fetch(store: Store, place: Path) -> Fetched:
     before = None
     for _ in range(TRIES):
         published = read_published(store)
         try:
             return _copied(store, place, published)
-        except NotFoundError as error:
+        except _GoneError as error:
             if before == published.data:
-                raise IndexDamagedError(
-                    f"the published index is damaged: {error.what}: it is missing",
-                    hint=PUBLISH_AGAIN,
-                ) from error
+                raise damaged_there(store, str(error), "it is missing") from error
             before = published.data  # it may have been replaced meanwhile
     raise IndexBusyError(
         "it was replaced by newer generations before it could be fetched",
@@ -101,7 +101,7 @@ def _copied(store: Store, place: Path, published: Published) -> Fetched:
     """Return the copy of a generation, after fetching the files that it lacks.
 
     Raises:
-        NotFoundError: a file was removed.
+        _GoneError: a file was removed.
     """
     folder = _folder_for(place, published)
     manifest = folder / manifest_name(published.snapshot.generation)
@@ -213,11 +213,15 @@ def _checked(store: Store, file: StoredFile, step: Step) -> Iterator[bytes]:
     """Yield the bytes of a published file.
 
     Raises:
-        NotFoundError: the file does not exist.
+        _GoneError: the file does not exist.
         IndexDamagedError: the bytes differ from those that were published.
     """
     checksum = size = 0
-    with store.stream(key_of(file)) as stream:
+    try:
+        opened = store.stream(key_of(file))
+    except NotFoundError as error:
+        raise _GoneError(key_of(file)) from error
+    with opened as stream:
         while size <= file.size and (part := stream.read(CHUNK_BYTES)):
             checksum, size = zlib.crc32(part, checksum), size + len(part)
             step.done += len(part)

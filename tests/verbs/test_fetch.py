@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -246,8 +248,9 @@ def test_an_index_is_read_from_a_plain_server(
 
 
 def test_commands_read_a_published_index(
-    indexed: Indexed, bucket: Bucket, run: Run, monkeypatch: pytest.MonkeyPatch
+    indexed: Indexed, bucket: Bucket, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TASKEMBED_CACHE", str(tmp_path / "cache"))
     address, folder = f"{bucket.address}/index", indexed(3)
     publish_index(folder, address)
     found = run("search", "text 1", "--index", address, "--json")
@@ -280,6 +283,43 @@ def test_commands_read_a_published_index(
         66,
         f"taskembed: error: there is no copy of {address}",
     )
+
+
+def test_a_cache_that_cannot_be_written_is_no_damage(indexed: Indexed, bucket: Bucket) -> None:
+    publish_index(indexed(1), f"{bucket.address}/index")
+    with pytest.raises(NotFoundError, match="No such file or directory"):
+        fetch_index(f"{bucket.address}/index", cache=Path("/proc/nowhere"))
+
+
+def test_copies_that_were_not_used_for_days_are_cleared(
+    indexed: Indexed, bucket: Bucket, run: Run, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    for name, days in (("a", 0), ("b", 40)):
+        publish_index(indexed(1), f"{bucket.address}/{name}")
+        copy = fetch_index(f"{bucket.address}/{name}", cache=cache)
+        then = time.time() - days * 86_400
+        os.utime(copy.folder.parent / "used", (then, then))
+    done = run("cache", "clear", "--unused", "30", "--cache", cache)
+    assert done.out.startswith("0 compiled models, 1 copy of an index deleted, ")
+    assert [one.copy.address for one in list_copies(cache)] == [f"{bucket.address}/a"]
+    assert run("cache", "clear", f"{bucket.address}/b", "--cache", cache).code == 66
+    assert run("cache", "clear", "--cache", cache).code == 0
+    assert list_copies(cache) == []
+
+
+def test_a_server_for_agents_names_a_published_index_by_its_address(
+    indexed: Indexed, bucket: Bucket, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(
+        "taskembed.server.serve.serve", lambda folders, *_, **__: served.append(list(folders))
+    )
+    monkeypatch.setenv("TASKEMBED_CACHE", str(tmp_path / "cache"))
+    publish_index(indexed(1), f"{bucket.address}/notes")
+    assert run("mcp", f"{bucket.address}/notes").code == 0
+    assert run("mcp", "--index", f"{bucket.address}/notes/").code == 0
+    assert served == [["notes"], ["notes"]]
 
 
 @pytest.mark.parametrize(
