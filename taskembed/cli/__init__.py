@@ -1,1 +1,1 @@
-"""The command line: parse, call one function, print, exit."""
+"""The command line: each command parses its options, calls one verb and prints the result."""

@@ -21,7 +21,7 @@ def failed(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
 
     Args:
         error: any exception.
-        arguments: of the command; secrets in them are masked.
+        arguments: the arguments of the command; secrets in them are masked.
         as_json: print JSON.
     """
     from taskembed.secrets import redacted, secrets_of
@@ -53,15 +53,16 @@ def _known(error: BaseException, arguments: Sequence[str]) -> TaskembedError:
         case OSError():
             return _of_system(error)
         case MemoryError():
-            return StorageError("out of memory", hint="what was committed is safe; try again")
+            return StorageError("out of memory", hint="committed documents are safe; try again")
     return TaskembedError(
         f"this is a bug: {type(error).__name__}: {error}",
-        hint="TASKEMBED_DEBUG=1 shows where; please report it. What was committed is safe",
+        hint="please report it, with the traceback that TASKEMBED_DEBUG=1 prints. Committed "
+        "documents are safe",
     )
 
 
 def _of_system(error: OSError) -> TaskembedError:
     if isinstance(error, BrokenPipeError):
         return ClosedPipeError("the output was closed")
-    # `filename` may be the number of an open file, which tells nobody anything
+    # `filename` may be a file descriptor, which means nothing to a user
     return from_os_error(error, error.filename if isinstance(error.filename, str) else "the output")

@@ -1,4 +1,4 @@
-"""What all commands share around their functions: parsing, checks, notes, progress, help."""
+"""The base class of all commands: parsing, checks, notes, progress, help."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from taskembed.objects import address_in
 
 # parameters whose text may be any bytes: file names; an id that is not UTF-8 is refused later
 ANY_BYTES = {"inputs", "queries", "doc_ids"}
-OF_INDEXES = ("index_folder", "against")  # parameters of which the value is an index
+OF_INDEXES = ("index_folder", "against")  # parameters that name an index
 AS_JSON = "as_json"  # the parameter of --json
 
 
 @dataclass
 class ErrorFormat:
-    """How an error of the command is printed, as soon as its arguments tell.
+    """How errors of the command are printed; set while its arguments are parsed.
 
     Attributes:
         json: as JSON, rather than as lines for people.
@@ -53,9 +53,9 @@ class ErrorFormat:
 
 
 class Command(TyperCommand):
-    """A command whose arguments are UTF-8, and whose errors are printed in the format asked for.
+    """A command that requires UTF-8 arguments, and prints errors in the requested format.
 
-    With `allow_extra_args` it takes one text: several words are an error that suggests quotes.
+    With `allow_extra_args` it takes one text; for several words, the error suggests quotes.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # typer's
@@ -66,7 +66,7 @@ class Command(TyperCommand):
             parameter.type_descriptor.parameter_info.readable = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer's Context
-        """Parse the arguments; whether their own errors are JSON is found out first."""
+        """Parse the arguments, after finding out whether parsing errors are printed as JSON."""
         repeated = [item.name for item in self.params if getattr(item, "multiple", False)]
         config = ctx.default_map = Config(with_variable(self.params), os.environ, repeated)
         convert_quickly(self.get_params(ctx))
@@ -133,18 +133,18 @@ class Command(TyperCommand):
         if ctx.args:
             text = " ".join([str(ctx.params[self.params[0].name]), *ctx.args])
             raise UsageError(
-                f"{len(ctx.args) + 1} arguments, where one is expected",
+                f"expected one argument, but got {len(ctx.args) + 1}",
                 hint=f"put the {self.params[0].name} in quotes: "
                 f"taskembed {self.name} {quoted(text)}",
             )
 
 
 def open_log(given: Mapping[str, Any]) -> None:
-    """Open the log file of a command, if one was asked for; `run` closes it.
+    """Open the log file of a command, if the option is given; `run` closes the file.
 
     Raises:
-        UsageError: it is one of the inputs, or inside the index.
-        TaskembedError: it cannot be written to.
+        UsageError: the file is one of the inputs, or inside the index.
+        TaskembedError: the file cannot be written to.
     """
     path = given.get("log_file")
     if path is not None:
@@ -163,14 +163,14 @@ class Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
         """Parse the arguments before the command's name.
 
-        `--json` is looked for among all arguments, in case the command's name is unknown. A known
-        command looks again: it can tell an option from an option's value.
+        `--json` is searched among all arguments, in case the command's name is unknown. A known
+        command searches again, since it can tell an option from an option's value.
         """
         parser = self.make_parser(ctx)
         parser.allow_interspersed_args = True
         params = [item for command in self.commands.values() for item in command.params]
         option = next((item for item in params if item.name == AS_JSON), None)
-        if option is not None:  # there is one command, and no error of this group
+        if option is not None:  # the command is known, so this group has no errors to print
             option.add_to_parser(parser, ctx)
             set_error_format(ctx, parser, [option], args)
         convert_quickly(self.get_params(ctx))
@@ -178,12 +178,12 @@ class Group(TyperGroup):
 
 
 def set_error_format(ctx: Any, parser: Any, params: list[Any], args: list[str]) -> None:  # noqa: ANN401
-    """Find out whether errors are JSON, from arguments that may be wrong otherwise.
+    """Find out whether errors are printed as JSON, even if other arguments are invalid.
 
     Args:
-        ctx: of the command; its `ErrorFormat` is set.
-        parser: of the command; it is used up.
-        params: of the command.
+        ctx: the context of the command; its `ErrorFormat` is set.
+        parser: a parser of the command, which cannot be used again.
+        params: the parameters of the command.
         args: all arguments of the command.
     """
     error_format = ctx.find_object(ErrorFormat)
@@ -200,10 +200,10 @@ def set_error_format(ctx: Any, parser: Any, params: list[Any], args: list[str]) 
     try:
         value, _ = option.consume_value(ctx, given)
         error_format.json = bool(option.process_value(ctx, value))
-    except (typer.BadParameter, TaskembedError):  # of the variable, or of the configuration file
+    except (typer.BadParameter, TaskembedError):  # from the variable or the configuration file
         error_format.json = False
 
 
 def _is_text(value: str) -> bool:
-    """Whether a value was valid UTF-8: Python stands for other bytes by surrogates."""
+    """Return whether a value was valid UTF-8; Python replaces other bytes by surrogates."""
     return not any("\udc80" <= character <= "\udcff" for character in value)

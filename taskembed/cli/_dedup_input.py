@@ -1,4 +1,4 @@
-"""`taskembed dedup INPUT --against INDEX`: new records that an index has already."""
+"""`taskembed dedup INPUT --against INDEX`: finds new records that an index already contains."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Matching:
-    """New records that are compared with an index, and how many there were.
+    """New records that are compared with an index, and their counts.
 
     Attributes:
-        index: an open one.
+        index: the open index.
         corpus: the new records.
-        encoder: of the index.
-        threshold: the least cosine of near duplicates.
+        encoder: an encoder of the index's space.
+        threshold: the lowest cosine of near duplicates.
         bad: receives bad records.
-        records: how many were read.
-        exact: how many have the text of a document of the index.
-        near: how many are near duplicates of one.
+        records: the number of records read.
+        exact: the number of records with the same text as a document of the index.
+        near: the number of records that are near duplicates of a document of the index.
     """
 
     index: Index
@@ -47,10 +47,10 @@ class Matching:
     near: int = 0
 
     def duplicates(self, output: Path | None) -> Iterator[Duplicate]:
-        """Yield the records that the index has, and write the others to a file.
+        """Yield the records that the index contains, and write the others to a file.
 
         Args:
-            output: of the file, which appears once it is complete; None for no file.
+            output: the path of the file, written once it is complete; None for no file.
         """
         from taskembed.verbs.match import match_documents
         from taskembed.verbs.records import record_of
@@ -71,12 +71,12 @@ class Matching:
 
 
 def print_matches(matching: Matching, output: Path | None, out: OutputOptions) -> None:
-    """Print the records that the index has already, and how many they are.
+    """Print the records that the index already contains, and their number.
 
     Args:
-        matching: what is compared.
-        output: the file for the other records; None for none.
-        out: what is printed.
+        matching: the records and the index.
+        output: the file for the other records; None for no file.
+        out: the output options.
     """
     with rejects_reported(matching.bad):
         if out.as_json:
@@ -93,6 +93,6 @@ def print_matches(matching: Matching, output: Path | None, out: OutputOptions) -
             print_list(matching.duplicates(output))
     if not out.quiet and not out.as_json:
         message(
-            f"{matching.exact + matching.near:,} of {matching.records:,} records are in "
-            f"{matching.index.folder} already: {matching.exact:,} exactly, {matching.near:,} nearly"
+            f"{matching.exact + matching.near:,} of {matching.records:,} records are already in "
+            f"{matching.index.folder}: {matching.exact:,} exactly, {matching.near:,} nearly"
         )

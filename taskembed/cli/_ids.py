@@ -1,4 +1,4 @@
-"""Ids of documents, from arguments or from stdin."""
+"""Reads ids of documents from arguments or from stdin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taskembed.escaping import id_of_line
 
 
 def read_ids(arguments: Sequence[str]) -> list[str]:
-    """Return the ids of the arguments; of the lines of stdin, if the one argument is "-".
+    """Return the ids in the arguments; if the only argument is "-", those in the lines of stdin.
 
     Raises:
         BadInputError: stdin is not UTF-8.
@@ -22,5 +22,5 @@ def read_ids(arguments: Sequence[str]) -> list[str]:
 
 def ids_in(text: str) -> list[str]:
     """Return the ids of lines as `search --format ids` prints them; empty lines are left out."""
-    lines = text.split("\n")  # an id has no \r, but maybe only spaces
+    lines = text.split("\n")  # not splitlines: only \n ends an id, which may consist of spaces
     return [id_of_line(line.rstrip("\r")) for line in lines if line.rstrip("\r")]

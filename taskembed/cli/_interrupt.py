@@ -1,4 +1,4 @@
-"""Ctrl-C, at any time in the life of a process: exit code 130, and never a traceback."""
+"""Handles Ctrl-C at any time in the life of a process: exit code 130, and never a traceback."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ AGAIN_SECONDS = 0.01
 
 
 class Interrupt:
-    """What Ctrl-C does: end the process, raise KeyboardInterrupt, or nothing.
+    """Sets what Ctrl-C does: end the process, raise KeyboardInterrupt, or nothing.
 
-    Until `leave_from_now` is called, Ctrl-C keeps its handler: the process may be a caller's.
+    Until `leave_from_now` is called, the handler is not changed, since a caller may have set it.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Interrupt:
 
     def leave_from_now(self) -> None:
         """Let Ctrl-C end the process at once: no work has begun yet."""
-        # a shell's background job ignores SIGINT, and continues to
+        # a background job of a shell ignores SIGINT, and must continue to ignore it
         self._is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._is_ours:
             signal.signal(signal.SIGINT, _leave)

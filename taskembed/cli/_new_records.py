@@ -1,4 +1,4 @@
-"""Reading new records that are compared with an index, rather than put into it."""
+"""Reads new records that are compared with an index but not added to it."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ class BadOptions:
     skip_bad: opt.SkipBad = False
 
     def rejects(self) -> RejectFile:
-        """Return what receives bad records."""
+        """Return the handler of bad records."""
         from taskembed.reading.rejects import RejectFile
 
         return RejectFile(stop=not self.skip_bad)
 
 
 def find_records(inputs: Sequence[str], index: Index, of_input: InputOptions) -> Corpus:
-    """Find files of records, which are read as the index remembers, unless options differ.
+    """Find files of records, which are read as the index remembers unless options say otherwise.
 
     Args:
         inputs: files, folders, or "-" for stdin.
-        index: an open one.
+        index: the open index.
         of_input: how the files are read.
 
     Raises:
         NotFoundError: there is no such file or folder.
-        UsageError: the name does not say what a file is, or options contradict each other.
+        UsageError: the format of a file cannot be told from its name, or options conflict.
     """
     from taskembed.verbs.corpus import find_corpus
     from taskembed.verbs.describe import Existing
 
     of_input.check()
-    # they are not added to the index, so their ids may be in another field
+    # the records are not added to the index, so their ids may come from another field
     return find_corpus(
         inputs,
         Existing(index.contents.live),

@@ -1,4 +1,4 @@
-"""`--index s3://bucket/index`: a published index is read from its copy in the cache."""
+"""`--index s3://bucket/index`: reads a published index from its copy in the cache."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ READERS = frozenset(
 
 
 def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -> None:
-    """Bring the copies of the published indexes that a command names up to date, and name those.
+    """Update the copies of published indexes, and replace their addresses by the copies' folders.
 
     Args:
-        command: its name.
-        given: its parameters by name, which are changed.
-        names: of those of which the value is an index.
+        command: the name of the command.
+        given: the parameters of the command by name, which are changed.
+        names: the names of the parameters that name an index.
 
     Raises:
         UsageError: the command writes to an index.
@@ -35,7 +35,7 @@ def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -
         if isinstance(place := given.get(name), Path) and (address := address_in(place)):
             if command not in READERS or given.get("apply"):
                 raise UsageError(
-                    f"{command} changes an index, and one that is published is only read",
+                    f"{command} changes an index, but a published index can only be read",
                     what=shown(address),
                     hint="change the index in its folder, then: taskembed publish ADDRESS",
                 )
@@ -43,10 +43,10 @@ def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -
 
 
 def local_folder(place: Path, given: Mapping[str, Any]) -> Path:
-    """Return the folder of an index: that of its copy, if the place is an address.
+    """Return the folder of an index; for an address, the folder of its copy.
 
     Args:
-        place: a folder, or an address that was made a path.
+        place: a folder, or an address as a path.
         given: the parameters of the command: `cache`, `offline` and `quiet`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Reading a query, ids or a text from stdin or a file, and asking a person."""
+"""Reads a query, ids or a text from stdin or a file, and asks the user for confirmation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_text(path: Path, what: str) -> str:
     """Return all of a file as text; "-" is stdin.
 
     Args:
-        path: of the file; or an address that was made a path.
+        path: the path of the file, or an address as a path.
         what: the start of an error message: "the query is".
 
     Raises:
@@ -55,7 +55,7 @@ def confirmed(question: str) -> bool:
     """Ask a question on stderr, and return whether the answer is yes.
 
     Args:
-        question: with its question mark.
+        question: the question, including its question mark.
     """
     message(f"{question} [y/N]")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -1,4 +1,4 @@
-"""Signals: Ctrl-C and SIGTERM stop a run where that is safe; a second signal stops it at once."""
+"""Signals: Ctrl-C and SIGTERM stop a run when it is safe; a second signal stops it at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stopper:
     """A context in which a signal raises StoppedError, but never within `uninterrupted`.
 
     Args:
-        hint: of that error.
+        hint: the hint of that error.
     """
 
     def __init__(self, hint: str = CONTINUE) -> None:
@@ -50,7 +50,7 @@ class Stopper:
             raise self._stopped(number)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._stopping:  # the second signal: committed documents are safe however a run ends
+        if self._stopping:  # the second signal; committed documents are safe in any case
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return

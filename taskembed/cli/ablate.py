@@ -36,17 +36,18 @@ def ablate_command(
             "--chart",
             metavar="FILE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Draw a chart too: a file that ends in .png, .svg or .pdf.",
+            help="Also draw a chart to this file: .png, .svg or .pdf.",
         ),
     ] = None,
     machine: MachineOptions,
     out: LongOutputOptions,
 ) -> int:
-    """Measure what the right prompts and adapter are worth.
+    """Measure how much the prompts and the adapter contribute.
 
-    The same data is evaluated with them, without them, and with wrong ones; for retrieval and code
-    also by words alone, and by both, as search does. Each way is one row, with its difference from
-    the right one, and the 95 % confidence interval of that by bootstrap.
+    The same data is evaluated with the right prompts and adapter, without them, and with wrong
+    ones; for retrieval and code also by words alone, and by vectors and words, as search does. Each
+    variant is one row, with its difference from the right one, and the 95 % confidence interval of
+    the difference by bootstrap.
 
     Example:
         taskembed ablate scifact --task retrieval --model intfloat/e5-small-v2
@@ -82,7 +83,7 @@ def ablate_command(
         print_table(*_ablation_cells(rows))
         by_vectors = [row for row in rows if row.mode is Mode.DENSE]
         if all(row.difference is None or row.same_as for row in by_vectors):
-            message(f"note: {rows[0].space.model} knows no prompts and has no adapters")
+            message(f"note: {rows[0].space.model} has no prompts and no adapters")
     if chart is not None:
         save_chart(rows, f"{rows[0].space.model}: {task.value}", chart)
     return ExitCode.OK

@@ -1,4 +1,4 @@
-"""The application: its commands, and how one is run."""
+"""Builds the application from its commands, and runs one of them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from taskembed.version import __version__
 ENVIRONMENT = """\
 Environment variables: TASKEMBED_INDEX, _TASK, _MODEL, _API_BASE, _DEVICE, _PRECISION, _THREADS,
 _OFFLINE, _CACHE, _QUIET and _JSON are the defaults of these options; TASKEMBED_API_KEY is the key
-for --api-base. ~/.config/taskembed/config.toml, or TASKEMBED_CONFIG, can have the same defaults,
-and names for indexes. docs/environment.md says more."""
+for --api-base. ~/.config/taskembed/config.toml, or the file in TASKEMBED_CONFIG, can set the same
+defaults, and define names for indexes. See docs/environment.md."""
 EXIT_CODES = """\
 Exit codes: 0 done; 1 done, some records rejected; 2 usage; 65 bad input; 66 no such input or index;
-69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index damaged; 77 not
-permitted; 78 another embedding space; 130, 143 stopped; 141 closed pipe."""
+69 model not available; 70 bug; 74 disk full or failing; 75 another writer; 76 index damaged; 77 no
+permission; 78 another embedding space; 130, 143 stopped; 141 closed pipe."""
 
 COMMANDS = {
     "Index and search": (
@@ -62,8 +62,8 @@ def _options(
 ) -> None:
     """Batch indexing and search with task-aware embeddings.
 
-    An index holds vectors of one embedding space: a model, a task, its prompts. The space is saved
-    with it, and a query from any other space is refused.
+    All vectors in an index belong to one embedding space: a model, a task, its prompts. The space
+    is stored in the index, and a query from a different space is refused.
 
     Example:
         taskembed index corpus.jsonl --task retrieval
@@ -75,10 +75,10 @@ def _options(
 
 
 def application(only: str | None = None) -> typer.Typer:
-    """Return the application; a command is the function NAME_command of the module of its name.
+    """Return the application; command NAME is the function NAME_command of the module NAME.
 
     Args:
-        only: the one command that it has; None for all of them. Importing all modules and reading
+        only: the only command to include; None for all commands. Importing all modules and reading
             all signatures takes longer than the rest of a short command.
     """
     app = typer.Typer(
@@ -94,7 +94,7 @@ def application(only: str | None = None) -> typer.Typer:
         for name in names:
             if only in {None, name}:
                 module = import_module(f"taskembed.cli.{name}")
-                # more words than one are a query without quotes: `Command` reports that
+                # several words are probably a query without quotes: `Command` reports that
                 settings = {"allow_extra_args": name == "search"}
                 app.command(name, cls=Command, rich_help_panel=heading, context_settings=settings)(
                     getattr(module, f"{name}_command")
@@ -109,17 +109,17 @@ def application(only: str | None = None) -> typer.Typer:
 
 @cached
 def _group(only: str | None) -> Any:  # noqa: ANN401  # typer's TyperGroup
-    """Return what typer makes of the application.
+    """Return the application as typer's command group.
 
-    It is made once, for programs that run several commands.
+    The result is cached for programs that run several commands.
     """
     return typer.main.get_command(application(only))
 
 
 def _command_of(arguments: Sequence[str]) -> str | None:
-    """Return the command that the arguments name first; None where all commands are needed.
+    """Return the command that the arguments name first; None if all commands are needed.
 
-    They are for completions, the overall help, and the suggestions for a name that does not exist.
+    Completions, the overall help, and suggestions for an unknown name need all commands.
     """
     known = {name for names in COMMANDS.values() for name in names}
     named = next(iter(arguments), None)
@@ -130,8 +130,8 @@ def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
     """Run a command and return its exit code; every exception becomes a message.
 
     Args:
-        arguments: of the command; `help COMMAND` is `COMMAND --help`.
-        interrupt: what Ctrl-C does, if the process runs nothing but the command.
+        arguments: the arguments of the process; `help COMMAND` means `COMMAND --help`.
+        interrupt: sets what Ctrl-C does, if the process runs only this command.
     """
     error_format = ErrorFormat()
     interrupt = interrupt or Interrupt()
@@ -144,7 +144,7 @@ def run(arguments: Sequence[str], *, interrupt: Interrupt | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
         group = _group(_command_of(arguments))
         code = group(arguments, prog_name="taskembed", standalone_mode=False, obj=error_format)
-        write("")  # a full disk behind stdout is noticed here
+        write("")  # detects a full disk behind stdout
         return int(code or 0)
     except SystemExit as done:  # how typer ends after printing a completion, or into a closed pipe
         if isinstance(done.__context__, OSError):

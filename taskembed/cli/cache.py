@@ -1,4 +1,4 @@
-"""`taskembed cache`: the compiled models of this machine."""
+"""`taskembed cache`: lists and deletes compiled models and copies of published indexes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Group,
     help="List or delete compiled models, and copies of published indexes.\n\n"
-    "A deleted one is made or fetched again when it is needed.",
+    "A deleted entry is compiled or fetched again when it is needed.",
     rich_markup_mode=None,
 )
 
@@ -34,7 +34,7 @@ app = typer.Typer(
 def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
     """List compiled models, and copies of published indexes.
 
-    The newest are first. A model has the digest of what it was made from.
+    The newest are listed first. The digest identifies the files that a model was compiled from.
 
     Example:
         taskembed cache list
@@ -49,7 +49,7 @@ def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
         return 0
     for entry in entries:
         made_from = entry.made_from
-        name = "cannot be read, and will be made again"
+        name = "cannot be read, and will be compiled again"
         if made_from:
             name = f"{made_from.model} + {made_from.adapter}" if made_from.adapter else ""
             name = f"{name or made_from.model} ({made_from.kind}, {made_from.engine})"
@@ -76,7 +76,7 @@ def clear(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]", help="Only those of this model; or the copy of this address."
+            metavar="[MODEL]", help="Delete only this model, or the copy of this address."
         ),
     ] = None,
     unused: Annotated[
@@ -86,7 +86,7 @@ def clear(
             rich_help_panel=opt.Panel.INPUT,
             metavar="DAYS",
             min=0,
-            help="Only those that were not used for DAYS days.",
+            help="Delete only entries that were not used for DAYS days.",
         ),
     ] = None,
     cache: opt.Cache = None,
@@ -95,7 +95,7 @@ def clear(
 ) -> int:
     """Delete compiled models, and copies of published indexes.
 
-    No index is touched; the next command compiles or fetches again.
+    Indexes in folders are not changed. A later command compiles or fetches entries again.
 
     Example:
         taskembed cache clear --unused 30

@@ -50,7 +50,7 @@ class LabelOptions:
         typer.Option(
             "--head",
             rich_help_panel=opt.Panel.LABELS,
-            help="How a label is chosen; auto takes the better of knn and centroid.",
+            help="The classifier; auto is the more accurate of knn and centroid.",
         ),
     ] = HeadName.AUTO
     label_field: Annotated[
@@ -59,7 +59,7 @@ class LabelOptions:
             "--label-field",
             metavar="NAME",
             rich_help_panel=opt.Panel.LABELS,
-            help="The field of the labels.  [default: as the index remembers]",
+            help="The field that contains the label.  [default: as the index remembers]",
         ),
     ] = None
     labels: Annotated[
@@ -68,7 +68,7 @@ class LabelOptions:
             "--labels",
             metavar="FILE",
             rich_help_panel=opt.Panel.LABELS,
-            help="Descriptions of labels without examples: records with label and text.",
+            help="A file that describes labels without examples: records with label and text.",
         ),
     ] = None
     min_confidence: Annotated[
@@ -79,20 +79,20 @@ class LabelOptions:
             max=1,
             metavar="P",
             rich_help_panel=opt.Panel.LABELS,
-            help="Give no label if the confidence in the best one is lower.",
+            help="Assign no label if the confidence in the best one is lower.",
         ),
     ] = 0.0
 
     def classifier(self, index: Index, settings: EngineSettings, place: PlaceOptions) -> Classifier:
-        """Return what classifies by an index.
+        """Return a classifier for an index.
 
         Args:
-            index: an open one, for classification.
+            index: an open index for classification.
             settings: where and how the model runs.
-            place: where the model and its adapter are now.
+            place: the present folders of the model and its adapter.
 
         Raises:
-            UsageError: no label field is known, or options contradict each other.
+            UsageError: no label field is known, or options conflict.
             BadInputError: the descriptions cannot be used.
         """
         from taskembed.reading.descriptions import read_descriptions
@@ -130,24 +130,24 @@ def classify_command(
         typer.Option(
             "--evaluate",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="The texts have labels: print how good the predictions are.",
+            help="Compare the predictions with the labels of the input, and print figures.",
         ),
     ] = False,
     output: Annotated[
         Path | None,
         opt.output_option(
-            "Write the predictions to this file, as JSONL; it appears once it is complete."
+            "Write the predictions to this file, as JSONL; the file is replaced at the end."
         ),
     ] = None,
     place: PlaceOptions,
     machine: MachineOptions,
     out: OutputOptions,
 ) -> int:
-    """Label texts by the labelled documents of an index.
+    """Predict labels for texts from an index of labelled documents.
 
-    The index is for the task classification, and was made with --label-field. Each text gets the
-    best label, the confidence in it, the runner-up and the nearest examples. --head auto compares
-    the two heads on the index's own examples, and says which is better.
+    The index must be for the task classification, and made with --label-field. For each text, the
+    best label, its confidence, the second-best label and the nearest examples are printed. --head
+    auto measures two classifiers on the index's own examples, and uses the more accurate one.
 
     Example:
         taskembed classify tickets.jsonl --min-confidence 0.8
@@ -164,7 +164,9 @@ def classify_command(
         corpus = find_records(inputs, index, of_input)
         label_field = of_labels.label_field or remembered_field(index)
         if evaluate and label_field is None:
-            raise UsageError("--evaluate needs the labels of the texts", hint="--label-field NAME")
+            raise UsageError(
+                "--evaluate needs the label field of the texts", hint="use --label-field NAME"
+            )
         classifier = of_labels.classifier(index, settings, place)
         if not out.quiet:
             for note in _notes(classifier):
@@ -210,7 +212,7 @@ def _judged(
     bad: RejectFile,
     output: Path | None,
 ) -> LabelReport:
-    """Compare predictions with the labels of the texts, and write them to a file if asked."""
+    """Compare predictions with the labels of the texts; write predictions to a file, if given."""
     from taskembed.evaluation.labels import Judged, judge_labels
     from taskembed.verbs.labels import labels_of
 
@@ -237,5 +239,5 @@ def _judged(
             for _ in each():
                 pass
     if not judged:
-        raise BadInputError("there is no text with a label to evaluate on")
+        raise BadInputError("the input contains no text with a label")
     return judge_labels(judged)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
-    """How many clusters there are, and what is in none."""
+    """The number of clusters, and which documents are outliers."""
 
     k: Annotated[
         int | None,
@@ -59,13 +59,13 @@ class ClusterOptions:
             max=1,
             metavar="COSINE",
             rich_help_panel=opt.Panel.RANKING,
-            help="Put texts that are less similar to every centre into no cluster (-1).",
+            help="Treat texts with a lower cosine to every centre as outliers (cluster -1).",
         ),
     ] = None
 
     @property
     def are_given(self) -> bool:
-        """Whether one of them is given."""
+        """Whether one of these options is given."""
         return self.k is not None or self.min_similarity is not None
 
 
@@ -80,7 +80,7 @@ def cluster_command(
             "--assign",
             metavar="INPUT",
             rich_help_panel=opt.Panel.INPUT,
-            help="Assign the texts of this file to the clusters found before; - is stdin.",
+            help="Assign the texts of this file to the existing clusters; - is stdin.",
         ),
     ] = None,
     of_input: InputOptions,
@@ -95,18 +95,19 @@ def cluster_command(
             "--map",
             metavar="FILE.html",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Draw the documents on a page for a browser, by cluster or field (extra: map).",
+            help="Write a map of the documents, as an HTML page (needs the extra map).",
         ),
     ] = None,
     place: PlaceOptions,
     machine: MachineOptions,
     out: OutputOptions,
 ) -> int:
-    """Group documents by meaning, or assign new texts to the clusters.
+    """Cluster documents by subject, or assign new texts to clusters.
 
-    The index is for the task clustering. On a terminal the clusters are shown: size, words, nearest
-    texts. Elsewhere the cluster of each document is a line of JSON; with --json, the clusters are
-    one object. They are kept beside the index, so that --assign uses the same ones later.
+    The index must be for the task clustering. On a terminal the clusters are shown: size, words,
+    nearest texts. Elsewhere, a line of JSON with the cluster of each document is printed; with
+    --json, one object with all clusters. The clusters are saved, so that --assign can use them
+    later.
 
     Example:
         taskembed cluster --index headlines-index
@@ -114,9 +115,7 @@ def cluster_command(
         taskembed cluster --index headlines-index --map map.html
     """
     if assign is not None and (of_clusters.are_given or map_file is not None):
-        raise UsageError(
-            "-k, --min-similarity and --map are for finding clusters, not for --assign"
-        )
+        raise UsageError("-k, --min-similarity and --map cannot be combined with --assign")
     if str(output) not in STDOUT:
         require_output("--output", output, [index_folder, assign])
     _require_map(map_file, [index_folder, output])
@@ -134,7 +133,7 @@ def cluster_command(
 
 
 def _require_map(path: Path | None, read: Iterable[Path | None]) -> None:
-    """Refuse a map that could not be drawn or written, before any work."""
+    """Check, before any work, that a map can be drawn and written."""
     if path is None:
         return
     require_output("--map", path, read)
@@ -149,7 +148,7 @@ def _find(
     map_file: Path | None,
     out: OutputOptions,
 ) -> None:
-    """Find clusters, keep them, and print them or the cluster of each document."""
+    """Find and save clusters, and print them or the cluster of each document."""
     from taskembed.verbs.cluster import assignments, cluster_index
 
     found = cluster_index(index, k=of_clusters.k, min_similarity=of_clusters.min_similarity)
@@ -188,7 +187,7 @@ def _keep(index: Index, found: Clustering, *, quiet: bool) -> None:
         save_clusters(index.folder, found)
     except AccessDeniedError:
         if not quiet:
-            message("note: the index may not be written to, so its clusters are not kept")
+            message("note: there is no permission to write to the index, so clusters are not saved")
 
 
 @dataclass(frozen=True, slots=True)

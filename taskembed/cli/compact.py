@@ -19,10 +19,11 @@ def compact_command(
     *,
     out: LongOutputOptions,
 ) -> int:
-    """Rewrite an index as one segment, without what was deleted.
+    """Merge an index into one segment and drop deleted documents.
 
-    Nothing is encoded. It needs room for the index a second time. Indexing merges segments by
-    itself; compact after many deletions, or to bring an old index into the newest format.
+    Nothing is encoded. Disk space for a second copy of the index is needed. `taskembed index`
+    merges segments automatically; compact an index after many deletions, or to convert it to the
+    newest format.
 
     Example:
         taskembed compact --index notes-index

@@ -22,11 +22,11 @@ def compare_command(
     ],
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="TREC runs; the others are compared with the first."),
+        typer.Argument(metavar="RUN...", help="TREC runs; each is compared with the first."),
     ],
     as_json: opt.AsJson = False,
 ) -> int:
-    """Compare runs on the same judgements, with a paired test.
+    """Compare TREC runs on the same judgements, with a paired test.
 
     Each run is tested against the first, query by query.
 
@@ -43,7 +43,7 @@ def compare_command(
         write(json_text([without_nan(row.to_json()) for row in rows]) + "\n")
         return ExitCode.OK
     names = rows[0].measured.values
-    # the first is what the difference is of
+    # differences are those of the main figure, which comes first
     measures = [Column(name, number=True, leave_out=n) for n, name in enumerate(names)]
     others = [Column(name, number=True) for name in ("difference", "95 %", "p")]
     columns = [Column("run"), *measures, *others]

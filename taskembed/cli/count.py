@@ -13,7 +13,7 @@ def count_command(
     where: opt.Where = None,
     as_json: opt.AsJson = False,
 ) -> int:
-    """Print the number of documents, or of those that pass a filter.
+    """Print the number of documents, or of those that match a filter.
 
     Example:
         taskembed count --where "year >= 2020"

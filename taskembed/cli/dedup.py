@@ -48,7 +48,7 @@ def dedup_command(
         list[str] | None,
         typer.Argument(
             metavar="[INPUT...]",
-            help="New records to look for in the index of --against: files, folders, or - for "
+            help="New records to search for in the index of --against: files, folders, or - for "
             "stdin.",
         ),
     ] = None,
@@ -59,7 +59,7 @@ def dedup_command(
             "--against",
             metavar="DIR",
             rich_help_panel=opt.Panel.INPUT,
-            help="The index that may have the records of INPUT already.",
+            help="The index that may already contain records of INPUT.",
         ),
     ] = None,
     *,
@@ -74,26 +74,28 @@ def dedup_command(
 ) -> int:
     """Find duplicates in an index, or new records that it already has.
 
-    The index is for the task similarity. Equal texts are exact duplicates; texts whose cosine
-    reaches --threshold are near duplicates of the document that is kept for them. Documents that
-    are cut into chunks are compared whole, by the means of their chunks. Nothing is deleted
-    without --apply. On a terminal without a threshold, pairs of each similarity are shown.
+    The index must be for the task similarity. Documents with equal texts are exact duplicates;
+    documents whose cosine reaches --threshold are near duplicates. Documents that are cut into
+    chunks are compared as a whole, by the mean of their chunks' vectors. Nothing is deleted
+    without --apply. On a terminal and without --threshold, sample pairs are shown instead.
 
     Example:
         taskembed dedup --threshold 0.95 --output clean.jsonl
         taskembed dedup test.jsonl --against train-index
     """
     if bool(inputs) != (against is not None):
-        raise UsageError("INPUT and --against go together", hint="taskembed dedup --help")
+        raise UsageError(
+            "INPUT and --against must be used together", hint="see taskembed dedup --help"
+        )
     of_input.check()
     action.check()
     threshold = chosen_threshold(duplicates, action, new=bool(inputs))
     folder = against or index_folder
     if str(action.output) == "-":
-        raise UsageError("--output needs a file: the duplicates go to stdout")
+        raise UsageError("--output needs a file, since the duplicates are printed to stdout")
     require_output("--output", action.output, [folder, *(inputs or ())])
     if threshold is not None and duplicates.threshold is None and not out.quiet:
-        message(f"note: --threshold {threshold:g} is used; --sample 5 shows pairs to choose it by")
+        message(f"note: --threshold {threshold:g} is used; --sample 5 shows pairs to choose one by")
     if inputs:
         settings = machine.settings(quiet=out.quiet)
         with _opened(folder) as index:
@@ -110,7 +112,7 @@ def dedup_command(
 
 
 def _opened(folder: Path) -> Index:
-    """Open an index, and refuse one for another task before anything else is opened."""
+    """Open an index, and check its task before anything else is opened."""
     from taskembed.index.reader import Index
     from taskembed.verbs.duplicates import require_dedup_index
 
@@ -137,7 +139,7 @@ def _print_sample(folder: Path, per_band: int, *, as_json: bool) -> None:
     with _opened(folder) as index:
         print_bands(sample_pairs(index, per_band=per_band), as_json=as_json)
     if sys.stdout.isatty() and not as_json:
-        message("choose the least cosine of what is the same to you: taskembed dedup --threshold")
+        message("choose the lowest cosine that means a duplicate: taskembed dedup --threshold")
 
 
 def _deduplicated(
@@ -147,7 +149,7 @@ def _deduplicated(
     action: ActionOptions,
     out: OutputOptions,
 ) -> int:
-    """Print the duplicates of an index, write the documents without them, and delete them."""
+    """Print the duplicates of an index; write the other documents, or delete the duplicates."""
     from taskembed.verbs.dedup import find_duplicates, kept_documents
     from taskembed.verbs.records import record_of
 
@@ -176,7 +178,7 @@ def _deduplicated(
 
 
 def _delete(folder: Path, found: Duplicates, action: ActionOptions) -> int | None:
-    """Delete the duplicates; return how many, or None if the user says no."""
+    """Delete the duplicates; return their number, or None if the user does not confirm."""
     from taskembed.verbs.dedup import delete_duplicates
 
     question = f"delete {len(found.dropped):,} of {counted(found.documents, 'document')}?"

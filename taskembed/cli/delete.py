@@ -27,7 +27,7 @@ def delete_command(
         list[str] | None,
         typer.Argument(
             metavar="[ID...]",
-            help="Document ids; - reads them from stdin, as search --format ids prints them.",
+            help="Document ids; - reads them from stdin, in the form of search --format ids.",
         ),
     ] = None,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
@@ -54,7 +54,7 @@ def delete_command(
         taskembed delete --where "year < 2000" --dry-run
     """
     if bool(doc_ids) == (where is not None):
-        raise UsageError("give ids, or --where", hint="taskembed delete --help")
+        raise UsageError("give either ids or --where", hint="see taskembed delete --help")
     if where is not None:
         deleted = _delete_where(index_folder, where, wait, ask=not yes, dry_run=dry_run)
         missing: list[str] = []
@@ -75,7 +75,7 @@ def delete_command(
 def _delete_ids(
     index_folder: Path, doc_ids: list[str], wait: float, *, dry_run: bool
 ) -> tuple[int, list[str]]:
-    """Delete by id; return how many, and the ids that are not there."""
+    """Delete by id; return the number of deleted documents, and the ids not in the index."""
     from taskembed.verbs.delete import delete_documents
 
     doc_ids = read_ids(doc_ids)
@@ -92,7 +92,7 @@ def _delete_ids(
 def _delete_where(
     index_folder: Path, where: str, wait: float, *, ask: bool, dry_run: bool
 ) -> int | None:
-    """Delete what passes a filter; return how many, or None if the user says no."""
+    """Delete the documents that match a filter; return their number, or None if not confirmed."""
     from taskembed.verbs.delete import count_where, delete_where
 
     if dry_run:
@@ -100,8 +100,8 @@ def _delete_where(
     if ask:
         if not sys.stdin.isatty():
             raise UsageError(
-                "--where deletes without asking only with --yes",
-                hint="see how many first: --dry-run",
+                "without a terminal to confirm on, --where needs --yes",
+                hint="--dry-run prints how many documents would be deleted",
             )
         passing, documents = count_where(index_folder, where)
         if not confirmed(f"delete {passing:,} of {counted(documents, 'document')}?"):

@@ -28,7 +28,7 @@ Teachers = Annotated[
         "--teacher",
         metavar="MODEL",
         rich_help_panel=opt.Panel.RERANKER,
-        help="A reranker: a Hugging Face id, or a folder. Repeat it to average several.",
+        help="A reranker: a Hugging Face id, or a folder. Repeat the option to average several.",
     ),
 ]
 
@@ -38,13 +38,13 @@ def distill_command(
     pairs: Annotated[
         Path,
         typer.Argument(
-            metavar="PAIRS", help="A file of queries, each with a document that answers it."
+            metavar="PAIRS", help="A file of queries, each with a document that answers the query."
         ),
     ],
     teacher: Teachers,
     output: Annotated[
         Path,
-        opt.output_option("The file of ratings, as JSONL; a file that exists is continued."),
+        opt.output_option("The file of ratings, as JSONL; an existing file is continued."),
     ] = Path("rated.jsonl"),
     task: opt.TaskOption = Task.RETRIEVAL,
     model: opt.ModelOption = None,
@@ -55,7 +55,7 @@ def distill_command(
             min=2,
             metavar="N",
             rich_help_panel=opt.Panel.INPUT,
-            help="Documents to rate per query: its own, and the nearest others.",
+            help="The number of documents to rate per query: its own, and the nearest others.",
         ),
     ] = 8,
     limit: Annotated[
@@ -72,10 +72,10 @@ def distill_command(
     machine: MachineOptions,
     out: LongOutputOptions,
 ) -> int:
-    """Have rerankers rate documents, for `train` to learn from.
+    """Rate documents with rerankers, to make data for `train`.
 
-    Scores become preferences between two documents, and these become one rating per document, by
-    Bradley and Terry's model (Elo). A stopped run continues when it is started again.
+    Scores become preferences between two documents, and preferences become one rating for each
+    document, by the Bradley-Terry model (Elo). A stopped run continues when it is started again.
 
     Example:
         taskembed distill pairs.jsonl --teacher BAAI/bge-reranker-v2-m3

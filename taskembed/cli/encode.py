@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Side(Enum):
-    """The side of a task that texts are on."""
+    """Whether texts are queries or documents."""
 
     QUERY = "query"
     DOCUMENT = "document"
@@ -51,14 +51,14 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """How texts become vectors in a file."""
+    """Options of encoding texts into a file."""
 
     side: Annotated[
         Side,
         typer.Option(
             "--side",
             rich_help_panel=opt.Panel.MODEL,
-            help="Whether the texts are queries or documents: it decides about the prompt.",
+            help="Whether the texts are queries or documents, which determines the prompt.",
         ),
     ] = Side.DOCUMENT
     chunk: Annotated[
@@ -67,7 +67,7 @@ class TextOptions:
             "--chunk",
             metavar="auto|TOKENS[:OVERLAP]|off",
             rich_help_panel=opt.Panel.INPUT,
-            help="Cut documents into chunks of so many tokens, and write a row for each chunk.",
+            help="Cut documents into chunks of this many tokens, and write a row for each chunk.",
         ),
     ] = "off"
     dtype: NumbersOption = Numbers.FLOAT32
@@ -79,7 +79,7 @@ class TextOptions:
             fail_on_truncate: a text that the model cannot read whole is a bad record.
 
         Raises:
-            UsageError: there can be no such chunks.
+            UsageError: the chunk option is invalid.
         """
         from taskembed.space import PromptType
         from taskembed.verbs.encode import EncodeOptions
@@ -115,7 +115,7 @@ def encode_command(
     """Encode texts into a file of vectors, without an index.
 
     The vectors are those that `taskembed index` would store, with ids, texts and metadata, in the
-    order of the input. The file says which embedding space they are of.
+    order of the input. The file records their embedding space.
 
     Example:
         taskembed encode corpus.jsonl --task retrieval -o vectors.parquet
@@ -171,7 +171,7 @@ def _print_summary(
         f"{summary.rejected:,} rejected, {summary.truncated:,} truncated"
     )
     log(counts)
-    if str(output) in STDOUT:  # where the vectors are
+    if str(output) in STDOUT:  # the vectors are written to stdout
         if not out.quiet:
             message(counts)
     elif out.as_json:
@@ -188,7 +188,7 @@ def _notes(summary: EncodeSummary, space: EmbeddingSpace) -> Iterator[str]:
     if summary.without_id:
         yield (
             counted(summary.without_id, "record") + " had no id: the sha256 of the text is used; "
-            "if another field is the id: --id-field NAME"
+            "if the id is in another field, use --id-field NAME"
         )
     if note := truncated(summary.truncated, summary.documents, space):
         yield note

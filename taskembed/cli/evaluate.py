@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from taskembed.reading.trec import Run
 
 
-LEAST_STEP = 0.01  # between two weights: each is a ranking of all queries
+LEAST_STEP = 0.01  # between two weights; each weight needs a ranking of all queries
 
 
 @dataclass(frozen=True, slots=True)
 class ModeOptions:
-    """What a ranking goes by."""
+    """Whether to rank by vectors, by words, or by both."""
 
     mode: Annotated[
         Mode | None,
         typer.Option(
             "--mode",
             rich_help_panel=opt.Panel.RANKING,
-            help="Rank by the vectors, by the words, or by both.  "
-            "[default: dense; of an index as search does]",
+            help="Rank by vectors, by words, or by both.  "
+            "[default: dense; for an index as in search]",
         ),
     ] = None
     alpha: Annotated[
@@ -55,37 +55,37 @@ class ModeOptions:
             "--alpha",
             metavar="WEIGHT",
             rich_help_panel=opt.Panel.RANKING,
-            help="The weight of the vectors in a hybrid ranking, 0 to 1; or FROM:TO:STEP, to try "
+            help="The weight of the vectors in a hybrid ranking, 0 to 1; FROM:TO:STEP tries "
             "several.  [default: as in search]",
         ),
     ] = None
 
     def check(self, files: Mapping[str, Path | None]) -> None:
-        """Refuse weights that are none, or that do not go with the other options.
+        """Check that the weights are valid and do not conflict with other options.
 
         Args:
             files: the files that are written, by the name of their option.
 
         Raises:
-            UsageError: they are refused.
+            UsageError: a weight is invalid, or options conflict.
         """
         if self.alpha is not None and self.mode in {Mode.DENSE, Mode.WORDS}:
-            raise UsageError("--alpha goes with --mode hybrid")
+            raise UsageError("--alpha requires --mode hybrid")
         if len(self.alphas) > 1 and (given := [name for name, path in files.items() if path]):
-            raise UsageError(f"{given[0]} is for one weight of --alpha")
+            raise UsageError(f"{given[0]} cannot be used with several weights of --alpha")
 
     @property
     def alphas(self) -> list[float]:
-        """The weights to try, ascending; none if none is stated.
+        """The weights to try, ascending; empty if none is given.
 
         Raises:
-            UsageError: it is neither a weight nor FROM:TO:STEP.
+            UsageError: the option is neither a weight nor FROM:TO:STEP.
         """
         return [] if self.alpha is None else _weights(self.alpha)
 
     @property
     def of_data(self) -> Mode:
-        """What a ranking of data goes by, which has no index."""
+        """The mode of a ranking of data without an index."""
         return self.mode or (Mode.DENSE if self.alpha is None else Mode.HYBRID)
 
 
@@ -135,13 +135,13 @@ def evaluate_command(
             "--per-query",
             metavar="FILE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Write the figures of each query (pair, draw) to this file, as TSV.",
+            help="Write the figures of each query (or pair, or sample) to this file, as TSV.",
         ),
     ] = None,
     machine: MachineOptions,
     out: LongOutputOptions,
 ) -> int:
-    """Measure how good a model or an index is on data with judgements.
+    """Measure the quality of a model or an index on judged data.
 
     retrieval, code: nDCG@10, Recall@100, MRR@10, MAP. similarity: Spearman, Pearson.
     classification: accuracy and F1 of logistic regression and kNN. clustering: V-measure.
@@ -156,7 +156,7 @@ def evaluate_command(
     require_output("--per-query", per_unit, read)
     ranking.check({"--run": run, "--per-query": per_unit})
     if run is not None and per_unit is not None and is_one_of(per_unit, [run]):
-        raise UsageError("--run and --per-query name one file")
+        raise UsageError("--run and --per-query must be different files")
     if index_folder is not None:
         evaluation = _of_index(index_folder, files, model, stated, settings, ranking)
     else:
@@ -187,9 +187,9 @@ def _of_model(
 ) -> Evaluation:
     task = model.required_task()
     if has_run and task in SYMMETRIC_TASKS:
-        raise UsageError("--run is for retrieval and code")
+        raise UsageError("--run can only be used for retrieval and code")
     if ranking.of_data is not Mode.DENSE and task in SYMMETRIC_TASKS:
-        raise UsageError("--mode and --alpha are for retrieval and code")
+        raise UsageError("--mode and --alpha can only be used for retrieval and code")
     from taskembed.evaluation.evaluate import evaluate_model
 
     with doing("evaluating"):
@@ -218,7 +218,7 @@ def _of_index(
     from taskembed.evaluation.evaluate import evaluate_index
     from taskembed.models.resolve import PromptOverrides
 
-    adapter = stated.adapter or None  # where the index's adapter is now
+    adapter = stated.adapter or None  # the present folder of the index's adapter
     if stated != PromptOverrides(adapter=adapter):
         raise UsageError("an index has its own prompts and adapter", hint="leave them out")
     with doing("evaluating"):
@@ -273,7 +273,7 @@ def _print_weights(evaluation: Evaluation, out: LongOutputOptions) -> None:
     ]
     print_table(columns, rows)
     if not out.quiet:
-        message(f"the best {measured.main} is that of --alpha {best:g}, on these queries")
+        message(f"the best {measured.main} on these queries is with --alpha {best:g}")
 
 
 def _rounded(measured: Measured) -> dict[str, float]:

@@ -43,8 +43,7 @@ def explain_command(
 ) -> int:
     """Show exactly what would be encoded for a text, and why.
 
-    It shows the string with its prompt, the tokens, and where the prompt comes from.
-
+    The output contains the string with its prompt, the tokens, and the source of the prompt.
     No weights are loaded, and nothing is downloaded.
 
     Example:

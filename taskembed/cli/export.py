@@ -26,8 +26,8 @@ def export_command(
 ) -> int:
     """Write an index's documents and vectors to a file.
 
-    No model is loaded. `taskembed import` makes an index of the file that answers as this one does.
-    Of several views, the first is exported, or that of --task.
+    No model is loaded. `taskembed import` can build an index from the file that returns the same
+    hits. If the index has several views, the first is exported, or that of --task.
 
     Example:
         taskembed export -o vectors.parquet
@@ -51,7 +51,7 @@ def export_command(
     if out.as_json and str(output) not in STDOUT:
         write(json_text(value) + "\n")
     elif not out.quiet:
-        if str(output) in STDOUT:  # where the vectors are
+        if str(output) in STDOUT:  # the vectors are written to stdout
             message(counts)
         else:
             write(f"{counts}\n")

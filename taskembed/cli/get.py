@@ -29,7 +29,7 @@ def get_command(
         list[str],
         typer.Argument(
             metavar="ID...",
-            help="Document ids; - reads them from stdin, as search --format ids prints them.",
+            help="Document ids; - reads them from stdin, in the form of search --format ids.",
         ),
     ],
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
@@ -73,7 +73,7 @@ def get_command(
 def _print_object(
     printer: DocumentPrinter, documents: Iterator[Document], missing: list[str]
 ) -> None:
-    """Print one JSON object; a document is in memory at a time."""
+    """Print one JSON object, with one document in memory at a time."""
     before = '{"documents": ['
     for document in documents:
         write(before + json_text(printer.json(document)))

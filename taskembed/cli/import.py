@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """How the file of vectors is read, and what becomes of the index."""
+    """How the file of vectors is read, and how the index is changed."""
 
     id_field: Annotated[
         str | None,
@@ -88,7 +88,7 @@ class FileOptions:
         typer.Option(
             "--declare",
             rich_help_panel=opt.Panel.MODEL,
-            help="Take the vectors to be of --model and --task without a look at the model.",
+            help="Trust that the vectors were made with --model and --task, without comparing.",
         ),
     ] = False
     recreate: opt.Recreate = False
@@ -115,7 +115,7 @@ def import_command(
         typer.Argument(
             metavar="FILE...",
             help="A .parquet file (or its address: s3://, gs://, az://, https://), or .npy with "
-            ".ids.txt, or - for Parquet on stdin; of an index with several views, a file of each.",
+            ".ids.txt, or - for Parquet on stdin; for an index with several views, one for each.",
         ),
     ],
     *,
@@ -127,11 +127,12 @@ def import_command(
     machine: MachineOptions,
     out: LongOutputOptions,
 ) -> int:
-    """Make an index of a file of vectors, without encoding texts.
+    """Build an index from a file of vectors, without encoding texts.
 
-    A file of `taskembed export` or `encode` says its embedding space. For any other, name the model
-    and the task that its vectors were made with: 20 texts are encoded and compared with them.
-    Files of several views, each for its task and of the same documents, become one index.
+    A file from `taskembed export` or `encode` contains its embedding space. For any other file,
+    name the model and the task that its vectors were made with: 20 texts are encoded to compare.
+    Several files with the same documents, each for a different task, become one index with
+    several views.
 
     Example:
         taskembed import vectors.parquet --index copy-index
@@ -140,7 +141,7 @@ def import_command(
     of_bad.check()
     first, further = files[0], files[1:]
     if "-" in further:
-        raise UsageError("- for stdin is the first file", hint=f"taskembed import - {first}")
+        raise UsageError("- for stdin must be the first file", hint=f"taskembed import - {first}")
     from taskembed.verbs.importing import import_vectors
     from taskembed.verbs.options import Watch
 
@@ -191,7 +192,7 @@ def _found(file: str, vector_field: str | None) -> Iterator[VectorSource]:
         return
     if sys.stdin.isatty():
         raise UsageError(
-            "vectors are binary, and are not read from a terminal",
+            "vectors are binary and cannot be read from a terminal",
             hint="taskembed export -o - --index ONE | taskembed import - --index OTHER",
         )
     with spooled(sys.stdin.buffer) as path:
@@ -207,13 +208,13 @@ def _declared(
     machine: MachineOptions,
     out: OutputOptions,
 ) -> Encoder | EmbeddingSpace | None:
-    """Return the encoder that made the vectors, as the options say; None if the file says it.
+    """Return the encoder that the options name; None if the file contains its space.
 
-    With --declare, it is a space, and no model is opened.
+    With --declare, the result is a space, and no model is opened.
 
     Raises:
-        SpaceMismatchError: the file, or the index, is of another space than the options say.
-        UsageError: neither the file nor an option says the task.
+        SpaceMismatchError: the file, or the index, has another space than the options name.
+        UsageError: neither the file nor an option names the task.
         ModelUnavailableError: the model cannot be loaded.
     """
     from taskembed.verbs.describe import read_existing

@@ -63,9 +63,9 @@ def index_command(
 ) -> int:
     """Encode documents into an index; run again to resume or update.
 
-    The first run makes the index and saves its embedding space: the model, the task, the prompts.
-    Later runs need no options: they use the index's own, and encode only what is new or has
-    changed. With several --task the documents are stored once, with vectors for each task.
+    The first run creates the index and stores its embedding space: model, task and prompts. Later
+    runs need no options: they use those of the index, and encode only new and changed documents.
+    If --task is repeated, the documents are stored once, with vectors for each task.
 
     Example:
         taskembed index corpus.jsonl --task retrieval
@@ -164,11 +164,11 @@ def _notes(
     if summary.without_id:
         yield (
             counted(summary.without_id, "record") + " had no id: the sha256 of the text is used; "
-            "if another field is the id: --id-field NAME --recreate"
+            "if the id is in another field, use --id-field NAME --recreate"
         )
     if not summary.pruned:
         yield "nothing was pruned: a rejected record may be a document of the index"
     seen = summary.added + summary.updated + summary.unchanged
     if space and (note := truncated(summary.truncated, seen, space)):
-        # a hosted model does not tell its tokens
-        yield note if space.hosted else f"{note}; to embed all of it: --chunk auto --recreate"
+        # --chunk needs the model's tokenizer, which a hosted model does not have here
+        yield note if space.hosted else f"{note}; to embed all of it, use --chunk auto --recreate"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # by unit
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_CLOCK_SECONDS = 300  # by which the clocks of two machines may differ
+_CLOCK_SECONDS = 300  # tolerated difference between the clocks of two machines
 
 
 def info_command(
@@ -32,7 +32,7 @@ def info_command(
         typer.Option(
             "--fields",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="List the fields that --where can name: their types, and three values.",
+            help="List the fields that --where can use, with their types and three values.",
         ),
     ] = False,
     max_age: Annotated[
@@ -41,7 +41,7 @@ def info_command(
             "--max-age",
             metavar="AGE",
             rich_help_panel=opt.Panel.INDEX,
-            help="Exit with 1 if the last run of index is older, such as 26h, 90m or 7d.",
+            help="Exit with 1 if the last run of `index` is older, such as 26h, 90m or 7d.",
         ),
     ] = None,
     as_json: opt.AsJson = False,
@@ -55,7 +55,7 @@ def info_command(
     limit = None if max_age is None else parse_age(max_age)
     if fields:
         if limit is not None:
-            raise UsageError("--fields and --max-age exclude each other")
+            raise UsageError("--fields and --max-age cannot be combined")
         write(_fields_of(index_folder, as_json=as_json))
         return ExitCode.OK
     from taskembed.verbs.describe import describe_index
@@ -75,7 +75,7 @@ def parse_age(text: str) -> float:
     """Return an age in seconds: 93600 for "26h".
 
     Raises:
-        UsageError: it is not a number and a unit.
+        UsageError: the text is not a number and a unit.
     """
     found = _AGE.fullmatch(text.strip())
     if not found:
@@ -86,7 +86,7 @@ def parse_age(text: str) -> float:
 
 
 def _too_old(description: IndexDescription, limit: float, shown: str) -> str:
-    """Return why the last run of `index` does not pass; "" if it does."""
+    """Return why the last run of `index` is too old; "" if it is recent enough."""
     seconds = description.seconds_since_run(datetime.now(UTC))
     if seconds is None:
         return "no run of `taskembed index` is known for this index"

@@ -26,7 +26,7 @@ def list_command(
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Print at most so many documents.",
+            help="Print at most this many documents.",
         ),
     ] = None,
     after: Annotated[
@@ -35,7 +35,7 @@ def list_command(
             "--after",
             metavar="ID",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Begin after this id: the last one of the page before.",
+            help="Begin after this id, such as the last id of the previous page.",
         ),
     ] = None,
     *,
@@ -44,7 +44,8 @@ def list_command(
 ) -> int:
     """List the documents of an index in the order of their ids.
 
-    They are printed as they are read, so an index of any size can be listed. No model is loaded.
+    Documents are printed as they are read, so an index of any size can be listed. No model is
+    loaded.
 
     Example:
         taskembed list --where "lang = 'de'" --format tsv --fields title --no-text

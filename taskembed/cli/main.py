@@ -1,4 +1,4 @@
-"""The entry of the process: its streams and Ctrl-C, before anything that takes time is imported."""
+"""The entry point: sets up streams and Ctrl-C before anything that takes time is imported."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-# Importing makes many objects and no garbage: looking for it after every 700 objects, as Python
-# does, takes a search 0.03 s.
+# Imports create many objects but no garbage. Python's default, a collection after every 700
+# objects, would take 0.03 s of a search.
 OBJECTS_UNTIL_COLLECTED = 200_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; no exception passes.
+    """Run a command and return its exit code; no exception is raised.
 
     Args:
-        arguments: of the command. Without them they are those of the process, which this then is
-            the whole of: its streams are completed, and Ctrl-C never shows a traceback.
+        arguments: the arguments of the command; None for those of the process. In the latter case
+            the function controls the process: it replaces closed streams and handles Ctrl-C.
     """
     if arguments is not None:
         from taskembed.cli.app import run
@@ -38,23 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     code = run(sys.argv[1:], interrupt=interrupt)
     release_streams()
-    # What a command opened is closed. Python would free every object, one by one, which takes a
-    # search 0.1 s; and kill itself, if Ctrl-C came within `exec`.
-    atexit._run_exitfuncs()  # noqa: SLF001  # nothing public runs what others have registered
+    # The command has closed what it opened. Python's normal exit would free every object, which
+    # takes 0.1 s of a search; and would kill the process by SIGINT if Ctrl-C came within `exec`.
+    atexit._run_exitfuncs()  # noqa: SLF001  # no public function runs registered exit handlers
     os._exit(code)
 
 
 def complete_streams() -> None:
-    """Make a stream that was closed at the start one that cannot be used, and keep its number.
+    """Reserve the file descriptors of standard streams that are closed at the start.
 
-    Otherwise the next file that is opened, an index's perhaps, would get the number of stdout.
-    Reading and writing then fail as if it were closed; but messages to a closed stderr vanish.
+    Otherwise the next file that is opened, such as a file of an index, would become stdout.
+    Reading and writing still fail as if the stream were closed; messages to stderr are dropped.
     """
     for number, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, flags)  # gets the lowest number that is free: this one
+            os.open(os.devnull, flags)  # gets the lowest free descriptor: this one
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # a number
     if sys.stdout is None:
@@ -64,7 +64,7 @@ def complete_streams() -> None:
 
 
 def release_streams() -> None:
-    """Leave nothing for Python to write when it ends: it would exit with a code of its own, 120."""
+    """Flush and detach streams, since an error in Python's flush at exit would give code 120."""
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()

@@ -34,11 +34,11 @@ def mcp_command(
     machine: MachineOptions,
     quiet: opt.Quiet = False,
 ) -> int:
-    """Let agents search indexes: a Model Context Protocol server.
+    """Serve indexes to agents by the Model Context Protocol.
 
-    An agent starts it and talks to it on stdin and stdout. Its tools search, similar, classify,
-    get and indexes change nothing. An index that is updated or replaced meanwhile is opened again.
-    Needs the extra mcp.
+    An agent starts the server and communicates with it on stdin and stdout. The tools search,
+    similar, classify, get and indexes are read-only. An index that is updated or replaced while the
+    server runs is opened again. Needs the extra mcp.
 
     Example:
         taskembed mcp notes-index code-index
@@ -56,7 +56,7 @@ def mcp_command(
     given = {"cache": machine.cache, "offline": machine.offline, "quiet": quiet}
     values = indexes or [str(index_folder)]
     named = [(value, config.index_named(Path(value))) for value in values]
-    # the name of an index in the configuration file, or in its address; else that of its folder
+    # the index's name in the configuration file or in its address; otherwise its folder's name
     folders = [
         (value if folder != Path(value) else name_in(value), local_folder(folder, given))
         for value, folder in named

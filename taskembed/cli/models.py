@@ -24,7 +24,7 @@ def models_command(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A model or folder, to show with its prompts; or a part of names.",
+            help="A model or folder to show with its prompts; or part of a name.",
         ),
     ] = None,
     task: Annotated[
@@ -33,10 +33,10 @@ def models_command(
     ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
-    """List the known models and rerankers, their needs and tasks.
+    """List the known models and rerankers, with their tasks.
 
-    Any other Hugging Face model or folder works too, with its own prompts, with --query-prompt and
-    --document-prompt, or with --prompts; and so does any cross-encoder as a reranker.
+    Any other Hugging Face model or folder works too, with the prompts saved in it, with
+    --query-prompt and --document-prompt, or with --prompts. Any cross-encoder works as a reranker.
 
     Example:
         taskembed models --task code

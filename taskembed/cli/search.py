@@ -33,7 +33,7 @@ def search_command(
         str | None,
         typer.Argument(
             metavar="[QUERY]",
-            help="The query; - reads it from stdin. After -- it may begin with a dash.",
+            help="The query; - reads it from stdin. Put -- before a query that begins with a dash.",
         ),
     ] = None,
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX,
@@ -55,10 +55,10 @@ def search_command(
 ) -> int:
     """Search an index with its own model, task and query prompt.
 
-    --task chooses a view of an index that has several. Otherwise, --task and --model are only
-    compared with the index, and the search is refused if they differ, since scores between spaces
-    mean nothing. If the model or its adapter was moved, --model FOLDER or --adapter FOLDER names
-    its new place. A search with --mode words needs no model.
+    If the index has several views, --task chooses one. Otherwise, --task and --model are only
+    compared with those of the index, and the search is refused if they differ, since scores between
+    different spaces are meaningless. If the model or its adapter was moved, give its new folder
+    with --model or --adapter. A search with --mode words needs no model.
 
     Example:
         taskembed search "why is the sky blue?" -k 3
@@ -70,7 +70,7 @@ def search_command(
     of_groups.check()
     printer.show(grouped=of_groups.group_by is not None, snippets=snippet)
     of_hits.check_output([index_folder, of_query.queries, of_query.query_file])
-    text = "" if many else of_query.text(query)  # before a model is loaded for it
+    text = "" if many else of_query.text(query)  # read before a model is loaded
     settings = machine.settings(
         quiet=out.quiet, one_query=not many, trust_remote_code=trust_remote_code, api_base=api_base
     )
@@ -79,7 +79,7 @@ def search_command(
     from taskembed.verbs.searcher import Searcher
 
     bad = RejectFile(stop=not of_query.skip_bad)
-    queries = of_query.read(bad)  # so that its name is looked at before a model is loaded
+    queries = of_query.read(bad)  # checks the file name before a model is loaded
     with Searcher.open(
         index_folder,
         settings,
@@ -121,7 +121,9 @@ def _notes(
 ) -> Iterator[str]:
     if searcher.where is not None and not searcher.index.count(searcher.where):
         yield opt.NOTHING_PASSES
-    yield from truncation_notes(counting, [PromptType.QUERY])  # sentences are documents, too
+    yield from truncation_notes(
+        counting, [PromptType.QUERY]
+    )  # the sentences of snippets count as documents
     yield from printer.notes()
 
 

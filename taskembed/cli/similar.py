@@ -33,7 +33,7 @@ IDS_AT_ONCE = 512  # documents that are searched for together
 
 @dataclass(frozen=True, slots=True)
 class AskedOptions:
-    """What documents are to be similar to, when there is no argument."""
+    """The texts or documents to search with, if there is no argument."""
 
     text: Annotated[
         str | None,
@@ -41,7 +41,7 @@ class AskedOptions:
             "--text",
             metavar="TEXT",
             rich_help_panel=opt.Panel.INPUT,
-            help="Find documents like this text.",
+            help="Find documents similar to this text.",
         ),
     ] = None
     file: Annotated[
@@ -50,7 +50,7 @@ class AskedOptions:
             "--file",
             metavar="FILE",
             rich_help_panel=opt.Panel.INPUT,
-            help="Find documents like the text in this file; - is stdin.",
+            help="Find documents similar to the text in this file; - is stdin.",
         ),
     ] = None
     ids: Annotated[
@@ -59,26 +59,27 @@ class AskedOptions:
             "--ids",
             metavar="FILE",
             rich_help_panel=opt.Panel.INPUT,
-            help="Find documents like each of these: an id a line; - is stdin.",
+            help="Find documents similar to each of these ids, one per line; - is stdin.",
         ),
     ] = None
 
     def check(self, doc_id: str | None) -> None:
-        """Refuse anything but one way to say what the documents are to be similar to.
+        """Check that exactly one of the argument and the options is given.
 
         Args:
             doc_id: the argument.
 
         Raises:
-            UsageError: there is no way, or more than one.
+            UsageError: none is given, or more than one.
         """
         if sum(given is not None for given in (doc_id, self.text, self.file, self.ids)) != 1:
             raise UsageError(
-                "give one of: an id, --text, --file, --ids", hint="taskembed similar --help"
+                "give exactly one of: an id, --text, --file, --ids",
+                hint="see taskembed similar --help",
             )
 
     def read(self) -> str | None:
-        """Return the text that was given; None if there is an id or many.
+        """Return the given text; None if an id or a file of ids is given.
 
         Raises:
             BadInputError: the text is empty, or not UTF-8.
@@ -92,7 +93,7 @@ class AskedOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """An open index, and which documents of it are found."""
+    """An open index, and the options of the search."""
 
     index: Index
     of_hits: HitOptions
@@ -145,12 +146,12 @@ def similar_command(
     machine: MachineOptions,
     out: OutputOptions,
 ) -> int:
-    """Find documents like one of the index, or like a text.
+    """Find documents similar to one in the index, or to a text.
 
-    The index is for the task similarity. A document is never among its own hits, and no model
-    runs for it: its stored vector is the query. Documents that are cut into chunks are compared
-    whole, by the means of their chunks. Ids of --ids that are not in the index are listed; the
-    exit code is then 1.
+    The index must be for the task similarity. A document is never among its own hits. No model runs
+    for a document, since its stored vector is the query. Documents that are cut into chunks are
+    compared as a whole, by the mean of their chunks' vectors. Ids of --ids that are not in the
+    index are listed; the exit code is then 1.
 
     Example:
         taskembed similar astro-001 -k 3
@@ -169,7 +170,7 @@ def similar_command(
 
     with Index.open(index_folder, task=Task.SIMILARITY) as index:
         require_similarity(index)
-        if where is not None:  # a wrong filter is refused before an encoder is loaded
+        if where is not None:  # refuse a wrong filter before an encoder is loaded
             index.select(where)
         encoder = _encoder(index, text, settings, model, adapter)
         asking = _Asking(index, of_hits, where, encoder)
@@ -193,7 +194,7 @@ def _encoder(
     model: str | None,
     adapter: str | None,
 ) -> CountingEncoder | None:
-    """Return the encoder of the index where one is needed: for a text, or if its sides differ."""
+    """Return the encoder of the index if it is needed: for a text, or if queries differ."""
     from taskembed.verbs.similar import has_same_sides
 
     if text is None and has_same_sides(index.space):
@@ -212,7 +213,7 @@ def _print(
     printer: HitPrinter,
     stream: TextIO,
 ) -> list[str]:
-    """Print the hits of what was asked; return the ids that the index does not have."""
+    """Print the hits; return the ids that are not in the index."""
     if ids is not None:
         return _print_many(asking, ids, printer, stream)
     if text is not None:
@@ -233,7 +234,7 @@ def _print_one(asking: _Asking, doc_id: str, printer: HitPrinter, stream: TextIO
 
 
 def _print_many(asking: _Asking, path: Path, printer: HitPrinter, stream: TextIO) -> list[str]:
-    """Print the hits of each document; return the ids that the index does not have."""
+    """Print the hits of each document; return the ids that are not in the index."""
     from taskembed.reading.queries import Query
 
     missing: list[str] = []

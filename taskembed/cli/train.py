@@ -40,9 +40,7 @@ def train_command(
     ] = Path(),
     output: Annotated[
         Path,
-        opt.output_option(
-            "The folder in which the adapter gets a folder of its own.", metavar="DIR"
-        ),
+        opt.output_option("The parent folder of the adapter's folder.", metavar="DIR"),
     ] = Path("adapters"),
     device: opt.DeviceOption = opt.Device.AUTO,
     trust_remote_code: opt.TrustRemoteCode = False,
@@ -53,8 +51,7 @@ def train_command(
 ) -> int:
     """Train a LoRA adapter of a model for a task.
 
-    It learns from pairs, scored pairs or labelled texts.
-
+    The training data are pairs, scored pairs, labelled texts or rated documents.
     A stopped training continues from its last checkpoint when the same command is run again.
 
     Example:
@@ -75,7 +72,7 @@ def train_command(
     write(_job_json(job) if out.as_json else _job_text(job))
     done = job.trained
     if done and not done.score > done.base_score:
-        message("note: on what was held back, the adapter is no better than the base")
+        message("note: on the held-back examples, the adapter is no better than the base")
     return ExitCode.OK
 
 
@@ -99,7 +96,7 @@ def _job_json(job: Job) -> str:
 def _job_text(job: Job) -> str:
     done = job.trained
     if done is None:
-        return f"{job.folder} is there already, made from the same recipe, data and base\n"
+        return f"{job.folder} already exists, from the same recipe, data and base\n"
     return (
         f"{job.folder}: dev score {done.base_score:.4f} -> {done.score:.4f} at step "
         f"{done.step:,} of {done.steps:,}, {done.seconds:,.0f} s\n"
@@ -107,7 +104,7 @@ def _job_text(job: Job) -> str:
 
 
 def shown_in(step: Step) -> Callable[[Progress], None]:
-    """Return what shows where a training is: each dev score is a line, the rest is the step."""
+    """Return a callback that shows the progress of a training, with a line for each dev score."""
 
     def update(progress: Progress) -> None:
         step.done, step.total, step.unit = progress.step, progress.steps, "steps"

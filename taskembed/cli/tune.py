@@ -23,18 +23,18 @@ def tune_command(
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.INDEX,
-            help="How many vectors of the index are queries.",
+            help="The number of the index's vectors to use as queries.",
         ),
     ] = 400,
     wait: opt.Wait = 0,
     as_json: opt.AsJson = False,
 ) -> int:
-    """Measure the recall and the time of searching a large index.
+    """Measure the recall and latency of searches in a large index.
 
-    Vectors of the index are the queries. For each number of candidates: the share of the exact
-    best ten that is found (recall@10), and the time of a query. `taskembed info` shows the figures
-    of the default; `taskembed search --exact` scores every document. Of several views, the first
-    is measured, or that of --task.
+    Vectors of the index are used as queries. For each number of candidates, the output shows the
+    share of the exact best ten that is found (recall@10), and the time of a query. `taskembed info`
+    shows the figures of the default; `taskembed search --exact` scores every document. If the index
+    has several views, the first is measured, or that of --task.
 
     Example:
         taskembed tune --index notes-index
@@ -53,5 +53,5 @@ def tune_command(
             mark = "  default" if item.candidates == tuning.default else ""
             write(f"{name:>10}  {item.recall:9.4f}  {item.milliseconds:10.1f}{mark}\n")
     if not tuning.is_remembered:
-        message("note: the index may not be written to, so it does not remember these figures")
+        message("note: there is no permission to write to the index, so the figures are not stored")
     return ExitCode.OK

@@ -12,7 +12,7 @@ from taskembed.escaping import escaped, json_text
 def verify_command(
     index_folder: opt.IndexFolder = opt.DEFAULT_INDEX, as_json: opt.AsJson = False
 ) -> int:
-    """Read every byte of an index and list what is damaged.
+    """Check every byte of an index and list damaged files.
 
     Example:
         taskembed verify --index notes-index
@@ -31,7 +31,7 @@ def verify_command(
     if damages:
         raise IndexDamagedError(
             f"the index is damaged: {index_folder}: {len(damages)} of {counted(count, 'file')}",
-            hint="restore the folder from a copy, or index again with --recreate",
+            hint="restore the folder from a copy, or build the index again with --recreate",
         )
     if not as_json:
         files = counted(count, "file is as it was", "files are as they were")

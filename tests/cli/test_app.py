@@ -68,6 +68,6 @@ def test_a_bug_is_one_line_and_never_a_traceback(run: Run, monkeypatch: pytest.M
     assert done.code == 70
     assert done.err == (
         "taskembed: error: this is a bug: ZeroDivisionError: division by zero\n"
-        "taskembed: hint: TASKEMBED_DEBUG=1 shows where; please report it. "
-        "What was committed is safe\n"
+        "taskembed: hint: please report it, with the traceback that TASKEMBED_DEBUG=1 "
+        "prints. Committed documents are safe\n"
     )

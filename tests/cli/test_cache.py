@@ -93,6 +93,6 @@ def test_a_damaged_compiled_model_is_listed_as_such(run: Run, tmp_path: Path) ->
     folder.mkdir()
     (folder / "x.model").write_bytes(b"\x00")
     done = run("cache", "list", "--cache", tmp_path)
-    assert "cannot be read, and will be made again" in done.out
+    assert "cannot be read, and will be compiled again" in done.out
     assert run("cache", "clear", "--cache", tmp_path).code == 0
     assert list(folder.iterdir()) == []

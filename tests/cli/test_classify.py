@@ -57,7 +57,7 @@ def test_each_text_gets_a_label(run: Run, folder: Path, texts: Path) -> None:
     assert isinstance(nearest, list)
     assert len(nearest) == 3
     assert nearest[0]["labels"] == ["food"]
-    assert "note: head knn: accuracy leaving out one example at a time: knn 1.000" in done.err
+    assert "note: head knn; leave-one-out accuracy: knn 1.000" in done.err
 
 
 def test_the_index_remembers_its_label_field(run: Run, folder: Path, tmp_path: Path) -> None:

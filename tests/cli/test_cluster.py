@@ -50,8 +50,8 @@ def test_each_document_has_a_cluster(run: Run, folder: Path) -> None:
         ("sky", 1),
         ("music", 2),
     }
-    assert "taskembed: 3 clusters, by a silhouette of " in done.err
-    assert "; the runner-up is -k " in done.err
+    assert "taskembed: 3 clusters, with a silhouette of " in done.err
+    assert "; second best is -k " in done.err
 
 
 def test_json_has_the_clusters(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_another_task_is_refused(run: Run, indexed: Path) -> None:
     ("arguments", "code", "said"),
     [
         (("-k", "99"), 2, "-k 99: "),
-        (("-k", "2", "--assign", "x.jsonl"), 2, "not for --assign"),
+        (("-k", "2", "--assign", "x.jsonl"), 2, "cannot be combined with --assign"),
         (("--output", "nowhere/a.jsonl"), 66, "nowhere/a.jsonl"),
     ],
     ids=str,
@@ -169,10 +169,14 @@ def test_a_map_is_a_page_with_the_documents(run: Run, folder: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
-        (["--map", "{index}/map.html"], 2, "--map would write into the input"),
+        (["--map", "{index}/map.html"], 2, "--map would overwrite the input"),
         (["--map", "-"], 2, "--map needs a file"),
         (["--map", "none/map.html"], 66, "none/map.html"),
-        (["--map", "map.html", "--assign", "new.jsonl"], 2, "--map are for finding clusters"),
+        (
+            ["--map", "map.html", "--assign", "new.jsonl"],
+            2,
+            "--map cannot be combined with --assign",
+        ),
     ],
 )
 def test_a_map_that_cannot_be_written_is_refused_before_any_work(

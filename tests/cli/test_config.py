@@ -61,7 +61,7 @@ def test_the_task_of_the_file_is_for_new_indexes(
     done = run("index", four_documents, "--index", indexed)
     assert (done.code, done.out.split(", ")[3]) == (0, "4 unchanged")
     assert done.err == (
-        f"taskembed: note: task in {config} is for new indexes: this one has its own task, "
+        f"taskembed: note: task in {config} applies only to new indexes: this index has the task "
         "'retrieval'\n"
     )
     new = tmp_path / "new"
@@ -89,7 +89,7 @@ def test_messages_name_the_file_where_its_default_is_the_reason(
     [
         (
             "[defaults\n",
-            "it is not TOML: Expected ']' at the end of a table ",
+            "the file is not TOML: Expected ']' at the end of a table ",
         ),
         ("[default]\n", 'unknown key "default"; the keys are indexes, defaults'),
         (
@@ -118,7 +118,7 @@ def test_messages_name_the_file_where_its_default_is_the_reason(
         ("[indexes]\nnotes = 1\n", 'indexes: "notes" is not a string: 1'),
         ('[indexes]\n"a/b" = "/x"\n', "indexes: 'a/b' is not a name"),
         ('[indexes]\n".." = "/x"\n', "indexes: '..' is not a name"),
-        ("\udcff", "it is not UTF-8"),
+        ("\udcff", "the file is not UTF-8"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_said_with_its_place(

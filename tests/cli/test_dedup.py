@@ -130,7 +130,7 @@ def test_the_clean_corpus_has_all_fields(run: Run, folder: Path, tmp_path: Path)
 def test_duplicates_are_deleted(run: Run, folder: Path) -> None:
     refused = run("dedup", *NEAR, "--index", folder, "--apply")
     assert refused.code == 2
-    assert "--apply deletes without asking only with --yes" in refused.err
+    assert "without a terminal to confirm on, --apply needs --yes" in refused.err
     done = run("dedup", *NEAR, "--index", folder, "--apply", "--yes")
     assert done.code == 0
     assert "2 deleted" in done.err
@@ -168,7 +168,7 @@ def test_new_records_that_are_there_already_are_printed(
         ("q3", "soup", False),
     ]
     assert (tmp_path / "clean.jsonl").read_text() == json.dumps(new[1]) + "\n"
-    assert "2 of 3 records are in" in done.err
+    assert "2 of 3 records are already in" in done.err
     value = run(*asked, "--json").json
     assert isinstance(value, dict)
     assert (value["records"], value["exact"], value["near"]) == (3, 1, 1)
@@ -199,14 +199,14 @@ def test_another_task_is_refused(run: Run, indexed: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("a.jsonl",), "INPUT and --against go together"),
-        (("--against", "x"), "INPUT and --against go together"),
-        (("a.jsonl", "--against", "x", "--apply", "--yes"), "go without INPUT"),
-        (("--sample", "3", "--threshold", "0.9"), "--sample shows pairs"),
-        (("--threshold", "1.5"), "--threshold 1.5: a cosine, above 0, at most 1"),
+        (("a.jsonl",), "INPUT and --against must be used together"),
+        (("--against", "x"), "INPUT and --against must be used together"),
+        (("a.jsonl", "--against", "x", "--apply", "--yes"), "cannot be combined with INPUT"),
+        (("--sample", "3", "--threshold", "0.9"), "--sample only shows pairs"),
+        (("--threshold", "1.5"), "--threshold 1.5 is not a cosine above 0 and at most 1"),
         (("--threshold", "0.9", "--keep", "oldest"), "first, longest or newest:FIELD"),
         (("--threshold", "0.9", "--keep", "newest:colour"), "no document has the field 'colour'"),
-        (("--yes",), "--yes goes with --apply"),
+        (("--yes",), "--yes requires --apply"),
         (("--output", "-"), "--output needs a file"),
     ],
     ids=str,

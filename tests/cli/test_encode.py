@@ -39,7 +39,7 @@ def test_the_counts_as_json(run: Run, corpus: Path, tmp_path: Path) -> None:
         (("-o", "v.csv"), 2, "must end in .parquet or .npy"),
         (("-o", "absent/v.parquet"), 66, "No such file or directory"),
         (("-o", "corpus.jsonl"), 2, "must end in"),
-        (("-o", "v.parquet", "--rejects", "x"), 2, "go with --skip-bad"),
+        (("-o", "v.parquet", "--rejects", "x"), 2, "require --skip-bad"),
         (("-o", "v.npy", "--chunk", "16"), 2, "cut into chunks"),
     ],
 )
@@ -60,7 +60,7 @@ def test_refused(
 
 def test_a_task_is_needed(run: Run, corpus: Path, tmp_path: Path) -> None:
     done = run("encode", corpus, "-o", tmp_path / "v.parquet")
-    assert (done.code, "which task?" in done.err) == (2, True)
+    assert (done.code, "no task given" in done.err) == (2, True)
 
 
 def test_a_terminal_gets_no_vectors(
@@ -69,7 +69,7 @@ def test_a_terminal_gets_no_vectors(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     done = run("encode", corpus, "--task", "retrieval", "-o", "-")
     assert done.code == 2
-    assert "not written to a terminal" in done.err
+    assert "cannot be written to a terminal" in done.err
 
 
 def test_bad_records_are_skipped(run: Run, tmp_path: Path) -> None:

@@ -49,9 +49,10 @@ def test_the_space_of_variables_is_for_new_indexes(
     assert done.code == 0, done.err
     assert "2 unchanged" in done.out
     assert done.err.splitlines() == [
-        "taskembed: note: TASKEMBED_TASK is for new indexes: this one has its own task, "
+        "taskembed: note: TASKEMBED_TASK applies only to new indexes: this index has the task "
         "'retrieval'",
-        "taskembed: note: TASKEMBED_MODEL is for new indexes: this one has its own model, 'minilm'",
+        "taskembed: note: TASKEMBED_MODEL applies only to new indexes: this index has the model "
+        "'minilm'",
     ]
     assert run("index", corpus, "--index", index, "-q").err == ""
     assert run("index", corpus, "--index", index, "--dry-run").code == 0

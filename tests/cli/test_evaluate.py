@@ -125,14 +125,14 @@ def test_similarity_classification_and_clustering(run: Run, e5: str, tmp_path: P
     found = done.json
     assert (found["main"], found["units"]) == ("v_measure", 10)
     done = run("evaluate", folder, "--task", "sts", *model, "--run", tmp_path / "a.run")
-    assert (done.code, "--run is for retrieval and code" in done.err) == (2, True)
+    assert (done.code, "--run can only be used for retrieval and code" in done.err) == (2, True)
 
 
 def test_the_task_must_be_named(run: Run, beir: Path) -> None:
     for command in ("evaluate", "ablate"):
         done = run(command, beir)
         assert done.code == 2
-        assert "error: which task?" in done.err
+        assert "error: no task given" in done.err
 
 
 def test_an_id_that_no_run_can_hold(run: Run, e5: str, beir: Path, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_files_that_must_not_be_written_are_refused_first(
         done = run(command, beir, *words, option, beir / name)
         assert (done.code, done.err.splitlines()[0]) == (
             2,
-            f"taskembed: error: {option} would write into the input: {beir / name}",
+            f"taskembed: error: {option} would overwrite the input: {beir / name}",
         )
     assert (beir / "qrels.tsv").read_bytes() == qrels
 
@@ -172,17 +172,17 @@ def test_files_that_cannot_be_written_are_refused_first(
     for inside in ("seg-00000001.db", "new.run"):
         done = run("evaluate", "--index", tmp_path, "--run", tmp_path / inside)
         assert done.code == 2
-        assert f"--run would write into the input: {tmp_path / inside}" in done.err
+        assert f"--run would overwrite the input: {tmp_path / inside}" in done.err
     (tmp_path / "p.toml").write_text("")
     words_of_prompts = ("--prompts", tmp_path / "p.toml", "--run", tmp_path / "p.toml")
     done = run("evaluate", beir, "--task", "retrieval", *words_of_prompts)
-    assert "--run would write into the input: " in done.err
+    assert "--run would overwrite the input: " in done.err
     done = run("evaluate", beir, *words, "--run", tmp_path)
     assert (done.code, f"{tmp_path}: Is a directory" in done.err) == (74, True)
     done = run("evaluate", beir, *words, "--run", "-")
     assert (done.code, done.err) == (
         2,
-        "taskembed: error: --run needs a file: other results go to stdout\n",
+        "taskembed: error: --run needs a file, since other results are printed to stdout\n",
     )
     done = run("evaluate", beir, *words, "--run", tmp_path / "none" / "a.run")
     assert done.code == 66
@@ -190,9 +190,9 @@ def test_files_that_cannot_be_written_are_refused_first(
     same = tmp_path / "a.txt"
     same.write_text("")
     done = run("evaluate", beir, *words, "--run", same, "--per-query", same)
-    assert (done.code, "--run and --per-query name one file" in done.err) == (2, True)
+    assert (done.code, "--run and --per-query must be different files" in done.err) == (2, True)
     done = run("evaluate", beir, "--task", "sts", "--run", same)
-    assert (done.code, "--run is for retrieval and code" in done.err) == (2, True)
+    assert (done.code, "--run can only be used for retrieval and code" in done.err) == (2, True)
     done = run("evaluate", "--index", beir, "--revision", "main")
     assert done.code == 2
     assert "error: an index has its own --revision\n" in done.err

@@ -35,14 +35,14 @@ def test_nothing_passes(run: Run, folder: Path, tmp_path: Path) -> None:
     where = ("--where", "topic = 'none'")
     done = run("export", "-o", tmp_path / "v.parquet", "--index", folder, *where)
     assert (done.code, done.out) == (0, "0 documents, vectors of 384 numbers\n")
-    assert "no document passes --where" in done.err
+    assert "no document matches --where" in done.err
 
 
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
         (("-o", "v.csv"), 2, "must end in .parquet or .npy"),
-        (("-o", "index/v.parquet"), 2, "would write into the input"),
+        (("-o", "index/v.parquet"), 2, "would overwrite the input"),
         (("-o", "v.parquet", "--task", "clustering"), 78, "is for the task 'retrieval'"),
         (("-o", "v.parquet", "--where", "topic ="), 2, "of the filter"),
         (("-o", "v.parquet", "--index", "absent"), 66, "no index at absent"),

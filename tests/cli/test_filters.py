@@ -39,7 +39,7 @@ def test_a_search_finds_only_what_passes(run: Run, index: Path) -> None:
     assert set(ids(run, index, "not lang = 'fr'", "-k", "2")) < {"moon", "mars", "mond"}
     done = run("search", "moon", "--index", index, "--where", "year = 1", "--format", "ids")
     assert (done.code, done.out) == (0, "")
-    assert "note: no document passes --where; see taskembed info --fields\n" in done.err
+    assert "note: no document matches --where; see taskembed info --fields\n" in done.err
 
 
 def test_a_batch_is_filtered(run: Run, index: Path, tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_delete_asks_unless_it_is_told(
     done = run(*words)
     assert (done.code, done.err) == (
         2,
-        "taskembed: error: --where deletes without asking only with --yes\n"
-        "taskembed: hint: see how many first: --dry-run\n",
+        "taskembed: error: without a terminal to confirm on, --where needs --yes\n"
+        "taskembed: hint: --dry-run prints how many documents would be deleted\n",
     )
     assert run(*words, "--dry-run").out == "2 would be deleted\n"
 
@@ -112,7 +112,8 @@ def test_delete_takes_ids_or_a_filter(run: Run, index: Path) -> None:
         done = run("delete", "--index", index, *words)
         assert (done.code, done.err) == (
             2,
-            "taskembed: error: give ids, or --where\ntaskembed: hint: taskembed delete --help\n",
+            "taskembed: error: give either ids or --where\n"
+            "taskembed: hint: see taskembed delete --help\n",
         )
 
 

@@ -80,7 +80,7 @@ def test_a_field_that_no_document_has_is_noted(run: Run, indexed: Path) -> None:
     done = run("get", "moon", "--index", indexed, "--fields", "titel")
     assert (done.code, done.lines[0]["metadata"]) == (0, {})
     assert done.err == (
-        "taskembed: note: no document that was printed has the field titel; there are: text, "
+        "taskembed: note: no printed document has the field titel; existing fields: text, "
         "title, topic\n"
     )
     assert run("get", "moon", "--index", indexed, "--fields", "titel", "-q").err == ""
@@ -91,8 +91,8 @@ def test_a_field_that_no_document_has_is_noted(run: Run, indexed: Path) -> None:
     [
         ((), "missing argument 'ID...'"),
         (("\udcff",), "the id '\\udcff' is not UTF-8, so no index has it"),
-        (("moon", "--header"), "--header goes with --format tsv"),
-        (("moon", "--json", "--format", "tsv"), "--json and --format say different things"),
+        (("moon", "--header"), "--header requires --format tsv"),
+        (("moon", "--json", "--format", "tsv"), "--json and --format cannot be combined"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(

@@ -85,7 +85,8 @@ def test_every_option_but_help_has_a_heading(name: str, run: Run) -> None:
 
 
 def test_the_first_option_of_a_model_is_its_task(run: Run) -> None:
-    for name in ("index", "evaluate", "ablate", "explain"):
+    assert "\nIndex:\n  --task TASK" in run("index", "--help").out
+    for name in ("evaluate", "ablate", "explain"):
         assert "\nModel:\n  --task TASK" in run(name, "--help").out, name
 
 

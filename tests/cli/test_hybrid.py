@@ -152,10 +152,10 @@ def test_a_weight_is_evaluated(run: Run, judged: Path) -> None:
     assert only_words == run(*of_data, "--mode", "words").json
     refused = run(*of_data, "--mode", "words", "--alpha", "0.5")
     assert (refused.code, refused.out) == (2, "")
-    assert "--alpha goes with --mode hybrid" in refused.err
+    assert "--alpha requires --mode hybrid" in refused.err
     similar = run("evaluate", judged, "--task", "similarity", "--mode", "words")
     assert similar.code == 2
-    assert "--mode and --alpha are for retrieval and code" in similar.err
+    assert "--mode and --alpha can only be used for retrieval and code" in similar.err
 
 
 def test_several_weights_are_evaluated_side_by_side(
@@ -176,7 +176,7 @@ def test_several_weights_are_evaluated_side_by_side(
     lines = [line.split() for line in table.out.splitlines()]
     assert lines[0] == ["alpha", "nDCG@10", "R@100", "RR@10", "AP"]
     assert [line[0] for line in lines[1:]] == ["0.5", "0.6", "0.7"]
-    assert "taskembed: the best nDCG@10 is that of --alpha 0.5, on these queries\n" in table.err
+    assert "taskembed: the best nDCG@10 on these queries is with --alpha 0.5\n" in table.err
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_file_is_written_for_one_weight_only(
     path = tmp_path / "out"
     done = run("evaluate", judged, "--task", "retrieval", "--alpha", "0:1:0.5", option, path)
     assert (done.code, done.out) == (2, "")
-    assert f"{option} is for one weight of --alpha" in done.err
+    assert f"{option} cannot be used with several weights of --alpha" in done.err
     assert not path.exists()
 
 

@@ -24,7 +24,7 @@ def test_an_imported_index_answers_as_the_exported_one(
     copy = tmp_path / "copy"
     done = run("import", file, "--index", copy)
     assert (done.code, done.out.split(",")[0]) == (0, "4 added")
-    assert "holds 4 documents" in done.err
+    assert "contains 4 documents" in done.err
     search = ("search", "the moon", "--format", "jsonl", "--index")
     assert run(*search, copy).out == run(*search, tmp_path / "index").out
     again = run("import", file, "--index", copy, "--json").json
@@ -100,10 +100,10 @@ def test_stdin_is_the_first_file_and_no_terminal(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run("import", file, "-")
-    assert (done.code, "- for stdin is the first file" in done.err) == (2, True)
+    assert (done.code, "- for stdin must be the first file" in done.err) == (2, True)
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda _: True})())
     done = run("import", "-")
-    assert (done.code, "not read from a terminal" in done.err) == (2, True)
+    assert (done.code, "cannot be read from a terminal" in done.err) == (2, True)
 
 
 def test_bad_rows_and_messages_can_be_kept(run: Run, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_bad_rows_and_messages_can_be_kept(run: Run, tmp_path: Path) -> None:
     assert "duplicate id" in kept.read_text()
     assert "2 added, 0 updated" in log.read_text()
     done = run(*words, "--skip-bad", "--rejects", tmp_path / "x.npy")
-    assert (done.code, "would write into the input" in done.err) == (2, True)
+    assert (done.code, "would overwrite the input" in done.err) == (2, True)
     done = run(*words, "--recreate", "--skip-bad", "--max-bad", "0")
     assert done.code == 65
 

@@ -265,7 +265,7 @@ def test_options_that_do_not_fit_together_are_refused(run: Run, four_documents: 
     done = run("index", four_documents, "--rejects", "x.jsonl")
     assert (done.code, done.err) == (
         2,
-        "taskembed: error: --rejects and --max-bad go with --skip-bad\n",
+        "taskembed: error: --rejects and --max-bad require --skip-bad\n",
     )
     done = run("index", four_documents, "--text-field", "a", "--template", "{a}")
     assert done.code == 2
@@ -275,7 +275,7 @@ def test_options_that_do_not_fit_together_are_refused(run: Run, four_documents: 
     done = run("index", four_documents, "--task", "retrieval", "--skip-bad", "--rejects", link)
     assert (done.code, done.err.splitlines()[0]) == (
         2,
-        f"taskembed: error: --rejects would write into the input: {link}",
+        f"taskembed: error: --rejects would overwrite the input: {link}",
     )
     assert four_documents.read_bytes() == before
     inside = four_documents.parent / "some-index"
@@ -284,7 +284,7 @@ def test_options_that_do_not_fit_together_are_refused(run: Run, four_documents: 
     done = run("index", four_documents, "--task", "retrieval", *words)
     assert (done.code, list(inside.iterdir())) == (2, [])
     done = run("search", "moon", "--index", inside, "--output", inside / "hits.txt")
-    assert (done.code, "--output would write into the input: " in done.err) == (2, True)
+    assert (done.code, "--output would overwrite the input: " in done.err) == (2, True)
 
 
 def test_environment_variables_are_defaults_and_flags_win(

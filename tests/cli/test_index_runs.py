@@ -124,7 +124,7 @@ def test_records_without_an_id_are_counted_and_can_be_named_anew(
     done = run("index", table, "--task", "retrieval", "--index", folder)
     assert (
         "taskembed: note: 2 records had no id: the sha256 of the text is used; "
-        "if another field is the id: --id-field NAME --recreate\n"
+        "if the id is in another field, use --id-field NAME --recreate\n"
     ) in done.err
     assert run("index", table, "--id-field", "ID", "--recreate", "--index", folder).code == 0
     assert stored_ids(folder) == ["7", "8"]
@@ -262,5 +262,5 @@ def test_one_bad_query_does_not_stop_a_batch_that_may_skip_it(
     refused = run("search", "page", "--index", made, "--skip-bad")
     assert (refused.code, refused.err) == (
         2,
-        "taskembed: error: --skip-bad goes with --queries\n",
+        "taskembed: error: --skip-bad requires --queries\n",
     )

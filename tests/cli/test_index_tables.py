@@ -120,11 +120,12 @@ def test_a_file_without_names_of_columns_is_read(
 @pytest.mark.parametrize(
     ("words", "reason", "hint"),
     [
-        (["--no-header"], "--no-header needs the names of the columns", "--columns id,text"),
+        (["--no-header"], "--no-header needs the column names", "for example --columns id,text"),
         (
             ["--columns", "id,text"],
-            "--columns goes with --no-header",
-            "where the first row has the names, --id-field and --text-field say which is what",
+            "--columns requires --no-header",
+            "if the first row contains the column names, use --id-field and --text-field "
+            "to choose columns",
         ),
         (
             ["--no-header", "--columns", "id,id"],

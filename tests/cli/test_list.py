@@ -41,7 +41,7 @@ def test_a_filter_chooses(run: Run, indexed: Path) -> None:
     assert done.out == "soup\tSoup\t\n"
     done = run("list", *options, "--where", "topic = 'none'")
     assert (done.code, done.out) == (0, "")
-    assert done.err == "taskembed: note: no document passes --where; see taskembed info --fields\n"
+    assert done.err == "taskembed: note: no document matches --where; see taskembed info --fields\n"
 
 
 def test_a_table_has_the_beginning_of_each_text(

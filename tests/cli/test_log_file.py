@@ -86,8 +86,8 @@ def test_a_log_that_cannot_be_written_is_an_error_before_any_work(
         (tmp_path / "no" / "log", 66, "No such file or directory"),
         (tmp_path, 74, "Is a directory"),
         (pipe, 74, "No such device or address"),
-        (four_documents, 2, f"--log-file would write into the input: {four_documents}"),
-        (folder / "log", 2, f"--log-file would write into the input: {folder / 'log'}"),
+        (four_documents, 2, f"--log-file would overwrite the input: {four_documents}"),
+        (folder / "log", 2, f"--log-file would overwrite the input: {folder / 'log'}"),
     ):
         done = run(*arguments, path)
         assert (done.code, done.out) == (code, ""), path
@@ -116,5 +116,5 @@ def test_a_full_disk_under_the_log_is_said_once_and_the_run_continues(
         *("--log-file", "/dev/full"),
     )
     assert done.code == 0
-    note = f"note: the log file cannot be written any more: {os.strerror(errno.ENOSPC)}"
+    note = f"note: the log file can no longer be written: {os.strerror(errno.ENOSPC)}"
     assert done.err.count(note) == 1

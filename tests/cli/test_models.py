@@ -172,7 +172,7 @@ def test_without_an_adapter_an_index_stays_without(run: Run, corpus: Path, tmp_p
 def test_an_adapter_and_none_exclude_each_other(run: Run, corpus: Path, tmp_path: Path) -> None:
     done = run("index", corpus, "--task", "code", "--adapter", tmp_path, "--no-adapter")
     assert done.code == 2
-    assert "--adapter and --no-adapter exclude each other" in done.err
+    assert "--adapter and --no-adapter cannot be combined" in done.err
 
 
 def test_the_bundled_adapters_are_of_the_bundled_model(tmp_path: Path) -> None:

@@ -98,4 +98,4 @@ def test_a_wrong_field_is_a_usage_error(run: Run, index: Path) -> None:
         "taskembed: hint: `taskembed info --fields` lists the fields, their types and examples\n",
     )
     done = run("search", "moon", "--index", index, "--per-group", "2")
-    assert (done.code, done.err) == (2, "taskembed: error: --per-group goes with --group-by\n")
+    assert (done.code, done.err) == (2, "taskembed: error: --per-group requires --group-by\n")

@@ -39,7 +39,7 @@ def test_tsv_cuts_nothing_and_says_its_columns(run: Run, indexed: Path) -> None:
     refused = run("search", "word", "--index", indexed, "--header", "--format", "ids")
     assert (refused.code, refused.err) == (
         2,
-        "taskembed: error: --header goes with --format tsv\n",
+        "taskembed: error: --header requires --format tsv\n",
     )
 
 
@@ -69,14 +69,14 @@ def test_a_field_that_no_hit_has_is_said(run: Run, indexed: Path, name: str) -> 
     query = ("search", "word", "--index", indexed, "--format", name)
     done = run(*query, "--fields", "topic,nope")
     assert done.code == 0
-    assert done.err == "taskembed: note: no hit has the field nope; there are: topic, year\n"
+    assert done.err == "taskembed: note: no hit has the field nope; existing fields: topic, year\n"
     assert run(*query, "--fields", "topic").err == ""
     assert run(*query, "--fields", "nope", "--quiet").err == ""
 
 
 def test_a_field_is_said_to_be_missing_where_a_hit_has_none_at_all(run: Run, indexed: Path) -> None:
     query = ("search", "می‌خواهم", "--index", indexed, "-k", "1", "--fields", "topic", "--format")
-    note = "taskembed: note: no hit has the field topic; there are: none\n"
+    note = "taskembed: note: no hit has the field topic; existing fields: none\n"
     assert run(*query, "tsv").err == run(*query, "table").err == note
     assert not run(*query, "tsv", "--min-score", "2").err  # no hit, no field to miss
 

@@ -47,7 +47,7 @@ def test_cut_documents_are_said_by_index_and_counted_by_info(run: Run, indexed: 
     corpus = indexed.parent / "corpus.jsonl"
     note = (
         "taskembed: note: 1 of 3 documents is longer than the 256 tokens that minilm reads; "
-        "its rest was not embedded; to embed all of it: --chunk auto --recreate\n"
+        "its rest was not embedded; to embed all of it, use --chunk auto --recreate\n"
     )
     assert run("index", corpus, "--index", indexed).err == note
     assert run("index", corpus, "--index", indexed, "--quiet").err == ""
@@ -79,7 +79,7 @@ def test_cut_queries_are_said(run: Run, indexed: Path, tmp_path: Path) -> None:
     done = run("search", long, "--index", indexed, "-k", "1")
     assert done.err == (
         "taskembed: note: the query is longer than the 256 tokens that minilm reads; "
-        "its rest was not searched for\n"
+        "the rest was ignored\n"
     )
     queries = tmp_path / "queries.jsonl"
     queries.write_text(
@@ -88,7 +88,7 @@ def test_cut_queries_are_said(run: Run, indexed: Path, tmp_path: Path) -> None:
     done = run("search", "--queries", queries, "--index", indexed, "-k", "1")
     assert done.err == (
         "taskembed: note: 1 of 2 queries is longer than the 256 tokens that minilm reads; "
-        "what is beyond that was not searched for\n"
+        "the rest was ignored\n"
     )
     assert run("search", long, "--index", indexed, "--quiet").err == ""
 
@@ -103,7 +103,7 @@ def test_evaluate_says_what_was_cut(run: Run, indexed: Path, tmp_path: Path) -> 
     (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n")
     of_query = (
         "taskembed: note: the query is longer than the 256 tokens that minilm reads; "
-        "its rest was not searched for"
+        "the rest was ignored"
     )
     done = run("evaluate", tmp_path, "--task", "retrieval")
     assert done.err.splitlines()[-2:] == [
@@ -128,13 +128,13 @@ def test_a_run_says_what_the_index_holds_and_how_to_search_it(
     options = ("--task", "retrieval", "--index", folder)
     assert run("index", corpus, *options).err == (
         "taskembed: note: 1 document has no text\n"
-        f"taskembed: {folder} holds 2 documents: taskembed search \"...\" --index '{folder}'\n"
+        f"taskembed: {folder} contains 2 documents: taskembed search \"...\" --index '{folder}'\n"
     )
     value = run("index", corpus, *options, "--json").json
     assert isinstance(value, dict)
     assert value["index"] == str(folder)
     assert sentences.next_step(1, Path("taskembed-index"), is_default=True) == (
-        'taskembed-index holds 1 document: taskembed search "..."'
+        'taskembed-index contains 1 document: taskembed search "..."'
     )
 
 

@@ -89,7 +89,7 @@ def test_only_documents_that_pass_a_filter_are_found(run: Run, similar_index: Pa
     assert set(run(*asked, "--where", "topic = 'food'").out.split()) == {"bread", "soup"}
     nothing = run(*asked, "--where", "topic = 'sea'")
     assert (nothing.code, nothing.out) == (0, "")
-    assert "no document passes --where" in nothing.err
+    assert "no document matches --where" in nothing.err
 
 
 def test_an_unknown_id_is_named(run: Run, similar_index: Path, tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_another_task_is_refused_with_the_command_that_makes_the_right_index(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give one of: an id, --text, --file, --ids"),
-        (("moon", "--text", "moon"), "give one of: an id, --text, --file, --ids"),
+        ((), "give exactly one of: an id, --text, --file, --ids"),
+        (("moon", "--text", "moon"), "give exactly one of: an id, --text, --file, --ids"),
         (("moon", "--format", "trec"), "--format trec is for --ids"),
-        (("--ids", "-", "--json", "--format", "ids"), "--json and --format say different things"),
+        (("--ids", "-", "--json", "--format", "ids"), "--json and --format cannot be combined"),
         (("--ids", "-", "--format", "table"), "--ids prints jsonl, tsv or trec"),
     ],
     ids=str,

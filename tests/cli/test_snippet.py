@@ -52,8 +52,8 @@ def test_a_batch_and_groups_have_snippets(run: Run, index: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--format", "ids"), "--snippet prints a table, json, jsonl or tsv"),
-        (("--no-text",), "--snippet and --no-text exclude each other"),
+        (("--format", "ids"), "--snippet can only be printed as a table, json, jsonl or tsv"),
+        (("--no-text",), "--snippet and --no-text cannot be combined"),
     ],
 )
 def test_a_snippet_needs_a_place(

@@ -56,7 +56,7 @@ def test_commands_pick_their_view(run: Run, viewed: Path) -> None:
         f"taskembed: hint: taskembed index --add-view clustering --index {viewed}\n"
     )
     added = run("index", "--add-view", "clustering", "--index", viewed)
-    assert (added.code, added.out) == (0, "added the view clustering of 4 documents\n")
+    assert (added.code, added.out) == (0, "added the view clustering: 4 documents\n")
     assert run("cluster", "-k", "2", "--index", viewed).code == 0
 
 
@@ -99,10 +99,10 @@ def test_views_are_removed_and_replaced(run: Run, four_documents: Path, viewed: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--add-view", "code", "corpus.jsonl"], "--add-view takes no INPUT"),
-        (["--add-view", "code", "--drop-view", "code"], "exclude each other"),
-        (["--drop-view", "code", "--task", "code"], "--drop-view names the task"),
-        (["--add-view", "code", "--recreate"], "goes neither with --recreate nor with --dry-run"),
+        (["--add-view", "code", "corpus.jsonl"], "--add-view cannot be combined with INPUT"),
+        (["--add-view", "code", "--drop-view", "code"], "cannot be combined"),
+        (["--drop-view", "code", "--task", "code"], "--drop-view already names the task"),
+        (["--add-view", "code", "--recreate"], "cannot be combined with --recreate or --dry-run"),
         (["--add-view", "similarity"], "has a view for the task 'similarity'"),
         (["--drop-view", "code"], "has no view for the task 'code'"),
         ([], "missing argument 'INPUT...'"),

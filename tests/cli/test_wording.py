@@ -21,7 +21,7 @@ from tests.conftest import Run
 )
 def test_a_value_is_refused_in_our_words(run: Run, arguments: tuple[str, str], said: str) -> None:
     assert run("search", "x", *arguments).err == (
-        f"taskembed: error: {said}\ntaskembed: hint: --help shows what there is\n"
+        f"taskembed: error: {said}\ntaskembed: hint: --help lists the options\n"
     )
 
 
@@ -39,11 +39,11 @@ def test_a_variable_is_named_when_it_is_the_one(run: Run, monkeypatch: pytest.Mo
     [
         (["operating", "system"], 'put the query in quotes: taskembed search "operating system"'),
         (["a", "-k", "3", "$b"], "put the query in quotes: taskembed search 'a $b'"),
-        (["-foo"], 'a query that begins with a dash goes after --: taskembed search -- "-foo"'),
-        (["-king"], 'a query that begins with a dash goes after --: taskembed search -- "-king"'),
-        (["x", "--nonsense"], "--help shows what there is"),
-        (["x", "--tag", "-zoo", "-z"], "--help shows what there is"),  # a value is no query
-        (["-z", "--", "-zoo"], "--help shows what there is"),
+        (["-foo"], 'put -- before a query that begins with a dash: taskembed search -- "-foo"'),
+        (["-king"], 'put -- before a query that begins with a dash: taskembed search -- "-king"'),
+        (["x", "--nonsense"], "--help lists the options"),
+        (["x", "--tag", "-zoo", "-z"], "--help lists the options"),  # a value is no query
+        (["-z", "--", "-zoo"], "--help lists the options"),
     ],
 )
 def test_a_query_that_the_shell_took_apart_is_recognised(

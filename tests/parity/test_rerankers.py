@@ -205,7 +205,7 @@ def test_the_words_of_a_reranker_go_with_one(run: Run, tmp_path: Path) -> None:
     done = run("search", "x", "--index", tmp_path, "--rerank-instruction", "y")
     assert (done.code, done.err.splitlines()[0]) == (
         2,
-        "taskembed: error: --rerank-instruction goes with --rerank",
+        "taskembed: error: --rerank-instruction requires --rerank",
     )
 
 

@@ -465,8 +465,8 @@ def test_queries_are_encoded_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--workers", "2"], "--workers goes with --engine ray"),
-        (["--address", "auto"], "--address goes with --engine ray"),
+        (["--workers", "2"], "--workers requires --engine ray"),
+        (["--address", "auto"], "--address requires --engine ray"),
         (["--engine", "ray", "--workers", "0"], "'0' is less than 1"),
         (["--engine", "spark"], "spark"),
         (["--engine", "ray", "--address", "ray://there:10001"], "HOST:PORT"),

@@ -1,1 +1,1 @@
-"""The options of commands, their defaults, their help, and what is said of wrong ones."""
+"""The options of commands, their defaults, their help, and the messages for invalid ones."""

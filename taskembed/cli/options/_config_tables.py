@@ -1,4 +1,4 @@
-"""The tables of the configuration file, as types that its content is checked against."""
+"""The tables of the configuration file, as types that validate its contents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taskembed.strict import STRICT
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """Defaults of options; the keys are the names of their variables: TASKEMBED_THREADS."""
+    """Defaults of options; the keys are named like their variables: threads, TASKEMBED_THREADS."""
 
     __pydantic_config__ = STRICT
 
@@ -37,7 +37,7 @@ class Defaults:
             Task(self.task)
 
     def given(self) -> dict[str, object]:
-        """Return the defaults that the file has, as an option takes them."""
+        """Return the defaults in the file, as values of options."""
         return {
             name: value.value if isinstance(value, Enum) else value
             for name, value in asdict(self).items()

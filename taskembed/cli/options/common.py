@@ -16,7 +16,7 @@ from taskembed.space import Task
 
 
 def parse_task(name: str | Task) -> Task:
-    """Return a task from its name, as typer wants it."""
+    """Return a task from its name; a parser for typer."""
     if isinstance(name, Task):
         return name
     try:
@@ -26,7 +26,7 @@ def parse_task(name: str | Task) -> Task:
 
 
 def complete_task(incomplete: str) -> list[str]:
-    """Return the tasks that begin so, for the shell."""
+    """Return the tasks that begin with a text, for completion in the shell."""
     return [task.value for task in Task if task.value.startswith(incomplete)]
 
 
@@ -38,10 +38,10 @@ class Panel(StrEnum):
     STORAGE = "Storage"
     BAD_RECORDS = "Bad records"
     RANKING = "Ranking"
+    RERANKER = "Reranker"
     LABELS = "Labels"
     OUTPUT = "Output"
     MODEL = "Model"
-    RERANKER = "Reranker"
     MACHINE = "Machine"
 
 
@@ -55,7 +55,7 @@ class Device(Enum):
 
 
 class Precision(Enum):
-    """The number format that a model computes in."""
+    """The precision of a model's computations."""
 
     AUTO = "auto"
     FP32 = "fp32"
@@ -65,10 +65,10 @@ class Precision(Enum):
 
 
 def output_option(help_text: str, *, metavar: str = "FILE") -> Any:  # noqa: ANN401 - of typer.Option
-    """Return the option that names what a command writes, for the annotation of a parameter.
+    """Return the option for the output file or folder, for the annotation of a parameter.
 
     Args:
-        help_text: what is written.
+        help_text: the help of the option.
         metavar: FILE or DIR.
     """
     return typer.Option(
@@ -86,10 +86,10 @@ def task_option(
     """Return an option that names a task, for the annotation of a parameter.
 
     Args:
-        help_text: what the task is for.
-        name: of the option.
-        panel: of the help that it stands in.
-        envvar: the environment variable with its default; None for none.
+        help_text: the help of the option.
+        name: the name of the option.
+        panel: the panel in which the help shows the option.
+        envvar: the environment variable with its default; None for no variable.
     """
     return typer.Option(
         name,
@@ -122,8 +122,9 @@ TaskOption = Annotated[
 TasksOption = Annotated[
     list[Task] | None,
     task_option(
-        "The task: retrieval, similarity, classification, clustering or code. Repeat it for "
-        "several views of the documents.",
+        "The task: retrieval, similarity, classification, clustering or code. Repeat the option "
+        "for an index with several views.",
+        panel=Panel.INDEX,
         envvar="TASKEMBED_TASK",
     ),
 ]
@@ -196,7 +197,7 @@ Instruction = Annotated[
         "--instruction",
         metavar="TEXT",
         rich_help_panel=Panel.MODEL,
-        help="What queries ask for, in words, for a model that takes instructions.",
+        help="An instruction that describes the queries, for a model that takes instructions.",
     ),
 ]
 PromptsOption = Annotated[
@@ -251,7 +252,7 @@ NoAdapter = Annotated[
     typer.Option(
         "--no-adapter",
         rich_help_panel=Panel.MODEL,
-        help="Use the model without its adapter for the task.",
+        help="Use the model without its known adapter for the task.",
     ),
 ]
 TrustRemoteCode = Annotated[
@@ -259,7 +260,7 @@ TrustRemoteCode = Annotated[
     typer.Option(
         "--trust-remote-code",
         rich_help_panel=Panel.MODEL,
-        help="Run the Python code of a model that needs it; the commit must be fixed.",
+        help="Run the Python code of a model that needs it; a repository needs --revision COMMIT.",
     ),
 ]
 ApiBase = Annotated[
@@ -269,7 +270,7 @@ ApiBase = Annotated[
         envvar="TASKEMBED_API_BASE",
         metavar="URL",
         rich_help_panel=Panel.MODEL,
-        help="A server that runs the model, such as http://localhost:8080/v1 (OpenAI's API).",
+        help="The address of a server with OpenAI's API, such as http://localhost:8080/v1.",
     ),
 ]
 DeviceOption = Annotated[
@@ -287,8 +288,8 @@ PrecisionOption = Annotated[
         "--precision",
         envvar="TASKEMBED_PRECISION",
         rich_help_panel=Panel.MACHINE,
-        help="The precision of computations; auto is bf16 if the hardware has it, and int8 for "
-        "an index made in int8.",
+        help="The precision of computations; auto is bf16 if the hardware supports it, and int8 "
+        "for an index made in int8.",
     ),
 ]
 Threads = Annotated[
@@ -318,7 +319,7 @@ Cache = Annotated[
         envvar="TASKEMBED_CACHE",
         metavar="DIR",
         rich_help_panel=Panel.MACHINE,
-        help="The folder for compiled models, instead of the user's cache folder.",
+        help="The folder for compiled models and copies of indexes.  [default: the user's cache]",
     ),
 ]
 Quiet = Annotated[
@@ -347,7 +348,7 @@ LogFile = Annotated[
         LOG_FILE,
         metavar="FILE",
         rich_help_panel=Panel.OUTPUT,
-        help="Append messages and progress to this file too, each line with the time.",
+        help="Also append messages and progress to this file, each line with the time.",
     ),
 ]
 Recreate = Annotated[
@@ -365,7 +366,7 @@ Wait = Annotated[
         min=0,
         metavar="SECONDS",
         rich_help_panel=Panel.INDEX,
-        help="How long to wait for another process that writes.",
+        help="How long to wait for another process that writes to the index.",
     ),
 ]
 Where = Annotated[
@@ -374,7 +375,7 @@ Where = Annotated[
         "--where",
         metavar="FILTER",
         rich_help_panel=Panel.INDEX,
-        help="Only documents whose metadata passes, such as \"year >= 2020 and lang = 'en'\".",
+        help="Only documents whose metadata match, such as \"year >= 2020 and lang = 'en'\".",
     ),
 ]
 DryRun = Annotated[
@@ -382,9 +383,9 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run",
         rich_help_panel=Panel.INDEX,
-        help="Report what would be done; write nothing, load no model.",
+        help="Report what would be done, without writing anything or loading a model.",
     ),
 ]
 
 DEFAULT_INDEX = Path("taskembed-index")
-NOTHING_PASSES = "no document passes --where; see taskembed info --fields"
+NOTHING_PASSES = "no document matches --where; see taskembed info --fields"

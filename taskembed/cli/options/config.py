@@ -1,4 +1,4 @@
-"""The user's configuration file: names for indexes, and defaults of the options with variables.
+"""The user's configuration file: names for indexes, and defaults of options.
 
     [indexes]
     notes = "~/notes-index"      # taskembed search "..." --index notes
@@ -6,7 +6,7 @@
     [defaults]
     threads = 4
 
-Nothing is read before an option needs its default: `--help` is as fast as without a file.
+The file is read only when an option needs its default, so `--help` does not read it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from taskembed.cli.options._config_tables import ConfigTables
 
 CONFIG = "TASKEMBED_CONFIG"
-HINT = "docs/environment.md shows such a file"
+HINT = "docs/environment.md shows an example"
 _INDEX = "index_folder"
 _NAME = re.compile(r"[\w.-]*\w[\w.-]*")
-_PARAMETERS = {"as_json": "json", _INDEX: "index"}  # keys with other names than their parameters
+_PARAMETERS = {"as_json": "json", _INDEX: "index"}  # parameters whose keys have other names
 _PATHS = ("cache",)
 
 
 class Config(dict[str, Any]):
-    """The defaults of one command's parameters, as typer asks for them: by name, with `get`."""
+    """The defaults of one command's parameters, which typer reads by `get`."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class Config(dict[str, Any]):
         environment: Mapping[str, str],
         repeated: Iterable[str] = (),
     ) -> None:
-        """Make the defaults; nothing is read.
+        """Prepare the defaults without reading the file.
 
         Args:
-            parameters: the names of the parameters that may have a default here.
-            environment: the variables of the process.
+            parameters: the names of the parameters that may have a default in the file.
+            environment: the environment variables of the process.
             repeated: the names of the parameters that take several values.
         """
         super().__init__()
@@ -55,7 +55,7 @@ class Config(dict[str, Any]):
         self._environment = environment
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  # of any type
-        """Return the default of a parameter; None if the file does not say.
+        """Return the default of a parameter; None if the file does not set it.
 
         Raises:
             UsageError: the file is not valid.
@@ -68,11 +68,11 @@ class Config(dict[str, Any]):
         return [value] if name in self._repeated else value
 
     def forget(self, names: Iterable[str]) -> None:
-        """Have no default for some parameters from now on."""
+        """Ignore the defaults of some parameters from now on."""
         self._parameters -= set(names)
 
     def index_named(self, value: Path) -> Path:
-        """Return the folder of an index that a name of the file stands for; else the path as it is.
+        """Return the folder of an index that is named in the file; otherwise the path unchanged.
 
         Raises:
             UsageError: the file is not valid.
@@ -82,7 +82,7 @@ class Config(dict[str, Any]):
         return Path(self._settings.indexes.get(str(value), value))
 
     def place_of(self, name: str) -> str:
-        """Return what a message calls a default: 'threads in /home/me/.config/..."."""
+        """Return the name of a default in messages: "threads in /home/me/.config/..."."""
         where = self._settings.path if self._settings else ""
         return f"{_PARAMETERS.get(name, name)} in {where}"
 
@@ -94,12 +94,12 @@ class Config(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
         indexes: folders by name.
-        defaults: of options, by the names of their variables in lower case: "threads", "index".
+        defaults: the defaults of options, by the names of their keys: "threads", "index".
     """
 
     path: Path
@@ -123,7 +123,7 @@ def config_path(environment: Mapping[str, str]) -> Path | None:
     from platformdirs import user_config_path  # 0.01 s
 
     path = user_config_path("taskembed") / "config.toml"
-    # without a home, the path begins with "~", which might be a folder of anybody's
+    # without a home directory, the path begins with "~", which would be a relative path
     return path if path.is_absolute() and os.access(path, os.F_OK) else None
 
 
@@ -131,8 +131,8 @@ def read_config(path: Path) -> Settings:
     """Read and check a configuration file.
 
     Raises:
-        UsageError: it is not valid; the message names the file, and the key or the line.
-        AccessDeniedError: it may not be read.
+        UsageError: the file is not valid; the message names the file, and the key or the line.
+        AccessDeniedError: there is no permission to read the file.
     """
     import tomllib
 
@@ -141,9 +141,9 @@ def read_config(path: Path) -> Settings:
             text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
     except UnicodeError as error:
-        raise UsageError("it is not UTF-8", what=str(path)) from error
+        raise UsageError("the file is not UTF-8", what=str(path)) from error
     except ValueError as error:
-        raise UsageError(f"it is not TOML: {error}", what=str(path), hint=HINT) from error
+        raise UsageError(f"the file is not TOML: {error}", what=str(path), hint=HINT) from error
     try:
         return _settings_of(path, raw)
     except ValueError as error:
@@ -176,13 +176,13 @@ def _defaults_of(tables: ConfigTables, indexes: Mapping[str, Path]) -> dict[str,
 
 
 def _folder(what: str, text: str) -> Path:
-    """Return a path, which must not depend on the current folder, or an address."""
+    """Return a path that does not depend on the current directory, or an address."""
     if is_address(text):
         return Path(text)
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"{what} is in a home that is not known: {text!r}") from error
+        raise ValueError(f"{what} is in an unknown home directory: {text!r}") from error
     if not path.is_absolute():
         raise ValueError(f"{what} must be an absolute path, or begin with ~/: {text!r}")
     return path

@@ -1,4 +1,4 @@
-"""Values of options that need no conversion: typer imports pydantic for it, 0.06 s."""
+"""Skips typer's conversion of option values if possible: typer imports pydantic for it, 0.06 s."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from enum import EnumType
 from pathlib import Path
 from typing import Any
 
-MOST_DIGITS = 18  # of a number that is converted here
+MOST_DIGITS = 18  # most digits of an integer that is converted here
 
 
 def convert_quickly(parameters: Iterable[Any]) -> None:
-    """Let the parameters of a command, which are typer's, leave right values as they are."""
+    """Make typer's parameters skip the conversion of values that are already valid."""
     for parameter in parameters:
         if not isinstance(parameter.process_value, Converted):
             parameter.process_value = Converted(parameter)
 
 
 class Converted:
-    """The `process_value` of a parameter: typer's own, but for values that are right as they are.
+    """Replaces `process_value` of a parameter; calls the original only if it is needed.
 
     Args:
-        parameter: typer's, whose `process_value` this replaces.
+        parameter: typer's parameter whose `process_value` is replaced.
     """
 
     def __init__(self, parameter: Any) -> None:  # noqa: ANN401  # typer's
@@ -40,7 +40,7 @@ class Converted:
         """Return the value of the parameter, of the type that its command declares.
 
         Raises:
-            typer.BadParameter: it cannot be converted, or is missing.
+            typer.BadParameter: the value cannot be converted, or is missing.
         """
         if value is None and not self._parameter.required:  # the most frequent value
             return self._converted(context, None if self._is_one else ())
@@ -49,7 +49,7 @@ class Converted:
         return self._process(context, value) if quick is None else quick
 
     def _quick(self, value: Any) -> Any:  # noqa: ANN401
-        """Return a value whose conversion is plain; None for any other."""
+        """Return the value if its conversion is trivial; None otherwise."""
         if self._annotation is str and isinstance(value, str):
             return value
         if self._annotation is Path and self._is_good_path(value):
@@ -65,7 +65,7 @@ class Converted:
         return value if callback is None else callback(context, self._parameter, value)
 
     def _is_good_number(self, value: Any) -> bool:  # noqa: ANN401
-        """Whether typer would find no fault with a whole number."""
+        """Return whether typer would accept an integer."""
         if not isinstance(value, str) or len(value) > MOST_DIGITS:
             return False
         if not (value.isascii() and value.isdecimal()):
@@ -75,7 +75,7 @@ class Converted:
         return is_within and not self._info.clamp
 
     def _is_good_path(self, value: Any) -> bool:  # noqa: ANN401
-        """Whether typer would find no fault with a path."""
+        """Return whether typer would accept a path."""
         if not self._is_plain_path or not isinstance(value, (str, Path)):
             return False
         path = Path(value)

@@ -1,4 +1,4 @@
-"""The options of `taskembed dedup` alone: which duplicates are found, and what becomes of them."""
+"""The options of `taskembed dedup`: which duplicates are found, and what is done with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taskembed.verbs.defaults import DEDUP_THRESHOLD
 if TYPE_CHECKING:
     from taskembed.verbs.duplicates import Keep
 
-SAMPLED_PAIRS = 5  # of each band of similarity, on a terminal
+SAMPLED_PAIRS = 5  # sample pairs in each band of similarity, shown on a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class DuplicateOptions:
             "--threshold",
             metavar="COSINE",
             rich_help_panel=opt.Panel.RANKING,
-            help="The least similarity of near duplicates.  [default: 0.95; on a terminal, pairs "
-            "are shown first]",
+            help="The lowest cosine of near duplicates.  [default: 0.95; on a terminal, sample "
+            "pairs are shown instead]",
         ),
     ] = None
     sample: Annotated[
@@ -40,7 +40,7 @@ class DuplicateOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.RANKING,
-            help="Show N pairs of each similarity instead, to choose a threshold.",
+            help="Show N sample pairs in each band of similarity, to choose a threshold.",
         ),
     ] = None
     keep: Annotated[
@@ -66,7 +66,7 @@ class DuplicateOptions:
         """Return which of several duplicates is kept.
 
         Raises:
-            UsageError: it is not known.
+            UsageError: the rule is not known.
         """
         from taskembed.verbs.duplicates import Keep
 
@@ -75,7 +75,7 @@ class DuplicateOptions:
 
 @dataclass(frozen=True, slots=True)
 class ActionOptions:
-    """What becomes of the duplicates."""
+    """What is done with the duplicates."""
 
     output: Annotated[
         Path | None,
@@ -100,38 +100,40 @@ class ActionOptions:
     wait: opt.Wait = 0
 
     def check(self) -> None:
-        """Refuse deleting without asking where it is not asked for.
+        """Check that --apply can ask for confirmation, or --yes is given.
 
         Raises:
-            UsageError: --yes is given alone, or nobody can be asked.
+            UsageError: --yes is given alone, or there is no terminal to ask on.
         """
         if self.yes and not self.apply:
-            raise UsageError("--yes goes with --apply")
+            raise UsageError("--yes requires --apply")
         if self.apply and not self.yes and not sys.stdin.isatty():
             raise UsageError(
-                "--apply deletes without asking only with --yes",
-                hint="see the duplicates first: leave out --apply",
+                "without a terminal to confirm on, --apply needs --yes",
+                hint="to see the duplicates first, leave out --apply",
             )
 
 
 def chosen_threshold(found: DuplicateOptions, action: ActionOptions, *, new: bool) -> float | None:
-    """Return the least similarity of duplicates; None if pairs are to be shown instead.
+    """Return the lowest cosine of near duplicates; None if sample pairs are shown instead.
 
     Args:
         found: which documents are duplicates.
-        action: what becomes of them.
-        new: new records are compared with an index.
+        action: what is done with them.
+        new: whether new records are compared with an index.
 
     Raises:
-        UsageError: options contradict each other, or the threshold is not a cosine.
+        UsageError: options conflict, or the threshold is not a cosine.
     """
     if found.sample is not None and (found.threshold is not None or action.apply or action.output):
-        raise UsageError("--sample shows pairs, and finds no duplicates")
+        raise UsageError("--sample only shows pairs, so options for duplicates cannot be used")
     if new and (found.sample or found.keep or found.groups or action.apply):
-        raise UsageError("--sample, --keep, --groups and --apply go without INPUT")
+        raise UsageError("--sample, --keep, --groups and --apply cannot be combined with INPUT")
     if found.threshold is not None:
         if not 0 < found.threshold <= 1:
-            raise UsageError(f"--threshold {found.threshold:g}: a cosine, above 0, at most 1")
+            raise UsageError(
+                f"--threshold {found.threshold:g} is not a cosine above 0 and at most 1"
+            )
         return found.threshold
     if found.sample is not None:
         return None
@@ -140,6 +142,6 @@ def chosen_threshold(found: DuplicateOptions, action: ActionOptions, *, new: boo
     if action.apply or action.output:
         raise UsageError(
             "--apply and --output need --threshold",
-            hint="see what a threshold means here first: taskembed dedup",
+            hint="`taskembed dedup` shows sample pairs to choose a threshold by",
         )
     return None

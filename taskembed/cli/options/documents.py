@@ -1,4 +1,4 @@
-"""The options of commands that print documents: their format, and what is shown of them."""
+"""The options of commands that print documents: the format, and which parts are printed."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ class DocumentOptions:
     no_text: opt.NoText = False
 
     def printer(self, *, as_json: bool, for_people: DocumentFormat) -> DocumentPrinter:
-        """Return what prints the documents.
+        """Return the printer of the documents.
 
         Args:
-            as_json: --json was given.
+            as_json: whether --json was given.
             for_people: the format on a terminal.
 
         Raises:
-            UsageError: the options contradict each other.
+            UsageError: the options conflict.
         """
         if as_json and self.format_ not in {None, DocumentFormat.JSONL}:
-            raise UsageError("--json and --format say different things")
+            raise UsageError("--json and --format cannot be combined")
         default = for_people if sys.stdout.isatty() and not as_json else DocumentFormat.JSONL
         chosen_format = self.format_ or default
         if self.header and chosen_format is not DocumentFormat.TSV:
-            raise UsageError("--header goes with --format tsv")
+            raise UsageError("--header requires --format tsv")
         return DocumentPrinter(
             chosen_format, field_list(self.fields), with_text=not self.no_text, header=self.header
         )

@@ -1,7 +1,7 @@
 """Environment variables and the configuration file as defaults of options.
 
-A variable in a shell profile, or a line of the file, is set for every command. So it is ignored
-where it contradicts an option that was typed, or an index, which has a space of its own.
+A variable in a shell profile, or a line of the file, applies to every command. So it is ignored
+if it contradicts an option on the command line, or an existing index, which has its own space.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VARIABLES = frozenset(
         *(API_BASE, KEY_OF_OWN, DEBUG, CONFIG),
     }
 )
-# parameters with a variable that an existing index determines
+# parameters that have a variable, but are determined by an existing index
 OF_SPACE = {"task", "model"}
 # typer's names for where a value comes from
 TYPED, FROM_VARIABLE, FROM_CONFIG = "COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP"
@@ -40,10 +40,10 @@ def unknown_variables(environment: Iterable[str]) -> list[str]:
 
 
 def reset_unfit_variables(context: Any) -> list[str]:  # noqa: ANN401  # typer's own
-    """Reset parameters to their defaults where their variables do not fit.
+    """Reset parameters to their defaults if their variables contradict options or the index.
 
     Returns:
-        A note for each variable that names another space than that of the index.
+        A note for each variable that differs from the space of the index.
     """
     given, variables = context.params, variables_of(context)
     if "format_" in given and context.get_parameter_source("format_").name == TYPED:
@@ -53,7 +53,7 @@ def reset_unfit_variables(context: Any) -> list[str]:  # noqa: ANN401  # typer's
     if part is None:
         return []
     notes = [
-        f"{variables[name]} is for new indexes: this one has its own {name}, {own!r}"
+        f"{variables[name]} applies only to new indexes: this index has the {name} {own!r}"
         for name, own in _determined_by(part).items()
         if name in variables and _in_index_form(name, given[name]) != own
     ]
@@ -63,14 +63,14 @@ def reset_unfit_variables(context: Any) -> list[str]:  # noqa: ANN401  # typer's
 
 
 def with_variable(parameters: Iterable[Any]) -> list[str]:
-    """Return the names of the parameters that have a variable, and so a place in the file."""
+    """Return the names of the parameters that have a variable, and thus a key in the file."""
     return [parameter.name for parameter in parameters if parameter.envvar]
 
 
 def variables_of(context: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return parameter -> variable, for each parameter whose value is from a variable.
+    """Return parameter -> variable, for each parameter whose value comes from a variable.
 
-    A value from the configuration file has its key and the file instead: "task in config.toml".
+    For a value from the configuration file, key and file are returned: "task in config.toml".
     """
     found: dict[str, str] = {}
     for parameter in context.command.params:
@@ -83,7 +83,7 @@ def variables_of(context: Any) -> dict[str, str]:  # noqa: ANN401
 
 
 def with_variables(text: str, context: Any) -> str:  # noqa: ANN401
-    """Return a message that names the variable instead of the option it is the default of."""
+    """Return a message that names the variable instead of the option whose default it is."""
     for option, variable in _variable_of_option(context).items():
         found = rf"(?<![\w-]){re.escape(option)}(?![\w-])"
         text = re.sub(found, variable.replace("\\", r"\\"), text)
@@ -91,7 +91,7 @@ def with_variables(text: str, context: Any) -> str:  # noqa: ANN401
 
 
 def unset_variables(text: str, context: Any) -> str:  # noqa: ANN401
-    """Return a hint that says "unset VARIABLE" where it said to leave out an option."""
+    """Return a hint in which "unset VARIABLE" replaces the advice to leave out an option."""
     for option, variable in _variable_of_option(context).items():
         unset = f"unset {variable}" if variable.startswith(PREFIX) else f"remove {variable}"
         found = rf"leave out {re.escape(option)}(?![\w-])"
@@ -118,7 +118,7 @@ def _reset(context: Any, names: Collection[str]) -> None:  # noqa: ANN401
 
 
 def _part_of_index(given: Mapping[str, Any]) -> Part | None:
-    """Return what the index holds; None if there is none, or if it is to be recreated."""
+    """Return the contents of the index; None if there is none, or if it is to be recreated."""
     from taskembed.verbs.describe import read_existing
 
     folder = given.get("index_folder")
@@ -131,12 +131,12 @@ def _part_of_index(given: Mapping[str, Any]) -> Part | None:
 
 
 def _determined_by(part: Part) -> dict[str, str]:
-    """Return parameter -> value, of the parameters that an index determines."""
+    """Return parameter -> value, for the parameters that an index determines."""
     return {"task": ", ".join(task.value for task in part.tasks), "model": part.space.model}
 
 
 def _in_index_form(name: str, value: object) -> object:
-    """Return a parameter's value in the form in which an index has it."""
+    """Return a parameter's value in the form in which an index stores it."""
     if name == "task":
         tasks: Sequence[object] = value if isinstance(value, list | tuple) else [value]
         return ", ".join(str(getattr(task, "value", task)) for task in tasks)

@@ -21,11 +21,11 @@ from typing import Any, get_type_hints
 
 
 def with_groups(function: Callable[..., int]) -> Callable[..., int]:
-    """Return a command whose groups of options are spread out, as typer reads a signature.
+    """Return a command whose groups of options are expanded into its signature, for typer.
 
     Args:
-        function: of the command. A parameter whose type is a dataclass is a group: each field has
-            an annotation as for typer, and a default. No two options have one name.
+        function: the function of the command. A parameter whose type is a dataclass is a group:
+            each field has an annotation for typer and a default. Option names must be distinct.
     """
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, type[Any]] = {

@@ -1,4 +1,4 @@
-"""Groups of options that several commands have: which model, where it runs, what is printed.
+"""Groups of options that several commands share: the model, the machine, the output.
 
 A command takes a group as one parameter: see `with_groups`.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """Which model encodes, for which task, and what is stated of it beside its name."""
+    """The model, the task, and the prompts and adapter that the user gives."""
 
     task: opt.TaskOption = None
     model: opt.ModelOption = None
@@ -35,7 +35,7 @@ class ModelOptions:
 
     @property
     def tasks(self) -> list[Task]:
-        """The tasks that were given, each once: at most one."""
+        """The given tasks: at most one."""
         return [] if self.task is None else [self.task]
 
     def required_task(self) -> Task:
@@ -45,21 +45,23 @@ class ModelOptions:
             UsageError: no task was given.
         """
         if self.task is None:
-            raise UsageError("which task?", hint=f"--task {'|'.join(item.value for item in Task)}")
+            raise UsageError(
+                "no task given", hint=f"use --task {'|'.join(item.value for item in Task)}"
+            )
         return self.task
 
     def stated(self, *, no_adapter: bool = False) -> PromptOverrides:
         """Return the prompts, the adapter and the family that were given.
 
         Args:
-            no_adapter: the model is used without the adapter that is known for the task.
+            no_adapter: use the model without its known adapter for the task.
 
         Raises:
             UsageError: an adapter and `no_adapter` were given; the prompts file is not valid.
             NotFoundError: there is no such prompts file.
         """
         if self.adapter is not None and no_adapter:
-            raise UsageError("--adapter and --no-adapter exclude each other")
+            raise UsageError("--adapter and --no-adapter cannot be combined")
         from taskembed.models.prompts_file import read_prompts_file
         from taskembed.models.resolve import PromptOverrides
 
@@ -87,7 +89,7 @@ class ViewsModelOptions(ModelOptions):
 
 @dataclass(frozen=True, slots=True)
 class PlaceOptions:
-    """Where the model of an index, and its adapter, are now."""
+    """The present folders of an index's model and adapter."""
 
     model: opt.PlaceOfModel = None
     adapter: opt.PlaceOfAdapter = None
@@ -114,12 +116,12 @@ class MachineOptions:
         """Return the settings of the engine that runs a model.
 
         Args:
-            quiet: no notes on stderr.
-            one_query: a single short text will be encoded.
-            trust_remote_code: the model's own Python code may run.
+            quiet: print no notes on stderr.
+            one_query: whether a single short text will be encoded.
+            trust_remote_code: whether the model's own Python code may run.
             api_base: the address of the server that runs the model, instead of this machine.
         """
-        if one_query:  # numpy's other threads would look for work in a loop: 0.03 s of a core
+        if one_query:  # numpy's other threads would wait in a busy loop: 0.03 s of a core
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from taskembed.encoding.settings import EngineSettings  # numpy and tokenizers: 0.07 s
 
@@ -146,6 +148,6 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True)
 class LongOutputOptions(OutputOptions):
-    """What a command that takes long prints, and logs."""
+    """What a long-running command prints and logs."""
 
     log_file: opt.LogFile = None

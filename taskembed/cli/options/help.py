@@ -1,6 +1,6 @@
-"""The help of a command: what it does, an example, and its options under headings.
+"""Writes the help of a command: what it does, an example, and its options under headings.
 
-It uses the formatter that typer brings: rich would take 0.06 s to import.
+It uses the formatter that is included in typer, since rich would take 0.06 s to import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The options of `taskembed index` alone, in groups: its space, the run, how it is stored."""
+"""The options of `taskembed index`, in groups: the space, the run, the storage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SpaceOptions:
-    """What is asked of a new index's space, besides its model and its prompts."""
+    """Requirements for the space of a new index, besides model and prompts."""
 
     no_adapter: opt.NoAdapter = False
     dim: Annotated[
@@ -30,7 +30,8 @@ class SpaceOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.MODEL,
-            help="The length of the vectors, one that the model was trained for.  [default: full]",
+            help="Shorten vectors to N dimensions, a size that the model was trained for.  "
+            "[default: full]",
         ),
     ] = None
     force_dim: Annotated[
@@ -45,10 +46,10 @@ class SpaceOptions:
     api_base: opt.ApiBase = None
 
     def request(self, model: ModelOptions) -> SpaceRequest:
-        """Return what is asked of the space.
+        """Return the requirements for the space.
 
         Args:
-            model: the model, and what is stated of it.
+            model: the options of the model.
 
         Raises:
             UsageError: an adapter and --no-adapter were given; the prompts file is not valid.
@@ -78,7 +79,7 @@ class RunOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.INDEX,
-            help="Documents per commit; a run also commits every minute.",
+            help="Commit after this many documents; a run also commits every minute.",
         ),
     ] = COMMIT_EVERY
     on_duplicate: Annotated[
@@ -86,7 +87,7 @@ class RunOptions:
         typer.Option(
             "--on-duplicate",
             rich_help_panel=opt.Panel.INDEX,
-            help="Which of two documents with the same id is kept.  [default: last]",
+            help="Which of two documents with the same id to keep.  [default: last]",
         ),
     ] = None
     prune: Annotated[
@@ -121,8 +122,8 @@ class RunOptions:
         typer.Option(
             "--index-type",
             rich_help_panel=opt.Panel.STORAGE,
-            help="How new segments are searched: auto is rabitq from 50,000 documents on, else "
-            "flat.  [default: auto]",
+            help="How new segments are searched: exactly (flat) or by one-bit codes first "
+            "(rabitq); auto uses rabitq from 50,000 documents on.  [default: auto]",
         ),
     ] = None
     vectors: Annotated[
@@ -148,9 +149,9 @@ class RunOptions:
         """Return how to index.
 
         Args:
-            reading: how the input is read, for the index to remember.
-            words: the language of the words to keep; "" for none; None for what the index has.
-            chunk: how documents are cut into chunks; None for the index's own rule.
+            reading: how the input is read, which the index remembers.
+            words: the language of the words to store; "" for none; None for the index's setting.
+            chunk: how documents are cut into chunks; None for the index's rule.
             fail_on_truncate: a document that the model cannot read whole is a bad record.
         """
         from taskembed.verbs.defaults import OnDuplicate
@@ -182,7 +183,7 @@ class StoreOptions:
             "--label-field",
             metavar="NAME",
             rich_help_panel=opt.Panel.INPUT,
-            help="The field that holds the label, or a list of labels, for `taskembed classify`.",
+            help="The field with the label, or a list of labels, for `taskembed classify`.",
         ),
     ] = None
     words: Annotated[
@@ -190,7 +191,7 @@ class StoreOptions:
         typer.Option(
             "--words/--no-words",
             rich_help_panel=opt.Panel.STORAGE,
-            help="Whether to keep the words of the texts, for hybrid search.  "
+            help="Whether to store the words of the texts, for hybrid search.  "
             "[default: for retrieval and code]",
         ),
     ] = None
@@ -200,8 +201,7 @@ class StoreOptions:
             "--language",
             metavar="NAME",
             rich_help_panel=opt.Panel.STORAGE,
-            help="The language whose rules reduce words to stems; none keeps words whole.  "
-            "[default: english]",
+            help="The language for stemming; none means no stemming.  [default: english]",
         ),
     ] = None
 
@@ -212,25 +212,25 @@ class StoreOptions:
             metavar="auto|TOKENS[:OVERLAP]|off",
             rich_help_panel=opt.Panel.STORAGE,
             help="Cut documents into chunks of this many tokens, each with its own vector, so that "
-            "every part of a long document is found; auto: half of what the model reads, a "
-            "fifth of it shared with the next.  "
+            "every part of a long document can be found; auto means half of what the model "
+            "reads, with an overlap of a fifth.  "
             "[default: off]",
         ),
     ] = None
 
     def kept_words(self, now: str) -> str | None:
-        """Return the language of the words to keep; "" to keep none; None for what the index has.
+        """Return the language of the words to store; "" for none; None for the index's setting.
 
         Args:
-            now: the name of the tokenizer that made the words of the index; "" for none.
+            now: the name of the index's word tokenizer; "" for none.
 
         Raises:
-            UsageError: there are no stems of the language, or words are not to be kept.
+            UsageError: there is no stemmer for the language, or words are not to be stored.
         """
         from taskembed.index.word_tokens import DEFAULT_LANGUAGE, require_language
 
         if self.words is False and self.language is not None:
-            raise UsageError("--language goes with --words")
+            raise UsageError("--language requires --words")
         if self.words is False:
             return ""
         if self.language is None:

@@ -1,4 +1,4 @@
-"""Options for files of documents, in groups: how they are read, and what a bad record is."""
+"""Options for files of documents, in groups: how to read them, and how to handle bad records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class InputOptions:
         typer.Option(
             "--format",
             rich_help_panel=opt.Panel.INPUT,
-            help="The format of the inputs, whatever their file names say.",
+            help="The format of the inputs.  [default: by the file names]",
         ),
     ] = None
     id_field: Annotated[
@@ -37,7 +37,7 @@ class InputOptions:
             "--id-field",
             metavar="NAME",
             rich_help_panel=opt.Panel.INPUT,
-            help="The field that holds the id.  [default: id, _id or doc_id]",
+            help="The field with the id.  [default: id, _id or doc_id]",
         ),
     ] = None
     text_field: Annotated[
@@ -46,7 +46,7 @@ class InputOptions:
             "--text-field",
             metavar="NAME",
             rich_help_panel=opt.Panel.INPUT,
-            help="The field that holds the text.  [default: text, after title if there is one]",
+            help="The field with the text.  [default: text, preceded by title if there is one]",
         ),
     ] = None
     template: Annotated[
@@ -55,7 +55,7 @@ class InputOptions:
             "--template",
             metavar="TEMPLATE",
             rich_help_panel=opt.Panel.INPUT,
-            help="The text to embed, such as '{title}. {text}'; {title?} may be missing.",
+            help="The text to embed, such as '{title}. {text}'; {title?} marks an optional field.",
         ),
     ] = None
     delimiter: Annotated[
@@ -101,16 +101,16 @@ class InputOptions:
             UsageError: two options contradict each other.
         """
         if self.text_field and self.template:
-            raise UsageError("--text-field and --template exclude each other")
+            raise UsageError("--text-field and --template cannot be combined")
 
     def reading(self, on_duplicate: OnDuplicate | None) -> Reading:
-        """Return how the input is to be read; None is left to what the index remembers.
+        """Return how to read the input; for None, what the index remembers is used.
 
         Args:
-            on_duplicate: which of two documents with one id stays.
+            on_duplicate: which of two documents with the same id is kept.
 
         Raises:
-            UsageError: the first row has the names of the columns and --columns too; or neither.
+            UsageError: column names are given twice, by --header and --columns; or not at all.
         """
         from taskembed.index.remembered import Reading
 
@@ -126,12 +126,14 @@ class InputOptions:
 
     def _columns(self) -> str | None:
         if self.columns is None and self.first_row is False:
-            raise UsageError("--no-header needs the names of the columns", hint="--columns id,text")
+            raise UsageError(
+                "--no-header needs the column names", hint="for example --columns id,text"
+            )
         if self.columns is not None and self.first_row is not False:
             raise UsageError(
-                "--columns goes with --no-header",
-                hint="where the first row has the names, --id-field and --text-field say which "
-                "is what",
+                "--columns requires --no-header",
+                hint="if the first row contains the column names, use --id-field and --text-field "
+                "to choose columns",
             )
         return "" if self.first_row else self.columns
 
@@ -168,23 +170,23 @@ class RejectOptions:
         return RejectFile(self.rejects, stop=not self.skip_bad, max_bad=self.max_bad)
 
     def check(self, *, dry_run: bool = False) -> None:
-        """Refuse options that contradict each other, or need another.
+        """Check that no options conflict and none is missing.
 
         Args:
-            dry_run: nothing is written.
+            dry_run: whether nothing is written.
 
         Raises:
             UsageError: two options contradict each other.
         """
         if (self.rejects or self.max_bad is not None) and not self.skip_bad:
-            raise UsageError("--rejects and --max-bad go with --skip-bad")
+            raise UsageError("--rejects and --max-bad require --skip-bad")
         if self.rejects and dry_run:
-            raise UsageError("--dry-run writes nothing, so there are no --rejects")
+            raise UsageError("--dry-run writes nothing, so it cannot be combined with --rejects")
 
 
 @dataclass(frozen=True, slots=True)
 class BadRecordOptions(RejectOptions):
-    """What a bad record of a text is, and what happens to it."""
+    """Which records count as bad, and what happens to them."""
 
     max_record_bytes: Annotated[
         int,
@@ -193,7 +195,7 @@ class BadRecordOptions(RejectOptions):
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="A larger record is a bad record.",
+            help="Treat larger records as bad records.",
         ),
     ] = DEFAULT_MAX_RECORD_BYTES
     fail_on_truncate: Annotated[
@@ -201,6 +203,6 @@ class BadRecordOptions(RejectOptions):
         typer.Option(
             "--fail-on-truncate",
             rich_help_panel=opt.Panel.BAD_RECORDS,
-            help="A document that is too long for the model is a bad record.",
+            help="Treat documents that are too long for the model as bad records.",
         ),
     ] = False

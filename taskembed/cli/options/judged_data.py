@@ -1,4 +1,4 @@
-"""The options of `evaluate` and `ablate`: where judged data is, and how much of it is used."""
+"""The options of `evaluate` and `ablate`: the judged data, and how much of it to use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Queries = Annotated[
         "--queries",
         metavar="FILE",
         rich_help_panel=Panel.INPUT,
-        help="The queries, when not in the folder: JSONL with id and text, or TSV.",
+        help="The queries, if they are not in the folder: JSONL with id and text, or TSV.",
     ),
 ]
 Qrels = Annotated[
@@ -35,7 +35,7 @@ Qrels = Annotated[
         "--qrels",
         metavar="FILE",
         rich_help_panel=Panel.INPUT,
-        help="The judgements, when not in the folder: TREC qrels, or TSV.",
+        help="The judgements, if they are not in the folder: TREC qrels, or TSV.",
     ),
 ]
 Limit = Annotated[

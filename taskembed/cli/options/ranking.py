@@ -1,4 +1,4 @@
-"""The options of `taskembed search` that rank, in groups: by what, in groups of hits, reranked."""
+"""The options of `taskembed search` about ranking, grouping and reranking."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RankOptions:
-    """What the hits are ranked by."""
+    """How hits are ranked."""
 
     mode: Annotated[
         Mode | None,
         typer.Option(
             "--mode",
             rich_help_panel=opt.Panel.RANKING,
-            help="Rank by the vectors, by the words, or by both.  "
-            "[default: hybrid if the index keeps words, else dense]",
+            help="Rank by vectors, by words, or by both.  "
+            "[default: hybrid if the index stores words, else dense]",
         ),
     ] = None
     alpha: Annotated[
@@ -67,27 +67,29 @@ class RankOptions:
         typer.Option(
             "--chunks",
             rich_help_panel=opt.Panel.RANKING,
-            help="Rank chunks instead of documents; several may be of one document.",
+            help="Rank chunks instead of documents; several may belong to one document.",
         ),
     ] = False
 
     def check(self, format_: HitFormat) -> None:
-        """Refuse chunks in a TREC run, which has each document once.
+        """Refuse chunks in a TREC run, which may list each document only once.
 
         Args:
-            format_: of the hits.
+            format_: the format of the hits.
 
         Raises:
-            UsageError: both are asked for.
+            UsageError: chunks and a TREC run are requested.
         """
         if self.chunks and format_ is HitFormat.TREC:
-            raise UsageError("--chunks may list a document twice, which a TREC run cannot")
+            raise UsageError(
+                "--chunks may list a document twice, which is not allowed in a TREC run"
+            )
 
     def fused(self, task: Task) -> Fusion | None:
         """Return how a hybrid search combines its two rankings; None for the default.
 
         Args:
-            task: of the index.
+            task: the task of the index.
 
         Raises:
             UsageError: the options are given for a search that is not hybrid.
@@ -95,7 +97,7 @@ class RankOptions:
         if self.alpha is None and self.fusion is None:
             return None
         if self.mode in {Mode.DENSE, Mode.WORDS}:
-            raise UsageError("--alpha and --fusion go with --mode hybrid")
+            raise UsageError("--alpha and --fusion require --mode hybrid")
         from taskembed.index.ranking.fusion import Fusion
         from taskembed.verbs.search import default_fusion
 
@@ -115,7 +117,7 @@ class GroupOptions:
             "--group-by",
             metavar="FIELD",
             rich_help_panel=opt.Panel.RANKING,
-            help="Find the best groups: documents with the same value in this metadata field. -k "
+            help="Find the best groups of documents with the same value of this metadata field; -k "
             "is then the number of groups.",
         ),
     ] = None
@@ -126,7 +128,7 @@ class GroupOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.RANKING,
-            help="The number of hits of a group.  [default: 1]",
+            help="The number of hits in each group.  [default: 1]",
         ),
     ] = None
 
@@ -137,7 +139,7 @@ class GroupOptions:
             UsageError: it is given alone.
         """
         if self.per_group is not None and self.group_by is None:
-            raise UsageError("--per-group goes with --group-by")
+            raise UsageError("--per-group requires --group-by")
 
     def grouping(self) -> Grouping | None:
         """Return how hits are grouped; None for no groups."""
@@ -150,7 +152,7 @@ class GroupOptions:
 
 @dataclass(frozen=True, slots=True)
 class RerankOptions:
-    """Which reranker judges the hits."""
+    """The reranker of the hits."""
 
     rerank: Annotated[
         str | None,
@@ -188,4 +190,4 @@ class RerankOptions:
             UsageError: it is given alone.
         """
         if self.rerank_instruction is not None and self.rerank is None:
-            raise UsageError("--rerank-instruction goes with --rerank")
+            raise UsageError("--rerank-instruction requires --rerank")

@@ -1,4 +1,4 @@
-"""The options of `taskembed search`, in groups: its queries, and its hits."""
+"""The options of `taskembed search`, in groups: the queries, and the hits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Snippet = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """Where queries come from if not from the argument."""
+    """Where queries are read from, if there is no argument."""
 
     query_file: Annotated[
         Path | None,
@@ -59,36 +59,37 @@ class QueryOptions:
         typer.Option(
             "--skip-bad",
             rich_help_panel=opt.Panel.INPUT,
-            help="With --queries, skip unusable ones; the exit code is then 1.",
+            help="With --queries, skip invalid queries; the exit code is then 1.",
         ),
     ] = False
 
     @property
     def many(self) -> bool:
-        """Whether many queries are answered."""
+        """Whether there are many queries."""
         return self.queries is not None
 
     def check(self, query: str | None) -> None:
-        """Refuse anything but one place that queries come from, and --skip-bad for a single query.
+        """Check that queries come from exactly one source.
 
         Args:
             query: the argument.
 
         Raises:
-            UsageError: there is no query or more than one, or --skip-bad without --queries.
+            UsageError: there is no source or more than one, or --skip-bad without --queries.
         """
         if (query is not None) + (self.query_file is not None) + self.many != 1:
             raise UsageError(
-                "give one query, --query-file, or --queries", hint="taskembed search --help"
+                "give exactly one of: a query, --query-file, --queries",
+                hint="see taskembed search --help",
             )
         if self.skip_bad and not self.many:
-            raise UsageError("--skip-bad goes with --queries")
+            raise UsageError("--skip-bad requires --queries")
 
     def read(self, on_bad: OnBad) -> Iterator[Query] | None:
-        """Return the queries of --queries, which are read as they are asked for; None without it.
+        """Return an iterator over the queries of --queries; None without the option.
 
         Args:
-            on_bad: called with each query that cannot be used.
+            on_bad: called with each invalid query.
 
         Raises:
             UsageError: the format is not known from the name of the file.
@@ -141,12 +142,12 @@ class HitOptions:
         typer.Option(
             "--exact",
             rich_help_panel=opt.Panel.RANKING,
-            help="Score every document of a large index, not only likely ones.",
+            help="Score every document of a large index, not only likely candidates.",
         ),
     ] = False
     output: Annotated[
         Path | None,
-        opt.output_option("Write to this file instead of stdout; it appears once it is complete."),
+        opt.output_option("Write to this file instead of stdout; the file is replaced at the end."),
     ] = None
     format_: Annotated[
         HitFormat | None,
@@ -174,8 +175,8 @@ class HitOptions:
             "--min-score",
             metavar="SCORE",
             rich_help_panel=opt.Panel.OUTPUT,
-            help="Rank by the vectors alone, and omit hits with a lower score: a cosine, unless "
-            "the index has `metric: dot`.",
+            help="Rank by vectors alone, and omit hits with a lower score (a cosine, unless the "
+            "index has `metric: dot`).",
         ),
     ] = None
     tag: Annotated[
@@ -196,22 +197,22 @@ class HitOptions:
         explain: bool = False,
         many_option: str = "--queries",
     ) -> HitPrinter:
-        """Return what prints the hits.
+        """Return the printer of the hits.
 
         Args:
-            as_json: --json was given.
-            many: the hits are of many queries.
-            explain: print the parts of a hybrid search's score.
-            many_option: the option that names many queries.
+            as_json: whether --json was given.
+            many: whether there are many queries.
+            explain: whether to print the parts of a hybrid search's score.
+            many_option: the option that reads many queries.
 
         Raises:
-            UsageError: the options contradict each other.
+            UsageError: the options conflict.
         """
         chosen = self._format(many_option, as_json=as_json, many=many)
         if explain and chosen not in EXPLAINED:
-            raise UsageError("--explain prints a table, json or jsonl")
+            raise UsageError("--explain can only be printed as a table, json or jsonl")
         if self.header and chosen is not HitFormat.TSV:
-            raise UsageError("--header goes with --format tsv")
+            raise UsageError("--header requires --format tsv")
         fields = field_list(self.fields)
         return HitPrinter(chosen, fields, not self.no_text, self.tag, self.header, explain)
 
@@ -219,7 +220,7 @@ class HitOptions:
         """Refuse an output that cannot be written, or that is one of the files that are read.
 
         Raises:
-            TaskembedError: the output cannot be written, or is read.
+            TaskembedError: the output cannot be written, or is one of the inputs.
         """
         if str(self.output) not in STDOUT:
             require_output("--output", self.output, read)
@@ -227,7 +228,7 @@ class HitOptions:
     def _format(self, many_option: str, *, as_json: bool, many: bool) -> HitFormat:
         asked = self.format_
         if as_json and asked not in {None, HitFormat.JSON, HitFormat.JSONL}:
-            raise UsageError("--json and --format say different things")
+            raise UsageError("--json and --format cannot be combined")
         if as_json and not many:
             return asked or HitFormat.JSON
         if asked is HitFormat.TREC and not many:

@@ -21,8 +21,8 @@ VectorFile = Annotated[
         "-o",
         metavar="FILE",
         rich_help_panel=opt.Panel.OUTPUT,
-        help="The file: .parquet, or .npy with .ids.txt and .space.json beside it; - for Parquet "
-        "on stdout. It appears once it is complete.",
+        help="The file: .parquet, or .npy (with .ids.txt and .space.json); - for Parquet on "
+        "stdout. The file is replaced at the end.",
     ),
 ]
 
@@ -35,7 +35,7 @@ class Numbers(Enum):
 
     @property
     def dtype(self) -> NumberType:
-        """The type, as a file has it."""
+        """The type for the file."""
         from taskembed.reading.vector_rows import NumberType
 
         return NumberType(self.value)
@@ -46,6 +46,6 @@ NumbersOption = Annotated[
     typer.Option(
         "--dtype",
         rich_help_panel=opt.Panel.OUTPUT,
-        help="The type of the numbers; float16 takes half the room.",
+        help="The type of the numbers; float16 takes half the space.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The options of `taskembed index` that add a view to an index or remove one, and what they do."""
+"""The options of `taskembed index` that add or remove a view, and their implementation."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ViewOptions:
-    """Which view an index gets or loses."""
+    """The view to add or to remove."""
 
     add_view: Annotated[
         Task | None,
         opt.task_option(
-            "Encode the documents of the index for one more task. It takes no INPUT.",
+            "Encode the documents of the index for one more task; used without INPUT.",
             name="--add-view",
             panel=opt.Panel.INDEX,
         ),
@@ -35,7 +35,7 @@ class ViewOptions:
     drop_view: Annotated[
         Task | None,
         opt.task_option(
-            "Remove the vectors for one of several tasks. It takes no INPUT.",
+            "Remove the vectors for one of several tasks; used without INPUT.",
             name="--drop-view",
             panel=opt.Panel.INDEX,
         ),
@@ -47,26 +47,26 @@ class ViewOptions:
         """Return whether a view is to be added or removed, rather than documents indexed.
 
         Raises:
-            UsageError: there is neither a view nor an input, or both; or other options contradict.
+            UsageError: there is neither a view nor an input, or both; or other options conflict.
         """
         asked = {"--add-view": self.add_view, "--drop-view": self.drop_view}
         given = [name for name, task in asked.items() if task is not None]
         if not given and not inputs:
-            raise UsageError("missing argument 'INPUT...'", hint="--help shows what there is")
+            raise UsageError("missing argument 'INPUT...'", hint="--help lists the options")
         if not given:
             return False
         name, *others = given
         if others:
-            raise UsageError("--add-view and --drop-view exclude each other")
+            raise UsageError("--add-view and --drop-view cannot be combined")
         if inputs:
             raise UsageError(
-                f"{name} takes no INPUT: it is about the documents that the index has",
-                hint=f"index the input first; then run taskembed index {name} alone",
+                f"{name} cannot be combined with INPUT: it applies to the documents in the index",
+                hint=f"index the input first; then run taskembed index {name} without INPUT",
             )
         if model.tasks:
-            raise UsageError(f"{name} names the task, so --task is left out")
+            raise UsageError(f"{name} already names the task, so --task cannot be used")
         if recreate or dry_run:
-            raise UsageError(f"{name} goes neither with --recreate nor with --dry-run")
+            raise UsageError(f"{name} cannot be combined with --recreate or --dry-run")
         return True
 
     def run(
@@ -81,7 +81,7 @@ class ViewOptions:
         """Add or remove the view, and print the result.
 
         Raises:
-            TaskembedError: it cannot be done; the index is as it was.
+            TaskembedError: the command failed; the index is unchanged.
         """
         from taskembed.verbs import views
         from taskembed.verbs.options import Watch
@@ -98,7 +98,7 @@ class ViewOptions:
                 folder, encoder, wait_seconds=wait, watch=Watch(stoppable=lambda: stopper)
             )
             value = {"added": encoder.space.task.value, "documents": count}
-            line = f"added the view {encoder.space.task.value} of {counted(count, 'document')}"
+            line = f"added the view {encoder.space.task.value}: {counted(count, 'document')}"
         if out.as_json:
             write(json_text({"index": str(folder), **value}) + "\n")
         elif not out.quiet:

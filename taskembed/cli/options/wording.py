@@ -1,4 +1,4 @@
-"""Errors of typer and pydantic about arguments, as our own usage errors."""
+"""Converts errors of typer and pydantic about arguments into usage errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from taskembed.errors import UsageError
 
-_HELP = "--help shows what there is"
+_HELP = "--help lists the options"
 # pydantic's type of an error -> our message, from the value and the error's context
 _REASONS: dict[str, Callable[[str, dict[str, Any]], str]] = {
     "int_parsing": lambda value, _: f"{value} is not a whole number",
@@ -28,12 +28,12 @@ def usage_error(error: TyperException, arguments: Sequence[str]) -> UsageError:
     """Return a usage error for an error of typer.
 
     Args:
-        error: of typer.
-        arguments: of the command.
+        error: typer's error.
+        arguments: the arguments of the command.
     """
     hint = _HELP
     if _command(error) == "search" and (dashed := _dashed_query(error, arguments)):
-        hint = f"a query that begins with a dash goes after --: taskembed search -- {dashed}"
+        hint = f"put -- before a query that begins with a dash: taskembed search -- {dashed}"
     if isinstance(error, typer.BadParameter) and error.message and error.param:
         return UsageError(_reason(error), what=_named(error), hint=hint)
     text = error.format_message()
@@ -41,7 +41,7 @@ def usage_error(error: TyperException, arguments: Sequence[str]) -> UsageError:
 
 
 def _named(error: typer.BadParameter) -> str:
-    """Return the name of a wrong value: an option, a variable or an argument."""
+    """Return the name of the option, variable or argument with an invalid value."""
     parameter: Any = error.param
     source = error.ctx and error.ctx.get_parameter_source(parameter.name)
     if source and source.name == "ENVIRONMENT":
@@ -52,7 +52,9 @@ def _named(error: typer.BadParameter) -> str:
 
 
 def _reason(error: typer.BadParameter) -> str:
-    errors = getattr(error.__cause__, "errors", None)  # pydantic's, which costs 0.1 s to import
+    errors = getattr(
+        error.__cause__, "errors", None
+    )  # pydantic's errors; importing pydantic takes 0.1 s
     if errors is None:
         return error.message.rstrip(".")
     first = errors()[0]
@@ -68,7 +70,7 @@ def _command(error: TyperException) -> str:
 
 
 def _dashed_query(error: TyperException, arguments: Sequence[str]) -> str:
-    """Return, in quotes, the argument that was parsed as options and is more likely a query."""
+    """Return, in quotes, an argument that was parsed as options but is probably a query."""
     parameter = getattr(error, "param", None)
     name = getattr(error, "option_name", "") or (parameter.opts[0] if parameter else "")
     if len(name) != len("-f"):
@@ -86,5 +88,5 @@ def _dashed_query(error: TyperException, arguments: Sequence[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return text as one word for a shell, in double quotes where these suffice."""
+    """Return text as one word for a shell, in double quotes if possible."""
     return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'

@@ -1,4 +1,4 @@
-"""The options of `taskembed index` that say which processes encode."""
+"""The options of `taskembed index` that choose the processes which encode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Enum):
-    """Who encodes."""
+    """Where texts are encoded."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -24,14 +24,14 @@ class Engine(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """Who encodes: this process, or workers."""
+    """Where texts are encoded: in this process, or by workers."""
 
     engine: Annotated[
         Engine,
         typer.Option(
             "--engine",
             rich_help_panel=opt.Panel.MACHINE,
-            help="Who encodes: this process, or workers of a Ray cluster.",
+            help="Encode in this process, or by the workers of a Ray cluster.",
         ),
     ] = Engine.LOCAL
     address: Annotated[
@@ -40,8 +40,8 @@ class WorkerOptions:
             "--address",
             metavar="auto|HOST:PORT",
             rich_help_panel=opt.Panel.MACHINE,
-            help="The Ray cluster; auto is the one that this machine is part of.  "
-            "[default: one is started here]",
+            help="The Ray cluster; auto is the cluster of this machine.  "
+            "[default: start one on this machine]",
         ),
     ] = None
     workers: Annotated[
@@ -51,28 +51,28 @@ class WorkerOptions:
             min=1,
             metavar="N",
             rich_help_panel=opt.Panel.MACHINE,
-            help="How many workers encode, each with its own model and --threads.  "
+            help="The number of workers, each with its own model and --threads.  "
             "[default: one for every 4 CPUs]",
         ),
     ] = None
 
     def ray(self, *, is_of_view: bool) -> RayEngine | None:
-        """Return the workers that were asked for; None for this process.
+        """Return the requested workers; None for this process.
 
         Args:
-            is_of_view: a view is added or removed, which this process does.
+            is_of_view: whether a view is added or removed, which is done without workers.
 
         Raises:
-            UsageError: the options contradict each other.
+            UsageError: the options conflict.
             MissingLibraryError: Ray is not installed.
         """
         if self.engine is Engine.LOCAL:
             for option, value in (("--address", self.address), ("--workers", self.workers)):
                 if value is not None:
-                    raise UsageError(f"{option} goes with --engine ray")
+                    raise UsageError(f"{option} requires --engine ray")
             return None
         if is_of_view:
-            raise UsageError("--engine ray goes neither with --add-view nor with --drop-view")
+            raise UsageError("--engine ray cannot be combined with --add-view or --drop-view")
         from taskembed.verbs.workers.engine import RayEngine
 
         return RayEngine(self.address, self.workers)

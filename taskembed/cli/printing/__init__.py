@@ -1,1 +1,1 @@
-"""How results, messages and progress are printed: for people, or for programs."""
+"""Prints results, messages and progress, for people or for programs."""

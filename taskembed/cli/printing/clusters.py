@@ -1,4 +1,4 @@
-"""How clusters, and the clusters of texts, are printed: for people, or as JSON."""
+"""Prints clusters, and the cluster of each text, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from taskembed.verbs.cluster import Assignment, Clustering
 
 LINES_AT_ONCE = 100
-TABLE_ROWS = 1_000  # of a table that are in memory
+TABLE_ROWS = 1_000  # rows of a table in memory
 
 
 def print_assignments(
     found: Iterable[Assignment], stream: TextIO | None, *, for_people: bool = False
 ) -> None:
-    """Print the clusters of texts as they come: a table, or a line of JSON each."""
+    """Print the cluster of each text as it is found: as a table, or as lines of JSON."""
     if not for_people:
         for some in batched(found, LINES_AT_ONCE):
             write("".join(json_text(assignment_json(item)) + "\n" for item in some), stream)
@@ -77,13 +77,13 @@ def clusters_json(found: Clustering) -> dict[str, object]:
 
 
 def summary(found: Clustering) -> str:
-    """Return a line for people: how many clusters, why so many, and how many are in none."""
+    """Return a line with the number of clusters, their silhouette and the number of outliers."""
     text = counted(len(found.clusters), "cluster")
     if found.silhouettes:
-        text += f", by a silhouette of {found.silhouettes[len(found.clusters)]:.3f}"
+        text += f", with a silhouette of {found.silhouettes[len(found.clusters)]:.3f}"
         if found.runner_up is not None:
             value = found.silhouettes[found.runner_up]
-            text += f"; the runner-up is -k {found.runner_up}, {value:.3f}"
+            text += f"; second best is -k {found.runner_up}, with {value:.3f}"
     if found.min_similarity is not None:
         text += f"; {counted(found.outliers, 'document is', 'documents are')} in no cluster"
     return text

@@ -1,4 +1,4 @@
-"""How the documents of an index are printed: for people, or as JSONL, TSV or ids."""
+"""Prints the documents of an index, for people or as JSONL, TSV or ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskembed.escaping import escaped, id_line, json_text, tsv_cell
 if TYPE_CHECKING:
     from taskembed.reading.document import Document
 
-TABLE_ROWS = 1_000  # of a table that are in memory, whose columns have one width
+TABLE_ROWS = 1_000  # rows of a table in memory; their columns have the same width
 WRITTEN_AT_ONCE = 65_536  # characters
 
 
@@ -30,10 +30,10 @@ class DocumentFormat(Enum):
 
 
 class DocumentPrinter:
-    """Prints documents in one format, as they come; a few are in memory at a time.
+    """Prints documents in one format as they are read; only a few are in memory at a time.
 
     Args:
-        format_: of the documents.
+        format_: the format of the documents.
         fields: metadata fields that are printed; None for the default of the format.
         with_text: whether the texts are printed.
         header: whether TSV begins with the names of its columns.
@@ -55,7 +55,7 @@ class DocumentPrinter:
         self.count = 0  # documents that were printed
 
     def print_all(self, documents: Iterable[Document]) -> None:
-        """Print documents as they come.
+        """Print documents as they are read.
 
         Raises:
             ClosedPipeError: the reader of stdout has closed the pipe.
@@ -85,8 +85,8 @@ class DocumentPrinter:
         return {"doc_id": document.doc_id, **text, "metadata": metadata}
 
     def notes(self) -> Iterator[str]:
-        """Yield a note if no document has a metadata field that was asked for."""
-        yield from self._met.notes("no document that was printed has")
+        """Yield a note if no document has a requested metadata field."""
+        yield from self._met.notes("no printed document has")
 
     def _meeting(self, documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents:
@@ -111,7 +111,7 @@ class DocumentPrinter:
         return "\t".join(map(tsv_cell, cells)) + "\n"
 
     def _for_people(self, document: Document) -> str:
-        """Return a document whole: its id, its metadata, a line each, and its text."""
+        """Return a whole document: its id and metadata, one line each, and its text."""
         metadata = chosen(document.metadata, self._fields, with_text=False)
         named = {"doc_id": document.doc_id, **metadata}
         lines = [f"{escaped(name)}: {escaped(cell(value))}\n" for name, value in named.items()]

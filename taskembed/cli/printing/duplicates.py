@@ -1,4 +1,4 @@
-"""How duplicates, their groups, and sampled pairs are printed: for people, or as JSON."""
+"""Prints duplicates, their groups, and sample pairs, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def print_duplicates(found: Duplicates, *, groups: bool) -> None:
 
 
 def print_list(duplicates: Iterable[Duplicate]) -> None:
-    """Print duplicates, one a line."""
+    """Print duplicates, one per line."""
     columns = [Column("doc_id", folds=True), Column("kept", folds=True)]
     columns += [Column("score", number=True), Column("exact")]
     _print(map(duplicate_json, duplicates), columns, "no duplicates")
@@ -71,7 +71,7 @@ def duplicates_json(found: Duplicates, *, groups: bool) -> dict[str, object]:
 
 
 def summary(found: Duplicates) -> str:
-    """Return a line for people: how many duplicates there are of each kind."""
+    """Return a line for people with the number of duplicates of each kind."""
     return (
         f"{counted(found.documents, 'document')}: {counted(found.exact, 'exact duplicate')}, "
         f"{counted(found.near, 'near duplicate')} (cosine {found.threshold:g} or more); "
@@ -80,7 +80,7 @@ def summary(found: Duplicates) -> str:
 
 
 def print_bands(bands: Sequence[Band], *, as_json: bool) -> None:
-    """Print sampled pairs: for people on a terminal, one object with --json, else a pair a line."""
+    """Print sample pairs: for people on a terminal, as one object with --json, or as JSONL."""
     values = [
         {
             "least": band.least,
@@ -113,7 +113,7 @@ def _group(number: int, group: DuplicateGroup) -> dict[str, object]:
 
 
 def _print(values: Iterable[Mapping[str, object]], columns: Sequence[Column], nothing: str) -> None:
-    """Print values as they come; a table when all have come."""
+    """Print values as they are found; a table is printed at the end."""
     if not sys.stdout.isatty():
         for some in batched(values, LINES_AT_ONCE):
             write("".join(json_text(value) + "\n" for value in some))

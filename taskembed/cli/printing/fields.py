@@ -1,4 +1,4 @@
-"""Named values, a line each, for people."""
+"""Prints named values for people, one per line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskembed.escaping import escaped, json_text
 
 
 def field_lines(value: Mapping[str, object], indent: str = "") -> str:
-    """Return lines "name: value"; the fields of a value that has some are indented below it."""
+    """Return lines "name: value"; the fields of an object are indented below its name."""
     lines = []
     for name, item in value.items():
         if isinstance(item, dict) and item:
@@ -19,7 +19,7 @@ def field_lines(value: Mapping[str, object], indent: str = "") -> str:
 
 
 def _shown(item: object) -> str:
-    """Return a value for people, who may not know how Python spells it."""
+    """Return a value in a notation for people rather than Python's."""
     match item:
         case bool():
             return "yes" if item else "no"
@@ -28,7 +28,7 @@ def _shown(item: object) -> str:
         case None | "" | [] | {}:
             return "none"
         case str() if item.strip() != item:
-            return json_text(item)  # in quotes: a prompt's last space can be seen
+            return json_text(item)  # in quotes, so that the last space of a prompt is visible
         case list():
             return ", ".join(map(_shown, item))
     return str(item)

@@ -1,4 +1,4 @@
-"""Figures of evaluations, for people and as JSON."""
+"""Prints the figures of evaluations, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def note_if_nothing_found(measured: Sequence[Measured]) -> None:
-    """Note when no relevant document is a hit: most often the ids differ."""
+    """Print a note if no relevant document is a hit: usually the ids differ."""
     if not any(value for item in measured for value in item.values.values()):
         message("note: no relevant document is among the hits: are the ids the same?")
 
@@ -28,7 +28,7 @@ def without_nan(value: object) -> object:
 
 
 def difference_cells(difference: ScoreDifference | None) -> list[str]:
-    """Return the cells of a difference and its interval; empty where there is none."""
+    """Return the cells of a difference and its interval; empty if there is none."""
     if difference is None:
         return ["", ""]
     ends = f"{difference.low:+.4f} .. {difference.high:+.4f}"

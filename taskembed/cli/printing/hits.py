@@ -1,4 +1,4 @@
-"""How hits are printed: as a table, JSON, JSONL, TSV, ids, or a TREC run."""
+"""Prints hits as a table, JSON, JSONL, TSV, ids, or a TREC run."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ OF_ONE_QUERY = {HitFormat.TABLE, HitFormat.JSON, HitFormat.IDS}
 
 @dataclass(slots=True)
 class HitPrinter:
-    """Prints hits in one format, and remembers which metadata fields they have.
+    """Prints hits in one format, and records which metadata fields they have.
 
     Attributes:
-        format: of the hits.
+        format: the format of the hits.
         fields: metadata fields that are printed; None for all.
         with_text: whether the texts are printed.
         tag: the last column of a TREC run.
@@ -68,24 +68,24 @@ class HitPrinter:
         self._met = MetFields(self.fields or ())
 
     def show(self, *, grouped: bool, snippets: bool) -> None:
-        """Choose what else of each hit is printed: its group, and its best sentence.
+        """Choose whether groups and best sentences are printed.
 
         Raises:
-            UsageError: the format has no place for a sentence, or texts are left out.
+            UsageError: the format cannot show a sentence, or texts are left out.
         """
         if snippets and self.format not in WITH_TEXT:
-            raise UsageError("--snippet prints a table, json, jsonl or tsv")
+            raise UsageError("--snippet can only be printed as a table, json, jsonl or tsv")
         if snippets and not self.with_text:
-            raise UsageError("--snippet and --no-text exclude each other")
+            raise UsageError("--snippet and --no-text cannot be combined")
         self.grouped, self.snippets = grouped, snippets
 
     def print_header(self, stream: TextIO, *, many: bool, reranked: bool) -> None:
-        """Print the names of the columns of TSV, if they are asked for.
+        """Print the column names of TSV, if they are requested.
 
         Args:
             stream: where to print.
-            many: the hits are of many queries.
-            reranked: the hits have a reranker's score.
+            many: whether there are many queries.
+            reranked: whether the hits have a reranker's score.
         """
         if not self.header:
             return
@@ -103,9 +103,9 @@ class HitPrinter:
         """Print the hits of one query.
 
         Args:
-            query: the text.
-            hits: of the query, best first.
-            searcher: what found them.
+            query: the text of the query.
+            hits: the hits of the query, best first.
+            searcher: the searcher that found them.
             stream: where to print.
         """
         reranker = searcher.reranker.name if searcher.reranker else None
@@ -124,10 +124,10 @@ class HitPrinter:
 
         Args:
             asked: the first fields of JSON: the query, or the id of the document.
-            hits: best first.
-            index: where they were found.
+            hits: the hits, best first.
+            index: the index that was searched.
             stream: where to print.
-            reranker: the name of the model that ordered them; None for none.
+            reranker: the name of the reranker; None for none.
         """
         if self.format is HitFormat.TABLE:
             self._meet(hits)
@@ -147,19 +147,19 @@ class HitPrinter:
             write("".join(self._line(hit) for hit in hits), stream)
 
     def print_batch(self, batch: Iterable[tuple[Query, list[Hit]]], stream: TextIO) -> None:
-        """Print the hits of some queries, a line each."""
+        """Print the hits of some queries, one per line."""
         lines = [self._line(hit, query) for query, hits in batch for hit in self._in_order(hits)]
         write("".join(lines), stream)
 
     def _in_order(self, hits: list[Hit]) -> list[Hit]:
-        """Return hits as the format has them: a TREC run is in the order of the scores."""
+        """Return hits in the order of the format: a TREC run is in the order of the scores."""
         if self.format is not HitFormat.TREC or not self.grouped:
             return hits
         ordered = sorted(hits, key=_deciding_score, reverse=True)
         return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, 1)]
 
     def notes(self) -> Iterator[str]:
-        """Yield a note if no hit has a metadata field that was asked for."""
+        """Yield a note if no hit has a requested metadata field."""
         yield from self._met.notes("no hit has")
 
     @property
@@ -246,7 +246,7 @@ class HitPrinter:
 
 
 def _deciding_score(hit: Hit) -> float:
-    """Return the score that the rank goes by."""
+    """Return the score that determines the rank."""
     return hit.score if hit.rerank_score is None else hit.rerank_score
 
 
@@ -261,6 +261,6 @@ def _side(side: Side | None) -> dict[str, object] | None:
 
 
 def _shown(sides: Sides, name: str) -> str:
-    """Return the rank, the score and the part of a hit on a side, as people read them."""
+    """Return the rank, the score and the contribution of a hit in one list, for people."""
     side = dict(_named(sides))[name]
     return f"#{side.rank} {side.score:.4f} +{side.part:.4f}" if side else "-"

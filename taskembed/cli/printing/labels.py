@@ -1,4 +1,4 @@
-"""How predicted labels are printed, and the figures about them: for people, or as JSON."""
+"""Prints predicted labels, and figures about them, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from taskembed.evaluation.labels import LabelReport
     from taskembed.verbs.classify import Classifier, Prediction
 
-TABLE_ROWS = 1_000  # of a table that are in memory
+TABLE_ROWS = 1_000  # rows of a table in memory
 LINES_AT_ONCE = 100
-SHOWN_CONFUSIONS = 20  # in a table; JSON has all
+SHOWN_CONFUSIONS = 20  # most rows of the table of confusions; JSON contains all
 
 
 def print_predictions(
     predictions: Iterable[Prediction], stream: TextIO | None, *, for_people: bool
 ) -> None:
-    """Print predictions as they come: a table, or a line of JSON each."""
+    """Print predictions as they are made: as a table, or as lines of JSON."""
     if not for_people:
         for some in batched(predictions, LINES_AT_ONCE):
             write("".join(json_text(prediction_json(item)) + "\n" for item in some), stream)
@@ -54,13 +54,13 @@ def prediction_json(item: Prediction) -> dict[str, object]:
 
 
 def head_note(classifier: Classifier) -> str:
-    """Return a line for people: which head was chosen, and by which figures."""
+    """Return a line for people with the chosen head and the figures it was chosen by."""
     if not classifier.accuracies:
         return f"head {classifier.head.value}"
     figures = ", ".join(
         f"{name.value} {accuracy:.3f}" for name, accuracy in classifier.accuracies.items()
     )
-    return f"head {classifier.head.value}: accuracy leaving out one example at a time: {figures}"
+    return f"head {classifier.head.value}; leave-one-out accuracy: {figures}"
 
 
 def report_json(report: LabelReport, classifier: Classifier) -> Mapping[str, object]:

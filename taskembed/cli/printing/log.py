@@ -1,4 +1,4 @@
-"""The log file of a command: its messages and progress, a line each with the time, in UTC."""
+"""The log file of a command: messages and progress, each line with the time in UTC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskembed.escaping import escaped
 
 
 class LogFile:
-    """A file that lines are appended to; without one, lines go nowhere.
+    """A file that lines are appended to; without a file, lines are dropped.
 
     A process has one log, and one object of this class. Each line is one write at the end of the
     file, so that the lines of several processes do not mix.
@@ -21,7 +21,7 @@ class LogFile:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # reentrant: a signal handler may write while it is held
         self._descriptor: int | None = None
-        self.failure: OSError | None = None  # why lines are lost
+        self.failure: OSError | None = None  # the reason why lines cannot be written
 
     @property
     def is_open(self) -> bool:
@@ -32,13 +32,15 @@ class LogFile:
         """Open a file, which need not exist, to append to it.
 
         Raises:
-            AccessDeniedError: the file may not be written to.
+            AccessDeniedError: there is no permission to write to the file.
             NotFoundError: its folder does not exist.
-            StorageError: it is a folder, or a pipe that nobody reads.
+            StorageError: the path is a folder, or a pipe without a reader.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         with os_errors(path):
-            descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)  # a pipe: without waiting
+            descriptor = os.open(
+                path, flags | os.O_NONBLOCK, 0o666
+            )  # does not wait for the reader of a pipe
         os.set_blocking(descriptor, True)
         self.close()
         self._descriptor, self.failure = descriptor, None
@@ -51,7 +53,7 @@ class LogFile:
                 self._descriptor = None
 
     def write(self, text: str) -> None:
-        """Append each line of a text, after the time; a failure is noted once, and ends the log."""
+        """Append each line of a text, after the time; after a failure, nothing more is written."""
         with self._lock:
             if self._descriptor is None:
                 return

@@ -1,4 +1,4 @@
-"""What is printed: results on stdout, messages on stderr, and no control character on either."""
+"""Prints results to stdout and messages to stderr, without control characters from documents."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Status:
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:
-        """Return a context without the line, in which something else can be printed."""
+        """Hide the line within a context, so that something else can be printed."""
         with self._lock:
             with contextlib.suppress(OSError, ValueError):
                 self._erase()
@@ -67,7 +67,7 @@ class Status:
 
 
 def _fitting(line: str, room: int) -> str:
-    """Return a line of at most `room` cells; its end, which has the time left, is kept."""
+    """Shorten a line to at most `room` cells; its end, with the time left, is kept."""
     from rich.cells import cell_len, set_cell_size
 
     if cell_len(line) <= room:
@@ -77,7 +77,7 @@ def _fitting(line: str, room: int) -> str:
 
 
 STATUS = Status()
-COLUMNS = 80  # of a terminal of unknown width
+COLUMNS = 80  # the assumed width of a terminal of unknown width
 LAST = 12  # characters at the end of a line that are kept in any terminal
 
 
@@ -90,35 +90,35 @@ def _columns() -> int:
 
 
 def message(text: str, *, logged: str | None = None) -> None:
-    """Print a line for people on stderr, and in the log file, if there is one.
+    """Print a line for people to stderr and to the log file, if there is one.
 
     Args:
-        text: of the line.
-        logged: what is written to the log file; None for `text`.
+        text: the text of the line.
+        logged: the text for the log file; None for `text`.
     """
     log(text if logged is None else logged)
     _print(text)
 
 
 def log(text: str) -> None:
-    """Write a line to the log file, if there is one; what the log cannot take is printed once."""
+    """Write a line to the log file, if there is one; a failure is reported once on stderr."""
     was_open = LOG.is_open
     LOG.write(text)
     if was_open and LOG.failure is not None:
         reason = os.strerror(LOG.failure.errno or 0)
-        _print(f"note: the log file cannot be written any more: {reason}; the command continues")
+        _print(f"note: the log file can no longer be written: {reason}; the command continues")
 
 
 def _print(text: str) -> None:
     with (
         STATUS.hidden(),
         contextlib.suppress(OSError, ValueError),
-    ):  # stderr is closed: nobody reads it
+    ):  # stderr is closed
         print("taskembed:", escaped(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def report(error: TaskembedError, *, as_json: bool) -> None:
-    """Print an error on stderr: its message, its hint, and how many documents are safe."""
+    """Print an error to stderr: its message, its hint, and the number of safe documents."""
     safe = error.safe_documents
     if as_json:
         log(f"error: {error.message}")
@@ -144,8 +144,8 @@ def write(text: str, stream: TextIO | None = None) -> None:
     """Write results without delay.
 
     Args:
-        text: to write.
-        stream: an open one; stdout if None.
+        text: the text to write.
+        stream: an open stream; None for stdout.
 
     Raises:
         ClosedPipeError: the reader of stdout has closed the pipe.
@@ -157,7 +157,7 @@ def write(text: str, stream: TextIO | None = None) -> None:
             target.write(text)
             target.flush()
     except BrokenPipeError:
-        # Python flushes stdout again when it ends: into /dev/null, not into the closed pipe.
+        # Python flushes stdout again at exit: into /dev/null rather than the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ClosedPipeError("the output was closed") from None
     except OSError as error:
@@ -173,11 +173,11 @@ def require_output(
     *,
     in_place: bool = False,
 ) -> None:
-    """Check, before any work, that results can and may be written to a file.
+    """Check, before any work, that results can be written to a file.
 
     Args:
         option: the option that names the file, such as "--run".
-        path: of the file; None if the option was not given.
+        path: the path of the file; None if the option was not given.
         read: the files and folders that the command reads.
         in_place: an existing file is overwritten, rather than replaced by a new one.
 
@@ -190,9 +190,9 @@ def require_output(
     if path is None:
         return
     if str(path) in STDOUT:
-        raise UsageError(f"{option} needs a file: other results go to stdout")
+        raise UsageError(f"{option} needs a file, since other results are printed to stdout")
     if is_one_of(path, read):
-        raise UsageError(f"{option} would write into the input: {path}", hint="another file")
+        raise UsageError(f"{option} would overwrite the input: {path}", hint="name another file")
     if not path.parent.is_dir():
         raise from_os_error(FileNotFoundError(errno.ENOENT, ""), str(path))
     if path.is_dir():
@@ -204,10 +204,10 @@ def require_output(
 
 
 def require_other_log(option: str, path: Path | None, read: Iterable[Path | str | None]) -> None:
-    """Check that the open log file is none of the files that are read; nothing is logged if it is.
+    """Check that the open log file is not one of the inputs; if it is, nothing is logged.
 
     Raises:
-        UsageError: it is one of them.
+        UsageError: the log file is one of the inputs.
     """
     try:
         require_output(option, path, read, in_place=True)
@@ -217,7 +217,7 @@ def require_other_log(option: str, path: Path | None, read: Iterable[Path | str 
 
 
 def is_one_of(path: Path, places: Iterable[Path | str | None]) -> bool:
-    """Whether a file is one of the places, or inside one of them."""
+    """Return whether a file is one of the places, or inside one of them."""
     known = [Path(place) for place in places if place is not None]
     if any(path.resolve().is_relative_to(place.resolve()) for place in known):
         return True
@@ -233,7 +233,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def results(output: Path | None) -> Iterator[TextIO]:
-    """Yield the stream for results: stdout, or a file that appears once it is complete."""
+    """Yield the stream for results: stdout, or a file that gets its name once it is complete."""
     if output is None or str(output) in STDOUT:
         yield sys.stdout
         return

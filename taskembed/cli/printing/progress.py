@@ -1,4 +1,4 @@
-"""Progress on stderr: one changing line on a terminal, a line a minute in a log."""
+"""Shows progress on stderr: one line that is updated on a terminal, one line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from taskembed.english import counted
 
 TICK_SECONDS = 0.2
 LONG_SECONDS = 2.0  # a step is shown after this time
-LINE_EVERY_SECONDS = 60.0  # in a log
-RATE_SECONDS = 30.0  # window of the rate
+LINE_EVERY_SECONDS = 60.0  # between lines if stderr is not a terminal
+RATE_SECONDS = 30.0  # the period over which the rate is averaged
 BAR_CELLS = 20
 
 
 @contextmanager
 def shown_progress(*, quiet: bool) -> Iterator[None]:
-    """Return a context within which steps that take long are shown; in the log, also if quiet."""
+    """Show long steps within a context; with `quiet`, only in the log file."""
     if quiet and not LOG.is_open:
         yield
         return
@@ -53,7 +53,7 @@ def _is_terminal() -> bool:
 
 
 class Display:
-    """The display of the current steps: on a terminal, or as lines; and as lines in the log."""
+    """Displays the current steps: on a terminal or as lines, and as lines in the log file."""
 
     def __init__(self, steps: Sequence[Step], *, is_terminal: bool, is_quiet: bool = False) -> None:
         self._steps = steps
@@ -62,10 +62,10 @@ class Display:
         self._began: dict[Step, float] = {}
         self._rates: dict[Step, Rate] = {}
         self._next_line: float | None = None
-        self._waits_shown: set[str] = set()  # each wait is logged at once, and only once
+        self._waits_shown: set[str] = set()  # each wait is logged once, without delay
 
     def tick(self, now: float) -> None:
-        """Show the steps as they are now, a time in seconds."""
+        """Show the steps at a time in seconds."""
         steps = list(self._steps)
         self._began = {step: self._began.get(step, now) for step in steps}
         self._rates = {step: self._rates.get(step) or Rate() for step in steps if step.unit}

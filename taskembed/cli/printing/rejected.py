@@ -1,4 +1,4 @@
-"""Messages about the bad records that a run left out."""
+"""Prints messages about the bad records that a run left out."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def rejects_reported(
     bad: RejectFile, *, rejects: Path | None = None, more_hint: str = ""
 ) -> Iterator[None]:
-    """Print the first bad records when the context ends, also by an error, unless a file has them.
+    """Print the first bad records at the end of a context, unless they are written to a file.
 
     Args:
         bad: receives the bad records.
-        rejects: the file that has all of them; None for no file.
-        more_hint: how to see all of them, added to the message.
+        rejects: the file that all bad records are written to; None for no file.
+        more_hint: how to see all bad records, added to the message.
     """
     try:
         yield

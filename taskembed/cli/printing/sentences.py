@@ -44,18 +44,18 @@ def truncated_queries(queries: int, of: int, space: EmbeddingSpace) -> str | Non
     if not queries:
         return None
     if of == 1:
-        return f"the query is longer than {_reach(space)}; its rest was not searched for"
+        return f"the query is longer than {_reach(space)}; the rest was ignored"
     verb = "is" if queries == 1 else "are"
     return (
         f"{queries:,} of {counted(of, 'query', 'queries')} {verb} longer than "
-        f"{_reach(space)}; what is beyond that was not searched for"
+        f"{_reach(space)}; the rest was ignored"
     )
 
 
 def truncation_notes(
     encoder: CountingEncoder | None, sides: Collection[PromptType] = tuple(PromptType)
 ) -> Iterator[str]:
-    """Yield a note for each side of which texts were truncated, if that is worth a note."""
+    """Yield a note on truncated queries and one on truncated documents, if there are enough."""
     if encoder is None:
         return
     for side, say in ((PromptType.DOCUMENT, truncated), (PromptType.QUERY, truncated_queries)):
@@ -71,15 +71,15 @@ def not_in_the_index(doc_ids: Sequence[str]) -> str:
 
 
 def next_step(documents: int, folder: Path, *, is_default: bool) -> str:
-    """Return a line that says how many documents an index holds, and how to search it.
+    """Return a line with the number of documents in an index and the command to search it.
 
     Args:
-        documents: how many there are.
-        folder: of the index.
-        is_default: a search finds the index without being told where it is.
+        documents: the number of documents.
+        folder: the folder of the index.
+        is_default: whether the command needs no --index.
     """
     where = "" if is_default else f" --index {shlex.quote(str(folder))}"
-    return f'{folder} holds {counted(documents, "document")}: taskembed search "..."{where}'
+    return f'{folder} contains {counted(documents, "document")}: taskembed search "..."{where}'
 
 
 def _reach(space: EmbeddingSpace) -> str:

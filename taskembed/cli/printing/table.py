@@ -1,4 +1,4 @@
-"""Columns for people; programs have --json and the other formats."""
+"""Prints tables for people; for programs, there are --json and other formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TextIO
 from taskembed.cli.printing.output import message, write
 from taskembed.escaping import escaped
 
-WIDE = 10_000  # characters; the width of a table that is not for a terminal: nothing is folded
+WIDE = 10_000  # characters; the width of a table that is not printed to a terminal
 FOLDED = 16  # characters; the least width of a column that folds, if there is room
 GAP = 1  # character on each side of a column, but not at the edges
 
@@ -21,8 +21,8 @@ class Column:
 
     Attributes:
         name: its header.
-        number: aligned to the right, and never cut.
-        folds: a long cell is folded into several lines; others are cut with "…" as a last resort.
+        number: whether the column is aligned to the right and never cut.
+        folds: whether a long cell is folded into several lines; if not, it may be cut with "…".
         leave_out: order in which columns are left out of a narrow terminal: the highest first; 0
             for never.
     """
@@ -34,7 +34,7 @@ class Column:
 
 
 def is_for_people(stream: TextIO | None, *, as_json: bool) -> bool:
-    """Return whether a stream is stdout on a terminal, and JSON was not asked for."""
+    """Return whether a stream is stdout on a terminal, and JSON is not requested."""
     return stream is not None and stream is sys.stdout and stream.isatty() and not as_json
 
 
@@ -44,9 +44,9 @@ def print_table(
     """Print a table; on a terminal, columns that do not fit are left out or folded.
 
     Args:
-        columns: of the table.
-        rows: a cell for each of them.
-        stream: an open one; stdout if None.
+        columns: the columns of the table.
+        rows: the rows, with a cell for each column.
+        stream: an open stream; None for stdout.
     """
     from rich.console import Console  # 0.06 s
 
@@ -56,7 +56,7 @@ def print_table(
     text, left_out = table_text(columns, rows, width, is_terminal=is_terminal)
     write(text, stream)
     if left_out:
-        message(f"note: the terminal is too narrow for: {', '.join(left_out)}; --json has all")
+        message(f"note: the terminal is too narrow for: {', '.join(left_out)}; --json prints all")
 
 
 def table_text(
@@ -86,7 +86,7 @@ def table_text(
             overflow="fold" if column.folds else "ellipsis",
         )
     for row in cells:
-        # Text: what looks like markup in a document stays text
+        # as Text, so that rich does not interpret markup in a document
         table.add_row(*(Text(row[number]) for number in kept))
     console = Console(width=width, highlight=False, force_terminal=is_terminal)
     with console.capture() as captured:
@@ -103,7 +103,7 @@ def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[i
 
 
 def _kept(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Return the numbers of the columns that fit when those that fold are folded."""
+    """Return the numbers of the columns that fit if foldable columns are folded."""
     kept = list(range(len(columns)))
     while _needed(columns, widths, kept) > width:
         last = max(kept, key=lambda n: columns[n].leave_out)
@@ -116,7 +116,7 @@ def _kept(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[
 def _cut(
     columns: Sequence[Column], widths: Sequence[int], kept: Sequence[int], width: int
 ) -> list[int]:
-    """Return the columns' widths, where the widest column of words is cut by the excess."""
+    """Return the widths of the columns, with the widest text column reduced by the excess."""
     shown = list(widths)
     excess = _needed(columns, widths, kept) - width
     words = [n for n in kept if not columns[n].number and not columns[n].folds]
@@ -127,6 +127,6 @@ def _cut(
 
 
 def _needed(columns: Sequence[Column], widths: Sequence[int], kept: Sequence[int]) -> int:
-    """Return the least width of those columns, those that fold being folded."""
+    """Return the smallest width of those columns, with foldable columns folded."""
     least = (min(widths[n], FOLDED) if columns[n].folds else widths[n] for n in kept)
     return sum(least) + 2 * GAP * (len(kept) - 1)

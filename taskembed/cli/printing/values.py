@@ -1,4 +1,4 @@
-"""The metadata of documents as commands print it: chosen fields, cells, and a note on names."""
+"""Prepares the metadata of documents for printing: chosen fields, cells, notes on field names."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ NAMED_FIELDS = 10  # metadata fields in a note
 
 
 def field_list(names: str | None) -> list[str] | None:
-    """Return the names that --fields has, separated by commas; None without it."""
+    """Return the names in --fields, which are separated by commas; None without the option."""
     return None if names is None else [name for name in map(str.strip, names.split(",")) if name]
 
 
 def cell(value: object) -> str:
-    """Return a value of the metadata as a text."""
+    """Return a value of the metadata as text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json_text(value)
 
 
 def field_cell(metadata: Mapping[str, object], name: str) -> str:
-    """Return the value of a field as a text: of that very name, or `a.b` as a filter has it."""
+    """Return the value of a field as text; `a.b` may be a name or a path, as in filters."""
     return cell(value_named(metadata, name))
 
 
 def cut(text: str) -> str:
-    """Return a text on one line, cut where it is long."""
+    """Return a text on one line, cut if it is long."""
     flat = " ".join(text.split())
     return flat if len(flat) <= CUT_CHARACTERS else flat[: CUT_CHARACTERS - 1] + "…"
 
@@ -37,27 +37,27 @@ def cut(text: str) -> str:
 def chosen(
     metadata: Mapping[str, object], fields: Sequence[str] | None, *, with_text: bool
 ) -> dict[str, object]:
-    """Return the metadata that JSON has.
+    """Return the metadata for JSON output.
 
     Args:
-        metadata: of a document.
-        fields: the names that were asked for; None for all.
-        with_text: whether the text of the document is printed beside it.
+        metadata: the metadata of a document.
+        fields: the requested names; None for all.
+        with_text: whether the text of the document is printed too.
     """
     if fields is not None:
         found = {name: value_named(metadata, name) for name in fields}
         return {name: item for name, item in found.items() if item is not None or name in metadata}
     if with_text:
         return dict(metadata)
-    # the metadata has the text as it was before its title was added
+    # the metadata contain the text without the title
     return {name: item for name, item in metadata.items() if name != "text"}
 
 
 class MetFields:
-    """Which of the fields that were asked for were met, and which others there are.
+    """Records which requested fields occur in the printed documents, and which others exist.
 
     Args:
-        asked: the names that were asked for.
+        asked: the requested names.
     """
 
     def __init__(self, asked: Iterable[str]) -> None:
@@ -66,21 +66,21 @@ class MetFields:
         self._any = False
 
     def meet(self, metadata: Mapping[str, object]) -> None:
-        """Look at the metadata of one more document that is printed."""
+        """Record the metadata of one more printed document."""
         self._any = True
         if not self._unknown:
             return
         for name in [name for name in self._unknown if _has(metadata, name)]:
             del self._unknown[name]
-        if len(self._named) <= NAMED_FIELDS:  # one more says that there are more
+        if len(self._named) <= NAMED_FIELDS:  # one more than shown, to know that there are more
             self._named.update(dict.fromkeys(metadata))
 
     def notes(self, nothing: str) -> Iterator[str]:
-        """Yield a note if a field was asked for that nothing has; `nothing` is "no hit has"."""
+        """Yield a note if a requested field never occurs; `nothing` is "no hit has"."""
         if self._unknown and self._any:
             known = ", ".join(list(self._named)[:NAMED_FIELDS]) or "none"
             more = ", ..." if len(self._named) > NAMED_FIELDS else ""
-            yield f"{nothing} the field {', '.join(self._unknown)}; there are: {known}{more}"
+            yield f"{nothing} the field {', '.join(self._unknown)}; existing fields: {known}{more}"
 
 
 def _has(metadata: Mapping[str, object], name: str) -> bool:

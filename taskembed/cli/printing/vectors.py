@@ -1,4 +1,4 @@
-"""Where files of vectors go: a file, or stdout, which is then no terminal."""
+"""The output of vectors: a file, or stdout if it is not a terminal."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OPTION = "--output"
 
 
 def require_vector_output(output: Path, read: Iterable[Path | str | None]) -> None:
-    """Check, before any work, that vectors can and may be written to a file, or to stdout.
+    """Check, before any work, that vectors can be written to a file, or to stdout.
 
     Args:
         output: the path of the file, or "-".
         read: the files and folders that the command reads.
 
     Raises:
-        UsageError: stdout is a terminal, the name does not say the form, or the file is read.
+        UsageError: stdout is a terminal, the file name has another ending, or the file is an input.
         NotFoundError: the folder of the file does not exist.
         AccessDeniedError: the file, or its folder, is not writable.
         StorageError: the path is a folder.
@@ -34,7 +34,7 @@ def require_vector_output(output: Path, read: Iterable[Path | str | None]) -> No
     if str(output) in STDOUT:
         if sys.stdout.isatty():
             raise UsageError(
-                "vectors are binary, and are not written to a terminal",
+                "vectors are binary and cannot be written to a terminal",
                 hint=f"{OPTION} FILE.parquet",
             )
         return
@@ -46,7 +46,7 @@ def require_vector_output(output: Path, read: Iterable[Path | str | None]) -> No
 
 @contextmanager
 def vector_output(output: Path) -> Iterator[Path | BinaryIO]:
-    """Yield where vectors are written: the path of a file, or an open stream.
+    """Yield the path of a file, or an open stream, to write vectors to.
 
     Raises:
         ClosedPipeError: the reader of stdout has closed the pipe.
@@ -68,7 +68,7 @@ def _written(stream: BinaryIO, name: str) -> Iterator[BinaryIO]:
         yield stream
         stream.flush()
     except OSError as error:
-        # Python flushes the stream again when it ends: into /dev/null
+        # Python flushes the stream again at exit: into /dev/null
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if isinstance(error, BrokenPipeError):
             raise ClosedPipeError("the output was closed") from None
