@@ -1,5 +1,5 @@
-"""Texts become vectors, and pairs scores: here, or behind a server.
+"""Encoders of texts and rerankers of pairs, whose models run on this machine or behind a server.
 
-Doors: `load` (a model's name to an encoder), `reranker`, `settings`, `cache` and `facts` (compiled
-models), `tokens`, `vendors` (servers), and those of `compile`.
+Public modules: `load` (opens an encoder by the name of its model), `reranker`, `settings`, `cache`
+and `facts` (compiled models), `tokens`, `vendors` (servers), and those of `compile`.
 """

@@ -1,10 +1,10 @@
-"""Reading the body of an answer within a limit of bytes and a limit of seconds.
+"""Reads the body of an HTTP response within limits on bytes and seconds.
 
     client = httpx2.AsyncClient(event_hooks={"response": [bounding(limit_bytes, seconds)]})
 
-The body is decompressed here, a little at a time. The library would decompress all that arrived at
-once: a hostile gzip grows a thousandfold, and again for each further encoding in the headers.
-Importing this module imports the HTTP library.
+The body is decompressed here, in small pieces. The library would decompress everything that arrived
+at once, but a hostile gzip stream grows a thousandfold, and again for each further encoding in the
+headers. Importing this module imports the HTTP library.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import httpx2
 
 from taskembed.encoding._answers import AnswerError
 
-ACCEPTED = "gzip"  # what `accept-encoding` asks for
-ERROR_BYTES = 2**16  # of the body of an error; the rest is not read
-_PIECE_BYTES = 2**16  # decompressed at a time
+ACCEPTED = "gzip"  # value of the request header accept-encoding
+ERROR_BYTES = 2**16  # bytes read of the body of an error response
+_PIECE_BYTES = 2**16  # bytes decompressed at a time
 _GZIP_OR_ZLIB = 47  # zlib's wbits for gzip or zlib, detected by the header
 
 
@@ -28,8 +28,8 @@ def bounding(
 ) -> Callable[[httpx2.Response], Awaitable[None]]:
     """Return a hook that bounds the reading of a response's body.
 
-    Reading more than `limit_bytes()` of it raises an AnswerError, and longer than `seconds` a
-    timeout; of an error's body, only the beginning is read.
+    Reading more than `limit_bytes()` bytes raises AnswerError, and reading for longer than
+    `seconds` raises a timeout. Only the beginning of the body of an error response is read.
     """
 
     async def bound(response: httpx2.Response) -> None:
@@ -66,7 +66,7 @@ class _Bounded(httpx2.AsyncByteStream):
         async for packed in self._packed:
             if time.monotonic() > self._deadline:
                 raise httpx2.ReadTimeout("the answer takes too long", request=self._request)
-            packed_left -= len(packed)  # gzip can go on without any end, and hold nothing
+            packed_left -= len(packed)  # a gzip stream can be endless without containing any data
             for piece in self._unpack(packed):
                 left -= len(piece)
                 if left < 0 or packed_left < 0:
@@ -85,16 +85,19 @@ def _unpacker(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
     if encoding in {"", "identity"}:
         return lambda data: iter([data])
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise AnswerError(f"with an encoding that was not asked for: {encoding[:40]!r}")
+        raise AnswerError(f"with an encoding that was not requested: {encoding[:40]!r}")
     unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
 
     def unpack(data: bytes) -> Iterator[bytes]:
         full = True
-        while (data or full) and not unpacking.eof:  # a full piece: more may be to come out
+        # after a full piece, more output may be available
+        while (data or full) and not unpacking.eof:
             try:
                 piece = unpacking.decompress(data, _PIECE_BYTES)
             except zlib.error:
-                raise AnswerError("with something that is no gzip, as it says") from None
+                raise AnswerError(
+                    "with a body that is not gzip, although its header says so"
+                ) from None
             data, full = unpacking.unconsumed_tail, len(piece) == _PIECE_BYTES
             yield piece
 

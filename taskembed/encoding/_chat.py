@@ -1,10 +1,10 @@
-"""What a chat template puts around a text, for models that read every text as a user's message.
+"""The strings that a chat template puts around a text, for models that read texts as messages.
 
     chat = chat_of(render)
     before, after = chat.around("the prompt")
 
-The prompt is the system's message. A template is known by what it makes of two marks, so that no
-template need be run when texts are encoded.
+The text is the message of the user, the prompt that of the system. The template is rendered once
+with two placeholders, so that it need not be run when texts are encoded.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Chat:
     Attributes:
         alone: the strings before and after a text without a prompt.
         prompted: the strings before the prompt, between prompt and text, and after the text; empty
-            when the template takes no prompt.
-        strips_prompt: whether blanks at the prompt's ends are lost.
-        strips_text: whether those at a text's ends are.
+            if the template has no place for a prompt.
+        strips_prompt: whether the template removes white space around the prompt.
+        strips_text: whether the template removes white space around a text.
     """
 
     alone: tuple[str, str]
@@ -43,16 +43,16 @@ class Chat:
 
 
 def chat_of(render: Callable[[str, str], str]) -> Chat | None:
-    """Return the template behind a function; None if it is more than strings around the texts.
+    """Return the template that a function renders; None if it does more than add strings.
 
     Args:
-        render: makes a string of a prompt, "" for none, and a text. It may raise anything.
+        render: returns the string for (prompt, text); "" for no prompt. It may raise any error.
     """
 
     def rendered(prompt: str, text: str) -> str:
         try:
             return render(prompt, text)
-        except Exception:  # noqa: BLE001  # a template may raise any error, on purpose or not
+        except Exception:  # noqa: BLE001  # a template may raise any error
             return ""
 
     alone = _around(rendered("", _TEXT), _TEXT)
@@ -78,7 +78,7 @@ def _around(rendered: str, mark: str) -> tuple[str, str] | None:
 
 
 def _strips(render: Callable[[str], str], before: str, after: str) -> bool | None:
-    """Tell whether white space around a text is stripped; None if the text changes otherwise."""
+    """Return whether white space around a text is removed; None if the text changes otherwise."""
     padded = ' \n<it\'s "so" & not>\t '
     return {before + padded + after: False, before + padded.strip() + after: True}.get(
         render(padded)

@@ -1,4 +1,4 @@
-"""Loading and compiling a model, and starting the engine that runs it."""
+"""Loads and compiles models, and starts the engines that run them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """What runs a model on batches."""
+    """Runs a model on batches of tokens."""
 
     name: str
     precision: str
@@ -34,12 +34,12 @@ class Engine(Protocol):
 
 
 class WatchedEngine:
-    """An engine whose failures are reported as the model's, and whose rows are checked.
+    """An engine whose errors are reported as errors of the model, and whose output is checked.
 
     Args:
         engine: runs the model.
-        width: the numbers that the model computes of a text.
-        failing: makes a context that turns what fails within it into an error of ours.
+        width: the number of values that the model computes for a text.
+        failing: returns a context that turns errors within it into TaskembedErrors.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class WatchedEngine:
 
 
 def engine_version_of(device: str) -> str:
-    """Return the engine of a device and its version, which a compiled model depends on."""
+    """Return the name and version of the engine of a device; a compiled model depends on both."""
     if device != "cpu":
         return "torch"
     from taskembed.encoding.engines.openvino import engine_version  # 0.07 s
@@ -75,7 +75,7 @@ def engine_version_of(device: str) -> str:
 
 
 def usable_cores() -> int | None:
-    """Return how many cores the process may use; None where the system does not say."""
+    """Return the number of cores that the process may use; None if unknown."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
@@ -85,7 +85,7 @@ def load_model(
     """Load a model with torch, on the CPU and in fp32.
 
     Raises:
-        ModelUnavailableError: the model cannot be loaded, or not without code that is not trusted.
+        ModelUnavailableError: the model cannot be loaded, or needs code that is not trusted.
     """
     if source.remote_code and not settings.trust_remote_code:
         raise ModelUnavailableError(
@@ -115,8 +115,8 @@ def load_model(
 def compile_loaded(loaded: Loaded, device: str) -> CompiledModel:
     """Return the form of a loaded model that the engine of a device runs.
 
-    Static embeddings become a table. A model for the CPU becomes OpenVINO's blob; where OpenVINO
-    cannot convert it, `facts.fallback` says why, and torch runs it.
+    Static embeddings become a table, models for the CPU a blob of OpenVINO. If OpenVINO cannot
+    convert a model, torch runs it, and `facts.fallback` is the reason.
     """
     if loaded.table is not None:
         table = memoryview(loaded.table.tobytes())
@@ -136,7 +136,7 @@ def table_engine(compiled: CompiledModel) -> Engine:
 
 
 def table_kind(compiled: CompiledModel) -> str:
-    """Return how static embeddings become a vector; "" for any other model."""
+    """Return how static embeddings are pooled to a vector; "" for any other model."""
     return compiled.facts.table if isinstance(compiled.facts, ModelFacts) else ""
 
 
@@ -146,8 +146,8 @@ def start_engine(
     """Return the engine of a compiled model, ready to run.
 
     Raises:
-        UsageError: the model overflows in the precision that was asked for.
-        ModelUnavailableError: the model has to be loaded anew for torch, and cannot.
+        UsageError: the model overflows in the requested precision.
+        ModelUnavailableError: the model has to be loaded again for torch, which fails.
     """
     if settings.precision == "fp16" and compiled.facts.fp16_overflows:
         raise UsageError(
@@ -170,6 +170,7 @@ def start_engine(
     if compiled.facts.fallback:
         settings.notify(f"{source.files.name} runs on torch, slower: {compiled.facts.fallback}")
     precision = choose_precision(settings.precision, device)
-    # Subtle: merged in fp32, then cast: a LoRA's small differences would drown in bf16.
+    # Subtle: a LoRA adapter is merged in fp32 and cast afterwards; bf16 would round away its small
+    # weights.
     model = model_on(load_model(source, settings).model, device, precision)
     return TorchEngine(model, device=device, precision=precision, threads=settings.threads)

@@ -1,10 +1,10 @@
-"""Hosted models: a server encodes the texts, and each request names the task in the server's way.
+"""Encoders of hosted models: a server encodes the texts; requests name the task as it expects.
 
     encoder = open_hosted(identify("embed-v4.0"), EncoderRequest(Task.RETRIEVAL))
 
-Nobody here can see the weights, so the space has the server's name and the model's name there.
-A server of one's own that speaks OpenAI's interface knows no tasks: the prompt is put before a text
-here, before it is sent.
+The weights cannot be inspected, so the space identifies the model by the names of the server and of
+the model there. OpenAI's interface has no field for the task: for the user's own server with that
+interface, the prompt is put before a text before it is sent.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from taskembed.version import __version__
 
 
 class HostedEncoder:
-    """The encoder of one space whose model is behind a server."""
+    """The encoder of a space whose model runs on a server."""
 
     made_by: Mapping[str, str]
 
     def __init__(self, space: EmbeddingSpace, api_base: str | None) -> None:
-        assert space.hosted is not None  # noqa: S101  # the caller looked
+        assert space.hosted is not None  # noqa: S101  # checked by the caller
         self._hosted = space.hosted
         server, self._model = space.hosted.server, space.hosted.server_model
         if server not in SERVERS:
             raise ModelUnavailableError(
-                f"{space.model} is behind a server that this version does not know: {server!r}",
+                f"{space.model} is behind a server that this version does not support: {server!r}",
                 hint="upgrade taskembed",
             )
         self._client = VendorClient(server, self._model, api_base)
@@ -51,15 +51,15 @@ class HostedEncoder:
         self.made_by = {"engine": self._client.host, "precision": "", "taskembed": __version__}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
-        """Return float32[n, dim], as `LocalEncoder` does.
+        """Return the vectors of texts, float32[n, dim]; row i belongs to texts[i].
 
-        No text is known to be cut: servers do not say.
+        No text is reported as truncated, since servers do not tell.
 
         Raises:
-            ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense.
-            BadVectorError: a vector has a number that is not finite, or another size than before.
+            ModelUnavailableError: the server cannot be reached, refuses, or its answer is invalid.
+            BadVectorError: a number of a vector is not finite, or the dimension has changed.
             TypeError: `texts` is a single string, or an item is not a string.
-            ValueError: a text is not UTF-8, or there is no such side.
+            ValueError: a text is not UTF-8, or `prompt_type` is not a side.
         """
         texts = require_texts(texts, "texts")
         slices = counted_texts(self.encode_slices(texts, prompt_type), len(texts))
@@ -68,10 +68,12 @@ class HostedEncoder:
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType | str
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Yield the answers to a few requests at a time: if a later one fails, these are kept.
+        """Yield int64[m] positions of texts, and the m encoded texts, a few requests at a time.
+
+        If a request fails, the texts yielded before are not lost.
 
         Raises:
-            ModelUnavailableError: as `encode`.
+            ModelUnavailableError, BadVectorError, TypeError, ValueError: see `encode`.
         """
         texts, prompt_type = require_texts(texts, "texts"), PromptType(prompt_type)
         prompt = self.space.prompt(prompt_type)
@@ -94,25 +96,27 @@ class HostedEncoder:
         return RequestBody(self._model, texts, fields, dim, self._numbers)
 
     def _finished(self, vectors: FloatRows) -> FloatRows:
-        """Return a server's vectors as the space has them: their size, their length."""
+        """Return a server's vectors, shortened and normalised as the space requires."""
         space = self.space
         if space.truncation not in {"none", "server"}:
-            if self._numbers not in {None, vectors.shape[1]}:  # the cut would hide it
+            if self._numbers not in {None, vectors.shape[1]}:  # shortening would hide it
                 raise BadVectorError(
-                    f"{self._client.host} gave vectors of {vectors.shape[1]} numbers, "
-                    f"and those of {space.model} have {self._numbers}"
+                    f"{self._client.host} returned vectors of {vectors.shape[1]} numbers, "
+                    f"but vectors of {space.model} have {self._numbers}"
                 )
             vectors = shorten(vectors.astype(np.float32), space.dim, space.truncation, Path())
         if not space.normalize:
             return np.ascontiguousarray(vectors, dtype=np.float32)
-        with np.errstate(invalid="ignore", divide="ignore"):  # the guard finds what is not finite
+        # the guard refuses numbers that are not finite
+        with np.errstate(invalid="ignore", divide="ignore"):
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors.astype(np.float32)
 
     def _require_lengths(self, vectors: FloatRows) -> None:
-        """Refuse documents that a server has scaled to unit length: the scores need their lengths.
+        """Refuse document vectors of unit length if the metric is the inner product.
 
-        One vector alone may have unit length by chance.
+        A server that normalises vectors changes their scores. A single vector may have unit length
+        by chance.
 
         Raises:
             ModelUnavailableError: the vectors have unit length.
@@ -121,7 +125,7 @@ class HostedEncoder:
         if len(vectors) > 1 and bool((np.abs(lengths - 1) < NORM_TOLERANCE).all()):
             raise ModelUnavailableError(
                 f"{self._client.host} normalises the vectors of {self._model}, which are compared "
-                "by inner product at their own lengths",
+                "by their inner product without normalisation",
                 hint="turn that off at the server, or leave out --api-base",
             )
 
@@ -130,8 +134,8 @@ def open_hosted(model: Identified, request: EncoderRequest) -> HostedEncoder:
     """Return the encoder of a hosted model for a task.
 
     Raises:
-        ModelUnavailableError: the server cannot be used, or knows nothing of the task.
-        UsageError: what is stated does not fit the model.
+        ModelUnavailableError: the server cannot be used, or does not support the task.
+        UsageError: an option of the request does not fit the model.
     """
     settings = request.settings
     spec = resolve(model, request.task, request.stated)
@@ -141,7 +145,8 @@ def open_hosted(model: Identified, request: EncoderRequest) -> HostedEncoder:
         raise UsageError(f"{spec.model} is behind a server, where no adapter can be merged")
     _require_online(spec.model, settings)
     _require_servable(spec)
-    there = spec.model if spec.server else model.asked  # its own server's name for it
+    # for the user's own server: the name as given
+    there = spec.model if spec.server else model.asked
     client = VendorClient(spec.server or OWN, there, settings.api_base)
     settings.notify(f"note: the texts are sent to {client.host}")
     full = spec.dim
@@ -166,7 +171,7 @@ def _space(spec: ModelSpec, there: str, size: int, method: str) -> EmbeddingSpac
         document_prompt=spec.prompt(PromptType.DOCUMENT),
         suffix="",
         pooling="server",
-        # of one's own server nobody here knows where it cuts, whatever the model is called there
+        # the limit of the user's own server is unknown, whatever the name of the model is
         max_length=spec.max_length if spec.server else 0,
         dim=size,
         truncation=method,
@@ -177,7 +182,7 @@ def _space(spec: ModelSpec, there: str, size: int, method: str) -> EmbeddingSpac
 
 
 def open_hosted_of(space: EmbeddingSpace, settings: EngineSettings) -> HostedEncoder:
-    """Return the encoder of an index's space whose model is behind a server.
+    """Return the encoder of the space of an index, if its model is behind a server.
 
     Raises:
         ModelUnavailableError: the server cannot be used.
@@ -189,7 +194,7 @@ def open_hosted_of(space: EmbeddingSpace, settings: EngineSettings) -> HostedEnc
 def _require_online(model: str, settings: EngineSettings) -> None:
     if settings.offline:
         raise ModelUnavailableError(
-            f"{model} is behind a server, and the network is not to be used",
+            f"{model} is behind a server, but the network may not be used",
             hint="leave out --offline",
         )
 
@@ -198,16 +203,18 @@ def _require_servable(spec: ModelSpec) -> None:
     """Refuse a model with weights that needs more than a prompt before the text.
 
     Raises:
-        ModelUnavailableError: a server would give other vectors, and say nothing.
+        ModelUnavailableError: a server would silently return other vectors.
     """
     if spec.server:
         return
     if spec.has_adapter:
-        why = f"its adapter {spec.adapter(PromptType.DOCUMENT)!r} cannot be merged there"
+        why = f"its adapter {spec.adapter(PromptType.DOCUMENT)!r} cannot be merged by a server"
     elif spec.suffix:
-        why = f"the suffix {spec.suffix!r} must follow a text after it was cut, which happens there"
+        why = (
+            f"the suffix {spec.suffix!r} must follow a text after truncation, which the server does"
+        )
     elif not spec.prompt_in_pooling:
-        why = "the prompt must be left out of the pooling, which happens there"
+        why = "the prompt must be left out of the pooling, which the server does"
     else:
         return
     raise ModelUnavailableError(
@@ -217,7 +224,7 @@ def _require_servable(spec: ModelSpec) -> None:
 
 
 def _size(spec: ModelSpec, full: int, wanted: int | None, *, force: bool) -> tuple[int, str]:
-    """Return the size of the vectors, and what shortens them: the server, if it can."""
+    """Return the dimension, and the method of truncation: "server" if the server can do it."""
     if not spec.server:
         return choose_truncation(spec, None, full, wanted, force=force)
     if wanted is None or wanted == full:

@@ -1,9 +1,9 @@
-"""The line to a server: requests, retries, limits, keys.
+"""The HTTP client for servers of hosted models: requests, retries, limits and keys.
 
     VendorClient("cohere", "embed-v4.0", None).send([RequestBody("embed-v4.0", ["a text"])])
 
-Requests and retries with back-off are the `openai` library's, which posts to any address. An answer
-is taken only when it is small enough, soon enough, and what was asked for (bounded.py, answers.py).
+The `openai` library sends requests, to any address, and repeats them with back-off. An answer is
+used only if it is small enough, arrives in time, and fits the request (_bounded.py, _answers.py).
 """
 
 from __future__ import annotations
@@ -40,61 +40,63 @@ if TYPE_CHECKING:
 
     import openai
 
-AT_ONCE = 4  # requests
-RETRIES = 10  # the waits before them double up to 8 s, or are what the server says
-CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0  # of one try; the latter to its last byte
-TOTAL_SECONDS = 180.0  # of a request with all of its tries
-SAID_CHARACTERS = 300  # of what a server says of an error
-REFUSES_TEXTS = frozenset({400, 413, 422})  # answers that one bad text of many may be the cause of
+AT_ONCE = 4  # concurrent requests
+RETRIES = 10  # waiting times double up to 8 s, unless the server names one
+CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0  # for one attempt: to connect; to the last byte
+TOTAL_SECONDS = 180.0  # for a request with all of its attempts
+SAID_CHARACTERS = 300  # characters shown of a server's error message
+REFUSES_TEXTS = frozenset({400, 413, 422})  # statuses that a single text of a request can cause
 REFUSES_KEYS = frozenset({401, 403})
-ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})  # there is no such model, or no server
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})  # statuses of a wrong address or model
 CHECK_ADDRESS = "check --api-base: the address of most servers ends in /v1"
 GOES_ON = "the same command goes on from what was indexed"
 
 
 class VendorClient:
-    """The line to one server for one model."""
+    """The client of one server, for one model."""
 
     def __init__(self, name: str, model: str, api_base: str | None) -> None:
         self.server = SERVERS[name]
         address = api_base or self.server.url
         if not address:
             raise UsageError(
-                f"{model} is behind a server, and nothing says where",
+                f"{model} is behind a server, but its address is not given",
                 hint="--api-base URL, or TASKEMBED_API_BASE",
             )
-        # an address with a password would be in the errors of the library
+        # the library would quote an address with a password in its errors
         self._userinfo = userinfo_of(address)
         self._url, self.host = _parsed(address)
         self._is_own = bool(api_base)
-        # The key of a vendor is for the vendor: it is never sent to another address.
+        # the key of a vendor is never sent to another address
         self._key_name = KEY_OF_OWN if api_base else self.server.key
         self._key = os.environ.get(self._key_name, "").strip()
         if not self._key and not api_base:
             raise ModelUnavailableError(
-                f"{model} is behind {self.host}, which wants a key",
-                hint=f"export {self._key_name}=KEY: it is only read there, and stored nowhere",
+                f"{model} is behind {self.host}, which needs a key",
+                hint=f"export {self._key_name}=KEY; it is never stored",
             )
         if not (self._key.isascii() and self._key.isprintable()):
-            raise UsageError(f"{self._key_name} holds what no key can: it is not printable ASCII")
-        self._status = 0  # of the last answer
-        self._wait = Step("")  # for the answers that are on their way
-        self._limit_bytes = 0  # of one of the answers that are waited for
+            raise UsageError(
+                f"{self._key_name} is not a valid key: it has characters other than printable ASCII"
+            )
+        self._status = 0  # HTTP status of the last answer
+        self._wait = Step("")  # the step shown while waiting for answers
+        self._limit_bytes = 0  # largest size of an answer to the current requests
         _require_library()
 
     def send(self, requests: Iterable[RequestBody]) -> list[FloatRows]:
-        """Return float32[n, dim] for each of the requests; it raises what `answers` does."""
+        """Return the vectors of each request, float32[n, dim]; raises the errors of `answers`."""
         return [rows for group in self.answers(requests) for rows in group]
 
     def answers(self, requests: Iterable[RequestBody]) -> Generator[list[FloatRows], None, None]:
-        """Yield float32[n, dim] for each of a few requests, which are under way at once.
+        """Yield lists of vectors, float32[n, dim] for each request; a few requests are concurrent.
 
-        One client sends them all, so that connections are made once. The event loop has a thread of
-        its own, so that a program that runs one itself (a notebook, a server) can call this.
+        All requests use one client, which reuses connections. The event loop runs in its own
+        thread, so that programs with their own event loop (notebooks, servers) can call this.
 
         Raises:
-            ModelUnavailableError: the server cannot be reached, refuses, or answers nonsense, or
-                has not answered within `TOTAL_SECONDS`.
+            ModelUnavailableError: the server cannot be reached, refuses, returns an invalid answer,
+                or does not answer within `TOTAL_SECONDS`.
             BadVectorError: a number of a vector is not finite.
         """
         from anyio.from_thread import start_blocking_portal  # 0.05 s
@@ -123,20 +125,20 @@ class VendorClient:
             async with asyncio.timeout(TOTAL_SECONDS):
                 return await self._post(client, request)
 
-        # "from None": the library's errors hold what was sent, and what came back
+        # "from None": the library's errors contain the request and the response
         try:
             return await asyncio.gather(*map(one, requests))
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except TimeoutError:
-            last = f"; its last one was {self._status}" if self._status else ""
+            last = f"; its last status was {self._status}" if self._status else ""
             raise self._error(
-                f"has given no whole answer within {TOTAL_SECONDS:g} s{last}"
+                f"did not answer completely within {TOTAL_SECONDS:g} s{last}"
             ) from None
         except openai.APIConnectionError as error:
             raise self._error(f"cannot be reached: {error.__cause__ or error}") from None
         except openai.OpenAIError as error:
-            raise self._error(f"cannot be asked: {error}") from None
+            raise self._error(f"cannot be used: {error}") from None
 
     def _client(self) -> openai.AsyncOpenAI:
         import httpx2
@@ -160,7 +162,7 @@ class VendorClient:
             max_retries=RETRIES,
             timeout=openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             http_client=openai.DefaultAsyncHttpxClient(
-                # neither texts nor keys follow a redirection to another server
+                # texts and keys must not follow a redirection to another server
                 follow_redirects=False,
                 verify=_tls(),
                 limits=httpx2.Limits(max_connections=AT_ONCE, keepalive_expiry=ANSWER_SECONDS),
@@ -171,7 +173,7 @@ class VendorClient:
         )
 
     def _headers(self) -> dict[str, Any]:
-        """Return the headers of a request that are added to the library's own, or replace them."""
+        """Return headers of a request that are added to those of the library, or replace them."""
         import openai
 
         from taskembed.encoding._bounded import ACCEPTED
@@ -185,7 +187,7 @@ class VendorClient:
             headers["Authorization"] = f"Basic {base64.b64encode(plain).decode()}"
         elif own or not self._key:
             headers["Authorization"] = omit
-        if self._key_name != SERVERS["openai"].key:  # what the environment says is for OpenAI alone
+        if self._key_name != SERVERS["openai"].key:  # the library's variables are for OpenAI only
             headers |= {"OpenAI-Organization": omit, "OpenAI-Project": omit}
         return headers
 
@@ -212,7 +214,7 @@ class VendorClient:
             half = len(request.texts) // 2
             if not half:
                 raise self._refused(error, text=request.texts[0]) from None
-            # in halves, until the text that it refuses can be named
+            # send halves, until the refused text is found
             halves = (request.texts[:half], request.texts[half:])
             return self.joined(
                 [await self._post(client, replace(request, texts=some)) for some in halves]
@@ -224,19 +226,19 @@ class VendorClient:
         """Return the rows of several answers, float32[n, dim] each, as one array.
 
         Raises:
-            BadVectorError: they are not of one size.
+            BadVectorError: the answers have different dimensions.
         """
         sizes = sorted({part.shape[1] for part in parts})
         if len(sizes) > 1:
             said = ", ".join(map(str, sizes))
-            raise BadVectorError(f"{self.host} gave vectors of several sizes: {said} numbers")
+            raise BadVectorError(f"{self.host} returned vectors of several sizes: {said} numbers")
         return np.concatenate(parts)
 
     def _require_finite(self, rows: FloatRows, texts: Sequence[str]) -> None:
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if bad.size:
             raise BadVectorError(
-                f"{self.host} gave a number that is too large for the text that begins "
+                f"{self.host} returned a number that is too large for the text that begins "
                 f"{texts[int(bad[0])][:60]!r}"
             )
 
@@ -260,13 +262,13 @@ class VendorClient:
         return ModelUnavailableError(f"{self.host} {self._shown(what)}", hint=hint or None)
 
     def _shown(self, said: str) -> str:
-        """Return what a server or a library says, without the key and the password."""
+        """Return a message of a server or a library, without the key and the password."""
         return redacted(said, [self._key, *secrets_of_userinfo(self._userinfo)])
 
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Return the certificates that servers are checked by: they take 0.02 s to read."""
+    """Return the context with the certificates for checking servers, which takes 0.02 s to read."""
     import httpx2
 
     return httpx2.create_ssl_context()
@@ -276,7 +278,7 @@ def _parsed(address: str) -> tuple[str, str]:
     """Return an address without user and password, and its host.
 
     Raises:
-        UsageError: it is none that anything can be posted to.
+        UsageError: it is not an http or https address.
     """
     bare = without_userinfo(address).rstrip("/")
     if why := _not_an_address(bare):
@@ -285,7 +287,7 @@ def _parsed(address: str) -> tuple[str, str]:
 
 
 def _not_an_address(bare: str) -> str:
-    """Return why an address cannot be that of a server; "" if it can."""
+    """Return why an address cannot be the address of a server; "" if it can."""
     try:
         parts = urlsplit(bare)
         host = (parts.hostname or "").encode("idna")
@@ -294,9 +296,9 @@ def _not_an_address(bare: str) -> str:
     if parts.scheme not in {"http", "https"} or not host:
         return "not an http or https address"
     if not _has_good_port(parts):
-        return "its port is no number from 1 to 65535"
+        return "its port is not a number from 1 to 65535"
     if parts.query or parts.fragment or not bare.isprintable() or " " in bare:
-        return "no address of a server has white space, a ? or a #"
+        return "the address of a server cannot have white space, a ? or a #"
     return ""
 
 
@@ -308,7 +310,7 @@ def _has_good_port(parts: SplitResult) -> bool:
 
 
 def _require_library() -> None:
-    """Refuse hosted models without the openai library, before anything is read or sent."""
+    """Refuse hosted models if the openai library is missing, before anything is read or sent."""
     if any(find_spec(name) is None for name in ("openai", "httpx2")):
         raise ModelUnavailableError(
             "hosted models need the openai library, which is not installed",

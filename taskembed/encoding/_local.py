@@ -23,12 +23,13 @@ from taskembed.version import __version__
 if TYPE_CHECKING:
     from taskembed.encoding.compile.encoders import Loaded
 
-PROMPT_EXCLUDED = ", prompt excluded"  # the end of `EmbeddingSpace.pooling` of such a model
-TOKENIZED_AT_ONCE = 256  # texts: while the engine runs on some, a thread tokenises the next
+# suffix of `EmbeddingSpace.pooling` if prompts are not pooled
+PROMPT_EXCLUDED = ", prompt excluded"
+TOKENIZED_AT_ONCE = 256  # texts; a thread tokenises them while the engine encodes others
 
 
 class LocalEncoder:
-    """The encoder of one space. Its engine starts at the first text."""
+    """The encoder of a space; its engine starts at the first text."""
 
     def __init__(self, space: EmbeddingSpace, parts: ModelParts) -> None:
         self._space = space
@@ -38,12 +39,12 @@ class LocalEncoder:
 
     @property
     def space(self) -> EmbeddingSpace:
-        """Where the vectors live."""
+        """The embedding space of the vectors."""
         return self._space
 
     @property
     def made_by(self) -> Mapping[str, str]:
-        """The engine and its precision; nothing when no text was encoded."""
+        """The engine and its precision; empty before a text is encoded."""
         engine = self._parts.started
         if engine is None:
             return {}
@@ -52,19 +53,21 @@ class LocalEncoder:
         return {**made_by, "quantized": quantized} if quantized else made_by
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType | str) -> Encoded:
-        """Return float32[n, dim], and which texts were cut; row i is of texts[i].
+        """Return vectors, float32[n, dim], and truncations, bool[n]; row i belongs to texts[i].
 
         The vectors have unit length, unless the space's metric is the inner product. With
         static embeddings, a text without a known token has a vector of zeros.
 
         Args:
-            texts: without prompts: that of their side is put before them.
+            texts: the texts, without prompts; the prompt of their side is put before them.
             prompt_type: the side: "query" or "document".
 
         Raises:
             TypeError: `texts` is a single string, or an item is not a string.
             TextTooLongError: some texts would take too much memory to be tokenised.
-            ValueError: a text is not UTF-8, or there is no such side.
+            ModelUnavailableError: the model cannot be run, or fails the comparison with
+                sentence-transformers.
+            ValueError: a text is not UTF-8, or `prompt_type` is not a side.
         """
         texts = require_texts(texts, "texts")
         slices = counted_texts(self.encode_slices(texts, prompt_type), len(texts))
@@ -73,9 +76,10 @@ class LocalEncoder:
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType | str
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Yield each batch when it is done: int64[n] positions of texts, and the n encoded texts.
+        """Yield each batch when it is done: int64[m] positions of texts, and the m encoded texts.
 
-        The longest texts come first. A batch is a few texts, so that little is lost between two.
+        The longest texts come first. Batches are small, so that an interruption loses few texts.
+        It raises the errors of `encode`.
         """
         texts, prompt_type = require_texts(texts, "texts"), PromptType(prompt_type)
         self.check(prompt_type)
@@ -89,16 +93,16 @@ class LocalEncoder:
             yield batch.rows, Encoded(self._finished(vectors), batch.truncated)
 
     def _finished(self, vectors: FloatRows) -> FloatRows:
-        """Return the model's own vectors as the space has them: their size, their length."""
+        """Return the model's vectors, shortened and normalised as the space requires."""
         space = self._space
         if space.truncation != "none":
             vectors = shorten(vectors, space.dim, space.truncation, self._parts.files.folder)
         if not space.normalize:
             return np.ascontiguousarray(vectors, dtype=np.float32)
-        # The reference computes in fp32: a model's own normalisation may have been in bf16.
+        # as in the reference, in fp32: the model may have normalised in bf16
         lengths: FloatRows = np.linalg.norm(vectors, axis=1, keepdims=True)
         lengths[lengths == 0] = 1
-        with np.errstate(invalid="ignore"):  # what is infinite becomes NaN: see guard.py
+        with np.errstate(invalid="ignore"):  # infinite numbers become NaN, which guard.py refuses
             unit: FloatRows = vectors / lengths
         return unit
 
@@ -106,7 +110,7 @@ class LocalEncoder:
         """Return the tokenizer of a side, with its prompt.
 
         Raises:
-            ModelUnavailableError: the model cannot be run, or its chat template has no place for
+            ModelUnavailableError: the model cannot be loaded, or its chat template has no place for
                 the prompt or the suffix.
         """
         prompt_type = PromptType(prompt_type)
@@ -117,7 +121,7 @@ class LocalEncoder:
             if chat and (self._space.suffix or chat.around(prompt) is None):
                 what = "suffix" if self._space.suffix else "prompt"
                 raise ModelUnavailableError(
-                    f"{self._space.model} puts its texts into a chat template, and that has no "
+                    f"{self._space.model} puts its texts into a chat template, which has no "
                     f"place for the {what} of a {prompt_type}",
                     hint=f"--{prompt_type}-prompt '' if it was trained without one",
                 )
@@ -135,27 +139,27 @@ class LocalEncoder:
         return self._tokenizers[prompt_type]
 
     def document_tokens(self) -> PromptTokenizer:
-        """Return what tells where the tokens of a document are, to cut it into chunks by.
+        """Return the tokenizer of documents, whose token positions are used to cut chunks.
 
         Raises:
-            ModelUnavailableError: the places that the tokenizer reports are wrong.
+            ModelUnavailableError: the token positions that the tokenizer reports are wrong.
         """
         tokenizer = self.tokenizer(PromptType.DOCUMENT)
         if reason := tokenizer.offsets_fault():
             raise ModelUnavailableError(
-                f"the tokenizer of {self._space.model} does not tell where the tokens of a text "
-                f"are, so texts cannot be cut into chunks: {reason}",
+                f"the tokenizer of {self._space.model} reports wrong positions of tokens, "
+                f"so texts cannot be cut into chunks: {reason}",
                 hint="index without --chunk, or with another model",
             )
         return tokenizer
 
     def check(self, prompt_type: PromptType) -> None:
-        """Compare what becomes of a side's texts with sentence-transformers, once for a cache.
+        """Compare the encoding of a side's texts with sentence-transformers, once for each cache.
 
-        The other side is compared too when the same compiled model runs it.
+        The other side is compared too if the same compiled model runs it.
 
         Raises:
-            ModelUnavailableError: they differ.
+            ModelUnavailableError: tokens or vectors differ.
         """
         runtime = self._parts.runtime(prompt_type)
         for side in self._parts.sides_of(runtime):
@@ -197,7 +201,7 @@ class LocalEncoder:
 def _tokenized_ahead(
     texts: Sequence[str], tokenizer: PromptTokenizer
 ) -> Iterator[tuple[int, Tokens]]:
-    """Yield the number and the tokens of each text, longest first; a thread tokenises ahead."""
+    """Yield the position and the tokens of each text, longest first; a thread tokenises ahead."""
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
     slices = [order[i : i + TOKENIZED_AT_ONCE] for i in range(0, len(order), TOKENIZED_AT_ONCE)]
 

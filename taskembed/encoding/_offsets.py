@@ -1,6 +1,7 @@
-"""Where the tokens of a text are, in characters; and whether a tokenizer reports that correctly.
+"""The positions of tokens in a text, and a test of whether a tokenizer reports them correctly.
 
-Some fast tokenizers report wrong places, those like Llama 3's for example (tokenizers#1553).
+Some fast tokenizers report wrong positions, for example those of Llama 3
+(https://github.com/huggingface/tokenizers/issues/1553).
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ PROBES = (
     "Zoë paid 3.50 € for a café crème in Łódź; naïve façade, Übergröße.",
     "the  cat\n\nsat\ton   the mat",
 )
-_SURPLUS = 2  # tokens more or fewer at the seam of a text that is cut before a space
+_SURPLUS = 2  # tokens; allowed difference if a text is cut before a space
 
 
 def offsets_of(tokenizer: Tokenizer, text: str) -> Ints:
-    """Return int64[n, 2]: where each token of a text begins and ends, in characters.
+    """Return int64[n, 2]: the begin and end of each token of a text, in characters.
 
     Raises:
-        ValueError: the tokenizer gives up on the text.
+        ValueError: the tokenizer fails on the text.
     """
     found = tokenizer.encode(text, add_special_tokens=False).offsets
     return np.array(found, np.int64).reshape(-1, 2)
 
 
 def find_fault(tokenizer: Tokenizer, probes: Sequence[str] = PROBES) -> str:
-    """Return what is wrong with the places that a tokenizer reports; "" if nothing is.
+    """Return what is wrong with the positions that a tokenizer reports; "" if nothing is.
 
-    Every text makes a round trip: the tokens cover all of its characters, in order, and each
-    beginning of it that ends with a word has as many tokens alone as within the whole.
+    For each probe, the tokens must cover all characters in order, and each prefix that ends with a
+    word must have as many tokens on its own as it has within the text.
     """
     for text in probes:
         spans = offsets_of(tokenizer, text)

@@ -1,4 +1,4 @@
-"""Opening a model of this machine for a task: its files, what it takes, and the space it has."""
+"""Opens a model that runs on this machine for a task: finds its files, and writes its space."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from taskembed.space import PromptType
 
 
 def open_local(model: Identified, request: EncoderRequest) -> LocalEncoder:
-    """Return the encoder of a model with weights to load.
+    """Return the encoder of a model that runs on this machine.
 
     Raises:
-        ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
-        UsageError: what is stated does not fit the model.
+        ModelUnavailableError: the model cannot be loaded, or has no known prompts for the task.
+        UsageError: an option of the request does not fit the model.
     """
     settings = request.settings
     files, spec = _located(model, request)
@@ -53,7 +53,7 @@ def open_local(model: Identified, request: EncoderRequest) -> LocalEncoder:
 
 
 def _located(model: Identified, request: EncoderRequest) -> tuple[Located, ModelSpec]:
-    """Return a model's files, and what it takes; what its name shows is refused first."""
+    """Return a model's files and its specification; check its name before any download."""
     settings, hub = request.settings, request.settings.hub
     if model.family:
         spec = resolve(model, request.task, request.stated)
@@ -61,21 +61,21 @@ def _located(model: Identified, request: EncoderRequest) -> tuple[Located, Model
         with_code = settings.trust_remote_code
         files = hub.locate(place_of(model), revision=request.revision, with_code=with_code)
         return files, spec
-    # the configuration comes first: weights that are then refused need not be downloaded
+    # download the configuration first: a refusal then saves the download of the weights
     described = hub.description(model.name, revision=request.revision)
     refuse_other_kinds(model.name, described.folder)
     saved = saved_prompts(described.folder)
     spec = resolve(model, request.task, request.stated, saved=saved)
     _require_loadable(spec, request)
     _require_known_code(spec, described.folder, settings)
-    with_code = settings.trust_remote_code  # at a commit that is stated, never at one found here
+    with_code = settings.trust_remote_code  # code needs a commit that the user names
     at = request.revision if with_code else described.revision or None
     files = hub.locate(model.name, revision=at, with_code=with_code, described=described)
     return files, spec
 
 
 def _require_known_code(spec: ModelSpec, folder: Path, settings: EngineSettings) -> None:
-    """Refuse a model of no known family whose own code is not trusted.
+    """Refuse a model of an unknown family that has its own code, unless that code is trusted.
 
     Raises:
         ModelUnavailableError: the model has code of its own, and may compute other vectors without
@@ -84,24 +84,24 @@ def _require_known_code(spec: ModelSpec, folder: Path, settings: EngineSettings)
     known = spec.family or is_understood(folder)
     if not known and not settings.trust_remote_code and brings_own_model(folder):
         raise ModelUnavailableError(
-            f"{spec.model} has Python code of its own, and is of no known family that runs without "
-            "it",
+            f"{spec.model} has its own Python code, and belongs to no known family that runs "
+            "without it",
             hint="--family NAME if it is of a known one; or read that code, then give "
             "--trust-remote-code and --revision COMMIT",
         )
 
 
 def _require_loadable(spec: ModelSpec, request: EncoderRequest) -> None:
-    """Refuse what would load and be wrong, and a size that the model does not offer.
+    """Refuse a model that would load but compute wrong vectors, and an unsupported dimension.
 
     Raises:
-        ModelUnavailableError: the model needs a missing library or file, or code of its own,
-            which may not run.
+        ModelUnavailableError: the model needs a missing library or file, or its own code, which
+            may not run.
         UsageError: the model was not trained for that size.
     """
     hint = "`taskembed models` lists the models and what they need"
     if spec.remote_code and spec.adapter(PromptType.QUERY):
-        why = "has its adapters inside its own code, where nothing can tell whether they are used"
+        why = "selects its adapters in its own code, where their use cannot be checked"
         hint = spec.note or hint
     elif spec.remote_code and not request.settings.trust_remote_code:
         why = "needs Python code of its own to be loaded, which is not run unasked"
@@ -113,14 +113,14 @@ def _require_loadable(spec: ModelSpec, request: EncoderRequest) -> None:
 
 
 def _require_end_token(spec: ModelSpec, parts: ModelParts) -> None:
-    """Refuse a tokenizer without the end token whose vector the model's is."""
+    """Refuse a tokenizer that omits the end token, if the model pools the vector of that token."""
     if not spec.end_token:
         return
     tokenizer = parts.runtime(PromptType.DOCUMENT).tokenizer
     last = tokenizer.id_to_token(tokenizer.encode("a").ids[-1])
     if last != spec.end_token:
         raise ModelUnavailableError(
-            f"the tokenizer of {spec.model} no longer puts {spec.end_token} at the end of a text, "
+            f"the tokenizer of {spec.model} does not put {spec.end_token} at the end of a text, "
             "where the model's vector is taken from: every vector would be silently wrong",
             hint="download the model again: its tokenizer.json is not as published",
         )

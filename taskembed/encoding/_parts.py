@@ -1,4 +1,4 @@
-"""The files of a model and its adapters, and what runs either side."""
+"""The files of a model and its adapters, and the runtimes of queries and documents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ModelParts:
-    """The files of a space's model and adapters, and the runtime of either side."""
+    """The files of a space's model and adapters, and the runtime of each side."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class ModelParts:
         """Find the adapters; nothing is loaded yet.
 
         Args:
-            files: the model's.
+            files: the files of the model.
             adapters: the name of each side's adapter; "" for none.
-            family: that the model is known to be of.
+            family: the family of the model; None if it is unknown.
             settings: where and how the model runs.
             remote_code: whether the model's own Python code is run.
 
@@ -76,12 +76,12 @@ class ModelParts:
 
     @property
     def adapters(self) -> list[AdapterFiles]:
-        """The adapters of the two sides, one of both once."""
+        """The adapters of both sides; an adapter of both is listed once."""
         return list(dict.fromkeys(adapter for adapter in self._adapters.values() if adapter))
 
     @property
     def adapter_digest(self) -> str:
-        """Sha256 over the adapters of both sides; "" when there are none."""
+        """Sha256 over the adapters of both sides; "" if there are none."""
         digests = [adapter.digest if adapter else "" for adapter in self._adapters.values()]
         return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests) else ""
 
@@ -116,5 +116,5 @@ class ModelParts:
 
     @property
     def started(self) -> Engine | None:
-        """An engine that was started; None when no text was encoded."""
+        """An engine that was started; None before a text is encoded."""
         return next((item.started for item in self._runtimes.values() if item.started), None)

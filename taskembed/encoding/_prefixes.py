@@ -2,11 +2,11 @@
 
     LongTextTokenizer(tokenizer).encode([text], 510)    # all token ids, or more than the first 510
 
-A long text is cut at a seam, "word| next": a place where the tokenizer is known to split, and where
-the text on one side cannot change the tokens on the other. So the tokens before the cut are exactly
-those of the whole text. The tokenizer's parts are examined when the first long text arrives; if one
-of them is not known here, every text is tokenised whole. A tokenizer needs up to 200 bytes of
-memory for each byte of text, so the size of a text that is tokenised in one piece is limited.
+A long text is cut at a seam, "word| next": a position at which the tokenizer always splits, and
+where the text on one side cannot change the tokens on the other. So the tokens before the cut are
+exactly those of the whole text. The components of the tokenizer are examined when the first long
+text arrives; if a component is unknown, every text is tokenised whole. A tokenizer needs up to 200
+bytes of memory for each byte of text, so the size of a text tokenised in one piece is limited.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from taskembed.encoding._seams import Seams, find_seams
 from taskembed.errors import TextTooLongError
 
 SHORTEST_CHARS = 4_096  # characters; a text of up to twice this length is tokenised whole
-CHARS_PER_TOKEN = 8  # length of the first part that is tried; prose has four to five
-GROWTH = 4  # factor by which the part grows when it had too few tokens
+CHARS_PER_TOKEN = 8  # characters for each token in the first attempt; prose has four to five
+GROWTH = 4  # factor by which the part grows if it has too few tokens
 LONGEST_BYTES = 4 * 2**20  # of UTF-8 tokenised at once; takes 0.8 GB of memory
 MARGIN = 16  # tokens beyond those that are used, as a safety margin
 
 
 class LongTextTokenizer:
-    """A tokenizer that reads only as much of a long text as is needed. Safe to use from threads.
+    """A tokenizer that reads only as much of a long text as is needed. Thread-safe.
 
     Args:
-        tokenizer: its own truncation and padding must be off.
+        tokenizer: the tokenizer; its own truncation and padding must be off.
         shortest: in characters; a text of up to twice this length is tokenised whole.
         longest: in bytes of UTF-8; no longer part of a text is tokenised in one piece.
     """
@@ -53,7 +53,7 @@ class LongTextTokenizer:
 
         Args:
             texts: any number of texts.
-            room: how many tokens the model reads of a text.
+            room: the number of tokens that the model reads of a text.
             from_end: whether the model reads the last tokens rather than the first ones.
 
         Returns:
@@ -91,7 +91,8 @@ class LongTextTokenizer:
                 found.update(self._found_in(parts, room, from_end=from_end))
             if len(found) == len(texts):
                 return [found[row] for row in range(len(texts))]
-            if readable is texts:  # a text may have words of a million letters, or as many spaces
+            # retry: a text may have words of a million letters, or that many spaces
+            if readable is texts:
                 readable = [
                     text if row in found else self._seams.squeezed(text)
                     for row, text in enumerate(texts)
@@ -139,15 +140,15 @@ class LongTextTokenizer:
         return [part for part in parts if self._fits(part.text)]
 
     def _fits(self, text: str) -> bool:
-        """Tell whether a text may be tokenised in one piece."""
+        """Return whether a text is short enough to be tokenised in one piece."""
         if len(text) > self._longest:
             return False
         return _size(text) <= self._longest or len(text.encode()) <= self._longest
 
     def _end_part(self, row: int, text: str, size: int) -> list[_Part]:
-        """Return the end of a text as a part; no part where it does not have two seams there.
+        """Return the end of a text as a part; no part if it has fewer than two seams there.
 
-        The tokens before the second seam may differ from the whole text's, so they do not count.
+        The tokens before the second seam may differ from those of the whole text and are dropped.
         """
         if not self._seams.from_end:
             return [_Part(row, text, is_whole=True)]

@@ -1,4 +1,4 @@
-"""A model in int8 on the CPU: quantised at its first use, and kept beside its fp32 form."""
+"""A model in int8 on the CPU: quantised at its first use, and cached beside its fp32 form."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from taskembed.files import remembered
 if TYPE_CHECKING:
     from taskembed.encoding.compile.encoders import Loaded
 
-RECIPE = 1  # of the quantisation: raise it when its texts or its options change
-OTHER_PRECISION = "leave out --precision: auto is the fastest precision that loses nothing"
+RECIPE = 1  # version of the quantisation; raise it when its texts or options change
+OTHER_PRECISION = "leave out --precision: auto is the fastest precision without loss"
 
 
 class QuantizedRuntime(Runtime):
-    """A model ready to run in int8: its weights and the inputs of its matrix products.
+    """A model ready to run in int8: weights and inputs of its matrix products are quantised.
 
-    The fp32 form is compiled too, since int8 is compared with it; the fp32 form itself is compared
-    with sentence-transformers.
+    The fp32 form is compiled too, because int8 is compared with it; the fp32 form is compared with
+    sentence-transformers.
 
     Raises:
         ModelUnavailableError: the model cannot be loaded, or int8 changes its rankings too much.
-        UsageError: it would run on an accelerator, or on torch; or it has no layers.
-        MissingLibraryError: the model was never quantised here, and the library for it is missing.
+        UsageError: it would run on an accelerator or on torch, or has static embeddings.
+        MissingLibraryError: the model is not quantised yet, and NNCF is not installed.
     """
 
     _plain: Runtime | None = None  # the fp32 form; opened when it is needed
 
     def _version_of(self, engine_version: str) -> str:
-        return f"{engine_version}, int8 {RECIPE}"  # of any NNCF: a search needs none
+        # without the version of NNCF, which a search does not need
+        return f"{engine_version}, int8 {RECIPE}"
 
     def check(self, path_of_texts: str, compare: Callable[[Loaded, Engine], None]) -> None:
         """Compare the fp32 form with its reference, unless that was done before."""
@@ -54,7 +55,7 @@ class QuantizedRuntime(Runtime):
         return self._plain
 
     def _compile(self) -> CompiledModel:
-        """Quantise the model, and put it in the cache."""
+        """Quantise the model, and write it to the cache."""
         from taskembed.extras import INT8, require_installed  # 0.01 s
 
         require_installed("nncf", INT8)  # seconds to import
@@ -70,15 +71,15 @@ class QuantizedRuntime(Runtime):
         return compiled
 
     def _require_layers(self, compiled: CompiledModel) -> None:
-        """Refuse a model that has nothing to quantise, or not for the CPU engine.
+        """Refuse a model that cannot be quantised.
 
         Raises:
-            UsageError: it is one.
+            UsageError: the model has static embeddings, or OpenVINO cannot convert it.
         """
         if table_kind(compiled):
             why = "has static embeddings, and no layers to quantise"
         elif compiled.facts.fallback:
-            why = f"runs on torch ({compiled.facts.fallback}), which has no int8 here"
+            why = f"runs on torch ({compiled.facts.fallback}), which does not support int8"
         else:
             return
         raise UsageError(f"{self._source.files.name} {why}", hint=OTHER_PRECISION)

@@ -1,4 +1,4 @@
-"""What an encoder is asked to be, beside its model."""
+"""The options of an encoder, other than its model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskembed.space import Task
 
 @dataclass(frozen=True, slots=True)
 class EncoderRequest:
-    """What an encoder is asked to be; `load_encoder` describes the fields."""
+    """The options of an encoder; the arguments of `load_encoder` with the same names."""
 
     task: Task
     revision: str | None = None

@@ -1,7 +1,6 @@
-"""What runs a model: its compiled form from the cache, or made now, and an engine started on it.
+"""Runs a model: finds its compiled form in the cache or compiles it, and starts an engine.
 
-An encoder and a reranker are both a model that turns batches of tokens into rows of numbers; here
-they are the same.
+Encoders and rerankers are treated alike: both map batches of tokens to rows of numbers.
 """
 
 from __future__ import annotations
@@ -45,17 +44,17 @@ if TYPE_CHECKING:
     from taskembed.encoding.compile.encoders import Loaded
 
 
-LARGE_BYTES = 2 * 2**30  # size of the cache; from there on, a note says how to clear it
+LARGE_BYTES = 2 * 2**30  # size of the cache above which a note says how to clear it
 Made = TypeVar("Made")
-_NOT_THE_MODELS = (TaskembedError, OSError, MemoryError)  # fault
+_NOT_THE_MODELS = (TaskembedError, OSError, MemoryError)  # errors that the model does not cause
 
 
 class Runtime:
-    """A model ready to run: compiled at the first use ever, its engine started at the first batch.
+    """A model ready to run: compiled at its very first use; its engine starts at the first batch.
 
     Raises:
         ModelUnavailableError: the model cannot be loaded.
-        UsageError: there is no such device here.
+        UsageError: the requested device is not available.
     """
 
     def __init__(self, source: ModelSource, settings: EngineSettings) -> None:
@@ -76,7 +75,7 @@ class Runtime:
         self.compiled = found or self._compile()
 
     def _version_of(self, engine_version: str) -> str:
-        """Return what the compiled form depends on beside the model."""
+        """Return the version of the engine, on which the compiled form depends."""
         return engine_version
 
     @property
@@ -99,7 +98,7 @@ class Runtime:
         return start_engine(self._source, self.compiled, self._device, self._settings)
 
     def _started(self) -> Engine:
-        """Return the engine that `start` has begun to start, once; later calls start another."""
+        """Return the engine that `start` began to start; a second call starts another engine."""
         starting, self._starting = self._starting, None
         return starting.result() if starting else self._start()
 
@@ -118,11 +117,11 @@ class Runtime:
         return self._engine
 
     def check(self, path_of_texts: str, compare: Callable[[Loaded, Engine], None]) -> None:
-        """Compare the model with its reference, in fp32, unless that was done before.
+        """Compare the model with its reference, in fp32, unless this was done before.
 
         Args:
-            path_of_texts: everything else between a text and its vector: prompt, limit, size.
-            compare: raises when the two differ.
+            path_of_texts: all other settings that change a vector: prompt, limit, dimension.
+            compare: raises an error if the two differ.
         """
         source, folder = self._source, self._settings.cache_folder
         done = checked_path(folder, source.digest, self._engine_version, path_of_texts)
@@ -141,14 +140,14 @@ class Runtime:
         """Return the model in memory, on the CPU and in fp32; it is kept until `forget`.
 
         Raises:
-            ModelUnavailableError: it cannot be loaded.
+            ModelUnavailableError: the model cannot be loaded.
         """
         if self._loaded is None:
             self._loaded = load_model(self._source, self._settings)
         return self._loaded
 
     def forget(self) -> None:
-        """Free what was loaded to compile or to compare."""
+        """Free the model that was loaded to compile or to compare."""
         self._loaded = None
 
     def _exact(self, loaded: Loaded) -> Engine:
@@ -183,10 +182,10 @@ class Runtime:
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
-        """Report errors within the context as the model's, and delete its entry in the cache.
+        """Report errors within the context as errors of the model; delete its entry in the cache.
 
         Raises:
-            ModelUnavailableError: something failed.
+            ModelUnavailableError: an operation within the context failed.
         """
         try:
             yield
@@ -196,10 +195,10 @@ class Runtime:
             raise self._failed(error) from error
 
     def _compile_again(self) -> None:
-        """Compile a model whose entry in the cache is not what it should be.
+        """Compile a model again because its entry in the cache is damaged.
 
         Raises:
-            ModelUnavailableError: the entry described the model wrongly, and that was used.
+            ModelUnavailableError: wrong facts from the damaged entry were already used.
         """
         before = self.compiled.facts
         self._settings.notify(f"{self._path} cannot be used")
@@ -212,20 +211,20 @@ class Runtime:
             )
 
     def _failed(self, error: Exception) -> TaskembedError:
-        """Return the error for a compiled model that fails; its entry in the cache is deleted."""
+        """Delete a failing model's entry in the cache, and return the error to raise."""
         if self._is_from_cache:
             with contextlib.suppress(OSError):
                 self._path.unlink()
         return from_library(
             error,
             f"the model {self._source.name} cannot be run",
-            hint="run the same command again: it compiles the model anew"
+            hint="run the same command again: it compiles the model again"
             if self._is_from_cache
             else "name another model with --model",
         )
 
     def _compile(self) -> CompiledModel:
-        """Compile the model, and put it in the cache."""
+        """Compile the model, and write it to the cache."""
         source, settings = self._source, self._settings
         settings.notify(f"compiling the model {source.name} for this machine; this happens once")
         with doing(f"compiling the model {source.name}"):
@@ -237,7 +236,7 @@ class Runtime:
         return compiled
 
     def _keep(self, compiled: CompiledModel) -> None:
-        """Put a compiled model in the cache, or say why it is not kept."""
+        """Write a compiled model to the cache, or notify why this is impossible."""
         source = self._source
         made_from = MadeFrom(
             model=source.files.name,
@@ -250,7 +249,7 @@ class Runtime:
         folder, notify = self._path.parent, self._settings.notify
         if why := distrusted(folder):
             notify(
-                f"note: {why}, so compiled models are neither taken from it nor kept there; make "
+                f"note: {why}, so compiled models are neither read from it nor written to it; make "
                 "it yours alone (chmod go-w), or name another folder with --cache"
             )
         elif not write_entry(self._path, compiled, made_from):

@@ -1,10 +1,10 @@
-"""Where a text can be cut without changing its tokens: the seams of a tokenizer.
+"""The seams of a tokenizer: the positions at which a text can be cut without changing its tokens.
 
     seams = find_seams(tokenizer)
 
-A seam, "word| next", is a place where the tokenizer is known to split, and where the text on one
-side cannot change the tokens on the other. A tokenizer that has a part which is not known here has
-no seams.
+A seam, "word| next", is a position at which the tokenizer always splits, and where the text on one
+side cannot change the tokens on the other. A tokenizer with a component that this module does not
+know has no seams.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram, WordPiece
 
-_NEAR = (256, 8_192)  # characters before the wanted cut that are searched for a seam first
+_NEAR = (256, 8_192)  # characters before the desired cut, searched for a seam in two steps
 
-# Letters and digits that no normaliser joins with a neighbour, or turns into a space.
+# letters and digits that no normaliser joins with a neighbour or turns into a space
 _LETTERS = (
     "0-9A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u0391-\u03a1\u03a3-\u03a9\u03b1-\u03c9"
     "\u0410-\u044f\u05d0-\u05ea\u0621-\u064a\u0904-\u0939\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff"
@@ -30,7 +30,7 @@ _IN_WORDS = (
     _LETTERS.replace("\u4e00-\u9fff", "") + "\U0001f300-\U0001faff"
 )  # characters within a word, for BERT
 _MARKS = r"!-/:-@\[-`{-~\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
-_SAME_MARKS = r"(?P<mark>[!-/:-@\[-`{-~])(?=(?P=mark))"  # each is a word of its own for BERT
+_SAME_MARKS = r"(?P<mark>[!-/:-@\[-`{-~])(?=(?P=mark))"  # BERT makes each of these a separate word
 _IDEOGRAPH = "[\u4e00-\u9fff]"
 _WHITESPACE, _GAP = " \n\t\r", "[ \t\n\r]*"
 _STOPS = '\uff0c\u3002,.+/:;="<(['  # seams of texts without spaces: Chinese, Japanese, base64, JSON
@@ -74,11 +74,11 @@ class Seams:
 
     Args:
         tokenizer: the tokenizer that the seams belong to.
-        pattern: matches where a text may be cut; None when no such place is known.
+        pattern: matches where a text may be cut; None if there are no seams.
         from_end: whether the beginning of a text may be cut off as well.
-        apart: whether each Chinese character is a word of its own, with spaces around it.
-        longest_word: in characters; a longer word becomes one unknown token. 0 where that length is
-            not known, or where a word is tokenised in parts, however long it is.
+        apart: whether each Chinese character is a separate word, with spaces around it.
+        longest_word: characters; a longer word becomes one unknown token. 0 if the limit is
+            unknown, or if words of any length are tokenised in parts.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Seams:
         return 0
 
     def squeezed(self, text: str) -> str:
-        """Return a text with the same tokens, whose unknown words and gaps are shortened."""
+        """Return a text with the same tokens, in which overlong words and gaps are shortened."""
         return self._runs.sub(lambda match: match[1] or match[2], text) if self._runs else text
 
     def _matches(self, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
@@ -144,8 +144,8 @@ def find_seams(tokenizer: Tokenizer) -> Seams:
         patterns.append(_SAME_MARKS)
     pattern = re.compile("|".join(patterns)) if patterns else None
     longest = _longest_word(tokenizer, normalizers, pre_tokenizers, added)
-    # Subtle: Unigram adds up scores from the beginning of a word. Where the whole text is one word,
-    # cutting off its beginning changes the sums in their last bits, and so possibly the tokens.
+    # Subtle: Unigram adds up scores from the beginning of a word. If the whole text is one word,
+    # cutting off its beginning changes rounding errors of the sums, and so possibly the tokens.
     is_unigram = isinstance(tokenizer.model, Unigram)
     from_end = exact or not is_unigram
     return Seams(tokenizer, pattern, from_end=from_end, apart=apart, longest_word=longest)
@@ -174,7 +174,7 @@ def _flat(state: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
 
 
 def _is_local(part: dict[str, Any]) -> bool:
-    """Return whether a seam remains a seam after a normaliser, whatever text is around it."""
+    """Return whether a seam remains a seam after a normaliser, whatever the text around it."""
     if part["type"] != "Replace":
         return part["type"] in _LOCAL
     kind, pattern = next(iter(part["pattern"].items()))
@@ -227,7 +227,7 @@ def _seam_at(
 
 
 def _splits_before(part: dict[str, Any], separator: str) -> bool | None:
-    """Return whether a pre-tokenizer splits before a separator; None when that is not known.
+    """Return whether a pre-tokenizer splits before a separator; None if that is unknown.
 
     False means that the next pre-tokenizer decides, and that neither side depends on the other.
     """
@@ -292,8 +292,8 @@ def _alternatives(pattern: str) -> Iterator[str]:
 def _never_crosses(tokenizer: Tokenizer, separator: str) -> bool:
     """Return whether no token of the vocabulary contains a separator after another character.
 
-    Then the tokens on either side do not depend on the other side, even where the whole text is one
-    word to the model: no token can join the two.
+    If so, the tokens on one side do not depend on the other side, since no token can span both,
+    even if the model treats the whole text as one word.
     """
     state = type(tokenizer.model).__name__
     if state not in {"BPE", "Unigram"} or tokenizer.token_to_id(separator) is None:
@@ -323,7 +323,7 @@ def _is_as_berts(normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[st
 def _isolates_ideographs(
     normalizers: list[dict[str, Any]], pre_tokenizers: list[dict[str, Any]]
 ) -> bool:
-    """Return whether each Chinese character is a word of its own, as in BERT."""
+    """Return whether each Chinese character is a separate word, as in BERT."""
     return _is_as_berts(normalizers, pre_tokenizers) and normalizers[0]["handle_chinese_chars"]
 
 
@@ -333,7 +333,7 @@ def _longest_word(
     pre_tokenizers: list[dict[str, Any]],
     added: Iterable[str],
 ) -> int:
-    """Return the length from which a word becomes one unknown token; 0 when that is not known."""
+    """Return the length above which a word becomes one unknown token; 0 if it is unknown."""
     is_words = isinstance(tokenizer.model, WordPiece)
     if not is_words or not _is_as_berts(normalizers, pre_tokenizers):
         return 0
@@ -343,6 +343,6 @@ def _longest_word(
 
 
 def _runs_beyond(longest_word: int) -> re.Pattern[str]:
-    """Return a pattern for too long words and for gaps; its group is the part to keep."""
+    """Return a pattern of overlong words and of gaps; its group is the part to keep."""
     letters = f"[{_IN_WORDS}]"
     return re.compile(rf"({letters}{{{longest_word + 1}}}){letters}+|([ \t\n\r])[ \t\n\r]+")

@@ -1,7 +1,8 @@
-"""Shorter vectors: which sizes a model was trained for, and how it is done.
+"""Shortens vectors to dimensions that a model was trained for.
 
-A slice of a vector means something only in a model that was trained for it (Matryoshka), and no
-slice has unit length: the caller normalises after it, where the space has vectors of unit length.
+The first numbers of a vector are useful only if the model was trained for that: Matryoshka
+representation learning (https://arxiv.org/abs/2205.13147). A slice does not have unit length; the
+caller normalises it if the space requires that.
 """
 
 from __future__ import annotations
@@ -15,24 +16,26 @@ from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.models.resolve import ModelSpec
 from taskembed.vectors import FloatRows
 
-PROJECTIONS = "projections.safetensors"  # zEmbed-1's: a matrix for each size, key "1280" to "40"
-EPSILON = 1e-5  # of torch.nn.functional.layer_norm, which Nomic's model card calls
+# of zEmbed-1: a matrix for each dimension, keys "1280" to "40"
+PROJECTIONS = "projections.safetensors"
+EPSILON = 1e-5  # default of torch.nn.functional.layer_norm, which Nomic's model card uses
 
 
 def choose_truncation(
     spec: ModelSpec, folder: Path | None, full: int, wanted: int | None, *, force: bool
 ) -> tuple[int, str]:
-    """Return the size of the vectors and the method that makes them so.
+    """Return the dimension of the vectors, and the method of `shorten` that produces it.
 
     Args:
         spec: the model.
-        folder: of the model's files.
-        full: numbers in the model's own vector.
-        wanted: numbers that were asked for; None for all.
-        force: also a size that the model was not trained for.
+        folder: the folder of the model's files.
+        full: the dimension of the model's own vectors.
+        wanted: the requested dimension; None for `full`.
+        force: allow a dimension that the model was not trained for.
 
     Raises:
-        UsageError: the model was not trained for that size, or has not as many numbers.
+        UsageError: the model was not trained for that dimension, or it is larger than `full`.
+        ModelUnavailableError: the file of the model's projections is missing.
     """
     if wanted is None or wanted == full:
         return full, "none"
@@ -43,7 +46,7 @@ def choose_truncation(
     method = "slice" if spec.truncation == "none" else spec.truncation
     if method == "projection":
         raise ModelUnavailableError(
-            f"{spec.model} has no {PROJECTIONS}, and a slice of its vectors means nothing",
+            f"{spec.model} has no {PROJECTIONS}, and a slice of its vectors is useless",
             hint="leave out --dim, or download the model again",
         )
     trained = spec.truncation != "none" and (
@@ -54,15 +57,15 @@ def choose_truncation(
     sizes = ", ".join(map(str, sorted([*spec.truncated_dims, full])))
     raise UsageError(
         f"--dim {wanted}: {spec.model} was not trained for that size, only for {sizes}",
-        hint="--force-dim cuts its vectors anyway; measure what it costs",
+        hint="--force-dim cuts its vectors anyway; measure the loss of quality",
     )
 
 
 def require_offered(spec: ModelSpec, wanted: int | None, *, force: bool = False) -> None:
-    """Refuse a size that a known model does not offer, before anything of the model is here.
+    """Refuse a dimension that a known model does not offer, before the model is downloaded.
 
     Raises:
-        UsageError: as `choose_truncation`.
+        UsageError: the model was not trained for that dimension.
     """
     full = spec.dim
     if full is not None and (spec.truncation != "projection" or (wanted or 0) > full):
@@ -75,20 +78,20 @@ def _projected(spec: ModelSpec, folder: Path, full: int, wanted: int) -> tuple[i
         return wanted, "projection"
     raise UsageError(
         f"--dim {wanted}: {spec.model} has matrices for {', '.join(map(str, [*sizes, full]))}, "
-        "and a slice of its vectors means nothing",
+        "and a slice of its vectors is useless",
         hint="--force-dim does not help here",
     )
 
 
 def shorten(vectors: FloatRows, dim: int, method: str, folder: Path) -> FloatRows:
-    """Return float32[n, dim] for float32[n, full]; not of unit length.
+    """Return shortened vectors, float32[n, dim], which do not have unit length.
 
     Args:
-        vectors: the model's own, float32[n, full].
-        dim: numbers that each vector should have.
-        method: "none", "slice", "layer-norm" (over the whole vector, then a slice: Nomic),
-            "projection" (down the chain of matrices [2d, d], zEmbed-1).
-        folder: of the model's files.
+        vectors: the model's own vectors, float32[n, full].
+        dim: the dimension of the result.
+        method: "none"; "slice"; "layer-norm", which normalises the whole vector before the slice
+            (Nomic); "projection", which multiplies with matrices [2d, d] in turn (zEmbed-1).
+        folder: the folder of the model's files.
 
     Raises:
         ModelUnavailableError: the file of the matrices cannot be read.
@@ -105,7 +108,7 @@ def shorten(vectors: FloatRows, dim: int, method: str, folder: Path) -> FloatRow
     return vectors[:, :dim]
 
 
-@lru_cache(maxsize=1)  # every batch of a run asks for the same
+@lru_cache(maxsize=1)  # every batch of a run needs the same matrices
 def _matrices(folder: Path) -> dict[int, FloatRows]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

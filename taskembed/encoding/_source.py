@@ -1,4 +1,4 @@
-"""Everything that a compiled model is made from."""
+"""The `ModelSource` type: all inputs of the compilation of a model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from taskembed.space import PromptType
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Everything that a compiled model is made from.
+    """All inputs of the compilation of a model.
 
     Attributes:
-        files: the model's.
-        kind: what it is loaded as.
-        adapter: merged into its weights; None for none.
+        files: the files of the model.
+        kind: encoder or reranker.
+        adapter: the adapter that is merged into its weights; None for none.
         remote_code: whether its own Python code is run.
-        answers: of a reranker that answers with a token: which tokens mean yes and no.
-        side: whose branch it is, where queries and documents have models of their own.
+        answers: the tokens that mean yes and no, for a reranker that answers with a token.
+        side: the side, if queries and documents have different models; otherwise None.
     """
 
     files: Located
@@ -33,7 +33,7 @@ class ModelSource:
 
     @property
     def digest(self) -> str:
-        """Sha256 of all that the compiled model depends on, but for the engine."""
+        """Sha256 of everything that the compiled model depends on, except the engine."""
         adapter = self.adapter.digest if self.adapter else ""
         side = self.side.value if self.side else ""
         code = str(self.remote_code)
@@ -42,6 +42,6 @@ class ModelSource:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name of the model in messages."""
         name = f"{self.files.name} + {self.adapter.name}" if self.adapter else self.files.name
         return f"{name} for a {self.side.value}" if self.side else name

@@ -1,6 +1,7 @@
-"""The embedding space of a model of this machine, written from the files that were opened.
+"""Builds the embedding space of a model on this machine from the files that were opened.
 
-`space_of` writes that of a new index, `space_now` that of an index whose model is opened again.
+`space_of` builds the space of a new index, `space_now` that of an existing index whose model is
+opened again.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def space_of(
 
     Args:
         spec: the prompts and the suffix.
-        parts: the opened files; the model is loaded to see its pooling and its length.
-        dim: numbers in a vector, after it was shortened.
+        parts: the opened files; the model is loaded to find its pooling and its length.
+        dim: the dimension of a vector, after it was shortened.
         truncation: how a vector is shortened to `dim`: "none", "slice", ...
         metric: "cosine" or "dot".
     """
@@ -45,19 +46,19 @@ def space_of(
 
 
 def space_now(space: EmbeddingSpace, parts: ModelParts, *, known_metric: str) -> EmbeddingSpace:
-    """Return the space of an index with what its model and adapters are now.
+    """Return the space of an index, updated to the present state of its model and adapters.
 
-    Where the result differs from `space`, the guard refuses the model. The model is loaded only if
-    its files do not differ already.
+    If the result differs from `space`, the guard refuses the model. The model is not loaded if its
+    files differ already.
 
     Args:
-        space: of the index.
+        space: the space of the index.
         parts: the opened files.
-        known_metric: the metric that models.toml has for the model; "" for none.
+        known_metric: the metric of the model in models.toml; "" if it has none.
     """
     now = replace(space, **_identity(parts))
-    # An index may be older than what is known of the metric. That it has the inner product may be
-    # its user's word, which the model cannot contradict.
+    # An index may have been built before models.toml had the metric. If the index has the inner
+    # product, the user may have chosen that, which the model cannot contradict.
     metric = metric_of(parts.files.folder, known=known_metric, cut=space.truncation != "none")
     if space.metric == COSINE and metric != COSINE:
         now = replace(now, normalize=False, metric=metric)
@@ -74,7 +75,7 @@ def space_now(space: EmbeddingSpace, parts: ModelParts, *, known_metric: str) ->
 
 
 class _Identity(TypedDict):
-    """The fields of a space that say which files it is made with."""
+    """The fields of a space that identify the files of its model and adapters."""
 
     model: str
     revision: str

@@ -1,8 +1,8 @@
-"""Compiled models in the user's cache, so that a second command needs neither torch nor a wait.
+"""The cache of compiled models, so that later commands need neither torch nor compilation.
 
-An entry is one file: a line of JSON (facts, and the sizes of what follows), the tokenizer.json, the
-engine's blob, and the crc32 of it all. It is written whole or not at all; an entry that
-fails a check is made again, never trusted.
+An entry is one file: a line of JSON (facts, and the sizes of the other parts), the tokenizer.json,
+the engine's blob, and the CRC-32 of all of these. It is written atomically; an entry that fails a
+check is built again.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from taskembed.encoding.facts import Kind, ModelFacts, RerankerFacts
 from taskembed.errors import NotFoundError, os_errors
 from taskembed.files import read_trusted, write_atomically
 
-LAYOUT = 7  # of an entry; also counts what the conversion does: raise it when that changes
+LAYOUT = 7  # version of entries; raise it when their format or the conversion changes
 
 SECONDS_A_DAY = 86_400
-MOST_HEADER_BYTES = 2**20  # a chat template is the longest that is in it
+MOST_HEADER_BYTES = 2**20  # its largest part is a chat template
 
 
 @dataclass(frozen=True, slots=True)
 class MadeFrom:
-    """What an entry was made from, for `taskembed cache list` and to check the entry.
+    """The origin of an entry, for `taskembed cache list` and to check the entry.
 
     Attributes:
-        model: the name that it was asked for by.
+        model: the name of the model as the user gave it.
         revision: the commit of its repository; "" for a folder.
         adapter: the name of the adapter in its weights; "" for none.
         kind: "encoder" or "reranker".
-        digest: sha256 of everything that the compiled model depends on, but for the engine.
+        digest: sha256 of everything that the compiled model depends on, except the engine.
         engine: the engine and its version.
     """
 
@@ -52,7 +52,7 @@ class MadeFrom:
 
 @dataclass(frozen=True, slots=True)
 class CompiledModel:
-    """A model that an engine can run at once. `blob` is empty for the torch engine."""
+    """A model that an engine can run without conversion; `blob` is empty for the torch engine."""
 
     facts: ModelFacts | RerankerFacts
     tokenizer_json: str
@@ -72,25 +72,25 @@ class CompiledModel:
 
 
 def entry_path(cache: Path, digest: str, engine: str) -> Path:
-    """Return where the compiled form of a model is kept.
+    """Return the path of the compiled form of a model.
 
     Args:
         cache: the cache folder.
-        digest: of the model's files.
-        engine: the engine and its version, which must be able to read its own blob.
+        digest: `ModelSource.digest` of the model.
+        engine: the engine and its version, on which the blob depends.
     """
     key = hashlib.sha256(f"{LAYOUT} {digest} {engine}".encode()).hexdigest()
     return cache / "compiled" / f"{key}.model"
 
 
 def checked_path(cache: Path, digest: str, engine: str, path_of_texts: str) -> Path:
-    """Return the file whose presence says that a model was compared with its reference.
+    """Return the path of the file that exists if a model was compared with its reference.
 
     Args:
         cache: the cache folder.
-        digest: of the model's files.
+        digest: `ModelSource.digest` of the model.
         engine: the engine and its version.
-        path_of_texts: everything else between a text and its vector: prompt, limit, size.
+        path_of_texts: all other settings that change a vector: prompt, limit, dimension.
     """
     parts = f"{LAYOUT} {digest} {engine} {path_of_texts}"
     return cache / "checked" / hashlib.sha256(parts.encode()).hexdigest()
@@ -98,14 +98,14 @@ def checked_path(cache: Path, digest: str, engine: str, path_of_texts: str) -> P
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """An entry as a person sees it.
+    """An entry of the cache, as `taskembed cache list` shows it.
 
     Attributes:
         path: its file.
-        size: bytes.
-        compiled: seconds since 1970, when it was made.
-        used: seconds since 1970, when its owner last used it, within an hour.
-        made_from: None when it cannot be read; it will be made again.
+        size: its size in bytes.
+        compiled: time of compilation, in seconds since 1970.
+        used: time of the last use, in seconds since 1970, with a precision of an hour.
+        made_from: the origin of the entry; None if it cannot be read and will be built again.
     """
 
     path: Path
@@ -116,12 +116,12 @@ class CacheEntry:
 
 
 def read_entry(path: Path, digest: str, engine: str) -> CompiledModel | None:
-    """Return an entry of the cache; None when it is missing or damaged.
+    """Return an entry of the cache; None if it is missing or damaged.
 
     Args:
-        path: where it is.
-        digest: of what it must have been made from.
-        engine: what it must have been made for.
+        path: the path of the entry.
+        digest: the digest that the entry must have.
+        engine: the engine and version that the entry must have.
 
     Raises:
         StorageError: no more files can be opened.
@@ -206,7 +206,7 @@ def _chat(saved: dict[str, Any] | None) -> Chat | None:
 
 
 def write_entry(path: Path, model: CompiledModel, made_from: MadeFrom) -> bool:
-    """Write an entry; return False when the cache cannot be written."""
+    """Write an entry; return False if the cache cannot be written."""
     tokenizer = model.tokenizer_json.encode()
     header = json.dumps(
         {
@@ -234,10 +234,10 @@ def list_entries(cache: Path) -> list[CacheEntry]:
     for path in (cache / "compiled").glob("*.model"):
         try:
             status = path.stat()
-        except OSError:  # another process cleared it
+        except OSError:  # another process deleted it
             continue
         if stat.S_ISREG(status.st_mode):
-            compiled, made_from = _said(path) or (status.st_mtime, None)
+            compiled, made_from = _read_header(path) or (status.st_mtime, None)
             entries.append(CacheEntry(path, status.st_size, compiled, status.st_mtime, made_from))
     return sorted(entries, key=lambda entry: entry.compiled, reverse=True)
 
@@ -245,15 +245,15 @@ def list_entries(cache: Path) -> list[CacheEntry]:
 def delete_entries(
     cache: Path, *, model: str | None = None, unused_days: int | None = None
 ) -> list[CacheEntry]:
-    """Delete compiled models; without options, also the digests that the cache has.
+    """Delete compiled models; without options, also the cached digests of files.
 
     Args:
-        cache: the folder.
-        model: only what was made from that model.
+        cache: the cache folder.
+        model: only entries of that model.
         unused_days: only entries that were last used at least this many days ago.
 
     Raises:
-        NotFoundError: nothing was made from that model.
+        NotFoundError: the cache has no entry of that model.
         StorageError: a file cannot be deleted.
         AccessDeniedError: a file must not be deleted.
     """
@@ -279,20 +279,20 @@ def delete_entries(
 
 
 def _leftovers(cache: Path) -> list[Path]:
-    """Return a cache's other files: digests, marks of checks, leftovers of killed runs."""
+    """Return the cache's other files: digests, results of comparisons, leftovers of killed runs."""
     remembered = [path for name in ("checked", "digests") for path in (cache / name).glob("*")]
     return sorted([*remembered, *cache.glob("*/.tmp-*")])
 
 
 def size_of(cache: Path) -> int:
-    """Return the bytes that the compiled models of a cache folder take."""
+    """Return the size in bytes of the compiled models in a cache folder."""
     return sum(entry.size for entry in list_entries(cache))
 
 
-def _said(path: Path) -> tuple[float, MadeFrom] | None:
-    """Return when an entry was made, and from what; only its header is read.
+def _read_header(path: Path) -> tuple[float, MadeFrom] | None:
+    """Return the time of compilation and the origin of an entry; None if it cannot be read.
 
-    None if the header cannot be read.
+    Only the header of the entry is read.
     """
     try:
         with path.open("rb") as stream:

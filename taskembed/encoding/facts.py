@@ -1,4 +1,4 @@
-"""Facts about a loaded model, which are kept with its compiled form."""
+"""Facts about a loaded model, which are stored with its compiled form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEAN, UNIT_MEAN = "mean", "unit mean"
 
 
 class Kind(Enum):
-    """What a model is loaded as."""
+    """The kinds of models."""
 
     ENCODER = "encoder"
     RERANKER = "reranker"
@@ -23,21 +23,21 @@ class ModelFacts:
     """Facts about a loaded encoder.
 
     Attributes:
-        dim: numbers in its vector.
-        max_length: tokens that it reads, special tokens included.
+        dim: the dimension of its vectors.
+        max_length: number of tokens that it reads, special tokens included.
         pooling: "mean", "cls", "lasttoken", ...
         prompt_in_pooling: whether the prompt's tokens are pooled.
-        fallback: why this model runs on torch; "" when it does not have to.
-        fp16_overflows: whether fp16 cannot hold its activations.
-        query_length: tokens that are read of a query; 0 for max_length.
-        document_length: tokens that are read of a document; 0 for max_length.
-        special_tokens: whether the tokenizer's special tokens stand around a text.
-        cut_left: whether a long text loses its beginning, and not its end.
-        query_chat: the template that a query is put into; None for none.
-        document_chat: the template that a document is put into; None for none.
-        table: of static embeddings, whose blob is a table of token vectors: "mean", or "unit mean"
-            where the mean is brought to unit length; "" for a model that has to be run.
-        quantized: how a model was brought to int8, and what that changes; "" for one that was not.
+        fallback: why the model has to run on torch; "" if it does not.
+        fp16_overflows: whether its activations exceed the range of fp16.
+        query_length: number of tokens that are read of a query; 0 for max_length.
+        document_length: number of tokens that are read of a document; 0 for max_length.
+        special_tokens: whether the tokenizer adds special tokens around a text.
+        cut_left: whether truncation removes the beginning of a text rather than its end.
+        query_chat: the chat template of queries; None for none.
+        document_chat: the chat template of documents; None for none.
+        table: for static embeddings, whose blob is a table of token vectors: "mean", or "unit
+            mean" if the mean is normalised to unit length; "" for any other model.
+        quantized: how the model was quantised to int8, and the measured loss; "" if it was not.
     """
 
     dim: int
@@ -56,17 +56,17 @@ class ModelFacts:
     quantized: str = ""
 
     def chat(self, prompt_type: PromptType) -> Chat | None:
-        """Return the template that a text of a side is put into."""
+        """Return the chat template of a side; None for none."""
         return self.query_chat if prompt_type is PromptType.QUERY else self.document_chat
 
     def length(self, prompt_type: PromptType) -> int:
-        """Return the tokens that are read of a text of a side, special tokens included."""
+        """Return the number of tokens read of a text of a side, special tokens included."""
         is_query = prompt_type is PromptType.QUERY
         return (self.query_length if is_query else self.document_length) or self.max_length
 
     @property
     def width(self) -> int:
-        """The numbers that the model computes of a text: those of its vector."""
+        """The number of values that the model computes for a text: its dimension."""
         return self.dim
 
 
@@ -75,10 +75,10 @@ class RerankerFacts:
     """Facts about a loaded reranker.
 
     Attributes:
-        max_length: tokens that it reads of query and document, special tokens included.
-        fallback: why it runs on torch; "" when it does not have to.
-        fp16_overflows: whether fp16 cannot hold its activations.
-        takes_types: whether it takes the type of each token, which tells query from document.
+        max_length: number of tokens that it reads of query and document, special tokens included.
+        fallback: why the model has to run on torch; "" if it does not.
+        fp16_overflows: whether its activations exceed the range of fp16.
+        takes_types: whether the type of each token, query or document, is an input of the model.
         pair: for a model that reads query and document as one text: the strings before the query,
             between the two, and after the document; empty if its tokenizer joins them.
     """
@@ -91,5 +91,5 @@ class RerankerFacts:
 
     @property
     def width(self) -> int:
-        """The numbers that the model computes of a query and a document: one logit."""
+        """The number of values that the model computes for a pair: one logit."""
         return 1

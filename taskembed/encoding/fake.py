@@ -1,8 +1,8 @@
-"""Models that are opened without being loaded or run: for tests of what is done with vectors.
+"""Fake models for tests: models are opened without being loaded or run.
 
-A model's files, tokenizer, prompts, adapters and space are the real ones; only its numbers are
-made up: a text's vector is the sum of one random vector a token, so that texts that share tokens
-are near each other. It takes milliseconds, and neither torch nor OpenVINO.
+A model's files, tokenizer, prompts, adapters and space are real; only its numbers are fake: a
+text's vector is the sum of one random vector for each token, so that texts with common tokens are
+near each other. This takes milliseconds, and needs neither torch nor OpenVINO.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from taskembed.encoding.tokens import Batch, Ints, load_tokenizer
 from taskembed.models.saved_json import read_saved
 from taskembed.vectors import FloatRows
 
-DEFAULT_DIM = 32  # numbers in a vector of a model whose files do not say it
-DEFAULT_LENGTH = 512  # tokens that a model reads whose files do not say it
-POOLINGS = {"cls_token": "cls", "lasttoken": "lasttoken"}  # of 1_Pooling; everything else: the mean
+DEFAULT_DIM = 32  # dimension if the model's files do not tell it
+DEFAULT_LENGTH = 512  # number of tokens read if the model's files do not tell it
+POOLINGS = {"cls_token": "cls", "lasttoken": "lasttoken"}  # in 1_Pooling; otherwise "mean"
 
 _for_good = ExitStack()
 
 
 @contextmanager
 def fake_models() -> Iterator[None]:
-    """Within this context, encoders and rerankers are opened without their model being run.
+    """Open encoders and rerankers without running their models, within this context.
 
-    It holds for the whole process, threads included, and for every way to open a model: functions,
-    and commands. Hosted models are not replaced.
+    It affects the whole process, all threads, and every way to open a model, by functions or by
+    commands. Hosted models are not replaced.
     """
     uses: tuple[tuple[Any, str], ...] = (
         (_parts, "Runtime"),
@@ -58,12 +58,12 @@ def fake_models() -> Iterator[None]:
 
 
 def run_fakes_only() -> None:
-    """Open no model that is run in this process, from now on: for workers of a test."""
+    """Open only fake models in this process from now on, for workers of a test."""
     _for_good.enter_context(fake_models())
 
 
 class FakeEngine:
-    """Gives each token a random vector of its own, and a pair of texts the tokens they share."""
+    """Computes the sum of the tokens' random vectors; for a pair, the number of common tokens."""
 
     name = "fake"
     token_budget = 1_024
@@ -98,15 +98,15 @@ class FakeEngine:
 
     @staticmethod
     def _shared(ids: Ints) -> Ints:
-        """Return int64[1]: how many of the tokens came before."""
+        """Return int64[1]: the number of tokens that repeat an earlier token."""
         return np.array([len(ids) - len(np.unique(ids))])
 
 
 class FakeRuntime:
-    """What a `Runtime` is to an encoder or a reranker, without the model."""
+    """Replaces `Runtime`, without loading the model."""
 
     def __init__(self, source: ModelSource, settings: EngineSettings) -> None:
-        device_of(settings)  # for its refusals
+        device_of(settings)  # raises an error for invalid settings
         self._source = source
         self._precision = settings.precision
         self._engine: FakeEngine | None = None
@@ -114,11 +114,12 @@ class FakeRuntime:
             folder = source.files.folder
             text = (folder / "tokenizer.json").read_text(encoding="utf-8")
             self.compiled = CompiledModel(_facts(folder, source.kind), text, memoryview(b""))
-            is_shared = source.kind is not Kind.RERANKER  # which sets how its own truncates
+            # a reranker changes the truncation of its tokenizer
+            is_shared = source.kind is not Kind.RERANKER
             self.tokenizer: Tokenizer = (_tokenizer if is_shared else load_tokenizer)(text)
 
     def start(self) -> None:
-        """Do nothing: the engine starts at once."""
+        """Do nothing, since the engine starts immediately."""
 
     @property
     def engine(self) -> Engine:
@@ -133,24 +134,24 @@ class FakeRuntime:
         return self._engine
 
     def check(self, *_: object) -> None:
-        """Compare nothing: there is no reference."""
+        """Do nothing, since there is no reference to compare with."""
 
     def forget(self) -> None:
-        """Free nothing."""
+        """Do nothing, since no model was loaded."""
 
     def failing(self) -> AbstractContextManager[None]:
-        """Let every error through as it is."""
+        """Return a context that changes no errors."""
         return nullcontext()
 
 
 @lru_cache(maxsize=4)
 def _tokenizer(text: str) -> Tokenizer:
-    """Return a tokenizer that encoders share, which change nothing in it: making one is slow."""
+    """Return a tokenizer shared by encoders, which do not change it, since creating one is slow."""
     return load_tokenizer(text)
 
 
 def _facts(folder: Path, kind: Kind) -> ModelFacts | RerankerFacts:
-    """Return what the files of a model say of it, as far as a fake needs it."""
+    """Return the facts in the files of a model that a fake needs."""
     config = read_saved(folder / "config.json") or {}
     length = (read_saved(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
     pooling = read_saved(folder / "1_Pooling" / "config.json") or {}

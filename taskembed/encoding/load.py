@@ -1,10 +1,10 @@
-"""Texts to vectors of one space: the model's files, its prompts, an engine.
+"""Opens encoders: finds a model's files and prompts, and starts an engine.
 
     encoder = load_encoder("minilm", Task.RETRIEVAL)
     vectors, truncated = encoder.encode(["what is a comet?"], PromptType.QUERY)
 
-A model is loaded by sentence-transformers once; from then on its compiled form is used, which needs
-no torch. The space is written from what was loaded, never from the words of a command line.
+sentence-transformers loads a model once; afterwards its compiled form is used, which does not need
+torch. The space describes the files that were loaded, not the options of a command.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskembed.encoding._hosted import HostedEncoder
 
 OTHER_MODEL_HINT = (
-    "leave out --model to take that of the index; or make another index with --index OTHER"
+    "leave out --model to use that of the index; or make another index with --index OTHER"
 )
 
 
@@ -48,21 +48,21 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     force_dim: bool = False,
     settings: EngineSettings | None = None,
 ) -> LocalEncoder | HostedEncoder:
-    """Return the encoder of a model for a task, with the right prompt for either side.
+    """Return the encoder of a model for a task, with the right prompts for queries and documents.
 
     Args:
-        model: "minilm", a folder, a Hugging Face id, or a hosted model's; None for the base of the
-            stated adapter, or "minilm".
-        task: what the vectors are for; a name will do: "retrieval".
+        model: "minilm", a folder, a Hugging Face id, or the name of a hosted model; None for the
+            base model of the adapter in `stated`, or else "minilm".
+        task: the purpose of the vectors, or its name: "retrieval".
         revision: a branch, tag or commit of a Hugging Face repository.
-        stated: prompts, an instruction, an adapter, a family, instead of the known ones.
-        dim: numbers in a vector, when they are to be fewer than the model's own.
-        force_dim: also a size that the model was not trained for.
+        stated: prompts, an instruction, an adapter or a family that replace the known ones.
+        dim: the dimension of shortened vectors; None for the model's own.
+        force_dim: allow a dimension that the model was not trained for.
         settings: where and how the model runs.
 
     Raises:
-        ModelUnavailableError: the model cannot be loaded, or knows no prompts for the task.
-        UsageError: what is stated does not fit the model.
+        ModelUnavailableError: the model cannot be loaded, or has no known prompts for the task.
+        UsageError: an argument does not fit the model.
         ValueError: there is no such task, or `dim` is below 1.
     """
     request = EncoderRequest(
@@ -75,7 +75,8 @@ def load_encoder(  # noqa: PLR0913  # all but the first two are optional and nam
     )
     api_base = request.settings.api_base
     name = str(model) if model is not None else ""
-    known = identify(without_userinfo(name) if api_base else name)  # a server's name is stored
+    # the name is stored in the index
+    known = identify(without_userinfo(name) if api_base else name)
     if api_base is not None or known.hosted:
         from taskembed.encoding._hosted import open_hosted
 
@@ -95,22 +96,22 @@ def load_encoder_of(
     model: str | None = None,
     adapter: str | None = None,
 ) -> LocalEncoder | HostedEncoder:
-    """Return the encoder of an index's space: its model and its recorded prompts.
+    """Return the encoder of the space of an index, with the prompts recorded there.
 
-    The space of the encoder is that of the model as it is now: when its weights have changed, it
-    differs, and the guard refuses it.
+    The encoder's space describes the model as it is now: if the weights have changed, the space
+    differs from that of the index, and the guard refuses the encoder.
 
     Args:
         space: `Index.space`.
         settings: where and how the model runs.
-        model: where the model is now, when it has moved or has another name.
-        adapter: where its adapter is now.
+        model: the model's new folder or name, if it was moved or renamed.
+        adapter: the adapter's new folder or name, if it was moved or renamed.
 
     Raises:
         ModelUnavailableError: the model cannot be loaded.
-        SpaceMismatchError: `model` has other weights than the index's.
-        UsageError: a server is named for a model that ran on this machine.
-        TypeError: `space` is no embedding space.
+        SpaceMismatchError: the weights of `model` are not those of the index.
+        UsageError: the address of a server is given for a model that runs on this machine.
+        TypeError: `space` is not an embedding space.
     """
     require_kind(space, EmbeddingSpace, "index.space")
     settings = settings or EngineSettings()
@@ -130,7 +131,7 @@ def load_encoder_of(
 def _refuse_int8(model: str, settings: EngineSettings) -> None:
     if settings.precision == INT8:
         raise UsageError(
-            f"int8 is a precision of models on this machine, and {model} is behind a server",
+            f"int8 is only for models on this machine, but {model} is behind a server",
             hint="leave out --precision",
         )
 
@@ -163,7 +164,7 @@ def _reopened(
 
 
 def require_weights(space: EmbeddingSpace, files: Located) -> None:
-    """Refuse a model that is another than the space's, with all that is known to differ."""
+    """Refuse a model other than that of the space; the error lists all known differences."""
     if files.digest == space.weights_digest:
         return
     other = replace(space, model=files.name, revision=files.revision, weights_digest=files.digest)
@@ -192,26 +193,26 @@ def _require_folders(space: EmbeddingSpace) -> None:
     ):
         if Path(name).is_absolute() and not Path(name).is_dir():
             raise ModelUnavailableError(
-                f"the folder of the index's {kind} is not there: {name}",
-                hint=f"if it was moved, say where it is now: {option} FOLDER; it is compared with "
+                f"the folder of the index's {kind} does not exist: {name}",
+                hint=f"if it was moved, name its new folder: {option} FOLDER; it is compared with "
                 "what the index was made with",
             )
 
 
 def _files_of(space: EmbeddingSpace, settings: EngineSettings) -> tuple[Located, bool]:
-    """Return the model's files, and whether its own code is one of them: as the space has it."""
+    """Return the model's files, with its own code if the space includes it, and whether it does."""
     hub, revision, trusted = settings.hub, space.revision or None, settings.trust_remote_code
     files = hub.locate(space.model, revision=revision, with_code=trusted)
     if files.digest != space.weights_digest and not trusted:
         at = revision or files.revision
         with_code = hub.locate(space.model, revision=at, with_code=True)
-        if with_code.digest == space.weights_digest:  # its compiled form may need no code to run
+        if with_code.digest == space.weights_digest:  # the compiled form may not need the code
             return with_code, True
     return files, trusted
 
 
 def _base(request: EncoderRequest) -> str:
-    """Return the model to take when none is named: the stated adapter's base, or the bundled one.
+    """Return the model to use if none is named: the base of the given adapter, or "minilm".
 
     Raises:
         ModelUnavailableError: the adapter names no base.

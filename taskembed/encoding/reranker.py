@@ -1,10 +1,11 @@
-"""The second stage of a search: a model that reads query and document together.
+"""Rerankers: models for the second stage of a search, which read query and document together.
 
     reranker = load_reranker("BAAI/bge-reranker-v2-m3")
     reranker.scores("what is a comet?", texts)    # float32[n], 0 to 1
 
-It is slower than comparing vectors by orders of magnitude, and more exact: it judges the few dozen
-documents that the vectors found. Its score is its authors' probability of being relevant.
+A reranker is slower than comparing vectors by orders of magnitude, but more accurate; it scores the
+few dozen documents that were found by vectors. The score is the probability of relevance as defined
+by the model's authors.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ class Reranker:
         self._limit = min(facts.max_length, family.max_length or facts.max_length)
 
     def scores(self, query: str, texts: Sequence[str]) -> Floats:
-        """Return float32[n]: how well each text answers the query, from 0 to 1."""
+        """Return the relevance of each text to the query, float32[n], from 0 to 1.
+
+        Raises:
+            BadInputError: a text would take too much memory to be tokenised.
+            ModelUnavailableError: the model cannot be run.
+        """
         tokens = self._tokenize(query, texts)
         order = sorted(range(len(texts)), key=lambda row: len(tokens[row].ids), reverse=True)
         engine = self._runtime.engine
@@ -52,7 +58,7 @@ class Reranker:
             for batch, rows in engine.run(made):
                 logits[batch.rows] = rows[:, 0]
                 step.done += len(rows)
-        # sigmoid(logit / temperature), by tanh, which does not overflow
+        # sigmoid(logit / temperature), computed by tanh, which does not overflow
         scaled = np.tanh(logits / self._family.temperature / 2)
         return (0.5 * (scaled + 1)).astype(np.float32)
 
@@ -87,12 +93,12 @@ def load_reranker(
     Args:
         model: a folder, or a Hugging Face id.
         revision: a branch, tag or commit of a Hugging Face repository.
-        instruction: what a document must do for a query, for a model that takes an instruction.
+        instruction: the relation of relevant documents to a query, if the model takes one.
         settings: where and how the model runs.
 
     Raises:
-        ModelUnavailableError: the model cannot be loaded, or is no reranker.
-        UsageError: it takes no instruction.
+        ModelUnavailableError: the model cannot be loaded, or is not a reranker.
+        UsageError: the model takes no instruction.
     """
     settings = settings or EngineSettings()
     if settings.precision == INT8:

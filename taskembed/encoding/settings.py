@@ -1,4 +1,4 @@
-"""Where and how a model runs."""
+"""The `EngineSettings` type: where and how a model runs."""
 
 from __future__ import annotations
 
@@ -27,22 +27,21 @@ class EngineSettings:
     """Where and how a model runs; none of it is part of the space.
 
     Attributes:
-        device: "auto", "cpu", "cuda", "mps"; auto is an accelerator when there is one.
-        precision: "auto", "fp32", "bf16", "fp16", "int8"; auto is bf16 where the device computes
-            with it; int8 is for embedding models on the CPU. See docs/adr/0019.
-        threads: of the CPU; None for all that the process may use.
-        one_query: made ready for one short text, on the CPU unless a device is named: starting
-            torch takes longer than a query.
-        offline: never use the network.
-        trust_remote_code: run the Python code of a model that does not load without it.
-        api_base: the address of a server with OpenAI's interface that has the model; of a hosted
-            model, in place of its own server's.
-        cache: the folder for compiled models; None for the user's.
-        notify: called with a sentence about each step that takes long or is slower than it could
-            be; once for each.
+        device: "auto", "cpu", "cuda", "mps"; auto is an accelerator if there is one.
+        precision: "auto", "fp32", "bf16", "fp16", "int8"; auto is bf16 if the device supports it;
+            int8 is for embedding models on the CPU. See docs/adr/0019.
+        threads: number of CPU threads; None for all cores that the process may use.
+        one_query: whether to optimise for one short text, on the CPU unless a device is named:
+            starting torch takes longer than a query.
+        offline: whether the network is never used.
+        trust_remote_code: whether to run the Python code of a model that does not load without it.
+        api_base: the address of a server with OpenAI's interface that runs the model; for a hosted
+            model, it replaces the address of its vendor.
+        cache: the folder for compiled models; None for the user's cache folder.
+        notify: called with a sentence about each step that is slow, once for each sentence.
 
     Raises:
-        ValueError: there is no such device or precision, or no thread.
+        ValueError: there is no such device or precision, or `threads` is below 1.
     """
 
     device: str = "auto"
@@ -67,7 +66,7 @@ class EngineSettings:
 
     @property
     def hub(self) -> Hub:
-        """Where the files of models and adapters are found."""
+        """The hub from which the files of models and adapters are taken."""
         return Hub(self.cache_folder, self.offline, self.notify)
 
     @property
@@ -77,15 +76,15 @@ class EngineSettings:
 
 
 def device_of(settings: EngineSettings) -> str:
-    """Return "cpu", "cuda" or "mps"; torch is imported only when there may be an accelerator.
+    """Return "cpu", "cuda" or "mps"; torch is imported only if there may be an accelerator.
 
     Raises:
-        UsageError: there is no such device here, or it does not compute in the precision.
+        UsageError: the device is not available, or does not support the precision.
     """
     device = _device_of(settings)
     if settings.precision == INT8 and device != "cpu":
         raise UsageError(
-            f"int8 is a precision of the CPU, and the model would run on {device}",
+            f"int8 is only for the CPU, but the model would run on {device}",
             hint="--device cpu; or leave out --precision",
         )
     return device
@@ -100,7 +99,9 @@ def _device_of(settings: EngineSettings) -> str:
     try:
         return choose_device(wanted)
     except ValueError as error:
-        raise UsageError(str(error), hint="--device auto takes the best that there is") from error
+        raise UsageError(
+            str(error), hint="--device auto takes the best available device"
+        ) from error
 
 
 def _may_accelerate() -> bool:

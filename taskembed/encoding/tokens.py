@@ -1,8 +1,8 @@
-"""Texts become token ids: special tokens + prompt + text (cut to fit) + suffix + special tokens.
+"""Tokenises texts: special tokens + prompt + text (truncated to fit) + suffix + special tokens.
 
-Prompt and text are tokenised as one string, as sentence-transformers and the models' authors do:
-a tokenizer may join characters across the seam. The suffix is put on after the text was cut
-(zEmbed-1), and the special tokens around everything.
+Prompt and text are tokenised as one string, as in sentence-transformers and by the models' authors:
+a tokenizer may join the last characters of the prompt with the first of the text. The suffix is
+appended after truncation (zEmbed-1), and the special tokens are added last.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ _MOST_PROBES = 1_000
 
 Ints = npt.NDArray[np.int64]
 Made = TypeVar("Made")
-# the tables of positions in models that look them up
+# names of the tables of positions in models
 POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|wpe)(\.weight)?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One text as the model reads it."""
+    """The tokens of one text, as the model reads them."""
 
     ids: list[int]
-    prompt_length: int  # leading tokens that are not pooled; 0 when all are
+    prompt_length: int  # leading tokens that are not pooled; 0 if all tokens are pooled
     truncated: bool
-    types: list[int] | None = None  # of a pair: which of the two a token is of
+    types: list[int] | None = None  # for pairs: 0 for tokens of the query, 1 for the document
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Texts that the model reads together, padded on the right to the longest.
+    """A batch of texts, padded on the right to the longest.
 
     Attributes:
-        rows: int64[n]: which texts they are.
+        rows: int64[n]: the positions of the texts.
         truncated: bool[n]: whether the model does not read all of a text.
         input_ids: int64[n, length].
         attention_mask: int64[n, length]: 1 for a token, 0 for padding.
         pooling_mask: int64[n, length]: for an encoder, 1 for a token whose vector is pooled.
-        token_types: int64[n, length]: for a reranker that takes them, the type of each token,
-            which tells the query from the document.
+        token_types: int64[n, length]: the type of each token, for a reranker with that input: 0
+            for the query, 1 for the document.
     """
 
     rows: Ints
@@ -71,13 +71,13 @@ class Batch:
 
     @property
     def inputs(self) -> list[Ints]:
-        """What the model takes, in its order."""
+        """The inputs of the model, in order."""
         third = [array for array in (self.pooling_mask, self.token_types) if array is not None]
         return [self.input_ids, self.attention_mask, *third]
 
 
 class PromptTokenizer:
-    """The tokenizer of one side of a space. Safe to use from several threads."""
+    """The tokenizer of one side of a space. Thread-safe."""
 
     def __init__(  # noqa: PLR0913  # all but the first are named, most are optional
         self,
@@ -109,8 +109,8 @@ class PromptTokenizer:
         """Return the tokens of each text.
 
         Raises:
-            TextTooLongError: some would take too much memory.
-            ValueError: the tokenizer gives up on a text.
+            TextTooLongError: some texts would take too much memory.
+            ValueError: the tokenizer fails on a text.
         """
         encode = partial(self._long.encode, room=self._room, from_end=self._cut_left)
         try:
@@ -128,14 +128,14 @@ class PromptTokenizer:
 
     @cached_property
     def text_room(self) -> int:
-        """How many tokens of a text are read, beside its prompt and the special tokens."""
+        """The number of tokens read of a text, without its prompt and the special tokens."""
         return max(self._room - len(self._ids([self._whole("")])[0]), 0)
 
     def offsets(self, text: str) -> Ints:
-        """Return int64[n, 2]: where each token of a text begins and ends, in characters.
+        """Return int64[n, 2]: the begin and end of each token of a text, in characters.
 
         Raises:
-            ValueError: the tokenizer gives up on the text.
+            ValueError: the tokenizer fails on the text.
         """
         return _without_panic(lambda texts: [offsets_of(self._tokenizer, texts[0])], [text])[0]
 
@@ -144,7 +144,7 @@ class PromptTokenizer:
         return find_fault(self._tokenizer)
 
     def pieces(self, text: str) -> list[str]:
-        """Return the tokens of a text as the vocabulary spells them; raises as `tokenize`."""
+        """Return the tokens of a text as strings; raises the errors of `tokenize`."""
         ids = self.tokenize([text])[0].ids
         return [self._tokenizer.id_to_token(token) or f"[{token}]" for token in ids]
 
@@ -152,9 +152,9 @@ class PromptTokenizer:
         return self._prompt + (text.strip() if self._strips else text) + self._ending
 
     def _cut(self, ids: list[int]) -> list[int]:
-        """Return the tokens that the model reads: the first, or the last if it cuts on the left.
+        """Return the tokens that the model reads: the first ones, or the last if it cuts left.
 
-        The end of a chat template is written over the last tokens, as sentence-transformers does.
+        The end of a chat template replaces the last tokens, as in sentence-transformers.
         """
         kept = ids[max(len(ids) - self._room, 0) :] if self._cut_left else ids[: self._room]
         if self._tail and len(ids) >= self._room:
@@ -163,7 +163,7 @@ class PromptTokenizer:
         return kept
 
     def _common_end(self) -> list[int]:
-        """Return the tokens at the end of every text, which are the chat template's."""
+        """Return the tokens that end every text, which belong to the chat template."""
         one, other = self._ids([self._whole("0"), self._whole("1 2 3 4")])
         pairs = zip(reversed(one), reversed(other), strict=False)
         count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -175,9 +175,9 @@ class PromptTokenizer:
 
 
 class PairTokenizer:
-    """Query and document as a cross-encoder reads them: put together by the model's own tokenizer.
+    """Joins query and document for a cross-encoder, with the model's own tokenizer.
 
-    What is too long is cut from the longer of the two, as the libraries of the field do.
+    If both are too long together, the longer one is truncated, as in transformers.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
@@ -190,11 +190,13 @@ class PairTokenizer:
 
         Raises:
             BadInputError: the query would take too much memory.
-            TextTooLongError: some texts would.
-            ValueError: the tokenizer gives up on a text.
+            TextTooLongError: some texts would take too much memory.
+            ValueError: the tokenizer fails on a text.
         """
         if len(query.encode()) > LONGEST_BYTES:
-            raise BadInputError(f"the query has {len(query):,} characters: too many to rerank by")
+            raise BadInputError(
+                f"the query has {len(query):,} characters, which is too long for reranking"
+            )
         if any(len(text) > SHORTEST_CHARS for text in texts):
             texts = self._shortened(query, texts)
 
@@ -204,18 +206,18 @@ class PairTokenizer:
                 Tokens(item.ids, 0, bool(item.overflowing), item.type_ids) for item in encodings
             ]
 
-        # in groups, which bounds memory: the library tokenises query and text whole, then cuts
+        # in groups, to bound memory: the library tokenises whole texts before truncation
         groups = grouped(texts, lambda text: query + text)
         return [one for some in groups for one in _without_panic(encode, some)]
 
     def _shortened(self, query: str, texts: Sequence[str]) -> list[str]:
-        """Return the texts; a long one is cut to more tokens than are read or the query has."""
+        """Return the texts, shortened to more tokens than the model reads or the query has."""
         query_length = len(self._whole.encode(query, add_special_tokens=False).ids)
         return self._long.shortened(texts, max(self._max_length, query_length))
 
     @cached_property
     def _whole(self) -> Tokenizer:
-        """The same tokenizer without truncation: a copy, which takes up to a second to make."""
+        """A copy of the tokenizer without truncation, which takes up to a second to create."""
         return load_tokenizer(self._tokenizer.to_str())
 
     @cached_property
@@ -224,10 +226,10 @@ class PairTokenizer:
 
 
 def load_tokenizer(json_text: str) -> Tokenizer:
-    """Return the tokenizer of a tokenizer.json, which neither truncates nor pads.
+    """Return the tokenizer of a tokenizer.json, without truncation and padding.
 
     Raises:
-        ValueError: it is none, or it can tokenise nothing.
+        ValueError: the JSON is not a tokenizer, or cannot tokenise any text.
     """
     return _without_panic(_loaded, [json_text])[0]
 
@@ -246,12 +248,12 @@ def _loaded(json_texts: Sequence[str]) -> list[Tokenizer]:
 def _without_panic(
     encode: Callable[[Sequence[str]], list[Made]], texts: Sequence[str]
 ) -> list[Made]:
-    """Return `encode(texts)`; a panic of the library, not an Exception, becomes a ValueError.
+    """Return `encode(texts)`; a panic of the Rust library becomes a ValueError.
 
-    A regular expression in a tokenizer.json may give up on a text, for example.
+    For example, a regular expression of a tokenizer.json may fail on a text.
 
     Raises:
-        ValueError: the tokenizer refuses a text, or gives up on it.
+        ValueError: the tokenizer fails on a text.
     """
     try:
         return encode(texts)
@@ -262,17 +264,16 @@ def _without_panic(
             raise
         if len(texts) > 1:
             return [one for text in texts for one in _without_panic(encode, [text])]
-        raise ValueError(
-            f"its tokenizer gives up on {texts[0][:40]!r}: {first_line(error)}"
-        ) from None
+        raise ValueError(f"its tokenizer fails on {texts[0][:40]!r}: {first_line(error)}") from None
 
 
 def batches(items: Iterable[tuple[int, Tokens]], budget: int) -> Iterator[Batch]:
     """Yield batches for an encoder, in the order of `items`.
 
     Args:
-        items: the number of each text and its tokens, best sorted by length.
-        budget: tokens a batch, padding included; a longer text is a batch of its own.
+        items: the position and the tokens of each text, preferably sorted by length.
+        budget: largest number of tokens in a batch, padding included; a longer text forms its own
+            batch.
     """
     for group, length in _groups(items, budget):
         batch = _padded(group, length)
@@ -290,9 +291,10 @@ def pair_batches(
     """Yield batches for a reranker, in the order of `items`.
 
     Args:
-        items: the number of each pair and its tokens, best sorted by length.
-        budget: tokens a batch, padding included; a longer pair is a batch of its own.
-        with_types: whether the model takes the types of the tokens.
+        items: the position and the tokens of each pair, preferably sorted by length.
+        budget: largest number of tokens in a batch, padding included; a longer pair forms its own
+            batch.
+        with_types: whether the types of the tokens are an input of the model.
     """
     for group, length in _groups(items, budget):
         batch = _padded(group, length)
@@ -323,7 +325,7 @@ def _groups(
 
 
 def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
-    shape = (len(group), max(length, 1))  # a model without special tokens has none for ""
+    shape = (len(group), max(length, 1))  # without special tokens, "" has no tokens
     input_ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     for position, (_, tokens) in enumerate(group):
         input_ids[position, : len(tokens.ids)] = tokens.ids
@@ -334,9 +336,10 @@ def _padded(group: list[tuple[int, Tokens]], length: int) -> Batch:
 
 
 def _surplus(prompt: list[int], specials: list[int], tokenizer: Tokenizer) -> int:
-    """Return how many more (or, negative, fewer) tokens sentence-transformers skips for a prompt.
+    """Return the difference in tokens that sentence-transformers skips for a prompt.
 
-    It tokenises the prompt alone, special tokens included, and takes one off when the last is one.
+    sentence-transformers tokenises the prompt alone, with special tokens, and subtracts one if the
+    last token is special. The difference may be negative.
     """
     if specials:
         return len(specials) - 1
@@ -345,7 +348,7 @@ def _surplus(prompt: list[int], specials: list[int], tokenizer: Tokenizer) -> in
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Return the ids that the tokenizer puts before and after a text."""
+    """Return the ids of the special tokens before and after a text."""
     for text in _probes(tokenizer):
         bare = tokenizer.encode(text, add_special_tokens=False).ids
         full = tokenizer.encode(text, add_special_tokens=True).ids
@@ -359,6 +362,6 @@ def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
 
 
 def _probes(tokenizer: Tokenizer) -> Iterator[str]:
-    """Yield texts until one has a token: a vocabulary may have neither letters nor an unknown."""
+    """Yield texts to try until one has a token, since a vocabulary may lack letters."""
     yield "a"
     yield from sorted(tokenizer.get_vocab())[:_MOST_PROBES]

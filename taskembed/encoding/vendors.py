@@ -1,9 +1,9 @@
-"""The servers of hosted models: addresses, variables with the keys, bodies of requests.
+"""The servers of hosted models: their addresses, key variables, requests and answers.
 
     SERVERS["cohere"].body(RequestBody("embed-v4.0", ["a text"], {"input_type": "search_query"}))
 
-The shapes are those of each vendor's own reference; which model is behind which server, and what
-tells it the task, is in models.toml. What sends them is in _http.py.
+The formats follow the API reference of each vendor. models.toml lists the models of each server and
+the values that name the task. _http.py sends the requests.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from taskembed.encoding._answers import indexed
 from taskembed.secrets import KEY_OF_OWN
 
-OWN = "own"  # the name of a server that speaks OpenAI's interface and is named by its address
+OWN = "own"  # name of the user's own server with OpenAI's interface
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """What is asked of a server.
+    """A request to a server.
 
     Attributes:
-        model: its id there.
-        texts: to encode, none of them empty.
-        task_fields: the fields that say the task: {"input_type": "search_query"}; {} for none.
-        dim: numbers in a vector that the server is asked for; None for its own default.
-        numbers: in a vector, as far as that is known beforehand: a bound on the answer.
+        model: the id of the model at the server.
+        texts: the texts to encode; none is empty.
+        task_fields: the fields that name the task: {"input_type": "search_query"}; {} for none.
+        dim: the requested dimension; None for the server's default.
+        numbers: the expected dimension, which limits the size of the answer; None if unknown.
     """
 
     model: str
@@ -43,16 +43,16 @@ class Server:
     """A server of hosted models.
 
     Attributes:
-        url: before the path; without a slash at the end.
-        path: after it, with {model} for the model's id.
-        key: the environment variable that has the key.
-        texts: in one request, at most.
-        body: the JSON of a request.
-        vectors: the vectors of an answer, in the order of the texts; what it raises for an answer
-            of another shape is a KeyError, TypeError, ValueError, IndexError or AttributeError.
-        characters: in one request, at most, unless one text has more: a bound on the tokens, which
-            only the server can count.
-        key_header: the header for the key; "" for the usual one (Bearer).
+        url: the address without the path and without a final slash.
+        path: the path; {model} stands for the model's id.
+        key: the environment variable with the key.
+        texts: the largest number of texts in a request.
+        body: returns the JSON of a request.
+        vectors: returns the vectors in an answer, in the order of the texts; for an invalid answer
+            it raises KeyError, TypeError, ValueError, IndexError or AttributeError.
+        characters: the largest number of characters in a request, unless a single text has more;
+            it limits the tokens, which only the server can count.
+        key_header: the header for the key; "" for "Authorization: Bearer".
     """
 
     url: str
@@ -154,7 +154,7 @@ SERVERS: Mapping[str, Server] = {
 
 
 def portions(texts: Sequence[str], server: Server) -> Iterator[list[str]]:
-    """Yield the texts in order, as many at once as one request takes; an empty one is a space."""
+    """Yield the texts of each request, in order; an empty text is replaced by a space."""
     portion: list[str] = []
     characters = 0
     for text in texts:

@@ -77,7 +77,7 @@ def test_the_adapter_of_an_index_is_found_where_it_was_moved(
     assert before.code == 0, before.err
     adapter.rename(moved)
     done = run("evaluate", "--index", index, *files)
-    assert (done.code, "say where it is now: --adapter FOLDER" in done.err) == (69, True)
+    assert (done.code, "name its new folder: --adapter FOLDER" in done.err) == (69, True)
     done = run("evaluate", "--index", index, *files, "--adapter", moved)
     assert (done.code, done.out) == (0, before.out)
     other = BUNDLED_ADAPTERS / "code"

@@ -159,7 +159,7 @@ def test_an_adapter_that_was_moved_is_asked_for_and_found(
     adapter.rename(tmp_path / "moved")
     done = run("search", "fox", "--index", index)
     assert done.code == 69
-    assert f"the folder of the index's adapter is not there: {adapter}" in done.err
+    assert f"the folder of the index's adapter does not exist: {adapter}" in done.err
     assert "--adapter FOLDER" in done.err
     search = ("search", "fox", "--index", index, "--format", "jsonl", "--adapter")
     assert run(*search, tmp_path / "moved").out == hits
@@ -250,7 +250,7 @@ def test_an_adapter_of_another_shape_is_refused(
     assert message.startswith(f"the adapter {str(adapter)!r} does not fit the model: size mismatch")
     few = dict(list(weights.items())[1:])
     save_file(few, path)
-    assert "is only in one of them" in refused(model, adapter, cache)
+    assert "is in only one of adapter and model" in refused(model, adapter, cache)
     other = tiny_models.save_qwen3(tmp_path / "other")
     save_file(weights, path)
     message = refused(other, adapter, cache)

@@ -61,7 +61,7 @@ def test_vectors_are_in_the_order_that_the_indices_say(
     ],
 )
 def test_indices_that_are_not_each_row_once_are_refused(indices: list[Any]) -> None:
-    with pytest.raises(AnswerError, match=r"^with something that is no list of vectors"):
+    with pytest.raises(AnswerError, match=r"^with something other than a list of vectors"):
         vectors_of(answer(indices), OPENAI, TEXTS, 2)
 
 
@@ -69,14 +69,14 @@ def test_indices_that_are_not_each_row_once_are_refused(indices: list[Any]) -> N
     ("rows", "said"),
     [
         ([[1.0, 2.0], [1.0, 2.0], [1.0]], "with vectors of several sizes"),
-        ([[], [], []], "with something that is no list of vectors"),
-        ([[1.0], [True], [2.0]], "with something that is no list of vectors"),
-        ([[1.0], ["2"], [2.0]], "with something that is no list of vectors"),
-        ([[1.0], [None], [2.0]], "with something that is no list of vectors"),
-        ([[1.0], [[2.0]], [2.0]], "with something that is no list of vectors"),
-        (["AACAPw==", "AACAPw==", "AACAPw=="], "with something that is no list of vectors"),
-        ([[1.0], {"0": 1.0}, [1.0]], "with something that is no list of vectors"),
-        ([[1.0], 3, [1.0]], "with something that is no list of vectors"),
+        ([[], [], []], "with something other than a list of vectors"),
+        ([[1.0], [True], [2.0]], "with something other than a list of vectors"),
+        ([[1.0], ["2"], [2.0]], "with something other than a list of vectors"),
+        ([[1.0], [None], [2.0]], "with something other than a list of vectors"),
+        ([[1.0], [[2.0]], [2.0]], "with something other than a list of vectors"),
+        (["AACAPw==", "AACAPw==", "AACAPw=="], "with something other than a list of vectors"),
+        ([[1.0], {"0": 1.0}, [1.0]], "with something other than a list of vectors"),
+        ([[1.0], 3, [1.0]], "with something other than a list of vectors"),
     ],
 )
 def test_rows_are_lists_of_numbers_of_one_length(rows: Any, said: str) -> None:  # noqa: ANN401
@@ -136,7 +136,5 @@ def test_the_longest_honest_answer_is_within_its_limits() -> None:
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""'])
 def test_more_values_than_vectors_have_are_refused_before_they_are_made(value: bytes) -> None:
     body = b'{"data": [' + b",".join([value] * 100_000) + b"]}"
-    with pytest.raises(
-        AnswerError, match=r"^with more values than the vectors that were asked for"
-    ):
+    with pytest.raises(AnswerError, match=r"^with more values than the requested vectors have"):
         vectors_of(body, OPENAI, ["a"], 8)

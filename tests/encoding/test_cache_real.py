@@ -212,8 +212,8 @@ def test_a_cache_that_others_may_write_to_is_left_alone_with_a_note(case: Case) 
     np.testing.assert_array_equal(case.run(), case.tiny.vectors)
     assert case.compiled == 1
     assert case.said == [
-        f"note: {case.cache} can be written by other users, so compiled models are neither taken "
-        "from it nor kept there; make it yours alone (chmod go-w), or name another folder with "
+        f"note: {case.cache} can be written by other users, so compiled models are neither read "
+        "from it nor written to it; make it yours alone (chmod go-w), or name another folder with "
         "--cache"
     ]
 

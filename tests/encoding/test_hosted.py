@@ -313,7 +313,7 @@ def test_a_server_of_one_s_own_is_sent_the_prompt(
     done = run("search", "fox")
     assert done.code == 2
     assert done.err.splitlines() == [
-        "taskembed: error: intfloat/e5-small-v2 is behind a server, and nothing says where",
+        "taskembed: error: intfloat/e5-small-v2 is behind a server, but its address is not given",
         "taskembed: hint: --api-base URL, or TASKEMBED_API_BASE",
     ]
 
@@ -367,7 +367,8 @@ def test_a_cut_vector_of_another_model_is_refused(vendor: Vendor) -> None:
     with pytest.raises(BadVectorError) as refusal:
         encoder.encode(["x"], PromptType.QUERY)
     assert refusal.value.message == (
-        "127.0.0.1 gave vectors of 768 numbers, and those of mixedbread-ai/mxbai-embed-large-v1 "
+        "127.0.0.1 returned vectors of 768 numbers, but vectors of "
+        "mixedbread-ai/mxbai-embed-large-v1 "
         "have 1024"
     )
 
@@ -432,10 +433,10 @@ def test_without_its_key_a_server_is_not_asked(
     monkeypatch.delenv(name, raising=False)
     with pytest.raises(ModelUnavailableError) as refusal:
         load_encoder(model, Task.RETRIEVAL)
-    assert refusal.value.message == f"{model} is behind {host}, which wants a key"
-    assert refusal.value.hint == (f"export {name}=KEY: it is only read there, and stored nowhere")
+    assert refusal.value.message == f"{model} is behind {host}, which needs a key"
+    assert refusal.value.hint == (f"export {name}=KEY; it is never stored")
     monkeypatch.setenv(name, "two\nlines")
-    with pytest.raises(UsageError, match=f"^{name} holds what no key can: it is not printable"):
+    with pytest.raises(UsageError, match=f"^{name} is not a valid key: it has characters"):
         load_encoder(model, Task.RETRIEVAL)
 
 
@@ -569,10 +570,10 @@ def test_a_text_that_a_server_refuses_is_named(vendor: Vendor) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ('{"data": 3}', "answered with something that is no list of vectors"),
-        ("[]", "answered with something that is no list of vectors"),
-        ('"hello"', "answered with something that is no list of vectors"),
-        ('{"data": [{"embedding": [1, "x"]}]}', "answered with something that is no list"),
+        ('{"data": 3}', "answered with something other than a list of vectors"),
+        ("[]", "answered with something other than a list of vectors"),
+        ('"hello"', "answered with something other than a list of vectors"),
+        ('{"data": [{"embedding": [1, "x"]}]}', "answered with something other than a list"),
         ('{"data": []}', "answered 1 text with 0 vectors"),
         ('{"data": [{"embedding": [1]}, {"embedding": [2]}]}', "answered 1 text with 2 vectors"),
     ],
@@ -671,8 +672,8 @@ def test_inner_products_need_vectors_at_their_own_lengths(
     refused = run(*words, *server, "--index", tmp_path / "other")
     assert refused.code == 69
     assert (
-        "error: 127.0.0.1 normalises the vectors of me/mine, which are compared by inner product "
-        "at their own lengths\n"
+        "error: 127.0.0.1 normalises the vectors of me/mine, which are compared by their inner "
+        "product without normalisation\n"
     ) in refused.err
 
 
@@ -771,21 +772,21 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
             {},
             ModelUnavailableError,
             "zeroentropy/zembed-1-embedding cannot be used through a server: the suffix "
-            "'<|im_end|>\\n' must follow a text after it was cut, which happens there",
+            "'<|im_end|>\\n' must follow a text after truncation, which the server does",
         ),
         (
             "hkunlp/instructor-base",
             {},
             ModelUnavailableError,
             "hkunlp/instructor-base cannot be used through a server: the prompt must be left out "
-            "of the pooling, which happens there",
+            "of the pooling, which the server does",
         ),
         (
             "jinaai/jina-embeddings-v5-text-small",
             {},
             ModelUnavailableError,
             "jinaai/jina-embeddings-v5-text-small cannot be used through a server: its adapter "
-            "'retrieval' cannot be merged there",
+            "'retrieval' cannot be merged by a server",
         ),
     ],
 )
@@ -817,7 +818,7 @@ def test_offline_is_offline(run: Run, corpus: Path, tmp_path: Path, vendor: Vend
         done = run(*command, "--offline")
         assert done.code == 69
         assert done.err.splitlines() == [
-            "taskembed: error: mine is behind a server, and the network is not to be used",
+            "taskembed: error: mine is behind a server, but the network may not be used",
             "taskembed: hint: leave out --offline",
         ]
         assert run(*make).code == 0

@@ -156,11 +156,11 @@ UNENDING = {  # what comes, and what is said of it
     ),
     "bomb in a bomb": (
         lambda: [answered(gzip.compress(bomb()), "content-encoding: gzip, gzip")],
-        "answered with an encoding that was not asked for: 'gzip, gzip'",
+        "answered with an encoding that was not requested: 'gzip, gzip'",
     ),
     "brotli": (
         lambda: [answered(b"x", "content-encoding: br")],
-        "answered with an encoding that was not asked for: 'br'",
+        "answered with an encoding that was not requested: 'br'",
     ),
     "empty blocks of deflate": (
         endless(
@@ -176,7 +176,7 @@ UNENDING = {  # what comes, and what is said of it
     ),
     "no gzip": (
         lambda: [answered(b"{}", "content-encoding: gzip")],
-        "answered with something that is no gzip, as it says",
+        "answered with a body that is not gzip, although its header says so",
     ),
 }
 
@@ -265,7 +265,7 @@ def test_a_server_that_never_comes_to_an_end_is_left(
     for name, error in zip(SLOW, errors, strict=True):
         assert isinstance(error, ModelUnavailableError), name
         last = re.fullmatch(
-            r"127\.0\.0\.1 has given no whole answer within 1 s(; its last one was (\d+))?",
+            r"127\.0\.0\.1 did not answer completely within 1 s(; its last status was (\d+))?",
             error.message,
         )
         assert last, name
@@ -342,7 +342,7 @@ def test_vectors_of_several_sizes_are_refused(serve: Callable[[Pieces], Raw]) ->
     parts = wire.send([RequestBody("m", [text]) for text in "abcd"])
     with pytest.raises(BadVectorError) as refusal:
         wire.joined(parts)
-    assert refusal.value.message == "127.0.0.1 gave vectors of several sizes: 8, 12 numbers"
+    assert refusal.value.message == "127.0.0.1 returned vectors of several sizes: 8, 12 numbers"
 
 
 # Addresses.
@@ -351,18 +351,18 @@ def test_vectors_of_several_sizes_are_refused(serve: Callable[[Pieces], Raw]) ->
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("http://127.0.0.1:abc/v1", "its port is no number from 1 to 65535"),
-        ("http://127.0.0.1:99999/v1", "its port is no number from 1 to 65535"),
-        ("http://127.0.0.1:-1/v1", "its port is no number from 1 to 65535"),
-        ("http://127.0.0.1:0/v1", "its port is no number from 1 to 65535"),
+        ("http://127.0.0.1:abc/v1", "its port is not a number from 1 to 65535"),
+        ("http://127.0.0.1:99999/v1", "its port is not a number from 1 to 65535"),
+        ("http://127.0.0.1:-1/v1", "its port is not a number from 1 to 65535"),
+        ("http://127.0.0.1:0/v1", "its port is not a number from 1 to 65535"),
         ("http://[::1/v1", "its host is neither a name nor an IP address"),
         ("http://[zz]/v1", "its host is neither a name nor an IP address"),
         (f"http://{'a' * 64}.org", "its host is neither a name nor an IP address"),
         ("http://a..b/v1", "its host is neither a name nor an IP address"),
-        ("http://exa mple/v1", "no address of a server has white space, a ? or a #"),
-        ("http://host/v1?key=1", "no address of a server has white space, a ? or a #"),
-        ("http://host/v1#top", "no address of a server has white space, a ? or a #"),
-        ("http://host/\x07", "no address of a server has white space, a ? or a #"),
+        ("http://exa mple/v1", "the address of a server cannot have white space, a ? or a #"),
+        ("http://host/v1?key=1", "the address of a server cannot have white space, a ? or a #"),
+        ("http://host/v1#top", "the address of a server cannot have white space, a ? or a #"),
+        ("http://host/\x07", "the address of a server cannot have white space, a ? or a #"),
         ("localhost:8080", "not an http or https address"),
         ("http://", "not an http or https address"),
         ("http://:8080", "not an http or https address"),

@@ -27,15 +27,13 @@ def test_an_accelerator_has_no_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_settings, "_device_of", lambda _: "cuda")
     with pytest.raises(UsageError) as refusal:
         device_of(EngineSettings(precision="int8"))
-    assert refusal.value.message == (
-        "int8 is a precision of the CPU, and the model would run on cuda"
-    )
+    assert refusal.value.message == ("int8 is only for the CPU, but the model would run on cuda")
     assert refusal.value.hint == "--device cpu; or leave out --precision"
     assert device_of(EngineSettings()) == "cuda"
 
 
 def test_a_hosted_model_has_no_int8() -> None:
-    message = "int8 is a precision of models on this machine, and embed-v4.0 is behind a server"
+    message = "int8 is only for models on this machine, but embed-v4.0 is behind a server"
     settings = EngineSettings(precision="int8")
     with pytest.raises(UsageError) as refusal:
         load_encoder("embed-v4.0", Task.RETRIEVAL, settings=settings)
@@ -47,7 +45,7 @@ def test_a_server_of_ones_own_has_no_int8() -> None:
     with pytest.raises(UsageError) as refusal:
         load_encoder("mine", Task.RETRIEVAL, settings=settings)
     assert refusal.value.message == (
-        "int8 is a precision of models on this machine, and mine is behind a server"
+        "int8 is only for models on this machine, but mine is behind a server"
     )
 
 

@@ -163,7 +163,7 @@ def test_a_model_that_loses_too_much_is_refused_with_the_figure(
             str(folder), Task.RETRIEVAL, stated=NO_PROMPTS, settings=settings(tmp_path / "cache")
         )
     assert refusal.value.hint == (
-        "leave out --precision: auto is the fastest precision that loses nothing"
+        "leave out --precision: auto is the fastest precision without loss"
     )
     assert len(list_entries(tmp_path / "cache")) == 1  # in fp32
 
@@ -179,7 +179,7 @@ def test_what_runs_on_torch_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
             str(folder), Task.RETRIEVAL, stated=NO_PROMPTS, settings=settings(tmp_path / "cache")
         )
     assert refusal.value.message == (
-        f"{folder} runs on torch (as a test wants it), which has no int8 here"
+        f"{folder} runs on torch (as a test wants it), which does not support int8"
     )
 
 

@@ -95,7 +95,7 @@ def test_a_known_model_whose_tokenizer_ends_otherwise_is_refused(
     with pytest.raises(ModelUnavailableError) as refusal:
         load_encoder("Qwen/Qwen3-Embedding-0.6B", Task.RETRIEVAL, settings=settings(cache))
     assert refusal.value.message == (
-        "the tokenizer of Qwen/Qwen3-Embedding-0.6B no longer puts <|endoftext|> at the end of a "
+        "the tokenizer of Qwen/Qwen3-Embedding-0.6B does not put <|endoftext|> at the end of a "
         "text, where the model's vector is taken from: every vector would be silently wrong"
     )
 
@@ -167,7 +167,7 @@ def test_weights_that_are_missing_are_not_random_numbers(tmp_path: Path, cache: 
     with pytest.raises(ModelUnavailableError) as refusal:
         load_encoder(str(model), Task.RETRIEVAL, stated=NO_PROMPTS, settings=settings(cache))
     assert refusal.value.message.startswith(
-        f"the model {str(model)!r} cannot be loaded: its files have no weights for "
+        f"the model {str(model)!r} cannot be loaded: its files lack the weights "
         "encoder.layer.1.output.dense."
     )
     BertModel.from_pretrained(model)  # the trap: it loads, with random numbers
@@ -192,7 +192,7 @@ def test_a_stock_class_does_not_stand_in_silently_for_a_model_s_own(
     done = run(*words, *prompts)
     assert done.code == 69
     assert done.err.splitlines()[0] == (
-        f"taskembed: error: {model} has Python code of its own, and is of no known family that "
+        f"taskembed: error: {model} has its own Python code, and belongs to no known family that "
         "runs without it"
     )
     assert run(*words, *prompts, "--trust-remote-code").code == 0
@@ -291,7 +291,7 @@ def test_a_slice_of_zembed_is_refused(force: bool, tmp_path: Path, cache: Path) 
     with pytest.raises(UsageError) as refusal:
         load_encoder(str(model), Task.RETRIEVAL, dim=20, force_dim=force, settings=settings(cache))
     assert refusal.value.message == (
-        f"--dim 20: {model} has matrices for 8, 16, 32, and a slice of its vectors means nothing"
+        f"--dim 20: {model} has matrices for 8, 16, 32, and a slice of its vectors is useless"
     )
     assert refusal.value.hint == "--force-dim does not help here"
     (model / "projections.safetensors").unlink()
@@ -320,7 +320,7 @@ def test_a_size_that_the_model_was_not_trained_for_must_be_forced(
     assert done.err.splitlines()[-2:] == [
         "taskembed: error: --dim 16: Snowflake/snowflake-arctic-embed-m-v1.5 was not trained for "
         "that size, only for 256, 768",
-        "taskembed: hint: --force-dim cuts its vectors anyway; measure what it costs",
+        "taskembed: hint: --force-dim cuts its vectors anyway; measure the loss of quality",
     ]
     done = run(*words, *named, "--dim", "256")
     assert done.err.splitlines()[-1] == (

@@ -68,7 +68,7 @@ def test_one_text_that_does_not_fit_is_an_error_with_a_way_out() -> None:
     with pytest.raises(ModelUnavailableError) as caught:
         list(engine_of(Sums(most_tokens=9)).run(batches(texts(10, 10), 24)))
     assert str(caught.value) == (
-        "the memory of the cpu device has no room for a text of 10 tokens beside the model"
+        "the memory of the cpu device is too small for a text of 10 tokens beside the model"
     )
     assert caught.value.hint == "--device cpu; or end the other programs that use the device"
 
@@ -81,5 +81,5 @@ def test_a_model_that_does_not_fit_is_an_error_with_a_way_out(
 
     model = nn.Linear(2, 2)
     monkeypatch.setattr(model, "to", full)
-    with pytest.raises(ModelUnavailableError, match="no room for the model"):
+    with pytest.raises(ModelUnavailableError, match="too small for the model"):
         model_on(model, "cuda", "fp32")

@@ -68,7 +68,7 @@ def test_a_model_with_code_of_its_own_is_refused_and_its_code_is_not_run(
     assert not marker.exists()
     assert done.returncode == 69
     why = {
-        "config": f"{model} has Python code of its own, and is of no known family",
+        "config": f"{model} has its own Python code, and belongs to no known family",
         "modules": f"the model {str(model)!r} cannot be loaded: ",
     }
     assert why[kind] in done.stderr
@@ -122,7 +122,7 @@ def test_the_bundled_weights_must_be_those_of_their_authors(
 @pytest.mark.parametrize(
     ("model_id", "task", "message"),
     [
-        ("jinaai/jina-embeddings-v3", Task.RETRIEVAL, "has its adapters inside its own code"),
+        ("jinaai/jina-embeddings-v3", Task.RETRIEVAL, "selects its adapters in its own code"),
         ("nomic-ai/nomic-embed-text-v2-moe", Task.CODE, "has no prompt for the task 'code'"),
         (
             "nomic-ai/nomic-embed-text-v2-moe",
@@ -218,6 +218,6 @@ def test_a_model_with_code_that_is_not_trusted_is_refused_with_the_way_on(
     with pytest.raises(ModelUnavailableError) as refusal:
         load_encoder(str(model), Task.RETRIEVAL, stated=PROMPTS, settings=settings(cache))
     assert refusal.value.hint == (
-        "it needs Python code of its own: read that code, then give --trust-remote-code and "
+        "it needs its own Python code: read that code, then give --trust-remote-code and "
         "--revision COMMIT; or name another model"
     )

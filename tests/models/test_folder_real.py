@@ -130,7 +130,7 @@ VALUES: dict[str, tuple[str, dict[str, Any], str]] = {
     "10^12 words": (
         "config.json",
         {"vocab_size": 10**12},
-        "its weights embeddings.word_embeddings.weight have another size than config.json says",
+        "its weights embeddings.word_embeddings.weight do not have the size in config.json",
     ),
     "no heads": ("config.json", {"num_attention_heads": 0}, "cannot be loaded: "),
     "no numbers": ("config.json", {"hidden_size": "32"}, "cannot be loaded: "),
@@ -181,7 +181,7 @@ def test_a_pattern_that_gives_up_is_the_models(
     code, err = index()
     assert code == 69
     assert (
-        f"taskembed: error: the model {model} cannot be run: its tokenizer gives up on "
+        f"taskembed: error: the model {model} cannot be run: its tokenizer fails on "
         f"'{'a' * 40}': " in err
     )
 

@@ -47,7 +47,7 @@ MADE = {tiny.model: tiny for family in KNOWN for tiny in family.tiny}
 def test_every_family_that_runs_here_is_made() -> None:
     """One model of each, or more where their architectures differ.
 
-    Jina v3 has its adapters inside its own code: refused, see test_model_trust.py. The bundled
+    Jina v3 has its adapters in its own code: refused, see test_model_trust.py. The bundled
     model is not made: see test_parity.py.
     """
     made = {known_of(model).name for model in MADE}

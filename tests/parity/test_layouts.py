@@ -103,7 +103,7 @@ NOT_SUPPORTED = {
     ),
     "vectors that depend on the padding": (
         Layout(backbone="funnel"),
-        "a text has another vector in another batch",
+        "the vector of a text depends on its batch",
     ),
     "expansion": (
         Layout(
@@ -120,7 +120,7 @@ NOT_SUPPORTED = {
     ),
     "a prompt that one side pools": (
         Layout(router="poolings", include_prompt=False),
-        "is not computed rightly here, as a document",
+        "cannot be computed correctly as a document",
     ),
     "padding on the left": (
         Layout(tokenizer={"padding_side": "left"}),

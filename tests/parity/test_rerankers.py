@@ -134,13 +134,13 @@ def test_a_model_that_is_no_reranker_is_refused(tmp_path: Path, cache: Path) -> 
     with pytest.raises(ModelUnavailableError) as refusal:
         load_reranker(str(folder), settings=settings(cache))
     assert refusal.value.message == (
-        f"{folder} is no reranker that is known: it has no head with one label, and does not say "
+        f"{folder} is not a supported reranker: it has no head with one label, and does not say "
         "which tokens are its answers"
     )
     path = tiny_families.save_cross_encoder(tmp_path / "pair", "bert", labels=2)
     with pytest.raises(ModelUnavailableError) as refusal:
         load_reranker(str(path), settings=settings(cache))
-    assert refusal.value.message == f"{path} has 2 labels: it is a classifier, and no reranker"
+    assert refusal.value.message == f"{path} has 2 labels: it is a classifier, not a reranker"
     with pytest.raises(UsageError, match="takes no instruction"):
         load_reranker(str(folder), instruction="find", settings=settings(cache))
 

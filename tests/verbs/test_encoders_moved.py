@@ -51,8 +51,8 @@ def test_a_model_that_was_moved_is_asked_for_and_found(
         done = run(*words, "--index", index)
         assert done.code == 69
         assert done.err == (
-            f"taskembed: error: the folder of the index's model is not there: {model}\n"
-            "taskembed: hint: if it was moved, say where it is now: --model FOLDER; it is compared "
+            f"taskembed: error: the folder of the index's model does not exist: {model}\n"
+            "taskembed: hint: if it was moved, name its new folder: --model FOLDER; it is compared "
             "with what the index was made with\n"
         )
     again = run("search", "fox", "--model", moved, "--index", index, "--format", "jsonl")

@@ -1,5 +1,5 @@
-"""A model as its library saves it becomes one that the engines run. Imports torch.
+"""Loads models with their libraries and converts them for the engines. Imports torch.
 
-Doors: `encoders` and `rerankers` (loading), `convert` (for the CPU engine), `quiet` (what libraries
-print), `reference` (the comparison with sentence-transformers).
+Public modules: `encoders` and `rerankers` (loading), `convert` (for the CPU engine), `quiet`
+(suppresses output of libraries), `reference` (the comparison with sentence-transformers).
 """

@@ -1,4 +1,4 @@
-"""The end token that a model's tokenizer has lost, put back after every text."""
+"""Restores the end token after every text, which transformers 5 no longer adds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from taskembed.models.saved_json import read_saved
 
 
 def keep_end_token(tokenizer: Any, folder: Path) -> str:  # noqa: ANN401  # transformers' own
-    """Put the end token after every text, where a model says so and its tokenizer has lost it.
+    """Put the end token after every text, if a model's files require it but its tokenizer does not.
 
-    Return that token; "" where nothing was lost.
+    Return that token; "" if nothing had to be done.
 
-    Since its version 5, transformers does not act on `add_eos_token` any more; a model that is
-    pooled on that token would silently be pooled on the text's last one.
+    Since version 5, transformers ignores `add_eos_token`. A model that pools the vector of the end
+    token would then silently pool that of the last token of the text.
     """
     backend = tokenizer.backend_tokenizer
     config = read_saved(folder / "tokenizer_config.json") or {}
@@ -30,7 +30,7 @@ def keep_end_token(tokenizer: Any, folder: Path) -> str:  # noqa: ANN401  # tran
         return ""
     token = {"id": tokenizer.eos_token, "type_id": 0}
     ids = {"id": tokenizer.eos_token, "ids": [end], "tokens": [tokenizer.eos_token]}
-    # Subtle: a second template after a first has no effect, so the token is added to the first.
+    # Subtle: a second template has no effect, so the token is added to the first one.
     empty = json.loads(Tokenizer(BPE()).to_str())
     processors = _processors(json.loads(backend.to_str())["post_processor"])
     template = next(item for item in processors if item["type"] == "TemplateProcessing")

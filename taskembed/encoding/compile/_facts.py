@@ -1,4 +1,4 @@
-"""What a loaded model says of itself. Imports torch."""
+"""Reads facts about a loaded model. Imports torch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from taskembed.encoding.tokens import POSITIONS
 from taskembed.models.lengths import NO_LIMIT
 from taskembed.space import PromptType
 
-# whose activations exceed 65,504: Gemma 3's by its authors' warning, T5's by its users' reports
+# types of models whose activations exceed 65,504: Gemma 3 (its authors warn), T5 (users report)
 FP16_OVERFLOWS = {"gemma3_text", "t5"}
-SCALED_TO_LONGEST = {"dynamic", "longrope"}  # of a batch: rope_type
+SCALED_TO_LONGEST = {"dynamic", "longrope"}  # values of rope_type that depend on the longest text
 
 
 def varies(first: Any) -> str:  # noqa: ANN401  # of sentence-transformers
-    """Return what makes a text's vector depend on the texts beside it, or before it; "" for none.
+    """Return the setting by which a text's vector depends on other texts; "" if there is none.
 
-    Positions are scaled to the longest text; BigBird's attention is another after a short text.
+    Such settings scale positions to the longest text of a batch, or change BigBird's attention for
+    good after a short text.
     """
     config = first.config
     if getattr(config, "attention_type", "") == "block_sparse":
@@ -45,7 +46,7 @@ def reads_messages(first: Any) -> bool:  # noqa: ANN401  # of sentence-transform
 
 
 def chats_of(first: Any) -> dict[PromptType, Chat | None]:  # noqa: ANN401  # of sentence-transformers
-    """Return the template that a text of each side is put into; None where it is not understood."""
+    """Return the chat template of each side; None if it does more than add strings."""
     declares, formatter = first._chat_template_declares_task(), first.input_formatter  # noqa: SLF001  # its only way to say
     given = dict((getattr(first, "processing_kwargs", None) or {}).get("chat_template", {}))
 
@@ -64,7 +65,7 @@ def chats_of(first: Any) -> dict[PromptType, Chat | None]:  # noqa: ANN401  # of
 
 
 def keep_within_positions(first: Any) -> None:  # noqa: ANN401  # of sentence-transformers
-    """Cut texts where the model's positions end, and the library would raise an IndexError."""
+    """Limit texts to the model's number of positions, where the library raises an IndexError."""
     table = _position_table(first.auto_model)
     if table is None:
         return
@@ -76,10 +77,10 @@ def keep_within_positions(first: Any) -> None:  # noqa: ANN401  # of sentence-tr
 
 
 def _position_table(model: nn.Module) -> int | None:
-    """Return how many tokens a model has positions for; None when it does not look them up.
+    """Return the number of tokens that a model has positions for; None if it has no such table.
 
-    RoBERTa, MPNet and others count from behind the padding token's number on, BART and OPT from 2:
-    514 positions hold 512 tokens.
+    RoBERTa, MPNet and others count from the padding token's id + 1, BART and OPT from 2: with 514
+    positions, they read 512 tokens.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and POSITIONS.search(name):
@@ -92,7 +93,7 @@ def _position_table(model: nn.Module) -> int | None:
 
 
 def facts_of(model: SentenceTransformer, side: PromptType) -> ModelFacts:
-    """Return the facts about a model; how it truncates is that of one side, `side`.
+    """Return the facts about a model; `side` determines how texts are truncated.
 
     Raises:
         ValueError: the model reads no token, or its vectors have no numbers.
@@ -133,7 +134,7 @@ def facts_of(model: SentenceTransformer, side: PromptType) -> ModelFacts:
 
 
 def _table_kind(modules: list[Any], dim: int | None) -> str:
-    """Return how static embeddings become a vector; "" for what a table alone does not give."""
+    """Return how static embeddings are pooled to a vector; "" if a table is not the whole model."""
     first, *rest = modules
     kinds = {type(module).__name__ for module in rest} - {"Dropout"}
     if not is_static(first) or dim is not None or not kinds <= {"Normalize"}:
@@ -155,14 +156,14 @@ def _pooling(modules: list[Any]) -> str:
 
 
 def _tokenizing(first: Any) -> dict[str, Any]:  # noqa: ANN401  # of sentence-transformers
-    """Return what the tokenizer is called with: the file's `processing_kwargs`."""
+    """Return the arguments of the tokenizer: `processing_kwargs` in the model's files."""
     given = getattr(first, "processing_kwargs", None) or {}
     return {**given.get("text", {}), **given.get("common", {})}
 
 
 def _side_length(first: Any, side: PromptType) -> int:  # noqa: ANN401  # of sentence-transformers
-    """Return the tokens that are read of a text of a side."""
-    if is_static(first):  # its tokenizer.json is obeyed
+    """Return the number of tokens that are read of a text of a side."""
+    if is_static(first):  # only its tokenizer.json counts
         return int((first.tokenizer.truncation or {}).get("max_length", NO_LIMIT))
     own = getattr(first, f"{side.value}_length", None)
     wanted = _tokenizing(first).get("max_length") or own
@@ -170,11 +171,11 @@ def _side_length(first: Any, side: PromptType) -> int:  # noqa: ANN401  # of sen
 
 
 def max_length(limit: int | None, model: nn.Module) -> int:
-    """Return how many tokens a model reads: its tokenizer's limit, or that of its positions."""
+    """Return the number of tokens that a model reads: the limit of its tokenizer or positions."""
     known = limit if limit and limit < NO_LIMIT else None
     table = _position_table(model)
     if table is not None:
         return int(min(known or table, table))
     positions: Any = getattr(model.config, "max_position_embeddings", None)
-    # T5 and XLNet count no positions
+    # T5 and XLNet have relative positions, and no limit
     return int(known or (positions if isinstance(positions, int) and positions > 0 else NO_LIMIT))

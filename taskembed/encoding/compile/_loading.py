@@ -1,4 +1,4 @@
-"""Loading a model by its library: what goes wrong or is missing becomes an error of ours."""
+"""Loads a model with its library, and turns errors and missing weights into TaskembedErrors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from taskembed.errors import ModelUnavailableError, TaskembedError, from_library
 from taskembed.models.files import Located
 from taskembed.models.stock_views import refers_to_code
 
-_NOT_WHOLE = "the download is not whole, or the files are not of this architecture"
-_DAMAGED = "download it again, or name another model with --model: a file is damaged, or not known"
+_NOT_WHOLE = "the download is incomplete, or the files belong to another architecture"
+_DAMAGED = (
+    "a file is damaged or not supported: download it again, or name another model with --model"
+)
 _NEEDS_CODE = (
-    "it needs Python code of its own: read that code, then give --trust-remote-code and "
+    "it needs its own Python code: read that code, then give --trust-remote-code and "
     "--revision COMMIT; or name another model"
 )
 
@@ -26,28 +28,27 @@ _NEEDS_CODE = (
 def loading(files: Located, *, trust_remote_code: bool) -> Iterator[None]:
     """Translate a library's errors about a model's files while the model is loaded in the context.
 
-    A weight that the files do not have is an error too: a library would continue with random
-    numbers in its place.
+    A missing weight is an error too; a library would continue with random numbers in its place.
 
     Args:
-        files: the model's.
+        files: the files of the model.
         trust_remote_code: whether the model's own Python code may run.
 
     Raises:
-        ModelUnavailableError: the model cannot be loaded, or not whole.
+        ModelUnavailableError: the model cannot be loaded, or lacks weights.
     """
     what = f"the model {files.name!r} cannot be loaded"
     with _weights_reports() as reports:
         try:
             with quiet():
                 yield
-        except BaseException as error:  # whatever a model's files make a library raise
+        except BaseException as error:  # libraries raise many types for unusual files
             if not isinstance(error, Exception) and not is_panic(error):
                 raise
             misfits = sorted(key for report in reports for key, *_ in report.mismatched_keys)
             if misfits and not isinstance(error, TaskembedError):
                 raise ModelUnavailableError(
-                    f"its weights {misfits[0]} have another size than config.json says",
+                    f"its weights {misfits[0]} do not have the size in config.json",
                     what=what,
                     hint=_NOT_WHOLE,
                 ) from error
@@ -58,23 +59,23 @@ def loading(files: Located, *, trust_remote_code: bool) -> Iterator[None]:
     missing = sorted(key for report in reports for key in report.missing_keys if _is_read(key))
     if missing:
         raise ModelUnavailableError(
-            f"its files have no weights for {missing[0]} ({len(missing)} are missing)",
+            f"its files lack the weights {missing[0]} ({len(missing)} are missing)",
             what=what,
             hint=_NOT_WHOLE,
         )
 
 
 def _is_read(key: str) -> bool:
-    """Tell whether an embedding goes through a weight: a pooler is for BERT's pre-training."""
+    """Return whether a weight is used to embed; BERT's pooler is only for its pre-training."""
     return not key.startswith("pooler.")
 
 
 @contextlib.contextmanager
 def _weights_reports() -> Iterator[list[LoadStateDictInfo]]:
-    """Collect what transformers finds out about the weights of each model that it loads within.
+    """Collect the reports of transformers about the weights of the models that it loads.
 
-    transformers returns that only to a caller that asks (`output_loading_info`), and
-    sentence-transformers does not ask.
+    transformers returns a report only if called with `output_loading_info`, which
+    sentence-transformers does not do.
     """
     reports: list[LoadStateDictInfo] = []
     create = LoadStateDictInfo.create_loading_report

@@ -1,4 +1,4 @@
-"""Merging a LoRA adapter into a model, by PEFT. Importing this module imports torch."""
+"""Merges LoRA adapters into models with PEFT. Importing this module imports torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 
 def merge_adapter(model: nn.Module, adapter: AdapterFiles) -> None:
-    """Add an adapter's weights to a model's, in place: from then on it costs nothing.
+    """Add an adapter's weights to those of a model, in place; it then costs no time at run time.
+
+    LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685.
 
     Raises:
-        ModelUnavailableError: the adapter is of another model: a shape or a name does not fit.
+        ModelUnavailableError: the adapter belongs to another model: a shape or name does not fit.
     """
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # of sizes, which are compared below
+        # warnings about sizes, which are compared below
+        with warnings.catch_warnings(action="ignore"):
             wrapped: Any = PeftModel.from_pretrained(
                 model, str(adapter.folder), ignore_mismatched_sizes=True
             )
@@ -33,11 +36,11 @@ def merge_adapter(model: nn.Module, adapter: AdapterFiles) -> None:
         with safe_open(adapter.folder / WEIGHTS, framework="numpy") as tensors:
             names = tensors.keys()
             stored = {name: list(tensors.get_slice(name).get_shape()) for name in names}
-    except Exception as error:  # whatever a damaged adapter makes PEFT and torch raise
+    except Exception as error:  # PEFT and torch raise many types for a damaged adapter
         raise _does_not_fit(adapter, first_line(error)) from error
-    # Subtle: PEFT ignores a weight that is missing, and a weight that it does not know.
+    # Subtle: PEFT silently ignores missing and unknown weights.
     if lone := sorted(stored.keys() ^ expected.keys()):
-        raise _does_not_fit(adapter, f"{lone[0]} is only in one of them")
+        raise _does_not_fit(adapter, f"{lone[0]} is in only one of adapter and model")
     for name, shape in sorted(stored.items()):
         if shape != expected[name]:
             sizes = f"{shape} in the adapter, {expected[name]} in the model"

@@ -1,4 +1,4 @@
-"""The modules of a SentenceTransformer that one side's texts go through, as one torch module.
+"""The modules of a SentenceTransformer that encode the texts of one side, as one torch module.
 
 Imports torch and sentence-transformers.
 """
@@ -20,14 +20,14 @@ WEIGHTED_MEAN = "weightedmean"
 
 
 class PooledModel(nn.Module):
-    """Token ids in, one vector a text out: the modules of a SentenceTransformer, one after another.
+    """Maps token ids to one vector for each text, by the modules of a SentenceTransformer.
 
     The mask for pooling is a separate input, since a prompt may be read but not pooled.
 
     Args:
-        modules: of one side, a transformer or static embeddings first.
-        dim: numbers of a vector that are kept, where the model's own configuration cuts it.
-        modality: what the library takes a text for: "text", or the "message" of a chat.
+        modules: the modules of one side; the first is a transformer or static embeddings.
+        dim: the dimension to which the model's own configuration shortens vectors; None for all.
+        modality: how the library treats a text: as "text", or as the "message" of a chat.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PooledModel(nn.Module):
         self.modality = modality
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pooling_mask: Tensor) -> Tensor:
-        """Return float[n, dim] for three int64[n, length]."""
+        """Return the vectors, float[n, dim], for three inputs int64[n, length]."""
         read = {"input_ids": input_ids, "attention_mask": attention_mask}
         features = self.transformer({**read, "modality": self.modality})
         features["attention_mask"] = pooling_mask
@@ -54,7 +54,7 @@ class PooledModel(nn.Module):
 
 
 def side_modules(model: SentenceTransformer, side: PromptType) -> list[Any]:
-    """Return the modules that a text of a side goes through, with the side's branch of a router.
+    """Return the modules that encode texts of a side; a router is replaced by the side's branch.
 
     Raises:
         ValueError: a router has no branch for the side.
@@ -73,7 +73,7 @@ def _flat(modules: Iterable[nn.Module], side: PromptType) -> Iterator[nn.Module]
 
 
 def is_static(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformers
-    """Tell whether a model begins with static embeddings: a vector for each token, and no more."""
+    """Return whether the first module is static embeddings: a table of token vectors."""
     return isinstance(first, StaticEmbedding)
 
 
@@ -96,17 +96,17 @@ def _for_right_padding(module: nn.Module) -> nn.Module:
 
 
 def pooling_modes(module: nn.Module) -> tuple[str, ...]:
-    """Return how a module pools: () when it is no pooling."""
+    """Return the pooling modes of a module; () if it is not a pooling."""
     mode: Any = getattr(module, "pooling_mode", ())
     return (mode,) if isinstance(mode, str) else tuple(mode)
 
 
 class _PositionPooling(nn.Module):
-    """The mean weighted by position, alone or beside other modes.
+    """The mean weighted by position, alone or concatenated with other modes.
 
-    The library finds a text's first position by its mask. Where a prompt is not pooled, our mask
-    begins after it; the library's weights count the prompt nevertheless. Padded on the right, a
-    position is simply its number.
+    The library counts positions from the beginning of its mask. If a prompt is not pooled, our mask
+    begins after the prompt, but the weights must count the prompt's tokens too. Since texts are
+    padded on the right, positions are counted from 0 here.
     """
 
     def __init__(self, modes: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Converting a loaded model for the CPU engine, and testing the result. Imports torch."""
+"""Converts a loaded model for the CPU engine, and tests the result. Imports torch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,39 @@ from taskembed.errors import from_library, system_error
 from taskembed.vectors import FloatRows
 
 SELF_TEST_LENGTH = 200  # tokens
-SELF_TEST_TOLERANCE = 1e-4  # between torch and what OpenVINO made of it, both in fp32
+SELF_TEST_TOLERANCE = 1e-4  # largest difference between torch and OpenVINO, both in fp32
 
 
 class Converted(NamedTuple):
-    """A model for the CPU engine; or why it has to run on torch, and no blob."""
+    """The result of a conversion.
+
+    Attributes:
+        blob: the compiled model; empty if the model cannot be converted.
+        reason: why the model has to run on torch; "" if it was converted.
+        model: OpenVINO's model object, which can be quantised; None if there is none.
+    """
 
     blob: bytes
     reason: str
-    model: Any = None  # OpenVINO's own object, which can be quantised
+    model: Any = None
 
 
 def to_openvino(model: nn.Module, longest: int) -> Converted:
-    """Convert a model for the CPU engine and compare the two: in one way after another.
+    """Convert a model for the CPU engine, and compare both on a batch of three texts.
+
+    Several ways of conversion are tried in turn, until the largest difference between the outputs,
+    float32[3, dim], is at most SELF_TEST_TOLERANCE.
 
     Args:
-        model: what was loaded; it comes back as it was.
-        longest: tokens that it reads.
+        model: the loaded model, in fp32 on the CPU; it is unchanged afterwards.
+        longest: the largest number of tokens that the model reads.
+
+    Returns:
+        The blob, or the reason why no way of conversion is exact. An error of the converter is such
+        a reason, unless the system caused it.
+
+    Raises:
+        StorageError: memory or another resource of the system is exhausted.
     """
     from taskembed.encoding.engines.openvino import compile_blob
 
@@ -48,8 +64,8 @@ def to_openvino(model: nn.Module, longest: int) -> Converted:
                     converted = convert(model, longest)
                     blob = compile_blob(converted)
             reason = _disagreement(blob, test, expected)
-        except Exception as error:  # whatever an unusual model makes the converter raise
-            if isinstance(error, MemoryError) or system_error(error):  # another time, it may
+        except Exception as error:  # the converter raises many types for unusual models
+            if isinstance(error, MemoryError) or system_error(error):  # may succeed later
                 raise from_library(error, "OpenVINO cannot convert the model", hint="") from error
             reason = f"OpenVINO cannot convert it ({type(error).__name__})"
         else:
@@ -66,7 +82,7 @@ def _traced(model: nn.Module, _longest: int) -> Any:  # noqa: ANN401  # OpenVINO
 
 
 def _exported(model: nn.Module, longest: int) -> Any:  # noqa: ANN401  # OpenVINO's
-    """Export a model, which takes longer than tracing it, and also holds Gemma 3's masks."""
+    """Export a model with torch.export: slower than tracing, but it supports Gemma 3's masks."""
     from taskembed.encoding.engines.openvino import convert_module
 
     axes = {0: torch.export.Dim("n", min=1), 1: torch.export.Dim("length", min=2, max=longest)}
@@ -76,15 +92,15 @@ def _exported(model: nn.Module, longest: int) -> Any:  # noqa: ANN401  # OpenVIN
     return convert_module(program, None)
 
 
-# Subtle: where a padding token sees nothing, which happens in a window, OpenVINO's own attention
-# gives no number, which the next layer spreads to every token. transformers' plain attention,
-# "eager", has a number there; no other token's result depends on it.
+# Subtle: with windowed attention, a padding token may attend to nothing. OpenVINO's own attention
+# then computes NaN, which the next layer spreads to every token. The plain attention of
+# transformers, "eager", computes a finite number there, on which no other token depends.
 _WAYS = ((None, _traced), ("eager", _traced), ("eager", _exported))
 
 
 @contextlib.contextmanager
 def _attention(model: nn.Module, name: str | None) -> Iterator[None]:
-    """Compute attention in another way within it; None for the model's own."""
+    """Use another implementation of attention within the context; None for the model's own."""
     parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     before = [part.config._attn_implementation for part in parts]  # noqa: SLF001  # its only way to say
     if name:
@@ -99,9 +115,9 @@ def _attention(model: nn.Module, name: str | None) -> Iterator[None]:
 
 
 def _self_test_length(model: nn.Module, longest: int) -> int:
-    """Return the tokens of a text in the test: beyond the model's window, where it has one.
+    """Return the number of tokens of texts in the test: more than the model's attention window.
 
-    Texts of more than half a batch are never padded: each is a batch of its own.
+    Texts of more than half a batch are never padded, since each is a batch of its own.
     """
     from taskembed.encoding.engines.openvino import TOKEN_BUDGET
 
@@ -119,7 +135,7 @@ def _self_test_length(model: nn.Module, longest: int) -> int:
 
 
 def _disagreement(blob: bytes, test: _Example, expected: FloatRows) -> str:
-    """Return how a blob computes otherwise than torch; "" when it does not."""
+    """Return how the results of a blob differ from those of torch; "" if they agree."""
     from taskembed.encoding.engines.openvino import OpenVinoEngine
 
     engine = OpenVinoEngine(memoryview(blob), precision="fp32", threads=None, one_query=True)
@@ -138,13 +154,13 @@ class _Example(NamedTuple):
 
 
 def _example(model: nn.Module, rows: int, length: int) -> _Example:
-    """Return a batch with padding; its ids are small, so that every vocabulary has them.
+    """Return a batch with padding, as the inputs that the model takes.
 
-    It has as many arrays as the model takes.
+    Its token ids are small, so that every vocabulary has them.
     """
     ids = np.arange(1, rows * length + 1, dtype=np.int64).reshape(rows, length) % 50 + 1
     mask = np.ones_like(ids)
-    mask[-1, 3:] = 0  # beyond the window of a model with local attention: nothing is seen there
+    mask[-1, 3:] = 0  # padding beyond the window of local attention attends to nothing
     takes_third = len(inspect.signature(model.forward).parameters) > 2  # noqa: PLR2004  # ids, mask
     third = mask.copy() if takes_third else None
     truncated = np.zeros(rows, np.bool_)

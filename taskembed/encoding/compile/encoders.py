@@ -1,7 +1,7 @@
-"""Loading a model with sentence-transformers, which is the field's library for it.
+"""Loads embedding models with sentence-transformers.
 
-It costs seconds to import, so it happens once per model: what comes out is converted, or kept in
-memory on an accelerator. Importing this module imports torch.
+Since the import takes seconds, a model is loaded once and then converted, or kept in memory on an
+accelerator. Importing this module imports torch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from taskembed.models.stock_views import refuse_other_kinds, stock_view
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 
-# what these compute of token ids and a mask, `PooledModel` computes too
+# modules that `PooledModel` supports
 KNOWN_MODULES = {
     *("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout"),
     *("WeightedLayerPooling", "Router", "Asym", "StaticEmbedding"),
@@ -46,10 +46,10 @@ KNOWN_MODULES = {
 
 
 class Loaded(NamedTuple):
-    """A model in memory: on the CPU, in fp32.
+    """A model in memory, on the CPU and in fp32.
 
-    `reference` is the library's own object, of the same weights; None for a reranker. `table` is
-    float32[tokens, dim] of static embeddings.
+    `reference` is the library's own object with the same weights; None for a reranker. `table` is
+    float32[tokens, dim] for static embeddings.
     """
 
     model: nn.Module
@@ -70,14 +70,14 @@ def load_encoder_model(
     """Load an embedding model from its folder, with an adapter merged into its weights.
 
     Args:
-        files: the model's.
-        adapter: what is merged; None for nothing.
-        trust_remote_code: run the model's own Python code.
-        side: whose branch is taken, where the two sides are not the same model.
-        notify: called with a sentence if the library alone would read other tokens.
+        files: the files of the model.
+        adapter: the adapter to merge; None for none.
+        trust_remote_code: whether to run the model's own Python code.
+        side: the side, if queries and documents have different models.
+        notify: called with a sentence if tokens are added that the library alone would omit.
 
     Raises:
-        ModelUnavailableError: it cannot be loaded from its files, or not without its own code.
+        ModelUnavailableError: the model cannot be loaded, or needs its own code, which may not run.
     """
     model = load_sentence_transformer(files, trust_remote_code=trust_remote_code, notify=notify)
     with loading(files, trust_remote_code=trust_remote_code):
@@ -110,11 +110,11 @@ def load_sentence_transformer(
 ) -> SentenceTransformer:
     """Load a model from its folder as the library's own object, on the CPU and in fp32.
 
-    `notify` is called with a sentence if other tokens are read than the library alone would read.
+    `notify` is called with a sentence if tokens are added that the library alone would omit.
 
     Raises:
-        ModelUnavailableError: it cannot be loaded from its files, or not without its own code, or
-            it is no model that gives one vector a text.
+        ModelUnavailableError: the model cannot be loaded, needs its own code, which may not run, or
+            does not compute one vector for each text.
     """
     refuse_other_kinds(files.name, files.folder)
     require_json(model_files(walk(files.folder)))
@@ -127,7 +127,7 @@ def load_sentence_transformer(
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-        model.float()  # static embeddings come as they were saved
+        model.float()  # static embeddings keep the type in which they were saved
         sides = [side_modules(model, side) for side in PromptType]  # a side may have no branch
     restored: set[str] = set()
     with loading(files, trust_remote_code=trust_remote_code):
@@ -149,11 +149,11 @@ def load_sentence_transformer(
 
 
 def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) -> None:
-    """Refuse modules that would be computed differently here, or could not be computed."""
+    """Refuse modules that are not supported, or would compute other vectors here."""
     first, kinds = modules[0], [type(module).__name__ for module in modules]
     strange = [kind for kind in kinds if kind not in KNOWN_MODULES]
     if not _is_readable(first):
-        why = f"has no fast tokenizer, or is no transformer: it begins with {kinds[0]}"
+        why = f"has no fast tokenizer, or is not a transformer: its first module is {kinds[0]}"
     elif strange and not trust_remote_code:
         why = f"has a module that is not supported, {strange[0]} in modules.json"
     elif why := _too_few_rows(first):
@@ -168,7 +168,7 @@ def _require_known(name: str, modules: list[Any], *, trust_remote_code: bool) ->
     elif getattr(first, "query_expansion", None):
         why = "pads its queries with tokens (query_expansion in sentence_bert_config.json)"
     elif what := varies(first):
-        why = f"gives a text another vector in another batch ({what} in config.json)"
+        why = f"computes vectors that depend on the other texts of a batch ({what} in config.json)"
     else:
         return
     raise ModelUnavailableError(f"the model {name!r} {why}", hint="name another model with --model")
@@ -181,7 +181,7 @@ def _is_readable(first: Any) -> bool:  # noqa: ANN401  # of sentence-transformer
 
 
 def _too_few_rows(first: Any) -> str:  # noqa: ANN401  # of sentence-transformers
-    """Return what is wrong where the tokenizer has ids that the model has no vectors for."""
+    """Return what is wrong if the tokenizer has ids that the model has no vectors for."""
     table = first.embedding if is_static(first) else first.auto_model.get_input_embeddings()
     rows = table.weight.shape[0]
     highest = max(first.tokenizer.get_vocab().values(), default=0)
@@ -189,12 +189,12 @@ def _too_few_rows(first: Any) -> str:  # noqa: ANN401  # of sentence-transformer
         return ""
     return (
         f"has the token id {highest} in its tokenizer.json, and vectors for only {rows} ids: "
-        "such a text would be encoded as anything"
+        "texts with such tokens would have arbitrary vectors"
     )
 
 
 def backend_tokenizer(first: Any) -> Tokenizer:  # noqa: ANN401  # of sentence-transformers
-    """Return the tokenizer behind the library's own object, which static embeddings do not have."""
+    """Return the tokenizer of a model; static embeddings store it differently from transformers."""
     return cast(
         "Tokenizer", first.tokenizer if is_static(first) else first.tokenizer.backend_tokenizer
     )

@@ -1,7 +1,7 @@
-"""Quantising a model to int8 for the CPU engine with NNCF, and measuring what that changes.
+"""Quantises models to int8 for the CPU engine with NNCF, and measures the loss.
 
-NNCF runs the model on the texts of calibration.txt to learn the range of the numbers in each layer.
-They come with this package, so a model is quantised alike on every machine. Imports torch.
+NNCF runs the model on the texts of calibration.txt to find the range of the numbers in each layer.
+The texts are part of this package, so the result is the same on every machine. Imports torch.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from taskembed.extras import INT8, require_extra
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows, Rows
 
-MOST_LOST = 0.005  # of nDCG@10
-CALIBRATION_TOKENS = 256  # tokens a batch, so that a range is the mean over some dozens of batches
-DEPTH = 10  # of the ranking that is compared
+MOST_LOST = 0.005  # largest accepted loss of nDCG@10
+CALIBRATION_TOKENS = 256  # tokens in a batch, so that ranges are means over some dozens of batches
+DEPTH = 10  # depth of the compared rankings
 _LONG_TEXTS, _JOINED = 18, 12  # number of long texts; short texts joined in each
 _SEPARATOR = "\n%%\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How near int8 is to fp32 on the calibration texts.
+    """The agreement of int8 with fp32 on the calibration texts.
 
     Attributes:
         mean: mean cosine between the two vectors of a text.
-        least: least cosine.
+        least: smallest cosine.
         lost: 1 - nDCG@10 of the rankings, see `agreement`.
     """
 
@@ -60,8 +60,8 @@ def quantize(
     Args:
         loaded: the model in memory.
         plain: its form in fp32.
-        name: of the model, for people.
-        side: whose branch it is, where queries and documents have models of their own.
+        name: the name of the model, for messages.
+        side: the side, if queries and documents have different models; otherwise None.
 
     Raises:
         ModelUnavailableError: int8 changes its rankings too much.
@@ -88,13 +88,13 @@ def quantize(
 def agreement(exact: FloatRows, quantized: FloatRows) -> Agreement:
     """Compare the vectors of texts in fp32 and in int8, with each text as a query for the others.
 
-    What a text is worth to a query is its fp32 cosine, from 0 for the mean of all texts to 1 for
-    the best one, squared. The loss is 1 - nDCG@10 of the int8 ranking: 0 if both rank the
-    best ten texts alike. Exchanging near-equal texts costs next to nothing, as it does a user.
+    The gain of a text for a query is its fp32 cosine, scaled to 0 for the mean of all texts and 1
+    for the best text, and squared. The loss is 1 - nDCG@10 of the int8 ranking: 0 if both rank the
+    best ten texts in the same order. Exchanging texts of almost equal cosine costs almost nothing.
 
     Args:
-        exact: float32[n, dim].
-        quantized: float32[n, dim].
+        exact: float32[n, dim], the vectors in fp32.
+        quantized: float32[n, dim], the vectors in int8.
     """
     exact, quantized = _unit(exact), _unit(quantized)
     cosines = (exact * quantized).sum(axis=1)
@@ -110,14 +110,14 @@ def agreement(exact: FloatRows, quantized: FloatRows) -> Agreement:
         return np.take_along_axis(worth, first, axis=1) @ discounts[: first.shape[1]]
 
     most = gained(own)
-    kept = gained(other)[most > 0] / most[most > 0]  # nothing is lost where all texts are alike
+    kept = gained(other)[most > 0] / most[most > 0]  # without a loss if all texts are equal
     lost = 1 - float(kept.mean()) if len(kept) else 0.0
     return Agreement(float(cosines.mean()), float(cosines.min()), lost)
 
 
 @cache
 def calibration_texts() -> tuple[str, ...]:
-    """Return the texts that come with this package, and long texts joined from them."""
+    """Return the calibration texts of this package, and long texts joined from them."""
     text = resources.files(__package__).joinpath("calibration.txt").read_text("utf-8")
     short = text.strip().split(_SEPARATOR)
     long = (
@@ -153,7 +153,7 @@ def _quantized(loaded: Loaded, made: Sequence[Batch]) -> bytes:
 
     Raises:
         MissingLibraryError: NNCF is not installed.
-        RuntimeError: OpenVINO cannot convert the model now, though it could before.
+        RuntimeError: OpenVINO cannot convert the model, although it could before.
     """
     converted = to_openvino(loaded.model, loaded.facts.max_length)
     if converted.model is None:
@@ -174,7 +174,7 @@ def _quantized(loaded: Loaded, made: Sequence[Batch]) -> bytes:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Import and run NNCF without its telemetry, its progress bars and its class of loggers."""
-    # NNCF reports its use over the network when this package can be imported; see engines/openvino
+    # NNCF reports its use over the network if this package can be imported: see engines/openvino.py
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # not importable
     loggers = logging.getLoggerClass()
     try:

@@ -1,4 +1,4 @@
-"""Keeping libraries quiet: no output, no warnings, no network."""
+"""Suppresses output, warnings and network access of libraries."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep libraries offline, and from writing on our stdout and warning about what we know.
+    """Keep libraries from using the network, writing to stdout, and printing known warnings.
 
-    Every file is on this machine by now, so nothing within may ask a server for anything.
+    All files are on this machine when this is used, so no request to a server is needed.
     """
     from huggingface_hub import constants
     from transformers.utils import logging as transformers_logging

@@ -1,9 +1,9 @@
-"""The whole way of a text, compared with sentence-transformers: from the string to the vector.
+"""Compares the encoding of texts, from string to vector, with sentence-transformers.
 
     compare(model, side, name="me/mine", prompt="query: ", ours=encode, ...)
 
-What we would compute otherwise is refused when a model is compiled, whatever in its files is the
-cause. Imports torch and sentence-transformers.
+A model whose vectors differ is refused when it is compiled, whatever causes the difference. Imports
+torch and sentence-transformers.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from taskembed.errors import ModelUnavailableError, TaskembedError, first_line, 
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows
 
-TOLERANCE = 1e-3  # of any number of any vector, in fp32
-MOST_TOKENS = 40_000  # of a text that is to be cut
-# Of a long text, tokens that are encoded: as many as two cores do in some seconds, but at least
-# 300. A window of attention, and what a model does otherwise with long texts, begins below 2,000.
+TOLERANCE = 1e-3  # largest difference of a number of a vector, in fp32
+MOST_TOKENS = 40_000  # tokens of a text that is truncated
+# Tokens encoded of a long text: as many as two cores encode in some seconds, but at least 300.
+# Attention windows, and other special treatment of long texts, begin below 2,000 tokens.
 LEAST_LENGTH, MOST_LENGTH, LONG_WORK = 300, 2_000, 4e11
-_WORDS = 400  # words of the vocabulary that a long text is made of
+_WORDS = 400  # different words in a long text
 _TEXTS = (
     "fox",
     "the quick brown fox jumps over the lazy dog",
@@ -42,19 +42,19 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What taskembed does with a text of a side, for the comparison.
+    """How taskembed encodes texts of a side, for the comparison.
 
     Attributes:
-        name: of the model, for people.
-        side: whose texts they are.
-        prompt: put before them.
-        suffix: put after them, which the library does not know.
-        leaves_prompt: whether the prompt's tokens are not pooled, though the model's files do not
-            say so.
-        limit: tokens that are read of a text.
-        tokens: a text's token ids.
-        vectors: texts to float32[n, dim].
-        finish: the library's vectors to ours: their size and length.
+        name: the name of the model, for messages.
+        side: the side of the texts.
+        prompt: the prompt before each text.
+        suffix: the suffix after each text, which the library does not support.
+        leaves_prompt: whether the prompt's tokens are excluded from pooling although the model's
+            files do not say so.
+        limit: the number of tokens that are read of a text.
+        tokens: returns the token ids of a text.
+        vectors: returns the vectors of n texts, float32[n, dim].
+        finish: shortens and normalises vectors of the library as taskembed does its own.
     """
 
     name: str
@@ -69,12 +69,13 @@ class Way:
 
 
 def compare(model: SentenceTransformer, way: Way) -> None:
-    """Compare the vectors of a handful of texts, and the tokens of one that is too long.
+    """Compare the vectors of a few texts, and the tokens of a text that is too long.
 
-    For the library, the suffix is a part of the text; that is the same if nothing is cut.
+    The suffix is passed to the library as part of the text, which is equivalent if the text is not
+    truncated.
 
     Raises:
-        ModelUnavailableError: they differ, or the library makes no vector of a text.
+        ModelUnavailableError: they differ, or the library cannot encode a text.
     """
     first: Any = side_modules(model, way.side)[0]
     if not way.suffix:
@@ -82,16 +83,16 @@ def compare(model: SentenceTransformer, way: Way) -> None:
         _compare_tokens(model, way, _long(words, min(way.limit, MOST_TOKENS) + 10))
     texts = [*_TEXTS, " dog ".join(_special_tokens(first))]
     with _refusing(model, way, "no tokens of a text can be read"):
-        # without a token there is nothing to compute: what comes out depends on the padding
+        # without any token, the vector would depend on the padding
         texts = [text for text in texts if way.tokens(text)]
     _compare_vectors(model, way, texts)
 
 
 def compare_long(model: SentenceTransformer, way: Way) -> None:
-    """Compare the vector of a long text: of one that is cut, where the model reads few tokens.
+    """Compare the vector of a long text, which is truncated if the model reads few tokens.
 
     Raises:
-        ModelUnavailableError: they differ, or the library makes no vector of it.
+        ModelUnavailableError: the vectors differ, or the library cannot encode the text.
     """
     first: Any = side_modules(model, way.side)[0]
     affordable = int(LONG_WORK / (2 * max(_weights(first), 1)))
@@ -100,14 +101,14 @@ def compare_long(model: SentenceTransformer, way: Way) -> None:
     if way.limit <= length and not way.suffix:
         _compare_vectors(model, way, [_long(words, way.limit + 10)])
         return
-    sample = max(1, min(100, way.limit // 8))  # words; few enough that the model reads them all
+    sample = max(1, min(100, way.limit // 8))  # words, few enough for the model to read all of them
     with _refusing(model, way, "no tokens of a text can be read"):
         a_word = len(way.tokens(_long(words, sample))) / sample
     _compare_vectors(model, way, [_long(words, int(min(length, way.limit // 2) / max(a_word, 1)))])
 
 
 def _weights(first: Any) -> int:  # noqa: ANN401  # of sentence-transformers
-    """Return how many numbers a token is multiplied with."""
+    """Return the number of weights that each token is multiplied with."""
     if is_static(first):
         return 0
     weights = sum(weight.numel() for weight in first.auto_model.parameters())
@@ -126,10 +127,10 @@ def _compare_vectors(model: SentenceTransformer, way: Way, texts: list[str]) -> 
         alone = ours if len(texts) == 1 else np.concatenate([way.vectors([one]) for one in texts])
     if ours.shape != theirs.shape:
         raise _refused(
-            model, way, f"{ours.shape[1]} numbers are computed, and {theirs.shape[1]} are right"
+            model, way, f"{ours.shape[1]} numbers are computed, but {theirs.shape[1]} are expected"
         )
     if (_differences(alone, ours) > TOLERANCE).any():
-        raise _refused(model, way, "a text has another vector in another batch")
+        raise _refused(model, way, "the vector of a text depends on its batch")
     worst = _differences(ours, theirs)
     row = int(worst.argmax())
     if worst[row] > TOLERANCE:
@@ -141,9 +142,9 @@ def _compare_vectors(model: SentenceTransformer, way: Way, texts: list[str]) -> 
 
 
 def _differences(ours: FloatRows, theirs: FloatRows) -> FloatRows:
-    """Return the largest difference of each row, relative to numbers over 1.
+    """Return the largest difference in each row, relative for numbers above 1.
 
-    A text without a vector (NaN, or a length of 0) must have none on either side.
+    If a text has no vector (NaN, or length 0) in one of the two, it must have none in the other.
     """
     dead, dead_too = _dead(ours), _dead(theirs)
     live = ~(dead | dead_too)
@@ -159,7 +160,7 @@ def _dead(vectors: FloatRows) -> Any:  # noqa: ANN401  # bool[n]
 
 
 def _compare_tokens(model: SentenceTransformer, way: Way, text: str) -> None:
-    """Compare the tokens that are left of a text which is too long to be encoded for this."""
+    """Compare the tokens of a text after truncation; the text is too long to be encoded here."""
     with _refusing(model, way, "sentence-transformers reads no tokens of a long text"):
         features = model.preprocess([text], prompt=way.prompt, task=way.side.value)
         ids = features["input_ids"].flatten()  # of one text
@@ -171,14 +172,14 @@ def _compare_tokens(model: SentenceTransformer, way: Way, text: str) -> None:
         raise _refused(
             model,
             way,
-            f"{len(ours)} tokens of a long text would be read, of which sentence-transformers "
+            f"{len(ours)} tokens of a long text would be read, but sentence-transformers "
             f"reads {len(ids)}, or others",
         )
 
 
 @contextlib.contextmanager
 def _refusing(model: SentenceTransformer, way: Way, what: str) -> Iterator[None]:
-    """Refuse the model for whatever its files make a library raise."""
+    """Turn any error of a library within the context into a refusal of the model."""
     try:
         with quiet():
             yield
@@ -193,7 +194,7 @@ def _refusing(model: SentenceTransformer, way: Way, what: str) -> Iterator[None]
 
 @contextlib.contextmanager
 def _pooling_as(model: SentenceTransformer, way: Way) -> Iterator[None]:
-    """Leave the prompt out of the library's pooling, where models.toml or the user says so."""
+    """Exclude the prompt from the library's pooling, if models.toml or the user says so."""
     changed: list[Any] = [
         module for module in model.modules() if getattr(module, "include_prompt", False) is True
     ]
@@ -213,7 +214,7 @@ def _special_tokens(first: Any) -> list[str]:  # noqa: ANN401  # of sentence-tra
 
 
 def _vocabulary(first: Any) -> list[str]:  # noqa: ANN401  # of sentence-transformers
-    """Return words that the model knows: unknown ones are all alike, whatever is cut."""
+    """Return words that the model knows; unknown words would all be the same token."""
     stripped = (token.strip("\u0120\u2581#") for token in sorted(first.tokenizer.get_vocab()))
     words = [word for word in dict.fromkeys(stripped) if word.isalpha()] or ["fox", "dog"]
     step = max(len(words) // _WORDS, 1)
@@ -230,13 +231,13 @@ def _refused(model: SentenceTransformer, way: Way, why: str) -> ModelUnavailable
     causes = _suspects(model, way.side)
     told = f"; its files say: {', '.join(causes)}" if causes else ""
     return ModelUnavailableError(
-        f"the model {way.name!r} is not computed rightly here, as a {way.side.value}: {why}{told}",
+        f"the model {way.name!r} cannot be computed correctly as a {way.side.value}: {why}{told}",
         hint="name another model with --model",
     )
 
 
 def _suspects(model: SentenceTransformer, side: PromptType) -> list[str]:
-    """Return what in a model's files is out of the ordinary, each with its file."""
+    """Return the unusual settings in a model's files, each with the name of its file."""
     first, *rest = side_modules(model, side)
     if is_static(first):
         return []

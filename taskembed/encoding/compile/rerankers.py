@@ -1,7 +1,7 @@
-"""Loading a reranker: query and document in, one logit out. Importing this module imports torch.
+"""Loads rerankers, which compute one logit for a query and a document. Imports torch.
 
-Two kinds are in use. A cross-encoder has a head with one label. A language model answers with a
-token, and the logits of "yes" and "no" at its last position are its score.
+There are two kinds. A cross-encoder has a head with one label. A language model answers with a
+token; its score is computed from the logits of "yes" and "no" at the last position.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _QUERY, _DOCUMENT = "Qa7Qx", "Dz4Dy"  # placeholders for the texts in a chat tem
 
 
 class PairModel(nn.Module):
-    """A cross-encoder: the only logit of its head."""
+    """A cross-encoder; returns the only logit of its head."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class PairModel(nn.Module):
 
 
 class TypedPairModel(nn.Module):
-    """A cross-encoder that takes the type of each token, which tells query from document."""
+    """A cross-encoder whose third input is the type of each token: 0 in queries, 1 in documents."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class TypedPairModel(nn.Module):
 
 
 class AnswerModel(nn.Module):
-    """A language model that answers: logit(yes) - logit(no) after its last token, or logit(yes)."""
+    """A language model; returns logit(yes) - logit(no) after the last token, or logit(yes)."""
 
     def __init__(self, model: Any, yes: int, no: int | None) -> None:  # noqa: ANN401  # transformers'
         super().__init__()
@@ -85,12 +85,12 @@ def load_reranker_model(
     """Load a reranker from its folder.
 
     Args:
-        files: the model's.
-        answers: the tokens that mean yes and no, for a language model whose files do not say.
-        trust_remote_code: run the model's own Python code.
+        files: the files of the model.
+        answers: the tokens that mean yes and no, for a language model whose files do not name them.
+        trust_remote_code: whether to run the model's own Python code.
 
     Raises:
-        ModelUnavailableError: it cannot be loaded, or is no reranker.
+        ModelUnavailableError: the model cannot be loaded, or is not a reranker.
     """
     config = read_saved(files.folder / "config.json") or {}
     require_json(model_files(walk(files.folder)))
@@ -153,8 +153,8 @@ def _facts(folder: Path, tokenizer: Any, model: Any) -> RerankerFacts:  # noqa: 
 def _require_one_label(name: str, config: Any) -> None:  # noqa: ANN401  # transformers' own
     if config.num_labels != 1:
         raise ModelUnavailableError(
-            f"{name} has {config.num_labels} labels: it is a classifier, and no reranker",
-            hint="a reranker has one",
+            f"{name} has {config.num_labels} labels: it is a classifier, not a reranker",
+            hint="a reranker has one label: name another model with --rerank",
         )
 
 
@@ -163,7 +163,7 @@ def _token_id(tokenizer: Any, token: int | str) -> int:  # noqa: ANN401  # trans
 
 
 def _answer_ids(files: Located, answers: tuple[str, ...]) -> tuple[int | str, ...]:
-    """Return the tokens that mean yes and no: those known, or those that the files name."""
+    """Return the tokens that mean yes and no: the given ones, or those in the model's files."""
     if answers:
         return answers
     for path in sorted(files.folder.glob("*_LogitScore/config.json")):
@@ -172,14 +172,14 @@ def _answer_ids(files: Located, answers: tuple[str, ...]) -> tuple[int | str, ..
         if isinstance(yes, int):
             return (yes, no) if isinstance(no, int) else (yes,)
     raise ModelUnavailableError(
-        f"{files.name} is no reranker that is known: it has no head with one label, and does not "
+        f"{files.name} is not a supported reranker: it has no head with one label, and does not "
         "say which tokens are its answers",
         hint="`taskembed models` lists the rerankers",
     )
 
 
 def _rendered(tokenizer: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401  # transformers' own
-    """Return what the model's chat template puts before, between and after query and document."""
+    """Return the strings of the chat template before, between and after query and document."""
     messages = [
         {"role": "query", "content": _QUERY},
         {"role": "document", "content": _DOCUMENT},
@@ -189,7 +189,7 @@ def _rendered(tokenizer: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401  # 
     between, also_found, after = rest.partition(_DOCUMENT)
     if not (found and also_found) or _QUERY in rest or _DOCUMENT in after:
         raise ModelUnavailableError(
-            f"the chat template of {name} does not hold the query and then the document, once",
+            f"the chat template of {name} does not contain the query and then the document once",
             hint="name another reranker",
         )
     return before, between, after

@@ -1,1 +1,1 @@
-"""What runs a model: one module an engine, imported only when it is used."""
+"""The engines that run models: one module for each, imported only when it is used."""

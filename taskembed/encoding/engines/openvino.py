@@ -1,6 +1,6 @@
-"""The CPU engine: OpenVINO, from a compiled blob; needs no torch to run.
+"""The CPU engine: OpenVINO runs a compiled blob, without torch.
 
-Measured against torch on the same cores in benchmarks/encode.py.
+benchmarks/encode.py compares it with torch on the same cores.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from taskembed.encoding.tokens import Batch
 
-# OpenVINO sends telemetry if the package openvino_telemetry can be imported. Offline means offline:
-# without that package OpenVINO uses an empty stand-in, and starts 30 ms sooner.
+# OpenVINO sends telemetry if the package openvino_telemetry can be imported. If the import fails,
+# OpenVINO sends nothing, and starts 30 ms sooner.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: not importable
 
-# Its conversion of models takes as long to import as all else of it, and a search needs none.
+# Importing its conversion of models, which a search does not need, would double the time.
 _CONVERSION = "openvino.tools.ovc"
 _IS_FIRST = "openvino" not in sys.modules
 if _IS_FIRST:
@@ -39,10 +39,9 @@ if _IS_FIRST:
     openvino.convert_model = _convert_model
 
 PRECISIONS = {"bf16": "bf16", "fp16": "f16", "fp32": "f32"}
-TOKEN_BUDGET = (
-    1_024  # tokens a batch: 32,200 a second, against 31,200 with 2,048 and 29,500 with 4,096
-)
-WARMING_TOKENS = 4  # any few
+# tokens in a batch: 32,200 tokens/s, against 31,200 with 2,048 and 29,500 with 4,096
+TOKEN_BUDGET = 1_024
+WARMING_TOKENS = 4  # any small number
 
 
 class OpenVinoEngine:
@@ -51,9 +50,9 @@ class OpenVinoEngine:
     Args:
         blob: the output of `compile_blob`.
         precision: "auto", "fp32", "bf16", "fp16"; auto is bf16 where the CPU computes with it.
-            "int8" for the blob of a quantised model: what is not int8 in it runs as with auto.
-        threads: how many to use; None for every core that the process may use.
-        one_query: ready for one short text rather than for many.
+            "int8" for the blob of a quantised model; its other operations run as with auto.
+        threads: number of threads; None for every core that the process may use.
+        one_query: whether to optimise for one short text rather than for many.
     """
 
     name = "openvino"
@@ -67,13 +66,13 @@ class OpenVinoEngine:
         }
         if precision in PRECISIONS:
             settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[precision]
-        if one_query:  # a thread that may run on one core only waits while others use that core
+        if one_query:  # a thread bound to one core waits while others use it
             settings["ENABLE_CPU_PINNING"] = False
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         self._blob = blob  # the compiled model reads its weights from there
         data = np.frombuffer(blob, np.uint8)
-        # OpenVINO copies what it may not write to, though it never writes
+        # OpenVINO copies read-only memory, although it never writes to it
         tensor = openvino.Tensor(data, shared_memory=data.flags.writeable)
         self._model = openvino.Core().import_model(tensor, "CPU", settings)
         element = self._model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
@@ -83,18 +82,18 @@ class OpenVinoEngine:
             self._warm_up()
 
     def _warm_up(self) -> None:
-        """Run the model once: at the first run it lays out its weights and makes its code.
+        """Run the model once, since its first run prepares weights and generates code.
 
-        That takes 0.04 s, which a search spends in a thread, while it reads the index.
+        This takes 0.04 s; a search does it in a thread while it reads the index.
         """
         tokens = np.ones((1, WARMING_TOKENS), np.int64)
         self._model.create_infer_request().infer([tokens] * len(self._model.inputs))
 
     def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
         """Yield each batch with float32[n, dim], in any order."""
-        # Subtle: OpenVINO's own AsyncInferQueue calls back into Python from its threads, and joins
-        # them while it holds the interpreter's lock: one exit in five hung or aborted. Requests
-        # that are waited for in turn need no callback, and keep every stream as busy.
+        # Subtle: OpenVINO's AsyncInferQueue calls Python from its threads, and joins them while it
+        # holds the interpreter's lock: one exit in five hung or aborted. Waiting for requests in
+        # turn needs no callbacks, and keeps every stream as busy.
         count = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         idle = [self._model.create_infer_request() for _ in range(count)]
         running: deque[tuple[Batch, Any]] = deque()
@@ -108,14 +107,15 @@ class OpenVinoEngine:
             while running:
                 yield self._finished(running, idle)
         finally:
-            for _, request in running:  # the caller went away: a request is not left while it runs
+            # the caller may stop early; running requests must be completed
+            for _, request in running:
                 request.wait()
 
     @staticmethod
     def _finished(
         running: deque[tuple[Batch, Any]], idle: list[Any]
     ) -> tuple[Batch, npt.NDArray[np.float32]]:
-        """Wait for the request that was started first."""
+        """Wait for the oldest request."""
         batch, request = running.popleft()
         request.wait()
         vectors = request.get_output_tensor(0).data.copy()
@@ -124,7 +124,7 @@ class OpenVinoEngine:
 
 
 def engine_version() -> str:
-    """Return what a blob depends on."""
+    """Return the versions and the processor that a blob depends on."""
     return f"openvino {openvino.get_version()}"
 
 

@@ -1,6 +1,6 @@
 """The engine of static embeddings: a text's vector is the mean of its tokens' rows in a table.
 
-It is numpy alone, on whatever device, and always in fp32: there is nothing to speed up.
+It uses only numpy, on any device and always in fp32, since nothing could be sped up.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy.typing as npt
 from taskembed.encoding.facts import UNIT_MEAN
 from taskembed.encoding.tokens import Batch
 
-TOKEN_BUDGET = 32_768  # tokens a batch: as fast as fewer, and nothing is padded for long
-# rows that are in memory at once: such a model reads texts of any length. Subtle: sums in fp32 of
-# many more rows lose digits, so those of the parts are added in fp64.
+TOKEN_BUDGET = 32_768  # tokens in a batch; smaller batches are not faster
+# Rows summed at once; such models read texts of any length. Subtle: fp32 sums over many more rows
+# lose precision, so the sums of parts are added in fp64.
 TOKENS_AT_ONCE = 4_096
 
 
@@ -25,7 +25,7 @@ class StaticEngine:
     Args:
         blob: float32[tokens, dim].
         dim: numbers in a row.
-        kind: "mean", or "unit mean" where the mean is brought to unit length.
+        kind: "mean", or "unit mean" if the mean is normalised to unit length.
     """
 
     name = "static"
@@ -34,7 +34,7 @@ class StaticEngine:
 
     def __init__(self, blob: memoryview, *, dim: int, kind: str) -> None:
         table = np.frombuffer(blob, np.float32).reshape(-1, dim)
-        # Subtle: in the cache it may begin at any byte, and numpy is slow with such a table.
+        # Subtle: in the cache the table may not be aligned, which makes numpy slow.
         self._table = np.require(table, requirements="A")
         self._has_unit_length = kind == UNIT_MEAN
 
@@ -51,7 +51,8 @@ class StaticEngine:
             )
             if self._has_unit_length:
                 lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-                vectors /= np.maximum(lengths, np.float32(1e-12))  # torch's
+                # as in torch.nn.functional.normalize
+                vectors /= np.maximum(lengths, np.float32(1e-12))
             yield batch, vectors
 
     def _mean(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

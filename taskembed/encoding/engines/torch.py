@@ -1,4 +1,4 @@
-"""The accelerator engine: torch on CUDA or MPS; the fallback for what OpenVINO cannot convert."""
+"""The engine for accelerators: torch on CUDA or MPS, and for models OpenVINO cannot convert."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from taskembed.errors import ModelUnavailableError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TOKEN_BUDGETS = {"cuda": 32_768, "mps": 8_192, "cpu": 2_048}
-# batches that the device has to do while the host prepares the next
+# batches queued on the device while the host prepares the next one
 AHEAD = {"cuda": 2, "mps": 0, "cpu": 0}
-# Subtle: not cuDNN's attention, which torch prefers on an H100. It builds a plan for every new
-# shape, and nearly every batch has one: 40,000 short texts took 6.6 s the first time and 1.5 s the
-# second.
+# Subtle: without cuDNN's attention, which torch prefers on an H100. It builds a plan for every new
+# shape, and nearly every batch has a new shape: 40,000 short texts took 6.6 s in the first run and
+# 1.5 s in the second.
 _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class TorchEngine:
     """A loaded model on a device.
 
-    On CUDA, the host prepares the next batches while the device computes: what is copied comes
-    from pinned memory and goes to pinned memory, so that no copy makes the host wait.
+    On CUDA, the host prepares the next batches while the device computes. Copies use pinned memory,
+    so that the host does not wait for them.
 
     Args:
         model: takes the tensors of `Batch.inputs` and returns a tensor [n, dim].
-        device: "cpu", "cuda" or "mps", where the model is.
-        precision: of the model's weights.
-        threads: of the CPU, for torch; None for its own choice.
+        device: the device of the model: "cpu", "cuda" or "mps".
+        precision: the precision of the model's weights.
+        threads: number of CPU threads of torch; None for its default.
     """
 
     name = "torch"
@@ -53,11 +53,11 @@ class TorchEngine:
     def run(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
         """Yield each batch with float32[n, dim], in order.
 
-        A batch that does not fit into the memory of the device is computed in smaller parts, and
-        so are those after it.
+        If a batch does not fit into the memory of the device, this batch and all later ones are
+        computed in smaller parts.
 
         Raises:
-            ModelUnavailableError: not even one text fits.
+            ModelUnavailableError: a single text does not fit.
         """
         running: deque[tuple[Batch, list[_Result]]] = deque()
         for batch in batches:
@@ -87,7 +87,7 @@ class TorchEngine:
         return results
 
     def _compute(self, arrays: list[Ints]) -> _Result:
-        """Start the computation of some rows; on CUDA it goes on after the return."""
+        """Start the computation of some rows; on CUDA it is not complete on return."""
         tensors = [torch.from_numpy(array) for array in arrays]
         if self._device != "cuda":
             with torch.inference_mode():
@@ -121,9 +121,9 @@ def _finish(batch: Batch, results: list[_Result]) -> tuple[Batch, npt.NDArray[np
 
 
 def does_not_fit(what: str, device: str) -> ModelUnavailableError:
-    """Return the error for what the memory of a device is too small for."""
+    """Return the error for something that does not fit into the memory of a device."""
     return ModelUnavailableError(
-        f"the memory of the {device} device has no room for {what}",
+        f"the memory of the {device} device is too small for {what}",
         hint="--device cpu; or end the other programs that use the device",
     )
 
@@ -142,7 +142,7 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return available[0]
     if wanted not in available:
-        raise ValueError(f"there is no {wanted} device here, only {', '.join(available)}")
+        raise ValueError(f"there is no {wanted} device, only {', '.join(available)}")
     return wanted
 
 
