@@ -7,15 +7,15 @@
     with Index.open("my-index") as index:
         hits = search_index(["why is the sky blue?"], encoder, index, k=3)[0]
 
-Every name below is imported when it is first used: `import taskembed` costs nothing.
-docs/python.md describes them.
+Each public name is imported when it is first used, so `import taskembed` takes no time.
+docs/python.md documents the names.
 """
 
 from __future__ import annotations
 
 from taskembed.version import __version__ as __version__
 
-TYPE_CHECKING = False  # as type checkers know it; importing typing takes 5 ms
+TYPE_CHECKING = False  # recognised by type checkers; importing typing would take 5 ms
 if TYPE_CHECKING:
     from taskembed.encoding.load import load_encoder, load_encoder_of
     from taskembed.encoding.reranker import load_reranker

@@ -1,11 +1,11 @@
-"""What the program is doing now, for a display of progress: steps within steps.
+"""The steps that the program is executing, which may be nested, for displays of progress.
 
     with doing("encoding", unit="texts", total=300) as step:
         ...
         step.done = 20
 
-This module shows nothing, and keeps nothing unless somebody observes. The command line observes
-from a thread of its own, so it can show a step while the step is running.
+This module displays nothing, and stores steps only while there is an observer. The command line
+observes from its own thread, so that it can show a step while it is running.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """Something that may take long.
+    """An operation that may take long.
 
     Attributes:
-        what: what is being done: "loading the model minilm"; "" if the count says enough.
-        unit: what is counted, in the plural: "texts"; "" if nothing is.
+        what: the operation: "loading the model minilm"; "" if the count is enough.
+        unit: the counted items, in the plural: "texts"; "" if nothing is counted.
         total: the final count; None if it is unknown.
         waits_for_others: whether the step waits for another process or a server.
         shows_itself: whether a library draws its own progress bar on a terminal.
         done: the count so far.
-        share: share that is done, 0 to 1, if it is known although `total` is not; else None.
-        commits: how often what was done has been made safe.
+        share: the fraction done, 0 to 1, if it is known although `total` is not; else None.
+        commits: the number of commits so far.
     """
 
     what: str
@@ -84,10 +84,10 @@ def doing(
 
 
 def counted_texts(slices: Iterable[tuple[_Sized, _T]], total: int) -> Iterator[tuple[_Sized, _T]]:
-    """Yield the slices of an encoder, and report the number of encoded texts as a step.
+    """Yield the slices of an encoder, and report the number of encoded texts as progress.
 
     Args:
-        slices: positions of some texts, and their vectors.
+        slices: pairs of positions of some texts and their vectors, as from `encode_slices`.
         total: number of texts in all slices.
     """
     with doing("encoding", unit="texts" if total > 1 else "", total=total) as step:

@@ -1,4 +1,4 @@
-"""Checks of arguments that would silently give wrong results: a text instead of a list of texts."""
+"""Checks of arguments that would silently give wrong results, such as a string for a list."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def require_text(text: object, what: str) -> str:
 
 
 def require_string(text: object, what: str) -> str:
-    """Return a text, whatever characters it has.
+    """Return a string, which may contain any characters.
 
     Raises:
         TypeError: the argument is not a string.
@@ -62,7 +62,12 @@ def is_utf8(text: str) -> bool:
 
 
 def require_kind(value: object, kind: type, way: str) -> None:
-    """Check that a value is of a class; `way` is an expression that gives one, for the message.
+    """Check that a value is an instance of a class.
+
+    Args:
+        value: the value.
+        kind: the class.
+        way: an expression that returns such a value, for the message.
 
     Raises:
         TypeError: the value is of another class.

@@ -1,4 +1,4 @@
-"""Iterables in batches."""
+"""Splits iterables into batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of one size; the last may be shorter: "abc" in twos is ab, c."""
+    """Yield the items in lists of `size`, the last perhaps shorter: "abc" by 2: [a, b], [c]."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

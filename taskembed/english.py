@@ -1,4 +1,4 @@
-"""Numbers with their nouns, for messages."""
+"""Formats numbers with their nouns, for messages."""
 
 from __future__ import annotations
 

@@ -1,25 +1,25 @@
-"""Every failure a user can meet: its exit code, its message, its hint.
+"""The errors that users can get, with exit codes, messages and hints.
 
     TaskembedError
-    ├── UsageError                2   the command's words do not fit together
+    ├── UsageError                2   the options or arguments do not fit together
     ├── BadInputError            65   the input cannot be used
-    │   ├── BadRecordError            one record of it, named by file and line
-    │   ├── TextTooLongError          a text of which the tokenizer cannot be given a part
+    │   ├── BadRecordError            a record cannot be used; the message has its position
+    │   ├── TextTooLongError          a text is too long to be tokenised in one piece
     │   └── BadVectorError            a vector of the model is not finite, or has no length
     ├── NotFoundError            66   no such input, no such index
     ├── ModelUnavailableError    69   the model cannot be loaded, or does not know the task
     ├── MissingLibraryError      69   a library that the command needs is not installed
-    ├── ServerUnavailableError   69   a server of files did not answer, or failed
+    ├── ServerUnavailableError   69   an object store or file server did not answer, or failed
     ├── StorageError             74   the disk is full, or an input or output operation failed
     ├── IndexBusyError           75   another process writes to the index
-    ├── IndexDamagedError        76   what is on disk is damaged
-    ├── AccessDeniedError        77   the operating system does not permit it
-    ├── SpaceMismatchError       78   the query or the documents live in another embedding space
+    ├── IndexDamagedError        76   a file of the index is damaged
+    ├── AccessDeniedError        77   the operating system or a server denies access
+    ├── SpaceMismatchError       78   queries or documents have another embedding space
     │   └── NewerFormatError          the index was written by a newer taskembed
-    └── StoppedError        130, 143  a signal asked to stop; what was committed is safe
+    └── StoppedError        130, 143  a signal stopped the command; committed documents are safe
 
-A message says what, which, and why; the hint says what to type next. Both are for people: a program
-asks for an error's class and its fields, and never reads its message.
+A message names the thing and the reason; the hint names the next step. Both are for people;
+programs use the class and the fields of an error, and never parse its message.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process answers to a shell. The numbers are those of sysexits.h where it has one."""
+    """The exit codes of the command line; most are from sysexits.h (see docs/exit-codes.md)."""
 
     OK = 0
     PARTIAL = 1
@@ -54,16 +54,16 @@ class ExitCode(IntEnum):
 
 
 class TaskembedError(Exception):
-    """The root: a message for people, a hint, an exit code for scripts.
+    """The base class of all errors, with a message, a hint and an exit code.
 
     Attributes:
-        what: the thing that the error is about, such as a path or "corpus.jsonl:17"; "" where the
-            reason names it.
+        what: the subject of the error, such as a path or "corpus.jsonl:17"; "" if the reason names
+            it.
         reason: what is wrong.
-        message: both: "what: reason".
-        hint: what to type next, or None.
-        safe_documents: how many documents the index holds, where `index_corpus` raised the error;
-            None elsewhere.
+        message: "what: reason", or the reason alone.
+        hint: what to do next; None if there is no hint.
+        safe_documents: the number of documents in the index, if `index_corpus` raised the error;
+            otherwise None.
     """
 
     exit_code: ExitCode = ExitCode.BUG
@@ -78,7 +78,7 @@ class TaskembedError(Exception):
 
 
 class UsageError(TaskembedError):
-    """The command's words do not fit together."""
+    """The options or arguments do not fit together."""
 
     exit_code = ExitCode.USAGE
 
@@ -90,7 +90,7 @@ class BadInputError(TaskembedError):
 
 
 class BadRecordError(BadInputError):
-    """One record cannot be used; `source` is "file:line", `raw` its text as far as it is known."""
+    """A record cannot be used; `source` is "file:line", `raw` the text of the record, if known."""
 
     def __init__(self, source: str, reason: str, *, raw: str = "", hint: str | None = None) -> None:
         super().__init__(reason, what=source, hint=hint)
@@ -99,7 +99,7 @@ class BadRecordError(BadInputError):
 
 
 class TextTooLongError(BadInputError):
-    """Some texts cannot be tokenised in bounded memory; `reasons` has why, by their positions."""
+    """Some texts cannot be tokenised in bounded memory; `reasons` maps positions to reasons."""
 
     def __init__(self, texts: Sequence[str], rows: Sequence[int]) -> None:
         self.reasons = {
@@ -111,7 +111,7 @@ class TextTooLongError(BadInputError):
 
 
 class BadVectorError(BadInputError):
-    """The model gave a vector that cannot be compared: a number is not finite, or all are zero."""
+    """A vector of the model cannot be compared: a number is not finite, or all numbers are 0."""
 
 
 class NotFoundError(TaskembedError):
@@ -133,7 +133,7 @@ class MissingLibraryError(TaskembedError):
 
 
 class ServerUnavailableError(TaskembedError):
-    """A server of files cannot be reached, did not answer in time, or failed."""
+    """An object store or file server cannot be reached, did not answer in time, or failed."""
 
     exit_code = ExitCode.MODEL_UNAVAILABLE  # sysexits.h: "a service is unavailable"
 
@@ -151,7 +151,7 @@ class IndexBusyError(TaskembedError):
 
 
 class IndexDamagedError(TaskembedError):
-    """A file of an index is damaged; `name` is the file, `reason` says what is wrong in it."""
+    """A file of an index is damaged; `name` is the file, `reason` what is wrong with it."""
 
     exit_code = ExitCode.DAMAGED
 
@@ -164,13 +164,13 @@ class IndexDamagedError(TaskembedError):
 
 
 class AccessDeniedError(TaskembedError):
-    """The operating system does not permit it."""
+    """The operating system or a server denies access."""
 
     exit_code = ExitCode.ACCESS_DENIED
 
 
 class SpaceMismatchError(TaskembedError):
-    """The query or the documents live in another embedding space than the index."""
+    """The queries or the documents have another embedding space than the index."""
 
     exit_code = ExitCode.SPACE_MISMATCH
 
@@ -180,7 +180,7 @@ class NewerFormatError(SpaceMismatchError):
 
 
 class StoppedError(TaskembedError):
-    """A signal asked to stop; what was committed is safe."""
+    """A signal stopped the command; committed documents are safe."""
 
     def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -198,16 +198,18 @@ _STORAGE_HINTS = {
     errno.ENOMEM: "free some memory and run the same command again",
 }
 _REFUSALS = _DENIED | set(_STORAGE_HINTS) | {errno.EIO}
-_REASONS = {errno.EBADF: "it is closed"}  # a stream that was, when the process began
+_REASONS = {
+    errno.EBADF: "it is closed"
+}  # a standard stream that was closed when the process started
 
 
 def from_os_error(error: OSError, what: str) -> TaskembedError:
-    """Return the error of ours that says what the operating system said about `what`."""
+    """Return the TaskembedError for an error of the operating system about `what`."""
     reason = _REASONS.get(error.errno or 0) or (
         os.strerror(error.errno) if error.errno else str(error)
     )
     if error.errno in _DENIED:
-        hint = "run as a user who may, or choose another place"
+        hint = "run as a user with the permission, or choose another path"
         return AccessDeniedError(reason, what=what, hint=hint)
     if error.errno in _ABSENT:
         return NotFoundError(reason, what=what, hint="check the path")
@@ -216,11 +218,14 @@ def from_os_error(error: OSError, what: str) -> TaskembedError:
 
 @contextmanager
 def os_errors(what: object) -> Iterator[None]:
-    """Raise what the operating system refuses within as an error of ours about `what`, a path.
+    """Turn errors of the operating system within the context into TaskembedErrors about a path.
+
+    Args:
+        what: the path, for messages.
 
     Raises:
         NotFoundError: there is no such file or folder.
-        AccessDeniedError: it may not be read, or not be written to.
+        AccessDeniedError: it may not be read or written.
         StorageError: the disk is full, too many files are open, or the device fails.
     """
     try:
@@ -250,17 +255,17 @@ def system_error(error: BaseException) -> OSError | None:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Tell whether a Rust library panicked: a panic is a BaseException, not an Exception."""
+    """Return whether an error is the panic of a Rust library, which is not an Exception."""
     return type(error).__name__ == "PanicException"
 
 
 def from_library(error: BaseException, what: str, *, hint: str) -> TaskembedError:
-    """Return the error that says what a library made of a model's files.
+    """Return the TaskembedError for an error that a library raised about a model's files.
 
     Args:
-        error: whatever it raised.
-        what: the model, and what cannot be done with it.
-        hint: what to do, where the files are the reason.
+        error: the error of the library.
+        what: the model, and the operation that failed.
+        hint: what to do if the files are the cause.
     """
     if isinstance(error, TaskembedError):
         return error
@@ -273,5 +278,5 @@ def from_library(error: BaseException, what: str, *, hint: str) -> TaskembedErro
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an exception says; its kind, when it says nothing."""
+    """Return the first line of an exception's message; its class name if there is no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

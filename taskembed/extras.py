@@ -1,4 +1,4 @@
-"""Optional libraries, imported when they are needed."""
+"""Imports of optional libraries, which extras of this package install."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
-EVALUATE, TRAIN, INT8, MAP = "evaluate", "train", "int8", "map"  # of pyproject.toml
+EVALUATE, TRAIN, INT8, MAP = "evaluate", "train", "int8", "map"  # names of extras in pyproject.toml
 CODE, MCP, OBJECTS, RAY = "code", "mcp", "objects", "ray"
 MAP_LIBRARIES = ("openTSNE", "plotly")
 
@@ -39,7 +39,7 @@ def require_extra(module: str, extra: str) -> Any:  # noqa: ANN401  # a library'
 
 
 def require_installed(module: str, extra: str) -> None:
-    """Refuse what needs a library that is not installed, before anything slow is done.
+    """Check that a library is installed, before anything slow is done.
 
     Args:
         module: the name to import: "nncf".
@@ -55,7 +55,7 @@ def require_installed(module: str, extra: str) -> None:
 
 
 def install_hint(extra: str) -> str:
-    """Return the command that installs an extra, from the place this package came from."""
+    """Return the command that installs an extra, from where this package was installed."""
     noted = _noted_by_pip()
     url = str(noted.get("url", ""))
     checkout = Path(unquote(urlsplit(url).path)) if url else Path(__file__).parents[1]
@@ -68,7 +68,7 @@ def install_hint(extra: str) -> str:
 
 
 def _noted_by_pip() -> dict[str, Any]:
-    """Return the installer's note about a package that is not from the package index."""
+    """Return pip's record of the origin of this package, if that is not a package index."""
     # https://packaging.python.org/en/latest/specifications/direct-url/
     try:
         noted = json.loads(metadata.distribution(PACKAGE).read_text("direct_url.json") or "{}")
@@ -78,7 +78,7 @@ def _noted_by_pip() -> dict[str, Any]:
 
 
 def _pip() -> str:
-    """Return the pip of this Python, which may not be the first on the path."""
+    """Return the command for the pip of this Python, which may not be the first on PATH."""
     own = Path(sys.executable).with_name("pip")
     return shlex.quote(str(own)) if own.exists() and shutil.which("pip") != str(own) else "pip"
 

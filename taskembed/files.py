@@ -1,8 +1,8 @@
-"""Files of the user's cache: written whole or not at all; the program works without them.
+"""Files of the user's cache, which are written atomically; the program also works without them.
 
-A compiled model decides every vector, so no file is read that another user could have written: the
-file and its folders must belong to the current user or to root, and nobody else may write to them.
-The umask decides who may read them; only the user's own cache folder is always private.
+A compiled model determines every vector, so no file is read that another user could have written:
+the file and its folders must belong to the current user or to root, and nobody else may have write
+permission. The umask decides who may read them; the default cache folder is always private.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pathlib import Path
 from taskembed.errors import from_os_error
 
 PRIVATE = 0o700
-SHARED = 0o755  # minus the umask
-SECONDS_BETWEEN_MARKS = 3600  # least time between two notes of a file's last use
-_NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # making the file again would fail too
+SHARED = 0o755  # mode of folders, before the umask is applied
+SECONDS_BETWEEN_MARKS = 3600  # shortest time between two updates of a file's time of last use
+_NO_HANDLES = {errno.EMFILE, errno.ENFILE}  # errors for which creating the file again fails too
 
 
 def own_folder() -> Path:
-    """Return the user's own cache folder, the default."""
+    """Return the default cache folder of the user."""
     from platformdirs import user_cache_path
 
     return user_cache_path("taskembed")
@@ -36,7 +36,7 @@ def own_folder() -> Path:
 def distrusted(folder: Path) -> str:
     """Return why a cache folder must not be used; "" if it is safe.
 
-    A folder that does not exist is safe: we will make it.
+    A folder that does not exist is safe, since it will be created.
 
     Args:
         folder: a folder in the cache, such as "compiled"; its parent must be safe too.
@@ -46,7 +46,7 @@ def distrusted(folder: Path) -> str:
             status = place.stat()
         except OSError:
             continue
-        # in a folder such as /tmp (sticky), nobody can replace another user's files
+        # in a sticky folder such as /tmp, nobody can replace another user's files
         if why := _unsafe(status, shared=bool(status.st_mode & stat.S_ISVTX)):
             return f"{place} {why}"
     return ""
@@ -63,9 +63,9 @@ def _unsafe(status: os.stat_result, *, shared: bool = False) -> str:
 
 
 def read_trusted(path: Path) -> memoryview | None:
-    """Return the bytes of a file of the cache, memory-mapped; None if there is no safe one.
+    """Return the bytes of a file of the cache, memory-mapped; None if there is no safe file.
 
-    They can be written to, which the file does not see: OpenVINO copies what is read-only.
+    The memory is writable, without an effect on the file, since OpenVINO copies read-only memory.
 
     Raises:
         StorageError: too many files are open.
@@ -73,7 +73,7 @@ def read_trusted(path: Path) -> memoryview | None:
     if distrusted(path.parent):
         return None
     try:
-        # do not wait for a pipe in the file's place
+        # O_NONBLOCK: do not wait if the path is a pipe
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         if error.errno in _NO_HANDLES:
@@ -92,22 +92,22 @@ def read_trusted(path: Path) -> memoryview | None:
 
 
 def _mark_as_used(descriptor: int, status: os.stat_result) -> None:
-    """Note the time of use as the time of modification, since the file is never modified.
+    """Store the time of use as the time of modification, since the file is never modified.
 
-    The time of access also changes for a backup, or never changes (noatime).
+    The access time is unsuitable: backups change it, and with noatime it never changes.
     """
     now = time.time_ns()
     is_recent = now - status.st_mtime_ns < SECONDS_BETWEEN_MARKS * 10**9
     if is_recent or os.utime not in os.supports_fd:
         return
-    with contextlib.suppress(OSError):  # the file belongs to root
+    with contextlib.suppress(OSError):  # fails if the file belongs to root
         os.utime(descriptor, ns=(now, now))
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
-    """Write a file under another name and rename it; return whether that succeeded.
+    """Write a file under a temporary name and rename it; return whether that succeeded.
 
-    If the cache cannot be written, only time is lost: the contents are made again next time.
+    A failure costs only time: the contents are computed again the next time.
     """
     temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
     try:
@@ -131,7 +131,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, writable by the user alone."""
+    """Create a folder and its parents, writable only by the user."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -141,12 +141,12 @@ def make_folder(folder: Path) -> None:
 
 
 def remember(path: Path, value: str) -> bool:
-    """Write a short text with a checksum of the text and the file's name; return success."""
+    """Write a short text with a checksum of text and file name; return whether that succeeded."""
     return write_atomically(path, [f"{value}\n{_seal(path, value)}\n".encode()])
 
 
 def remembered(path: Path) -> str | None:
-    """Return the text that `remember` wrote; None if the file has anything else."""
+    """Return the text that `remember` wrote; None if the file is missing or has other contents."""
     found = read_trusted(path)
     if found is None:
         return None

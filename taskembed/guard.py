@@ -1,4 +1,4 @@
-"""The guard: documents, queries and vectors must belong to the space of the index."""
+"""The guard: checks that documents, queries and vectors belong to the space of the index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from taskembed.errors import BadVectorError, SpaceMismatchError
 from taskembed.space import DECLARED, EmbeddingSpace, FieldDifference, Task
 from taskembed.vectors import Encoded, Flags, FloatRows, Rows
 
-NORM_TOLERANCE = 1e-3  # of a vector's length from 1; normalised float32 rows are within 1e-6
+# largest difference of a vector's length from 1; float32 rows differ by up to 1e-6
+NORM_TOLERANCE = 1e-3
 
 _FILES = frozenset({"weights_digest", "adapter_digest", "revision"})
 CHANGED_HINT = (
@@ -64,7 +65,7 @@ def _described(difference: FieldDifference) -> str:
     if name == "weights_digest" and not theirs:
         return "weights: the other model is not on this machine, so its weights cannot be compared"
     if name == "weights_digest" and str(ours).startswith(DECLARED):
-        return "weights: the vectors were imported with --declare, without a look at the model"
+        return "weights: the vectors were imported with --declare, without a check of the model"
     if name in {"weights_digest", "adapter_digest"}:
         what = name.removesuffix("_digest")
         return (
@@ -114,8 +115,8 @@ NO_VECTOR = "the model knows no token of this text, so it has no vector"
 def without_length(vectors: FloatRows, space: EmbeddingSpace, count: int) -> Flags:
     """Return which texts have a zero vector, which cannot be normalised.
 
-    A static embedding model may know none of a text's tokens. If the shape is wrong, no text is
-    reported: `require_good_vectors` refuses the vectors.
+    This happens with static embeddings that have none of a text's tokens. If the shape is wrong, no
+    text is reported, since `require_good_vectors` refuses such vectors.
 
     Args:
         vectors: float32[count, dim].
@@ -135,11 +136,11 @@ def require_good_vectors(vectors: FloatRows, space: EmbeddingSpace, sources: Seq
 
     Args:
         vectors: float32[n, dim]; row i belongs to sources[i].
-        space: the space that the vectors must be of.
+        space: the space that the vectors must belong to.
         sources: names of the n texts, for messages.
 
     Raises:
-        BadVectorError: something is wrong; the message names the first text that is affected.
+        BadVectorError: a check fails; the message names the first text that is affected.
     """
     expected = (len(sources), space.dim)
     if vectors.shape != expected or vectors.dtype != np.float32:

@@ -1,7 +1,7 @@
-"""What a store of objects refuses, as errors of ours.
+"""Translates errors of object stores into TaskembedErrors.
 
-The library raises a kind of error with a text, which has the server's answer and the whole address.
-Only what is known is taken from the text: the rest may be a secret, or a page of HTML.
+The text of the library's errors contains the server's answer and the whole address. Only known
+parts are taken from it, since the rest may contain secrets, or a page of HTML.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SIGNED = "the address itself must give access: a signed one, or one with a pass
 _PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
-# where a machine of a cloud asks who it is; and what is said where that is not asked
+# addresses of the metadata services of clouds, and messages about missing credentials
 _NOBODY = re.compile(
     r"169\.254\.16\d\.\d+|169\.254\.170\.\d+|metadata\.google|token request"
     r"|Missing \w*Key|must be specified"
@@ -46,11 +46,11 @@ _UNREACHED = re.compile(r"kind: Connect|error sending request")
 
 
 class NoBucketError(NotFoundError):
-    """There is no such bucket, or container."""
+    """There is no such bucket or container."""
 
 
 class ChangedError(TaskembedError):
-    """An object is not the one that was read before."""
+    """An object was changed since it was read."""
 
     exit_code = StorageError.exit_code
 
@@ -60,46 +60,46 @@ class NoPartsError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What is taken from an error of the library."""
+class _ErrorFacts:
+    """The known parts of an error of the library."""
 
-    kind: str  # the name of its class
+    kind: str  # the name of the error's class
     text: str
     status: int  # of HTTP; 0 if there was no answer
     code: str  # of S3 and Azure: "NoSuchBucket"
 
     def has(self, *signs: str | int) -> bool:
-        """Tell whether its class, its code or its status is among these."""
+        """Return whether the class, the code or the status is among `signs`."""
         return bool({self.kind, self.code, self.status} & set(signs))
 
 
 def is_beyond_end(error: Exception) -> bool:
-    """Tell whether a store says that an object has no byte at the position that was asked for."""
+    """Return whether an error means that the requested position is beyond an object's end."""
     found = _STATUS.search(str(error))
     return found is not None and int(found[1]) == Status.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
 def refusal(error: Exception, what: str, scheme: str) -> TaskembedError:
-    """Return the error that says what the library said.
+    """Return the TaskembedError for an error of the library.
 
     Args:
-        error: whatever it raised.
-        what: the address as it may be printed.
-        scheme: of the address: "s3".
+        error: the error of the library.
+        what: the address in its printable form.
+        scheme: the scheme of the address: "s3".
 
     Returns:
         NotFoundError: no such bucket or object.
-        AccessDeniedError: it is not permitted, or there are no credentials.
-        ChangedError: the object is another by now.
-        BadInputError: there is an object whose name cannot be read.
-        UsageError: the address, or what the environment says, cannot be used.
-        ServerUnavailableError: no server answered in time, or it failed.
+        AccessDeniedError: the server denies access, or there are no credentials.
+        ChangedError: the object was changed since it was read.
+        BadInputError: the name of an object cannot be represented.
+        UsageError: the address, or an environment variable, cannot be used.
+        ServerUnavailableError: the server did not answer in time, or failed.
     """
     if isinstance(error, OSError) and error.errno:
         return from_os_error(error, what)
     text = str(error)
     status = int(found[1]) if (found := _STATUS.search(text)) else 0
-    said = _Said(
+    said = _ErrorFacts(
         type(error).__name__, text, status, found[1] if (found := _CODE.search(text)) else ""
     )
     for kind, signs, reason, hint in _refusals(scheme):
@@ -113,7 +113,7 @@ _Refusal = tuple[Callable[..., TaskembedError], _Signs, str, str | None]
 
 
 def _refusals(scheme: str) -> list[_Refusal]:
-    """Return errors, and by what each is recognised: the first that fits is meant."""
+    """Return the rules for recognising errors; the first rule that matches applies."""
     credentials = CREDENTIALS.get(scheme, _SIGNED)
     prefix = _PREFIXES.get(scheme, "AWS")
     no_tls = f"for a server without TLS, set {prefix}_ALLOW_HTTP=true"
@@ -151,7 +151,7 @@ def _refusals(scheme: str) -> list[_Refusal]:
     ]
 
 
-def _failure(said: _Said) -> str:
+def _failure(said: _ErrorFacts) -> str:
     if not said.status:
         return "the transfer failed"
     return f"the server answered with status {said.status}{f' ({said.code})' if said.code else ''}"

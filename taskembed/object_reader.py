@@ -1,8 +1,8 @@
-"""The bytes of an object, as a file that is read from its beginning or at any position.
+"""Reads an object of a store as a seekable file.
 
-Nothing is kept open between two requests, since hours may pass: the reader of a corpus waits while
-its texts are encoded. Each request asks for the next part of the object, and the answer must be of
-the same object as the first one.
+No connection is kept open between two requests, since hours may pass: the reader of a corpus waits
+while its texts are encoded. Each request asks for the next range of bytes, and the object must not
+have changed since the first request.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 2**20
-BLOCKS_AHEAD = 8  # asked for at once, where an object is read from front to back
-BLOCKS_KEPT = 64  # where it is read at any position, as Parquet is: its columns take turns
-WHOLE_BYTES = 8 * 2**30  # of an object whose server cannot send parts: it is copied into a file
+BLOCKS_AHEAD = 8  # blocks in a request, if an object is read from front to back
+# blocks in memory, if it is read at any position: Parquet alternates between columns
+BLOCKS_KEPT = 64
+# largest object that is copied to a file if the server has no range requests
+WHOLE_BYTES = 8 * 2**30
 
 
 def open_object(store: Store, name: str) -> io.BufferedReader:
-    """Open an object.
+    """Open an object as a seekable stream.
 
-    Reading from the beginning to the end takes up to 8 MiB of memory; at other positions, 64 MiB.
-    If the server cannot send parts, all of the object is copied into a temporary file first.
+    Sequential reading takes up to 8 MiB of memory, reading at other positions up to 64 MiB. If the
+    server does not support range requests, the object is copied to a temporary file first.
 
     Raises:
         NotFoundError: there is no such object.
-        AccessDeniedError: it may not be read.
-        ChangedError: while it is read, it becomes another object.
+        AccessDeniedError: the object may not be read.
+        ChangedError: the object is changed while it is read.
         ServerUnavailableError: the server cannot be reached, or fails.
-        BadInputError: the server cannot send parts, and the object is very large.
+        BadInputError: the server has no range requests, and the object is very large.
     """
     try:
         return io.BufferedReader(_Blocks(store, name))
@@ -48,7 +50,7 @@ def open_object(store: Store, name: str) -> io.BufferedReader:
 
 
 class _Blocks(io.RawIOBase):
-    """An object in blocks, which are asked for when they are read."""
+    """An object in blocks, which are requested when they are read."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
@@ -91,7 +93,7 @@ class _Blocks(io.RawIOBase):
         return self._blocks[number]
 
     def _fetch(self, number: int) -> None:
-        """Ask for a block; for more and more of them at once, where one is read after the other."""
+        """Request a block; request more blocks at once the longer reading is sequential."""
         self._ahead = min(2 * self._ahead, BLOCKS_AHEAD) if number == self._next else 1
         start, stop = number * BLOCK_BYTES, (number + self._ahead) * BLOCK_BYTES
         with self._waiting():
@@ -120,7 +122,7 @@ def _copy(store: Store, name: str) -> io.BufferedReader:
                 copy.write(piece)
                 step.done = copy.tell() // 2**20
         copy.seek(0)
-        stack.pop_all()  # it stays open
+        stack.pop_all()  # the file stays open
         return cast("io.BufferedReader", copy)
 
 

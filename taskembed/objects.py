@@ -1,14 +1,14 @@
-"""Files on object stores: S3, Google Cloud Storage, Azure, and servers of files over HTTP.
+"""Files in object stores: S3, Google Cloud Storage, Azure, and HTTP servers.
 
-    with_files = open_store("s3://bucket/folder")
-    for found in with_files.listed():
+    store = open_store("s3://bucket/folder")
+    for found in store.listed():
         print(found.name, found.size)
-    with_files.stream("part-1.jsonl").read(100)
+    store.stream("part-1.jsonl").read(100)
 
-Who may read and write is told by the environment, by the rules of the library (obstore): the
-AWS_*, GOOGLE_* and AZURE_* variables, or the machine's own identity. An address has no secrets but
-those of an https address; `shown` hides them. Every request has an end: it is tried again for up to
-RETRY_SECONDS, and a try takes at most REQUEST_SECONDS.
+The library obstore takes credentials from the environment: the AWS_*, GOOGLE_* and AZURE_*
+variables, or the machine's identity. Only an https address may contain secrets, which `shown`
+hides. The time of each request is limited: it is retried for up to RETRY_SECONDS, and an attempt takes at
+most REQUEST_SECONDS.
 """
 
 from __future__ import annotations
@@ -57,22 +57,22 @@ _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "proxy_url", "pro
 
 
 def is_address(text: str | Path) -> bool:
-    """Tell whether text is an address: "s3://bucket/corpus.jsonl", "https://host/index"."""
+    """Return whether text is an address: "s3://bucket/corpus.jsonl", "https://host/index"."""
     scheme, found, _ = str(text).partition("://")
     return bool(found) and scheme.lower() in SCHEMES
 
 
 def address_in(place: Path) -> str | None:
-    """Return the address that was made a path, which has one slash less; None for other paths."""
+    """Return the address in a path, in which "//" has become "/"; None for other paths."""
     scheme, colon, rest = str(place).partition(":/")
     address = f"{scheme}://{rest.lstrip('/')}"
     return address if colon and is_address(address) else None
 
 
 def shown(address: str) -> str:
-    """Return an address as it may be printed and stored: without password and without query.
+    """Return an address in its printable form, without password and query.
 
-    A query may be a signature that gives access: "https://host/a.jsonl?***".
+    The query may be a signature that gives access: "https://host/a.jsonl?***".
     """
     before, question, _ = address.partition("?")
     return shown_address(before) + (question and f"?{HIDDEN}")
@@ -80,14 +80,14 @@ def shown(address: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a store says of an object.
+    """The properties of an object in a store.
 
     Attributes:
-        name: relative to the address of the store; "" for the object at the address itself.
-        size: bytes.
-        modified: when it was written.
-        etag: differs when its bytes differ; None where a server does not tell.
-        version: the same on Google Cloud Storage; None elsewhere.
+        name: the name relative to the address of the store; "" for the object at the address.
+        size: size in bytes.
+        modified: time of the last modification.
+        etag: an identifier that changes with the bytes; None if the server sends none.
+        version: the version on Google Cloud Storage; None elsewhere.
     """
 
     name: str
@@ -97,7 +97,7 @@ class StoredObject:
     version: str | None = None
 
     def is_same(self, other: StoredObject) -> bool:
-        """Return whether it has the bytes of another one, as far as a server tells."""
+        """Return whether two objects have the same bytes, as far as the server tells."""
         if self.etag is not None and other.etag is not None:
             return (self.etag, self.size) == (other.etag, other.size)
         return (self.modified, self.size) == (other.modified, other.size)
@@ -116,26 +116,26 @@ class Store:
     _streams: ObjectStore = field(repr=False)
 
     def shown(self, name: str = "") -> str:
-        """Return the address of an object, as it may be printed."""
+        """Return the address of an object in its printable form."""
         address = shown(self.address)
         return f"{address.partition('?')[0].rstrip('/')}/{name}" if name else address
 
     @contextlib.contextmanager
     def asked(self, name: str = "") -> Iterator[None]:
-        """Raise what the library says within as an error of ours about an object."""
+        """Turn errors of the library within the context into TaskembedErrors about an object."""
         try:
             yield
         except (TaskembedError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001  # the library's errors have no common root
-            # "from None": the library's text has the address with its secrets
+            # "from None": the library's error contains the address with its secrets
             scheme = self.address.partition("://")[0].lower()
             raise refusal(error, self.shown(name), scheme) from None
 
     def listed(self, below: str = "") -> Iterator[StoredObject]:
-        """Yield all objects below the address, or below one of its folders, in the order of names.
+        """Yield all objects below the address, or below one of its folders, ordered by name.
 
-        Plain servers over HTTP cannot list.
+        Plain HTTP servers cannot list objects.
         """
         import obstore
 
@@ -152,10 +152,10 @@ class Store:
             return _stored(interruptible(lambda: obstore.head(self._requests, name)), name)
 
     def get(self, name: str = "", *, at_most: int) -> tuple[bytes, StoredObject]:
-        """Return the bytes of a small object, and what the server says of it.
+        """Return the bytes and the properties of a small object.
 
         Raises:
-            BadInputError: it has more than `at_most` bytes.
+            BadInputError: the object has more than `at_most` bytes.
         """
         import obstore
 
@@ -169,7 +169,7 @@ class Store:
     def stream(self, name: str = "") -> BinaryIO:
         """Return an object's bytes, to be read once from the beginning; in bounded memory.
 
-        A connection that breaks is made again where it broke, as long as the object is the same.
+        A broken connection is resumed at the same position, unless the object has changed.
         """
         import obstore
 
@@ -181,17 +181,17 @@ class Store:
     def part(
         self, name: str, start: int, stop: int, *, of: StoredObject | None = None
     ) -> tuple[bytes, StoredObject]:
-        """Return bytes of an object, fewer where it ends, and what the server says of the object.
+        """Return a range of bytes of an object, fewer at its end, and the object's properties.
 
         Args:
-            name: of the object.
+            name: the name of the object.
             start: the position of the first byte.
             stop: the position after the last byte.
-            of: the object that it must still be; None for whatever is there.
+            of: the object as it was read before; None if it was not read before.
 
         Raises:
-            ChangedError: the object is another one by now.
-            NoPartsError: the server can only send all of it.
+            ChangedError: the object is no longer `of`.
+            NoPartsError: the server does not support range requests.
         """
         with self.asked(name):
             for tries_left in reversed(range(PART_TRIES)):
@@ -207,7 +207,7 @@ class Store:
         )
 
     def _part(self, name: str, start: int, stop: int) -> tuple[bytes, StoredObject]:
-        """Return bytes of an object: too few if the connection broke."""
+        """Return a range of bytes of an object, incomplete if the connection broke."""
         import obstore
         from obstore.exceptions import GenericError, NotSupportedError, PreconditionError
 
@@ -231,22 +231,22 @@ class Store:
         return bytes(data), _stored(result.meta, name)
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a small object, whatever was there."""
+        """Write a small object; an existing object is replaced."""
         import obstore
 
         with self.asked(name):
             interruptible(lambda: obstore.put(self._requests, name, data, use_multipart=False))
 
     def put_if(self, name: str, data: bytes, *, replaces: StoredObject | None) -> None:
-        """Write a small object in the place of one that was read, or where there was none.
+        """Replace an object if it has not changed, or create it if it does not exist.
 
         Args:
-            name: of the object.
-            data: its bytes.
+            name: the name of the object.
+            data: its new bytes.
             replaces: the object as it was read; None if there was none.
 
         Raises:
-            ChangedError: there is another object in its place by now.
+            ChangedError: the object was changed or created in the meantime.
         """
         import obstore
 
@@ -258,7 +258,7 @@ class Store:
             interruptible(lambda: obstore.put(self._requests, name, data, mode=mode))
 
     def upload(self, name: str, parts: Iterable[bytes]) -> None:
-        """Write an object of any size, part by part; it is there when all of it was sent."""
+        """Write an object of any size in parts; it appears when all parts are sent."""
         import obstore
 
         with self.asked(name):
@@ -266,7 +266,7 @@ class Store:
             interruptible(lambda: send(chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE))
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects; one that is not there is no error."""
+        """Remove objects; missing objects are ignored."""
         import obstore
 
         for name in names:
@@ -298,7 +298,7 @@ def interruptible(call: Callable[[], T]) -> T:
 
 
 def require_objects() -> None:
-    """Refuse an address where the library is missing, before anything slow is done.
+    """Check that the library for object stores is installed, before anything slow is done.
 
     Raises:
         MissingLibraryError: the library is not installed.
@@ -309,10 +309,10 @@ def require_objects() -> None:
 
 
 def open_store(address: str) -> Store:
-    """Open what is at and below an address; nothing is asked of the server yet.
+    """Return the store at an address; no request is sent yet.
 
     Raises:
-        UsageError: it is not an address, or has a password where none belongs.
+        UsageError: the text is not an address, or contains a password in the wrong place.
         MissingLibraryError: the library is not installed.
     """
     from taskembed.extras import OBJECTS, require_extra
@@ -345,7 +345,7 @@ _HINT = "write s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY or https://H
 
 
 def _client(address: str, seconds: int) -> ClientConfig:
-    """Return how long a request may take, and what the environment says of connections."""
+    """Return the time limits of requests, and the connection settings of the environment."""
     scheme = address.partition("://")[0].lower()
     own: dict[str, Any] = {
         name: value
@@ -353,7 +353,7 @@ def _client(address: str, seconds: int) -> ClientConfig:
         if (value := os.environ.get(f"{CLOUDS.get(scheme, '-')}_{name.upper()}"))
     }
     if scheme == "http":
-        own["allow_http"] = "true"  # it was written
+        own["allow_http"] = "true"  # the address says http
     if scheme in SERVERS and (userinfo := userinfo_of(address)):
         key = base64.b64encode(unquote(userinfo).encode()).decode()
         # not sent on to another host, if the server redirects to one

@@ -1,4 +1,4 @@
-"""Output files: each appears under its name once it is complete, or not at all."""
+"""Output files, which appear under their names only when they are complete."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from taskembed.errors import from_os_error, os_errors
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is a pipe, a device or an open file, which a new file cannot replace.
+    """Return whether a path is a pipe, a device or an open file, which cannot be replaced.
 
-    A folder is none. Files in folders of /dev, such as /dev/shm, are files like others.
+    The result is False for folders, and for ordinary files in folders such as /dev/shm.
     """
     if path.exists() and not path.is_file():
         return not path.is_dir()
@@ -48,7 +48,7 @@ def completed_file(
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
     temporary = Path(name)
     try:
-        # the opener lets errors name the file, rather than a descriptor or a temporary file
+        # with an opener, errors name the output file rather than the temporary file
         with open(  # Path.open has no opener
             output, mode, encoding=encoding, newline=newline, opener=lambda *_: descriptor
         ) as stream:
@@ -57,7 +57,7 @@ def completed_file(
             os.fsync(descriptor)
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # the mode of a new file, not of a temporary one
+        temporary.chmod(0o666 & ~mask)  # the mode of new files; temporary files are private
         temporary.replace(output)
     except OSError as error:
         raise from_os_error(error, str(output)) from error

@@ -1,4 +1,4 @@
-"""Keys and passwords are removed from everything that is printed.
+"""Removes keys and passwords from everything that is printed.
 
     redacted("no such key: sk-1", ["sk-1"])    # "no such key: ***"
 
@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 KEY_OF_OWN = "TASKEMBED_API_KEY"  # the variable with the key for the server at --api-base
 API_BASE = "TASKEMBED_API_BASE"
-KEYS = (  # environment variables that hold keys
+KEYS = (  # environment variables with keys
     KEY_OF_OWN,
     "OPENAI_API_KEY",
     "OPENAI_ADMIN_KEY",
@@ -34,7 +34,7 @@ KEYS = (  # environment variables that hold keys
 )
 HIDDEN = "***"
 WITHIN_WORDS = 6  # characters; a secret of this length is also replaced inside words
-WITHIN_QUERIES = 16  # characters; a signature is longer
+WITHIN_QUERIES = 16  # characters; signatures are longer
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")  # greedy: a password may have an @
 
 
@@ -47,7 +47,7 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     """Return text with *** for every secret and for the user and password of every address."""
     for secret in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
         found = re.escape(secret)
-        # a short secret is often the "x" or "none" for a server that needs no key
+        # a short secret is often "x" or "none", for a server that needs no key
         text = re.sub(
             found if len(secret) >= WITHIN_WORDS else rf"(?<!\w){found}(?!\w)", HIDDEN, text
         )
@@ -63,7 +63,7 @@ def userinfo_of(address: str) -> str:
 def shown_address(address: str) -> str:
     """Return an address for an error message, without anything that may be its password.
 
-    The text may be no valid address, so everything before the last @ is replaced.
+    The text may not be a valid address, so everything before the last @ is replaced.
     """
     scheme, middle, rest = address.rpartition("://")
     _, at, after = rest.rpartition("@")

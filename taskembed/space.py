@@ -1,7 +1,7 @@
 """The embedding space: what must be equal for two vectors to be comparable.
 
-An index is a set of vectors of one space. The space is written beside them, and every document and
-every query must prove that it lives there.
+An index is a set of vectors of one space. The space is stored with them, and every document and
+query is checked to have the same space.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-TITLE_AND_TEXT = "{title?} {text}"  # the template of an index, unless another one is asked for
+TITLE_AND_TEXT = "{title?} {text}"  # the default template of an index
 
 
 class Task(StrEnum):
-    """What the vectors are for. Other names of the field are accepted: Task("sts").
+    """The purpose of vectors. Common synonyms are accepted: Task("sts") is Task.SIMILARITY.
 
     Raises:
         ValueError: no task has the name.
@@ -37,13 +37,13 @@ class Task(StrEnum):
 
 # tasks that encode queries and documents in the same way
 SYMMETRIC_TASKS = frozenset({Task.SIMILARITY, Task.CLASSIFICATION, Task.CLUSTERING})
-DECLARED = "declared:"  # begins the digest of weights that nobody has seen
-COSINE, DOT = "cosine", "dot"  # metrics: for vectors of unit length; for vectors as they are
+DECLARED = "declared:"  # prefix of the digest of weights that were declared, not checked
+COSINE, DOT = "cosine", "dot"  # metrics: of normalised vectors; of vectors that are not normalised
 _ALIASES = {"sts": "similarity", "text-matching": "similarity", "separation": "clustering"}
 
 
 class PromptType(StrEnum):
-    """The side of a task that a text is on, in MTEB's words. "query" means PromptType.QUERY.
+    """The side of a text in a task: query or document. The name is that of MTEB.
 
     Raises:
         ValueError: there is no such side.
@@ -59,12 +59,12 @@ class PromptType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostedModel:
-    """A model that a server runs; nobody here can see its weights.
+    """A model that a server runs, so that its weights cannot be checked.
 
     Attributes:
-        server: the name of the server, such as "cohere"; "own" for one named by its address.
+        server: the name of the server, such as "cohere"; "own" for the user's own server.
         server_model: the model's name at that server.
-        parameter: the field of a request that says which side a text is of; "" for none.
+        parameter: the field of a request that names the side of a text; "" for none.
         query_value: the value of that field for queries.
         document_value: the value of that field for documents.
     """
@@ -76,7 +76,7 @@ class HostedModel:
     document_value: str = ""
 
     def fields_of_request(self, prompt_type: PromptType) -> dict[str, str]:
-        """Return what a request has beside its texts: {"input_type": "search_query"}."""
+        """Return the fields of a request other than its texts: {"input_type": "search_query"}."""
         is_query = prompt_type is PromptType.QUERY
         value = self.query_value if is_query else self.document_value
         return {self.parameter: value} if value else {}
@@ -87,16 +87,16 @@ class EmbeddingSpace:
     """The fields that must be equal for two vectors to be comparable.
 
     Attributes:
-        model: the model's id as models.toml spells it; for an unknown model the name that was
-            given: a Hugging Face id or a folder.
+        model: the model's id in models.toml; for an unknown model, the name that the user gave: a
+            Hugging Face id or a folder.
         revision: commit of the model's repository; "" for a folder.
         weights_digest: sha256 over every file of the model that can change a vector; "" for a
-            hosted model; "declared:" and a name if vectors are declared to be of a model that
-            nobody compared them with.
+            hosted model; "declared:" and a name if the user declared the model of imported vectors
+            and they were not compared with it.
         query_adapter: name of the LoRA adapter merged into the weights for queries; "" for none.
         document_adapter: the same for documents; it is nearly always the same adapter.
         adapter_digest: sha256 of the adapters' files; "" for none.
-        task: what the vectors are for.
+        task: the purpose of the vectors.
         query_prompt: text before every query, byte for byte.
         document_prompt: text before every document, byte for byte.
         suffix: text after every text, added after truncation (zEmbed-1).
@@ -104,12 +104,13 @@ class EmbeddingSpace:
             excluded" if the prompt's tokens are left out of the mean (INSTRUCTOR).
         max_length: largest number of tokens that the model reads, special tokens included; 0 if
             only the server of a hosted model knows it.
-        dim: numbers in a vector.
-        truncation: how the model's vector was cut to `dim`: "none", "slice", ...
-        normalize: whether vectors have unit length: exactly if the metric is the cosine.
-        metric: "cosine", or "dot": the inner product of the model's vectors as they are.
-        template: how a document's fields become its text: of the index, not of the model.
-        hosted: for a model behind a server: the server, and the task fields of requests; else None.
+        dim: the dimension of the vectors.
+        truncation: how the model's vectors were shortened to `dim`: "none", "slice", ...
+        normalize: whether vectors have unit length: true if and only if `metric` is "cosine".
+        metric: "cosine", or "dot": the inner product of vectors that are not normalised.
+        template: the template by which a document's fields become its text; a property of the
+            index, not of the model.
+        hosted: for a model that a server runs: the server and the fields of requests; else None.
     """
 
     model: str
@@ -146,12 +147,12 @@ class EmbeddingSpace:
         return self.query_adapter if is_query else self.document_adapter
 
     def request(self, prompt_type: PromptType | str) -> str:
-        """Return what tells a hosted model's server the side: "input_type=query"; "" for none."""
+        """Return the field by which a hosted model is told the side: "input_type=query"; or ""."""
         told = self.hosted.fields_of_request(PromptType(prompt_type)) if self.hosted else {}
         return "".join(f"{field}={value}" for field, value in told.items())
 
     def swapped(self) -> EmbeddingSpace:
-        """Return the space in which queries are encoded as documents are here, and the reverse."""
+        """Return the space with the settings of queries and documents exchanged."""
         hosted = self.hosted and replace(
             self.hosted,
             query_value=self.hosted.document_value,
@@ -167,7 +168,7 @@ class EmbeddingSpace:
         )
 
     def has_weights_of(self, other: EmbeddingSpace) -> bool:
-        """Tell whether the model is the same, whatever it is called: its files, or its server's."""
+        """Return whether the model is the same, by its weights or its name at the server."""
         if self.hosted and other.hosted:
             ours, theirs = self.hosted, other.hosted
             return (ours.server, ours.server_model) == (theirs.server, theirs.server_model)
@@ -176,9 +177,9 @@ class EmbeddingSpace:
     def differences(self, other: EmbeddingSpace) -> list[FieldDifference]:
         """Return the fields in which two spaces differ, in the order of the fields.
 
-        A renamed but identical model is the same space: `model` and `revision` count only if the
-        weights differ too, and the names of adapters only if their digests do. The fields of a
-        hosted model are compared one by one; for any other model they are "".
+        A renamed but identical model has the same space: `model` and `revision` are compared only
+        if the weights differ, and the names of adapters only if their digests differ. The fields of
+        hosted models are compared one by one; they are "" for other models.
         """
         ignored: frozenset[str] = frozenset()
         if self.has_weights_of(other):
@@ -230,7 +231,11 @@ def _hosted_from(values: object) -> HostedModel | None:
 
 
 def _require_kinds(values: dict[str, Any], kinds: dict[str, str], what: str) -> None:
-    """Refuse values that have not exactly these keys, or not these types."""
+    """Refuse values with other keys or types.
+
+    Raises:
+        ValueError: a key is missing or unknown, or a value has another type.
+    """
     if values.keys() != kinds.keys():
         wrong = ", ".join(sorted(map(str, values.keys() ^ kinds.keys())))
         raise ValueError(f"{what} has missing or unknown fields: {wrong}")
@@ -241,10 +246,10 @@ def _require_kinds(values: dict[str, Any], kinds: dict[str, str], what: str) -> 
 
 
 def _from_version_1(space: EmbeddingSpace) -> EmbeddingSpace:
-    """Return a space as it is today that an early version wrote.
+    """Convert a space that an early version wrote to its present form.
 
-    A hosted model was written in fields that are a local model's: "hosted:cohere/embed-v4.0" as
-    the digest of the weights, and "input_type=search_query" as the adapter.
+    Early versions stored a hosted model in the fields of a local model: "hosted:cohere/embed-v4.0"
+    as the digest of the weights, and "input_type=search_query" as the adapter.
     """
     if not space.weights_digest.startswith(_HOSTED_DIGEST):
         return space
@@ -263,7 +268,7 @@ def _from_version_1(space: EmbeddingSpace) -> EmbeddingSpace:
 
 
 def _flat(space: EmbeddingSpace) -> dict[str, Any]:
-    """Return the fields of a space by name, those of a hosted model among them."""
+    """Return the fields of a space by name, including those of a hosted model."""
     values = {field.name: getattr(space, field.name) for field in fields(space)}
     hosted = values.pop("hosted") or HostedModel("", "")
     return values | {field.name: getattr(hosted, field.name) for field in fields(hosted)}
@@ -276,7 +281,7 @@ _ADAPTER_NAMES = frozenset({"query_adapter", "document_adapter"})
 
 @dataclass(frozen=True, slots=True)
 class FieldDifference:
-    """One field in which two spaces differ."""
+    """A field in which two spaces differ."""
 
     field: str
     ours: object

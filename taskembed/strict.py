@@ -1,4 +1,4 @@
-"""Data from outside, checked against a type: a table of TOML or JSON becomes a frozen dataclass.
+"""Checks external data against a type: turns a table of TOML or JSON into a frozen dataclass.
 
     @dataclass(frozen=True, slots=True)
     class Lora:
@@ -9,8 +9,9 @@
     checked(Lora, {"rang": 4})    # MisfitError: unknown key "rang"; the keys are rank
     checked(Lora, {"rank": 0})    # MisfitError: "rank" must be at least 1: 0
 
-Every key must be known and every value of its type: "4" is no number, and true is not 1. pydantic
-compares; the words are ours (docs/adr/0014-strict-validation.md).
+Every key must be known and every value must have its exact type: "4" is not a number, and true is
+not 1. pydantic does the checks; the messages are defined here
+(docs/adr/0014-strict-validation.md).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ STRICT: ConfigDict = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 _TABLE = "is not a table: {input!r}"
 _LIST = "is not a list: {input!r}"
-_REASONS = {  # pydantic's names of what can be wrong with a value
+_REASONS = {  # pydantic's type of an error -> our message
     "string_type": "is not a string: {input!r}",
     "int_type": "is not a whole number: {input!r}",
     "int_from_float": "is not a whole number: {input!r}",
@@ -47,7 +48,7 @@ _REASONS = {  # pydantic's names of what can be wrong with a value
     "greater_than_equal": "must be at least {ge:g}: {input!r}",
     "less_than": "must be less than {lt:g}: {input!r}",
     "less_than_equal": "must be at most {le:g}: {input!r}",
-    "too_short": "has nothing in it",
+    "too_short": "must not be empty",
     "string_too_short": "is empty",
     "literal_error": "is none of {expected}: {input!r}",
     "enum": "is none of {expected}: {input!r}",
@@ -55,11 +56,11 @@ _REASONS = {  # pydantic's names of what can be wrong with a value
 
 
 class MisfitError(ValueError):
-    """Data that is not of its type.
+    """Data that does not match its type.
 
     Attributes:
-        path: the keys and positions that lead to the value: ("data", 0, "limit").
-        reason: what is wrong with it.
+        path: the keys and positions of the value: ("data", 0, "limit").
+        reason: what is wrong with the value.
     """
 
     def __init__(self, message: str, *, path: Sequence[str | int], reason: str) -> None:
@@ -69,20 +70,20 @@ class MisfitError(ValueError):
 
 
 def checked(kind: type[T], value: object) -> T:
-    """Return data as an object of its type.
+    """Return data as an object of a type.
 
     Args:
-        kind: a dataclass with `__pydantic_config__ = STRICT`, or a type made of such.
-        value: what TOML or JSON has in its place.
+        kind: a dataclass with `__pydantic_config__ = STRICT`, or a type composed of such classes.
+        value: the parsed TOML or JSON.
 
     Raises:
-        MisfitError: a key is unknown or missing, or a value is of another type or out of its range.
+        MisfitError: a key is unknown or missing, or a value has another type or is out of range.
     """
     from pydantic import ValidationError
 
     hashable: Any = kind
     try:
-        # as JSON: there, a list is a tuple and a text an enum also where everything else is exact
+        # in JSON mode, lists may become tuples and strings enums, while all else is strict
         found: T = _adapter(hashable).validate_json(json.dumps(value, default=str))
     except ValidationError as error:
         raise _misfit(kind, value, error.errors(include_url=False)[0]) from error
@@ -125,7 +126,7 @@ def _misfit(kind: type[Any], value: object, error: Mapping[str, Any]) -> MisfitE
 
 
 def _place(value: Any, path: Sequence[str | int]) -> str:  # noqa: ANN401  # whatever was parsed
-    """Return how a person calls a place: 'data 2', or 'family "e5", models' where it has a name."""
+    """Return the name of a place in messages: 'data 2', or 'family "e5", models'."""
     words: list[str] = []
     for step in path:
         if isinstance(step, str):
@@ -139,7 +140,7 @@ def _place(value: Any, path: Sequence[str | int]) -> str:  # noqa: ANN401  # wha
 
 
 def _keys(kind: Any, path: Sequence[str | int]) -> list[str]:  # noqa: ANN401  # any type
-    """Return the keys of the dataclass that is at a place of a type."""
+    """Return the keys of the dataclass at a path within a type."""
     for step in path:
         if is_dataclass(kind):
             kind = get_type_hints(kind)[str(step)]

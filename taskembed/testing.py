@@ -1,4 +1,4 @@
-"""Fakes for the tests of programs that use taskembed: no model is run, nothing is downloaded.
+"""Fakes for tests of programs that use taskembed: no model is run, and nothing is downloaded.
 
     from taskembed.testing import HashEncoder
 
@@ -49,37 +49,37 @@ HASH_SPACE = EmbeddingSpace(
     metric="cosine",
     template="{title?} {text}",
 )
-SLICE = 8  # texts that the fake encodes at once
+SLICE = 8  # texts encoded at once
 
 
 class HashTokens:
-    """Where the words of a text are, which are the tokens of a `HashEncoder`.
+    """The positions of words in texts; words are the tokens of a `HashEncoder`.
 
     Attributes:
-        text_room: how many are read of a text.
+        text_room: the number of words that are read of a text.
     """
 
     def __init__(self, text_room: int) -> None:
         self.text_room = text_room
 
     def offsets(self, text: str) -> Rows:
-        """Return int64[n, 2]: where each word begins and ends."""
+        """Return int64[n, 2]: the begin and end of each word, in characters."""
         places = [match.span() for match in re.finditer(r"\S+", text)]
         return np.array(places, np.int64).reshape(-1, 2)
 
 
 class HashEncoder:
-    """An `Encoder` without a model: a text's vector is the sum of one random vector a word.
+    """An `Encoder` without a model: a text's vector is the sum of a random vector for each word.
 
-    Texts that share words are near each other; the prompt is no part of the vector.
+    Texts with common words are near each other; the prompt does not change the vector.
 
     Attributes:
-        space: where the vectors live: a text is cut after `max_length` words.
+        space: the space of the vectors; texts are truncated after `max_length` words.
         prompted: every text that was encoded, with its prompt, in order.
     """
 
     def __init__(self, space: EmbeddingSpace = HASH_SPACE, **changes: object) -> None:
-        """Make an encoder of a space; `changes` are fields of it that differ: `dim=8`."""
+        """Create an encoder of a space; `changes` replace fields of the space: `dim=8`."""
         self.space = replace(space, **changes)  # type: ignore[arg-type]  # fields of the space
         self.prompted: list[str] = []
         self._words: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = {}
@@ -90,7 +90,7 @@ class HashEncoder:
         return {"engine": "hash", "precision": "fp32", "taskembed": "test"}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Return float32[n, dim], and which texts have more than `max_length` words."""
+        """Return vectors, float32[n, dim], and bool[n]: whether texts exceed `max_length` words."""
         self.prompted += [self.space.prompt(prompt_type) + text for text in texts]
         vectors = np.empty((len(texts), self.space.dim), np.float32)
         for row, text in enumerate(texts):
@@ -104,9 +104,9 @@ class HashEncoder:
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Yield int64[n] positions of texts with their n encoded texts, the longest texts first.
+        """Yield int64[m] positions of texts and the m encoded texts, the longest texts first.
 
-        The real encoder does the same.
+        `LocalEncoder` uses the same order.
         """
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]), reverse=True)
         for start in range(0, len(order), SLICE):
@@ -114,7 +114,7 @@ class HashEncoder:
             yield np.array(rows, np.int64), self.encode([texts[row] for row in rows], prompt_type)
 
     def document_tokens(self) -> HashTokens:
-        """Return what tells where the words of a document are."""
+        """Return the tokenizer of documents, whose tokens are words."""
         return HashTokens(self.space.max_length)
 
     def _word(self, word: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -129,11 +129,10 @@ class HashEncoder:
 def fake_models() -> Iterator[None]:
     """Return a context within which models are opened without being run.
 
-    A model's files, tokenizer, prompts, adapters and space are the real ones; only its numbers are
-    made up: a text's vector is the sum of one random vector a token. It holds for the whole
-    process, threads included, and for every way to open a model on this machine: `load_encoder`,
-    `load_reranker`, and commands; also for the workers of `--engine ray`. Models behind a server
-    are not replaced.
+    A model's files, tokenizer, prompts, adapters and space are real; only its numbers are fake: a
+    text's vector is the sum of one random vector for each token. The context affects the whole
+    process, all threads, and every way to open a model on this machine: `load_encoder`,
+    `load_reranker`, commands, and the workers of `--engine ray`. Hosted models are not replaced.
     """
     from taskembed.encoding import fake  # numpy and tokenizers: 0.1 s
     from taskembed.verbs.workers.job import prepared_by

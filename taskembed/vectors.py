@@ -1,4 +1,4 @@
-"""Types of arrays; vectors collected from slices, or put together from parts."""
+"""Types of arrays, and functions that combine vectors."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ def gathered(slices: Iterable[tuple[Rows, Encoded]], count: int, dim: int) -> En
     """Return the slices of `count` texts as one result.
 
     Args:
-        slices: int64[m], the positions of m texts, and their m vectors; each text once.
+        slices: int64[m], the positions of m texts, and their m encoded texts; each text once.
         count: number of texts.
-        dim: numbers in a vector.
+        dim: the dimension of the vectors.
 
     Returns:
-        float32[count, dim] and bool[count]: row i belongs to text i. A row that no slice has is
+        float32[count, dim] and bool[count]: row i belongs to text i. Rows that are in no slice are
         NaN, which the guard refuses.
     """
     vectors = np.full((count, dim), np.nan, dtype=np.float32)
     truncated = np.zeros(count, dtype=np.bool_)
     for number, (rows, encoded) in enumerate(slices):
-        if not number and encoded.vectors.shape[1] != dim:  # for the guard to refuse
+        if not number and encoded.vectors.shape[1] != dim:  # the guard refuses it
             vectors = np.full((count, encoded.vectors.shape[1]), np.nan, dtype=np.float32)
         vectors[rows], truncated[rows] = encoded
     return Encoded(vectors, truncated)
 
 
 def whole_vector(chunks: FloatRows) -> FloatRows:
-    """Return the vector of a whole document, float32[1, dim]: the mean of those of its chunks.
+    """Return the vector of a whole document, float32[1, dim]: the mean of its chunks' vectors.
 
-    It is scaled to their average length: 1 where all have length 1.
+    The mean is scaled to the average length of the vectors, which is 1 if all have unit length.
 
     Args:
-        chunks: float32[n, dim], n > 0. One alone is returned as it is.
+        chunks: float32[n, dim], n > 0. A single vector is returned unchanged.
     """
     mean = chunks.mean(axis=0, keepdims=True, dtype=np.float64)
     length = np.linalg.norm(mean)

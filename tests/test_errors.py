@@ -67,7 +67,7 @@ def test_a_damaged_index_names_the_file() -> None:
             errno.EACCES,
             AccessDeniedError,
             "Permission denied",
-            "run as a user who may, or choose another place",
+            "run as a user with the permission, or choose another path",
         ),
         (
             errno.ENOSPC,

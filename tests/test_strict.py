@@ -51,7 +51,7 @@ def test_any_type_can_be_checked() -> None:
     ("value", "message", "path"),
     [
         ({}, 'the key "parts" is missing', ("parts",)),
-        ({"parts": []}, '"parts" has nothing in it', ("parts",)),
+        ({"parts": []}, '"parts" must not be empty', ("parts",)),
         ({"parts": 3}, '"parts" is not a list: 3', ("parts",)),
         (
             {"parts": PART},

@@ -31,7 +31,7 @@ from taskembed.index.disk.generations import read_newest, verify
 from taskembed.index.disk.manifests import manifest_name
 from tests.fakes import ShortWritesFs, StepFs, fail_at
 
-DENIED_HINT = "run as a user who may, or choose another place"
+DENIED_HINT = "run as a user with the permission, or choose another path"
 ROOT = Path(__file__).parents[2]
 
 

@@ -661,7 +661,7 @@ def with_task(line: str, *keys: str) -> str:
         (GOOD.replace("= 512", "= 0"), 'family "f": "max_length" must be at least 1: 0'),
         (GOOD.replace("= 8", "= 8.0"), 'family "f", models: "a/f" is not a whole number: 8.0'),
         (GOOD.replace("= 8", "= 0"), 'family "f", models: "a/f" must be at least 1: 0'),
-        (GOOD.replace('"a/f" = 8', ""), 'family "f": "models" has nothing in it'),
+        (GOOD.replace('"a/f" = 8', ""), 'family "f": "models" must not be empty'),
         (
             GOOD.replace("https", "http"),
             ('family "f": "source" does not begin with https://: \'http://example.org/f\''),
@@ -692,7 +692,7 @@ def with_task(line: str, *keys: str) -> str:
             with_key('template = "Instruct: "'),
             'family "f": "template" has no {instruction}: \'Instruct: \'',
         ),
-        (with_task(""), 'family "f": "tasks" has nothing in it'),
+        (with_task(""), 'family "f": "tasks" must not be empty'),
         (
             with_task('sts = { both = "" }'),
             (
