@@ -7,8 +7,8 @@
 
 The library obstore takes credentials from the environment: the AWS_*, GOOGLE_* and AZURE_*
 variables, or the machine's identity. Only an https address may contain secrets, which `shown`
-hides. The time of each request is limited: it is retried for up to RETRY_SECONDS, and an attempt takes at
-most REQUEST_SECONDS.
+hides. The time of each request is limited: it is retried for up to RETRY_SECONDS, and an attempt
+takes at most REQUEST_SECONDS.
 """
 
 from __future__ import annotations
