@@ -9,16 +9,17 @@ put vectors into one group that are far from each other: on a million texts, suc
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
 
 from taskembed.activity import doing
-from taskembed.index.neighbours import Near, Neighbourhood
+from taskembed.index.neighbours import Near, Neighbourhood, TooManyPairsError
 from taskembed.vectors import FloatRows, Floats, Rows
 
 FIRST_BATCH = 64  # queries; if all texts are alike, each query finds every text
-LEAST_BATCH, LARGEST_BATCH = 16, 4_096  # queries
+LEAST_BATCH, LARGEST_BATCH = 16, 16_384  # queries
 PAIRS_AT_ONCE = 4_000_000  # 64 MB
 
 
@@ -59,11 +60,18 @@ class Leaders:
         with doing("comparing", unit="documents", total=len(order)) as step:
             while start < len(order):
                 some = order[start : start + size]
-                near = neighbourhood.within(vectors_at(some), threshold)
+                most = PAIRS_AT_ONCE if len(some) > LEAST_BATCH else sys.maxsize
+                try:
+                    near = neighbourhood.within(vectors_at(some), threshold, most=most)
+                except TooManyPairsError:
+                    size = max(len(some) // 4, LEAST_BATCH)
+                    continue
                 self._take(some, near, rank)
                 start += len(some)
                 a_query = len(near.query) // len(some) + 1
-                size = min(max(PAIRS_AT_ONCE // a_query, LEAST_BATCH), 2 * size, LARGEST_BATCH)
+                size = min(
+                    max(PAIRS_AT_ONCE // (2 * a_query), LEAST_BATCH), 2 * size, LARGEST_BATCH
+                )
                 step.done = start
 
     def join(self, one: int, others: Rows) -> None:

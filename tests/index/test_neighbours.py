@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from taskembed.index import neighbours
-from taskembed.index.neighbours import Neighbourhood, rows_of_sample
+from taskembed.index.neighbours import Neighbourhood, TooManyPairsError, rows_of_sample
 from taskembed.vectors import FloatRows
 
 
@@ -59,6 +59,19 @@ def test_a_vector_just_at_the_limit_is_found() -> None:
     near = Neighbourhood(3, 2, vectors[:0])
     near.add([(np.arange(3), vectors)])
     assert near.within(vectors[:1], 0.5).other.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("exact_rows", [10, 1_000])  # in lists, and all compared
+def test_more_pairs_than_asked_for_are_refused(
+    exact_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", exact_rows)
+    vectors = np.tile(unit(np.arange(1.0, 17.0)[np.newaxis]), (100, 1))
+    near = Neighbourhood(100, 16, vectors[: rows_of_sample(100)])
+    near.add([(np.arange(100), vectors)])
+    assert len(near.within(vectors[:20], 0.9, most=2_000).query) == 2_000
+    with pytest.raises(TooManyPairsError):
+        near.within(vectors[:20], 0.9, most=1_999)
 
 
 def test_few_vectors_need_no_sample() -> None:

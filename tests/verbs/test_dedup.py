@@ -13,6 +13,7 @@ from taskembed.errors import IndexBusyError, SpaceMismatchError, UsageError
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import Task
+from taskembed.verbs import _leaders
 from taskembed.verbs.dedup import delete_duplicates, find_duplicates, kept_documents
 from taskembed.verbs.duplicates import Duplicate, Keep
 from taskembed.verbs.index import index_corpus
@@ -132,6 +133,21 @@ def test_no_dropped_document_is_further_than_the_threshold_from_a_kept_one(
         assert np.cos(by_id[item.doc_id] - by_id[item.kept]) >= 0.999 - 1e-6
     ordered = sorted(by_id[name] for name in kept)
     assert all(np.cos(two - one) < 0.999 + 1e-6 for one, two in pairwise(ordered))
+
+
+def test_many_pairs_are_compared_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 20 that are alone, and then 100 that are all near each other
+    angles = [*range(0, 340, 17), *(345 + number / 100 for number in range(100))]
+    documents = [Document(f"d{n}", f"at {angle}") for n, angle in enumerate(angles)]
+    with Index.open(made(tmp_path / "i", documents)) as index:
+        at_once = find_duplicates(index, threshold=0.99)
+        monkeypatch.setattr(_leaders, "PAIRS_AT_ONCE", 150)
+        monkeypatch.setattr(_leaders, "LEAST_BATCH", 2)
+        few = find_duplicates(index, threshold=0.99)
+    assert few.dropped == at_once.dropped
+    assert (len(few.dropped), few.pairs) == (99, at_once.pairs)
 
 
 def test_duplicates_are_deleted_in_one_commit(folder: Path) -> None:
