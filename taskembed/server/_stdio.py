@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from mcp_types import jsonrpc_message_adapter
+
 from taskembed.errors import UsageError
 
 MESSAGE_BYTES = 2**20  # of a message from a client
@@ -26,6 +28,12 @@ _INVALID_REQUEST = -32600  # JSON-RPC
 _ID = rb'"id"\s*:\s*(\d{1,18}|"[^"\\\x00-\x1f]{1,200}")'
 _FIRST_ID = re.compile(rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*,\s*)*' + _ID)
 _LAST_ID = re.compile(_ID + rb"\s*\}\s*\Z")
+
+# an escape of JSON; a group for half of a character that two escapes are needed for
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
 
 
 @dataclass(slots=True)
@@ -60,7 +68,8 @@ class Writer:
 class Lines:
     """The messages of a client, a line each, as the `readline` of a text file gives them.
 
-    A message that is too long is left out, and answered by an error.
+    A message that is too long, or that the library could not read and would not answer, is left
+    out, and answered by an error.
 
     Attributes:
         descriptor: to read.
@@ -76,9 +85,13 @@ class Lines:
     def readline(self) -> str:
         """Return the next message; "" at the end."""
         while line := self._line():
-            if len(line) <= MESSAGE_BYTES:
-                return line.decode(errors="replace")
-            self._refuse(line)
+            text = _ESCAPE.sub(_without_half, line[:MESSAGE_BYTES].decode(errors="replace"))
+            if len(line) > MESSAGE_BYTES:
+                self._refuse(line, f"a message has more than {MESSAGE_BYTES:,} bytes")
+            elif _is_message(text):
+                return text
+            elif text.strip():
+                self._refuse(line, "a message is not JSON-RPC 2.0, a line of JSON in UTF-8")
         return ""
 
     def _line(self) -> bytes:
@@ -103,14 +116,29 @@ class Lines:
         except OSError:  # the client is gone
             return b""
 
-    def _refuse(self, line: bytes) -> None:
-        said = f"a message has more than {MESSAGE_BYTES:,} bytes"
+    def _refuse(self, line: bytes, said: str) -> None:
         self.notify(said)
         found = _FIRST_ID.match(line) or _LAST_ID.search(line)
         if found:
             error = {"code": _INVALID_REQUEST, "message": said}
             answer = {"jsonrpc": "2.0", "id": json.loads(found[1]), "error": error}
             self.writer.write(json.dumps(answer) + "\n")
+
+
+def _is_message(text: str) -> bool:
+    try:
+        jsonrpc_message_adapter.validate_json(text, by_name=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_half(escape: re.Match[str]) -> str:
+    """Return an escape; half of a character, where a text was cut, becomes U+FFFD.
+
+    The library reads no message that has one, and would not answer it.
+    """
+    return r"\ufffd" if escape[1] else escape[0]
 
 
 @contextmanager
