@@ -1,7 +1,7 @@
-"""What the tools answer: typed values of a bounded size.
+"""The results of the tools: typed values of a bounded size.
 
-The size of an answer is that of its JSON in UTF-8. Three bytes are taken for a token, which is more
-than English needs and enough for Chinese.
+The size of a result is that of its JSON in UTF-8. One token is assumed for every three bytes, which
+overestimates the tokens of English and is about right for Chinese.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pydantic import BaseModel
 
 from taskembed.escaping import escaped, id_line
 
-DEFAULT_BYTES = 6_000  # of an answer: about 2,000 tokens
-MOST_BYTES = 36_000  # of an answer whose caller asks for more
-SHOWN_ID = 400  # characters of an id
-METADATA_BYTES = 400  # of a hit
-VALUE_CHARACTERS = 120  # of a value of a hit's metadata
-NAME_CHARACTERS = 80  # of a field's name
-_KEPT = "\n\t"  # controls that are shown as they are
+DEFAULT_BYTES = 6_000  # most bytes of a result: about 2,000 tokens
+MOST_BYTES = 36_000  # most bytes of a result whose caller raises `max_chars`
+SHOWN_ID = 400  # most characters of an id
+METADATA_BYTES = 400  # most bytes of the metadata of a hit
+VALUE_CHARACTERS = 120  # most characters of a metadata value
+NAME_CHARACTERS = 80  # most characters of a field name
+_KEPT = "\n\t"  # control characters that are not escaped
 
 
 class HitAnswer(BaseModel):
@@ -30,7 +30,7 @@ class HitAnswer(BaseModel):
     score: float
     text: str
     start: int  # where `text` begins in the document, in characters
-    total_chars: int  # of the document
+    total_chars: int  # the length of the document
     metadata: dict[str, Any]
 
 
@@ -40,8 +40,8 @@ class HitsAnswer(BaseModel):
     index: str
     task: str
     hits: list[HitAnswer]
-    truncated: bool  # the answer was full before all hits were in it
-    next_offset: int | None  # where the next hits begin; None for the last ones
+    truncated: bool  # not all hits fit into the result
+    next_offset: int | None  # the offset of the next hits; None if there are no more
 
 
 class DocumentAnswer(BaseModel):
@@ -77,7 +77,7 @@ class LabelAnswer(BaseModel):
 
 
 class FieldAnswer(BaseModel):
-    """A field of the metadata, which `where` can name."""
+    """A metadata field that can be used in `where`."""
 
     name: str
     type: str
@@ -85,7 +85,7 @@ class FieldAnswer(BaseModel):
 
 
 class IndexAnswer(BaseModel):
-    """An index; `error` says why it cannot be used now."""
+    """An index; `error` is the reason if it cannot be used at the moment."""
 
     name: str
     task: str
@@ -112,24 +112,24 @@ def size_of(answer: BaseModel) -> int:
 
 
 def shown_id(doc_id: str) -> str:
-    r"""Return an id as `get` takes it: what cannot be seen is \u and four digits."""
+    r"""Return an id in the form that `get` accepts: invisible characters are \u and four digits."""
     line = id_line(doc_id)
     return line if len(line) <= SHOWN_ID else line[:SHOWN_ID] + "…"
 
 
 def shown_text(text: str) -> str:
-    """Return text in which what cannot be seen is an escape."""
+    """Return text with invisible characters escaped."""
     return escaped(text, keep=_KEPT)
 
 
 def raw_part(text: str, begin: int, characters: int, room: int) -> str:
-    """Return a part of a text that has room; it ends between words if it can.
+    """Return as much of a text as fits; it ends between words if possible.
 
     Args:
-        text: whole.
+        text: the whole text.
         begin: where the part begins, in characters.
-        characters: of the part at most.
-        room: its bytes as JSON at most, when it is shown.
+        characters: the most characters of the part.
+        room: the most bytes of the part as JSON, when it is shown.
     """
     part = text[begin : begin + characters]
     low, high = 0, len(part)
@@ -144,7 +144,7 @@ def raw_part(text: str, begin: int, characters: int, room: int) -> str:
 
 
 def cut_text(text: str, characters: int) -> str:
-    """Return at most so many characters of a text, with an ellipsis if there are more."""
+    """Return at most `characters` characters of a text, with an ellipsis if there are more."""
     shown = shown_text(text[:characters])
     return shown if len(text) <= characters else shown + "…"
 
@@ -156,15 +156,15 @@ def _json_bytes(text: str) -> int:
 def bounded_metadata(
     metadata: Mapping[str, object], room: int, *, text: str, part: str
 ) -> dict[str, Any]:
-    """Return the fields of a document that have room; long values are cut, or left out.
+    """Return the fields of a document that fit; long values are cut, or left out.
 
-    What the text repeats is left out: a title that is in the part shown, or the text itself.
+    Values that the shown text repeats are left out, such as a title, or the text itself.
 
     Args:
-        metadata: of a document.
-        room: bytes as JSON at most.
-        text: of the document.
-        part: of the text, as it is shown.
+        metadata: the metadata of a document.
+        room: the most bytes as JSON.
+        text: the text of the document.
+        part: the part of the text that is shown.
     """
     chosen: dict[str, Any] = {}
     left = room
@@ -180,7 +180,7 @@ def bounded_metadata(
 
 
 def _is_repeated(value: str, text: str, part: str) -> bool:
-    """Whether a value is in what is shown, or so long that it must be the text itself."""
+    """Return whether a value is in the shown text, or so long that it must be the text itself."""
     return value in (part if len(value) <= VALUE_CHARACTERS else text)
 
 
@@ -194,7 +194,7 @@ def _shown_value(value: object) -> object:
 
 
 def _visible(value: object) -> object:
-    """Return a JSON value in whose texts everything can be seen."""
+    """Return a JSON value with invisible characters in its texts escaped."""
     match value:
         case str():
             return shown_text(value)

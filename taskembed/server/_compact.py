@@ -1,4 +1,4 @@
-"""The answers as compact text, for agents that read text: the same values in fewer tokens."""
+"""Formats results as compact text, for agents that read text: the same values in fewer tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def hits_text(answer: HitsAnswer) -> str:
-    """Return the hits, a few lines each; the lines of documents are indented."""
+    """Return the hits, with a few lines for each; the lines of documents are indented."""
     first = f"{counted(len(answer.hits), 'hit')} in {answer.index} ({answer.task})"
     lines = [first, *(_hit_text(hit) for hit in answer.hits)]
     if answer.truncated:
@@ -46,7 +46,7 @@ def document_text(answer: DocumentAnswer) -> str:
 
 
 def label_text(answer: LabelAnswer) -> str:
-    """Return the label, the next one, and the nearest examples."""
+    """Return the label, the second-best label, and the nearest examples."""
     lines = [f"{answer.label}  {answer.confidence:.4f}"]
     if answer.runner_up is not None:
         lines.append(f"next: {answer.runner_up}  {answer.runner_up_confidence:.4f}")

@@ -1,4 +1,4 @@
-"""The tools as the protocol describes them: names, purposes, arguments and their limits."""
+"""The description of the tools for the protocol: names, purposes, arguments and their limits."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NAME_CHARACTERS = 300
 _DOC_ID_CHARACTERS = 4_000
 _LATEST = 10**9  # an offset in a text
 
-# texts are "" rather than None: the library reads JSON within a text that may be None
+# defaults are "" rather than None: the library parses strings as JSON if None is allowed
 Query = Annotated[str, Field(min_length=1, max_length=QUERY_CHARACTERS)]
 TaskName = Annotated[
     Literal["", "retrieval", "similarity", "classification", "clustering", "code"],
-    Field(description="The task that the index must be for; another is refused."),
+    Field(description="The task that the index must be for; other indexes are refused."),
 ]
 IndexName = Annotated[
-    str, Field(max_length=NAME_CHARACTERS, description="Needed if there are several.")
+    str, Field(max_length=NAME_CHARACTERS, description="Needed if there are several indexes.")
 ]
 Count = Annotated[int, Field(ge=1, le=limits.MOST_K)]
 Where = Annotated[
@@ -44,18 +44,19 @@ Where = Annotated[
 ]
 ModeName = Annotated[
     Literal["", "dense", "words", "hybrid"],
-    Field(description="By meaning, by words, or both. Default: both if the index keeps words."),
+    Field(description="By meaning, by words, or both. Default: both if the index stores words."),
 ]
 HitCharacters = Annotated[
-    int, Field(ge=50, le=limits.MOST_HIT_CHARACTERS, description="Of the text of each hit.")
+    int,
+    Field(ge=50, le=limits.MOST_HIT_CHARACTERS, description="Characters of the text of each hit."),
 ]
 HitOffset = Annotated[
-    int, Field(ge=0, le=limits.MOST_OFFSET, description="next_offset of the answer before.")
+    int, Field(ge=0, le=limits.MOST_OFFSET, description="next_offset of the previous result.")
 ]
 DocumentId = Annotated[str, Field(max_length=_DOC_ID_CHARACTERS)]
 Text = Annotated[str, Field(max_length=TEXT_CHARACTERS)]
 TextOffset = Annotated[
-    int, Field(ge=0, le=_LATEST, description="In characters: next_offset, or start of a hit.")
+    int, Field(ge=0, le=_LATEST, description="In characters: next_offset, or the start of a hit.")
 ]
 PageCharacters = Annotated[int, Field(ge=100, le=limits.MOST_PAGE_CHARACTERS)]
 IndexOffset = Annotated[int, Field(ge=0, le=_LATEST)]
@@ -69,19 +70,19 @@ _AnswerT = TypeVar("_AnswerT", bound=BaseModel)
 
 
 class Answered(Protocol):
-    """Runs a request, and makes the protocol's answer of what it returns or raises."""
+    """Runs a request, and converts its result or exception for the protocol."""
 
     async def __call__(
         self, work: Callable[[], _AnswerT], as_text: Callable[[_AnswerT], str], /
     ) -> CallToolResult:
-        """Return the answer: as text, and as JSON."""
+        """Return the result as text and as JSON."""
 
 
 def tools_of(tools: Tools, answered: Answered) -> list[Tool]:
     """Return the tools of a server.
 
     Args:
-        tools: what they do.
+        tools: the implementation of the tools.
         answered: runs a request.
     """
     calls = _Calls(tools, answered)
@@ -91,7 +92,7 @@ def tools_of(tools: Tools, answered: Answered) -> list[Tool]:
 
 @dataclass(frozen=True)
 class _Calls:
-    """The tools as an agent sees them: their names, arguments and descriptions."""
+    """The tools as agents see them: names, arguments and descriptions."""
 
     tools: Tools
     answered: Answered
@@ -131,7 +132,7 @@ class _Calls:
         max_chars: HitCharacters = limits.HIT_CHARACTERS,
         offset: HitOffset = 0,
     ) -> HitsResult:
-        """Find documents like one of the index (doc_id), or like a text."""
+        """Find documents similar to one in the index (doc_id), or to a text."""
         work = partial(
             self.tools.similar,
             doc_id=doc_id or None,
@@ -145,7 +146,7 @@ class _Calls:
         return await self.answered(work, hits_text)
 
     async def classify(self, text: Text, index: IndexName = "") -> LabelResult:
-        """Label a text by the labelled documents of an index."""
+        """Predict the label of a text from the labelled documents in an index."""
         return await self.answered(
             partial(self.tools.classify, text, index=index or None), label_text
         )
@@ -157,19 +158,19 @@ class _Calls:
         index: IndexName = "",
         max_chars: PageCharacters = limits.PAGE_CHARACTERS,
     ) -> DocumentResult:
-        """Read a document by its id, from a place in its text."""
+        """Read a document by its id, starting at an offset in its text."""
         work = partial(
             self.tools.get, doc_id, index=index or None, offset=offset, max_chars=max_chars
         )
         return await self.answered(work, document_text)
 
     async def indexes(self, offset: IndexOffset = 0) -> IndexesResult:
-        """List the indexes: task, size, and the fields that `where` can name."""
+        """List the indexes: task, size, and the fields that can be used in `where`."""
         return await self.answered(partial(self.tools.list_indexes, offset=offset), indexes_text)
 
 
 def _strict(function: Callable[..., Any]) -> Tool:
-    """Return a tool that changes nothing, and refuses arguments that it does not have."""
+    """Return a tool that is marked as read-only and refuses unknown arguments."""
     only_reads = ToolAnnotations(
         read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
     )

@@ -1,4 +1,4 @@
-"""What documents, hits and labels look like to an agent: answers that have room for them."""
+"""Converts documents, hits and labels to results of a bounded size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SHOWN_LABELS = 5  # of an example
 def hits_answer(
     held: Held, query: str, hits: Sequence[Hit], max_chars: int, offset: int
 ) -> HitsAnswer:
-    """Return as many of the hits as have room; the first one always has."""
+    """Return as many of the hits as fit; the first one always fits."""
     answer = HitsAnswer(
         index=held.name, task=held.index.space.task.value, hits=[], truncated=True, next_offset=9999
     )
@@ -61,7 +61,7 @@ def hits_answer(
 
 
 def document_answer(name: str, document: Document, offset: int, max_chars: int) -> DocumentAnswer:
-    """Return a part of a document; the first one has the metadata."""
+    """Return a part of a document; the first part includes the metadata."""
     room = _room(max_chars, PAGE_CHARACTERS)
     of_fields = room // 4
     part = raw_part(document.text, offset, max_chars, room - of_fields - _AROUND_A_HIT)
@@ -81,11 +81,11 @@ def document_answer(name: str, document: Document, offset: int, max_chars: int) 
 
 
 def label_answer(name: str, found: Prediction) -> LabelAnswer:
-    """Return a prediction as an answer.
+    """Return a prediction as a result.
 
     Args:
-        name: of the index.
-        found: the label of a text.
+        name: the name of the index.
+        found: the predicted label of a text.
     """
     return LabelAnswer(
         index=name,
@@ -105,7 +105,7 @@ def label_answer(name: str, found: Prediction) -> LabelAnswer:
 
 
 def index_answer(held: Held) -> IndexAnswer:
-    """Return what an agent needs to know of an index."""
+    """Return the description of an index for an agent."""
     index = held.index
     fields = index.describe_fields()
     named = [item for item in fields if len(item.name) <= NAME_CHARACTERS][:SHOWN_FIELDS]
@@ -132,7 +132,7 @@ def index_answer(held: Held) -> IndexAnswer:
 
 
 def absent_answer(name: str, error: TaskembedError) -> IndexAnswer:
-    """Return an answer for an index that cannot be opened now, with the reason."""
+    """Return the description of an index that cannot be opened at the moment, with the reason."""
     return IndexAnswer(
         name=name,
         task="",
@@ -149,14 +149,14 @@ def absent_answer(name: str, error: TaskembedError) -> IndexAnswer:
 def _with_places(
     query: str, hits: Sequence[Hit], max_chars: int, most: int, words: str
 ) -> list[Hit]:
-    """Return hits; the first long ones with their best sentence by words, which will be shown.
+    """Return hits; the first long ones get their best sentence by words, which will be shown.
 
     Args:
-        query: a text.
-        hits: of the query.
-        max_chars: characters of a hit that is not long.
-        most: long hits that have room in an answer.
-        words: the name of the tokenizer of words.
+        query: the text of the query.
+        hits: the hits of the query.
+        max_chars: hits with more characters are long.
+        most: the most long hits that fit into a result.
+        words: the name of the word tokenizer.
     """
     long = [hit for hit in hits if len(hit.passage) > max_chars][:most]
     found = iter(add_snippets([query], [long], tokenizer=words)[0] if long else [])
@@ -180,7 +180,7 @@ def _hit_answer(hit: Hit, max_chars: int, room: int) -> HitAnswer:
 def _beginning(hit: Hit, max_chars: int) -> int:
     """Return where the shown part of a hit begins: at its start, its chunk, or its best sentence.
 
-    A quarter of the room is for what comes before the sentence.
+    A quarter of the characters is reserved for the text before the sentence.
     """
     if len(hit.text) <= max_chars:
         return 0
@@ -196,7 +196,7 @@ def _beginning(hit: Hit, max_chars: int) -> int:
 
 
 def _room(max_chars: int, usual: int) -> int:
-    """Return the bytes of an answer: more than the default only where more characters are asked."""
+    """Return the most bytes of a result: more than the default if the caller raises `max_chars`."""
     return min(MOST_BYTES, DEFAULT_BYTES * max(max_chars, usual) // usual)
 
 

@@ -1,7 +1,7 @@
-"""stdin and stdout as the two ways of the protocol, which nothing else can read or write.
+"""Reserves stdin and stdout for the protocol, so that nothing else can read or write them.
 
-A library that prints, prints on stderr. A message from the client has a size limit, so that no line
-fills the memory.
+Output of a library goes to stderr. A message from the client has a size limit, so that a long line
+cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from taskembed.errors import UsageError
 MESSAGE_BYTES = 2**20  # of a message from a client
 _CHUNK_BYTES = 2**16
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
-_ABOVE = 3  # the lowest number of a copy: the standard ones stay what they are
+_ABOVE = 3  # the lowest descriptor for copies, above the standard streams
 _INVALID_REQUEST = -32600  # JSON-RPC
-# the id of a request: a member of the outermost object, since only such can be around it
+# the id of a request at the start or the end of a message, where only the outermost object can be
 _ID = rb'"id"\s*:\s*(\d{1,18}|"[^"\\\x00-\x1f]{1,200}")'
 _FIRST_ID = re.compile(rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,200}"\s*,\s*)*' + _ID)
 _LAST_ID = re.compile(_ID + rb"\s*\}\s*\Z")
@@ -38,11 +38,11 @@ _ESCAPE = re.compile(
 
 @dataclass(slots=True)
 class Writer:
-    """A descriptor, as the `write` and `flush` of a text file; any thread may write.
+    """Writes to a descriptor, with the `write` and `flush` of a text file; thread-safe.
 
     Attributes:
-        descriptor: to write to.
-        lost: called when nobody reads any more; it ends the process.
+        descriptor: the descriptor to write to.
+        lost: called if the reader has closed the stream; it ends the process.
     """
 
     descriptor: int
@@ -50,7 +50,7 @@ class Writer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, text: str) -> int:
-        """Write a message whole."""
+        """Write a whole message."""
         left = memoryview(text.encode(errors="backslashreplace"))
         try:
             with self._lock:
@@ -61,20 +61,20 @@ class Writer:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: nothing is kept back."""
+        """Do nothing, since writing is not buffered."""
 
 
 @dataclass(slots=True)
 class Lines:
-    """The messages of a client, a line each, as the `readline` of a text file gives them.
+    """Reads the messages of a client, one per line, with the `readline` of a text file.
 
-    A message that is too long, or that the library could not read and would not answer, is left
-    out, and answered by an error.
+    A message that is too long, or that the library could not read and would not answer, is
+    skipped and answered with an error.
 
     Attributes:
-        descriptor: to read.
-        writer: for the error.
-        notify: called when a message is left out.
+        descriptor: the descriptor to read from.
+        writer: writes the error.
+        notify: called if a message is skipped.
     """
 
     descriptor: int
@@ -95,8 +95,8 @@ class Lines:
         return ""
 
     def _line(self) -> bytes:
-        """Return the next line; of a long one its beginning and its end."""
-        looked_at = 0  # bytes that have no newline
+        """Return the next line; for a long line, only its beginning and its end."""
+        looked_at = 0  # bytes already searched for a newline
         while (end := self._read.find(b"\n", looked_at)) < 0:
             if len(self._read) > 2 * MESSAGE_BYTES:
                 del self._read[MESSAGE_BYTES:-_CHUNK_BYTES]
@@ -145,11 +145,11 @@ def _without_half(escape: re.Match[str]) -> str:
 def claimed_streams(
     notify: Callable[[str], None], lost: Callable[[], None]
 ) -> Iterator[tuple[Lines, Writer]]:
-    """Yield stdin and stdout; within, descriptor 0 is empty and descriptor 1 is stderr.
+    """Yield stdin and stdout; within the context, descriptor 0 is empty and 1 is stderr.
 
     Args:
         notify: called with a note for people.
-        lost: called when nobody reads stdout any more.
+        lost: called if the reader of stdout has closed it.
 
     Raises:
         UsageError: stdin or stdout is closed.
@@ -171,7 +171,7 @@ def claimed_streams(
 
 
 def _require(descriptor: int, wrong: int, name: str) -> None:
-    """Refuse a stream that can only be used the other way round: it was closed at the start."""
+    """Refuse a stream with the wrong direction, which means that it was closed at the start."""
     try:
         is_wrong = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == wrong
     except OSError:
@@ -179,5 +179,5 @@ def _require(descriptor: int, wrong: int, name: str) -> None:
     if is_wrong:
         raise UsageError(
             f"{name} is closed: the Model Context Protocol needs stdin and stdout",
-            hint="an agent starts `taskembed mcp`: docs/how-to/agents.md",
+            hint="`taskembed mcp` is meant to be started by an agent: see docs/how-to/agents.md",
         )

@@ -1,7 +1,7 @@
-"""The tools, as functions: each answers one request from an index, in bounded memory.
+"""The implementation of the tools: each answers one request from an index, in bounded memory.
 
-The protocol is `serve`'s business: these functions raise errors of this package, whose hints are
-for an agent.
+The functions raise this package's errors, with hints for an agent; `serve` converts these for the
+protocol.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ from taskembed.verbs.similar import (
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What agents can ask of the indexes.
+    """The tools that agents can call.
 
     Attributes:
-        indexes: that are served.
+        indexes: the served indexes.
     """
 
     indexes: ServedIndexes
@@ -68,17 +68,17 @@ class Tools:
         max_chars: int = HIT_CHARACTERS,
         offset: int = 0,
     ) -> HitsAnswer:
-        """Return the documents that answer a query best.
+        """Return the documents that best match a query.
 
         Args:
-            query: a text.
-            task: the task that the index is expected to be for; None for any.
-            index: the name of the index; None if there is one, or one for the task.
-            k: hits.
+            query: the text of the query.
+            task: the task that the index must be for; None for any task.
+            index: the name of the index; None if there is only one, or only one for the task.
+            k: the number of hits.
             where: a filter; None for all documents.
-            mode: by vectors, by words, or both; None for both if the index keeps words.
-            max_chars: characters of each text.
-            offset: hits to leave out: those of the answers before.
+            mode: by vectors, by words, or both; None for both if the index stores words.
+            max_chars: the most characters of each text.
+            offset: the number of hits to skip: those of earlier results.
 
         Raises:
             TaskembedError: as `taskembed search`; SpaceMismatchError if the index is for another
@@ -104,16 +104,16 @@ class Tools:
         max_chars: int = HIT_CHARACTERS,
         offset: int = 0,
     ) -> HitsAnswer:
-        """Return the documents that are most like one of the index, or like a text.
+        """Return the documents most similar to one in the index, or to a text.
 
         Args:
             doc_id: the id of a document of the index.
             text: a text; either this or `doc_id` is given.
-            index: the name of the index; None if there is one, or one for the task similarity.
-            k: hits.
+            index: the name of the index; None if there is only one, or only one for similarity.
+            k: the number of hits.
             where: a filter; None for all documents.
-            max_chars: characters of each text.
-            offset: hits to leave out: those of the answers before.
+            max_chars: the most characters of each text.
+            offset: the number of hits to skip: those of earlier results.
 
         Raises:
             TaskembedError: as `taskembed similar`.
@@ -136,11 +136,12 @@ class Tools:
             return hits_answer(held, document.text, hits, max_chars, offset)
 
     def classify(self, text: str, *, index: str | None = None) -> LabelAnswer:
-        """Return the label of a text, and the labelled documents that are nearest to it.
+        """Return the label of a text, and the labelled documents nearest to it.
 
         Args:
-            text: to label.
-            index: the name of the index; None if there is one, or one for classification.
+            text: the text to label.
+            index: the name of the index; None if there is only one, or only one for
+                classification.
 
         Raises:
             TaskembedError: as `taskembed classify`.
@@ -163,10 +164,10 @@ class Tools:
         """Return a document, or a part of its text.
 
         Args:
-            doc_id: as hits have it.
+            doc_id: the id in the form shown in hits.
             index: the name of the index; None if there is only one.
             offset: where the part begins, in characters.
-            max_chars: of the part.
+            max_chars: the most characters of the part.
 
         Raises:
             NotFoundError: the index has no such document.
@@ -176,9 +177,9 @@ class Tools:
             document = _document(held, doc_id)
         if offset > len(document.text):
             raise UsageError(
-                f"the text of {doc_id[:SHOWN_NAME]!r} has {len(document.text):,} characters, so "
-                f"none is at offset {offset:,}",
-                hint="offset is next_offset of the answer before, or 0",
+                f"the text of {doc_id[:SHOWN_NAME]!r} has only {len(document.text):,} characters, "
+                f"so offset {offset:,} is too large",
+                hint="use next_offset of the previous result, or 0, as offset",
             )
         return document_answer(held.name, document, offset, max_chars)
 
@@ -186,7 +187,7 @@ class Tools:
         """Return the indexes, with their tasks, sizes and fields.
 
         Args:
-            offset: indexes to leave out: those of the answers before.
+            offset: the number of indexes to skip: those of earlier results.
         """
         names = list(self.indexes.by_name)[offset:]
         shown: list[IndexAnswer] = []
@@ -239,7 +240,7 @@ def _require_filter(index: Index, where: str | None) -> None:
 
 
 def _document(held: Held, doc_id: str) -> Document:
-    r"""Return a document by its id, or by its id as hits show it: with \u for what is unseen."""
+    r"""Return a document by its id, or by its id as shown in hits: with \u escapes."""
     wanted = dict.fromkeys((doc_id, id_of_line(doc_id)))
     found = held.index.find(wanted)
     for name in wanted:
@@ -247,5 +248,5 @@ def _document(held: Held, doc_id: str) -> Document:
             return found[name]
     raise NotFoundError(
         f"no document {doc_id[:SHOWN_NAME]!r} in {held.name}",
-        hint="doc_id is that of a hit in the same index",
+        hint="use the doc_id of a hit in the same index",
     )

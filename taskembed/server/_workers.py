@@ -1,4 +1,4 @@
-"""Requests run in a few threads; neither their number nor their time grows without a limit."""
+"""Runs requests in a few threads, with limits on the number of waiting requests and on time."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import anyio
 from taskembed.errors import IndexBusyError
 
 THREADS = 4
-WAITING = 64  # requests at most that run or wait for a thread
-SECONDS = 50.0  # for an answer: some hosts end a request after 60
+WAITING = 64  # most requests that run or wait for a thread
+SECONDS = 50.0  # longest time for a request; some hosts end a request after 60 s
 
 _T = TypeVar("_T")
 
 
 class Workers:
-    """Threads that answer requests.
+    """Threads that run requests.
 
     Args:
-        threads: requests that run at the same time.
-        waiting: requests at most that run or wait.
-        seconds: for an answer.
+        threads: the number of requests that run at the same time.
+        waiting: the most requests that run or wait.
+        seconds: the longest time for a request.
     """
 
     def __init__(
@@ -34,36 +34,36 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="taskembed")
         self._waiting = waiting
         self._seconds = seconds
-        self._unfinished = 0  # as the event loop knows it
+        self._unfinished = 0  # unfinished requests; only the event loop changes it
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """Return what a function returns, which runs in a thread.
+        """Run a function in a thread, and return its result.
 
-        A request that is cancelled while it waits never runs; one that runs goes on until its end,
-        and its answer is dropped.
+        A request that is cancelled while it waits never runs; if it is already running, it
+        continues to its end and its result is discarded.
 
         Raises:
-            IndexBusyError: too many requests wait, or the answer took too long.
+            IndexBusyError: too many requests are waiting, or the request took too long.
         """
         if self._unfinished >= self._waiting:
             raise IndexBusyError(
-                f"{self._unfinished} requests are waiting for an answer",
-                hint="ask again when some of them are answered",
+                f"{self._unfinished} requests are already running or waiting",
+                hint="try again when some of them are finished",
             )
         future = self._start(work)
         with anyio.move_on_after(self._seconds):
             return await asyncio.wrap_future(future)
         raise IndexBusyError(
-            f"the answer takes more than {self._seconds:g} s",
-            hint="ask again later: what was being read or loaded is then ready",
+            f"the request took more than {self._seconds:g} s",
+            hint="try again later: the index or model will have been loaded by then",
         )
 
     def start(self, work: Callable[[], None]) -> None:
-        """Run a function whose end nobody waits for."""
+        """Run a function in the background."""
         self._pool.submit(work)
 
     def close(self) -> None:
-        """Run nothing that has not begun."""
+        """Cancel the functions that have not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, work: Callable[[], _T]) -> Future[_T]:

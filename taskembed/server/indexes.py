@@ -1,11 +1,11 @@
-"""The indexes that a server serves: their names, and the newest generation of each.
+"""The served indexes: their names, and the newest generation of each.
 
     served = ServedIndexes.of({"notes": Path("/srv/notes-index")}, encoder_of)
     with served.chosen("notes").held() as held:
         print(len(held.index))
 
-An index is opened again when it has a new generation, or when its folder was replaced. A generation
-stays open for as long as a request uses it.
+An index is opened again if it has a new generation, or if its folder was replaced. A generation
+stays open as long as a request uses it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from taskembed.space import EmbeddingSpace, Task
 from taskembed.verbs.classify import Classifier
 from taskembed.verbs.protocols import Encoder
 
-SHOWN_NAME = 80  # characters of a name that an error repeats
-MOVE_SECONDS = 1.0  # how long an index may be absent while another one takes its place
+SHOWN_NAME = 80  # most characters of a name in an error message
+MOVE_SECONDS = 1.0  # how long to wait for an index that is being replaced
 _PAUSE_SECONDS = 0.05
 
 EncoderOf = Callable[[Index], Encoder]
@@ -39,8 +39,8 @@ def names_of(folders: Sequence[tuple[str, Path]]) -> dict[str, Path]:
     """Return folders of indexes by the names that agents use for them.
 
     Args:
-        folders: pairs of a name, or "" for the name of the folder, and the folder. A name that
-            several folders have is replaced by as much of each path as tells them apart.
+        folders: pairs of a name, or "" for the name of the folder, and the folder. If several
+            folders have the same name, the shortest distinct ends of their paths are used.
 
     Example:
         names_of([("", Path("/a/notes")), ("", Path("/b/notes"))])
@@ -68,7 +68,7 @@ def _told_apart(folder: Path, every: Sequence[Path]) -> str:
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A generation of an index, with its models; use it within `ServedIndex.held`.
+    """A generation of an index, with its models; only valid within `ServedIndex.held`.
 
     Attributes:
         name: the name of the index.
@@ -82,7 +82,7 @@ class Held:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def encoder(self) -> Encoder:
-        """Return the encoder of the index, which is loaded once.
+        """Return the encoder of the index, which is loaded only once.
 
         Raises:
             ModelUnavailableError: the model cannot be loaded.
@@ -94,7 +94,7 @@ class Held:
 
         Raises:
             SpaceMismatchError: the index is for another task than classification.
-            UsageError: it has no labels.
+            UsageError: the index has no labels.
             ModelUnavailableError: the model cannot be loaded.
         """
         with self._lock:
@@ -104,12 +104,12 @@ class Held:
 
 
 class _Encoders:
-    """The encoder of each index; indexes of one space share theirs."""
+    """The encoder of each index; indexes of the same space share one."""
 
     def __init__(self, encoder_of: EncoderOf) -> None:
         self._encoder_of = encoder_of
         self._known: dict[str, tuple[_EncoderKey, Encoder]] = {}
-        self._lock = threading.Lock()  # one model is loaded at a time
+        self._lock = threading.Lock()  # only one model is loaded at a time
 
     def of(self, name: str, index: Index) -> Encoder:
         key = (index.space, str(index.made_by.get("precision", "")))
@@ -125,9 +125,9 @@ class _Encoders:
 
 @dataclass(slots=True)
 class _Generation:
-    """A generation that is open: from which manifest, and how many requests use it.
+    """An open generation: its manifest, and the number of requests that use it.
 
-    It is closed when it is old and no request uses it.
+    It is closed when there is a newer one and no request uses it.
     """
 
     held: Held
@@ -148,9 +148,9 @@ class ServedIndex:
     ) -> None:
         self.name = name
         self.folder = folder
-        self.view = view  # the task of the view that answers; None for the first one
-        self.task: Task | None = None  # as of the generation that was opened last
-        self.tasks: tuple[Task, ...] = ()  # of all views, as of then
+        self.view = view  # the task of the served view; None for the first view
+        self.task: Task | None = None  # the task in the generation that was opened last
+        self.tasks: tuple[Task, ...] = ()  # the tasks of all views in that generation
         self._encoders = encoders
         self._lock = threading.Lock()
         self._current: _Generation | None = None
@@ -160,8 +160,8 @@ class ServedIndex:
         """Yield the newest generation, which stays open until the context ends.
 
         Raises:
-            NotFoundError: there is no index (any more).
-            IndexDamagedError: a file is not what was written.
+            NotFoundError: the index does not exist, or no longer exists.
+            IndexDamagedError: a file differs from what was written.
             NewerFormatError: the index was written by a newer taskembed.
         """
         with self._lock:
@@ -186,15 +186,15 @@ class ServedIndex:
         seconds = MOVE_SECONDS if self._current else 0.0
         self._retire()
         index = self._opened(seconds)
-        if self.view not in {None, index.space.task}:  # another view would answer
+        if self.view not in {None, index.space.task}:  # a different view was opened
             index.close()
-            raise NotFoundError(f"{self.folder} has no view for the task {self.view!s} any more")
+            raise NotFoundError(f"{self.folder} no longer has a view for the task {self.view!s}")
         self.task, self.tasks = index.space.task, index.tasks
         self._current = _Generation(Held(self.name, index, self._encoders), stamp)
         return self._current
 
     def _opened(self, seconds: float) -> Index:
-        """Open the index; wait a moment for one that takes the place of another."""
+        """Open the index; wait a moment if it is being replaced."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -212,7 +212,7 @@ class ServedIndex:
 
 
 def _stamp_of(folder: Path) -> _Stamp | None:
-    """Return what changes when an index has a new generation, or was replaced."""
+    """Return a value that changes if an index has a new generation, or was replaced."""
     newest = max(generations_of(names_in(folder)), default=None)
     if newest is None:
         return None
@@ -233,10 +233,10 @@ class ServedIndexes:
     def of(cls, folders: Mapping[str, Path], encoder_of: EncoderOf) -> ServedIndexes:
         """Open indexes; their models are loaded when they are needed.
 
-        The views after the first are served too: as "notes:similarity", for example.
+        The views after the first are served too, under names such as "notes:similarity".
 
         Args:
-            folders: by name.
+            folders: the folders by name.
             encoder_of: loads the encoder of an index.
 
         Raises:
@@ -261,15 +261,15 @@ class ServedIndexes:
             served.close()
 
     def chosen(self, name: str | None, task: Task | None = None) -> ServedIndex:
-        """Return the index of a name; without a name, the only one, or the only one for a task.
+        """Return the index with a name; without a name, the only one, or the only one for a task.
 
         Args:
-            name: of an index; no path is followed.
-            task: the task that the index should be for, by its view for that task if it has one;
-                the guard compares the task later.
+            name: the name of an index; a path is not accepted.
+            task: the task that the index should be for; a view for the task is preferred, and the
+                guard compares the task later.
 
         Raises:
-            UsageError: there is no such index; or no name, and several indexes or none fit.
+            UsageError: there is no such index; or there is no name, and not exactly one index fits.
         """
         if name is not None:
             if name in self.by_name:
@@ -278,7 +278,7 @@ class ServedIndexes:
                     return served
                 return self.by_name.get(f"{name}:{task}", served)
             shown = repr(name[:SHOWN_NAME])
-            raise UsageError(f"no index is called {shown}", hint=f"the indexes: {self.listed()}")
+            raise UsageError(f"there is no index {shown}", hint=f"the indexes: {self.listed()}")
         every = list(self.by_name.values())
         fitting = [served for served in every if served.task is task]
         if len(every) == 1:

@@ -1,4 +1,4 @@
-"""Serves indexes by the Model Context Protocol, to the agent that started this process.
+"""Serves indexes by the Model Context Protocol to the agent that started this process.
 
     serve({"notes": Path("/srv/notes-index")}, EngineSettings())
 
@@ -38,7 +38,7 @@ from taskembed.space import Task
 from taskembed.verbs.encoders import encoder_for_search
 from taskembed.version import __version__
 
-ERROR_CHARACTERS = 2_000  # of a refusal
+ERROR_CHARACTERS = 2_000  # most characters of an error message
 _AnswerT = TypeVar("_AnswerT", bound=BaseModel)
 
 
@@ -50,10 +50,10 @@ def serve(
 ) -> None:
     """Serve indexes on stdin and stdout until stdin ends; SIGINT and SIGTERM end the process.
 
-    It is meant to be all that the process does: descriptors 0 and 1 are the protocol's.
+    The process should do nothing else, since descriptors 0 and 1 are reserved for the protocol.
 
     Args:
-        folders: of the indexes, by the names that agents use.
+        folders: the folders of the indexes, by the names that agents use.
         settings: where and how the models run; `notify` gets notes for people.
         hide: masks secrets in the text of an error.
 
@@ -75,7 +75,7 @@ def serve(
             stdin = anyio.wrap_file(cast("IO[str]", lines))
             stdout = anyio.wrap_file(cast("IO[str]", writer))
             async with stdio_server(stdin, stdout) as (messages, answers):
-                # the library's own client takes this way too: `run` reads lines of any length
+                # not the public `run`, which reads lines of any length
                 inner = server._lowlevel_server  # noqa: SLF001
                 await inner.run(messages, answers, inner.create_initialization_options())
 
@@ -86,8 +86,8 @@ def serve(
 
 
 _FOR_A_PERSON = (
-    "note: waiting for messages of the Model Context Protocol, which an agent sends; "
-    "Ctrl-D ends this. docs/how-to/agents.md says how to add it to an agent"
+    "note: waiting for messages of the Model Context Protocol from an agent; "
+    "Ctrl-D ends the server. See docs/how-to/agents.md for how to add it to an agent"
 )
 
 
@@ -108,7 +108,7 @@ def opened_indexes(
 
 
 def warm_up(indexes: ServedIndexes, notify: Callable[[str], None]) -> None:
-    """Load what the first request of each index needs; what cannot be loaded is a note."""
+    """Load the data and models that requests need; print a note if something cannot be loaded."""
     for served in indexes.by_name.values():
         try:
             with served.held() as held:
@@ -129,7 +129,7 @@ def make_server(
     """Return a server whose tools answer from indexes.
 
     Args:
-        indexes: that are served.
+        indexes: the served indexes.
         workers: the threads in which requests run.
         hide: masks secrets in the text of an error.
     """
@@ -156,7 +156,7 @@ def make_server(
 
 
 def _refusal(error: Exception) -> str:
-    """Return what an agent reads about an error: its message, and what to do."""
+    """Return the text of an error for an agent: the message and the hint."""
     known = _known(error)
     text = f"{known.message}\nhint: {known.hint}" if known.hint else known.message
     return shown_text(text[:ERROR_CHARACTERS])
@@ -169,20 +169,20 @@ def _known(error: Exception) -> TaskembedError:
         case OSError():
             return from_os_error(error, str(error.filename or "the index"))
         case MemoryError():
-            return StorageError("out of memory", hint="ask for less: a smaller k, a shorter text")
+            return StorageError("out of memory", hint="use a smaller k or a shorter text")
     return TaskembedError(f"this is a bug: {type(error).__name__}: {first_line(error)}")
 
 
 def _leave_unread() -> None:
-    """End the process: nobody reads its answers, and a thread may wait for stdin for ever."""
+    """End the process: its results are not read, and a thread may wait for stdin forever."""
     os._exit(ExitCode.CLOSED_PIPE)
 
 
 @contextmanager
 def _leaving_at_signals(notify: Callable[[str], None]) -> Iterator[None]:
-    """End the process at once at SIGINT and SIGTERM, within: nothing is ever half written.
+    """Within the context, SIGINT and SIGTERM end the process at once, as it writes no files.
 
-    A signal that is ignored, as SIGINT in a shell's background, stays so.
+    A signal that is ignored, such as SIGINT in a background job of a shell, is still ignored.
     """
 
     def leave(number: int, _frame: FrameType | None) -> None:

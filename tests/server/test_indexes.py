@@ -175,7 +175,7 @@ def test_each_further_view_is_served_until_it_is_removed(tmp_path: Path) -> None
     assert tools.search("moon", task=Task.RETRIEVAL).task == "retrieval"
     assert tools.similar(doc_id="moon", index="notes").index == "notes:similarity"
     drop_view(folder, Task.SIMILARITY)
-    with pytest.raises(NotFoundError, match="has no view for the task similarity any more"):
+    with pytest.raises(NotFoundError, match="no longer has a view for the task similarity"):
         tools.similar(doc_id="moon")
     assert len(tools.search("moon", index="notes").hits) == 4
 

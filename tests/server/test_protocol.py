@@ -117,11 +117,11 @@ def test_refusals_are_errors_of_the_tool_with_their_hints(era: str, tmp_path: Pa
         ("search", {}, "Field required"),
         ("search", {"query": "x", "where": "(" * 3000}, "at most 2000 characters"),
         ("search", {"query": "x", "where": "size ="}, "of the filter"),
-        ("search", {"query": "x", "index": "../notes"}, "no index is called '../notes'"),
-        ("search", {"query": "x", "index": "\x1b[31m"}, "no index is called"),
+        ("search", {"query": "x", "index": "../notes"}, "there is no index '../notes'"),
+        ("search", {"query": "x", "index": "\x1b[31m"}, "there is no index"),
         ("get", {"doc_id": "../../etc/passwd"}, "no document '../../etc/passwd' in notes"),
         ("get", {"doc_id": "moon", "offset": -1}, "greater than or equal to 0"),
-        ("get", {"doc_id": "moon", "offset": 10**9}, "none is at offset"),
+        ("get", {"doc_id": "moon", "offset": 10**9}, "is too large"),
         ("get", {"doc_id": "\ufffe"}, "no document"),
         ("classify", {"text": "x" * 100_001}, "at most 100000 characters"),
         ("delete", {"doc_id": "moon"}, "Unknown tool"),
@@ -207,10 +207,10 @@ def test_too_many_calls_and_slow_ones_are_refused(tmp_path: Path) -> None:
                     group.start_soon(one)
             errors = [text_of(answer) for answer in answers if answer.is_error]
             assert 1 <= len(errors) < 10
-            assert all("2 requests are waiting for an answer" in text for text in errors)
+            assert all("2 requests are already running" in text for text in errors)
         async with client_of(folders, seconds=0.0) as client:
             answer = await client.call_tool("search", {"query": "moon"})
-            assert "takes more than 0 s\nhint: ask again later" in refused(answer)
+            assert "took more than 0 s\nhint: try again later" in refused(answer)
 
     anyio.run(ask)
 

@@ -81,7 +81,7 @@ def test_a_task_chooses_among_several_indexes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../index", "/etc/passwd", "notes/", "notes\0", "", "NOTES"])
 def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no index is called") as refusal:
+    with pytest.raises(UsageError, match="there is no index") as refusal:
         tools_for(tmp_path).search("x", index=name)
     assert refusal.value.hint == "the indexes: notes (retrieval)"
 
@@ -163,7 +163,7 @@ def test_a_document_is_read_page_by_page(tmp_path: Path) -> None:
         offset = page.next_offset
     assert (text, pages) == (SENTENCES, 4)
     assert "[chars 0-" in document_text(tools.get("long"))
-    with pytest.raises(UsageError, match=r"none is at offset 20,000"):
+    with pytest.raises(UsageError, match=r"offset 20,000 is too large"):
         tools.get("long", offset=20_000)
 
 

@@ -47,7 +47,7 @@ def test_too_many_requests_are_refused_until_some_are_done(gate: threading.Event
         workers = Workers(1, waiting=2)
         waiting = [asyncio.create_task(workers.run(gate.wait)) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(IndexBusyError, match="2 requests are waiting"):
+        with pytest.raises(IndexBusyError, match="2 requests are already running or waiting"):
             await workers.run(lambda: 7)
         gate.set()
         assert await asyncio.gather(*waiting) == [True, True]
