@@ -67,10 +67,8 @@ def index_corpus(
         UsageError: the index's documents are cut by another rule, or the encoder has no tokenizer
             to cut them by.
         BadRecordError: a record is bad, and `watch.bad` stops there. Documents encoded before it
-            are committed. The same holds for an exception raised by `documents`, which is not
-            caught.
-        TaskembedError: see `errors.py`; its `safe_documents` is the number of documents in the
-            index.
+            are committed, also before any other exception that `documents` raises.
+        TaskembedError: see `errors.py`; `safe_documents` counts the documents in the index.
     """
     encoder = encoder_of_views(encoder)
     options, watch = options or IndexOptions(), watch or Watch()

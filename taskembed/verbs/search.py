@@ -76,10 +76,7 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     mode = require_mode(index, mode, min_score=min_score, chunks=chunks)
     grouping = None if group_by is None else Grouping(group_by, per_group)
     if chunks and grouping:
-        raise UsageError(
-            "chunks are ranked one by one and cannot be grouped",
-            hint="use either --chunks or --group-by",
-        )
+        raise UsageError("chunks cannot be grouped", hint="use either --chunks or --group-by")
     if not queries:
         return []
     require_searchable(index, where, grouping)

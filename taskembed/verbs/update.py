@@ -103,8 +103,7 @@ class Update:
             ModelUnavailableError: the model cannot be loaded, or has no prompts for the task.
             IndexBusyError: another process is writing.
             BadRecordError: a record is bad, and `watch.bad` stops there.
-            TaskembedError: see `errors.py`; its `safe_documents` is the number of documents in
-                the index.
+            TaskembedError: see `errors.py`; `safe_documents` counts the documents in the index.
         """
         settings, watch = settings or EngineSettings(), watch or Watch()
         watch = replace(watch, read_share=self.corpus.meter.share)
@@ -112,12 +111,8 @@ class Update:
         options = replace(
             options or IndexOptions(), reading=self.corpus.reading, recreate=self.recreate
         )
-        part = self.existing.part
-        views = requested_views(self.folder, part, request, recreate=self.recreate)
-        for view in views:
-            check_request(view.space, view.request, settings, recreate=self.recreate)
-        if not self.recreate:
-            self.existing.require_chunks(options)
+        views = requested_views(self.folder, self.existing.part, request, recreate=self.recreate)
+        self._check(views, options, settings)
         encoders: list[Encoder] = []
         if not dry_run:
             with watch.stoppable():
@@ -127,10 +122,8 @@ class Update:
         with watch.bad, watch.stoppable():
             documents = self.corpus.documents(watch.bad, max_record_bytes=max_record_bytes)
             if encoders:
-                with self._at_work(encoders, views, settings, ray) as working:
-                    done = index_corpus(
-                        documents, working, self.folder, options=options, watch=watch
-                    )
+                with self._at_work(encoders, views, settings, ray) as ready:
+                    done = index_corpus(documents, ready, self.folder, options=options, watch=watch)
             else:
                 folder = self.folder if self.existing.part else None
                 done = plan_index(documents, folder, options=options, watch=watch)
@@ -139,6 +132,15 @@ class Update:
             return Updated(done, None, seconds)
         notes = self._chunk_notes(options, task_of_input([one.space.task for one in encoders]))
         return Updated(done, encoders[0].space, seconds, tuple(notes))
+
+    def _check(
+        self, views: Sequence[ViewRequest], options: IndexOptions, settings: EngineSettings
+    ) -> None:
+        """Check that the requirements do not contradict the index."""
+        for view in views:
+            check_request(view.space, view.request, settings, recreate=self.recreate)
+        if not self.recreate:
+            self.existing.require_chunks(options)
 
     def _encoders(self, views: Sequence[ViewRequest], settings: EngineSettings) -> list[Encoder]:
         """Return the encoder of each view; only the first one prints notes."""
