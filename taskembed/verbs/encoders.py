@@ -57,7 +57,7 @@ def check_request(
     """
     if space is None and request.task is None:
         raise UsageError(
-            "a new index needs its task", hint=f"--task {'|'.join(task.value for task in Task)}"
+            "a new index needs a task", hint=f"use --task {'|'.join(task.value for task in Task)}"
         )
     if space is not None and not recreate:
         from taskembed.index.update import WAYS_ON  # 0.03 s that a search does without

@@ -112,7 +112,7 @@ def encoder_for_view(
     """
     part = read_index(folder)[1].live
     if request.task is None:
-        raise UsageError("a view needs its task")
+        raise UsageError("a view needs a task")
     if request.task in part.tasks:
         raise UsageError(f"{folder} already has a view for the task {request.task.value!r}")
     settings = as_made(settings or EngineSettings(), part.made_by)

@@ -36,7 +36,7 @@ def test_foreign_vectors_need_their_task_and_must_be_the_models(run: Run, tmp_pa
     np.save(tmp_path / "x.npy", np.eye(2, 384, dtype=np.float32))
     (tmp_path / "x.ids.txt").write_text("a\nb\n")
     done = run("import", tmp_path / "x.npy", "--index", tmp_path / "new")
-    assert (done.code, "a new index needs its task" in done.err) == (2, True)
+    assert (done.code, "a new index needs a task" in done.err) == (2, True)
     done = run("import", tmp_path / "x.npy", "--index", tmp_path / "new", "--task", "similarity")
     assert (done.code, done.out.split(",")[0]) == (0, "2 added")
 

@@ -67,8 +67,8 @@ def test_a_new_index_needs_a_task(run: Run, four_documents: Path, folder: Path) 
     done = run("index", four_documents, "--index", folder)
     assert done.code == 2
     assert done.err == (
-        "taskembed: error: a new index needs its task\n"
-        "taskembed: hint: --task retrieval|similarity|classification|clustering|code\n"
+        "taskembed: error: a new index needs a task\n"
+        "taskembed: hint: use --task retrieval|similarity|classification|clustering|code\n"
     )
     assert not folder.exists()
 

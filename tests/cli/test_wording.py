@@ -21,7 +21,7 @@ from tests.conftest import Run
 )
 def test_a_value_is_refused_in_our_words(run: Run, arguments: tuple[str, str], said: str) -> None:
     assert run("search", "x", *arguments).err == (
-        f"taskembed: error: {said}\ntaskembed: hint: --help lists the options\n"
+        f"taskembed: error: {said}\ntaskembed: hint: see --help\n"
     )
 
 
@@ -41,9 +41,9 @@ def test_a_variable_is_named_when_it_is_the_one(run: Run, monkeypatch: pytest.Mo
         (["a", "-k", "3", "$b"], "put the query in quotes: taskembed search 'a $b'"),
         (["-foo"], 'put -- before a query that begins with a dash: taskembed search -- "-foo"'),
         (["-king"], 'put -- before a query that begins with a dash: taskembed search -- "-king"'),
-        (["x", "--nonsense"], "--help lists the options"),
-        (["x", "--tag", "-zoo", "-z"], "--help lists the options"),  # a value is no query
-        (["-z", "--", "-zoo"], "--help lists the options"),
+        (["x", "--nonsense"], "see --help"),
+        (["x", "--tag", "-zoo", "-z"], "see --help"),  # a value is no query
+        (["-z", "--", "-zoo"], "see --help"),
     ],
 )
 def test_a_query_that_the_shell_took_apart_is_recognised(

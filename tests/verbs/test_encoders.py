@@ -45,8 +45,8 @@ def loaders(monkeypatch: pytest.MonkeyPatch) -> Loaders:
 def test_a_new_index_needs_a_task(loaders: Loaders) -> None:
     with pytest.raises(UsageError) as caught:
         encoder_for_update(None, SpaceRequest("minilm"))
-    assert caught.value.message == "a new index needs its task"
-    assert caught.value.hint == "--task retrieval|similarity|classification|clustering|code"
+    assert caught.value.message == "a new index needs a task"
+    assert caught.value.hint == "use --task retrieval|similarity|classification|clustering|code"
     assert loaders.called == {}
 
 

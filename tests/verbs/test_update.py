@@ -55,7 +55,7 @@ def test_a_dry_run_writes_nothing_and_has_no_space(corpus: Path, tmp_path: Path)
 
 def test_a_request_that_cannot_be_met_is_refused(corpus: Path, tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    with pytest.raises(UsageError, match=r"^a new index needs its task$"):
+    with pytest.raises(UsageError, match=r"^a new index needs a task$"):
         find_update([str(corpus)], folder, Reading()).run(SpaceRequest())
     find_update([str(corpus)], folder, Reading()).run(SpaceRequest(task=Task.RETRIEVAL))
     with pytest.raises(SpaceMismatchError):

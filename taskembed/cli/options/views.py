@@ -52,7 +52,7 @@ class ViewOptions:
         asked = {"--add-view": self.add_view, "--drop-view": self.drop_view}
         given = [name for name, task in asked.items() if task is not None]
         if not given and not inputs:
-            raise UsageError("missing argument 'INPUT...'", hint="--help lists the options")
+            raise UsageError("missing argument 'INPUT...'", hint="see --help")
         if not given:
             return False
         name, *others = given

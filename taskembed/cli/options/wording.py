@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from taskembed.errors import UsageError
 
-_HELP = "--help lists the options"
+_HELP = "see --help"
 # pydantic's type of an error -> our message, from the value and the error's context
 _REASONS: dict[str, Callable[[str, dict[str, Any]], str]] = {
     "int_parsing": lambda value, _: f"{value} is not a whole number",
