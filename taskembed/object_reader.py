@@ -59,7 +59,7 @@ class _Blocks(io.RawIOBase):
         self._has_jumped = False
         with self._waiting():
             first, self._found = store.part(name, 0, BLOCK_BYTES)
-        self._blocks: OrderedDict[int, bytes] = OrderedDict({0: first})
+        self._blocks: OrderedDict[int, bytes] = OrderedDict({0: bytes(first)})
         self._next, self._ahead = 1, 1
 
     def readable(self) -> bool:
@@ -96,13 +96,14 @@ class _Blocks(io.RawIOBase):
         """Request a block; request more blocks at once the longer reading is sequential."""
         self._ahead = min(2 * self._ahead, BLOCKS_AHEAD) if number == self._next else 1
         start, stop = number * BLOCK_BYTES, (number + self._ahead) * BLOCK_BYTES
+        if not self._has_jumped:
+            self._blocks.clear()  # first, so that only one answer is in memory
         with self._waiting():
             data, _ = self._store.part(self._name, start, stop, of=self._found)
-        if not self._has_jumped:
-            self._blocks.clear()
         for start in range(0, len(data), BLOCK_BYTES):
-            # a copy, not a view, which would keep all of the answer in memory
-            self._blocks[number + start // BLOCK_BYTES] = data[start : start + BLOCK_BYTES]
+            # a copy, since a view would keep all of the answer in memory
+            block = bytes(memoryview(data)[start : start + BLOCK_BYTES])
+            self._blocks[number + start // BLOCK_BYTES] = block
         self._next = number + self._ahead
         while len(self._blocks) > max(BLOCKS_KEPT, self._ahead):
             self._blocks.popitem(last=False)

@@ -180,8 +180,11 @@ class Store:
 
     def part(
         self, name: str, start: int, stop: int, *, of: StoredObject | None = None
-    ) -> tuple[bytes, StoredObject]:
+    ) -> tuple[bytearray, StoredObject]:
         """Return a range of bytes of an object, fewer at its end, and the object's properties.
+
+        An answer that breaks off, or takes longer than REQUEST_SECONDS, is continued where it
+        ended, PART_TRIES times in all.
 
         Args:
             name: the name of the object.
@@ -193,20 +196,27 @@ class Store:
             ChangedError: the object is no longer `of`.
             NoPartsError: the server does not support range requests.
         """
-        with self.asked(name):
-            for tries_left in reversed(range(PART_TRIES)):
-                data, found = interruptible(lambda: self._part(name, start, stop))
-                if of is not None and not found.is_same(of):
-                    raise ChangedError("it was changed while it was read", what=self.shown(name))
-                if len(data) == max(0, min(stop, found.size) - start):
-                    return data, found
-                if not tries_left:
-                    break
+        data = bytearray()
+        try:
+            with self.asked(name):
+                for _ in range(PART_TRIES):
+                    more, found = interruptible(partial(self._part, name, start + len(data), stop))
+                    if of is not None and not found.is_same(of):
+                        raise ChangedError("")  # noqa: TRY301  # said below
+                    of, wanted = found, max(0, min(stop, found.size) - start)
+                    if len(data) + len(more) <= wanted:  # a server may send more than was asked
+                        data += more
+                    if len(data) == wanted:
+                        return data, found
+        except ChangedError:  # also where it is shorter now, and has no such position
+            reason = "it was changed while it was read"
+            hint = "run the same command again"
+            raise ChangedError(reason, what=self.shown(name), hint=hint) from None
         raise ServerUnavailableError(
             "the connection broke again and again", what=self.shown(name), hint=TRY_LATER
         )
 
-    def _part(self, name: str, start: int, stop: int) -> tuple[bytes, StoredObject]:
+    def _part(self, name: str, start: int, stop: int) -> tuple[bytearray, StoredObject]:
         """Return a range of bytes of an object, incomplete if the connection broke."""
         import obstore
         from obstore.exceptions import GenericError, NotSupportedError, PreconditionError
@@ -219,16 +229,16 @@ class Store:
             if start == 0 and is_beyond_end(error):  # there is no first byte
                 found = self.about(name)
                 if found.size == 0:
-                    return b"", found
+                    return bytearray(), found
             raise
         data = bytearray()
         # the library makes a broken connection again only where the server gives an etag
         with contextlib.suppress(GenericError, PreconditionError):
-            for piece in result.stream(min_chunk_size=PART_BYTES // 8):
+            for piece in result.stream(min_chunk_size=2**16):  # less than that is lost
                 data += piece
                 if len(data) > stop - start:  # whatever the server sends, it is not kept
                     break
-        return bytes(data), _stored(result.meta, name)
+        return data, _stored(result.meta, name)
 
     def put(self, name: str, data: bytes) -> None:
         """Write a small object; an existing object is replaced."""

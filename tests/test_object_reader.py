@@ -88,6 +88,16 @@ def test_a_connection_that_breaks_is_made_again_where_it_broke(web: Web, *, etag
         assert stream.read() == DATA
 
 
+def test_an_answer_that_breaks_off_is_continued_where_it_ended(web: Web) -> None:
+    web.files["/a"], web.etags = DATA, False  # where there are etags, the library continues it
+    web.answers.extend([Answer(sent=300_000)] * 3)
+    data, _ = open_store(f"{web.address}/a").part("", 0, 1_000_000)
+    assert data == DATA[:1_000_000]
+    starts = [int(request.partition("=")[2].partition("-")[0]) for request in web.asked]
+    assert len(starts) == 4
+    assert all(row * 200_000 < start <= row * 300_000 for row, start in enumerate(starts[1:], 1))
+
+
 def test_a_connection_that_always_breaks_is_an_error(web: Web) -> None:
     web.files["/a"] = DATA
     stream = opened(web)
@@ -108,6 +118,15 @@ def test_an_object_that_changes_while_it_is_read_is_an_error(web: Web, *, etags:
         stream.read()
     assert caught.value.message == f"{web.address}/a: it was changed while it was read"
     assert caught.value.exit_code == 74
+
+
+def test_an_object_that_becomes_shorter_than_what_was_read_is_an_error(web: Web) -> None:
+    web.files["/a"] = DATA
+    stream = opened(web)
+    web.files["/a"] = DATA[:1000]
+    with pytest.raises(ChangedError, match="/a: it was changed while it was read") as caught:
+        stream.read()
+    assert caught.value.hint == "run the same command again"
 
 
 def test_an_object_that_changes_while_a_connection_is_made_again_is_an_error(web: Web) -> None:
