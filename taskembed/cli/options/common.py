@@ -375,7 +375,7 @@ Where = Annotated[
         "--where",
         metavar="FILTER",
         rich_help_panel=Panel.INDEX,
-        help="Only documents whose metadata match, such as \"year >= 2020 and lang = 'en'\".",
+        help="Only documents whose metadata matches, such as \"year >= 2020 and lang = 'en'\".",
     ),
 ]
 DryRun = Annotated[

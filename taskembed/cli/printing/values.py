@@ -49,7 +49,7 @@ def chosen(
         return {name: item for name, item in found.items() if item is not None or name in metadata}
     if with_text:
         return dict(metadata)
-    # the metadata contain the text without the title
+    # the metadata contains the text without the title
     return {name: item for name, item in metadata.items() if name != "text"}
 
 
