@@ -19,11 +19,12 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from taskembed.activity import doing
-from taskembed.errors import BadInputError, NotFoundError, UsageError
+from taskembed.errors import AccessDeniedError, BadInputError, NotFoundError, UsageError
 from taskembed.object_errors import NoPartsError
 from taskembed.object_reader import open_object
 from taskembed.objects import SERVERS, Store, StoredObject, open_store, shown
 
+MAGIC = "*?["  # characters of a pattern
 MAX_OBJECTS = 200_000  # below one folder; what is known of them takes 100 MB
 
 
@@ -176,7 +177,15 @@ class ObjectPath:
         Raises:
             AccessDeniedError: the store does not permit to ask.
         """
-        return bool(self._folder) and self.key == self._folder and bool(self._known.about(self.key))
+        if not self._folder or self.key != self._folder:
+            return False
+        try:
+            return bool(self._known.about(self.key))
+        except AccessDeniedError:
+            # who may read docs/* may not ask for docs itself, nor for docs/*.jsonl
+            if not self.is_alone and (set(MAGIC) & set(self.key) or self._known.below(self.key)):
+                return False
+            raise
 
     def is_dir(self) -> bool:
         """Return whether there are objects below it, and none with its key.

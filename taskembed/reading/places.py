@@ -10,9 +10,7 @@ from typing import Any, Literal, Protocol, Self
 
 from taskembed.errors import from_os_error
 from taskembed.objects import is_address
-from taskembed.reading._object_path import ObjectPath, object_path
-
-_MAGIC = "*?["  # characters of a pattern
+from taskembed.reading._object_path import MAGIC, ObjectPath, object_path
 
 
 class Place(Protocol):
@@ -97,7 +95,7 @@ def split_pattern(argument: str) -> tuple[Place, str] | None:
         if place.is_alone:
             return None
     parts = place.parts
-    fixed = next((row for row, part in enumerate(parts) if set(_MAGIC) & set(part)), None)
+    fixed = next((row for row, part in enumerate(parts) if set(MAGIC) & set(part)), None)
     if fixed is None:
         return None
     rest = str(PurePath(*parts[fixed:]))

@@ -12,7 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from taskembed import object_reader, objects
-from taskembed.errors import BadInputError, BadRecordError, NotFoundError, UsageError
+from taskembed.errors import (
+    AccessDeniedError,
+    BadInputError,
+    BadRecordError,
+    NotFoundError,
+    UsageError,
+)
 from taskembed.object_errors import ChangedError
 from taskembed.reading import _object_path
 from taskembed.reading.corpus_files import CorpusFiles, find_corpus_files
@@ -141,6 +147,26 @@ def test_what_is_not_there_is_said(bucket: Bucket) -> None:
     with pytest.raises(UsageError, match="the name does not tell the format"):
         names(f"{bucket.address}/d/data")
     assert names(f"{bucket.address}/d/data", format_name="jsonl") == ["d/data"]
+
+
+@slow
+def test_who_may_read_a_folder_need_not_be_permitted_to_ask_for_its_name(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permitted = objects.Store.about
+
+    def about(store: objects.Store, name: str = "") -> objects.StoredObject:
+        if not name.startswith("d/") or "*" in name:
+            raise AccessDeniedError("the server does not permit it", what=store.shown(name))
+        return permitted(store, name)
+
+    monkeypatch.setattr(objects.Store, "about", about)
+    bucket.write("d/a.jsonl", LINE % 1)
+    assert names(f"{bucket.address}/d") == ["d/a.jsonl"]
+    assert names(f"{bucket.address}/d/*.jsonl") == ["d/a.jsonl"]
+    assert names(f"{bucket.address}/d/a.jsonl") == ["d/a.jsonl"]
+    with pytest.raises(AccessDeniedError, match="/e: the server does not permit it"):
+        names(f"{bucket.address}/e")
 
 
 @slow
