@@ -20,7 +20,7 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.object_errors import ChangedError
-from taskembed.object_reader import BLOCK_BYTES, BLOCKS_KEPT, open_object
+from taskembed.object_reader import BLOCK_BYTES, open_object
 from taskembed.objects import open_store
 from tests.web import Answer, Web
 
@@ -67,17 +67,18 @@ def test_an_object_is_read_at_any_position(web: Web) -> None:
 
 def test_few_blocks_are_kept(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_reader, "BLOCK_BYTES", 1024)
-    web.files["/a"] = DATA[: 200 * 1024]
+    monkeypatch.setattr(object_reader, "BLOCKS_KEPT", 16)
+    web.files["/a"] = DATA[: 50 * 1024]
     stream = opened(web)
     read: Any = stream.raw
     blocks = read._blocks
     while read.read(1000):
         assert len(blocks) <= object_reader.BLOCKS_AHEAD
-    for number in reversed(range(200)):
+    for number in reversed(range(50)):
         read.seek(number * 1024)
         assert read.read(1) == web.files["/a"][number * 1024 : number * 1024 + 1]
-        assert len(blocks) <= BLOCKS_KEPT
-    assert sum(map(len, blocks.values())) == BLOCKS_KEPT * 1024
+        assert len(blocks) <= 16
+    assert sum(map(len, blocks.values())) == 16 * 1024
 
 
 @pytest.mark.parametrize("etags", [True, False])
