@@ -1,6 +1,6 @@
-"""Facts about a model, and where its files are. Nothing is loaded here.
+"""Facts about models, and the search for their files. No model is loaded here.
 
-Doors: `catalogue` (models.toml), `prompts_file` (a user's own prompts), `resolve` (which prompts
-and adapters a task takes), `files` (finding a model and its digest), `folder` (what a model's
-folder holds), `lengths`, `sides`, `adapters`, `stock_views`, `metric`, `plausible`, `saved_json`.
+Public modules: `catalogue` (models.toml), `prompts_file` (a user's own prompts), `resolve` (the
+prompts and adapters of a task), `files` (finds a model and its digest), `folder` (the contents of a
+model's folder), `lengths`, `sides`, `adapters`, `stock_views`, `metric`, `plausible`, `saved_json`.
 """

@@ -1,4 +1,4 @@
-"""The digest of a model: sha256 over every file that can move a vector, remembered file by file."""
+"""The digest of a model: sha256 over every file that can change a vector, cached for each file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from taskembed.models.saved_json import read_saved
 
 
 def model_digest(tree: Tree, cache: Path, *, with_code: bool) -> str:
-    """Return the digest of every file of a model that can move a vector.
+    """Return the sha256 over every file of a model that can change a vector.
 
     Args:
         tree: the model's files.
-        cache: where digests are remembered.
-        with_code: Python files too.
+        cache: the folder of cached digests.
+        with_code: whether to include Python files.
     """
     return combined_digest(model_files(tree, with_code=with_code), tree.root, cache)
 
 
 def adapter_bases(tree: Tree) -> list[str]:
-    """Return the base models of those modules of a model that are adapters."""
+    """Return the base models of a model's modules that are adapters."""
     return [base for place in module_folders(tree) if (base := _base_of(place))]
 
 
@@ -44,7 +44,7 @@ def combined_digest(files: Iterable[Path], folder: Path, cache: Path) -> str:
 
 
 def file_digest(path: Path, cache: Path) -> str:
-    """Return the sha256 of a file, which is remembered for as long as the file does not change."""
+    """Return the sha256 of a file, which is cached until the file changes."""
     with os_errors(path):
         key = hashlib.sha256(repr((str(path.resolve()), _stamp(path))).encode()).hexdigest()
         place = cache / "digests" / key
@@ -58,5 +58,5 @@ def file_digest(path: Path, cache: Path) -> str:
 
 def _stamp(path: Path) -> tuple[int, ...]:
     status = path.stat()
-    # ctime cannot be set by hand: a file changed in place with its old date is noticed too
+    # ctime cannot be set by programs, so a change that restores the modification time is noticed
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -1,4 +1,4 @@
-"""Downloads from the Hugging Face hub, and what of a repository is on this machine."""
+"""Downloads repositories from the Hugging Face hub, and finds what is on this machine already."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from taskembed.errors import ModelUnavailableError, first_line
 from taskembed.models.folder import MODULES, Tree, saved_modules, walk
 from taskembed.models.saved_json import read_saved
 
-# What a model needs: weights as safetensors only, configuration, tokenizer. No pickle, no code.
+# files of a model: weights as safetensors only, configuration, tokenizer; no pickles and no code
 NEEDED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
-# What a model says of itself: kilobytes, from which most refusals follow.
+# files of its configuration, of some kilobytes, which are enough for most checks
 DESCRIBING = ("*config*.json", MODULES)
 _UNWANTED = ("onnx/*", "openvino/*", "coreml/*", "*/onnx/*", ".*")
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell whether a name can be that of a Hugging Face repository: owner/name."""
+    """Return whether a name has the form of a Hugging Face repository: owner/name."""
     parts = name.split("/")
     return len(parts) == 2 and all(  # noqa: PLR2004  # owner/name
         part
@@ -41,15 +41,15 @@ def hub_tree(
     """Return the files of a repository, downloading those that are not on this machine.
 
     Args:
-        name: of the repository.
+        name: the name of the repository.
         revision: a branch, tag or commit; None for the main branch.
-        wanted: patterns of the files that are needed.
-        offline: never use the network.
+        wanted: patterns of the needed files.
+        offline: whether the network is never used.
         notify: called with a sentence before a download.
         kind: "model" or "adapter", for messages.
 
     Raises:
-        ModelUnavailableError: the repository is not here, and cannot be downloaded.
+        ModelUnavailableError: the repository is not on this machine and cannot be downloaded.
     """
     from huggingface_hub import constants  # 0.2 s
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -57,14 +57,14 @@ def hub_tree(
     tree = None
     with contextlib.suppress(OSError, ValueError, HFValidationError):
         tree = walk(_snapshot(name, revision, wanted, local_only=True))
-    stays_offline = offline or constants.HF_HUB_OFFLINE  # the hub's own setting
+    stays_offline = offline or constants.HF_HUB_OFFLINE  # the setting of the hub's library
     if tree and (_is_whole(name, tree) or (stays_offline and wanted == DESCRIBING)):
         return tree
     if stays_offline:
         here = f"only a part of the {kind} {name!r} is" if tree else f"the {kind} {name!r} is not"
         raise ModelUnavailableError(
-            f"{here} on this machine, and the network is not to be used",
-            hint=f"download it once where there is a network: hf download {name}",
+            f"{here} on this machine, and the network may not be used",
+            hint=f"download it once with network access: hf download {name}",
         )
     notify(f"downloading the {kind} {name}")
     try:
@@ -75,7 +75,7 @@ def hub_tree(
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ModelUnavailableError(
             f"the {kind} {name!r} cannot be downloaded: {first_line(error)}",
-            hint="check the name and the network, or give a folder",
+            hint="check the name and the network, or name a folder",
         ) from error
 
 
@@ -94,7 +94,7 @@ def _snapshot(name: str, revision: str | None, wanted: Sequence[str], *, local_o
 
 
 def _note_missing_modules(name: str, folder: Path) -> None:
-    """Make the hub's library remember that a repository has no modules.json."""
+    """Make the hub's library cache the fact that a repository has no modules.json."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -104,10 +104,10 @@ def _note_missing_modules(name: str, folder: Path) -> None:
 
 
 def _is_whole(name: str, tree: Tree) -> bool:
-    """Tell whether all that a model needs is here.
+    """Return whether all files that a model needs are on this machine.
 
-    Another library may have downloaded a part: transformers leaves out modules.json, without which
-    a model is pooled by the mean, whatever it was trained with.
+    Another library may have downloaded some of them: transformers omits modules.json, without which
+    a model would use mean pooling, whatever it was trained with.
     """
     folder = tree.root
     listed = [
@@ -124,7 +124,7 @@ def _is_whole(name: str, tree: Tree) -> bool:
 
 
 def _needed_module_folders(folder: Path) -> list[Path]:
-    """Return the folders of the modules that have files; git knows no empty ones."""
+    """Return the folders of the modules that have files; git does not store empty folders."""
     return [
         folder / str(module.get("path", ""))
         for module in saved_modules(folder)
@@ -133,7 +133,7 @@ def _needed_module_folders(folder: Path) -> list[Path]:
 
 
 def _has_no_modules(name: str, folder: Path) -> bool:
-    """Tell whether the hub's library remembers that the repository has no modules.json."""
+    """Return whether the hub's library has cached that a repository has no modules.json."""
     from huggingface_hub import try_to_load_from_cache
 
     known = try_to_load_from_cache(name, MODULES, revision=folder.name)

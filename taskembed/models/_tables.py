@@ -1,6 +1,6 @@
 """The tables of models.toml and of a user's prompts file: their keys, types and ranges.
 
-`strict.checked` compares a file with them. models.toml says what each key means.
+`strict.checked` checks a file against them. Comments in models.toml describe each key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from taskembed.models.sides import Side, Sides
 from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
 from taskembed.strict import STRICT
 
-INSTRUCTION = "{instruction}"  # its place in a template
+INSTRUCTION = "{instruction}"  # placeholder in a template
 
 AtLeastOne = Annotated[int, Ge(1)]
 NotEmpty = Annotated[str, MinLen(1)]
@@ -24,7 +24,7 @@ TaskName = Literal["retrieval", "similarity", "classification", "clustering", "c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingKeys:
-    """How a family encodes: the keys that models.toml and a prompts file share."""
+    """The keys about encoding, which models.toml and a prompts file have in common."""
 
     suffix: str = ""
     truncation: Literal["none", "slice", "layer-norm", "projection"] = "none"
@@ -56,7 +56,7 @@ class PromptsTable(EncodingKeys):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyKeys(EncodingKeys):
-    """What models.toml says of a family, but for its tasks."""
+    """The keys of a family in models.toml, except its tasks."""
 
     name: NotEmpty
     source: NotEmpty
@@ -86,13 +86,11 @@ class FamilyTable(FamilyKeys):
             raise ValueError('"hosted_parameter" needs a "server"')
         for alias, model in self.aliases.items():
             if model not in self.models:
-                raise ValueError(
-                    f'"aliases" has {alias!r} for {model!r}, which is none of "models"'
-                )
+                raise ValueError(f'"aliases" has {alias!r} for {model!r}, which is not in "models"')
 
 
 def require_link(source: str) -> None:
-    """Refuse a source that nobody can open.
+    """Check that the source of prompts is a link.
 
     Raises:
         ValueError: it does not begin with https://.
@@ -107,7 +105,7 @@ _SIDES = {
     "both": tuple(PromptType),
 }
 _KINDS = {"": "prompt", "_instruction": "prompt", "_value": "value", "_adapter": "adapter"}
-# key of a task -> the field of `Side` that the key sets, and the sides that it sets it for
+# key of a task -> the field of `Side` that it sets, and the sides for which it sets the field
 _TASK_KEYS = {
     key + ending: (field_name, sides)
     for key, sides in _SIDES.items()
@@ -118,17 +116,17 @@ _TASK_KEYS = {
 def task_sides(
     raw: Mapping[str, str], task: Task, family: FamilyTable | PromptsTable, where: str, source: str
 ) -> Sides:
-    """Return what the two sides of a task take, from its table.
+    """Return the settings of both sides of a task, from its table.
 
     Args:
-        raw: the table.
-        task: the task that it is for.
+        raw: the table of the task.
+        task: the task.
         family: its family, or the prompts file.
-        where: the table's place, for the messages of errors.
-        source: where its prompts come from, for people.
+        where: the position of the table, for messages of errors.
+        source: the origin of the prompts, for people.
 
     Raises:
-        ValueError: a key is unknown, or says again what another one says, or is missing.
+        ValueError: a key is unknown, sets a field for the second time, or is missing.
     """
     hosted = isinstance(family, FamilyTable) and bool(family.server)
     is_told = isinstance(family, FamilyTable) and bool(family.hosted_parameter)
@@ -149,12 +147,14 @@ def task_sides(
         field_name, sides = _TASK_KEYS[key]
         for side in sides:
             if field_name in filled[side]:
-                raise ValueError(f'{where}: "{key}" says again what {side}_{field_name} is')
+                raise ValueError(
+                    f'{where}: "{key}" sets {side}_{field_name}, which another key has set'
+                )
             filled[side][field_name] = (
                 family.template.replace(INSTRUCTION, text) if is_instruction else text
             )
     needed = "value" if is_told else "prompt"
     for side in PromptType:
         if needed not in filled[side]:
-            raise ValueError(f"{where}: no key says what {side}_{needed} is")
+            raise ValueError(f"{where}: no key sets {side}_{needed}")
     return {side: Side(**fields, source=source) for side, fields in filled.items()}

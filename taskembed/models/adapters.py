@@ -1,7 +1,7 @@
-"""LoRA adapters: their folders, their digests, and the check that they are LoRA.
+"""Finds LoRA adapters, computes their digests, and checks that they are LoRA.
 
-An adapter is a folder as PEFT saves it. Its name is a folder of the model's own repository
-("retrieval"), any other folder, or a Hugging Face id. Nothing of it is loaded here.
+An adapter is a folder as PEFT saves it. Its name is a folder in the model's repository
+("retrieval"), any other folder, or a Hugging Face id. No weights are loaded here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from taskembed.space import EmbeddingSpace, Task
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-RECIPE = "recipe.toml"  # is put beside them by `taskembed train`
+RECIPE = "recipe.toml"  # written beside the adapter by `taskembed train`
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class AdapterFiles:
     """A LoRA adapter on this machine.
 
     Attributes:
-        name: what it was asked for by; that of a folder beside no model is absolute.
-        folder: where its files are.
+        name: the name that the user gave; an absolute path for a folder outside the model's.
+        folder: the folder of its files.
         digest: sha256 over its two files.
-        base: the model that it says it was trained on; "" when it does not say.
+        base: the model that it was trained on, by its configuration; "" if unknown.
     """
 
     name: str
@@ -40,9 +40,9 @@ class AdapterFiles:
 
 
 def other_purposes(adapter: AdapterFiles, space: EmbeddingSpace) -> Iterator[str]:
-    """Yield a sentence for each way in which an adapter's recipe differs from a space.
+    """Yield a sentence for each difference between an adapter's recipe and a space.
 
-    Nothing is yielded for an adapter without a recipe.
+    An adapter without a recipe has no known differences.
     """
     try:
         recipe = tomllib.loads((adapter.folder / RECIPE).read_text(encoding="utf-8"))
@@ -51,21 +51,21 @@ def other_purposes(adapter: AdapterFiles, space: EmbeddingSpace) -> Iterator[str
     task = recipe.get("task")
     try:
         known = Task(task) if isinstance(task, str) else space.task
-    except ValueError:  # of a newer version
+    except ValueError:  # the recipe is of a newer version
         return
     if known is not space.task:
         yield (
-            f"the adapter {adapter.name} was trained for {known.value}, and this space is for "
+            f"the adapter {adapter.name} was trained for {known.value}, but this space is for "
             f"{space.task.value}"
         )
-        return  # another task has other prompts
+        return  # prompts of another task differ in any case
     sides = [("query", space.query_prompt, space.query_adapter)]
     sides += [("document", space.document_prompt, space.document_adapter)]
     for side, prompt, name in sides:
         trained = recipe.get(f"{side}_prompt")
         if name == adapter.name and isinstance(trained, str) and trained != prompt:
             yield (
-                f"the adapter {adapter.name} was trained with the {side} prompt {trained!r}, and "
+                f"the adapter {adapter.name} was trained with the {side} prompt {trained!r}, but "
                 f"this space has {prompt!r}"
             )
 
@@ -74,12 +74,12 @@ def find_adapter(name: str, model_folder: Path | None, hub: Hub) -> AdapterFiles
     """Return the files of a LoRA adapter, downloading them if they are not on this machine.
 
     Args:
-        name: a folder in the model's own, any folder, or a Hugging Face id.
-        model_folder: of the model that it is for; None when that is still to be found out.
-        hub: where it is looked for.
+        name: a folder in the model's folder, any other folder, or a Hugging Face id.
+        model_folder: the folder of its model; None if the model is not known yet.
+        hub: finds folders and repositories.
 
     Raises:
-        ModelUnavailableError: there is no such adapter, or it is not LoRA, or only a pickle.
+        ModelUnavailableError: the adapter does not exist, is not LoRA, or exists only as a pickle.
     """
     folder = _own_folder(name, model_folder)
     stored = name if folder else stored_name(name)
@@ -89,13 +89,13 @@ def find_adapter(name: str, model_folder: Path | None, hub: Hub) -> AdapterFiles
     kind = config.get("peft_type")
     if kind != "LORA":
         raise ModelUnavailableError(
-            f"the adapter {name!r} is {kind or 'of no kind that it names'}, not LoRA",
+            f"the adapter {name!r} is {kind or 'of an unknown kind'}, not LoRA",
             hint="only LoRA adapters can be merged into a model",
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelUnavailableError(
             f"the adapter {name!r} has no {WEIGHTS}: {folder}",
-            hint="save it again with PEFT; a pickle is not read",
+            hint="save it again with PEFT as safetensors; pickles are not read",
         )
     digest = combined_digest([folder / CONFIG, folder / WEIGHTS], folder, hub.cache)
     base = config.get("base_model_name_or_path")
@@ -103,7 +103,7 @@ def find_adapter(name: str, model_folder: Path | None, hub: Hub) -> AdapterFiles
 
 
 def _own_folder(name: str, model_folder: Path | None) -> Path | None:
-    """Return the folder of an adapter that comes with the model; None when none does."""
+    """Return the folder of an adapter in the model's folder; None if there is none."""
     if model_folder is None or not name.replace("-", "").replace("_", "").isalnum():
         return None
     places = (place / name for place in own_adapters(model_folder))
@@ -115,6 +115,6 @@ def _config(name: str, folder: Path) -> dict[str, object]:
     if config is None:
         raise ModelUnavailableError(
             f"the adapter {name!r} has no {CONFIG}: {folder}",
-            hint="give a folder that PEFT saved",
+            hint="name a folder that PEFT saved",
         )
     return config

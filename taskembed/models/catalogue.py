@@ -1,9 +1,9 @@
 """The models and rerankers that models.toml describes.
 
-    identify("intfloat/e5-small-v2").family.tasks[Task.RETRIEVAL]    # what either side takes
+    identify("intfloat/e5-small-v2").family.tasks[Task.RETRIEVAL]    # the prompts of both sides
 
-Nothing is decided here: see resolve.py. A mistake in models.toml is a developer's and a ValueError;
-its message names the table and the key.
+resolve.py chooses between these and the user's settings. A mistake in models.toml raises
+ValueError, whose message names the table and the key.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from taskembed.strict import STRICT, checked
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family(FamilyKeys):
-    """Models that share everything but their dimensions; models.toml describes the fields."""
+    """Models with the same settings except dimensions; models.toml describes the fields."""
 
     tasks: Mapping[Task, Sides]
 
     @property
     def hosted(self) -> bool:
-        """Whether its models are behind a server."""
+        """Whether its models are run by a server."""
         return bool(self.server)
 
     @property
@@ -49,12 +49,12 @@ class Family(FamilyKeys):
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A model's name, and what models.toml knows under it.
+    """The name of a model, and its family in models.toml.
 
     Attributes:
-        asked: the name as it was given.
-        name: its id as models.toml spells it; the name as it was given where that is not known.
-        family: the family that it is of; None when models.toml does not know the name.
+        asked: the name as the user gave it.
+        name: the id of the model in models.toml; the name as given if it is not listed.
+        family: the family of the model; None if models.toml does not list it.
     """
 
     asked: str
@@ -63,18 +63,18 @@ class Identified:
 
     @property
     def hosted(self) -> bool:
-        """Whether it is known to be behind a server."""
+        """Whether the model is known to be run by a server."""
         return self.family is not None and self.family.hosted
 
     @property
     def dim(self) -> int | None:
-        """The numbers in its vectors when nothing cuts them; None when that is not known."""
+        """The dimension of its vectors without truncation; None if it is unknown."""
         return self.family.models.get(self.name) if self.family else None
 
 
 @dataclass(frozen=True, slots=True)
 class RerankerFamily:
-    """Rerankers that are read alike; models.toml describes the fields."""
+    """Rerankers with the same settings; models.toml describes the fields."""
 
     __pydantic_config__ = STRICT
 
@@ -97,16 +97,18 @@ class RerankerFamily:
             require_link(self.source)
         texts = (self.before, self.between, self.after)
         if any(texts) and not all(texts):
-            raise ValueError('"before", "between" and "after" go together')
+            raise ValueError('"before", "between" and "after" must be used together')
         if bool(self.instruction) != (INSTRUCTION in "".join(texts)):
-            raise ValueError(f'"instruction" and the place for it, {INSTRUCTION}, go together')
+            raise ValueError(
+                f'"instruction" and its placeholder {INSTRUCTION} must be used together'
+            )
         if bool(self.answers) != bool(self.before):
-            raise ValueError('"answers" and "before" go together')
+            raise ValueError('"answers" and "before" must be used together')
 
     def parts(self, instruction: str) -> tuple[str, ...]:
         """Return the text before a query, between query and document, and after the document.
 
-        Empty for a reranker whose files have such a template, or that needs none.
+        The result is empty for a reranker whose files have such a template, or that needs none.
         """
         texts = (self.before, self.between, self.after) if self.before else ()
         return tuple(text.replace(INSTRUCTION, instruction) for text in texts)
@@ -124,7 +126,7 @@ class CatalogueTable:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What models.toml knows."""
+    """The contents of models.toml."""
 
     families: tuple[Family, ...]
     rerankers: tuple[RerankerFamily, ...]
@@ -134,8 +136,8 @@ def parse_catalogue(toml_text: str) -> Catalogue:
     """Read the text of models.toml.
 
     Raises:
-        ValueError: it is no TOML, or a key is unknown, missing, or has a wrong value. The message
-            names the family and the key.
+        ValueError: the text is not TOML, or a key is unknown, missing, or has a wrong value. The
+            message names the family and the key.
     """
     table = checked(CatalogueTable, tomllib.loads(toml_text))
     for known, what in ((table.family, "family"), (table.reranker, "reranker")):
@@ -169,7 +171,7 @@ def _refuse_twice(names: Iterable[str], what: str) -> None:
 
 @cache
 def catalogue() -> Catalogue:
-    """Return what models.toml knows, each in its order."""
+    """Return the contents of models.toml, in their order."""
     return parse_catalogue(_toml_text())
 
 
@@ -189,7 +191,7 @@ def rerankers() -> tuple[RerankerFamily, ...]:
 
 
 def find_reranker(model: str) -> RerankerFamily:
-    """Return the facts about the reranker with exactly this id, or else the usual ones."""
+    """Return the settings of the reranker with exactly this id, or else the default settings."""
     for family in rerankers():
         if model.casefold() in {name.casefold() for name in family.models}:
             return family
@@ -197,10 +199,10 @@ def find_reranker(model: str) -> RerankerFamily:
 
 
 def identify(model: str) -> Identified:
-    """Return the facts about a model with exactly this id or alias, ignoring case.
+    """Return the name and the family of a model by its id or alias, ignoring case.
 
-    Only the tables that have the name in them are read, and not checked against their types, which
-    a test does: it would take a search a fifth of its time.
+    Only tables that contain the name are parsed, and without validation, which would take a fifth
+    of the time of a search. A test validates all tables.
     """
     wanted = model.casefold()
     for text in _family_texts() if wanted else ():

@@ -1,8 +1,8 @@
-"""Where the files of a model are, and their digest.
+"""Finds the files of models, and computes their digests.
 
     Hub(cache).locate("minilm").digest
 
-Nothing of a model is run here, and nothing heavy is imported but to download.
+No model is run here; large libraries are imported only for downloads.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Located:
     """A model on this machine.
 
     Attributes:
-        name: the name it was asked for by; that of a folder is absolute.
+        name: the name that the user gave; an absolute path for a folder.
         revision: the commit of its repository; "" for a folder.
         folder: the folder of its files.
-        digest: sha256 over the names and contents of every file that can move a vector.
+        digest: sha256 over the names and contents of every file that can change a vector.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a model says of itself, on this machine.
+    """The configuration of a model, on this machine.
 
     Attributes:
         folder: a folder with its configuration; weights may be missing.
         revision: the commit of its repository; "" for a folder.
-        tree: all files of a repository, where none is missing; None otherwise.
+        tree: all files of a repository if none is missing; otherwise None.
     """
 
     folder: Path
@@ -64,14 +64,14 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """Where models and adapters are found: on this machine, or on the Hugging Face hub.
+    """Finds models and adapters, on this machine or on the Hugging Face hub.
 
     A name is "minilm", a folder, or a Hugging Face id; a revision is a branch, tag or commit of a
     Hugging Face repository.
 
     Attributes:
-        cache: the folder where digests are remembered.
-        offline: never use the network.
+        cache: the folder of cached digests.
+        offline: whether the network is never used.
         notify: called with a sentence before a download.
     """
 
@@ -105,7 +105,7 @@ class Hub:
         if with_code and is_repository and not _is_commit(revision):
             raise UsageError(
                 f"--trust-remote-code runs the code of {name}: say which, so that it stays what "
-                "you read",
+                "you have read",
                 hint="--revision COMMIT, the 40 letters of the commit",
             )
         if described and described.tree and not with_code:
@@ -121,7 +121,7 @@ class Hub:
     def folder(
         self, name: str, *, revision: str | None = None, kind: str = "model"
     ) -> tuple[Path, str]:
-        """Return the folder of a model or adapter, and its repository's commit, "" without one.
+        """Return the folder of a model or adapter, and the commit of its repository, or "".
 
         Args:
             name: the model or adapter, which is downloaded if it is not on this machine.
@@ -138,7 +138,7 @@ class Hub:
         return tree.root, tree.root.name
 
     def description(self, name: str, *, revision: str | None = None) -> Description:
-        """Return a model's description of itself; weights are not downloaded.
+        """Return the configuration of a model; weights are not downloaded.
 
         Raises:
             ModelUnavailableError: there is no such model.
@@ -168,7 +168,7 @@ class Hub:
         return hub_tree(name, revision, wanted, offline=self.offline, notify=self.notify, kind=kind)
 
     def _digest(self, tree: Tree, *, with_code: bool) -> str:
-        """Return the digest of a model and of the bases of its modules that are adapters."""
+        """Return the digest of a model, including the bases of its modules that are adapters."""
         own = model_digest(tree, self.cache, with_code=with_code)
         bases = adapter_bases(tree)
         if not bases:
@@ -181,32 +181,32 @@ class Hub:
 def _require_hub_id(name: str, kind: str) -> None:
     if not is_hub_id(name):
         raise ModelUnavailableError(
-            f"there is no {kind} {name!r}: it is no folder, and no Hugging Face id",
+            f"there is no {kind} {name!r}: it is neither a folder nor a Hugging Face id",
             hint="`taskembed models` lists the known ones",
         )
 
 
 def stored_name(name: str) -> str:
-    """Return the name of a model or an adapter to store: for a folder, the absolute path.
+    """Return the name under which a model or adapter is stored: for a folder, its absolute path.
 
     Links are not followed: a link named "current" may point to another folder later.
     """
     is_folder = name != BUNDLED and Path(name).is_dir()
-    return os.path.abspath(name) if is_folder else name  # noqa: PTH100  # Path would keep the ..
+    return os.path.abspath(name) if is_folder else name  # noqa: PTH100  # Path would keep ".."
 
 
 def place_of(model: Identified) -> str:
-    """Return the name to look for: that of a folder as it was given, or the model's id."""
+    """Return the name by which to find a model: its folder as given, or its id."""
     return model.asked if Path(model.asked).is_dir() else model.name
 
 
 def is_missing_folder(name: str) -> bool:
-    """Tell whether a name can only be that of a folder, and there is none."""
+    """Return whether a name can only be a folder that does not exist."""
     return name != BUNDLED and not is_hub_id(name) and not Path(name).is_dir()
 
 
 def is_here(name: str, revision: str | None = None) -> bool:
-    """Tell whether a model is on this machine."""
+    """Return whether a model is on this machine."""
     try:
         Hub(offline=True).folder(name, revision=revision)
     except ModelUnavailableError:
@@ -215,10 +215,10 @@ def is_here(name: str, revision: str | None = None) -> bool:
 
 
 def _own_folder(name: str) -> Path | None:
-    """Return the folder of the bundled model, or a folder of the user's; None for a repository.
+    """Return the folder of the bundled model, or the user's folder; None for a repository.
 
     Raises:
-        AccessDeniedError: it may not be read.
+        AccessDeniedError: the folder may not be read.
     """
     if name == BUNDLED:
         return _bundled_folder()
@@ -229,14 +229,14 @@ def _own_folder(name: str) -> Path | None:
 
 
 def _require_readable(folder: Path) -> None:
-    """Refuse a folder that may not be read: every file would seem to be missing."""
+    """Refuse a folder that may not be read, since every file would seem to be missing."""
     with os_errors(folder):
         next(folder.iterdir(), None)
 
 
 def _bundled_folder() -> Path:
-    # Only the data files of that package are used: its code is never imported. Its list of files
-    # would say where they are, too, but reading it takes 0.02 s.
+    # Only the data files of that package are used; its code is never imported. The package's list
+    # of files would also tell their folder, but takes 0.02 s to read.
     spec = find_spec(BUNDLED_MODULE)
     for place in (spec.submodule_search_locations or ()) if spec else ():
         if (folder := Path(place) / "model").joinpath("model.safetensors").is_file():
@@ -248,9 +248,13 @@ def _bundled_folder() -> Path:
 
 
 def own_adapters(folder: Path) -> tuple[Path, ...]:
-    """Return the folders that may contain a model's own adapters, each in a subfolder."""
+    """Return the folders in which a model may have its own adapters, each in a subfolder."""
     bundled = (BUNDLED_ADAPTERS,) if folder == _bundled_folder_or_none() else ()
-    return (*bundled, folder / "adapters", folder)  # the latter: Jina v5, and v3-hf
+    return (
+        *bundled,
+        folder / "adapters",
+        folder,
+    )  # adapters/: Jina v5; the folder itself: Jina v3-hf
 
 
 def _bundled_folder_or_none() -> Path | None:
@@ -265,7 +269,7 @@ def _is_commit(revision: str | None) -> bool:
 
 
 def _require_published(folder: Path, cache: Path) -> None:
-    """Refuse a bundled model whose weights are not those that its authors published."""
+    """Refuse a bundled model with weights other than those that its authors published."""
     if file_digest(folder / "model.safetensors", cache) != BUNDLED_SHA256:
         raise ModelUnavailableError(
             "the bundled model is not the one that its authors published: its weights differ",

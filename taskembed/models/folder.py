@@ -1,9 +1,9 @@
-"""What the folder of a model holds: modules, weights, configuration, prompts.
+"""Reads the folder of a model: its modules, weights, configuration and prompts.
 
     tree = walk(folder)
-    model_files(tree)    # the files that can move a vector
+    model_files(tree)    # the files that can change a vector
 
-A folder is walked once, and what follows from its files is found in the `Tree`.
+A folder is listed once; the functions here work on the resulting `Tree`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXPORTED = ("*.onnx", "*.gguf", "openvino*.xml")  # weights in other libraries'
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The files and folders of a model, from one walk; both are sorted."""
+    """The files and folders of a model; both are sorted."""
 
     root: Path
     files: tuple[Path, ...]
@@ -41,7 +41,7 @@ def walk(root: Path) -> Tree:
     """Return the files and folders below a folder.
 
     Raises:
-        StorageError: a folder cannot be read; its files would be left out in silence.
+        StorageError: a folder cannot be read.
         AccessDeniedError: a folder may not be read.
     """
 
@@ -58,11 +58,11 @@ def walk(root: Path) -> Tree:
 
 @dataclass(frozen=True, slots=True)
 class SavedPrompts:
-    """What a model saves in config_sentence_transformers.json of the texts around a text.
+    """The prompts and the suffix in a model's config_sentence_transformers.json.
 
     Attributes:
         prompts: the prompts, by name.
-        suffix: put after every text (zEmbed-1); "" for none.
+        suffix: the suffix of every text (zEmbed-1); "" for none.
     """
 
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -81,25 +81,25 @@ def saved_prompts(folder: Path) -> SavedPrompts:
 
 
 def saved_modules(folder: Path) -> list[dict[str, Any]]:
-    """Return what modules.json lists; nothing when there is none.
+    """Return the entries of modules.json; an empty list if there is no such file.
 
     Raises:
-        ModelUnavailableError: it lists something else.
+        ModelUnavailableError: the file is not a list of objects, or is too long.
     """
     modules = read_saved_list(folder / MODULES)
     if len(modules) > MOST_MODULES:
         raise ModelUnavailableError(
             f"{folder / MODULES} lists {len(modules):,} modules",
-            hint="download the model again: no model has so many",
+            hint="download the model again: no model has that many",
         )
     return modules
 
 
 def module_folders(tree: Tree) -> list[Path]:
-    """Return the folders of a model's modules, its own first, a router's branches too.
+    """Return the folders of a model's modules, including a router's branches; its own comes first.
 
-    A router's configuration is router_config.json; that of the older Asym is config.json, as that
-    of every module.
+    The branches are listed in router_config.json for a Router, and in config.json for the older
+    Asym.
 
     Raises:
         ModelUnavailableError: modules.json is not JSON, or lists too many modules.
@@ -116,13 +116,13 @@ def module_folders(tree: Tree) -> list[Path]:
     routers = {path.parent for path in tree.named("router_config.json")}
     routers |= {root / path for path, kind in inside if kind.endswith((".Asym", ".Router"))}
     branches = {path for router in routers if router.is_dir() for path in router.iterdir()}
-    # a path that can be no path is no folder: Path.is_dir would raise
+    # an impossible path is not a folder; Path.is_dir would raise an error
     places = sorted(path for path in own | routers | branches if os.path.isdir(path))  # noqa: PTH112
     return [path for path in places if not _is_left_out(path.relative_to(root))]
 
 
 def require_safetensors(name: str, tree: Tree) -> None:
-    """Refuse a model, or a module of it (a Dense in its folder), that is only a pickle."""
+    """Refuse a model if its weights, or those of a module such as Dense, exist only as a pickle."""
     places = module_folders(tree)
     pickle = next(
         (
@@ -142,21 +142,21 @@ def require_safetensors(name: str, tree: Tree) -> None:
     exported = [path for pattern in _EXPORTED for path in tree.named(pattern)]
     if pickle is None and exported:
         relative = exported[0].relative_to(tree.root)
-        why = f"only {relative}, which was made for another library"
-        hint = "name the repository that it was made from"
+        why = f"only {relative}, which is for another library"
+        hint = "name the repository that it was converted from"
     raise ModelUnavailableError(
         f"the model {name!r} has no weights as safetensors: there is {why}", hint=hint
     )
 
 
 def renders_chat(tree: Tree) -> bool:
-    """Tell whether a model's texts are put into its chat template."""
+    """Return whether texts are put into the model's chat template."""
     saved = (read_saved(path) or {} for path in tree.named("sentence_bert_config.json"))
     return any("message" in str(config.get("modality_config")) for config in saved)
 
 
 def model_files(tree: Tree, *, with_code: bool = False) -> list[Path]:
-    """Return the files of a model that can move a vector, sorted."""
+    """Return the files of a model that can change a vector, sorted."""
     suffixes = {".safetensors", ".json", ".txt", ".model"} | ({".py"} if with_code else set())
     suffixes |= {".jinja"} if renders_chat(tree) else set()
     return [

@@ -1,6 +1,6 @@
-"""How many tokens a model reads; nothing is imported for it."""
+"""The largest number of tokens that a model may claim to read; imports nothing."""
 
 from __future__ import annotations
 
-# tokens: of a model that reads texts of any length; a tokenizer that knows no limit says 10**30
+# tokens; stands for texts of any length: a tokenizer without a limit says 10**30
 NO_LIMIT = 10**9

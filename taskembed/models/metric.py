@@ -1,7 +1,7 @@
-"""How the vectors of a model are compared: by their cosine, or by inner product as they are.
+"""The metric of a model: cosine, or the inner product of vectors that are not normalised.
 
-A model's repository says it (`similarity_fn_name` in config_sentence_transformers.json), or only
-its card, and then models.toml. The default is the cosine, as in sentence-transformers.
+The metric is `similarity_fn_name` in config_sentence_transformers.json. Where only a model's card
+names it, it is in models.toml. The default is the cosine, as in sentence-transformers.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _EUCLIDEAN = "euclidean"
 def metric_of(folder: Path, *, known: str, cut: bool) -> str:
     """Return the metric of a model's vectors: "cosine", "dot", or another that its files name.
 
-    For vectors of unit length the inner product is the cosine, and the Euclidean distance gives the
-    same ranking: the metric of such a model is the cosine.
+    For vectors of unit length, the inner product is the cosine, and the Euclidean distance gives
+    the same ranking. So the metric of such a model is the cosine.
 
     Args:
-        folder: of the model's files.
-        known: what models.toml or the user says; "" for nothing.
-        cut: whether its vectors are shortened, after which they have no unit length any more.
+        folder: the folder of the model's files.
+        known: the metric in models.toml or given by the user; "" for none.
+        cut: whether its vectors are shortened, so that they no longer have unit length.
     """
     saved = read_saved(folder / "config_sentence_transformers.json") or {}
     said = known or saved.get("similarity_fn_name") or COSINE
@@ -43,7 +43,7 @@ def require_metric(model: str, metric: str) -> None:
     """
     if metric not in {COSINE, DOT}:
         raise ModelUnavailableError(
-            f"{model} compares its vectors by {metric!r}, and they have no unit length: only "
+            f"{model} compares vectors without unit length by {metric!r}: only "
             f"{COSINE!r} and {DOT!r} are supported",
             hint="name another model with --model; config_sentence_transformers.json says it, as "
             "similarity_fn_name",

@@ -1,6 +1,6 @@
-"""What a model's configuration may ask for: no more layers than its weights can fill.
+"""Checks that a model's configuration has no more layers than its weights can fill.
 
-A library makes each layer before it looks for its weights: a million of them take hours.
+A library creates all layers before it reads their weights, which takes hours for a million layers.
 """
 
 from __future__ import annotations
@@ -15,19 +15,17 @@ from taskembed.errors import ModelUnavailableError
 from taskembed.models.folder import module_folders, walk
 from taskembed.models.saved_json import read_saved
 
-MOST_SHARED = (
-    256  # layers or experts that have their weights in common, and no tensors of their own
-)
+MOST_SHARED = 256  # layers or experts, which may share weights instead of having their own tensors
 MOST_LABELS = 100_000
 _COUNTS = re.compile(r"(^|_)(n|num|number|layers?|depth|depths)(_|$)|(layers?|blocks?|experts?)$")
 _PARTS = re.compile(r"layer|block|expert|depth|label")
 
 
 def require_plausible(name: str, folder: Path) -> None:
-    """Refuse a model whose configuration asks for more parts than its weights can fill.
+    """Refuse a model whose configuration has more layers or experts than its weights can fill.
 
     Raises:
-        ModelUnavailableError: a configuration asks for too many, or a file of weights is damaged.
+        ModelUnavailableError: a number in a configuration is too large, or a file is damaged.
         StorageError: a file cannot be read.
     """
     for place in module_folders(walk(folder)):
@@ -41,7 +39,7 @@ def require_plausible(name: str, folder: Path) -> None:
             if count > (MOST_LABELS if "label" in key else max(tensors, MOST_SHARED)):
                 raise ModelUnavailableError(
                     f"the model {name!r} cannot be loaded: {place / 'config.json'} asks for {key} "
-                    f"{count:,}, and the weights are {tensors:,} tensors",
+                    f"{count:,}, but the weights have {tensors:,} tensors",
                     hint="download the model again, or name another one",
                 )
 

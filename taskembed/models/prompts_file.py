@@ -1,4 +1,4 @@
-"""A user's own prompts file: TOML with the keys of a family in models.toml, checked."""
+"""Reads a user's own prompts file: TOML with the keys of a family in models.toml."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class PromptsFile:
     """A user's own prompts: the keys of a family, without its models.
 
     Attributes:
-        name: of the file, for people.
-        changes: fields of `Family` that it says.
-        tasks: the prompts of its tasks.
-        adapters: a LoRA folder or Hugging Face id a task, for both sides.
+        name: the name of the file, for messages.
+        changes: values for fields of `Family`.
+        tasks: the prompts of each task.
+        adapters: a LoRA folder or Hugging Face id for each task, for both sides.
     """
 
     name: str
@@ -33,13 +33,13 @@ class PromptsFile:
 
 
 def read_prompts_file(path: Path) -> PromptsFile:
-    """Read a user's prompts: the keys of a family in models.toml that say how it encodes.
+    """Read a user's prompts file.
 
-    An adapter may be named relative to the file.
+    Paths of adapters may be relative to the file.
 
     Raises:
         NotFoundError: there is no such file.
-        UsageError: it is not such a file; the message names the key.
+        UsageError: the file is not a prompts file; the message names the key.
     """
     try:
         with os_errors(path):

@@ -1,9 +1,10 @@
-"""Which models and tasks are known: what models.toml says, and when to refuse.
+"""Resolves the prompts and adapters of a model for a task, or refuses the combination.
 
     resolve(identify("intfloat/e5-small-v2"), Task.RETRIEVAL).prompt(PromptType.QUERY)  # "query: "
 
-A model is added in models.toml, without any Python. An unknown model has the prompts in its own
-files, or the stated ones; nothing is guessed. No model is opened here.
+A model is added in models.toml, without any Python code. The prompts of an unknown
+model are those in its files or those that the user states; none are guessed. No model is opened
+here.
 """
 
 from __future__ import annotations
@@ -21,23 +22,24 @@ from taskembed.models.prompts_file import PromptsFile
 from taskembed.models.sides import Side, Sides
 from taskembed.space import SYMMETRIC_TASKS, HostedModel, PromptType, Task
 
-MODELS_IN_HINT = 6  # a longer list is not read
+MODELS_IN_HINT = 6  # models named in a hint; nobody reads longer lists
 _FLAGS = "--query-prompt TEXT --document-prompt TEXT"
 
 
 @dataclass(frozen=True, slots=True)
 class PromptOverrides:
-    """What a user states about a model beside its name; None for what was not stated.
+    """Settings of a model that the user states; None for settings that are not stated.
 
     Attributes:
-        query_prompt: instead of the known one; "" for none.
-        document_prompt: instead of the known one; "" for none. For a symmetric task, one stated
-            prompt holds for both sides.
-        instruction: fills the family's template: before queries, for a symmetric task before both.
-        adapter: a LoRA folder or Hugging Face id, for both sides, instead of the known ones; "" for
-            none.
-        family: the name of a family, or of a model in it, that the model is of: for a folder.
-        prompts: the user's own file.
+        query_prompt: replaces the known prompt of queries; "" for no prompt.
+        document_prompt: replaces the known prompt of documents; "" for no prompt. For a symmetric
+            task, a single stated prompt is used for both sides.
+        instruction: the instruction in the family's template, which is put before queries; for a
+            symmetric task, before documents too.
+        adapter: a LoRA folder or Hugging Face id, which replaces the known adapters of both sides;
+            "" for no adapter.
+        family: the family of a model in a folder: its name, or the name of a model in it.
+        prompts: the user's own prompts file.
     """
 
     query_prompt: str | None = None
@@ -48,7 +50,7 @@ class PromptOverrides:
     prompts: PromptsFile | None = None
 
     def adapter_for(self, task: Task) -> str | None:
-        """Return the adapter that was stated for a task; "" for none, None for the known one."""
+        """Return the stated adapter of a task; "" for no adapter, None if none is stated."""
         if self.adapter is not None or self.prompts is None:
             return self.adapter
         return self.prompts.adapters.get(task)
@@ -56,27 +58,28 @@ class PromptOverrides:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """All that is known of a model and a task before the model is opened.
+    """The settings of a model for a task, before the model is opened.
 
     Attributes:
-        model: its id as models.toml spells it, or the name that it was asked for by.
-        family: the name of its family; "" when models.toml does not know the model.
-        task: what the vectors are for.
-        sides: what queries take, and what documents take.
-        suffix: put after every text, after truncation.
-        dim: numbers in its own vectors; None when that is not known.
-        truncation: how its vectors may be shortened; "none" when they may not.
-        truncated_dims: to these sizes; any when empty.
+        model: its id in models.toml, or the name that the user gave.
+        family: the name of its family; "" if models.toml does not list the model.
+        task: the purpose of the vectors.
+        sides: the settings of queries and of documents.
+        suffix: the suffix of every text, which is appended after truncation.
+        dim: the dimension of its own vectors; None if unknown.
+        truncation: how its vectors may be shortened; "none" if they may not.
+        truncated_dims: the dimensions to which they may be shortened; empty for any.
         prompt_in_pooling: whether the prompt's tokens are pooled.
-        end_token: the token that its tokenizer must put at the end; "" when any will do.
-        metric: "dot" when its vectors are compared as they are; "" when its files say how.
-        licence: of the weights; "" when unknown.
-        commercial: False when they are known not to be for commercial use.
-        remote_code: whether it loads only with Python code of its own.
-        server: the name of the server that it is behind; "" for a model with weights to load.
-        parameter: the field of a request that has the value of a side; "" for none.
-        max_length: tokens that it reads, as its family says; 0 when that is not known.
-        note: what else its family says, for people; "" for nothing.
+        end_token: the token that its tokenizer must put at the end of a text; "" for no check.
+        metric: "dot" for the inner product of vectors that are not normalised; "" if the model's
+            files name the metric.
+        licence: the licence of the weights; "" if unknown.
+        commercial: False if commercial use is known to be excluded.
+        remote_code: whether the model loads only with its own Python code.
+        server: the name of the server that runs the model; "" for a model with weights to load.
+        parameter: the field of a request that names the side of a text; "" for none.
+        max_length: number of tokens that it reads, by its family; 0 if unknown.
+        note: a remark about the family, for people; "" for none.
     """
 
     model: str
@@ -107,12 +110,12 @@ class ModelSpec:
         return self.sides[prompt_type].adapter
 
     def request(self, prompt_type: PromptType) -> str:
-        """Return what tells a hosted model's server the side: "input_type=query"; "" for none."""
+        """Return the field by which a hosted model is told the side: "input_type=query"; or ""."""
         value = self.sides[prompt_type].value
         return f"{self.parameter}={value}" if value else ""
 
     def hosted_model(self, server: str, server_model: str) -> HostedModel:
-        """Return how a server that runs the model is asked, where it has that name."""
+        """Return the model as a hosted model, for its server and its name there."""
         query, document = self.sides[PromptType.QUERY], self.sides[PromptType.DOCUMENT]
         return HostedModel(server, server_model, self.parameter, query.value, document.value)
 
@@ -132,24 +135,26 @@ def resolve(
     *,
     saved: SavedPrompts = _NOTHING_SAVED,
 ) -> ModelSpec:
-    """Return what a model takes for a task: what is stated, else known, else saved with the model.
+    """Return the settings of a model for a task.
+
+    Stated settings come first, then those of models.toml, then those saved with the model.
 
     Args:
-        model: what models.toml knows of it.
-        task: what the vectors are for.
-        stated: what the user says of it.
-        saved: the prompts in the model's files; used only if models.toml does not know the model.
+        model: the model and its family.
+        task: the purpose of the vectors.
+        stated: the settings that the user states.
+        saved: the prompts in the model's files; used only if models.toml does not list the model.
 
     Raises:
-        UsageError: what is stated does not fit together, or not with the model.
-        ModelUnavailableError: a prompt is neither stated, nor known, nor saved with the model.
+        UsageError: the stated settings contradict each other or do not fit the model.
+        ModelUnavailableError: a prompt is neither stated nor known nor saved with the model.
     """
     stated = stated or PromptOverrides()
     family = _family_of(model, stated, saved.suffix)
     adapter = stated.adapter_for(task)
     sides = dict(family.tasks.get(task, {}))
     if not sides and adapter is None and family.has_adapters:
-        raise _no_adapter(model.name, task)  # no prompt can stand in for it
+        raise _no_adapter(model.name, task)  # a prompt cannot replace an adapter
     if not sides and not family.name:
         sides = _saved(model.name, task, saved.prompts, stated)
     for side, prompt in _stated_prompts(model.name, task, family, stated).items():
@@ -175,7 +180,7 @@ _UNKNOWN = Family(name="", source="", licence="", max_length=0, models={}, tasks
 
 
 def _family_of(model: Identified, stated: PromptOverrides, saved_suffix: str) -> Family:
-    """Return the family of a model, with what the user's file says instead."""
+    """Return the family of a model, with the changes of the user's prompts file."""
     unknown = replace(_UNKNOWN, suffix=saved_suffix)
     family = model.family or unknown
     if stated.family:
@@ -193,7 +198,7 @@ def _family_of(model: Identified, stated: PromptOverrides, saved_suffix: str) ->
 def _stated_prompts(
     model: str, task: Task, family: Family, stated: PromptOverrides
 ) -> dict[PromptType, _Prompt]:
-    """Return the prompts that are stated, or that an instruction makes."""
+    """Return the prompts that are stated, or that result from a stated instruction."""
     prompts = _stated(task, stated.query_prompt, stated.document_prompt)
     if stated.instruction is None:
         return prompts
@@ -243,16 +248,16 @@ def _stated(task: Task, query: str | None, document: str | None) -> dict[PromptT
         return stated
     if len({prompt.text for prompt in stated.values()}) > 1:
         raise UsageError(
-            f"the two sides of the task {task.value!r} are alike, but --query-prompt is {query!r} "
-            f"and --document-prompt is {document!r}",
-            hint="give one of them: it holds for both sides",
+            f"both sides of the task {task.value!r} have one prompt, "
+            f"but --query-prompt is {query!r} and --document-prompt is {document!r}",
+            hint="give only one of them: it is used for both sides",
         )
     one = next(iter(stated.values()))
     return {side: stated.get(side, one) for side in PromptType}
 
 
-# The names under which a model may save its prompts, best first: MTEB's order. The prompt named by
-# `default_prompt_name` is not among them: it is not tied to a task.
+# The names under which a model may save its prompts, best first, in the order of MTEB. The prompt
+# named by `default_prompt_name` is not used, since it does not belong to a task.
 _DOCUMENT_NAMES = ("document", "passage", "corpus")
 _SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
     Task.RETRIEVAL: {
@@ -262,7 +267,7 @@ _SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
     Task.SIMILARITY: dict.fromkeys(PromptType, ("STS",)),
     Task.CLASSIFICATION: dict.fromkeys(PromptType, ("Classification",)),
     Task.CLUSTERING: dict.fromkeys(PromptType, ("Clustering",)),
-    # "CodeRetrieval" alone is the prompt of the query: code is found as any document is.
+    # "CodeRetrieval" alone is the prompt of queries: code is encoded as any other document.
     Task.CODE: {
         PromptType.QUERY: (
             *("CodeRetrieval-query", "CodeRetrieval"),
@@ -274,20 +279,20 @@ _SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
         ),
     },
 }
-# Subtle: sentence-transformers writes these two, empty, into every model that it saves. Empty they
-# do not mean that the author wants no prompt.
+# Subtle: sentence-transformers writes these two prompts, empty, into every model that it saves. So
+# empty prompts do not mean that the author wants none.
 _ALWAYS_SAVED = ("query", "document")
-# For the same reason its encode_document never reads these two: it finds the empty one first.
+# For the same reason, its encode_document never uses these names: it finds the empty prompt first.
 _HIDDEN_NAMES = ("passage", "corpus")
 
 
 def _saved(
     model: str, task: Task, saved: Mapping[str, str], stated: PromptOverrides
 ) -> dict[PromptType, Side]:
-    """Return the prompts of a task that a model's files define: for both sides, one, or none.
+    """Return the prompts of a task in a model's files: for both sides, one side, or none.
 
     Raises:
-        ModelUnavailableError: the prompt for documents is in doubt, and none is stated.
+        ModelUnavailableError: the prompt of documents is ambiguous, and none is stated.
     """
     chosen = {}
     for side, names in _SAVED_NAMES[task].items():
@@ -330,7 +335,7 @@ def _no_prompts(
         message = f"{model} has no {one_side or 'prompt'} for the task {task.value!r}"
     else:
         message = (
-            f"{model} is not a known model and brings no {one_side or 'prompts'} "
+            f"{model} is not a known model and its files have no {one_side or 'prompts'} "
             f"for the task {task.value!r}"
         )
     if one_side:
@@ -339,14 +344,14 @@ def _no_prompts(
         hint = f"{_models_that_do(task)}; or give {_FLAGS} ('' means none)"
     else:
         hint = (
-            f"give {_FLAGS} ('' means none), or --family NAME when it is of a known family; "
+            f"give {_FLAGS} ('' means none), or --family NAME if it belongs to a known family; "
             "`taskembed models` lists the known models"
         )
     return ModelUnavailableError(message, hint=hint)
 
 
 def _models_that_do(task: Task) -> str:
-    """Return the models to take instead: those that run here, without code of their own."""
+    """Return a list of models to use instead: those that run here without their own code."""
     usable = (
         family
         for family in families()

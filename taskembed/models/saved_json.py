@@ -1,4 +1,4 @@
-"""JSON files of a model's folder: absent, read, or refused by name."""
+"""Reads the JSON files of a model's folder, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from typing import Any
 
 from taskembed.errors import ModelUnavailableError, from_os_error
 
-MOST_BYTES = 64 * 2**20  # a configuration has kilobytes
+MOST_BYTES = 64 * 2**20  # a normal configuration has some kilobytes
 
 
 def read_saved(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file of a model; None when there is no such file.
+    """Return the JSON object in a file of a model; None if there is no such file.
 
     Raises:
-        ModelUnavailableError: it holds something else.
-        StorageError: it cannot be read.
-        AccessDeniedError: it may not be read.
+        ModelUnavailableError: the file has other contents.
+        StorageError: the file cannot be read.
+        AccessDeniedError: the file may not be read.
     """
     value = _read(path)
     if value is not None and not isinstance(value, dict):
-        raise _refused(path, "holds no JSON object")
+        raise _refused(path, "is not a JSON object")
     return value
 
 
 def read_saved_list(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON objects that a file of a model lists; none when there is no such file.
+    """Return the list of JSON objects in a file of a model; empty if there is no such file.
 
     Raises:
-        ModelUnavailableError: it holds something else.
-        StorageError: it cannot be read.
-        AccessDeniedError: it may not be read.
+        ModelUnavailableError: the file has other contents.
+        StorageError: the file cannot be read.
+        AccessDeniedError: the file may not be read.
     """
     value = _read(path)
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise _refused(path, "holds no list of JSON objects")
+        raise _refused(path, "is not a list of JSON objects")
     return value
 
 
 def require_json(paths: Iterable[Path]) -> None:
     """Refuse files named .json that are not JSON; files too large to be read here are skipped.
 
-    The libraries that read these files do not say which file an error is in.
+    The errors of the libraries that read these files do not name the file.
 
     Raises:
         ModelUnavailableError: a file is not JSON.
@@ -68,23 +68,23 @@ def _read(path: Path) -> object:
     except RecursionError as error:
         raise _refused(path, "is nested too deeply") from error
     except ValueError as error:
-        raise _refused(path, f"is no JSON: {error}") from error
+        raise _refused(path, f"is not JSON: {error}") from error
     return value
 
 
 def _content(path: Path) -> bytes | None:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for a writer
             return None
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # a model's files name it
+        if error.errno == errno.ENAMETOOLONG:  # the name is from a model's files
             return None
         raise from_os_error(error, str(path)) from error
-    except ValueError as error:  # no path can be that
+    except ValueError as error:  # an impossible path
         raise _refused(path, str(error)) from error
     if len(content) > MOST_BYTES:
         raise _refused(path, f"is larger than {MOST_BYTES >> 20} MiB")

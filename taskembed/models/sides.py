@@ -1,4 +1,4 @@
-"""What the texts of one side of a task need: a prompt, an adapter, a value for a server."""
+"""The `Side` type: the prompt and the adapter of queries, or of documents."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from taskembed.space import PromptType
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What the texts of one side of a task take: queries, or documents.
+    """The settings of one side of a task: of queries, or of documents.
 
     Attributes:
-        prompt: put before every text; "" for none.
+        prompt: the prompt before every text; "" for none.
         adapter: the name of the LoRA adapter; "" for none.
-        value: for a hosted model, the value in a request that says which side a text is of; ""
-            if requests do not say it.
-        source: where the prompt comes from, for people.
+        value: for a hosted model, the value in a request that names the side of a text; "" if
+            requests do not name it.
+        source: the origin of the prompt, for people.
     """
 
     prompt: str = ""

@@ -1,8 +1,8 @@
-"""Repositories with more than texts need: read as sentence-transformers' own.
+"""Makes repositories with custom code loadable by the stock classes of sentence-transformers.
 
-Jina v5 and zEmbed-1 are stock architectures behind a class of their own; EmbeddingGemma 2 reads
-images and sound too. A view of such a folder has links to its files and a configuration that names
-the stock classes for texts: the weights load unchanged, and no code of the repository is run.
+Jina v5 and zEmbed-1 are stock architectures with custom classes around them; EmbeddingGemma 2 also
+reads images and sound. A view of such a folder has links to its files and a configuration with the
+stock classes for texts: the weights load unchanged, and no code of the repository is run.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _MODEL2VEC = "model2vec"
 
 
 def brings_own_model(folder: Path) -> bool:
-    """Tell whether a repository has a model class of its own that transformers would pass over.
+    """Return whether a repository has its own model class that transformers would silently ignore.
 
-    Where its architecture has the name of a stock one, the stock class loads in silence, and may
-    compute something else: gte-Qwen2 looks in both directions, transformers' Qwen2 only back.
+    If its architecture has the name of a stock architecture, the stock class is loaded, which may
+    compute something else: gte-Qwen2 has bidirectional attention, Qwen2 of transformers is causal.
     """
     config = read_saved(folder / "config.json") or {}
     mapped = config.get("auto_map")
@@ -40,14 +40,14 @@ def brings_own_model(folder: Path) -> bool:
 
 
 def refers_to_code(folder: Path) -> bool:
-    """Tell whether a file of a model names a class that is in the model's own Python code."""
+    """Return whether a file of a model names a class in the model's own Python code."""
     configs = [read_saved(folder / name) or {} for name in ("config.json", "tokenizer_config.json")]
     own_modules = [kind for kind in module_types(folder) if not kind.startswith(_LIBRARY)]
     return bool(own_modules) or any(config.get("auto_map") for config in configs)
 
 
 def is_understood(folder: Path) -> bool:
-    """Tell whether a stock view replaces a repository's own code, or parts of it."""
+    """Return whether a stock view replaces a repository's own code, or parts of it."""
     return bool(_changed_files(folder))
 
 
@@ -57,11 +57,11 @@ def module_types(folder: Path) -> list[str]:
 
 
 def refuse_other_kinds(name: str, folder: Path) -> None:
-    """Refuse models that are not embedding models, but that sentence-transformers would load.
+    """Refuse models other than embedding models, which sentence-transformers might load.
 
     Raises:
-        ModelUnavailableError: it is a reranker, a sparse or a late-interaction model, a language
-            model, its weights are quantised, or its files say something that cannot be.
+        ModelUnavailableError: the model is a reranker, a sparse or late-interaction model, or a
+            language model; its weights are quantised; or its files contain an impossible value.
     """
     refuse_malformed(name, folder)
     config = read_saved(folder / "config.json") or {}
@@ -74,9 +74,9 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
     hint = "name an embedding model with --model"
     if place := _quantised(folder):
         why = f"is quantised (quantization_config in {place}), and not supported"
-        hint = "name the repository that it was made from"
+        hint = "name the repository that it was converted from"
     elif kind == "CrossEncoder" or "LogitScore" in last or _is_classifier(classes, architecture):
-        why = "is a reranker: it gives a query and a document one score, and a text no vector"
+        why = "is a reranker: it computes scores of pairs, and no vectors of texts"
         hint = f"--rerank {name} with `taskembed search`"
     elif kind == "SparseEncoder" or last & _SPARSE:
         why = "is a sparse model: not supported"
@@ -85,13 +85,13 @@ def refuse_other_kinds(name: str, folder: Path) -> None:
         or last & _LATE
         or "ColBERT" in architecture
         or _any_starts(classes, "pylate.")
-        or (folder / "artifact.metadata").is_file()  # ColBERT's own
+        or (folder / "artifact.metadata").is_file()  # a file of ColBERT models
     ):
         why = "has a vector for every token (ColBERT): not supported"
     elif not classes and re.search(r"For[A-Z]", architecture):
         why = (
-            f"is a {architecture}, and has no modules.json: nothing says that it is an embedding "
-            "model, and how its tokens are pooled (sparse models look like that too)"
+            f"is a {architecture} without modules.json: nothing shows that it is an embedding "
+            "model, or how its tokens are pooled (sparse models look the same)"
         )
     else:
         return
@@ -106,7 +106,7 @@ def refuse_malformed(name: str, folder: Path) -> None:
     """Refuse a model whose files have a field with an impossible value.
 
     Raises:
-        ModelUnavailableError: the message names the file and the field.
+        ModelUnavailableError: a value is impossible; the message names the file and the field.
     """
     saved = read_saved(folder / "config_sentence_transformers.json") or {}
     prompts, cut = saved.get("prompts", {}), saved.get("truncate_dim")
@@ -120,7 +120,7 @@ def refuse_malformed(name: str, folder: Path) -> None:
         wrong = next((what for item in saved_modules(folder) if (what := _wrong_in(item))), "")
     if wrong:
         raise ModelUnavailableError(
-            f"the model {name!r} has {wrong}, which cannot be",
+            f"the model {name!r} has an invalid value: {wrong}",
             hint="save or download the model again",
         )
 
@@ -137,7 +137,7 @@ def _wrong_in(module: dict[str, Any]) -> str:
 
 
 def _quantised(folder: Path) -> str:
-    """Return the first configuration that says that weights are quantised; "" for none."""
+    """Return the first configuration with quantised weights; "" if there is none."""
     for place in (folder, *module_folders(walk(folder))):
         if (read_saved(place / "config.json") or {}).get("quantization_config"):
             return str((place / "config.json").relative_to(folder))
@@ -153,14 +153,14 @@ def _any_starts(names: list[str], begin: str) -> bool:
 
 
 def has_sides(folder: Path) -> bool:
-    """Tell whether queries and documents go through modules of their own (Router, Asym)."""
+    """Return whether queries and documents have different modules (Router, Asym)."""
     kinds = {str(module.get("type", "")).rpartition(".")[2] for module in saved_modules(folder)}
     return bool(kinds & {"Router", "Asym"})
 
 
 @contextlib.contextmanager
 def stock_view(folder: Path) -> Iterator[Path]:
-    """Yield a folder that loads without the model's code: its own folder if that already does."""
+    """Yield a folder that loads without the model's code; the model's own folder if it does."""
     changed = _changed_files(folder)
     if not changed:
         yield folder
@@ -169,7 +169,7 @@ def stock_view(folder: Path) -> Iterator[Path]:
         view = Path(name)
         ours = {
             Path(relative).parts[0] for relative in changed
-        }  # else we would write through links
+        }  # not linked, since writing would change the originals
         for path in folder.iterdir():
             if path.name not in ours and path.suffix != ".py":
                 (view / path.name).symlink_to(path.resolve())
@@ -181,7 +181,7 @@ def stock_view(folder: Path) -> Iterator[Path]:
 
 
 def _changed_files(folder: Path) -> Mapping[str, str | None]:
-    """Return the new content of files that a view changes; None for a file that it leaves out."""
+    """Return the new contents of files that a view changes; None for files that it omits."""
     config = read_saved(folder / "config.json") or {}
     if config.get("model_type") == _JINA_V5:
         return _jina_v5(config, folder)
@@ -192,13 +192,13 @@ def _changed_files(folder: Path) -> Mapping[str, str | None]:
     if config.get("model_type") == _MODEL2VEC and not modules:
         return _model2vec(config)
     if modules and modules[0].get("type") == _ZEMBED:
-        # its class only puts the suffix after a text, which we do; projections are ours too
+        # its class only adds a suffix and projections, which taskembed implements
         return {"modules.json": json.dumps([{**modules[0], **_TRANSFORMER}, *modules[1:]])}
     return {}
 
 
 def _model2vec(config: dict[str, Any]) -> dict[str, str]:
-    """Return the modules of a folder that model2vec saved before it listed them itself."""
+    """Return the modules.json of a folder that an early version of model2vec saved."""
     table = {"idx": 0, "name": "0", "path": ".", "type": f"{_HERE}.StaticEmbedding"}
     unit = {"idx": 1, "name": "1", "path": "1_Normalize", "type": f"{_HERE}.Normalize"}
     normalizes = config.get("normalize") is True
@@ -207,7 +207,7 @@ def _model2vec(config: dict[str, Any]) -> dict[str, str]:
 
 
 def static_folder(folder: Path) -> Path | None:
-    """Return where the table and the tokenizer of static embeddings are; None for another model."""
+    """Return the folder of the table and the tokenizer of static embeddings; None for others."""
     modules = saved_modules(folder)
     if not modules:
         config = read_saved(folder / "config.json") or {}
@@ -219,12 +219,13 @@ def static_folder(folder: Path) -> Path | None:
 
 
 def _jina_v5(config: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Return Jina v5 as its custom_st.py computes it: backbone, last token, unit length.
+    """Return the files of Jina v5 for stock classes: backbone, last token, normalisation.
 
-    Subtle: the rope's base is the configuration's 1e6. The stock class EuroBertConfig uses 1e4
-    unless the base has the name that the class expects, and every vector would silently be wrong.
+    The source is custom_st.py in its repository. Subtle: the base of the rotary embedding is 1e6 in
+    the configuration. The stock class EuroBertConfig silently uses 1e4, unless the value has the
+    name that the class expects; every vector would be wrong.
     """
-    # Only Qwen3 (small) normalises queries and keys; EuroBERT (nano) looks in both directions.
+    # only Qwen3 (small) normalises queries and keys; EuroBERT (nano) is bidirectional
     is_qwen3 = any(".q_norm." in name for name in _tensor_names(folder))
     kind, architecture = ("qwen3", "Qwen3Model") if is_qwen3 else ("eurobert", "EuroBertModel")
     ours = {key: value for key, value in config.items() if key not in {"auto_map", "task_names"}}
@@ -249,10 +250,10 @@ def _jina_v5(config: dict[str, Any], folder: Path) -> dict[str, str]:
 
 
 def _gemma2(text_config: dict[str, Any], folder: Path) -> dict[str, str | None]:
-    """Return EmbeddingGemma 2 as the part of it that reads texts.
+    """Return the files of EmbeddingGemma 2 without the parts for images and sound.
 
-    Whole, it needs libraries for images to be loaded, and its other parts would only take memory. A
-    chat template ("message") stays what it is.
+    Those parts need libraries for images, and would only take memory. Its use of a chat template
+    ("message") is unchanged.
     """
     tokenizer = read_saved(folder / "tokenizer_config.json") or {}
     saved: dict[str, Any] = read_saved(folder / "sentence_bert_config.json") or {}

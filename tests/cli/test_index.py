@@ -320,7 +320,7 @@ def test_a_model_that_is_not_here_is_refused_offline(
     assert done.code == 69
     assert done.err == (
         "taskembed: error: the model 'intfloat/e5-small-v2' is not on this machine, and the "
-        "network is not to be used\n"
-        "taskembed: hint: download it once where there is a network: "
+        "network may not be used\n"
+        "taskembed: hint: download it once with network access: "
         "hf download intfloat/e5-small-v2\n"
     )

@@ -93,7 +93,7 @@ def test_an_unknown_model_without_prompts_is_refused(
     model = save_bert(tmp_path / "model", pooling="mean")
     done = run("index", four_documents, "--task", "retrieval", "--index", folder, "--model", model)
     assert done.code == 69
-    assert f"{model} is not a known model and brings no prompts for the task" in done.err
+    assert f"{model} is not a known model and its files have no prompts for the task" in done.err
 
 
 def test_a_query_may_begin_with_a_dash_or_come_from_a_file(

@@ -98,11 +98,11 @@ def test_an_adapter_is_merged_and_recorded(model: Path, adapter: Path, cache: Pa
     [
         (
             'task = "retrieval"\n',
-            ["was trained for retrieval, and this space is for code"],
+            ["was trained for retrieval, but this space is for code"],
         ),
         (
             'task = "code"\nquery_prompt = "find: "\ndocument_prompt = ""\n',
-            ["was trained with the query prompt 'find: ', and this space has ''"],
+            ["was trained with the query prompt 'find: ', but this space has ''"],
         ),
         ('task = "code"\nquery_prompt = ""\n', []),
         ('task = "of a newer version"\n', []),
@@ -236,7 +236,7 @@ def test_an_adapter_without_a_base_is_refused(adapter: Path, cache: Path) -> Non
         adapter / "adapter_config.json", base_model_name_or_path="/nowhere/base"
     )
     assert refused(None, adapter, cache) == (
-        "there is no model '/nowhere/base': it is no folder, and no Hugging Face id"
+        "there is no model '/nowhere/base': it is neither a folder nor a Hugging Face id"
     )
 
 
@@ -263,7 +263,7 @@ def test_an_adapter_of_another_shape_is_refused(
     ("change", "message"),
     [
         ({"peft_type": "PREFIX_TUNING"}, "the adapter {} is PREFIX_TUNING, not LoRA"),
-        ({"peft_type": None}, "the adapter {} is of no kind that it names, not LoRA"),
+        ({"peft_type": None}, "the adapter {} is of an unknown kind, not LoRA"),
     ],
 )
 def test_what_is_no_lora_is_refused(
@@ -277,7 +277,7 @@ def test_what_is_no_adapter_is_refused(
     model: Path, adapter: Path, tmp_path: Path, cache: Path
 ) -> None:
     assert refused(model, "nowhere", cache) == (
-        "there is no adapter 'nowhere': it is no folder, and no Hugging Face id"
+        "there is no adapter 'nowhere': it is neither a folder nor a Hugging Face id"
     )
     assert refused(model, model, cache) == (
         f"the adapter {str(model)!r} has no adapter_config.json: {model}"
@@ -288,7 +288,7 @@ def test_what_is_no_adapter_is_refused(
     )
     (adapter / "adapter_config.json").write_text("{")
     said = refused(model, adapter, cache)
-    assert said.startswith(f"{adapter / 'adapter_config.json'} is no JSON: ")
+    assert said.startswith(f"{adapter / 'adapter_config.json'} is not JSON: ")
 
 
 def test_an_adapter_of_another_known_model_is_said(

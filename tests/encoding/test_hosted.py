@@ -735,7 +735,7 @@ def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
             "mine",
             {},
             ModelUnavailableError,
-            "mine is not a known model and brings no prompts for the task 'retrieval'",
+            "mine is not a known model and its files have no prompts for the task 'retrieval'",
         ),
         (
             "embed-v4.0",

@@ -212,7 +212,7 @@ def test_code_is_trusted_only_at_a_commit(tmp_path: Path, run: Run, hub: Path) -
         assert done.code == 2
         assert done.err.splitlines()[0] == (
             "taskembed: error: --trust-remote-code runs the code of "
-            "nomic-ai/nomic-embed-text-v2-moe: say which, so that it stays what you read"
+            "nomic-ai/nomic-embed-text-v2-moe: say which, so that it stays what you have read"
         )
     pinned = ("--trust-remote-code", "--revision", tiny_models.COMMIT)
     assert run("index", corpus, *words, "--index", index, *pinned).code == 0

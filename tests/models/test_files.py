@@ -64,7 +64,7 @@ def test_an_adapter_that_is_nowhere_is_called_an_adapter(tmp_path: Path) -> None
     with pytest.raises(ModelUnavailableError) as refusal:
         Hub(tmp_path).folder("my-model", kind="adapter")
     assert refusal.value.message == (
-        "there is no adapter 'my-model': it is no folder, and no Hugging Face id"
+        "there is no adapter 'my-model': it is neither a folder nor a Hugging Face id"
     )
 
 

@@ -91,9 +91,9 @@ def test_a_file_that_is_no_json_is_named(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", b"3", "config.json holds no JSON object"),
-        ("modules.json", b"{}", "modules.json holds no list of JSON objects"),
-        ("modules.json", b"[3]", "modules.json holds no list of JSON objects"),
+        ("config.json", b"3", "config.json is not a JSON object"),
+        ("modules.json", b"{}", "modules.json is not a list of JSON objects"),
+        ("modules.json", b"[3]", "modules.json is not a list of JSON objects"),
         ("modules.json", b"[" + b"{}," * 2_000 + b"{}]", "modules.json lists 2,001 modules"),
         ("tokenizer.json", b"{}", "cannot be loaded: "),
         ("tokenizer.json", b"null", "cannot be loaded: "),
@@ -120,7 +120,7 @@ VALUES: dict[str, tuple[str, dict[str, Any], str]] = {
     "10^6 layers": (
         "config.json",
         {"num_hidden_layers": 10**6},
-        "config.json asks for num_hidden_layers 1,000,000, and the weights are 39 tensors",
+        "config.json asks for num_hidden_layers 1,000,000, but the weights have 39 tensors",
     ),
     "10^6 layers within": (
         "config.json",

@@ -51,8 +51,8 @@ def test_more_than_can_be_is_refused(tmp_path: Path, config: object, said: str) 
     with pytest.raises(ModelUnavailableError) as refusal:
         require_plausible("m", folder)
     assert refusal.value.message == (
-        f"the model 'm' cannot be loaded: {folder / 'config.json'} asks for {said}, and the "
-        "weights are 3 tensors"
+        f"the model 'm' cannot be loaded: {folder / 'config.json'} asks for {said}, but the "
+        "weights have 3 tensors"
     )
     assert refusal.value.hint == "download the model again, or name another one"
 

@@ -181,7 +181,7 @@ def test_an_adapter_in_a_file_is_beside_the_file_or_somewhere_else(tmp_path: Pat
                 "'classification', 'clustering' or 'code'"
             ),
         ),
-        ('tasks.code = { query = "x" }', 'task "code": no key says what document_prompt is'),
+        ('tasks.code = { query = "x" }', 'task "code": no key sets document_prompt'),
         (
             'tasks.clustering = { query = "x" }',
             (
@@ -244,12 +244,12 @@ def test_a_small_reranker_has_the_defaults() -> None:
     [
         ("temperature = 0.0", 'reranker "r": "temperature" must be more than 0: 0.0'),
         ("max_length = -1", 'reranker "r": "max_length" must be at least 0: -1'),
-        ('before = "x"', 'reranker "r": "before", "between" and "after" go together'),
+        ('before = "x"', 'reranker "r": "before", "between" and "after" must be used together'),
         (
             'instruction = "x"',
-            ('reranker "r": "instruction" and the place for it, {instruction}, go together'),
+            ('reranker "r": "instruction" and its placeholder {instruction} must be used together'),
         ),
-        ('answers = ["yes"]', 'reranker "r": "answers" and "before" go together'),
+        ('answers = ["yes"]', 'reranker "r": "answers" and "before" must be used together'),
         (
             "dim = 3",
             (

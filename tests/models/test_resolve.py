@@ -298,10 +298,10 @@ def test_the_sides_of_a_symmetric_task_cannot_be_stated_differently() -> None:
         resolve("minilm", Task.SIMILARITY, query_prompt="a: ", document_prompt="b: ")
 
     assert refusal.value.message == (
-        "the two sides of the task 'similarity' are alike, but --query-prompt is 'a: ' "
+        "both sides of the task 'similarity' have one prompt, but --query-prompt is 'a: ' "
         "and --document-prompt is 'b: '"
     )
-    assert refusal.value.hint == "give one of them: it holds for both sides"
+    assert refusal.value.hint == "give only one of them: it is used for both sides"
 
 
 def test_stated_prompts_make_any_task_possible() -> None:
@@ -488,10 +488,10 @@ def test_an_unknown_model_without_prompts_for_the_task_is_refused(
         resolve("me/mine", task, saved_prompts=saved)
 
     assert refusal.value.message == (
-        f"me/mine is not a known model and brings no prompts for the task '{task.value}'"
+        f"me/mine is not a known model and its files have no prompts for the task '{task.value}'"
     )
     assert refusal.value.hint == (
-        f"{OWN_PROMPTS}, or --family NAME when it is of a known family; "
+        f"{OWN_PROMPTS}, or --family NAME if it belongs to a known family; "
         "`taskembed models` lists the known models"
     )
 
@@ -512,7 +512,8 @@ def test_half_a_pair_is_refused(task: Task, saved: Mapping[str, str], side: str)
         resolve("me/mine", task, saved_prompts=saved)
 
     assert refusal.value.message == (
-        f"me/mine is not a known model and brings no {side} prompt for the task '{task.value}'"
+        f"me/mine is not a known model and its files have no {side} prompt "
+        f"for the task '{task.value}'"
     )
     assert refusal.value.hint == f"give --{side}-prompt TEXT ('' means none)"
 
@@ -522,7 +523,8 @@ def test_one_stated_side_is_not_enough_for_an_unknown_model() -> None:
         resolve("me/mine", Task.RETRIEVAL, query_prompt="q: ")
 
     assert refusal.value.message == (
-        "me/mine is not a known model and brings no document prompt for the task 'retrieval'"
+        "me/mine is not a known model and its files have no document prompt "
+        "for the task 'retrieval'"
     )
     assert refusal.value.hint == "give --document-prompt TEXT ('' means none)"
 
@@ -673,7 +675,7 @@ def with_task(line: str, *keys: str) -> str:
         (with_key('aliases = { "b/f" = 1 }'), 'family "f", aliases: "b/f" is not a string: 1'),
         (
             with_key('aliases = { "b/f" = "a/g" }'),
-            'family "f": "aliases" has \'b/f\' for \'a/g\', which is none of "models"',
+            'family "f": "aliases" has \'b/f\' for \'a/g\', which is not in "models"',
         ),
         (with_key("truncated_dims = 4"), 'family "f": "truncated_dims" is not a list: 4'),
         (
@@ -715,11 +717,11 @@ def with_task(line: str, *keys: str) -> str:
         ),
         (
             with_task('code = { query = "" }'),
-            'family "f", task "code": no key says what document_prompt is',
+            'family "f", task "code": no key sets document_prompt',
         ),
         (
             with_task("similarity = {}"),
-            'family "f", task "similarity": no key says what query_prompt is',
+            'family "f", task "similarity": no key sets query_prompt',
         ),
         (
             with_task('similarity = { query = "", document = "" }'),
@@ -730,7 +732,7 @@ def with_task(line: str, *keys: str) -> str:
         ),
         (
             with_task('code = { both = "", query = "" }'),
-            'family "f", task "code": "query" says again what query_prompt is',
+            'family "f", task "code": "query" sets query_prompt, which another key has set',
         ),
         (
             with_task('similarity = { both_instruction = "x" }'),
@@ -749,7 +751,7 @@ def with_task(line: str, *keys: str) -> str:
         ),
         (
             with_task('code = { query_value = "x" }', TOLD),
-            'family "f", task "code": no key says what document_value is',
+            'family "f", task "code": no key sets document_value',
         ),
         (
             with_task('similarity = { both_value = "x" }', 'server = "openai"'),

@@ -31,8 +31,8 @@ def test_a_file_that_is_not_there_or_is_no_file_is_absent(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("[1]", "holds no JSON object"),
-        ("", "is no JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[1]", "is not a JSON object"),
+        ("", "is not JSON: Expecting value: line 1 column 1 (char 0)"),
         ("[" * 200_000, "is nested too deeply"),
     ],
 )
@@ -49,7 +49,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str, why: str) -> No
 def test_a_list_of_something_else_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "modules.json"
     path.write_text(content)
-    with pytest.raises(ModelUnavailableError, match=r"modules.json holds no list of JSON objects$"):
+    with pytest.raises(ModelUnavailableError, match=r"modules.json is not a list of JSON objects$"):
         read_saved_list(path)
 
 
@@ -87,5 +87,5 @@ def test_every_file_that_is_named_json_must_be_json(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("no")
     require_json(sorted(tmp_path.iterdir()))
     (tmp_path / "c.json").write_text("no")
-    with pytest.raises(ModelUnavailableError, match=r"c.json is no JSON: "):
+    with pytest.raises(ModelUnavailableError, match=r"c.json is not JSON: "):
         require_json(sorted(tmp_path.iterdir()))

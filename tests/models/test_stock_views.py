@@ -86,7 +86,7 @@ def test_a_router_has_sides(tmp_path: Path) -> None:
         ),
         (
             {"config": {"architectures": ["LlamaForCausalLM"]}},
-            "is a LlamaForCausalLM, and has no modules.json: nothing says that it is an embedding",
+            "is a LlamaForCausalLM without modules.json: nothing shows that it is an embedding",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_what_is_no_embedding_model_is_refused_by_its_kind(
     assert refusal.value.message.startswith(f"the model 'm' {why}")
     expected = "name an embedding model with --model"
     if "quantised" in why:
-        expected = "name the repository that it was made from"
+        expected = "name the repository that it was converted from"
     elif "reranker" in why:
         expected = "--rerank m with `taskembed search`"
     assert refusal.value.hint == expected
@@ -163,7 +163,7 @@ def test_what_cannot_be_in_a_file_is_refused(
 ) -> None:
     with pytest.raises(ModelUnavailableError) as refusal:
         refuse_malformed("m", written(tmp_path / "model", **files))
-    assert refusal.value.message == f"the model 'm' has {wrong}, which cannot be"
+    assert refusal.value.message == f"the model 'm' has an invalid value: {wrong}"
     assert refusal.value.hint == "save or download the model again"
 
 

@@ -100,7 +100,7 @@ def test_quantised_weights_hint_at_what_they_were_made_from(tmp_path: Path, cach
     tiny_families.change_config(model, quantization_config={"load_in_8bit": True})
     error = refusal(model, cache)
     assert "is quantised (quantization_config in config.json)" in error.message
-    assert error.hint == "name the repository that it was made from"
+    assert error.hint == "name the repository that it was converted from"
 
 
 def test_a_module_s_quantised_weights_are_seen_too(tmp_path: Path, cache: Path) -> None:
@@ -128,8 +128,8 @@ def test_an_exported_model_hints_at_what_it_was_made_from(
         (model / name).parent.mkdir(exist_ok=True)
         (model / name).write_bytes(b"weights")
     error = refusal(model, cache)
-    assert f"there is only {names[0]}, which was made for another library" in error.message
-    assert error.hint == "name the repository that it was made from"
+    assert f"there is only {names[0]}, which is for another library" in error.message
+    assert error.hint == "name the repository that it was converted from"
 
 
 def test_a_late_interaction_folder_of_its_own_library_is_one(tmp_path: Path, cache: Path) -> None:

@@ -170,7 +170,7 @@ def test_another_similarity_is_refused_by_its_name(
         *("--index", tmp_path / "index"),
     )
     assert refused.code == 69
-    assert f"{folder} compares its vectors by {similarity!r}" in refused.err
+    assert f"{folder} compares vectors without unit length by {similarity!r}" in refused.err
     assert not (tmp_path / "index").exists()
 
 

@@ -74,7 +74,7 @@ def quantize(
         raise ModelUnavailableError(
             f"{name} loses {found.lost:.4f} nDCG@10 in int8 on the calibration texts, measured "
             f"against fp32; at most {MOST_LOST} is allowed",
-            hint="leave out --precision: auto is the fastest precision that loses nothing",
+            hint="leave out --precision: auto is the fastest precision without loss",
         )
     version = metadata.version("nncf")
     record = (
