@@ -18,7 +18,7 @@ DEFAULT_LANGUAGE = "english"
 NO_LANGUAGE = "none"  # words are not reduced to stems
 
 LONGEST_WORD = 64  # characters; the rest of a longer word is ignored
-_KNOWN_WORDS = 100_000  # words whose stems are cached in memory
+_KNOWN_RUNS = 100_000  # runs of letters and digits whose words are cached in memory
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
 _LETTER = rf"(?:(?![{_CJK}])\w)"
@@ -43,7 +43,8 @@ class WordTokenizer:
 
     def __init__(self, language: str = DEFAULT_LANGUAGE) -> None:
         self.name = tokenizer_name(language)
-        self._stem = lru_cache(_KNOWN_WORDS)(_stemmer(language))
+        self._stem = _stemmer(language)
+        self._of_known = lru_cache(_KNOWN_RUNS)(self._of_runs)
 
     @classmethod
     def of(cls, name: str) -> WordTokenizer:
@@ -63,9 +64,16 @@ class WordTokenizer:
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
             runs = re.compile(_RUNS)  # compiled here: it takes 0.01 s; Python caches it
-        return [word for match in runs.finditer(text) for word in self._of_runs(match[0])]
+        return [
+            word
+            for run in runs.findall(text)
+            for word in (self._of_known if len(run) <= LONGEST_WORD else self._of_runs)(run)
+        ]
 
-    def _of_runs(self, joined: str) -> Iterator[str]:
+    def _of_runs(self, joined: str) -> tuple[str, ...]:
+        return tuple(self._words_of(joined))
+
+    def _words_of(self, joined: str) -> Iterator[str]:
         if not joined.isascii() and re.match(f"[{_CJK}]", joined):
             yield from (joined[i : i + 2] for i in range(max(len(joined) - 1, 1)))
             return

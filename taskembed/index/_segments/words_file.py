@@ -20,12 +20,12 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import merge as merged
-from itertools import groupby
+from itertools import count, groupby, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -143,24 +143,24 @@ class Postings:
 
 def build(documents: Iterable[Sequence[str]]) -> Iterator[bytes]:
     """Yield the bytes of a segment's file, from the words of each document, ordered by row."""
-    numbers: dict[str, int] = {}
-    words, rows, often, lengths = array("I"), array("I"), array("B"), array("I")
-    for row, document in enumerate(documents):
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    words, often, lengths, distinct = array("I"), array("B"), array("I"), array("I")
+    for document in documents:
+        counts = Counter(document)
         lengths.append(len(document))
-        for word, count in Counter(document).items():
-            words.append(numbers.setdefault(word, len(numbers)))
-            rows.append(row)
-            often.append(min(count, MOST_OFTEN))
+        distinct.append(len(counts))
+        words.extend(map(numbers.__getitem__, counts))
+        often.extend(map(min, counts.values(), repeat(MOST_OFTEN)))
     word_numbers = np.array(words, np.int64)
     by_word = np.argsort(word_numbers, kind="stable")
-    all_rows = np.array(rows, np.int64)[by_word]
+    all_rows = np.repeat(np.arange(len(lengths)), np.array(distinct, np.int64))[by_word]
     all_often = np.array(often, np.uint8)[by_word]
-    ends = np.cumsum(np.bincount(word_numbers, minlength=len(numbers)))
-    names = [word.encode() for word in numbers]
+    ends = np.cumsum(np.bincount(word_numbers, minlength=len(numbers))).tolist()
+    keys = sorted((*_key(word.encode()), number) for word, number in numbers.items())
     postings = (
-        Posting(names[i], all_rows[begin:end], all_often[begin:end])
-        for i in sorted(range(len(names)), key=lambda i: (_hash(names[i]), names[i]))
-        for begin, end in [(int(ends[i - 1]) if i else 0, int(ends[i]))]
+        Posting(name, all_rows[begin:end], all_often[begin:end])
+        for _, name, i in keys
+        for begin, end in [(ends[i - 1] if i else 0, ends[i])]
     )
     return _file(postings, np.array(lengths, np.uint32))
 
@@ -261,6 +261,10 @@ def _file(postings: Iterable[Posting], lengths: Lengths) -> Iterator[bytes]:
     foot = _FOOT.pack(_MAGIC, len(lengths), int(lengths.sum()), words, 0)[:-4]
     yield tail
     yield foot + struct.pack("<I", zlib.crc32(foot, zlib.crc32(tail)))
+
+
+def _key(word: bytes) -> _Key:
+    return _hash(word), word
 
 
 def _hash(word: bytes) -> int:
