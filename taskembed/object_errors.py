@@ -119,6 +119,7 @@ def _refusals(scheme: str) -> list[_Refusal]:
     no_tls = f"for a server without TLS, set {prefix}_ALLOW_HTTP=true"
     parts = "a plain server over HTTP cannot list, write, or send parts: name a single object"
     check, copied = "check the address", "copy it to this machine"
+    bucket = f"{check}; taskembed creates no buckets"
     renamed = "name the other folders, or rename the object"
     absent = ("FileNotFoundError", "NotFoundError", Status.NOT_FOUND)
     changed = (
@@ -137,7 +138,7 @@ def _refusals(scheme: str) -> list[_Refusal]:
     return [
         (AccessDeniedError, _NOBODY, "there are no credentials for it", credentials),
         (ChangedError, changed, "another process has changed it", None),
-        (NoBucketError, ("NoSuchBucket", "ContainerNotFound"), "there is no such bucket", check),
+        (NoBucketError, ("NoSuchBucket", "ContainerNotFound"), "there is no such bucket", bucket),
         (NotFoundError, absent, "there is no such object", check),
         (AccessDeniedError, denied, "the server does not permit it", credentials),
         (UsageError, _NO_TLS, "the address of the server is not https", no_tls),

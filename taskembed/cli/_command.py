@@ -28,6 +28,7 @@ from taskembed.cli.printing.log import LOG
 from taskembed.cli.printing.output import message, require_output
 from taskembed.cli.printing.progress import shown_progress
 from taskembed.errors import (
+    IndexDamagedError,
     MissingLibraryError,
     ModelUnavailableError,
     TaskembedError,
@@ -92,10 +93,11 @@ class Command(TyperCommand):
         """
         self._require_text(ctx)
         self._require_one_text(ctx)
+        copies: dict[str, Path] = {}
         try:
             options = {item.name: item.opts[0] for item in self.params if item.opts}
             require_readable(ctx.params, options, OF_INDEXES)
-            self._fetch_published(ctx)
+            copies = self._fetch_published(ctx)
             notes = reset_unfit_variables(ctx)
             if not ctx.params.get("quiet"):
                 for note in notes if self.name == "index" else []:
@@ -109,16 +111,23 @@ class Command(TyperCommand):
             error.message = with_variables(error.message, ctx)
             error.hint = unset_variables(error.hint, ctx) if error.hint else None
             raise
+        except IndexDamagedError as error:
+            if copies:
+                from taskembed.cli._published import damage_hint
 
-    def _fetch_published(self, ctx: Any) -> None:  # noqa: ANN401
+                error.hint = damage_hint(error.message, copies) or error.hint
+            raise
+
+    def _fetch_published(self, ctx: Any) -> dict[str, Path]:  # noqa: ANN401
         indexes = [ctx.params.get(name) for name in OF_INDEXES]
         if self.name == "mcp":  # it names what it serves by the addresses
-            return
+            return {}
         if any(isinstance(place, Path) and address_in(place) for place in indexes):
             from taskembed.cli._published import fetch_published
 
             with shown_progress(quiet=bool(ctx.params.get("quiet"))):
-                fetch_published(str(self.name), ctx.params, OF_INDEXES)
+                return fetch_published(str(self.name), ctx.params, OF_INDEXES)
+        return {}
 
     def _require_text(self, ctx: Any) -> None:  # noqa: ANN401
         for parameter in self.params:

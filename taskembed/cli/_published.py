@@ -19,7 +19,7 @@ READERS = frozenset(
 )
 
 
-def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -> None:
+def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -> dict[str, Path]:
     """Update the copies of published indexes, and replace their addresses by the copies' folders.
 
     Args:
@@ -27,10 +27,14 @@ def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -
         given: the parameters of the command by name, which are changed.
         names: the names of the parameters that name an index.
 
+    Returns:
+        The folders of the copies, by address.
+
     Raises:
         UsageError: the command writes to an index.
         TaskembedError: an index cannot be fetched.
     """
+    copies = {}
     for name in names:
         if isinstance(place := given.get(name), Path) and (address := address_in(place)):
             if command not in READERS or given.get("apply"):
@@ -39,7 +43,22 @@ def fetch_published(command: str, given: dict[str, Any], names: Iterable[str]) -
                     what=shown(address),
                     hint="change the index in its folder, then: taskembed publish ADDRESS",
                 )
-            given[name] = local_folder(place, given)
+            copies[address] = given[name] = local_folder(place, given)
+    return copies
+
+
+def damage_hint(message: str, copies: Mapping[str, Path]) -> str | None:
+    """Return what to do about damage in one of the copies; None if it is elsewhere.
+
+    Args:
+        message: of the error; it has the path of what is damaged.
+        copies: the folders of the copies, by address.
+    """
+    for address, folder in copies.items():
+        if str(folder) in message:
+            plain = shown(address).partition("?")[0]
+            return f"delete the copy, so that it is fetched again: taskembed cache clear {plain}"
+    return None
 
 
 def local_folder(place: Path, given: Mapping[str, Any]) -> Path:

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from taskembed.errors import IndexDamagedError, NotFoundError
+from taskembed.errors import BadInputError, IndexDamagedError, NotFoundError
 from taskembed.index.contents import Contents
 from taskembed.index.disk.files import StoredFile
 from taskembed.index.disk.manifests import Snapshot, manifest_bytes, parse_manifest
@@ -80,6 +80,8 @@ def read_published(store: Store) -> Published:
         data, found = store.get(MANIFEST, at_most=MOST_MANIFEST_BYTES)
     except NoBucketError:
         raise
+    except BadInputError as error:
+        raise damaged_there(store, MANIFEST, error.reason) from error
     except NotFoundError:
         raise NotFoundError(
             f"no index is published at {store.shown()}",

@@ -62,7 +62,8 @@ def fetch_index(address: str, *, cache: Path | None = None, offline: bool = Fals
         copy = newest_copy(place)
         if copy is None:
             raise NotFoundError(
-                f"there is no copy of {shown(address)}", hint="leave out --offline once"
+                f"there is no copy of {shown(address)}",
+                hint="fetch it once without --offline and TASKEMBED_OFFLINE",
             )
         return copy
     store = open_store(address)
@@ -193,13 +194,21 @@ def _prepare(place: Path, store: Store) -> None:
     """Make the folder of an address, writable only by this user.
 
     Raises:
-        AccessDeniedError: another user can write to it.
+        AccessDeniedError: another user can write to it, or this one cannot.
     """
-    with os_errors(place):
-        make_folder(place)
-        if why := distrusted(place) or distrusted(place.parent):
-            raise AccessDeniedError(why, hint="choose another folder with --cache")
-        (place / ADDRESS).write_text(f"{store.shown()}\n", encoding="utf-8")
+    try:
+        with os_errors(place):
+            make_folder(place)
+            _require_trusted(place)
+            (place / ADDRESS).write_text(f"{store.shown()}\n", encoding="utf-8")
+    except AccessDeniedError as error:
+        error.hint = "choose another cache folder with TASKEMBED_CACHE"
+        raise
+
+
+def _require_trusted(place: Path) -> None:
+    if why := distrusted(place) or distrusted(place.parent):
+        raise AccessDeniedError(why)
 
 
 def _download(store: Store, folder: Path, files: Iterable[StoredFile]) -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from taskembed.activity import Step, doing
 from taskembed.errors import (
+    AccessDeniedError,
     IndexBusyError,
     IndexDamagedError,
     NotFoundError,
@@ -31,6 +32,7 @@ from taskembed.index.disk.files import (
 from taskembed.index.disk.generations import open_newest
 from taskembed.index.disk.manifests import Snapshot
 from taskembed.index.published import (
+    FILES,
     MANIFEST,
     Published,
     is_key,
@@ -126,7 +128,7 @@ def publish_index(
     with ExitStack() as stack:
         local = open_newest(path, lambda snapshot: _opened(path, snapshot, stack))
         if isinstance(there, Published) and not recreate:
-            _require_successor(there, local)
+            _require_successor(there, local, store.shown())
         if not local.contents.identity:
             identify(path, wait_seconds=wait_seconds)
             local = open_newest(path, lambda snapshot: _opened(path, snapshot, stack))
@@ -162,38 +164,47 @@ def _opened(folder: Path, snapshot: Snapshot, stack: ExitStack) -> _Local:
     return _Local(folder, published, contents, manifest, streams)
 
 
-def _require_successor(there: Published, local: _Local) -> None:
+def _require_successor(there: Published, local: _Local, address: str) -> None:
     """Check that the index is a later generation of the one that is published.
 
     Raises:
         SpaceMismatchError: it is not.
     """
-    ours, theirs = local.contents, there.contents
-    for own, published in zip(ours.live.views, theirs.live.views, strict=False):
-        require_same_space(published.space, own.space, hint=REPLACE)
-    if ours.live.tasks != theirs.live.tasks:
-        listed = ", ".join(theirs.live.tasks)
-        raise SpaceMismatchError(f"the published index has the views {listed}", hint=REPLACE)
-    if ours.identity != theirs.identity:
-        raise SpaceMismatchError(
-            f"another index of {theirs.live.documents:,} documents is published there, "
-            f"of {theirs.committed_at}: this one is not a later generation of it",
-            hint=REPLACE,
-        )
+    if why := _other_index(there, local):
+        raise SpaceMismatchError(why, what=address, hint=REPLACE)
     number, newest = local.snapshot.generation, there.snapshot.generation
     if newest > number or (newest == number and there.data != local.manifest):
         which = "a newer generation" if newest > number else "another generation"
         raise SpaceMismatchError(
-            f"{which} of this index is published there: {newest}, of {theirs.committed_at}; "
-            f"the folder has {number}",
+            f"{which} of this index is published there: {newest}, of "
+            f"{there.contents.committed_at}; the folder has {number}",
+            what=address,
             hint="publish from the folder with the newest one; or " + REPLACE,
         )
+
+
+def _other_index(there: Published, local: _Local) -> str:
+    """Return why another index is published; "" if it is an earlier generation, or a later one."""
+    ours, theirs = local.contents, there.contents
+    spaces = {view.space.task: view.space for view in ours.live.views}
+    for published in theirs.live.views:  # the folder may have more views by now
+        own = spaces.get(published.space.task, ours.live.space)
+        try:
+            require_same_space(published.space, own, hint=REPLACE)
+        except SpaceMismatchError as error:  # its hint may be about indexing
+            return error.reason
+    if ours.identity != theirs.identity:
+        return (
+            f"another index of {theirs.live.documents:,} documents is published there, "
+            f"of {theirs.committed_at}: this one is not a later generation of it"
+        )
+    return ""
 
 
 def _publish(
     store: Store, there: Published | StoredObject | None, local: _Local, now: datetime
 ) -> Publication:
-    listed = {found.name: found for found in store.listed() if is_key(found.name)}
+    listed = {found.name: found for found in store.listed(FILES) if is_key(found.name)}
     files = local.snapshot.files
     before = there if isinstance(there, Published) else None
     named = {key_of(file) for file in before.snapshot.files.values()} if before else set()
@@ -274,5 +285,12 @@ def _remove_old(
     old = [
         found.name for found in listed if found.name not in named and now - found.modified > KEPT
     ]
-    store.remove(old)
+    try:
+        store.remove(old)
+    except AccessDeniedError as error:
+        raise AccessDeniedError(
+            "the index was published, but the server does not permit to remove old files",
+            what=error.what,
+            hint="let the publisher delete objects below the address",
+        ) from None
     return len(old)

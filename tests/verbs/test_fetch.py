@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
 import time
+import zlib
 from datetime import UTC, datetime, timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +17,12 @@ import pytest
 
 from taskembed.errors import (
     AccessDeniedError,
+    IndexBusyError,
     IndexDamagedError,
+    NewerFormatError,
     NotFoundError,
     ServerUnavailableError,
+    TaskembedError,
 )
 from taskembed.index.published import MANIFEST
 from taskembed.index.reader import Index
@@ -115,10 +120,66 @@ def test_a_damaged_file_is_named_and_leaves_no_copy(
     publish_index(indexed(3).parent / "index", address, recreate=True)
 
 
-def test_a_damaged_manifest_is_named(bucket: Bucket, tmp_path: Path) -> None:
-    bucket.write(f"index/{MANIFEST}", b"<html>")
-    with pytest.raises(IndexDamagedError, match=rf"/index/{MANIFEST}: its checksum does not"):
-        fetch_index(f"{bucket.address}/index", cache=tmp_path)
+@pytest.mark.parametrize(
+    ("manifest", "expected", "reason"),
+    [
+        (b"<html>", IndexDamagedError, rf"/index/{MANIFEST}: its checksum does not match"),
+        (b" " * 9000, IndexDamagedError, rf"/index/{MANIFEST}: it has 9,000 bytes, more than 8,"),
+        ({"identity": ""}, IndexDamagedError, "it has no identity of an index"),
+        ({"format": 99}, NewerFormatError, "written by a newer taskembed: format 99"),
+        ({"name": "../../x"}, IndexDamagedError, "'../../x' is not the name of a file"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_refused(
+    indexed: Indexed,
+    bucket: Bucket,
+    tmp_path: Path,
+    manifest: Any,  # noqa: ANN401  # its bytes, or what is changed in a good one
+    expected: type[TaskembedError],
+    reason: str,
+) -> None:
+    address, key = f"{bucket.address}/index", f"index/{MANIFEST}"
+    if isinstance(manifest, dict):
+        publish_index(indexed(1), address)
+        good = json.loads(bucket.read(key)[:-16])
+        for place in (good, good["body"], good["files"][0]):
+            place.update({name: value for name, value in manifest.items() if name in place})
+        text = json.dumps(good).encode() + b"\n"
+        manifest = text + b"#crc32 %08x\n" % zlib.crc32(text)
+    bucket.write(key, manifest)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("taskembed.index.published.MOST_MANIFEST_BYTES", 8000)
+        with pytest.raises(expected, match=reason):
+            fetch_index(address, cache=tmp_path / "cache")
+    assert list_copies(tmp_path / "cache") == []
+
+
+def test_a_generation_that_is_replaced_again_and_again_is_given_up(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = f"{bucket.address}/index", indexed(1)
+    publish_index(folder, address)
+
+    def gone(*_: Any) -> None:  # noqa: ANN401
+        publish_index(indexed(1), address)  # each run makes a new generation
+        raise NotFoundError("there is no such object")
+
+    monkeypatch.setattr(Store, "stream", gone)
+    with pytest.raises(IndexBusyError) as caught:
+        fetch_index(address, cache=tmp_path / "cache")
+    assert caught.value.message.startswith(f"{address}: it was replaced by newer generations")
+    assert caught.value.hint == "run the same command again"
+
+
+def test_a_file_of_another_length_is_damage(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path
+) -> None:
+    publish_index(indexed(1), f"{bucket.address}/index")
+    key = next(key for key in bucket.keys if ".db." in key)
+    for data in (bucket.read(key) + b"more", bucket.read(key)[:-1]):
+        bucket.write(key, data)
+        with pytest.raises(IndexDamagedError, match="its checksum does not match"):
+            fetch_index(f"{bucket.address}/index", cache=tmp_path / "cache")
 
 
 def test_a_manifest_that_is_replaced_meanwhile_is_read_again(
@@ -216,8 +277,9 @@ def test_a_copy_that_others_can_write_to_is_not_used(
     publish_index(indexed(1), address)
     (tmp_path / "cache" / "indexes").mkdir(parents=True)
     (tmp_path / "cache" / "indexes").chmod(0o777)
-    with pytest.raises(AccessDeniedError, match="can be written by other users"):
+    with pytest.raises(AccessDeniedError, match="can be written by other users") as caught:
         fetch_index(address, cache=tmp_path / "cache")
+    assert caught.value.hint == "choose another cache folder with TASKEMBED_CACHE"
 
 
 def test_an_index_is_read_from_a_plain_server(
@@ -279,10 +341,58 @@ def test_commands_read_a_published_index(
     assert [entry["address"] for entry in entries if "address" in entry] == [address]
     assert run("cache", "clear", address, "--json").lines[0]["copies_deleted"] == 1
     missing = run("count", "--index", "shared")
-    assert (missing.code, missing.err.splitlines()[0]) == (
+    assert (missing.code, missing.err) == (
         66,
-        f"taskembed: error: there is no copy of {address}",
+        f"taskembed: error: there is no copy of {address}\n"
+        "taskembed: hint: fetch it once without --offline and TASKEMBED_OFFLINE\n",
     )
+
+
+def test_commands_end_with_the_code_of_what_is_wrong_there(
+    indexed: Indexed, bucket: Bucket, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKEMBED_CACHE", str(tmp_path / "cache"))
+    address, folder = f"{bucket.address}/index", indexed(1)
+
+    def codes(place: str = address) -> tuple[int, int]:
+        """Return how a reader ends, and then a publisher."""
+        done = run("count", "--index", place), run("publish", place, "--index", folder)
+        assert not any("Traceback" in one.err for one in done)
+        return done[0].code, done[1].code
+
+    assert codes() == (66, 0)
+    assert codes("s3://no-bucket/index") == (66, 66)
+    assert codes("s3://key:secret@bucket/index") == (2, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr("taskembed.objects.RETRIES", 0)
+        patched.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        assert codes() == (69, 69)
+        patched.delenv("AWS_ALLOW_HTTP")
+        assert codes() == (2, 2)
+    with monkeypatch.context() as patched:
+        denied = AccessDeniedError("the server does not permit it", what=address)
+        patched.setattr(Store, "get", lambda *_, **__: (_ for _ in ()).throw(denied))
+        assert codes() == (77, 77)
+    bucket.write(f"index/{MANIFEST}", b"{}")
+    assert codes() == (76, 76)
+
+
+def test_the_hint_for_a_damaged_copy_fetches_it_again(
+    indexed: Indexed, bucket: Bucket, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKEMBED_CACHE", str(tmp_path / "cache"))
+    address = f"{bucket.address}/index"
+    publish_index(indexed(2), address)
+    file = next(fetch_index(address, cache=tmp_path / "cache").folder.glob("*.words"))
+    file.write_bytes(bytes(file.stat().st_size))
+    done = run("verify", "--index", address)
+    assert done.code == 76
+    hint = f"taskembed cache clear {address}"
+    assert done.err.endswith(
+        f"taskembed: hint: delete the copy, so that it is fetched again: {hint}\n"
+    )
+    assert run(*hint.split()[1:]).code == 0
+    assert run("verify", "--index", address).code == 0
 
 
 def test_a_cache_that_cannot_be_written_is_no_damage(indexed: Indexed, bucket: Bucket) -> None:
@@ -337,7 +447,7 @@ def test_commands_that_change_an_index_refuse_a_published_one(run: Run, command:
     done = run(*command, "--index", "s3://bucket/index")
     assert done.code == 2
     assert done.err == (
-        f"taskembed: error: s3://bucket/index: {command[0]} changes an index, and one that is "
-        "published is only read\n"
+        f"taskembed: error: s3://bucket/index: {command[0]} changes an index, but a published "
+        "index can only be read\n"
         "taskembed: hint: change the index in its folder, then: taskembed publish ADDRESS\n"
     )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from taskembed.errors import (
+    AccessDeniedError,
     IndexBusyError,
     IndexDamagedError,
     NotFoundError,
@@ -222,6 +223,7 @@ def test_another_index_is_not_replaced_unasked(indexed: Indexed, bucket: Bucket)
     clusters = indexed(2, "clusters", task="clustering")
     with pytest.raises(SpaceMismatchError, match="not the embedding space of the index") as caught:
         publish_index(clusters, address)
+    assert caught.value.message.startswith(f"{address}: this is not")
     assert caught.value.hint == (
         "to replace what is published there: taskembed publish ADDRESS --recreate"
     )
@@ -243,6 +245,42 @@ def test_a_newer_generation_is_not_replaced_by_an_older_one(
     with pytest.raises(SpaceMismatchError, match="another generation of this index is published"):
         publish_index(copy, address)
     assert documents_at(bucket) == 4
+
+
+def test_a_view_can_be_added_to_what_is_published_and_not_dropped(
+    indexed: Indexed, bucket: Bucket, run: Run
+) -> None:
+    address, folder = f"{bucket.address}/index", indexed(3)
+    publish_index(folder, address)
+    assert run("index", "--add-view", "clustering", "--index", folder, "-q").code == 0
+    publish_index(folder, address)
+    assert run("index", "--drop-view", "clustering", "--index", folder, "-q").code == 0
+    with pytest.raises(SpaceMismatchError, match="the index has 'clustering', not 'retrieval'"):
+        publish_index(folder, address)
+
+
+def test_old_files_that_may_not_be_removed_leave_what_was_published(
+    indexed: Indexed, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> None:  # noqa: ANN401
+        raise AccessDeniedError("the server does not permit it", what="s3://b/files/x")
+
+    monkeypatch.setattr(Store, "remove", denied)
+    with pytest.raises(AccessDeniedError) as caught:
+        publish_index(indexed(3), f"{bucket.address}/index")
+    assert caught.value.message == (
+        "s3://b/files/x: the index was published, but the server does not permit to remove old "
+        "files"
+    )
+    assert documents_at(bucket) == 3
+
+
+def test_files_are_opened_one_by_one_where_few_may_be_open(
+    indexed: Indexed, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskembed.verbs.publish.allow_handles", lambda _: False)
+    publish_index(indexed(3), f"{bucket.address}/index")
+    assert documents_at(bucket) == 3
 
 
 def test_an_index_that_is_built_again_keeps_its_place(
