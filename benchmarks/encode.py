@@ -1,4 +1,4 @@
-"""Encoding documents: sentence-transformers' defaults, the bare encoder, and `taskembed index`.
+"""Encoding documents: sentence-transformers' defaults, the bare encoder, and the commands.
 
 python benchmarks/encode.py CORPUS... [--count 3000] [--rounds 3] [--device cuda] [--model FOLDER]
 
@@ -54,12 +54,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.jsonl"
         write_jsonl(documents, corpus)
-        index = ["index", corpus, "--model", arguments.model, "--device", arguments.device]
-        rounds = [
-            one_round(ways, texts, [*index, "--index", Path(folder) / f"index-{number}"])
-            for number in range(arguments.rounds)
-        ]
-    for name in (*ways, "taskembed index"):
+        model = [corpus, "--model", arguments.model, "--device", arguments.device]
+        rounds = []
+        for number in range(arguments.rounds):
+            commands = {
+                "taskembed index": ["index", *model, "--index", Path(folder) / f"index-{number}"],
+                "taskembed encode": ["encode", *model, "-o", Path(folder) / "vectors.parquet"],
+            }
+            rounds.append(one_round(ways, texts, commands))
+    for name in (*ways, *commands):
         seconds = [times[name] for times in rounds]
         rates = ", ".join(f"{len(texts) / value:.0f}" for value in seconds)
         print(f"{name:40} {rates} documents a second")
@@ -67,8 +70,9 @@ def main() -> None:
         speedups = [times[name] / times["encoder"] for times in rounds]
         if name != "encoder":
             print(f"encoder / {name}: median {statistics.median(speedups):.2f} times")
-    shares = [times["encoder"] / times["taskembed index"] for times in rounds]
-    print(f"taskembed index / encoder: median {100 * statistics.median(shares):.1f} %")
+    for name in commands:
+        shares = [times["encoder"] / times[name] for times in rounds]
+        print(f"{name} / encoder: median {100 * statistics.median(shares):.1f} %")
     print(f"min cosine to {DEFAULTS}: {min(times['cosine'] for times in rounds):.5f}")
     print(machine())
 
@@ -86,17 +90,18 @@ def references(model: str, device: str) -> dict[str, Callable[[list[str]], np.nd
     return ways
 
 
-def one_round(ways, texts, index) -> dict[str, float]:
+def one_round(ways, texts, commands) -> dict[str, float]:
     times, vectors = {}, {}
     for name, encode in ways.items():
         started = time.perf_counter()
         vectors[name] = encode(texts)
         times[name] = time.perf_counter() - started
 
-    command = [sys.executable, "-m", "taskembed", *index, "--task", "retrieval", "--no-adapter"]
-    started = time.perf_counter()
-    subprocess.run([*command, "--quiet"], check=True)
-    times["taskembed index"] = time.perf_counter() - started
+    for name, arguments in commands.items():
+        command = [sys.executable, "-m", "taskembed", *arguments, "--task", "retrieval"]
+        started = time.perf_counter()
+        subprocess.run([*command, "--no-adapter", "--quiet"], check=True)
+        times[name] = time.perf_counter() - started
 
     expected = vectors[DEFAULTS]
     expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
