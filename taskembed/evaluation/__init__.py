@@ -1,4 +1,4 @@
-"""How good an encoder, an index or a run is, measured on data with judgements.
+"""Measures the quality of encoders, indexes and runs on data with judgements.
 
-Doors: data, evaluate, labels, measured, metrics, ablate, chart, compare, remembering.
+Public modules: data, evaluate, labels, measured, metrics, ablate, chart, compare, remembering.
 """

@@ -1,12 +1,12 @@
-"""What the right prompts and adapter are worth: the same data with, without, and with wrong ones.
+"""Measures the effect of prompts and adapters: the right ones, none, and wrong ones.
 
 right            the task's own prompts and adapter
 no prompt        the same without any prompt
 no adapter       the same without the adapter
 swapped roles    queries encoded as documents, documents as queries
 as TASK          another task's prompts and adapter
-words            no vectors: by the words of the texts (BM25); retrieval and code only
-hybrid           by the right vectors and by words, as a search does
+words            no vectors: ranked by the words of the texts (BM25); retrieval and code only
+hybrid           ranked by the right vectors and by words, as in a hybrid search
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Ablated:
         measured: its figures.
         difference: its main figure minus that of the right way; None for the right way itself.
         same_as: the earlier way that gives the same vectors; "" if there is none.
-        mode: what the documents are ranked by: the vectors, in all ways but the last two.
+        mode: how the documents are ranked: by vectors, except for "words" and "hybrid".
     """
 
     name: str
@@ -83,7 +83,7 @@ def ablate(
     stated: PromptOverrides | None = None,
     settings: EngineSettings | None = None,
 ) -> Iterator[Ablated]:
-    """Evaluate a model in the right way, in each wrong way that it has, and with words.
+    """Evaluate a model in the right way, in each wrong way that applies to it, and with words.
 
     Args:
         model: the model's name, as for `load_encoder`.
@@ -104,7 +104,7 @@ def ablate(
     settings = settings or EngineSettings()
     ways = _ways(model, task, revision, stated or PromptOverrides(), settings)
     name, encoder = next(ways)
-    if isinstance(data, Ranking):  # documents are encoded once, to be ranked by words too
+    if isinstance(data, Ranking):  # an index of the documents is also needed for rankings by words
         encoder = RememberingEncoder(encoder)
     right = _measured(name, lambda: evaluate(encoder, data), settings)
     yield Ablated(name, encoder.space, right, None)
@@ -181,7 +181,7 @@ class _Swapped(WrappingEncoder):
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode texts as if they were on the other side, slice by slice."""
+        """Encode texts as if they were on the other side: see `Encoder.encode_slices`."""
         return self._encoder.encode_slices(texts, _OTHER_SIDE[prompt_type])
 
 

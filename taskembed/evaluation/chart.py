@@ -1,4 +1,4 @@
-"""A bar chart of an ablation, by matplotlib: the difference of each way from the right one."""
+"""Draws a bar chart of an ablation with matplotlib: differences from the right way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskembed.evaluation.ablate import Ablated
 from taskembed.extras import EVALUATE, require_extra
 
 ENDINGS = (".png", ".svg", ".pdf")
-LEAST_REACH = 0.01  # length of the axis to either side if nothing differs
+LEAST_REACH = 0.01  # smallest length of the axis on both sides of zero
 _RIGHT_COLOUR, _OTHER_COLOUR = (
     "#2a6f97",
     "#b0b7bd",

@@ -1,4 +1,4 @@
-"""Runs compared with a paired test of whether they differ by more than chance."""
+"""Compares runs, with a paired significance test."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Compared(NamedTuple):
         name: name of the run's file.
         measured: the run's figures.
         difference: the run's nDCG@10 minus that of the first run; None for the first.
-        p: how often chance alone gives a difference at least as large, 0 to 1; None for the first
-            run, and if there is only one query.
+        p: the p-value: the probability of a difference at least as large by chance, 0 to 1; None
+            for the first run, and if there is only one query.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Data with judgements, on which a task is evaluated.
+"""Reads data with judgements, on which a task is evaluated.
 
     retrieval, code    corpus, queries, judgements (qrels): BEIR's folder, or separate files
     similarity         pairs: sentence1, sentence2, score
@@ -82,7 +82,7 @@ Judged = Ranking | Pairs | Classes | Clusters
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """Where judged data is.
+    """The files of judged data.
 
     Attributes:
         data: a folder; a corpus; or the one file for similarity or clustering. None if an index has
@@ -118,7 +118,7 @@ def read_judged(
     Args:
         task: the task.
         files: where the data is.
-        notify: called with a sentence about what was left out.
+        notify: called with a sentence about data that is left out.
 
     Raises:
         NotFoundError: a file does not exist.
@@ -173,7 +173,7 @@ def read_judged_queries(
 
     Args:
         files: where the queries and judgements are.
-        notify: called with a sentence about what was left out.
+        notify: called with a sentence about data that is left out.
 
     Raises:
         NotFoundError: a file does not exist.
@@ -218,7 +218,7 @@ def _in_folder(folder: Path, stem: str) -> Path | None:
 
 
 def data_files(folder: Path, stem: str) -> list[Path]:
-    """Return the files in a folder with a name, whatever their ending, sorted; no results."""
+    """Return the files in a folder with this name and any ending, sorted, without results."""
     found = (path for path in folder.glob(f"{stem}.*") if path.suffix not in _RESULTS)
     return sorted(path for path in found if path.is_file())
 

@@ -1,4 +1,4 @@
-"""How good an encoder or an index is on judged data."""
+"""Evaluates encoders and indexes on judged data."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ from taskembed.verbs.options import IndexOptions
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.search import default_fusion, require_mode, search_index
 
-DEPTH = 1000  # hits of a query in a run, as in TREC
-QUERIES_AT_ONCE = 512  # above about 350, a query costs a fifth: see `index.kinds.flat`
+DEPTH = 1000  # hits for each query in a run, as in TREC
+QUERIES_AT_ONCE = 512  # above about 350, a query takes a fifth of the time: see `index.kinds.flat`
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def evaluate_model(  # noqa: PLR0913  # all but the first three are optional and
         files: where the data is.
         revision: branch, tag or commit of the model.
         stated: prompts and adapter to use instead of the known ones.
-        mode: rank by the vectors, by the words, or by both; other tasks have no words.
-        alphas: the weights of the vectors in a hybrid ranking that are tried; none for that of a
+        mode: rank by vectors, by words, or by both; only for tasks with ranking.
+        alphas: the weights of the vectors to try in a hybrid ranking; empty for the default of a
             search.
         settings: where and how the model runs.
 
@@ -141,8 +141,8 @@ def evaluate_index(  # noqa: PLR0913  # all but the first two are optional and n
         task: the task that the index must be for; None for any.
         model: the model that the index must be of, or its folder if that was moved; None for any.
         adapter: the folder of the index's adapter, if that was moved.
-        mode: rank by the vectors, by the words, or by both; None for both where words are kept.
-        alphas: the weights of the vectors in a hybrid ranking that are tried; none for that of a
+        mode: rank by vectors, by words, or by both; None for both if the index keeps words.
+        alphas: the weights of the vectors to try in a hybrid ranking; empty for the default of a
             search.
         settings: where and how the model runs.
 
@@ -243,7 +243,7 @@ def rank(encoder: Encoder, data: Ranking) -> Run:
 
 @contextmanager
 def indexed(encoder: Encoder, data: Ranking) -> Iterator[Index]:
-    """Yield an index of the documents of some data, with their words, as long as it is needed."""
+    """Yield a temporary index of the documents of some data, with their words."""
     with TemporaryDirectory() as folder:
         options = IndexOptions(words=DEFAULT_LANGUAGE)
         index_corpus(data.documents or [], encoder, folder, options=options)
@@ -261,14 +261,14 @@ def rank_index(
 ) -> Run:
     """Return the best documents in an index for each query.
 
-    A hybrid ranking is that of a search with 10 hits, whose lists have 100 documents each.
+    A hybrid ranking combines two lists of 100 documents each, as a search with 10 hits does.
 
     Args:
         index: the open index.
         encoder: an encoder of the index's space.
         data: the queries and the judgements.
-        mode: rank by vectors, by words, or by both; None as a search does.
-        alpha: the weight of the vectors in a hybrid ranking, 0 to 1; None as a search has it.
+        mode: rank by vectors, by words, or by both; None for the default of a search.
+        alpha: the weight of the vectors in a hybrid ranking, 0 to 1; None for the default.
 
     Returns:
         query id -> document id -> score, for the best `DEPTH` documents.
@@ -315,7 +315,7 @@ def _by_draw(values: Mapping[str, Sequence[float]], main: str) -> Measured:
 def _encode(
     encoder: Encoder, texts: Sequence[str], prompt_type: PromptType = PromptType.DOCUMENT
 ) -> FloatRows:
-    """Return float32[n, dim], checked, since a bad vector would make the figures wrong."""
+    """Return the vectors of n texts, float32[n, dim], after checking them with the guard."""
     vectors = encoder.encode(texts, prompt_type).vectors
     sources = [f"{prompt_type.value} {number:,}" for number in range(1, len(texts) + 1)]
     require_good_vectors(vectors, encoder.space, sources)

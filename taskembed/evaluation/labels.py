@@ -1,4 +1,4 @@
-"""How good predicted labels are: accuracy, macro F1, calibration, coverage, confusions."""
+"""Measures predicted labels: accuracy, macro F1, calibration, coverage, confusions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BINS = 10  # of confidence, for the calibration error
-SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25)  # of the coverage curve
+BINS = 10  # bins of confidence for the calibration error
+SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25)  # fractions of texts in the coverage curve
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A text whose labels are known, and the one that was predicted.
+    """The known labels of a text, and its predicted label.
 
     Attributes:
         gold: the right labels, at least one.
-        predicted: the best label.
-        confidence: its probability, 0 to 1.
+        predicted: the predicted label.
+        confidence: the probability of the predicted label, 0 to 1.
     """
 
     gold: tuple[str, ...]
@@ -34,12 +34,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What the surest predictions are worth.
+    """The accuracy of the predictions with the highest confidence.
 
     Attributes:
-        share: how many of the texts they are, 0 to 1.
-        accuracy: the share of them that is right.
-        least: the least confidence among them: with it as the limit, so many are answered.
+        share: the fraction of the texts with these predictions, 0 to 1.
+        accuracy: the fraction of these predictions that is right.
+        least: their smallest confidence; a threshold at this value selects these texts.
     """
 
     share: float
@@ -49,7 +49,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often a text of one label was predicted to have another."""
+    """The number of texts with one label that were predicted to have another."""
 
     gold: str  # the right label
     predicted: str  # the wrong label that was predicted
@@ -58,17 +58,18 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """How good predictions are.
+    """The quality of predictions.
 
     Attributes:
-        texts: how many were judged.
-        accuracy: the share that is right.
-        macro_f1: the mean F1 of the labels that a text has or was predicted to have.
-        ece: the expected calibration error: by how much the confidence differs from the accuracy,
-            in ten bins of confidence, weighted by their size.
-        coverage: the accuracy of the surest texts, from all to few.
-        f1: of each label.
-        confusions: the most frequent first.
+        texts: the number of texts.
+        accuracy: the fraction of right predictions.
+        macro_f1: the mean F1 over all labels that a text has or was predicted to have.
+        ece: the expected calibration error: the mean difference of confidence and accuracy over ten
+            bins of confidence, weighted by their size (Guo et al. 2017,
+            https://arxiv.org/abs/1706.04599).
+        coverage: the accuracy of the texts with the highest confidence, from all texts to few.
+        f1: the F1 of each label.
+        confusions: pairs of confused labels, the most frequent first.
     """
 
     texts: int
@@ -81,10 +82,10 @@ class LabelReport:
 
 
 def judge_labels(items: Iterable[Judged]) -> LabelReport:
-    """Return how good predictions are.
+    """Return the quality of predictions.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are no predictions.
     """
     judged = list(items)
     if not judged:

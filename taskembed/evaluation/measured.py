@@ -1,4 +1,4 @@
-"""Measurements unit by unit (query, pair, draw), so that two of them can be compared in pairs."""
+"""Measurements with a value for each unit (query, pair or draw), for paired comparisons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskembed.extras import EVALUATE, require_extra
 from taskembed.vectors import Rows
 
 RESAMPLES = 1000  # bootstrap samples
-CONFIDENCE = 0.95  # of an interval
+CONFIDENCE = 0.95  # confidence level of intervals
 
 
 @dataclass(frozen=True, slots=True)

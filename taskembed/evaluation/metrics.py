@@ -1,4 +1,4 @@
-"""The measures of the field, computed by its libraries; draws and seeds are MTEB's.
+"""Computes the usual measures with established libraries; draws and seeds are those of MTEB.
 
     rank_quality({"q1": {"d1": 1}}, {"q1": {"d1": 0.9}})["nDCG@10"]    # {"q1": 1.0}
 
@@ -19,14 +19,14 @@ from taskembed.extras import EVALUATE, require_extra
 from taskembed.reading.trec import Judgements, Run
 from taskembed.vectors import FloatRows
 
-SEED = 42  # of every draw, as in MTEB
+SEED = 42  # seed of every draw, as in MTEB
 RANK_MEASURES = ("nDCG@10", "R@100", "RR@10", "AP")
-DRAWS = 10  # for classification and clustering
-EXAMPLES_PER_LABEL = 8  # in each draw
-CLASSIFIER_ITERATIONS = 100  # of logistic regression, at most
-NEIGHBOURS = 5  # of kNN
-CLUSTERED_TEXTS = 16_384  # in each draw, with replacement
-KMEANS_BATCH = 512  # texts
+DRAWS = 10  # draws for classification and clustering
+EXAMPLES_PER_LABEL = 8  # texts of each label in a draw
+CLASSIFIER_ITERATIONS = 100  # largest number of iterations of logistic regression
+NEIGHBOURS = 5  # neighbours in kNN
+CLUSTERED_TEXTS = 16_384  # texts in a draw, with replacement
+KMEANS_BATCH = 512  # texts in a batch of k-means
 
 
 def require_libraries() -> None:
@@ -43,7 +43,7 @@ def rank_quality(judgements: Judgements, run: Run) -> dict[str, dict[str, float]
     """Return the measures of a ranking for every judged query.
 
     ir-measures computes nDCG@10, Recall@100, MRR@10 and MAP with TREC's own program, which has no
-    RR@10: here it is RR if the first relevant document is among the first ten, else 0. (ir-measures
+    RR@10: MRR@10 is RR if the first relevant document is among the first ten, else 0. (ir-measures
     has an RR@10 from another program, which orders documents with equal scores differently.)
 
     Returns:

@@ -1,4 +1,4 @@
-"""An encoder that encodes each text once, for data that is ranked in several ways."""
+"""An encoder that caches vectors, for data that is ranked in several ways."""
 
 from __future__ import annotations
 
@@ -13,14 +13,25 @@ from taskembed.verbs.wrapping import WrappingEncoder
 
 
 class RememberingEncoder(WrappingEncoder):
-    """An encoder that keeps the vector of every text in memory, and encodes none a second time."""
+    """An encoder that keeps all vectors in memory, so that each text of a side is encoded once."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
         self._known: dict[tuple[str, PromptType], tuple[FloatRows, bool]] = {}
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Encode those texts of a side that are new; return the vectors of all."""
+        """Return the vectors of texts, encoding only texts that are new for their side.
+
+        Args:
+            texts: n texts, without prompts.
+            prompt_type: the side of the texts.
+
+        Returns:
+            float32[n, dim] and bool[n]: row i belongs to texts[i].
+
+        Raises:
+            TaskembedError: an error of the encoder that is wrapped.
+        """
         known = self._known
         new = [text for text in dict.fromkeys(texts) if (text, prompt_type) not in known]
         if new:
@@ -36,5 +47,9 @@ class RememberingEncoder(WrappingEncoder):
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode texts as one slice."""
+        """Yield all texts as one slice: int64[n], 0 to n - 1, and the n encoded texts.
+
+        Raises:
+            TaskembedError: an error of the encoder that is wrapped.
+        """
         yield np.arange(len(texts)), self.encode(texts, prompt_type)

@@ -1,4 +1,4 @@
-"""Training of LoRA adapters: from a recipe and examples to an adapter's folder.
+"""Trains LoRA adapters from a recipe and examples.
 
-Doors: recipe, job, trainer, distill.
+Public modules: recipe, job, trainer, distill.
 """

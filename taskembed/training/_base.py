@@ -1,4 +1,4 @@
-"""The base model of a training: its files, and the prompts of the recipe's task."""
+"""The base model of a training run: its files, and the prompts of the recipe's task."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def require_own_weights(recipe: Recipe) -> None:
     """Refuse a hosted model, before anything else is read.
 
     Raises:
-        ModelUnavailableError: the model is behind a server.
+        ModelUnavailableError: the model is run by a server.
     """
     if identify(recipe.model).hosted:
         raise ModelUnavailableError(
-            f"{recipe.model} is behind a server: only a model with weights can be trained",
+            f"{recipe.model} is run by a server: only a model with weights can be trained",
             hint=OTHER_MODEL,
         )
 
@@ -47,14 +47,14 @@ def find_base(recipe: Recipe, settings: EngineSettings) -> Base:
     """Find the files of the base model, and the prompts that it is trained with.
 
     Raises:
-        UsageError: the model needs code of its own, and the recipe has no commit for it.
-        ModelUnavailableError: the model is not there, has no prompts for the task, or compares its
-            vectors by something else than the cosine.
+        UsageError: the model needs its own code, and the recipe names no commit.
+        ModelUnavailableError: the model does not exist, has no prompts for the task, or has another
+            metric than the cosine.
     """
     try:
         with_code = settings.trust_remote_code
         files = settings.hub.locate(recipe.model, revision=recipe.revision, with_code=with_code)
-    except UsageError as error:  # code of a model, without a commit
+    except UsageError as error:  # the model needs its own code, but no commit is named
         error.hint = 'write revision = "COMMIT" into the recipe: the 40 characters of the commit'
         raise
     overrides = PromptOverrides(

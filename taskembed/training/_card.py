@@ -30,7 +30,7 @@ def card(
         splits: the examples that were trained on and held back.
         files: the base model.
         trained: the scores.
-        made_from: digest of recipe, examples and base, by which a later run knows the adapter.
+        made_from: digest of recipe, examples and base, by which a later run recognises the adapter.
     """
     rows = "\n".join(map(_row, splits))
     return f"""\

@@ -1,4 +1,4 @@
-"""Examples as the trainer's datasets: their columns, prompts and batches, and mined negatives.
+"""Turns examples into datasets of the trainer: columns, prompts, batches and mined negatives.
 
 Importing this module imports torch.
 """
@@ -29,7 +29,8 @@ from taskembed.space import PromptType
 from taskembed.training._splits import DataSplit
 from taskembed.training.recipe import MINED_FROM, Recipe
 
-MINED_MARGIN = 0.05  # of the positive's score; a document closer than that is likely a positive too
+# fraction of the positive's score; documents closer than that are probably relevant too
+MINED_MARGIN = 0.05
 
 
 def make_dataset(
@@ -121,7 +122,7 @@ def batch_sampler(
     generator: torch.Generator,
     **options: Any,  # noqa: ANN401  # the trainer's
 ) -> DefaultBatchSampler:
-    """Return what chooses the batches: labels need two texts each, pairs no text twice."""
+    """Return the sampler of batches: with two texts for each label, and no text twice for pairs."""
     columns = set(dataset.column_names)
     if "label" in columns:
         return GroupByLabelBatchSampler(dataset, batch_size, generator=generator, **options)

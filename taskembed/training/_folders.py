@@ -1,7 +1,7 @@
-"""The two folders of a training: the adapter's, and a hidden one for checkpoints beside it.
+"""The two folders of a training run: that of the adapter, and a hidden one for checkpoints.
 
-OUTPUT/retrieval/           appears when the training is done, complete
-OUTPUT/.retrieval-work/     checkpoints, and a stamp: what they were made from
+OUTPUT/retrieval/           the complete adapter; appears when the training is finished
+OUTPUT/.retrieval-work/     checkpoints, and a digest of what they were made from
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _OTHER_OUTPUT = "remove it, or give another --output"
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where an adapter is made, and where it appears.
+    """The folders of an adapter.
 
     Attributes:
-        adapter: the folder that appears when the training is done.
+        adapter: the folder that appears when the training is finished.
     """
 
     adapter: Path
@@ -49,22 +49,22 @@ class Folders:
         return self.work / "adapter"
 
     def has_adapter(self, made_from: str) -> bool:
-        """Return whether the adapter is there already, made from the same.
+        """Return whether the finished adapter exists, made from the same inputs.
 
         Args:
             made_from: digest of recipe, examples and base.
 
         Raises:
-            UsageError: the folder holds another adapter, or something else.
+            UsageError: the folder contains another adapter, or other files.
         """
         names = _names(self.adapter)
         if not names:
             return False
         if CONFIG not in names:
-            raise UsageError(f"{self.adapter} holds something else", hint=_OTHER_OUTPUT)
+            raise UsageError(f"{self.adapter} contains other files", hint=_OTHER_OUTPUT)
         if _stamp_of(self.adapter / CARD) != made_from:
             raise UsageError(
-                f"{self.adapter} holds an adapter that was made from something else",
+                f"{self.adapter} contains an adapter that was made from other inputs",
                 hint=_OTHER_OUTPUT,
             )
         return True
@@ -77,13 +77,13 @@ class Folders:
             notify: called with a sentence if there are checkpoints.
 
         Raises:
-            UsageError: the folder holds something else than checkpoints.
+            UsageError: the folder contains files other than checkpoints.
         """
         names = _names(self.work)
         stamp = self.work / STAMP
         if STAMP not in names and not all(map(_CHECKPOINTS.fullmatch, names)):
             raise UsageError(
-                f"{self.work} holds something else than checkpoints", hint=_OTHER_OUTPUT
+                f"{self.work} contains files other than checkpoints", hint=_OTHER_OUTPUT
             )
         with os_errors(self.work):
             if names and not (STAMP in names and stamp.read_text() == made_from):
@@ -114,7 +114,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _stamp_of(card: Path) -> str:
-    """Return what a card says that its adapter was made from; "" when it says nothing."""
+    """Return the digest in a card of what its adapter was made from; "" if there is none."""
     try:
         lines = card.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):

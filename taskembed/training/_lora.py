@@ -1,4 +1,4 @@
-"""The base model with a new LoRA adapter: only the adapter is trained.
+"""Adds a new LoRA adapter to the base model; only the adapter is trained.
 
 Importing this module imports torch.
 """
@@ -20,7 +20,7 @@ ADAPTER = "default"  # PEFT's name for the only adapter of a model
 
 
 def prepare(model: SentenceTransformer, recipe: Recipe, spec: ModelSpec) -> None:
-    """Set the length, the dropout and the pooling that the recipe and the prompts ask for.
+    """Set the length, the dropout and the pooling as the recipe and the prompts require.
 
     Raises:
         UsageError: the recipe does not fit the model, or the trainer cannot train it.
@@ -53,7 +53,7 @@ def _set_dropout(model: nn.Module, share: float) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = share
-        for name in ("attention_dropout", "dropout_prob"):  # attention has it as a number
+        for name in ("attention_dropout", "dropout_prob"):  # attention stores dropout as a number
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, share)
 
@@ -70,7 +70,7 @@ def add_adapter(model: SentenceTransformer, recipe: Recipe) -> nn.Module:
         lora_alpha=recipe.lora.alpha,
         lora_dropout=recipe.lora.dropout,
         target_modules=list(recipe.lora.targets) or "all-linear",
-        exclude_modules=r"pooler\..*",  # BERT's own pooler: no vector goes through it
+        exclude_modules=r"pooler\..*",  # BERT's pooler is not used for vectors
         base_model_name_or_path=recipe.model,
     )
     try:
@@ -78,7 +78,7 @@ def add_adapter(model: SentenceTransformer, recipe: Recipe) -> nn.Module:
     except ValueError as error:
         raise UsageError(f"the recipe does not fit {recipe.model}: {error}") from error
     for module in list(model)[1:]:
-        module.requires_grad_(requires_grad=False)  # a Dense layer is no part of an adapter
+        module.requires_grad_(requires_grad=False)  # a Dense layer is not part of an adapter
     first: Any = model[0]
     transformer: nn.Module = first.auto_model
     transformer.peft_config[ADAPTER].base_model_name_or_path = recipe.model  # type: ignore[index,union-attr]  # PEFT puts it there
@@ -86,7 +86,7 @@ def add_adapter(model: SentenceTransformer, recipe: Recipe) -> nn.Module:
 
 
 def weaken(transformer: nn.Module, strength: float) -> None:
-    """Multiply what the adapter adds to the base's weights by `strength`, 0 to 1."""
+    """Multiply the adapter's change of the weights by `strength`, 0 to 1."""
     with torch.no_grad():
         for name, value in transformer.named_parameters():
             if "lora_B" in name:
@@ -94,5 +94,5 @@ def weaken(transformer: nn.Module, strength: float) -> None:
 
 
 def trained_parameters(transformer: nn.Module) -> int:
-    """Return how many numbers are trained: those of the adapter."""
+    """Return the number of trained parameters, which are those of the adapter."""
     return sum(value.numel() for value in transformer.parameters() if value.requires_grad)

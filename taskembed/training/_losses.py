@@ -1,9 +1,9 @@
-"""The loss for each kind of examples: sentence-transformers' losses, set up by the recipe.
+"""The loss for each kind of examples: losses of sentence-transformers with the recipe's settings.
 
     pairs     InfoNCE over the batch and mined negatives     CachedMultipleNegativesRankingLoss
     scored    order of the scores                            CoSENTLoss
     labelled  every triplet in the batch                     BatchAllTripletLoss
-    rated     the shares that ratings give the documents     DistillKLDivLoss
+    rated     distribution of the documents by ratings       DistillKLDivLoss
 
 Importing this module imports torch.
 """
@@ -48,7 +48,8 @@ def _loss(model: SentenceTransformer, kind: ExampleKind, training: Training) -> 
 
 def _ranking_loss(model: SentenceTransformer, training: Training) -> nn.Module:
     loss: nn.Module
-    if training.batch <= training.mini_batch:  # the cache would give the same gradients, slower
+    # caching would compute the same gradients more slowly
+    if training.batch <= training.mini_batch:
         loss = losses.MultipleNegativesRankingLoss(model, scale=training.scale)
     else:
         loss = losses.CachedMultipleNegativesRankingLoss(

@@ -1,4 +1,4 @@
-"""Find training texts that are in evaluation data too, so that they can be left out.
+"""Finds training texts that are also in evaluation data, so that they can be left out.
 
     known = KnownTexts(judged_texts(Path("data"), ["classification/*"]))
     known.match("How do I revert a card payment?")    # Match.EXACT, Match.NEAR or None

@@ -1,7 +1,7 @@
-"""From teachers' scores to ratings: pairwise preferences, then Bradley and Terry's model.
+"""Converts scores of teachers to ratings: pairwise preferences, then the Bradley-Terry model.
 
-Scores of different teachers, and of one teacher for different queries, have no common scale;
-preferences between two documents have one. So scores become preferences, and preferences become one
+Scores of different teachers, or of one teacher for different queries, have no common scale, but
+preferences between two documents do. So scores are converted to preferences, and preferences to one
 rating for each document:
 
     P(i beats j) = 1 / (1 + exp(rating_j - rating_i))

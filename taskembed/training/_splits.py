@@ -1,4 +1,4 @@
-"""Which examples of a file are trained on, and which are held back for the dev score."""
+"""Splits the examples of a file into those to train on and those held back for the dev score."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class DataSplit:
         file: the file, as the recipe describes it.
         kind: what the examples are.
         train: examples to train on.
-        dev: examples held back; `train` has no text of theirs, in this file or another.
+        dev: examples held back; none of their texts is in the `train` of any file.
         read: number of examples in the file.
-        excluded: number of examples left out since evaluation data has a text of theirs.
+        excluded: number of examples left out because one of their texts is in evaluation data.
     """
 
     file: DataFile

@@ -1,12 +1,12 @@
-"""Ratings of documents by rerankers: examples that `train` moves an embedding model towards.
+"""Rates documents with rerankers, as examples from which `train` distils an embedding model.
 
     pairs (anchor, positive) -> candidates of each query: its positive, and the nearest others
     candidates -> scores by each teacher -> preferences -> ratings (see _ratings.py)
     ratings -> JSONL: {"query": ..., "documents": [...], "ratings": [...], "relevant": 0,
        "teachers": [...]}
 
-`taskembed train` reads the file. It gives each document of a query the share that its rating gives
-it, and trains the cosines to give the same shares (softmax of both; Luce 1959), by KL divergence.
+`taskembed train` reads the file. For each query, it minimises the KL divergence between two
+distributions over the documents: the softmax of the ratings (Luce 1959), and that of the cosines.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from taskembed.space import PromptType, Task
 from taskembed.training._ratings import fit_ratings, preferences
 from taskembed.verbs.protocols import Encoder, Scorer
 
-RATING_DIGITS = 6  # after the decimal point, in the file
+RATING_DIGITS = 6  # digits after the decimal point, in the file
 _OTHER_OUTPUT = "remove it, or give another --output"
-_LINE_START = b'{"query": '  # of every line of a file of ratings
+_LINE_START = b'{"query": '  # beginning of every line of a file of ratings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def distill_by_name(  # noqa: PLR0913  # all but the first two are named
     limit: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Distilled:
-    """Open the models, and distill: see `distill`.
+    """Open the models by their names, and call `distill`.
 
     Args:
         pairs: a file of anchors and positives.
@@ -76,13 +76,13 @@ def distill_by_name(  # noqa: PLR0913  # all but the first two are named
         model: the name of the model that finds the candidates; None for "minilm".
         task: the task of that model's prompts.
         settings: where and how the models run.
-        candidates: number of documents of each query, its positive among them.
+        candidates: number of documents for each query, including its positive.
         limit: use only the first `limit` queries; 0 for all.
         on_progress: called with the number of queries that are done.
 
     Raises:
         ModelUnavailableError: a model cannot be loaded.
-        TaskembedError: as `distill`.
+        TaskembedError: an error of `distill`.
     """
     return distill(
         pairs,
@@ -105,7 +105,7 @@ def distill(  # noqa: PLR0913  # each is one thing that it needs
     limit: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Distilled:
-    """Rate the candidates of each query, and write the ratings; a file that was begun is continued.
+    """Rate the candidates of each query and write the ratings; an incomplete file is continued.
 
     Args:
         pairs: a file of anchors and positives.
@@ -211,6 +211,6 @@ def _parsed(text: bytes) -> dict[str, Any]:
     try:
         line = json.loads(text)
         rated_example(line)
-    except (ValueError, AttributeError):  # no JSON, no object, or no ratings
+    except (ValueError, AttributeError):  # not JSON, not an object, or without ratings
         return {}
     return dict(line)

@@ -1,4 +1,4 @@
-"""A training, from the recipe to the adapter's folder: checked first, resumable, with a card.
+"""Runs a training from the recipe to the adapter's folder; a stopped run can be resumed.
 
 train(Path("retrieval.toml"), data=Path("data"), output=Path("adapters"), settings=settings)
 
@@ -39,7 +39,7 @@ class Job:
     Attributes:
         recipe: the recipe that was followed.
         folder: the adapter's folder.
-        trained: the scores; None when the folder had the adapter already, made from the same.
+        trained: the scores; None if the folder had the same adapter already.
     """
 
     recipe: Recipe
@@ -55,18 +55,18 @@ def train(
     settings: EngineSettings,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Job:
-    """Train the adapter of a recipe, or continue a training of it that was stopped.
+    """Train the adapter of a recipe, or continue a training run that was stopped.
 
     Args:
         recipe_path: a TOML file: see recipe.py.
         data: the folder that the paths in the recipe are relative to.
         output: the folder in which the adapter gets a folder of its name.
         settings: the device, the cache, whether to stay offline; `notify` is called with a sentence
-            about what takes long.
+            about each slow step.
         on_progress: called with the loss every few steps, and with each dev score.
 
     Raises:
-        UsageError: the recipe is wrong, or the adapter's folder holds something else.
+        UsageError: the recipe is wrong, or the adapter's folder contains other files.
         NotFoundError: the recipe or a file of examples does not exist.
         BadInputError: an example cannot be used; the message names its file and line.
         ModelUnavailableError: the base cannot be loaded or trained.

@@ -101,7 +101,7 @@ class Training:
     __pydantic_config__ = STRICT
 
     steps: AtLeastOne = 600
-    batch: Annotated[int, Ge(2)] = 64  # one example has no other to be told from
+    batch: Annotated[int, Ge(2)] = 64  # a loss needs at least two examples
     mini_batch: AtLeastOne = 64
     learning_rate: Annotated[float, Gt(0), Lt(1)] = 2e-4
     warmup: Annotated[float, Ge(0), Le(1)] = 0.1

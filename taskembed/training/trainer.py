@@ -1,4 +1,4 @@
-"""Training a LoRA adapter: PEFT's adapter, sentence-transformers' trainer.
+"""Trains a LoRA adapter of PEFT with the trainer of sentence-transformers.
 
 Importing this module imports torch.
 """
@@ -72,8 +72,8 @@ class Trained:
         steps: the number of steps done.
         base_score: the dev score of the base model.
         score: the dev score of the best checkpoint, weakened to the recipe's strength.
-        seconds: duration of this run; without what a stopped run did before it.
-        parameters: how many numbers were trained.
+        seconds: duration of this run, without that of stopped runs before it.
+        parameters: the number of trained parameters.
     """
 
     step: int
@@ -113,7 +113,7 @@ def train_adapter(
     model = load_sentence_transformer(base.files, trust_remote_code=settings.trust_remote_code)
     prepare(model, recipe, base.spec)
     names = [f"data{number}" for number in range(1, len(splits) + 1)]
-    # before the adapter is added: the base alone mines the negatives
+    # negatives are mined with the base model, before the adapter is added
     datasets = [make_dataset(split, model, recipe, base.spec) for split in splits]
     transformer = add_adapter(model, recipe)
     losses = [make_loss(model, split.kind, recipe) for split in splits]
@@ -146,7 +146,7 @@ class _AdapterTrainer(SentenceTransformerTrainer):
     """A trainer whose checkpoints hold the adapter alone, as safetensors."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Do nothing: the card is made by _card.py."""
+        """Do nothing, since _card.py writes the card."""
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         del state_dict

@@ -34,7 +34,16 @@ class CountingEncoder(WrappingEncoder):
     def encode_slices(
         self, texts: Sequence[str], prompt_type: PromptType
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Encode texts, a few at a time, and count them."""
+        """Encode texts a few at a time, and count them: see `Encoder.encode_slices`.
+
+        Yields:
+            int64[m], positions of m texts, and their vectors, float32[m, dim], with bool[m]: which
+            of them were truncated.
+
+        Raises:
+            TextTooLongError: some texts cannot be encoded.
+            TaskembedError: another error of the encoder that is wrapped.
+        """
         for rows, encoded in self._encoder.encode_slices(texts, prompt_type):
             self.texts[prompt_type] += len(rows)
             self.truncated[prompt_type] += int(encoded.truncated.sum())

@@ -67,7 +67,7 @@ class EncodeSummary:
 
     documents: int = 0  # written
     vectors: int = 0  # written: one for each document, or for each chunk
-    rejected: int = 0
+    rejected: int = 0  # documents that were not written: bad records and encoding failures
     truncated: int = 0  # documents that the model did not read whole
     empty: int = 0  # documents without any text
     without_id: int = 0  # records whose id is the sha256 of their text

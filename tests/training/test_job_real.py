@@ -267,7 +267,7 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     write(folder, pairs()[:-1])
     done = run(*words)
     assert done.code == 2
-    assert f"error: {adapter} holds an adapter that was made from something else" in done.err
+    assert f"error: {adapter} contains an adapter that was made from other inputs" in done.err
     assert "hint: remove it, or give another --output" in done.err
 
 
@@ -296,15 +296,15 @@ def test_what_is_not_ours_is_neither_removed_nor_written_to(run: Run, folder: Pa
     write(folder, pairs())
     words = ("train", recipe(folder), "--data", folder, "--output", folder / "out")
     for place, what in {
-        "retrieval": "something else",
-        ".retrieval-work": "something else than checkpoints",
+        "retrieval": "contains other files",
+        ".retrieval-work": "contains files other than checkpoints",
     }.items():
         mine = folder / "out" / place / "thesis.txt"
         mine.parent.mkdir(parents=True)
         mine.write_text("mine")
         done = run(*words)
         assert done.code == 2
-        assert f"error: {mine.parent} holds {what}\n" in done.err
+        assert f"error: {mine.parent} {what}\n" in done.err
         assert mine.read_text() == "mine"
         mine.unlink()
         mine.parent.rmdir()
