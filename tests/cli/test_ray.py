@@ -122,6 +122,6 @@ def test_a_cluster_that_does_not_answer_is_an_error(run: Run, corpus: Path) -> N
         options = ["--task", "retrieval", "--engine", "ray", "--address"]
         done = run("index", corpus, *options, address)
     assert done.code == 69
-    assert f"no Ray cluster at --address {address}" in done.err
+    assert f"no Ray cluster at {address}" in done.err
     assert "ray start --head" in done.err
     assert run("index", corpus, *options, "nonsense").code == 2

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
@@ -170,7 +171,7 @@ def require_equal(one: Path, other: Path, task: Task | None = None) -> None:
 
 
 def shards(folder: Path) -> list[Path]:
-    return sorted((folder / "shards").glob("*.parquet"))
+    return sorted((folder / "shards").glob("*.shard"))
 
 
 @pytest.fixture(scope="module")
@@ -494,6 +495,29 @@ def test_without_the_library_it_says_what_to_install(
     assert done.code == 69
     assert "the library ray is not installed" in done.err
     assert "[ray]" in done.err
+
+
+def test_shards_are_never_taken_for_a_corpus(run: Run, corpus: Path, tmp_path: Path) -> None:
+    encoded = Encoded(np.ones((1, 2), np.float32), np.zeros(1, np.bool_))
+    (tmp_path / "taskembed-index" / "shards").mkdir(parents=True)
+    write_shard(tmp_path / "taskembed-index" / "shards", "a" * 64, ["one"], encoded)
+    (tmp_path / "taskembed-index" / "LOCK").touch()  # of a run that died before its first commit
+    done = run("index", tmp_path, "--task", "retrieval", "--index", tmp_path / "i")
+    assert done.out.startswith("2 added")
+
+
+def test_the_job_for_kubernetes_runs_this_command() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "scale" / "ray-job.yaml").read_text()
+    job = yaml.safe_load(text)
+    cluster = job["spec"]["rayClusterSpec"]
+    names = [
+        place["template"]["spec"]["containers"][0]["name"] for place in cluster["workerGroupSpecs"]
+    ]
+    assert (job["kind"], names) == ("RayJob", ["ray"])
+    program, name, *options = job["spec"]["entrypoint"].split()
+    assert (program, name) == ("taskembed", "index")
+    known = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert [word for word in options if word.startswith("--") and word not in known] == []
 
 
 def test_a_dry_run_starts_no_worker(run: Run, corpus: Path) -> None:

@@ -36,6 +36,10 @@ LONGEST_FOLDER = 40  # of a path: Ray makes sockets in it, whose paths have at m
 CLUSTER_HINT = (
     "start one with `ray start --head`, or leave out --address to start workers on this machine"
 )
+REFUSED_HINT = (
+    "does it want a token? Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to that of the cluster, or "
+    "copy its ~/.ray/auth_token"
+)
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody
     "RAY_worker_niceness": "0",  # in a cluster that we start, workers are as urgent as this process
@@ -140,9 +144,9 @@ def connected(address: str | None, *, cpus: int) -> Iterator[Any]:
             with doing("starting Ray"), os_errors(folder), _silence():
                 _start(ray, folder, cpus)
         else:
-            _require_listening(address)
-            with doing(f"connecting to {address}"), _silence():
-                _connect(ray, address)
+            place = _listening(address)
+            with doing(f"connecting to {place}"), _silence():
+                _connect(ray, place)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray has put its own in its place
         yield ray
@@ -200,7 +204,10 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401  # Ray's module
     try:
         ray.init(address=address, **_silent(ray))
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise _unreachable(address, first_line(error)) from error
+        raise ServerUnavailableError(
+            f"the Ray cluster at {address} refuses: {first_line(error).split('. ')[0]}",
+            hint=REFUSED_HINT,
+        ) from error
 
 
 @contextmanager
@@ -224,32 +231,39 @@ def _silent(ray: Any) -> dict[str, Any]:  # noqa: ANN401  # Ray's module
     return {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
 
-def _require_listening(address: str) -> None:
-    """Refuse an address where nobody listens; Ray itself would try for minutes."""
-    if address == AUTO:
-        named = os.environ.get("RAY_ADDRESS")
-        found = named if named not in {None, "", AUTO} else _running()
-        if not found:
-            raise _unreachable(address, "no cluster runs on this machine")
-        address = found
-    host, _, port = address.rpartition(":")
+def _listening(address: str) -> str:
+    """Return the address of a cluster; Ray itself would try for minutes where nobody listens.
+
+    Raises:
+        ServerUnavailableError: nobody listens there, or no cluster runs on this machine.
+        UsageError: it is no address, or several clusters run on this machine.
+    """
+    place = _running() if address == AUTO else address
+    host, _, port = place.rpartition(":")
     if not host or not port.isdecimal():
-        raise UsageError(f"--address {address} is not HOST:PORT", hint="--address auto")
+        raise UsageError(f"--address {place} is not HOST:PORT", hint="--address auto")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise _unreachable(address, first_line(error)) from error
+        raise ServerUnavailableError(
+            f"no Ray cluster at {place}: {first_line(error)}", hint=CLUSTER_HINT
+        ) from error
+    return place
 
 
-def _running() -> str | None:
+def _running() -> str:
     """Return the address of the cluster that this machine is part of."""
     from ray._private import services
 
+    named = os.environ.get("RAY_ADDRESS")
+    if named and named != AUTO:
+        return named
     found: set[str] = services.find_gcs_addresses()  # type: ignore[no-untyped-call]  # Ray's
-    return min(found) if found else None
-
-
-def _unreachable(address: str, reason: str) -> ServerUnavailableError:
-    return ServerUnavailableError(
-        f"no Ray cluster at --address {address}: {reason}", hint=CLUSTER_HINT
-    )
+    if not found:
+        raise ServerUnavailableError("no Ray cluster runs on this machine", hint=CLUSTER_HINT)
+    if len(found) > 1:
+        raise UsageError(
+            f"several Ray clusters run on this machine: {', '.join(sorted(found))}",
+            hint=f"--address {min(found)}",
+        )
+    return found.pop()

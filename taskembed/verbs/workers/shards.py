@@ -18,7 +18,7 @@ import numpy as np
 from taskembed.errors import os_errors
 from taskembed.vectors import Encoded, Rows
 
-ENDING = ".parquet"
+ENDING = ".shard"  # Parquet; but by that name, it could be taken for a file to index
 JOB = "job"  # a file with the digest of the job, by which a worker proves that it sees the folder
 SAID = b"taskembed.job"  # a key of a file's metadata
 
