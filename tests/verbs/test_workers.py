@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -33,6 +34,7 @@ from taskembed.verbs._indexing.view_encoders import encoder_of_views, spaces_of
 from taskembed.verbs.export import export_index
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions, IndexSummary, Watch
+from taskembed.verbs.workers import cluster
 from taskembed.verbs.workers import encoder as encoders
 from taskembed.verbs.workers import pool as pools
 from taskembed.verbs.workers.encoder import WorkersEncoder, shards_of
@@ -504,6 +506,13 @@ def test_shards_are_never_taken_for_a_corpus(run: Run, corpus: Path, tmp_path: P
     (tmp_path / "taskembed-index" / "LOCK").touch()  # of a run that died before its first commit
     done = run("index", tmp_path, "--task", "retrieval", "--index", tmp_path / "i")
     assert done.out.startswith("2 added")
+
+
+def test_ray_gets_a_folder_with_a_short_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "/tmp/" + "long/" * 20)  # noqa: S108
+    folder = cluster._folder()
+    folder.rmdir()
+    assert folder.parent == Path("/tmp")  # noqa: S108
 
 
 def test_the_job_for_kubernetes_runs_this_command() -> None:
