@@ -363,7 +363,7 @@ def test_a_damaged_shard_is_encoded_again(alone: Path, tmp_path: Path, changed: 
         data[place] ^= 1
     path.write_bytes(data[: {"end": -9, "empty": 0}.get(changed, len(data))])
     staff = Staff()
-    assert indexed(tmp_path / "i", staff=staff).added == 60
+    assert indexed(tmp_path / "i", staff=staff).documents == 60
     assert len(staff.encoded) == 60 - 10
     require_equal(tmp_path / "i", alone)
 
