@@ -375,9 +375,9 @@ def test_recreating_keeps_the_rule_or_takes_another(tmp_path: Path) -> None:
 
 
 def test_a_chunk_longer_than_the_model_reads_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="reads 32 tokens of a text") as caught:
+    with pytest.raises(UsageError, match="model reads only 32 tokens") as caught:
         index(tmp_path, chunk="40")
-    assert caught.value.hint == "--chunk 16"
+    assert caught.value.hint == "use --chunk 16"
     assert not list(tmp_path.glob("manifest-*"))
 
 
@@ -385,7 +385,7 @@ def test_an_encoder_that_does_not_tell_its_tokens_is_refused(tmp_path: Path) -> 
     class Hosted(HashEncoder):
         document_tokens = None  # type: ignore[assignment]  # as if it had none
 
-    with pytest.raises(UsageError, match="does not tell"):
+    with pytest.raises(UsageError, match="not available for a hosted model"):
         index(tmp_path, encoder=Hosted())
 
 

@@ -232,10 +232,10 @@ def test_an_index_stays_without_words_until_they_are_asked_for(tmp_path: Path) -
 def test_an_index_without_words_says_how_to_keep_them(tmp_path: Path) -> None:
     index_corpus(documents(3), HashEncoder(), tmp_path, options=IndexOptions(words=""))
     with Index.open(tmp_path) as index:
-        with pytest.raises(UsageError, match="keeps no words") as caught:
+        with pytest.raises(UsageError, match="stores no words") as caught:
             search_index(["word"], HashEncoder(), index, mode=Mode.HYBRID)
         assert caught.value.hint is not None
-        assert "--words; nothing is encoded again" in caught.value.hint
+        assert "--words`; nothing is encoded again" in caught.value.hint
         (hits,) = search_index(["word1"], HashEncoder(), index)
         assert hits[0].sides is None
 
@@ -243,7 +243,7 @@ def test_an_index_without_words_says_how_to_keep_them(tmp_path: Path) -> None:
 def test_a_minimum_score_is_one_of_vectors(tmp_path: Path) -> None:
     build(tmp_path, documents(3))
     with Index.open(tmp_path) as index:
-        with pytest.raises(UsageError, match="is by words") as caught:
+        with pytest.raises(UsageError, match="ranks by words") as caught:
             search_index(["word1"], HashEncoder(), index, mode="words", min_score=0.1)
         assert caught.value.hint == "--mode dense"
         (hits,) = search_index(["word1"], HashEncoder(), index, min_score=-1)
