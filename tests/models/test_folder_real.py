@@ -84,7 +84,7 @@ def test_a_file_that_is_no_json_is_named(
     (model / name).write_bytes(CONTENTS[content])
     code, err = index()
     assert code == 69
-    what = "nested too deeply" if content.startswith("100,000") else "no JSON"
+    what = "nested too deeply" if content.startswith("100,000") else "not JSON"
     assert err.startswith(f"taskembed: error: {model / name} is {what}")
 
 
@@ -138,7 +138,11 @@ VALUES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a length below 0": ("sentence_bert_config.json", {"max_seq_length": -5}, "it reads -5 tokens"),
     "a length of words": ("sentence_bert_config.json", {"max_seq_length": "x"}, "cannot be loaded"),
     "another width": ("1_Pooling/config.json", {"word_embedding_dimension": 7}, "not 7"),
-    "no prompts": ("config_sentence_transformers.json", {"prompts": 3}, "has prompts 3 in "),
+    "no prompts": (
+        "config_sentence_transformers.json",
+        {"prompts": 3},
+        "has an invalid value: prompts 3 in ",
+    ),
     "NaN as version": (
         "config_sentence_transformers.json",
         {"__version__": {"sentence_transformers": float("nan")}},

@@ -59,8 +59,8 @@ def test_a_cross_encoder_is_a_reranker(tmp_path: Path, run: Run) -> None:
     )
     assert done.code == 69
     assert done.err.splitlines() == [
-        f"taskembed: error: the model {str(model)!r} is a reranker: it gives a query and a "
-        "document one score, and a text no vector",
+        f"taskembed: error: the model {str(model)!r} is a reranker: it computes "
+        "scores of pairs, and no vectors of texts",
         f"taskembed: hint: --rerank {model} with `taskembed search`",
     ]
 
@@ -92,7 +92,7 @@ def test_a_language_model_without_modules_is_no_embedding_model(
     model = bert(tmp_path / "model")
     (model / "modules.json").unlink()
     tiny_families.change_config(model, architectures=["BertForMaskedLM"])
-    assert "is a BertForMaskedLM, and has no modules.json" in refusal(model, cache).message
+    assert "is a BertForMaskedLM without modules.json" in refusal(model, cache).message
 
 
 def test_quantised_weights_hint_at_what_they_were_made_from(tmp_path: Path, cache: Path) -> None:

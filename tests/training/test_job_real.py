@@ -261,7 +261,7 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     done = run(*words)
     assert (done.code, done.out) == (
         0,
-        f"{adapter} is there already, made from the same recipe, data and base\n",
+        f"{adapter} already exists, from the same recipe, data and base\n",
     )
     assert (adapter / "adapter_model.safetensors").stat().st_mtime_ns == before
     write(folder, pairs()[:-1])
@@ -277,7 +277,7 @@ def test_an_adapter_that_is_no_better_is_said_to_be_so(run: Run, folder: Path) -
     path = recipe(folder, settings=settings)  # two steps, fewer than between dev scores
     done = run("train", path, "--data", folder, "--output", folder / "out")
     assert done.code == 0, done.err
-    assert "note: on what was held back, the adapter is no better than the base" in done.err
+    assert "note: on the held-back examples, the adapter is no better than the base" in done.err
 
 
 def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path, cache: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_hosted_model_cannot_be_trained(run: Run, folder: Path) -> None:
     path.write_text(path.read_text().replace(str(folder / "model"), "text-embedding-3-small"))
     done = run("train", path, "--data", folder, "--output", folder / "out")
     assert done.code == 69
-    assert "text-embedding-3-small is behind a server" in done.err
+    assert "text-embedding-3-small is run by a server" in done.err
 
 
 def test_a_model_of_inner_products_cannot_be_trained(run: Run, folder: Path) -> None:
