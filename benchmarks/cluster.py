@@ -24,9 +24,9 @@ from taskembed.encoding.load import load_encoder
 from taskembed.index.knn_graph import knn_graph
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
-from taskembed.verbs._clustering.components import principal_components
-from taskembed.verbs._clustering.projection import projected
 from taskembed.verbs.cluster import assignments, cluster_index
+from taskembed.verbs.clustering.components import principal_components
+from taskembed.verbs.clustering.projection import projected
 from taskembed.verbs.index import index_corpus
 
 

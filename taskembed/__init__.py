@@ -52,34 +52,32 @@ if TYPE_CHECKING:
     from taskembed.vectors import Encoded
     from taskembed.verbs.classify import Classifier, NearestExample, Prediction
     from taskembed.verbs.cluster import (
-        Assignment,
-        Cluster,
-        Clustering,
         assign_documents,
         assignments,
         cluster_index,
     )
-    from taskembed.verbs.cluster_map import ClusterMap, map_of
-    from taskembed.verbs.clusters_file import load_clusters, save_clusters
-    from taskembed.verbs.copies import Fetched
+    from taskembed.verbs.clustering.cluster_map import ClusterMap, map_of
+    from taskembed.verbs.clustering.clusters import Assignment, Cluster, Clustering
+    from taskembed.verbs.clustering.clusters_file import load_clusters, save_clusters
+    from taskembed.verbs.clustering.map_page import write_map
     from taskembed.verbs.dedup import Duplicates, delete_duplicates, find_duplicates, kept_documents
+    from taskembed.verbs.deduplicating.duplicates import Duplicate, Keep
+    from taskembed.verbs.deduplicating.match import match_documents
+    from taskembed.verbs.deduplicating.pairs import sample_pairs
     from taskembed.verbs.defaults import HeadName, OnDuplicate
     from taskembed.verbs.delete import delete_documents
     from taskembed.verbs.describe import IndexDescription, describe_index
     from taskembed.verbs.documents import count_documents, get_documents, list_documents
-    from taskembed.verbs.duplicates import Duplicate, Keep
     from taskembed.verbs.encode import EncodeOptions, EncodeSummary, encode_documents
-    from taskembed.verbs.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.export import export_index
-    from taskembed.verbs.fetch import fetch_index
     from taskembed.verbs.importing import ImportOptions, declared_space, import_vectors
     from taskembed.verbs.index import index_corpus
-    from taskembed.verbs.map_page import write_map
-    from taskembed.verbs.match import match_documents
+    from taskembed.verbs.opening.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
-    from taskembed.verbs.pairs import sample_pairs
     from taskembed.verbs.protocols import Encoder
     from taskembed.verbs.publish import Publication, publish_index
+    from taskembed.verbs.publishing.copies import Fetched
+    from taskembed.verbs.publishing.fetch import fetch_index
     from taskembed.verbs.search import rerank_hits, search_index
     from taskembed.verbs.searcher import Searcher
     from taskembed.verbs.similar import similar_documents, similar_texts
@@ -185,17 +183,17 @@ __all__ = [
 
 _HOMES = {
     "AccessDeniedError": "errors",
-    "Assignment": "verbs.cluster",
+    "Assignment": "verbs.clustering.clusters",
     "BadInputError": "errors",
     "BadRecordError": "errors",
     "BadVectorError": "errors",
     "Chunk": "index.ranking.hits",
     "Classifier": "verbs.classify",
-    "Cluster": "verbs.cluster",
-    "ClusterMap": "verbs.cluster_map",
-    "Clustering": "verbs.cluster",
+    "Cluster": "verbs.clustering.clusters",
+    "ClusterMap": "verbs.clustering.cluster_map",
+    "Clustering": "verbs.clustering.clusters",
     "Document": "reading.document",
-    "Duplicate": "verbs.duplicates",
+    "Duplicate": "verbs.deduplicating.duplicates",
     "Duplicates": "verbs.dedup",
     "EmbeddingSpace": "space",
     "EncodeOptions": "verbs.encode",
@@ -204,7 +202,7 @@ _HOMES = {
     "Encoder": "verbs.protocols",
     "EngineSettings": "encoding.settings",
     "ExitCode": "errors",
-    "Fetched": "verbs.copies",
+    "Fetched": "verbs.publishing.copies",
     "Fusion": "index.ranking.fusion",
     "Grouping": "index.ranking.grouping",
     "HeadName": "verbs.defaults",
@@ -216,7 +214,7 @@ _HOMES = {
     "IndexDescription": "verbs.describe",
     "IndexOptions": "verbs.options",
     "IndexSummary": "verbs.options",
-    "Keep": "verbs.duplicates",
+    "Keep": "verbs.deduplicating.duplicates",
     "MissingLibraryError": "errors",
     "ModelUnavailableError": "errors",
     "NearestExample": "verbs.classify",
@@ -253,30 +251,30 @@ _HOMES = {
     "describe_index": "verbs.describe",
     "drop_view": "verbs.views",
     "encode_documents": "verbs.encode",
-    "encoder_for_search": "verbs.encoders",
-    "encoder_for_update": "verbs.encoders",
+    "encoder_for_search": "verbs.opening.encoders",
+    "encoder_for_update": "verbs.opening.encoders",
     "export_index": "verbs.export",
-    "fetch_index": "verbs.fetch",
+    "fetch_index": "verbs.publishing.fetch",
     "find_duplicates": "verbs.dedup",
     "get_documents": "verbs.documents",
     "import_vectors": "verbs.importing",
     "index_corpus": "verbs.index",
     "kept_documents": "verbs.dedup",
     "list_documents": "verbs.documents",
-    "load_clusters": "verbs.clusters_file",
+    "load_clusters": "verbs.clustering.clusters_file",
     "load_encoder": "encoding.load",
     "load_encoder_of": "encoding.load",
     "load_reranker": "encoding.reranker",
-    "map_of": "verbs.cluster_map",
-    "match_documents": "verbs.match",
+    "map_of": "verbs.clustering.cluster_map",
+    "match_documents": "verbs.deduplicating.match",
     "publish_index": "verbs.publish",
     "rerank_hits": "verbs.search",
-    "sample_pairs": "verbs.pairs",
-    "save_clusters": "verbs.clusters_file",
+    "sample_pairs": "verbs.deduplicating.pairs",
+    "save_clusters": "verbs.clustering.clusters_file",
     "search_index": "verbs.search",
     "similar_documents": "verbs.similar",
     "similar_texts": "verbs.similar",
-    "write_map": "verbs.map_page",
+    "write_map": "verbs.clustering.map_page",
 }
 
 

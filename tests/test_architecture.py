@@ -25,6 +25,13 @@ def test_the_drawing_has_every_package() -> None:
     assert {name for name in packages if f"{name}/" not in drawn} == set()
 
 
+def test_no_folder_has_more_files_than_a_reader_can_survey() -> None:
+    folders = [PACKAGE, *(path.parent for path in PACKAGE.glob("**/__init__.py"))]
+    sizes = {folder.name: len(list(folder.glob("*.py"))) for folder in folders}
+    known = {"cli": 40, "reading": 41}
+    assert {name: n for name, n in sizes.items() if n > known.get(name, 30)} == {}
+
+
 def test_a_package_says_what_it_is_and_imports_nothing() -> None:
     for path in PACKAGE.glob("*/**/__init__.py"):
         (docstring,) = ast.parse(path.read_text()).body

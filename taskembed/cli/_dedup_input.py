@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskembed.index.reader import Index
     from taskembed.reading.rejects import RejectFile
     from taskembed.verbs.corpus import Corpus
-    from taskembed.verbs.duplicates import Duplicate
+    from taskembed.verbs.deduplicating.duplicates import Duplicate
     from taskembed.verbs.protocols import Encoder
 
 
@@ -52,8 +52,8 @@ class Matching:
         Args:
             output: the path of the file, written once it is complete; None for no file.
         """
-        from taskembed.verbs.match import match_documents
-        from taskembed.verbs.records import record_of
+        from taskembed.verbs.deduplicating.match import match_documents
+        from taskembed.verbs.deduplicating.records import record_of
 
         reading, template = self.corpus.reading, str(self.corpus.template)
         documents = self.corpus.documents(self.bad)

@@ -74,7 +74,7 @@ def local_folder(place: Path, given: Mapping[str, Any]) -> Path:
     address = address_in(place)
     if address is None:
         return place
-    from taskembed.verbs.fetch import fetch_index
+    from taskembed.verbs.publishing.fetch import fetch_index
 
     cache = given.get("cache") or os.environ.get("TASKEMBED_CACHE")
     offline = given.get("offline", os.environ.get("TASKEMBED_OFFLINE", "0") not in {"", "0"})

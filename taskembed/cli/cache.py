@@ -20,7 +20,7 @@ from taskembed.escaping import escaped, json_text
 
 if TYPE_CHECKING:
     from taskembed.encoding.cache import CacheEntry
-    from taskembed.verbs.copies import CachedIndex
+    from taskembed.verbs.publishing.copies import CachedIndex
 
 app = typer.Typer(
     cls=Group,
@@ -40,7 +40,7 @@ def list_(cache: opt.Cache = None, as_json: opt.AsJson = False) -> int:
         taskembed cache list
     """
     from taskembed.encoding.cache import list_entries
-    from taskembed.verbs.copies import list_copies
+    from taskembed.verbs.publishing.copies import list_copies
 
     entries, copies = list_entries(_folder(cache)), list_copies(_folder(cache))
     if as_json:
@@ -102,7 +102,7 @@ def clear(
     """
     from taskembed.encoding.cache import SECONDS_A_DAY, delete_entries
     from taskembed.objects import is_address
-    from taskembed.verbs.copies import delete_copies
+    from taskembed.verbs.publishing.copies import delete_copies
 
     folder = _folder(cache)
     models: list[CacheEntry] = []

@@ -97,7 +97,7 @@ class LabelOptions:
         """
         from taskembed.reading.descriptions import read_descriptions
         from taskembed.verbs.classify import Classifier
-        from taskembed.verbs.encoders import encoder_for_search
+        from taskembed.verbs.opening.encoders import encoder_for_search
 
         descriptions = read_descriptions(self.labels) if self.labels is not None else None
         encoder = encoder_for_search(index, settings, model=place.model, adapter=place.adapter)
@@ -214,7 +214,7 @@ def _judged(
 ) -> LabelReport:
     """Compare predictions with the labels of the texts; write predictions to a file, if given."""
     from taskembed.evaluation.labels import Judged, judge_labels
-    from taskembed.verbs.labels import labels_of
+    from taskembed.verbs.classifying.labels import labels_of
 
     judged: list[Judged] = []
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
     from taskembed.index.reader import Index
     from taskembed.reading.rejects import RejectFile
-    from taskembed.verbs.cluster import Clustering
+    from taskembed.verbs.clustering.clusters import Clustering
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,8 @@ def _find(
 
 
 def _draw(index: Index, found: Clustering, path: Path, *, quiet: bool) -> None:
-    from taskembed.verbs.cluster_map import map_of
-    from taskembed.verbs.map_page import write_map
+    from taskembed.verbs.clustering.cluster_map import map_of
+    from taskembed.verbs.clustering.map_page import write_map
 
     drawn = map_of(index, found)
     with results(path) as stream:
@@ -181,7 +181,7 @@ def _draw(index: Index, found: Clustering, path: Path, *, quiet: bool) -> None:
 
 
 def _keep(index: Index, found: Clustering, *, quiet: bool) -> None:
-    from taskembed.verbs.clusters_file import save_clusters
+    from taskembed.verbs.clustering.clusters_file import save_clusters
 
     try:
         save_clusters(index.folder, found)
@@ -207,8 +207,8 @@ class _Assigning:
         out: OutputOptions,
     ) -> None:
         from taskembed.verbs.cluster import assign_documents
-        from taskembed.verbs.clusters_file import load_clusters
-        from taskembed.verbs.encoders import encoder_for_search
+        from taskembed.verbs.clustering.clusters_file import load_clusters
+        from taskembed.verbs.opening.encoders import encoder_for_search
 
         clusters = load_clusters(self.index.folder, self.index.space)
         corpus = find_records([self.argument], self.index, self.of_input)

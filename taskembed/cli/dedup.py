@@ -115,7 +115,7 @@ def dedup_command(
 def _opened(folder: Path) -> Index:
     """Open an index, and check its task before anything else is opened."""
     from taskembed.index.reader import Index
-    from taskembed.verbs.duplicates import require_dedup_index
+    from taskembed.verbs.deduplicating.duplicates import require_dedup_index
 
     index = Index.open(folder, task=Task.SIMILARITY)
     try:
@@ -129,13 +129,13 @@ def _opened(folder: Path) -> Index:
 def _encoder(
     index: Index, settings: EngineSettings, model: str | None, adapter: str | None
 ) -> Encoder:
-    from taskembed.verbs.encoders import encoder_for_search
+    from taskembed.verbs.opening.encoders import encoder_for_search
 
     return encoder_for_search(index, settings, model=model, adapter=adapter)
 
 
 def _print_sample(folder: Path, per_band: int, *, as_json: bool) -> None:
-    from taskembed.verbs.pairs import sample_pairs
+    from taskembed.verbs.deduplicating.pairs import sample_pairs
 
     with _opened(folder) as index:
         print_bands(sample_pairs(index, per_band=per_band), as_json=as_json)
@@ -154,7 +154,7 @@ def _deduplicated(
     # lists of vectors are small: on a busy machine, numpy's threads would wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from taskembed.verbs.dedup import find_duplicates, kept_documents
-    from taskembed.verbs.records import record_of
+    from taskembed.verbs.deduplicating.records import record_of
 
     keep = duplicates.which()
     with _opened(folder) as index:

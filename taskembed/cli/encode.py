@@ -127,7 +127,7 @@ def encode_command(
     from taskembed.verbs.corpus import find_corpus
     from taskembed.verbs.describe import Existing
     from taskembed.verbs.encode import encode_documents
-    from taskembed.verbs.encoders import encoder_for_update
+    from taskembed.verbs.opening.encoders import encoder_for_update
     from taskembed.verbs.options import Watch
 
     corpus = find_corpus(

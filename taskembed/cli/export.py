@@ -35,8 +35,8 @@ def export_command(
     """
     require_vector_output(output, [index_folder])
     from taskembed.index.reader import Index
-    from taskembed.verbs.encoders import require_task
     from taskembed.verbs.export import export_index
+    from taskembed.verbs.opening.encoders import require_task
 
     with Index.open(index_folder, task=task) as index:
         require_task(index.folder, index.space, task, views=index.tasks)

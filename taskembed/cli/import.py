@@ -218,8 +218,8 @@ def _declared(
         ModelUnavailableError: the model cannot be loaded.
     """
     from taskembed.verbs.describe import read_existing
-    from taskembed.verbs.encoders import check_request, encoder_for_update
     from taskembed.verbs.importing import declared_space
+    from taskembed.verbs.opening.encoders import check_request, encoder_for_update
 
     settings = machine.settings(
         quiet=out.quiet, trust_remote_code=of_space.trust_remote_code, api_base=of_space.api_base

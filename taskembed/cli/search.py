@@ -23,7 +23,7 @@ from taskembed.space import PromptType
 if TYPE_CHECKING:
     from taskembed.cli.printing.hits import HitPrinter
     from taskembed.reading.queries import Query
-    from taskembed.verbs.counting import CountingEncoder
+    from taskembed.verbs.opening.counting import CountingEncoder
     from taskembed.verbs.searcher import Searcher
 
 
@@ -75,7 +75,7 @@ def search_command(
         quiet=out.quiet, one_query=not many, trust_remote_code=trust_remote_code, api_base=api_base
     )
     from taskembed.reading.rejects import RejectFile
-    from taskembed.verbs.counting import CountingEncoder
+    from taskembed.verbs.opening.counting import CountingEncoder
     from taskembed.verbs.searcher import Searcher
 
     bad = RejectFile(stop=not of_query.skip_bad)

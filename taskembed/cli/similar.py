@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from taskembed.encoding.settings import EngineSettings
     from taskembed.index.ranking.hits import Hit
     from taskembed.index.reader import Index
-    from taskembed.verbs.counting import CountingEncoder
+    from taskembed.verbs.opening.counting import CountingEncoder
 
 IDS_AT_ONCE = 512  # documents that are searched for together
 
@@ -199,8 +199,8 @@ def _encoder(
 
     if text is None and has_same_sides(index.space):
         return None
-    from taskembed.verbs.counting import CountingEncoder
-    from taskembed.verbs.encoders import encoder_for_search
+    from taskembed.verbs.opening.counting import CountingEncoder
+    from taskembed.verbs.opening.encoders import encoder_for_search
 
     return CountingEncoder(encoder_for_search(index, settings, model=model, adapter=adapter))
 

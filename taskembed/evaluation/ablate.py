@@ -29,8 +29,8 @@ from taskembed.index.reader import Index
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import SYMMETRIC_TASKS, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
+from taskembed.verbs.opening.wrapping import WrappingEncoder
 from taskembed.verbs.protocols import Encoder
-from taskembed.verbs.wrapping import WrappingEncoder
 
 RIGHT = "right"
 _OTHER_SIDE = {PromptType.QUERY: PromptType.DOCUMENT, PromptType.DOCUMENT: PromptType.QUERY}

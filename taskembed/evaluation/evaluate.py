@@ -44,9 +44,9 @@ from taskembed.reading.examples import Example
 from taskembed.reading.trec import Run
 from taskembed.space import SYMMETRIC_TASKS, PromptType, Task
 from taskembed.vectors import FloatRows
-from taskembed.verbs.counting import CountingEncoder
-from taskembed.verbs.encoders import encoder_for_search, require_expected
 from taskembed.verbs.index import index_corpus
+from taskembed.verbs.opening.counting import CountingEncoder
+from taskembed.verbs.opening.encoders import encoder_for_search, require_expected
 from taskembed.verbs.options import IndexOptions
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.search import default_fusion, require_mode, search_index

@@ -8,8 +8,8 @@ import numpy as np
 
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, FloatRows, Rows
+from taskembed.verbs.opening.wrapping import WrappingEncoder
 from taskembed.verbs.protocols import Encoder
-from taskembed.verbs.wrapping import WrappingEncoder
 
 
 class RememberingEncoder(WrappingEncoder):

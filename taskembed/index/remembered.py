@@ -22,7 +22,7 @@ class Reading:
         columns: the names of the columns of CSV and TSV, "id,text", if the first row is data; "" if
             the first row has the names.
         folders: which files of a folder were read: "text", "code"; None for records.
-        id_folders: where the files are whose paths are ids: see `verbs._id_folders`.
+        id_folders: where the files are whose paths are ids: see `verbs._indexing.id_folders`.
         label_field: the field with the labels, for `taskembed classify`.
     """
 

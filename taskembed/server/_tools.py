@@ -35,7 +35,7 @@ from taskembed.server._showing import (
 from taskembed.server.indexes import SHOWN_NAME, Held, ServedIndexes
 from taskembed.space import Task
 from taskembed.verbs.classify import require_classification
-from taskembed.verbs.encoders import require_task
+from taskembed.verbs.opening.encoders import require_task
 from taskembed.verbs.search import require_mode
 from taskembed.verbs.searcher import Searcher
 from taskembed.verbs.similar import (

@@ -35,7 +35,7 @@ from taskembed.server._tools import Tools
 from taskembed.server._workers import Workers
 from taskembed.server.indexes import ServedIndexes
 from taskembed.space import Task
-from taskembed.verbs.encoders import encoder_for_search
+from taskembed.verbs.opening.encoders import encoder_for_search
 from taskembed.version import __version__
 
 ERROR_CHARACTERS = 2_000  # most characters of an error message

@@ -14,7 +14,7 @@ from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import Task
 from taskembed.vectors import FloatRows
-from taskembed.verbs._heads import (
+from taskembed.verbs.classifying.heads import (
     Centroid,
     Head,
     Knn,
@@ -23,10 +23,10 @@ from taskembed.verbs._heads import (
     fitted,
     leave_one_out,
 )
-from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_index_of
-from taskembed.verbs._whole_texts import whole_text_encoder
+from taskembed.verbs.classifying.labels import Examples, read_examples
 from taskembed.verbs.defaults import HeadName
-from taskembed.verbs.labels import Examples, read_examples
+from taskembed.verbs.opening.tasks import document_vectors, require_encoder_of, require_index_of
+from taskembed.verbs.opening.whole_texts import whole_text_encoder
 from taskembed.verbs.protocols import Encoder
 
 SHOWN_EXAMPLES = 3  # nearest examples shown for each text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,94 +16,25 @@ from taskembed.index.kmeans import spherical_kmeans
 from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
-from taskembed.space import EmbeddingSpace, Task
-from taskembed.vectors import FloatRows, Floats, Rows
-from taskembed.verbs._clustering.silhouette import best_number, silhouettes
-from taskembed.verbs._clustering.terms import terms_of
-from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_index_of
-from taskembed.verbs._whole_texts import whole_text_encoder
+from taskembed.space import Task
+from taskembed.vectors import Rows
+from taskembed.verbs.clustering.clusters import (
+    CHANGED_HINT,
+    OUTLIER,
+    Assignment,
+    Cluster,
+    Clustering,
+)
+from taskembed.verbs.clustering.silhouette import best_number, silhouettes
+from taskembed.verbs.clustering.terms import terms_of
+from taskembed.verbs.opening.tasks import document_vectors, require_encoder_of, require_index_of
+from taskembed.verbs.opening.whole_texts import whole_text_encoder
 from taskembed.verbs.protocols import Encoder
 
-OUTLIER = -1  # the cluster number of texts that are not near any centre
 TRAINED_ROWS = 256_000  # most vectors to compute the centres from: 400 MB with 384 dimensions
 SHOWN_TEXTS = 3  # documents shown for each cluster
 READ_TEXTS = 100_000  # most documents whose words are counted to find the terms
 _AT_ONCE = 512  # texts encoded, or read, per batch
-CHANGED_HINT = "run `taskembed cluster` again"
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """The cluster of a text.
-
-    Attributes:
-        doc_id: the id of the text.
-        cluster: the number of its cluster; -1 for an outlier.
-        score: the cosine of its vector and the centre of the nearest cluster.
-    """
-
-    doc_id: str
-    cluster: int
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A cluster of documents.
-
-    Attributes:
-        number: 0 for the largest.
-        size: the number of documents in it.
-        terms: the words that distinguish it from the other clusters, the best first.
-        nearest: the documents nearest to its centre, the nearest first.
-    """
-
-    number: int
-    size: int
-    terms: tuple[str, ...]
-    nearest: tuple[Document, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Clustering:
-    """The clusters of an index, to which new texts can be assigned.
-
-    Attributes:
-        space: the space of the centres.
-        centres: float32[clusters, dim], of unit length.
-        clusters: the clusters, the largest first.
-        outliers: the number of documents in no cluster.
-        min_similarity: the lowest cosine of a text and the centre of its cluster; None for no
-            limit.
-        silhouettes: the mean silhouette for each number of clusters that was tried; empty if the
-            number was given.
-    """
-
-    space: EmbeddingSpace
-    centres: FloatRows
-    clusters: tuple[Cluster, ...]
-    outliers: int
-    min_similarity: float | None = None
-    silhouettes: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def runner_up(self) -> int | None:
-        """The number of clusters with the second-best silhouette; None if only one was tried."""
-        others = [k for k in self.silhouettes if k != len(self.centres)]
-        return max(others, key=self.silhouettes.__getitem__, default=None)
-
-    def nearest(self, vectors: FloatRows) -> tuple[Rows, Floats]:
-        """Return the cluster of each vector, int64[n], and the cosine with its centre, float32[n].
-
-        Args:
-            vectors: float32[n, dim], of unit length.
-        """
-        cosines = vectors @ self.centres.T
-        found = cosines.argmax(axis=1)
-        scores = cosines[np.arange(len(vectors)), found]
-        if self.min_similarity is not None:
-            found = np.where(scores >= self.min_similarity, found, OUTLIER)
-        return found, scores
 
 
 def cluster_index(

@@ -21,10 +21,7 @@ from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.vectors import Flags, Rows
-from taskembed.verbs._leaders import Leaders
-from taskembed.verbs.defaults import DEDUP_THRESHOLD
-from taskembed.verbs.delete import open_for_deletion
-from taskembed.verbs.duplicates import (
+from taskembed.verbs.deduplicating.duplicates import (
     Duplicate,
     Keep,
     KeepRule,
@@ -32,6 +29,9 @@ from taskembed.verbs.duplicates import (
     require_dedup_index,
     require_threshold,
 )
+from taskembed.verbs.deduplicating.leaders import Leaders
+from taskembed.verbs.defaults import DEDUP_THRESHOLD
+from taskembed.verbs.delete import open_for_deletion
 
 _AT_ONCE = 512  # documents that are read together
 

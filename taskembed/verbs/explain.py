@@ -23,7 +23,7 @@ from taskembed.models.saved_json import read_saved
 from taskembed.models.sides import Side
 from taskembed.models.stock_views import static_folder
 from taskembed.space import EmbeddingSpace, HostedModel, PromptType, Task
-from taskembed.verbs.encoders import find_moved, require_task
+from taskembed.verbs.opening.encoders import find_moved, require_task
 
 DEFAULT_MAX_LENGTH = 512
 _AFTER_TWO = {"bart", "mbart", "mpnet", "opt"}

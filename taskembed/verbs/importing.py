@@ -30,9 +30,9 @@ from taskembed.reading.template import Template
 from taskembed.reading.vector_input import VectorSource
 from taskembed.reading.vector_places import vectors_at
 from taskembed.space import COSINE, DECLARED, TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
-from taskembed.verbs._file_spaces import space_of_file, spaces_of_views
-from taskembed.verbs._joined_rows import joined
-from taskembed.verbs._vector_rows import VectorDocument, VectorDocuments
+from taskembed.verbs._importing.file_spaces import space_of_file, spaces_of_views
+from taskembed.verbs._importing.joined_rows import joined
+from taskembed.verbs._importing.vector_rows import VectorDocument, VectorDocuments
 from taskembed.verbs.options import IndexSummary, Watch, new_storage
 from taskembed.verbs.protocols import Encoder
 from taskembed.version import __version__

@@ -16,7 +16,7 @@ from taskembed.index.ranking.hits import Hit
 from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.space import PromptType, Task
-from taskembed.verbs._claims import SEARCH_HINT
+from taskembed.verbs.opening.claims import SEARCH_HINT
 from taskembed.verbs.protocols import Encoder, Scorer, require_encoder
 
 DEFAULT_ALPHA = 0.6  # the weight of the vectors in a hybrid search; see docs/adr/0018

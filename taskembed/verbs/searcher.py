@@ -19,7 +19,7 @@ from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.models.files import Hub
 from taskembed.space import Task
-from taskembed.verbs.encoders import encoder_for_search, find_moved, require_expected
+from taskembed.verbs.opening.encoders import encoder_for_search, find_moved, require_expected
 from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer
 from taskembed.verbs.search import (
     read_queries,

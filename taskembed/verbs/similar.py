@@ -14,8 +14,8 @@ from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import FloatRows
-from taskembed.verbs._tasks import document_vectors, require_encoder_of, require_task_of
-from taskembed.verbs._whole_texts import whole_text_encoder
+from taskembed.verbs.opening.tasks import document_vectors, require_encoder_of, require_task_of
+from taskembed.verbs.opening.whole_texts import whole_text_encoder
 from taskembed.verbs.protocols import Encoder
 from taskembed.verbs.search import read_queries
 

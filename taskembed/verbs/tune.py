@@ -19,7 +19,7 @@ from taskembed.index.reader import Index
 from taskembed.index.update import remember_tuning
 from taskembed.space import Task
 from taskembed.vectors import FloatRows
-from taskembed.verbs.encoders import require_task
+from taskembed.verbs.opening.encoders import require_task
 
 SAMPLE = 400  # queries; above about 330, exact search multiplies matrices, which is much faster
 TIMED = 20  # queries whose exact search is timed, one at a time

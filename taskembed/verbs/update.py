@@ -21,11 +21,11 @@ from taskembed.index.remembered import Reading
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.definitions import TREE_SITTER_LANGUAGES
 from taskembed.space import EmbeddingSpace, Task
-from taskembed.verbs._id_folders import with_ids_of
+from taskembed.verbs._indexing.id_folders import with_ids_of
 from taskembed.verbs.corpus import Corpus, find_corpus
 from taskembed.verbs.describe import Existing, read_existing
-from taskembed.verbs.encoders import as_made, check_request, encoder_for_update
 from taskembed.verbs.index import index_corpus
+from taskembed.verbs.opening.encoders import as_made, check_request, encoder_for_update
 from taskembed.verbs.options import (
     IndexOptions,
     IndexSummary,

@@ -21,7 +21,7 @@ from taskembed.index.contents import Part, read_index
 from taskembed.space import EmbeddingSpace, PromptType, Task
 from taskembed.vectors import FloatRows, Rows
 from taskembed.verbs._indexing.cutting import Cutter
-from taskembed.verbs.encoders import as_made, encoder_for_update, no_view
+from taskembed.verbs.opening.encoders import as_made, encoder_for_update, no_view
 from taskembed.verbs.options import SpaceRequest, Watch
 from taskembed.verbs.protocols import Encoder, require_encoder
 

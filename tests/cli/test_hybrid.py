@@ -26,7 +26,7 @@ def without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", never)
+    monkeypatch.setattr("taskembed.verbs.opening.encoders.load_encoder_of", never)
 
 
 class Longest:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskembed.reading.streams import Input
-from taskembed.verbs._id_folders import with_ids_of
+from taskembed.verbs._indexing.id_folders import with_ids_of
 from tests.conftest import Run
 
 

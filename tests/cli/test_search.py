@@ -274,7 +274,7 @@ def test_a_file_of_queries_is_looked_at_before_a_model_is_loaded(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", never)
+    monkeypatch.setattr("taskembed.verbs.opening.encoders.load_encoder_of", never)
     (tmp_path / "q.txt").write_text("moon\n")
     done = run("search", "--queries", tmp_path / name, "--index", indexed)
     assert (done.code, done.out) == (code, "")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from taskembed.index.reader import Index
-from taskembed.verbs.fetch import fetch_index
 from taskembed.verbs.publish import publish_index
+from taskembed.verbs.publishing.fetch import fetch_index
 from tests.indexing import Indexed
 from tests.stores import Bucket
 

@@ -15,10 +15,10 @@ from taskembed.index.reader import Index
 from taskembed.index.remembered import Reading
 from taskembed.reading.document import Document
 from taskembed.space import Task
-from taskembed.verbs._heads import Sums, leave_one_out
 from taskembed.verbs.classify import Classifier, Prediction
+from taskembed.verbs.classifying.heads import Sums, leave_one_out
+from taskembed.verbs.classifying.labels import labels_of, read_examples
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.labels import labels_of, read_examples
 from taskembed.verbs.options import IndexOptions
 from tests.angles import AngleEncoder
 from tests.fakes import HashEncoder

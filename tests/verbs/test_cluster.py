@@ -20,21 +20,21 @@ from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
 from taskembed.reading.document import Document
 from taskembed.space import Task
-from taskembed.verbs._clustering.silhouette import (
+from taskembed.verbs.cluster import (
+    assign_documents,
+    assignments,
+    cluster_index,
+)
+from taskembed.verbs.clustering.clusters import Assignment
+from taskembed.verbs.clustering.clusters_file import NAME, load_clusters, save_clusters
+from taskembed.verbs.clustering.silhouette import (
     best_number,
     candidates,
     silhouette,
     silhouettes,
     smoothed,
 )
-from taskembed.verbs._clustering.terms import terms_of
-from taskembed.verbs.cluster import (
-    Assignment,
-    assign_documents,
-    assignments,
-    cluster_index,
-)
-from taskembed.verbs.clusters_file import NAME, load_clusters, save_clusters
+from taskembed.verbs.clustering.terms import terms_of
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus
 from taskembed.verbs.options import IndexOptions

@@ -14,11 +14,11 @@ from taskembed.index.knn_graph import knn_graph
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import Task
-from taskembed.verbs._clustering.projection import projected
 from taskembed.verbs.cluster import cluster_index
-from taskembed.verbs.cluster_map import ClusterMap, map_of
+from taskembed.verbs.clustering.cluster_map import ClusterMap, map_of
+from taskembed.verbs.clustering.map_page import write_map
+from taskembed.verbs.clustering.projection import projected
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.map_page import write_map
 from tests.angles import AngleEncoder
 
 HOSTILE = "</script><script>alert(1)</script> \u2028 & <b>"

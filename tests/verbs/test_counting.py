@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from taskembed.space import PromptType
-from taskembed.verbs.counting import CountingEncoder
+from taskembed.verbs.opening.counting import CountingEncoder
 from tests.fakes import HashEncoder
 
 LONG = "word " * 33  # the model reads 32

@@ -13,13 +13,13 @@ from taskembed.errors import IndexBusyError, SpaceMismatchError, UsageError
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import Task
-from taskembed.verbs import _leaders
 from taskembed.verbs.dedup import delete_duplicates, find_duplicates, kept_documents
-from taskembed.verbs.duplicates import Duplicate, Keep
+from taskembed.verbs.deduplicating import leaders
+from taskembed.verbs.deduplicating.duplicates import Duplicate, Keep
+from taskembed.verbs.deduplicating.match import match_documents
+from taskembed.verbs.deduplicating.pairs import sample_pairs
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.match import match_documents
 from taskembed.verbs.options import IndexOptions
-from taskembed.verbs.pairs import sample_pairs
 from tests.angles import AngleEncoder
 from tests.fakes import HashEncoder
 
@@ -143,8 +143,8 @@ def test_many_pairs_are_compared_a_few_at_a_time(
     documents = [Document(f"d{n}", f"at {angle}") for n, angle in enumerate(angles)]
     with Index.open(made(tmp_path / "i", documents)) as index:
         at_once = find_duplicates(index, threshold=0.99)
-        monkeypatch.setattr(_leaders, "PAIRS_AT_ONCE", 150)
-        monkeypatch.setattr(_leaders, "LEAST_BATCH", 2)
+        monkeypatch.setattr(leaders, "PAIRS_AT_ONCE", 150)
+        monkeypatch.setattr(leaders, "LEAST_BATCH", 2)
         few = find_duplicates(index, threshold=0.99)
     assert few.dropped == at_once.dropped
     assert (len(few.dropped), few.pairs) == (99, at_once.pairs)

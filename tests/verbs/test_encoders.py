@@ -11,7 +11,7 @@ from taskembed.encoding.settings import EngineSettings
 from taskembed.errors import SpaceMismatchError, UsageError
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import EmbeddingSpace, PromptType, Task
-from taskembed.verbs.encoders import check_request, encoder_for_update, find_moved
+from taskembed.verbs.opening.encoders import check_request, encoder_for_update, find_moved
 from taskembed.verbs.options import SpaceRequest
 from tests.fakes import SPACE, HashEncoder
 
@@ -23,8 +23,10 @@ class Loaders:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.called: dict[str, object] = {}
-        monkeypatch.setattr("taskembed.verbs.encoders.load_encoder", self.load_encoder)
-        monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", self.load_encoder_of)
+        monkeypatch.setattr("taskembed.verbs.opening.encoders.load_encoder", self.load_encoder)
+        monkeypatch.setattr(
+            "taskembed.verbs.opening.encoders.load_encoder_of", self.load_encoder_of
+        )
 
     def load_encoder(self, model: str | None, task: Task, **options: object) -> HashEncoder:
         self.called = {"model": model, "task": task, **options}

@@ -27,9 +27,9 @@ from taskembed.errors import (
 from taskembed.index.published import MANIFEST
 from taskembed.index.reader import Index
 from taskembed.objects import Store
-from taskembed.verbs.copies import list_copies
-from taskembed.verbs.fetch import fetch_index
 from taskembed.verbs.publish import publish_index
+from taskembed.verbs.publishing.copies import list_copies
+from taskembed.verbs.publishing.fetch import fetch_index
 from tests.conftest import Run
 from tests.indexing import Indexed
 from tests.stores import Bucket

@@ -27,10 +27,10 @@ from taskembed.space import PromptType, Task
 from taskembed.testing import HashEncoder
 from taskembed.verbs.describe import describe_index
 from taskembed.verbs.encode import EncodeOptions, encode_documents
-from taskembed.verbs.encoders import encoder_for_search
 from taskembed.verbs.export import export_index
 from taskembed.verbs.importing import ImportOptions, declared_space, import_vectors
 from taskembed.verbs.index import index_corpus
+from taskembed.verbs.opening.encoders import encoder_for_search
 from taskembed.verbs.options import IndexOptions, Watch
 from taskembed.verbs.search import search_index
 

@@ -14,7 +14,7 @@ from taskembed.reading.fields import RecordFields
 from taskembed.reading.inputs import find_inputs
 from taskembed.reading.streams import stop_at_first
 from taskembed.reading.template import Template
-from taskembed.verbs.records import record_of
+from taskembed.verbs.deduplicating.records import record_of
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def test_a_searcher_opens_the_encoder_of_its_index(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = HashEncoder()
-    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", lambda *_, **__: encoder)
+    monkeypatch.setattr(
+        "taskembed.verbs.opening.encoders.load_encoder_of", lambda *_, **__: encoder
+    )
     with Searcher.open(folder, task=Task.RETRIEVAL, k=1) as searcher:
         assert searcher.encoder is encoder
         assert ids(searcher, "sea water") == ["sea"]
@@ -132,7 +134,7 @@ def test_a_searcher_opens_the_encoder_of_its_index(
 def test_another_task_is_refused_before_a_model_is_loaded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", _never)
+    monkeypatch.setattr("taskembed.verbs.opening.encoders.load_encoder_of", _never)
     with pytest.raises(SpaceMismatchError, match="is for the task 'retrieval', not 'code'"):
         Searcher.open(folder, task=Task.CODE)
 
@@ -140,7 +142,7 @@ def test_another_task_is_refused_before_a_model_is_loaded(
 def test_a_reranker_that_is_nowhere_is_refused_before_the_encoder_is_loaded(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", _never)
+    monkeypatch.setattr("taskembed.verbs.opening.encoders.load_encoder_of", _never)
     with pytest.raises(ModelUnavailableError, match="no-such-model"):
         Searcher.open(folder, reranker=str(tmp_path / "no-such-model"))
 
@@ -156,7 +158,7 @@ def with_words(tmp_path: Path) -> Path:
 def test_a_search_by_words_needs_no_model(
     with_words: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.verbs.encoders.load_encoder_of", _never)
+    monkeypatch.setattr("taskembed.verbs.opening.encoders.load_encoder_of", _never)
     with Searcher.open(with_words, mode=Mode.WORDS, k=1) as searcher:
         assert searcher.encoder is None
         assert ids(searcher, "the moons") == ["moon"]
@@ -187,7 +189,8 @@ def _never(*_: object, **__: object) -> None:
 SECOND_FRONT = """
 import sys
 from taskembed.encoding import reranker
-from taskembed.verbs import encoders, searcher as opened
+from taskembed.verbs import searcher as opened
+from taskembed.verbs.opening import encoders
 from tests.fakes import HashEncoder
 from tests.verbs.test_search import ShortestFirst
 

@@ -15,10 +15,10 @@ from taskembed.space import Task
 from taskembed.verbs.classify import Classifier
 from taskembed.verbs.cluster import assign_documents, cluster_index
 from taskembed.verbs.dedup import find_duplicates
+from taskembed.verbs.deduplicating.match import match_documents
+from taskembed.verbs.deduplicating.pairs import sample_pairs
 from taskembed.verbs.index import index_corpus
-from taskembed.verbs.match import match_documents
 from taskembed.verbs.options import IndexOptions
-from taskembed.verbs.pairs import sample_pairs
 from taskembed.verbs.search import search_index
 from taskembed.verbs.similar import similar_documents, similar_texts
 from tests.angles import AngleEncoder, chunks_at

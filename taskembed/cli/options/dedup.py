@@ -14,7 +14,7 @@ from taskembed.errors import UsageError
 from taskembed.verbs.defaults import DEDUP_THRESHOLD
 
 if TYPE_CHECKING:
-    from taskembed.verbs.duplicates import Keep
+    from taskembed.verbs.deduplicating.duplicates import Keep
 
 SAMPLED_PAIRS = 5  # sample pairs in each band of similarity, shown on a terminal
 
@@ -68,7 +68,7 @@ class DuplicateOptions:
         Raises:
             UsageError: the rule is not known.
         """
-        from taskembed.verbs.duplicates import Keep
+        from taskembed.verbs.deduplicating.duplicates import Keep
 
         return Keep.parse(self.keep or "first")
 

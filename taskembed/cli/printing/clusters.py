@@ -13,7 +13,7 @@ from taskembed.english import counted
 from taskembed.escaping import json_text
 
 if TYPE_CHECKING:
-    from taskembed.verbs.cluster import Assignment, Clustering
+    from taskembed.verbs.clustering.clusters import Assignment, Clustering
 
 LINES_AT_ONCE = 100
 TABLE_ROWS = 1_000  # rows of a table in memory

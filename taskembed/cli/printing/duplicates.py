@@ -17,8 +17,8 @@ LINES_AT_ONCE = 100
 
 if TYPE_CHECKING:
     from taskembed.verbs.dedup import DuplicateGroup, Duplicates
-    from taskembed.verbs.duplicates import Duplicate
-    from taskembed.verbs.pairs import Band
+    from taskembed.verbs.deduplicating.duplicates import Duplicate
+    from taskembed.verbs.deduplicating.pairs import Band
 
 
 def print_duplicates(found: Duplicates, *, groups: bool) -> None:

@@ -12,7 +12,7 @@ from taskembed.space import PromptType
 
 if TYPE_CHECKING:
     from taskembed.space import EmbeddingSpace
-    from taskembed.verbs.counting import CountingEncoder
+    from taskembed.verbs.opening.counting import CountingEncoder
     from taskembed.verbs.options import IndexSummary
 
 TRUNCATED_SHARE = 0.05  # of the documents; fewer are not worth a note

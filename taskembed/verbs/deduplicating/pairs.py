@@ -13,7 +13,7 @@ from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.vectors import Floats, Rows
-from taskembed.verbs.duplicates import require_dedup_index
+from taskembed.verbs.deduplicating.duplicates import require_dedup_index
 
 EDGES = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7)  # the lower end of each band
 PAIRS_OF_A_BAND = 5

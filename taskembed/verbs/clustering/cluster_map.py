@@ -14,8 +14,8 @@ from taskembed.guard import require_same_space
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.vectors import FloatRows
-from taskembed.verbs._clustering.projection import projected
-from taskembed.verbs.cluster import CHANGED_HINT, OUTLIER, Clustering
+from taskembed.verbs.clustering.clusters import CHANGED_HINT, OUTLIER, Clustering
+from taskembed.verbs.clustering.projection import projected
 
 MOST_POINTS = 50_000  # documents on a map: as many as a browser can draw and move smoothly
 SHOWN_CHARACTERS = 200  # characters of each text shown

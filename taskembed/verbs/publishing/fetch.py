@@ -35,7 +35,7 @@ from taskembed.index.published import (
     read_published,
 )
 from taskembed.objects import Store, open_store, shown
-from taskembed.verbs.copies import ADDRESS, USED, Fetched, newest_copy, place_of
+from taskembed.verbs.publishing.copies import ADDRESS, USED, Fetched, newest_copy, place_of
 
 TRIES = 5  # attempts; if a newer generation is published meanwhile, files may be removed
 WAIT_SECONDS = 24 * 3600  # for another process that fetches the same index

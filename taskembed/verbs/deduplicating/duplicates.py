@@ -20,7 +20,7 @@ from taskembed.index.stored_metadata import read_metadata
 from taskembed.reading.template import value_of
 from taskembed.space import Task
 from taskembed.vectors import Rows
-from taskembed.verbs._tasks import require_index_of
+from taskembed.verbs.opening.tasks import require_index_of
 
 _DIGEST_BYTES = 16  # long enough that different texts practically never have the same hash
 

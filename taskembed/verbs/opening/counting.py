@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
+from taskembed.verbs.opening.wrapping import WrappingEncoder
 from taskembed.verbs.protocols import Encoder
-from taskembed.verbs.wrapping import WrappingEncoder
 
 
 class CountingEncoder(WrappingEncoder):

@@ -13,8 +13,8 @@ from taskembed.index.reader import Index
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows, gathered, whole_vector
 from taskembed.verbs._indexing.cutting import Cutter
+from taskembed.verbs.opening.wrapping import WrappingEncoder
 from taskembed.verbs.protocols import Encoder
-from taskembed.verbs.wrapping import WrappingEncoder
 
 _AT_ONCE = 64  # texts whose chunks are encoded together
 

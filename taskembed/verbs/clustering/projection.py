@@ -16,7 +16,7 @@ from taskembed.activity import Step, doing
 from taskembed.extras import MAP, require_extra
 from taskembed.index.knn_graph import knn_graph
 from taskembed.vectors import FloatRows
-from taskembed.verbs._clustering.components import principal_components
+from taskembed.verbs.clustering.components import principal_components
 
 PERPLEXITY = 30  # roughly the number of neighbours of a point: the library's default
 _PLAIN_DIMENSIONS = 50  # principal components in which neighbours are searched, as is usual

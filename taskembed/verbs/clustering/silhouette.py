@@ -14,7 +14,7 @@ import numpy as np
 from taskembed.activity import doing
 from taskembed.index.kmeans import spherical_kmeans
 from taskembed.vectors import FloatRows, Rows
-from taskembed.verbs._clustering.components import principal_components
+from taskembed.verbs.clustering.components import principal_components
 
 COMPONENTS = 15  # principal components in which silhouettes are computed
 JUDGED = 2_000  # vectors whose silhouettes are computed

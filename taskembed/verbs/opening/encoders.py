@@ -22,7 +22,7 @@ from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
 from taskembed.vectors import Encoded, Rows
-from taskembed.verbs._claims import (
+from taskembed.verbs.opening.claims import (
     ADD_VIEW,
     SEARCH_HINT,
     is_same_model,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from taskembed.extras import MAP, require_extra
-from taskembed.verbs.cluster_map import OTHER, ClusterMap, Value, is_numeric
+from taskembed.verbs.clustering.cluster_map import OTHER, ClusterMap, Value, is_numeric
 
 _TEMPLATE = Path(__file__).with_name("map.html")
 CLUSTER = "cluster"  # the page's name for the initial colouring

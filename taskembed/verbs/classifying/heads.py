@@ -16,8 +16,8 @@ import numpy.typing as npt
 from taskembed.activity import doing
 from taskembed.extras import EVALUATE, require_extra
 from taskembed.vectors import FloatRows, Floats, Rows
+from taskembed.verbs.classifying.labels import Examples
 from taskembed.verbs.defaults import HeadName
-from taskembed.verbs.labels import Examples
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.05  # of the softmax of cosines

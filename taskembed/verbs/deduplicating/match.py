@@ -14,10 +14,7 @@ from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows, Rows
-from taskembed.verbs._tasks import require_encoder_of
-from taskembed.verbs._whole_texts import whole_text_encoder
-from taskembed.verbs.defaults import DEDUP_THRESHOLD
-from taskembed.verbs.duplicates import (
+from taskembed.verbs.deduplicating.duplicates import (
     Digests,
     Duplicate,
     Keep,
@@ -26,6 +23,9 @@ from taskembed.verbs.duplicates import (
     require_dedup_index,
     require_threshold,
 )
+from taskembed.verbs.defaults import DEDUP_THRESHOLD
+from taskembed.verbs.opening.tasks import require_encoder_of
+from taskembed.verbs.opening.whole_texts import whole_text_encoder
 from taskembed.verbs.protocols import Encoder
 
 _AT_ONCE = 512  # documents encoded per batch

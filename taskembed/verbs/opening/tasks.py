@@ -15,7 +15,7 @@ from taskembed.models.files import BUNDLED
 from taskembed.reading.document import Document
 from taskembed.space import COSINE, PromptType, Task
 from taskembed.vectors import FloatRows
-from taskembed.verbs._claims import ADD_VIEW, SEARCH_HINT
+from taskembed.verbs.opening.claims import ADD_VIEW, SEARCH_HINT
 from taskembed.verbs.protocols import Encoder, require_encoder
 
 

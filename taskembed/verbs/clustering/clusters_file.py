@@ -17,7 +17,7 @@ from taskembed.guard import require_same_space
 from taskembed.outputs import completed_file
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows
-from taskembed.verbs.cluster import CHANGED_HINT, Cluster, Clustering
+from taskembed.verbs.clustering.clusters import CHANGED_HINT, Cluster, Clustering
 
 NAME = "clusters.safetensors"
 _CENTRES, _REST, _CHECKSUM = "centres", "clusters", "crc32"

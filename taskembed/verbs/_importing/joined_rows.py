@@ -10,7 +10,7 @@ import numpy as np
 
 from taskembed.errors import BadInputError
 from taskembed.vectors import Rows
-from taskembed.verbs._vector_rows import VectorDocument, VectorDocuments
+from taskembed.verbs._importing.vector_rows import VectorDocument, VectorDocuments
 
 HINT = "export each view from the same index, with the same --where"
 

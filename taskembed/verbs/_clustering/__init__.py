@@ -1,1 +1,0 @@
-"""The computations of `cluster`: the number of clusters, their terms, and a map."""

@@ -1,0 +1,1 @@
+"""The parts of `importing`: read files of vectors, join their rows, determine their space."""

@@ -1,0 +1,1 @@
+"""The parts of `classify`: labelled examples, and the heads that predict from them."""
