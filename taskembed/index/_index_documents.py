@@ -69,7 +69,11 @@ class IndexDocuments:
         """
         path = Path(folder)
         wanted = None if task is None else Task(task)
-        index: Self = open_newest(path, lambda snapshot: cls._of(path, snapshot, wanted))
+        index: Self = open_newest(
+            path,
+            lambda snapshot: cls._of(path, snapshot, wanted),
+            task=wanted or Task.RETRIEVAL,
+        )
         index.check()  # after all are open: a writer may remove files while others are checked
         return index
 

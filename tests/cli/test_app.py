@@ -18,7 +18,8 @@ def test_errors_are_json_when_json_is_asked_for(run: Run, tmp_path: Path) -> Non
     assert json.loads(done.err) == {
         "error": f"no index at {tmp_path / 'nowhere'}",
         "exit_code": 66,
-        "hint": "create one: taskembed index CORPUS --task retrieval",
+        "hint": "create one: taskembed index CORPUS --task retrieval --index "
+        f"{tmp_path / 'nowhere'}",
         "safe_documents": None,
     }
 

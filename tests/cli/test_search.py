@@ -170,7 +170,34 @@ def test_no_index_is_said_with_the_way_to_make_one(run: Run, tmp_path: Path) -> 
     assert done.code == 66
     assert done.err == (
         f"taskembed: error: no index at {tmp_path / 'nowhere'}\n"
-        "taskembed: hint: create one: taskembed index CORPUS --task retrieval\n"
+        "taskembed: hint: create one: taskembed index CORPUS --task retrieval "
+        f"--index {tmp_path / 'nowhere'}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "task"),
+    [
+        ("similar moon", "similarity"),
+        ("dedup", "similarity"),
+        ("dedup new.jsonl --against", "similarity"),
+        ("classify new.jsonl", "classification"),
+        ("cluster", "clustering"),
+        ("search x --task clustering", "clustering"),
+        ("info", "retrieval"),
+    ],
+)
+def test_a_verb_without_its_index_names_the_command_that_makes_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, task: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("new.jsonl").write_text('{"id": "a", "text": "a"}\n', encoding="utf-8")
+    option = [] if command.endswith("--against") else ["--index"]
+    done = run(*command.split(), *option, "my index")
+    assert (done.code, done.out) == (66, "")
+    assert done.err.endswith(
+        "taskembed: error: no index at my index\n"
+        f"taskembed: hint: create one: taskembed index CORPUS --task {task} --index 'my index'\n"
     )
 
 

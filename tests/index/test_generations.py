@@ -102,7 +102,9 @@ def test_a_folder_in_which_nothing_was_committed_is_no_index(
     with pytest.raises(NotFoundError) as caught:
         read_newest(tmp_path)
     assert caught.value.message == f"no index at {tmp_path}"
-    assert caught.value.hint == "create one: taskembed index CORPUS --task retrieval"
+    assert caught.value.hint == (
+        f"create one: taskembed index CORPUS --task retrieval --index {tmp_path}"
+    )
 
 
 def test_no_folder_is_no_index(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -43,6 +44,7 @@ from taskembed.index.disk.manifests import (
     manifest_name,
     read_manifest,
 )
+from taskembed.space import Task
 
 OPEN_SECONDS = 60.0  # how long a reader tries again while a writer removes the files
 PAUSE_SECONDS = 0.002  # before the second try; doubled after each further one
@@ -64,8 +66,8 @@ def read_newest(folder: Path) -> Snapshot:
     return open_newest(folder, lambda snapshot: snapshot)
 
 
-def _newest(folder: Path) -> int:
-    """Return the highest generation that has a manifest.
+def _newest(folder: Path, task: Task) -> int:
+    """Return the highest generation that has a manifest; `task` is named if there is no index.
 
     Raises:
         FileNotFoundError: a writer changed the folder while it was listed.
@@ -80,7 +82,7 @@ def _newest(folder: Path) -> int:
     if 0 <= newest < promised:
         raise _lost(folder, promised, newest)
     if newest < 0:
-        raise _without_manifest(folder, names, promised)
+        raise _without_manifest(folder, names, promised, task)
     return newest
 
 
@@ -93,14 +95,17 @@ def _lost(folder: Path, promised: int, newest: int) -> IndexDamagedError:
     )
 
 
-def _without_manifest(folder: Path, names: Iterable[str], promised: int) -> TaskembedError:
+def _without_manifest(
+    folder: Path, names: Iterable[str], promised: int, task: Task
+) -> TaskembedError:
     if promised >= 0 or any(FILE.fullmatch(name) for name in names):
         return IndexDamagedError(
             f"the index is damaged: {folder}: it has files of an index, but no manifest",
             hint="restore the folder from a copy, or delete it and index again",
         )
     return NotFoundError(
-        f"no index at {folder}", hint="create one: taskembed index CORPUS --task retrieval"
+        f"no index at {folder}",
+        hint=f"create one: taskembed index CORPUS --task {task} --index {shlex.quote(str(folder))}",
     )
 
 
@@ -119,14 +124,25 @@ def names_in(folder: Path) -> list[str]:
 
 
 def open_newest(
-    folder: Path, opened: Callable[[Snapshot], T], *, seconds: float = OPEN_SECONDS
+    folder: Path,
+    opened: Callable[[Snapshot], T],
+    *,
+    task: Task = Task.RETRIEVAL,
+    seconds: float = OPEN_SECONDS,
 ) -> T:
     """Return `opened(newest generation)`; retry while a writer removes that generation's files.
 
     Every reader opens an index through this function. `opened` opens all files that it needs, and
     does not catch FileNotFoundError.
 
+    Args:
+        folder: the folder of the index.
+        opened: opens a generation.
+        task: the task for which an index is wanted; the hint names it if there is none.
+        seconds: how long to try again while generations are replaced.
+
     Raises:
+        NotFoundError: there is no index.
         IndexDamagedError: a file is missing although its generation is still the newest.
         IndexBusyError: for `seconds`, each generation was replaced before it could be opened.
     """
@@ -136,7 +152,7 @@ def open_newest(
     while True:
         newest = -1
         try:
-            newest = _newest(folder)
+            newest = _newest(folder, task)
             tried, times = newest, times + 1 if newest == tried else 1
             return opened(read_manifest(folder, newest))
         except FileNotFoundError as error:
