@@ -9,14 +9,11 @@ for 5,000 of the documents.
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command has it
 
 import numpy as np
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -151,8 +150,6 @@ def _deduplicated(
     out: OutputOptions,
 ) -> int:
     """Print the duplicates of an index; write the other documents, or delete the duplicates."""
-    # lists of vectors are small: on a busy machine, numpy's threads would wait for each other
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from taskembed.verbs.dedup import find_duplicates, kept_documents
     from taskembed.verbs.deduplicating.records import record_of
 

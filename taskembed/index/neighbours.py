@@ -5,17 +5,20 @@ k-means, and the LISTS_SEARCHED lists nearest to a vector are compared with it. 
 that found all pairs with a cosine of 0.95 or more, and 99.9 % of those with 0.85 or more.
 
 A list is multiplied with all the queries that look into it at once: FAISS would read it from memory
-for each of them, which takes several times as long.
+for each of them, which takes several times as long. That takes about a millisecond for each list,
+and in one thread: on a busy machine, several would spend most of it waiting for each other.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from taskembed.index.kinds.flat import faiss
 from taskembed.vectors import FloatRows, Floats, Rows
@@ -66,6 +69,7 @@ class Neighbourhood:
             self._index.cp.seed = TRAINED_SEED
             self._index.cp.min_points_per_centroid = 1  # FAISS would print a warning
             self._index.train(np.ascontiguousarray(sample))
+            self._threads = ThreadpoolController()
 
     def add(self, blocks: Iterable[tuple[Rows, FloatRows]]) -> None:
         """Add vectors block by block: int64[m], a number for each vector, and float32[m, dim]."""
@@ -89,18 +93,19 @@ class Neighbourhood:
         )
         parts: list[Near] = []
         left = most
-        for part in every:
-            left -= len(part.query)
-            if left < 0:
-                raise TooManyPairsError
-            parts.append(part)
+        with closing(every):  # whether or not all are read, numpy then has its threads again
+            for part in every:
+                left -= len(part.query)
+                if left < 0:
+                    raise TooManyPairsError
+                parts.append(part)
         query = np.concatenate([_NO_ROWS, *(part.query for part in parts)])
         order = np.argsort(query, kind="stable")
         other = np.concatenate([_NO_ROWS, *(part.other for part in parts)])[order]
         score = np.concatenate([_NO_SCORES, *(part.score for part in parts)])[order]
         return Near(query[order], other, score)
 
-    def _of_all(self, queries: FloatRows, least: float, most: int) -> Iterator[Near]:
+    def _of_all(self, queries: FloatRows, least: float, most: int) -> Generator[Near, None, None]:
         """Yield the pairs of some queries at a time: their vectors among all."""
         # FAISS returns scores above its limit, but not those equal to it
         below = float(np.nextafter(np.float32(least), np.float32(-np.inf)))
@@ -111,19 +116,20 @@ class Neighbourhood:
             query = np.repeat(np.arange(len(some)), np.diff(ends.astype(np.int64)))
             yield Near(start + query, names.astype(np.int64), scores)
 
-    def _of_lists(self, queries: FloatRows, least: float) -> Iterator[Near]:
+    def _of_lists(self, queries: FloatRows, least: float) -> Generator[Near, None, None]:
         """Yield the pairs of a list at a time: its vectors among those of all its queries."""
         _, lists = self._quantizer.search(queries, LISTS_SEARCHED)
         order = np.argsort(lists, axis=None, kind="stable")
         ends = np.cumsum(np.bincount(lists.reshape(-1), minlength=self._lists))
-        for number, asking in enumerate(np.split(order // LISTS_SEARCHED, ends[:-1])):
-            names, vectors = self._list(number)
-            at_once = max(_SCORES_AT_ONCE // max(len(names), 1), 1)
-            for start in range(0, len(asking), at_once):
-                some = asking[start : start + at_once]
-                scores = queries[some] @ vectors.T
-                rows, columns = np.nonzero(scores >= np.float32(least))
-                yield Near(some[rows], names[columns], scores[rows, columns])
+        with self._threads.limit(limits=1, user_api="blas"):
+            for number, asking in enumerate(np.split(order // LISTS_SEARCHED, ends[:-1])):
+                names, vectors = self._list(number)
+                at_once = max(_SCORES_AT_ONCE // max(len(names), 1), 1)
+                for start in range(0, len(asking), at_once):
+                    some = asking[start : start + at_once]
+                    scores = queries[some] @ vectors.T
+                    rows, columns = np.nonzero(scores >= np.float32(least))
+                    yield Near(some[rows], names[columns], scores[rows, columns])
 
     def _list(self, number: int) -> tuple[Rows, FloatRows]:
         """Return the names, int64[m], and vectors, float32[m, dim], of a list: views of FAISS's."""

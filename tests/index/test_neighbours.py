@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from taskembed.index import neighbours
 from taskembed.index.neighbours import Neighbourhood, TooManyPairsError, rows_of_sample
-from taskembed.vectors import FloatRows
+from taskembed.vectors import FloatRows, Rows
 
 
 def unit(rows: npt.NDArray[np.float64]) -> FloatRows:
@@ -72,6 +76,35 @@ def test_more_pairs_than_asked_for_are_refused(
     assert len(near.within(vectors[:20], 0.9, most=2_000).query) == 2_000
     with pytest.raises(TooManyPairsError):
         near.within(vectors[:20], 0.9, most=1_999)
+
+
+class Watched(Neighbourhood):
+    """Notes the number of threads with which each list is multiplied."""
+
+    threads: ClassVar[set[int]] = set()
+
+    def _list(self, number: int) -> tuple[Rows, FloatRows]:
+        self.threads.update(blas_threads())
+        return super()._list(number)
+
+
+def blas_threads() -> set[int]:
+    return {item["num_threads"] for item in threadpool_info() if item["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("most", [2_000, 1_999])  # the second stops within a list
+def test_lists_are_multiplied_in_one_thread_and_others_have_theirs_again(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", 10)
+    monkeypatch.setattr(Watched, "threads", set())
+    vectors = np.tile(unit(np.arange(1.0, 17.0)[np.newaxis]), (100, 1))
+    near = Watched(100, 16, vectors[: rows_of_sample(100)])
+    near.add([(np.arange(100), vectors)])
+    with threadpool_limits(2, user_api="blas"):
+        with suppress(TooManyPairsError):
+            near.within(vectors[:20], 0.9, most=most)
+        assert (Watched.threads, blas_threads()) == ({1}, {2})
 
 
 def test_few_vectors_need_no_sample() -> None:
