@@ -28,8 +28,7 @@ def test_the_drawing_has_every_package() -> None:
 def test_no_folder_has_more_files_than_a_reader_can_survey() -> None:
     folders = [PACKAGE, *(path.parent for path in PACKAGE.glob("**/__init__.py"))]
     sizes = {folder.name: len(list(folder.glob("*.py"))) for folder in folders}
-    known = {"cli": 40, "reading": 41}
-    assert {name: n for name, n in sizes.items() if n > known.get(name, 30)} == {}
+    assert {name: n for name, n in sizes.items() if n > 30} == {}
 
 
 def test_a_package_says_what_it_is_and_imports_nothing() -> None:
@@ -51,7 +50,7 @@ def test_the_command_line_shows_its_entry_and_a_module_for_each_command() -> Non
 def test_no_function_of_a_command_is_longer_than_80_lines() -> None:
     lengths = {
         f"{path.stem}.{node.name}": node.end_lineno - node.lineno + 1
-        for path in (PACKAGE / "cli").glob("*.py")
+        for path in (PACKAGE / "cli").glob("**/*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and node.end_lineno
     }

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from taskembed.cli._boundary import failed
-from taskembed.cli._command import Command, ErrorFormat, Group
-from taskembed.cli._interrupt import Interrupt
+from taskembed.cli._base.boundary import failed
+from taskembed.cli._base.command import Command, ErrorFormat, Group
+from taskembed.cli._process.interrupt import Interrupt
 from taskembed.cli.options.help import MAX_WIDTH
 from taskembed.cli.printing.log import LOG
 from taskembed.cli.printing.output import write

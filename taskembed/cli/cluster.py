@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._new_records import BadOptions, find_records
+from taskembed.cli._inputs.new_records import BadOptions, find_records
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import MachineOptions, OutputOptions, PlaceOptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskembed.cli._stopping import Stopper
+from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import LongOutputOptions

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._dedup_input import Matching, print_matches
-from taskembed.cli._new_records import BadOptions, find_records
-from taskembed.cli._stdin import confirmed
-from taskembed.cli._stopping import Stopper
+from taskembed.cli._inputs.dedup_input import Matching, print_matches
+from taskembed.cli._inputs.new_records import BadOptions, find_records
+from taskembed.cli._process.stdin import confirmed
+from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.dedup import (
     SAMPLED_PAIRS,

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli._ids import read_ids
-from taskembed.cli._stdin import confirmed
-from taskembed.cli._stopping import Stopper
+from taskembed.cli._inputs.ids import read_ids
+from taskembed.cli._process.stdin import confirmed
+from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import OutputOptions

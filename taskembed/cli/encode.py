@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._stopping import NOTHING_WRITTEN, Stopper
+from taskembed.cli._process.stopping import NOTHING_WRITTEN, Stopper
 from taskembed.cli.index import REJECTS_HINT
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._ids import read_ids
+from taskembed.cli._inputs.ids import read_ids
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.documents import DocumentOptions
 from taskembed.cli.options.grouping import with_groups

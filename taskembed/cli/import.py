@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._stopping import Stopper
+from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.index import REJECTS_HINT
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
@@ -37,7 +37,7 @@ from taskembed.escaping import json_text
 from taskembed.space import TITLE_AND_TEXT
 
 if TYPE_CHECKING:
-    from taskembed.reading.vector_input import VectorSource
+    from taskembed.reading.vectors.input import VectorSource
     from taskembed.space import EmbeddingSpace
     from taskembed.verbs.importing import ImportOptions
     from taskembed.verbs.options import IndexSummary
@@ -183,8 +183,8 @@ def _found(file: str, vector_field: str | None) -> Iterator[VectorSource]:
     Raises:
         UsageError: stdin is a terminal.
     """
-    from taskembed.reading.vector_input import find_vectors
-    from taskembed.reading.vector_places import spooled, vectors_at
+    from taskembed.reading.vectors.input import find_vectors
+    from taskembed.reading.vectors.places import spooled, vectors_at
 
     if file != "-":
         with vectors_at(file, vector_field) as source:

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 
-from taskembed.cli._interrupt import Interrupt
+from taskembed.cli._process.interrupt import Interrupt
 
 TYPE_CHECKING = False  # importing typing takes longer than this whole module
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli._published import local_folder, name_in
+from taskembed.cli._base.published import local_folder, name_in
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.config import Config
 from taskembed.cli.options.grouping import with_groups

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from taskembed.cli._stopping import Stopper
+from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.config import Config
 from taskembed.cli.options.grouping import with_groups

@@ -10,8 +10,8 @@ import typer
 
 from taskembed.activity import doing
 from taskembed.batches import batched
-from taskembed.cli._ids import ids_in
-from taskembed.cli._stdin import read_text
+from taskembed.cli._inputs.ids import ids_in
+from taskembed.cli._process.stdin import read_text
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import MachineOptions, OutputOptions

@@ -13,7 +13,7 @@ from functools import partial
 
 from taskembed.arguments import require_text
 from taskembed.errors import BadInputError, BadRecordError
-from taskembed.reading._tables import TABLES
+from taskembed.reading._parsers.tables import TABLES
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.document import Document
 from taskembed.reading.fields import (

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taskembed.reading._tables import TABLES, header_hint, no_header_hint
+from taskembed.reading._parsers.tables import TABLES, header_hint, no_header_hint
 from taskembed.reading.rows import Record
 from taskembed.reading.streams import Input
 from taskembed.reading.template import DEFAULT_TEMPLATE, Template, has_fields, value_of

@@ -17,10 +17,10 @@ from taskembed.errors import (
     UsageError,
 )
 from taskembed.reading._folders import is_of_records, records_below
-from taskembed.reading._jsonl import first_line_hint, json_records
-from taskembed.reading._parquet import parquet_records
-from taskembed.reading._tables import TABLES, Columns, CsvRows, tsv_record
-from taskembed.reading._text_files import text_records
+from taskembed.reading._parsers.jsonl import first_line_hint, json_records
+from taskembed.reading._parsers.parquet import parquet_records
+from taskembed.reading._parsers.tables import TABLES, Columns, CsvRows, tsv_record
+from taskembed.reading._parsers.text_files import text_records
 from taskembed.reading.formats import ENDINGS, InputFormat, split_name
 from taskembed.reading.places import Place, place_of
 from taskembed.reading.rows import Record, Row

@@ -14,8 +14,8 @@ from taskembed.errors import TextTooLongError
 from taskembed.guard import NO_VECTOR, each_once
 from taskembed.index.chunking import ChunkRequest
 from taskembed.reading.document import Document
-from taskembed.reading.vector_files import vector_writer
-from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows
+from taskembed.reading.vectors.files import vector_writer
+from taskembed.reading.vectors.rows import NumberType, VectorHeader, VectorRows
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
 from taskembed.verbs._indexing.cutting import Cutter

@@ -15,8 +15,8 @@ from taskembed.arguments import require_kind
 from taskembed.index.documents import StoredDocument
 from taskembed.index.ranking.positions import Positions
 from taskembed.index.reader import Index
-from taskembed.reading.vector_files import vector_writer
-from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows
+from taskembed.reading.vectors.files import vector_writer
+from taskembed.reading.vectors.rows import NumberType, VectorHeader, VectorRows
 from taskembed.vectors import Rows
 
 _BATCH_BYTES = 8 * 2**20  # of texts, metadata and vectors that are read together

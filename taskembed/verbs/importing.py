@@ -27,8 +27,8 @@ from taskembed.models.catalogue import identify
 from taskembed.models.resolve import PromptOverrides, resolve
 from taskembed.reading.fields import RecordFields
 from taskembed.reading.template import Template
-from taskembed.reading.vector_input import VectorSource
-from taskembed.reading.vector_places import vectors_at
+from taskembed.reading.vectors.input import VectorSource
+from taskembed.reading.vectors.places import vectors_at
 from taskembed.space import COSINE, DECLARED, TITLE_AND_TEXT, EmbeddingSpace, PromptType, Task
 from taskembed.verbs._importing.file_spaces import space_of_file, spaces_of_views
 from taskembed.verbs._importing.joined_rows import joined

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.cli._interrupt import Interrupt
+from taskembed.cli._process.interrupt import Interrupt
 from tests.cli.support import make_index, start
 from tests.conftest import Result, Run
 
@@ -232,7 +232,7 @@ def test_an_interrupt_that_python_swallowed_is_raised_again() -> None:
     """A KeyboardInterrupt in a callback, as of a weak reference, is not raised by Python."""
     code = """
 import os, signal, sys, time
-from taskembed.cli._interrupt import Interrupt
+from taskembed.cli._process.interrupt import Interrupt
 from taskembed.cli.main import main
 class Closing:
     def __del__(self):

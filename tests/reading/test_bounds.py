@@ -116,7 +116,7 @@ def test_blank_lines_without_end_stop_the_run(
 def test_a_record_without_end_stops_the_run(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("streams", "_tables"):
+    for module in ("streams", "_parsers.tables"):
         monkeypatch.setattr(f"taskembed.reading.{module}.SKIP_BYTES", 2**22)
     path = tmp_path / name
     path.write_bytes(b"id,text\n" * (name != "a.jsonl") + bytes(2**23))
@@ -139,7 +139,7 @@ def test_a_line_of_millions_of_values_is_bad_before_they_are_made(
 def test_a_quote_that_is_never_closed_is_found_before_millions_of_lines_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.reading._tables.MAX_VALUES", 1_000)
+    monkeypatch.setattr("taskembed.reading._parsers.tables.MAX_VALUES", 1_000)
     path = tmp_path / "a.csv"
     path.write_text('id,text\n1,"' + "x\n" * 2_000 + '"\n2,b\n')
     records, bad = _read(path)
@@ -250,7 +250,7 @@ def test_a_row_of_too_many_values_is_found_in_the_levels(
 ) -> None:
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("taskembed.reading._parquet_plan.NESTED_VALUES", 50_000)
+    monkeypatch.setattr("taskembed.reading._parsers.parquet_plan.NESTED_VALUES", 50_000)
     path = tmp_path / "a.parquet"
 
     def written(lengths: list[int]) -> Path:
@@ -330,6 +330,6 @@ def test_parquet_comes_from_a_pipe_and_nothing_else_does(
     assert read(content) == [{"id": "1"}]
     with pytest.raises(BadInputError):
         read(b"{}" * 1000)
-    monkeypatch.setattr("taskembed.reading._parquet.SPOOL_BYTES", 100)
+    monkeypatch.setattr("taskembed.reading._parsers.parquet.SPOOL_BYTES", 100)
     with pytest.raises(BadInputError, match="more than 100 bytes of Parquet from a pipe"):
         read(content)

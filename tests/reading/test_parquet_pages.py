@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from taskembed.reading._parquet_pages import Page, longest_entry, longest_row, pages
+from taskembed.reading._parsers.parquet_pages import Page, longest_entry, longest_row, pages
 
 STOP = b"\x00"
 I32, BINARY, STRUCT = 5, 8, 12

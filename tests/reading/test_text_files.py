@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from taskembed.errors import BadRecordError
-from taskembed.reading._html import read_page
-from taskembed.reading._titles import markdown_title, rst_title
+from taskembed.reading._parsers.html import read_page
+from taskembed.reading._parsers.titles import markdown_title, rst_title
 from taskembed.reading.corpus_files import find_corpus_files
 from taskembed.reading.document import Document
 from taskembed.reading.documents import read_corpus

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from taskembed.cli._stopping import Stopper
+from taskembed.cli._process.stopping import Stopper
 from taskembed.errors import StoppedError
 from taskembed.index import view_parts
 from taskembed.reading.document import Document

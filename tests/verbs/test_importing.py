@@ -22,7 +22,7 @@ from taskembed.errors import (
 from taskembed.index.reader import Index
 from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
-from taskembed.reading.vector_input import find_vectors
+from taskembed.reading.vectors.input import find_vectors
 from taskembed.space import PromptType, Task
 from taskembed.testing import HashEncoder
 from taskembed.verbs.describe import describe_index

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from taskembed.cli._stdin import read_stdin, read_text
+from taskembed.cli._process.stdin import read_stdin, read_text
 from taskembed.cli.options import common as opt
 from taskembed.cli.printing.hits import EXPLAINED, OF_ONE_QUERY, HitFormat, HitPrinter
 from taskembed.cli.printing.output import STDOUT, require_output

@@ -12,7 +12,7 @@ from taskembed.cli.options import common as opt
 from taskembed.cli.printing.vectors import OPTION
 
 if TYPE_CHECKING:
-    from taskembed.reading.vector_rows import NumberType
+    from taskembed.reading.vectors.rows import NumberType
 
 VectorFile = Annotated[
     Path,
@@ -36,7 +36,7 @@ class Numbers(Enum):
     @property
     def dtype(self) -> NumberType:
         """The type for the file."""
-        from taskembed.reading.vector_rows import NumberType
+        from taskembed.reading.vectors.rows import NumberType
 
         return NumberType(self.value)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from taskembed.cli._stopping import Stopper
+from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.groups import OutputOptions, ViewsModelOptions
 from taskembed.cli.printing.output import write

@@ -29,7 +29,7 @@ def require_vector_output(output: Path, read: Iterable[Path | str | None]) -> No
         AccessDeniedError: the file, or its folder, is not writable.
         StorageError: the path is a folder.
     """
-    from taskembed.reading.vector_files import files_beside, require_vector_name
+    from taskembed.reading.vectors.files import files_beside, require_vector_name
 
     if str(output) in STDOUT:
         if sys.stdout.isatty():

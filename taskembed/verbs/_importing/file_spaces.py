@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskembed.errors import BadInputError
-from taskembed.reading.vector_input import VectorSource
+from taskembed.reading.vectors.input import VectorSource
 from taskembed.space import EmbeddingSpace
 from taskembed.verbs.protocols import Encoder
 

@@ -16,7 +16,7 @@ from taskembed.reading.document import Document
 from taskembed.reading.documents import document_of, require_storable
 from taskembed.reading.fields import ID_FIELDS, RecordFields
 from taskembed.reading.streams import OnBad
-from taskembed.reading.vector_input import VectorRecord, VectorSource
+from taskembed.reading.vectors.input import VectorRecord, VectorSource
 from taskembed.space import EmbeddingSpace
 from taskembed.vectors import FloatRows, Rows
 

@@ -15,12 +15,12 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from taskembed.errors import BadInputError, NotFoundError, os_errors
-from taskembed.reading._parquet import require_footer
-from taskembed.reading._parquet_plan import plan_of
-from taskembed.reading._parquet_rows import ParquetRows
+from taskembed.reading._parsers.parquet import require_footer
+from taskembed.reading._parsers.parquet_plan import plan_of
+from taskembed.reading._parsers.parquet_rows import ParquetRows
 from taskembed.reading.bounds import DEFAULT_MAX_RECORD_BYTES
 from taskembed.reading.streams import OnBad, unreadable
-from taskembed.reading.vector_files import NPY, files_beside, require_vector_name
+from taskembed.reading.vectors.files import NPY, files_beside, require_vector_name
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import FloatRows
 

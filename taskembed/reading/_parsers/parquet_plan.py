@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
 from taskembed.errors import BadInputError
-from taskembed.reading._parquet_pages import (
+from taskembed.reading._parsers.parquet_pages import (
     DELTA,
     DELTA_LENGTH,
     Page,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taskembed.cli._stdin import read_stdin
+from taskembed.cli._process.stdin import read_stdin
 from taskembed.escaping import id_of_line
 
 

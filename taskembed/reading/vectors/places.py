@@ -16,8 +16,8 @@ from taskembed.activity import doing
 from taskembed.errors import UsageError, os_errors
 from taskembed.objects import is_address, shown
 from taskembed.reading.places import place_of
-from taskembed.reading.vector_files import PARQUET
-from taskembed.reading.vector_input import VectorSource, find_vectors
+from taskembed.reading.vectors.files import PARQUET
+from taskembed.reading.vectors.input import VectorSource, find_vectors
 
 
 @contextmanager

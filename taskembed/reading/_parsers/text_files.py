@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from taskembed.errors import AccessDeniedError, BadRecordError, NotFoundError, from_os_error
-from taskembed.reading._html import read_page
-from taskembed.reading._titles import markdown_title, rst_title
+from taskembed.reading._parsers.html import read_page
+from taskembed.reading._parsers.titles import markdown_title, rst_title
 from taskembed.reading.formats import InputFormat
 from taskembed.reading.languages import language_of
 from taskembed.reading.places import Place

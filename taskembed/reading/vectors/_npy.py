@@ -8,7 +8,7 @@ from typing import BinaryIO, TextIO
 import numpy as np
 
 from taskembed.errors import os_errors
-from taskembed.reading.vector_rows import VectorHeader, VectorRows, as_type
+from taskembed.reading.vectors.rows import VectorHeader, VectorRows, as_type
 from taskembed.version import __version__
 
 _HEADER_BYTES = 128  # bytes before the numbers; must be a multiple of 64

@@ -15,9 +15,9 @@ from typing import BinaryIO, Protocol
 
 from taskembed.errors import UsageError
 from taskembed.outputs import completed_file
-from taskembed.reading._npy_vectors import NpyVectors
-from taskembed.reading._parquet_vectors import ParquetVectors
-from taskembed.reading.vector_rows import VectorHeader, VectorRows
+from taskembed.reading.vectors._npy import NpyVectors
+from taskembed.reading.vectors._parquet import ParquetVectors
+from taskembed.reading.vectors.rows import VectorHeader, VectorRows
 
 PARQUET, NPY = ".parquet", ".npy"  # suffixes
 IDS, SPACE = ".ids.txt", ".space.json"  # suffixes of the companion files of .npy

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from taskembed.cli._addresses import require_readable
+from taskembed.cli._base.addresses import require_readable
 from taskembed.cli.options.common import LOG_FILE
 from taskembed.cli.options.config import Config
 from taskembed.cli.options.conversion import convert_quickly
@@ -113,7 +113,7 @@ class Command(TyperCommand):
             raise
         except IndexDamagedError as error:
             if copies:
-                from taskembed.cli._published import damage_hint
+                from taskembed.cli._base.published import damage_hint
 
                 error.hint = damage_hint(error.message, copies) or error.hint
             raise
@@ -123,7 +123,7 @@ class Command(TyperCommand):
         if self.name == "mcp":  # it names what it serves by the addresses
             return {}
         if any(isinstance(place, Path) and address_in(place) for place in indexes):
-            from taskembed.cli._published import fetch_published
+            from taskembed.cli._base.published import fetch_published
 
             with shown_progress(quiet=bool(ctx.params.get("quiet"))):
                 return fetch_published(str(self.name), ctx.params, OF_INDEXES)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from taskembed.errors import BadInputError, TaskembedError, from_os_error
-from taskembed.reading._parquet_plan import WAY_OUT, plan_of
-from taskembed.reading._parquet_rows import ParquetRows
+from taskembed.reading._parsers.parquet_plan import WAY_OUT, plan_of
+from taskembed.reading._parsers.parquet_rows import ParquetRows
 from taskembed.reading.bounds import BATCH_BYTES, SPOOL_BYTES
 from taskembed.reading.places import Place
 from taskembed.reading.streams import OnBad, unreadable

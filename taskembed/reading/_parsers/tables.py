@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from taskembed.english import counted
 from taskembed.errors import BadInputError, BadRecordError
-from taskembed.reading._csv_end import end_of_record
+from taskembed.reading._parsers.csv_end import end_of_record
 from taskembed.reading.bounds import MAX_VALUES, SHOWN_BYTES, SKIP_BYTES
 from taskembed.reading.rows import Row
 from taskembed.reading.streams import BOM, DAMAGED, OnBad, as_text, counted_blank

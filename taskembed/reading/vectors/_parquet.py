@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from taskembed.reading.vector_rows import NumberType, VectorHeader, VectorRows, as_type
+from taskembed.reading.vectors.rows import NumberType, VectorHeader, VectorRows, as_type
 from taskembed.vectors import Rows
 from taskembed.version import __version__
 

@@ -1,0 +1,1 @@
+"""Input of several commands: ids of documents, and records that an index does not contain."""

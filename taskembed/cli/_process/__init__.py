@@ -1,0 +1,1 @@
+"""The process of a command: its stdin, and the signals that stop it."""

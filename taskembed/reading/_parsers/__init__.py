@@ -1,0 +1,1 @@
+"""A parser for each format of input files: JSONL, CSV and TSV, Parquet, text and HTML."""

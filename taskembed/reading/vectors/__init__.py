@@ -1,0 +1,1 @@
+"""Files of vectors, Parquet or .npy: written by `encode` and `export`, read by `import`."""
