@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -57,20 +58,28 @@ def test_no_function_of_a_command_is_longer_than_80_lines() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > 80} == {}
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["index", "--help"], ["search"], ["models", "--nonsense"], ["--version"]],
-)
-def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
-    assert loaded_by(arguments) & (HEAVY | {"rich", "tokenizers", "orjson"}) == set()
+HELP = (["--help"], ["index", "--help"], ["cache", "list", "-h"], ["search", "-k", "10"])
+OTHERS = (["search"], ["models", "--nonsense"], ["--version"])
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["index", "--help"], ["cache", "list", "-h"], ["search", "-k", "10"]],
-)
-def test_help_and_default_values_do_without_pydantic(arguments: list[str]) -> None:
-    assert "pydantic" not in loaded_by(arguments)
+@pytest.fixture(scope="module")
+def loaded_by_help() -> list[set[str]]:
+    """The modules after each of these commands, which one process runs in turn."""
+    return loaded_by(*HELP, *OTHERS)
+
+
+@pytest.mark.parametrize("number", range(len(HELP + OTHERS)), ids=map(" ".join, HELP + OTHERS))
+def test_help_and_usage_errors_import_nothing_heavy(
+    loaded_by_help: list[set[str]], number: int
+) -> None:
+    assert loaded_by_help[number] & (HEAVY | {"rich", "tokenizers", "orjson"}) == set()
+
+
+@pytest.mark.parametrize("number", range(len(HELP)), ids=map(" ".join, HELP))
+def test_help_and_default_values_do_without_pydantic(
+    loaded_by_help: list[set[str]], number: int
+) -> None:
+    assert "pydantic" not in loaded_by_help[number]
 
 
 def test_a_command_imports_no_other_command() -> None:
@@ -97,10 +106,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 def test_search_runs_without_torch(run: Run, corpus: Path, tmp_path: Path, cache: Path) -> None:
     options = ["--index", str(tmp_path / "index"), "--cache", str(cache)]
     assert run("index", corpus, "--task", "retrieval", *options).code == 0
-    loaded = loaded_by(["search", "one", *options])
-    assert "openvino" in loaded
-    assert loaded & SLOW_LIBRARIES == set()
-    assert loaded_by(["index", str(corpus), *options]) & SLOW_LIBRARIES == set()
+    searched, indexed = loaded_by(["search", "one", *options], ["index", str(corpus), *options])
+    assert "openvino" in searched
+    assert searched & SLOW_LIBRARIES == set()
+    assert indexed & SLOW_LIBRARIES == set()
 
 
 SLOW_LIBRARIES = {"torch", "transformers", "sentence_transformers", "pyarrow"}
@@ -112,11 +121,12 @@ def test_a_search_imports_no_slow_library_beside_its_model(
     options = ["--index", str(tmp_path / "index")]
     assert run("index", corpus, "--task", "retrieval", *options).code == 0
     begin = "from taskembed.testing import fake_models; fakes = fake_models(); fakes.__enter__(); "
-    for words in (["search", "one"], ["index", str(corpus)]):
-        loaded = loaded_by([*words, *options], begin=begin)
+    commands = (["search", "one", *options], ["index", str(corpus), *options])
+    searched, indexed = loaded_by(*commands, begin=begin)
+    for loaded in (searched, indexed):
         assert "tokenizers" in loaded
         assert loaded & {*SLOW_LIBRARIES, "openvino"} == set()
-        assert words[0] != "search" or "pydantic" not in loaded
+    assert "pydantic" not in searched
 
 
 UNNEEDED = {
@@ -152,16 +162,25 @@ def test_a_search_imports_no_module_that_only_other_commands_need(
     assert loaded & UNNEEDED == set()
 
 
-def loaded_by(arguments: list[str], *, begin: str = "") -> set[str]:
-    """Return the top-level modules in a process that ran a command."""
+def loaded_by(*commands: list[str], begin: str = "") -> list[set[str]]:
+    """Return the top-level modules after each of the commands that one process ran in turn."""
     code = (
-        f"{begin}import sys; from taskembed.cli.main import main; main(sys.argv[1:]); "
-        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+        f"{begin}import json, sys; from taskembed.cli.main import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    main(words)\n"
+        "    names = sorted({name.split('.')[0] for name in sys.modules})\n"
+        "    print('modules:', *names, file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return set(done.stderr.splitlines()[-1].split())
+    lines = [line.split() for line in done.stderr.splitlines()]
+    found = [set(names) for first, *names in filter(None, lines) if first == "modules:"]
+    assert len(found) == len(commands)
+    return found
 
 
 PUBLIC = """

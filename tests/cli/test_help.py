@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.conftest import Run
 GROUPS = {"", "cache"}
 
 
+@cache  # it takes 60 ms
 def commands() -> dict[str, Any]:
     every: dict[str, Any] = {"": get_command(application())}
     for group in sorted(GROUPS):

@@ -153,14 +153,15 @@ def text(rng: random.Random) -> str:
     return "".join(parts)
 
 
+@pytest.mark.parametrize("rounds", [2, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("from_end", [False, True])
 @pytest.mark.parametrize("name", tokenizers())
 def test_what_is_kept_of_a_long_text_is_what_the_whole_begins_or_ends_with(
-    name: str, *, from_end: bool
+    name: str, rounds: int, *, from_end: bool
 ) -> None:
     tokenizer = tokenizers()[name]
     rng = random.Random(f"{name} {from_end}")
-    for _ in range(8):
+    for _ in range(rounds):
         texts = [text(rng) for _ in range(20)]
         whole = [item.ids for item in tokenizer.encode_batch(texts, add_special_tokens=False)]
         room = rng.choice([0, 1, 2, 3, 5, 8, 13, 21])

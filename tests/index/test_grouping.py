@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,12 @@ def search(
     )
 
 
+@pytest.fixture(scope="module")
+def everything(index: Index) -> Callable[[Mode, str | None], list[list[Hit]]]:
+    """Every document in its order, searched for once by each mode and filter."""
+    return cache(lambda mode, where: search(index, mode, COUNT, None, where))
+
+
 def key(hit: Hit, field: str) -> object:
     value: object = hit.metadata
     for name in field.split("."):
@@ -102,11 +109,15 @@ def expected(all_hits: list[Hit], field: str, k: int, per_group: int) -> list[tu
 @pytest.mark.parametrize("field", ["small", "large", "mixed", 'odd."kind of"', "long"])
 @pytest.mark.parametrize("mode", [Mode.DENSE, Mode.WORDS])
 def test_groups_are_those_of_all_documents_in_their_order(
-    index: Index, mode: Mode, field: str, where: str | None, per_group: int
+    index: Index,
+    everything: Callable[[Mode, str | None], list[list[Hit]]],
+    mode: Mode,
+    field: str,
+    where: str | None,
+    per_group: int,
 ) -> None:
-    everything = search(index, mode, COUNT, None, where)
     found = search(index, mode, 5, Grouping(field, per_group), where)
-    for hits, ranked in zip(found, everything, strict=True):
+    for hits, ranked in zip(found, everything(mode, where), strict=True):
         assert [(hit.doc_id, key(hit, field)) for hit in hits] == expected(
             ranked, field, 5, per_group
         )

@@ -250,7 +250,7 @@ def test_a_row_of_too_many_values_is_found_in_the_levels(
 ) -> None:
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("taskembed.reading._parsers.parquet_plan.NESTED_VALUES", 50_000)
+    monkeypatch.setattr("taskembed.reading._parsers.parquet_plan.NESTED_VALUES", 5_000)
     path = tmp_path / "a.parquet"
 
     def written(lengths: list[int]) -> Path:
@@ -260,15 +260,15 @@ def test_a_row_of_too_many_values_is_found_in_the_levels(
             path,
             compression=codec,
             data_page_version=version,
-            data_page_size=20_000,
+            data_page_size=2_000,
         )
         return path
 
-    records, bad = _read(written([349] * 400 + [1] * 20))
-    assert (len(records), bad) == (420, [])
+    records, bad = _read(written([349] * 40 + [1] * 20))
+    assert (len(records), bad) == (60, [])
     assert records[0]["n"] == [[0, 1, 2, 3, 4, 5]] * 49
-    with pytest.raises(BadInputError, match=r"a row of n\.list\.element.* has 60,000 values"):
-        _read(written([349] * 400 + [70_006]))
+    with pytest.raises(BadInputError, match=r"a row of n\.list\.element.* has 6,000 values"):
+        _read(written([349] * 40 + [7_006]))
 
 
 def test_a_large_text_in_a_dictionary_is_measured_before_it_is_repeated(tmp_path: Path) -> None:

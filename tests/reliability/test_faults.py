@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ from tests.reliability import workload
 
 SLOW_STAGES = [pytest.param(stage, marks=pytest.mark.slow) for stage in workload.VIEW_STAGES]
 ROOT = Path(__file__).parents[2]
+Prepared = Callable[[str], tuple[Path, list[list[tuple[str, str, float]]], int]]
 
 
 def start(folder: Path, stage: str, kill: int = 0) -> subprocess.Popen[str]:
@@ -54,9 +56,15 @@ def start(folder: Path, stage: str, kill: int = 0) -> subprocess.Popen[str]:
     )
 
 
-def prepared(tmp_path: Path, stage: str) -> tuple[Path, list[list[tuple[str, str, float]]], int]:
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Prepare each stage once: tests copy the index that it begins with."""
+    return cache(lambda stage: prepare(tmp_path_factory.mktemp("prepared"), stage))
+
+
+def prepare(folder: Path, stage: str) -> tuple[Path, list[list[tuple[str, str, float]]], int]:
     """Return an index before a stage; what an undisturbed run of it answers; and its steps."""
-    before, after = tmp_path / "before", tmp_path / "after"
+    before, after = folder / "before", folder / "after"
     if earlier := workload.before(stage):
         workload.run(before, earlier, lambda *_: None)
         shutil.copytree(before, after)
@@ -110,8 +118,10 @@ def kill_and_recover(
 
 
 @pytest.mark.parametrize("stage", workload.STAGES)
-def test_a_kill_at_some_steps_of_a_commit_loses_nothing(tmp_path: Path, stage: str) -> None:
-    before, expected, total = prepared(tmp_path, stage)
+def test_a_kill_at_some_steps_of_a_commit_loses_nothing(
+    tmp_path: Path, prepared: Prepared, stage: str
+) -> None:
+    before, expected, total = prepared(stage)
     for step in random.Random(stage).sample(range(1, total), 1):
         code = kill_and_recover(before, tmp_path / "killed", stage, expected, kill=step)
         assert code == -9
@@ -120,8 +130,10 @@ def test_a_kill_at_some_steps_of_a_commit_loses_nothing(tmp_path: Path, stage: s
 @pytest.mark.crash
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("stage", [*workload.STAGES, *workload.VIEW_STAGES])
-def test_a_kill_at_every_step_of_every_commit_loses_nothing(tmp_path: Path, stage: str) -> None:
-    before, expected, total = prepared(tmp_path, stage)
+def test_a_kill_at_every_step_of_every_commit_loses_nothing(
+    tmp_path: Path, prepared: Prepared, stage: str
+) -> None:
+    before, expected, total = prepared(stage)
     for step in range(1, total + 1):
         code = kill_and_recover(before, tmp_path / "killed", stage, expected, kill=step)
         assert code == -9
@@ -130,9 +142,9 @@ def test_a_kill_at_every_step_of_every_commit_loses_nothing(tmp_path: Path, stag
 
 @pytest.mark.crash
 @pytest.mark.timeout(3000)
-def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path) -> None:
+def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path, prepared: Prepared) -> None:
     chosen = random.Random(7)
-    states = {stage: prepared(tmp_path / stage, stage) for stage in workload.VIEW_STAGES}
+    states = {stage: prepared(stage) for stage in workload.VIEW_STAGES}
     started = time.monotonic()
     start(tmp_path / "timed", "build").communicate()
     whole = time.monotonic() - started  # of which the interpreter's start is about half
@@ -153,9 +165,9 @@ def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("stage", [*workload.STAGES, *SLOW_STAGES])
 def test_an_error_at_any_call_leaves_the_last_generation(
-    tmp_path: Path, stage: str, every: int
+    tmp_path: Path, prepared: Prepared, stage: str, every: int
 ) -> None:
-    before, expected, total = prepared(tmp_path, stage)
+    before, expected, total = prepared(stage)
     codes = {errno.EIO: StorageError, errno.ENOSPC: StorageError, errno.EACCES: AccessDeniedError}
     for number, step in enumerate(range(1, total + 1, every)):
         code, kind = list(codes.items())[number % 3]
@@ -249,12 +261,28 @@ OF_VIEW = ("-similarity.faiss", "-similarity.sum", "-similarity.codes")
 
 
 @pytest.fixture
-def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def damaged(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    made_once: dict[str, Path],
+) -> Path:
     """An index of a few documents with a file of each kind, which is searched by its codes."""
     monkeypatch.setattr("taskembed.index._segments.building.CODED_ROWS", 10)
     monkeypatch.setattr("taskembed.index._segments.vectors.LEAST_CANDIDATES", 5)
     monkeypatch.setattr("taskembed.index._segments.vectors.CANDIDATES_OF_A_HIT", 1)
-    folder = tmp_path / "index"
+    if not made_once:
+        made_once["index"] = tmp_path_factory.mktemp("made-once") / "index"
+        make_index(made_once["index"])
+    return Path(shutil.copytree(made_once["index"], tmp_path / "index"))
+
+
+@pytest.fixture(scope="module")
+def made_once() -> dict[str, Path]:
+    return {}
+
+
+def make_index(folder: Path) -> None:
     index_corpus(
         workload.documents("build")[:12],
         workload.encoders("build-2"),
@@ -263,7 +291,6 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     changed = [Document("d1", "other", {}), *workload.documents("build")[2:12]]
     index_corpus(changed, workload.encoders("build-2"), folder, options=IndexOptions(prune=True))
-    return folder
 
 
 def newest_file(folder: Path, kind: str) -> Path:

@@ -109,10 +109,11 @@ def unusable(folder: Path, stage: str) -> str:
         return "" if len(index) == len(documents) else f"{len(index)} documents"
 
 
+@pytest.mark.parametrize("every", [96, pytest.param(24, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stage", [*workload.STAGES, *SLOW_STAGES])
-def test_a_power_cut_leaves_a_whole_index(tmp_path: Path, stage: str) -> None:
+def test_a_power_cut_leaves_a_whole_index(tmp_path: Path, stage: str, every: int) -> None:
     before, changes = recorded(tmp_path / "index", stage)
-    _, found = cut_everywhere(tmp_path, stage, changes, before, every=48)
+    _, found = cut_everywhere(tmp_path, stage, changes, before, every=every)
     assert found == []
 
 

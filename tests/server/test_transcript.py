@@ -12,7 +12,6 @@ import anyio
 import pytest
 
 from taskembed.encoding.settings import EngineSettings
-from taskembed.server.serve import make_server, opened_indexes
 from tests.conftest import Run
 from tests.sessions import SCORE_DIFFERENCE, scores, words
 
@@ -44,6 +43,7 @@ def test_the_session_in_the_docs_is_what_an_agent_reads(
     from mcp import Client
 
     from taskembed.server._workers import Workers
+    from taskembed.server.serve import make_server, opened_indexes
 
     shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
     monkeypatch.chdir(tmp_path)

@@ -28,9 +28,12 @@ CHAIN = {"a": "at 0", "b": "at 10", "c": "at 20", "far": "at 90", "copy": "at 0"
 THRESHOLD = 0.95
 
 
-def made(folder: Path, documents: Iterable[Document]) -> Path:
+def made(folder: Path, documents: Iterable[Document], *, commit_every: int = 2) -> Path:
     index_corpus(
-        documents, AngleEncoder(Task.SIMILARITY), folder, options=IndexOptions(commit_every=2)
+        documents,
+        AngleEncoder(Task.SIMILARITY),
+        folder,
+        options=IndexOptions(commit_every),
     )
     return folder
 
@@ -124,7 +127,7 @@ def test_no_dropped_document_is_further_than_the_threshold_from_a_kept_one(
 ) -> None:
     angles = np.random.default_rng(5).uniform(0, 360, 400)
     documents = [Document(f"d{row}", f"at {angle:.3f}") for row, angle in enumerate(angles)]
-    with Index.open(made(tmp_path / "i", documents)) as index:
+    with Index.open(made(tmp_path / "i", documents, commit_every=50)) as index:
         found = find_duplicates(index, threshold=0.999)
     kept = {f"d{row}" for row in range(400)} - {item.doc_id for item in found.dropped}
     assert {item.kept for item in found.dropped} <= kept
@@ -141,7 +144,7 @@ def test_many_pairs_are_compared_a_few_at_a_time(
     # 20 that are alone, and then 100 that are all near each other
     angles = [*range(0, 340, 17), *(345 + number / 100 for number in range(100))]
     documents = [Document(f"d{n}", f"at {angle}") for n, angle in enumerate(angles)]
-    with Index.open(made(tmp_path / "i", documents)) as index:
+    with Index.open(made(tmp_path / "i", documents, commit_every=15)) as index:
         at_once = find_duplicates(index, threshold=0.99)
         monkeypatch.setattr(leaders, "PAIRS_AT_ONCE", 150)
         monkeypatch.setattr(leaders, "LEAST_BATCH", 2)

@@ -12,7 +12,7 @@ from taskembed.reading.document import Document
 from taskembed.reading.rejects import RejectFile
 from taskembed.space import PromptType
 from taskembed.vectors import Encoded, Rows
-from taskembed.verbs._indexing.intake import WINDOW_BYTES
+from taskembed.verbs._indexing import intake
 from taskembed.verbs.defaults import OnDuplicate
 from taskembed.verbs.delete import delete_documents
 from taskembed.verbs.index import index_corpus
@@ -276,7 +276,8 @@ def test_no_more_than_commit_every_documents_are_lost(tmp_path: Path) -> None:
     assert max(most) <= 20
 
 
-def test_metadata_counts_in_what_waits(tmp_path: Path) -> None:
+def test_metadata_counts_in_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "WINDOW_BYTES", 2**20)
     at_once: list[int] = []
 
     class CountingEncoder(HashEncoder):
@@ -286,7 +287,7 @@ def test_metadata_counts_in_what_waits(tmp_path: Path) -> None:
             at_once.append(len(texts))
             return super().encode_slices(texts, prompt_type)
 
-    note = "x" * (WINDOW_BYTES // 4)
+    note = "x" * 2**18
     many = [Document(f"d{number}", "word", {"note": note}) for number in range(12)]
     index_corpus(many, CountingEncoder(), tmp_path / "i")
     assert at_once == [4, 4, 4]
