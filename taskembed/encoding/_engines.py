@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from taskembed.encoding._batches import Batch
 from taskembed.encoding._source import ModelSource
 from taskembed.encoding.cache import CompiledModel
 from taskembed.encoding.engines.static import StaticEngine
 from taskembed.encoding.facts import Kind, ModelFacts
 from taskembed.encoding.settings import EngineSettings
-from taskembed.encoding.tokens import Batch
 from taskembed.errors import ModelUnavailableError, UsageError
 from taskembed.space import PromptType
 from taskembed.vectors import FloatRows

@@ -11,10 +11,11 @@ import numpy as np
 
 from taskembed.activity import counted_texts
 from taskembed.arguments import require_texts
+from taskembed.encoding._batches import batches
 from taskembed.encoding._engines import Engine
 from taskembed.encoding._parts import ModelParts
 from taskembed.encoding._shortening import shorten
-from taskembed.encoding.tokens import PromptTokenizer, Tokens, batches
+from taskembed.encoding.tokens import PromptTokenizer, Tokens
 from taskembed.errors import ModelUnavailableError, TextTooLongError
 from taskembed.space import EmbeddingSpace, PromptType
 from taskembed.vectors import Encoded, FloatRows, Rows, gathered

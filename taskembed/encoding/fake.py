@@ -19,12 +19,13 @@ from tokenizers import Tokenizer
 
 from taskembed.activity import doing
 from taskembed.encoding import _parts, reranker
+from taskembed.encoding._batches import Batch
 from taskembed.encoding._engines import Engine
 from taskembed.encoding._source import ModelSource
 from taskembed.encoding.cache import CompiledModel
 from taskembed.encoding.facts import Kind, ModelFacts, RerankerFacts
 from taskembed.encoding.settings import EngineSettings, device_of
-from taskembed.encoding.tokens import Batch, Ints, load_tokenizer
+from taskembed.encoding.tokens import Ints, load_tokenizer
 from taskembed.models.saved_json import read_saved
 from taskembed.vectors import FloatRows
 

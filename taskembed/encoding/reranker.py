@@ -17,11 +17,12 @@ from functools import cached_property
 import numpy as np
 
 from taskembed.activity import doing
+from taskembed.encoding._batches import pair_batches
 from taskembed.encoding._runtime import Runtime
 from taskembed.encoding._source import ModelSource
 from taskembed.encoding.facts import Kind
 from taskembed.encoding.settings import INT8, EngineSettings
-from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens, pair_batches
+from taskembed.encoding.tokens import PairTokenizer, PromptTokenizer, Tokens
 from taskembed.errors import UsageError
 from taskembed.models.catalogue import RerankerFamily, find_reranker
 from taskembed.vectors import Floats

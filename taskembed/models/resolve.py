@@ -9,12 +9,11 @@ here.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from taskembed.errors import ModelUnavailableError, UsageError
+from taskembed.models._saved_sides import saved_sides
 from taskembed.models._tables import INSTRUCTION
 from taskembed.models.catalogue import Family, Identified, families, identify
 from taskembed.models.folder import SavedPrompts
@@ -156,7 +155,7 @@ def resolve(
     if not sides and adapter is None and family.has_adapters:
         raise _no_adapter(model.name, task)  # a prompt cannot replace an adapter
     if not sides and not family.name:
-        sides = _saved(model.name, task, saved.prompts, stated)
+        sides = saved_sides(model.name, task, saved.prompts, _own_sides(stated))
     for side, prompt in _stated_prompts(model.name, task, family, stated).items():
         sides[side] = replace(sides.get(side, Side()), prompt=prompt.text, source=prompt.source)
     if stated.instruction is not None:
@@ -193,6 +192,15 @@ def _family_of(model: Identified, stated: PromptOverrides, saved_suffix: str) ->
         tasks = {**family.tasks, **stated.prompts.tasks}
         family = replace(family, **{**stated.prompts.changes, "tasks": tasks})
     return family
+
+
+def _own_sides(stated: PromptOverrides) -> set[PromptType]:
+    """Return the sides whose prompts the user states."""
+    prompts = {
+        PromptType.QUERY: stated.query_prompt,
+        PromptType.DOCUMENT: stated.document_prompt,
+    }
+    return {side for side, prompt in prompts.items() if prompt is not None}
 
 
 def _stated_prompts(
@@ -254,71 +262,6 @@ def _stated(task: Task, query: str | None, document: str | None) -> dict[PromptT
         )
     one = next(iter(stated.values()))
     return {side: stated.get(side, one) for side in PromptType}
-
-
-# The names under which a model may save its prompts, best first, in the order of MTEB. The prompt
-# named by `default_prompt_name` is not used, since it does not belong to a task.
-_DOCUMENT_NAMES = ("document", "passage", "corpus")
-_SAVED_NAMES: dict[Task, dict[PromptType, tuple[str, ...]]] = {
-    Task.RETRIEVAL: {
-        PromptType.QUERY: ("Retrieval-query", "Retrieval", "query"),
-        PromptType.DOCUMENT: ("Retrieval-document", "Retrieval", *_DOCUMENT_NAMES),
-    },
-    Task.SIMILARITY: dict.fromkeys(PromptType, ("STS",)),
-    Task.CLASSIFICATION: dict.fromkeys(PromptType, ("Classification",)),
-    Task.CLUSTERING: dict.fromkeys(PromptType, ("Clustering",)),
-    # "CodeRetrieval" alone is the prompt of queries: code is encoded as any other document.
-    Task.CODE: {
-        PromptType.QUERY: (
-            *("CodeRetrieval-query", "CodeRetrieval"),
-            *("InstructionRetrieval-query", "InstructionRetrieval"),
-        ),
-        PromptType.DOCUMENT: (
-            *("CodeRetrieval-document", "InstructionRetrieval-document"),
-            *("Retrieval-document", *_DOCUMENT_NAMES),
-        ),
-    },
-}
-# Subtle: sentence-transformers writes these two prompts, empty, into every model that it saves. So
-# empty prompts do not mean that the author wants none.
-_ALWAYS_SAVED = ("query", "document")
-# For the same reason, its encode_document never uses these names: it finds the empty prompt first.
-_HIDDEN_NAMES = ("passage", "corpus")
-
-
-def _saved(
-    model: str, task: Task, saved: Mapping[str, str], stated: PromptOverrides
-) -> dict[PromptType, Side]:
-    """Return the prompts of a task in a model's files: for both sides, one side, or none.
-
-    Raises:
-        ModelUnavailableError: the prompt of documents is ambiguous, and none is stated.
-    """
-    chosen = {}
-    for side, names in _SAVED_NAMES[task].items():
-        present = [name for name in names if name in saved]
-        if present:
-            meant = (name for name in present if saved[name] or name not in _ALWAYS_SAVED)
-            chosen[side] = next(meant, present[0])
-    if all(not saved[name] and name in _ALWAYS_SAVED for name in chosen.values()):
-        return {}
-    name = chosen.get(PromptType.DOCUMENT, "")
-    has_query = PromptType.QUERY in chosen or stated.query_prompt is not None
-    if name in _HIDDEN_NAMES and saved[name] and has_query and stated.document_prompt is None:
-        raise _in_doubt(model, name, saved[name])
-    return {
-        side: Side(saved[name], source=f"the model's own prompt {name!r}")
-        for side, name in chosen.items()
-    }
-
-
-def _in_doubt(model: str, name: str, prompt: str) -> ModelUnavailableError:
-    return ModelUnavailableError(
-        f"{model} has saved {prompt!r} as its prompt {name!r}, but sentence-transformers encodes "
-        "documents with the prompt 'document', which is empty: it is not clear which is right",
-        hint=f"give --document-prompt {shlex.quote(prompt)}, or --document-prompt '' for none, as "
-        "the model was trained",
-    )
 
 
 def _no_adapter(model: str, task: Task) -> ModelUnavailableError:

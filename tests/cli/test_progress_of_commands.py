@@ -12,8 +12,9 @@ from tokenizers import Tokenizer
 
 from taskembed.cli.printing.progress import Display
 from taskembed.encoding import fake
+from taskembed.encoding._batches import Batch
 from taskembed.encoding.fake import FakeEngine
-from taskembed.encoding.tokens import Batch, load_tokenizer
+from taskembed.encoding.tokens import load_tokenizer
 from taskembed.vectors import FloatRows
 from tests.cli.support import make_index
 from tests.conftest import Run

@@ -2,14 +2,8 @@ from __future__ import annotations
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from taskembed.encoding.tokens import (
-    Batch,
-    PromptTokenizer,
-    Tokens,
-    batches,
-    load_tokenizer,
-    pair_batches,
-)
+from taskembed.encoding._batches import Batch, batches, pair_batches
+from taskembed.encoding.tokens import PromptTokenizer, Tokens, load_tokenizer
 
 WORDS = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "q": 3, ":": 4, "a": 5, "b": 6, "c": 7, "end": 8}
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from taskembed.encoding._batches import batches
 from taskembed.encoding.engines.torch import TorchEngine, model_on
-from taskembed.encoding.tokens import Tokens, batches
+from taskembed.encoding.tokens import Tokens
 from taskembed.errors import ModelUnavailableError
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

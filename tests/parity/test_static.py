@@ -16,11 +16,12 @@ from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, StaticEmbedding
 from tokenizers import Tokenizer
 
+from taskembed.encoding._batches import batches
 from taskembed.encoding._local import LocalEncoder
 from taskembed.encoding.engines.static import TOKENS_AT_ONCE, StaticEngine
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.encoding.tokens import Tokens, batches, load_tokenizer
+from taskembed.encoding.tokens import Tokens, load_tokenizer
 from taskembed.errors import ModelUnavailableError
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from taskembed.encoding._batches import Batch
 from taskembed.encoding.compile.quiet import quiet
-from taskembed.encoding.tokens import Batch
 from taskembed.errors import from_library, system_error
 from taskembed.vectors import FloatRows
 

@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from taskembed.encoding._batches import Batch, batches
 from taskembed.encoding.cache import CompiledModel
 from taskembed.encoding.compile.convert import to_openvino
 from taskembed.encoding.compile.encoders import Loaded
 from taskembed.encoding.compile.quiet import quiet
 from taskembed.encoding.engines.openvino import OpenVinoEngine, compile_blob
-from taskembed.encoding.tokens import Batch, PromptTokenizer, batches, load_tokenizer
+from taskembed.encoding.tokens import PromptTokenizer, load_tokenizer
 from taskembed.errors import ModelUnavailableError
 from taskembed.extras import INT8, require_extra
 from taskembed.space import PromptType

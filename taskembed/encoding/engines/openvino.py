@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.encoding.tokens import Batch
+from taskembed.encoding._batches import Batch
 
 # OpenVINO sends telemetry if the package openvino_telemetry can be imported. If the import fails,
 # OpenVINO sends nothing, and starts 30 ms sooner.

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from taskembed.encoding._batches import Batch
 from taskembed.encoding.facts import UNIT_MEAN
-from taskembed.encoding.tokens import Batch
 
 TOKEN_BUDGET = 32_768  # tokens in a batch; smaller batches are not faster
 # Rows summed at once; such models read texts of any length. Subtle: fp32 sums over many more rows

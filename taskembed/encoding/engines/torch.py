@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from taskembed.encoding.tokens import Batch, Ints
+from taskembed.encoding._batches import Batch
+from taskembed.encoding.tokens import Ints
 from taskembed.errors import ModelUnavailableError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -24,11 +24,8 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import sys
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +37,7 @@ from taskembed.errors import (
     UsageError,
     from_os_error,
 )
+from taskembed.index.disk._garbage import number_in, unneeded
 from taskembed.index.disk._lock import (
     LAST_GENERATION,
     LOCK,
@@ -50,12 +48,12 @@ from taskembed.index.disk._lock import (
     require_free,
     take_lock,
 )
-from taskembed.index.disk.files import CHUNK_BYTES, StoredFile
+from taskembed.index.disk._new_file import NewFile
+from taskembed.index.disk.files import StoredFile
 from taskembed.index.disk.fs import Fs
 from taskembed.index.disk.generations import names_in, read_newest
 from taskembed.index.disk.manifests import (
     OURS,
-    PART,
     Body,
     Snapshot,
     generations_of,
@@ -64,54 +62,7 @@ from taskembed.index.disk.manifests import (
     read_manifest,
 )
 
-KEPT_GENERATIONS = 2  # the newest, and the one before it, which a reader may be opening
 ROOM = 10_000  # generations; an upper bound for one run
-
-
-def _generation_of(name: str) -> int:
-    """Return the generation that a file was written for; a temporary file is later than any."""
-    number = _number_in(name)
-    return sys.maxsize if number < 0 or name.endswith(".tmp") else number
-
-
-def _number_in(name: str) -> int:
-    number = re.search(r"-(\d{8})", name)
-    return int(number[1]) if number else -1
-
-
-@dataclass
-class NewFile:
-    """A file being written; its checksum is computed from the bytes passed to `write`."""
-
-    store: StoreWriter
-    name: str
-    descriptor: int
-    size: int = 0
-    checksum: int = 0
-    _waiting: bytearray = field(default_factory=bytearray)
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Append some bytes."""
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
-        self.size += len(view)
-        self.checksum = zlib.crc32(view, self.checksum)
-        if len(self._waiting) + len(view) <= CHUNK_BYTES:
-            self._waiting += view
-            return
-        with self.store.translated(self.name):
-            self.flush()
-            self._put(view)
-
-    def flush(self) -> None:
-        """Write the buffered bytes."""
-        waiting, self._waiting = self._waiting, bytearray()
-        self._put(memoryview(waiting))
-
-    def _put(self, view: memoryview) -> None:
-        position = 0
-        while position < len(view):
-            some = view[position : position + CHUNK_BYTES]
-            position += self.store.fs.write(self.descriptor, some)
 
 
 @dataclass
@@ -151,10 +102,10 @@ class StoreWriter:
             IndexDamagedError: the newest manifest is damaged, and `over_damage` is false.
             StorageError: no number is left for the next generation, or a file cannot be removed.
         """
-        with self._translated("."):
+        with self.translated("."):
             names = [name for name in self.names() if name != LOCK]
         if names and acknowledged(self.folder) == UNKNOWN:
-            numbers = [number for number in map(_number_in, names) if number < LAST_GENERATION - 2]
+            numbers = [number for number in map(number_in, names) if number < LAST_GENERATION - 2]
             self._above = max(numbers, default=-1) + 1
         self.remove([name for name in names if name.endswith(".tmp")])
         if over_damage:
@@ -246,7 +197,7 @@ class StoreWriter:
         files = {name: known[name] for name in names}
         snapshot = Snapshot(self.next_generation, files, body)
         name = manifest_name(snapshot.generation)
-        with self._translated(name):
+        with self.translated(name):
             with self._synced(f"{name}.tmp") as file:
                 file.write(manifest_bytes(snapshot))
             self.fs.sync_folder(self.lock.folder)
@@ -274,29 +225,14 @@ class StoreWriter:
             StorageError: a file cannot be removed.
             AccessDeniedError: a file must not be removed.
         """
-        with self._translated("."):
-            names = self._garbage()
+        with self.translated("."):
+            names = unneeded(self.folder, self.names(), self.next_generation)
         self.remove(names)
 
     def require_lock(self) -> None:
         """Check that no other process can be writing: see `Lock.require_ours`."""
         if self.held:
             self.held.require_ours()
-
-    def _garbage(self) -> list[str]:
-        names = self.names()
-        generations = generations_of(names)
-        kept, dropped = generations[-KEPT_GENERATIONS:], generations[:-KEPT_GENERATIONS]
-        try:
-            named = {name for number in kept for name in read_manifest(self.folder, number).files}
-        except (TaskembedError, OSError):
-            # The files of a damaged manifest are unknown, so only uncommitted files may be deleted.
-            named = {name for name in names if _generation_of(name) < self.next_generation}
-            dropped = []
-        old_manifests = [manifest_name(number) for number in dropped]
-        safe = named | {LOCK} | {manifest_name(number) for number in generations}
-        unneeded = [name for name in names if name not in safe and not PART.fullmatch(name)]
-        return old_manifests + unneeded
 
     def names(self) -> list[str]:
         """Return the names of the files of the index, also those that were never committed."""
@@ -310,37 +246,34 @@ class StoreWriter:
             AccessDeniedError: a file must not be removed.
         """
         for name in names:
-            with self._translated(name), suppress(FileNotFoundError):  # deleted already
+            with self.translated(name), suppress(FileNotFoundError):  # deleted already
                 self.lock.require_ours()
                 self.fs.unlink(self.lock.folder, name)
 
     @contextmanager
     def _synced(self, name: str) -> Iterator[NewFile]:
         shown = name.removesuffix(".tmp")
-        with self._translated(shown):
+        with self.translated(shown):
             self.lock.require_ours()
             descriptor = self.fs.open_new(self.lock.folder, name)
-        file = NewFile(self, shown, descriptor)
+        file = NewFile(shown, descriptor, self.fs, self.translated)
         try:
             yield file
-            with self._translated(shown):
+            with self.translated(shown):
                 file.flush()
                 self.fs.sync(descriptor)
         finally:
-            with self._translated(shown):
+            with self.translated(shown):
                 self.fs.close(descriptor)
 
-    def translated(self, name: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def translated(self, name: str) -> Iterator[None]:
         """Turn an OSError within the context into a TaskembedError about a file of the index.
 
         Raises:
             StorageError: the file was deleted during the run, or the disk is full or failing.
             AccessDeniedError: the operating system does not permit the operation.
         """
-        return self._translated(name)
-
-    @contextmanager
-    def _translated(self, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

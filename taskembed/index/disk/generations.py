@@ -46,6 +46,7 @@ from taskembed.index.disk.manifests import (
 )
 from taskembed.space import Task
 
+KEPT_GENERATIONS = 2  # the newest, and the one before it, which a reader may be opening
 OPEN_SECONDS = 60.0  # how long a reader tries again while a writer removes the files
 PAUSE_SECONDS = 0.002  # before the second try; doubled after each further one
 LONGEST_PAUSE_SECONDS = 0.25

@@ -24,9 +24,9 @@ from taskembed.errors import (
     os_errors,
 )
 from taskembed.files import distrusted, make_folder, own_folder
-from taskembed.index.disk.commit import KEPT_GENERATIONS, hold_lock
+from taskembed.index.disk.commit import hold_lock
 from taskembed.index.disk.files import CHUNK_BYTES, StoredFile, file_damage
-from taskembed.index.disk.generations import names_in
+from taskembed.index.disk.generations import KEPT_GENERATIONS, names_in
 from taskembed.index.disk.manifests import generations_of, manifest_name, read_manifest
 from taskembed.index.published import (
     Published,
