@@ -1,4 +1,4 @@
-"""The shape of the code: packages, start-up, the public names. lint-imports checks the floors."""
+"""The shape of the code: packages, start-up, the public names. lint-imports checks the layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Object stores behind one door: a real S3 server on loopback, and plain servers over HTTP."""
+"""Object stores behind one interface: a real S3 server on loopback, and plain servers over HTTP."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from taskembed.errors import (
 _MOST_PROBES = 1_000
 
 Ints = npt.NDArray[np.int64]
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 # names of the tables of positions in models
 POSITIONS = re.compile(r"(^|\.)(position_embeddings?|embed_positions|wpe)(\.weight)?$")
 
@@ -217,8 +217,8 @@ def _loaded(json_texts: Sequence[str]) -> list[Tokenizer]:
 
 
 def _without_panic(
-    encode: Callable[[Sequence[str]], list[Made]], texts: Sequence[str]
-) -> list[Made]:
+    encode: Callable[[Sequence[str]], list[Result]], texts: Sequence[str]
+) -> list[Result]:
     """Return `encode(texts)`; a panic of the Rust library becomes a ValueError.
 
     For example, a regular expression of a tokenizer.json may fail on a text.

@@ -121,9 +121,9 @@ class OpenSegments:
             count += int(unseen.sum())
         return count
 
-    def has_made_ids(self) -> bool:
+    def has_generated_ids(self) -> bool:
         """Return whether a committed document has a sha256 as its id: its record had no id."""
-        return any(item.opened.has_made_ids() for item in self._items)
+        return any(item.opened.has_generated_ids() for item in self._items)
 
     # --- segments ---
 

@@ -37,10 +37,10 @@ class Chunking:
 
     def __post_init__(self) -> None:
         if self.tokens < LEAST_TOKENS:
-            raise ValueError(f"a chunk has at least {LEAST_TOKENS} tokens, not {self.tokens}")
+            raise ValueError(f"a chunk must have at least {LEAST_TOKENS} tokens, not {self.tokens}")
         if not 0 <= self.overlap <= self.tokens // 2:
             raise ValueError(
-                f"two chunks of {self.tokens} tokens share from 0 to {self.tokens // 2}, "
+                f"two chunks of {self.tokens} tokens can share 0 to {self.tokens // 2} tokens, "
                 f"not {self.overlap}"
             )
 
@@ -61,7 +61,7 @@ class Chunking:
         types = {"tokens": int, "overlap": int, "method": str}
         found = {key: type(item) for key, item in values.items()} if isinstance(values, dict) else 0
         if not isinstance(values, dict) or found != types:
-            raise ValueError("the rule of its chunks has wrong values")
+            raise ValueError("the settings of its chunks have wrong values")
         return cls(**values)
 
 
@@ -124,7 +124,8 @@ def require_parsers(rule: Chunking) -> None:
         raise MissingLibraryError(
             "the source files of this index are cut at definitions by tree-sitter, which is not "
             "installed",
-            hint=f"{install_hint(CODE)}; or, to cut only Python so: --chunk {rule} --recreate",
+            hint=f"{install_hint(CODE)}; or cut only Python at its "
+            f"definitions: --chunk {rule} --recreate",
         )
 
 
@@ -145,10 +146,10 @@ def require_same_rule(before: Chunking | None, asked: Chunking | None) -> None:
         if before:
             require_parsers(before)
         return
-    was = f"cut into chunks: --chunk {before}" if before else "not cut into chunks"
-    said = asked or OFF
+    current = f"cut into chunks: --chunk {before}" if before else "not cut into chunks"
+    requested = asked or OFF
     raise UsageError(
-        f"--chunk {said}: the documents of this index are {was}",
-        hint=f"leave --chunk out to add to it; or build it again: --chunk {said} --recreate; or "
-        "another one: --index OTHER. Nothing was changed",
+        f"--chunk {requested}: the documents of this index are {current}",
+        hint=f"leave --chunk out to add to it; or build it again: --chunk {requested} --recreate; "
+        "or another one: --index OTHER. Nothing was changed",
     )

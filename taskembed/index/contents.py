@@ -239,8 +239,8 @@ class Contents:
                 _part(body, "live"),
                 None if building is None else _part(body, "building"),
                 require_string(body["committed_at"], "committed_at"),
-                _object(body, "tuning", "what was measured of it"),
-                _object(body, "last_run", "what is known of its last run"),
+                _object(body, "tuning", "the measurement of its searches"),
+                _object(body, "last_run", "the summary of its last run"),
                 _identity(body),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -291,12 +291,12 @@ def _part(body: Body, name: str) -> Part:
         ValueError: a value has another form.
     """
     part = Part.from_json(body[name])
-    reading = _object(body, "reading", "how its input is read")
-    storage = _object(body, "storage", "how it is stored")
+    reading = _object(body, "reading", "the settings of its input")
+    storage = _object(body, "storage", "the settings of its storage")
     views = _object(body, "views", "its views")
-    declared = _object(body, "declared", "what was declared of its vectors")
+    declared = _object(body, "declared", "the declaration of its vectors")
     if name in declared:
-        part = replace(part, declared=_object(declared, name, "what was declared of its vectors"))
+        part = replace(part, declared=_object(declared, name, "the declaration of its vectors"))
     if name in reading:
         part = replace(part, reading=Reading.from_json(reading[name]))
     if name in storage:

@@ -47,7 +47,7 @@ _BY_ID = "SELECT * FROM documents INDEXED BY documents_doc_id WHERE doc_id > ? O
 _ROWS_BY_ID = (
     "SELECT row FROM documents INDEXED BY documents_doc_id WHERE doc_id > ? ORDER BY doc_id"
 )
-_MADE_IDS = """
+_GENERATED_IDS = """
 SELECT row FROM documents WHERE length(doc_id) = 64 AND doc_id NOT GLOB '*[^0-9a-f]*'
 """
 _TRUNCATED = "SELECT row FROM documents WHERE truncated <> 0"
@@ -174,7 +174,7 @@ class Documents:
         for values in self.database.execute("SELECT * FROM documents ORDER BY row"):
             document = self._read(values)
             if document.row <= last:
-                raise ValueError(f"the row {document.row} is not where it belongs")
+                raise ValueError(f"the row {document.row} is out of order")
             if document.row >= self.rows:
                 raise ValueError(f"there is no row {document.row}")
             last = document.row
@@ -206,9 +206,9 @@ class Documents:
             for row in some:
                 yield found[row]
 
-    def rows_with_made_ids(self) -> Iterator[int]:
+    def rows_with_generated_ids(self) -> Iterator[int]:
         """Yield the rows of documents whose id is a sha256."""
-        yield from (row for (row,) in self.database.execute(_MADE_IDS))
+        yield from (row for (row,) in self.database.execute(_GENERATED_IDS))
 
     def truncated_rows(self) -> list[int]:
         """Return the rows of documents that the model truncated."""
@@ -234,7 +234,7 @@ class Documents:
 def _in_order(documents: Iterable[StoredDocument], last: str) -> Iterator[StoredDocument]:
     for document in documents:
         if document.doc_id <= last:
-            raise ValueError(f"the id {document.doc_id!r} is not where it belongs")
+            raise ValueError(f"the id {document.doc_id!r} is out of order")
         last = document.doc_id
         yield document
 
@@ -280,7 +280,7 @@ def require_schema(
         sqlite3.Error: the file is not a database.
     """
     if header[_JOURNAL] != _ROLLBACK:
-        raise ValueError("it has a journal of its own")
+        raise ValueError("it has a separate journal file")
     limit = len(schema) + 1
     rows = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", [limit])
     if sorted(rows.fetchall(), key=str) != sorted(schema, key=str):

@@ -95,7 +95,7 @@ def read_published(store: Store) -> Published:
     except IndexDamagedError as error:
         raise damaged_there(store, MANIFEST, error.reason) from error
     if not contents.identity:
-        raise damaged_there(store, MANIFEST, "it has no identity of an index")
+        raise damaged_there(store, MANIFEST, "its manifest does not identify an index")
     return Published(snapshot, contents, data, found)
 
 

@@ -168,7 +168,7 @@ class Index(IndexDocuments):
         Raises:
             UsageError: `where` is not a filter, or names a field that the index does not have; or
                 hits cannot be grouped by the field of `grouping`.
-            ValueError: the index is closed, or keeps no words.
+            ValueError: the index is closed, or stores no words.
             IndexDamagedError: a file is damaged.
         """
         tokenizer = self._tokenizer()
@@ -199,7 +199,7 @@ class Index(IndexDocuments):
         Raises:
             UsageError: `where` is not a filter, or names a field that the index does not have; or
                 hits cannot be grouped by the field of `grouping`.
-            ValueError: the index is closed, or keeps no words.
+            ValueError: the index is closed, or stores no words.
             IndexDamagedError: a file is damaged.
         """
         self.load(exact=exact)
@@ -217,5 +217,5 @@ class Index(IndexDocuments):
     def _tokenizer(self) -> WordTokenizer:
         self._require_open()
         if not self.words and len(self):
-            raise ValueError(f"the index {self.folder} keeps no words")
+            raise ValueError(f"the index {self.folder} stores no words")
         return WordTokenizer.of(self.words) if self.words else WordTokenizer()

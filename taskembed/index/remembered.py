@@ -58,18 +58,18 @@ class Reading:
         return cls(**{name: value for name, value in values.items() if name in names})
 
 
-def require_same_ids(remembered: Reading | None, said: Reading) -> None:
+def require_same_ids(remembered: Reading | None, given: Reading) -> None:
     """Check that the ids of documents come from the same field as those of the index.
 
     Raises:
         UsageError: another field has the ids, so each document would be in the index twice.
     """
-    if remembered is None or said.id_field == remembered.id_field:
+    if remembered is None or given.id_field == remembered.id_field:
         return
-    was = f"the field {remembered.id_field!r}" if remembered.id_field else "id, _id or doc_id"
+    previous = f"the field {remembered.id_field!r}" if remembered.id_field else "id, _id or doc_id"
     raise UsageError(
-        f"--id-field {said.id_field}: the documents of this index are named by {was}: "
-        "every document would be added a second time",
-        hint="leave it out; or build the index again with --recreate; or another one with "
-        "--index OTHER",
+        f"--id-field {given.id_field}: the ids of this index come from {previous}, so every "
+        "document would be added a second time",
+        hint="leave --id-field out; or build the index again with --recreate; or build another "
+        "one with --index OTHER",
     )

@@ -24,7 +24,7 @@ from taskembed.index.view_parts import remove_parts
 from taskembed.index.writer import IndexWriter
 from taskembed.space import EmbeddingSpace, Task
 
-WAYS_ON = (  # the hint for an index of another space
+OTHER_SPACE_HINT = (  # the hint for an index of another space
     "leave out the options that differ to add to this index; or keep it and build another one with "
     "--index OTHER; or replace it with --recreate. Nothing was changed"
 )
@@ -126,7 +126,7 @@ def _require_same(
     reading: Reading | None,
     storage: Callable[[Storage], Storage],
 ) -> None:
-    require_same_space(live.space, new.space, hint=WAYS_ON)
+    require_same_space(live.space, new.space, hint=OTHER_SPACE_HINT)
     if live.tasks != new.tasks:
         raise SpaceMismatchError(
             f"the index has the views {_listed(live.tasks)}, not {_listed(new.tasks)}: "
@@ -134,7 +134,7 @@ def _require_same(
             hint="give one encoder for each view, in this order. Nothing was changed",
         )
     for ours, theirs in zip(live.further, new.further, strict=True):
-        require_same_space(ours.space, theirs.space, hint=WAYS_ON)
+        require_same_space(ours.space, theirs.space, hint=OTHER_SPACE_HINT)
     if reading and live.documents:
         require_same_ids(live.reading, reading)
     if live.segments:
@@ -171,11 +171,7 @@ def remember_tuning(folder: Path, tuning: Mapping[str, object], *, wait_seconds:
         NotFoundError: there is no index.
         AccessDeniedError: the folder may not be written to.
     """
-    with open_writer(folder, wait_seconds=wait_seconds) as store:
-        if store.snapshot is None:
-            raise NotFoundError(f"no index at {folder}", hint="check --index")
-        contents = replace(Contents.of(folder, store.snapshot), tuning=tuning)
-        store.commit(contents.to_json(), [name for part in contents.parts for name in part.files])
+    _recommit(folder, lambda contents: replace(contents, tuning=tuning), wait_seconds)
 
 
 def identify(folder: Path, *, wait_seconds: float = 0) -> None:
@@ -186,11 +182,22 @@ def identify(folder: Path, *, wait_seconds: float = 0) -> None:
         IndexBusyError: another process is writing.
         AccessDeniedError: the folder may not be written to.
     """
+
+    def identified(contents: Contents) -> Contents:
+        if contents.identity:  # another process may have given it one
+            return contents
+        return replace(contents, identity=secrets.token_hex(16))
+
+    _recommit(folder, identified, wait_seconds)
+
+
+def _recommit(folder: Path, change: Callable[[Contents], Contents], wait_seconds: float) -> None:
+    """Commit a change of the contents as a new generation of the same segments, if there is one."""
     with open_writer(folder, wait_seconds=wait_seconds) as store:
         if store.snapshot is None:
             raise NotFoundError(f"no index at {folder}", hint="check --index")
         contents = Contents.of(folder, store.snapshot)
-        if not contents.identity:  # another process may have given it one
-            contents = replace(contents, identity=secrets.token_hex(16))
-            names = [name for part in contents.parts for name in part.files]
-            store.commit(contents.to_json(), names)
+        changed = change(contents)
+        if changed is not contents:
+            names = [name for part in changed.parts for name in part.files]
+            store.commit(changed.to_json(), names)

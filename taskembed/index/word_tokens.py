@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-VERSION = 1  # of the rules below: raise it if a change makes other words of the same text
+VERSION = 1  # of the rules below; increase it if a change yields other words for a text
 DEFAULT_LANGUAGE = "english"
 NO_LANGUAGE = "none"  # words are not reduced to stems
 

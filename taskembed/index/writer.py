@@ -280,9 +280,9 @@ class IndexWriter:
             self._rebuilding = False
             self.has_failed = False
 
-    def has_made_ids(self) -> bool:
+    def has_generated_ids(self) -> bool:
         """Return whether a committed document has a sha256 as its id: its record had no id."""
-        return self._segments.has_made_ids()
+        return self._segments.has_generated_ids()
 
     def close(self) -> None:
         """Close the files."""

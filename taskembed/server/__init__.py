@@ -1,4 +1,4 @@
 """A Model Context Protocol server, whose tools let agents search indexes but not change them.
 
-Doors: `serve` runs the server in a process, and `indexes` opens and names what is served.
+Public modules: `serve` (runs the server in a process) and `indexes` (opens and names the indexes).
 """

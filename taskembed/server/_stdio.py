@@ -85,7 +85,7 @@ class Lines:
     def readline(self) -> str:
         """Return the next message; "" at the end."""
         while line := self._line():
-            text = _ESCAPE.sub(_without_half, line[:MESSAGE_BYTES].decode(errors="replace"))
+            text = _ESCAPE.sub(_whole_character, line[:MESSAGE_BYTES].decode(errors="replace"))
             if len(line) > MESSAGE_BYTES:
                 self._refuse(line, f"a message has more than {MESSAGE_BYTES:,} bytes")
             elif _is_message(text):
@@ -133,7 +133,7 @@ def _is_message(text: str) -> bool:
     return True
 
 
-def _without_half(escape: re.Match[str]) -> str:
+def _whole_character(escape: re.Match[str]) -> str:
     """Return an escape; half of a character, where a text was cut, becomes U+FFFD.
 
     The library reads no message that has one, and would not answer it.

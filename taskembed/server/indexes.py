@@ -51,12 +51,12 @@ def names_of(folders: Sequence[tuple[str, Path]]) -> dict[str, Path]:
         place = folder.resolve()
         known.setdefault(place, escaped(name or place.name or "index"))
     return {
-        name if list(known.values()).count(name) == 1 else _told_apart(place, list(known)): place
+        name if list(known.values()).count(name) == 1 else _distinct_end(place, list(known)): place
         for place, name in known.items()
     }
 
 
-def _told_apart(folder: Path, every: Sequence[Path]) -> str:
+def _distinct_end(folder: Path, every: Sequence[Path]) -> str:
     """Return the shortest end of a path that no other path has."""
     parts = folder.parts[1:]
     for length in range(1, len(parts)):

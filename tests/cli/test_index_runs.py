@@ -63,8 +63,8 @@ def test_another_id_field_is_refused_but_not_for_a_new_index(
     refused = run("index", keyed, "--id-field", "key", "--index", made)
     assert refused.code == 2
     assert refused.err.startswith(
-        "taskembed: error: --id-field key: the documents of this index are named by the field "
-        "'url': every document would be added a second time\n"
+        "taskembed: error: --id-field key: the ids of this index come from the field "
+        "'url', so every document would be added a second time\n"
     )
     assert stored_ids(made) == ["u0", "u1", "u2", "u3"]
     anew = run("index", keyed, "--id-field", "key", "--index", made, "--recreate")

@@ -430,7 +430,7 @@ def test_a_hostile_order_of_ids_is_damage_behind_a_right_checksum(tmp_path: Path
         files = built() | {f"{NAME}.db": connection.serialize()}
     with (
         closing(opened(tmp_path, files)) as segment,
-        pytest.raises(IndexDamagedError, match="the id 'a' is not where it belongs"),
+        pytest.raises(IndexDamagedError, match="the id 'a' is out of order"),
     ):
         list(segment.documents_by_id())
 
@@ -536,7 +536,7 @@ def test_a_row_that_cannot_be_is_damage(tmp_path: Path, row: int) -> None:
 def test_a_database_with_a_write_ahead_log_is_not_read(tmp_path: Path) -> None:
     data = bytearray(built()[f"{NAME}.db"])
     data[18:20] = b"\x02\x02"
-    with pytest.raises(IndexDamagedError, match="it has a journal of its own"):
+    with pytest.raises(IndexDamagedError, match="it has a separate journal file"):
         opened(tmp_path, built() | {f"{NAME}.db": bytes(data)})
 
 

@@ -141,7 +141,7 @@ def test_how_the_input_is_read_is_remembered_of_each_part(tmp_path: Path) -> Non
     contents = Contents.of(folder, read_newest(folder))
     assert (contents.live.reading, contents.building) == (by_key, None)
     with (
-        pytest.raises(UsageError, match=r"^--id-field url: the documents of this index are named"),
+        pytest.raises(UsageError, match=r"^--id-field url: the ids of this index come from"),
         open_index_writer(folder, SPACE, reading=by_url),
     ):
         pass

@@ -69,7 +69,7 @@ def test_what_cannot_be_is_refused_before_anything_is_read(
     with pytest.raises(NotFoundError, match="no such file or folder"):
         find_corpus([str(tmp_path / "none.jsonl")], Existing(), Reading())
     asked = Reading(id_field="number")
-    with pytest.raises(UsageError, match="named by the field 'key'"):
+    with pytest.raises(UsageError, match="come from the field 'key'"):
         find_corpus(["-"], existing, asked)
     assert find_corpus(["-"], existing, asked, recreate=True).paths == []
     with pytest.raises(UsageError, match="has no field"):

@@ -98,7 +98,7 @@ def test_the_next_run_reads_its_input_as_the_last_did(folder: Path) -> None:
     asked = Reading(on_duplicate="first", id_field="key")
     assert existing.reading(asked) == Reading(format="csv", id_field="key", on_duplicate="first")
     other = Reading(id_field="number")
-    with pytest.raises(UsageError, match="named by the field 'key'"):
+    with pytest.raises(UsageError, match="come from the field 'key'"):
         existing.reading(other)
     assert existing.reading(other, recreate=True).id_field == "number"
     assert Existing().reading(other) == other

@@ -125,7 +125,7 @@ def test_a_damaged_file_is_named_and_leaves_no_copy(
     [
         (b"<html>", IndexDamagedError, rf"/index/{MANIFEST}: its checksum does not match"),
         (b" " * 9000, IndexDamagedError, rf"/index/{MANIFEST}: it has 9,000 bytes, more than 8,"),
-        ({"identity": ""}, IndexDamagedError, "it has no identity of an index"),
+        ({"identity": ""}, IndexDamagedError, "its manifest does not identify an index"),
         ({"format": 99}, NewerFormatError, "written by a newer taskembed: format 99"),
         ({"name": "../../x"}, IndexDamagedError, "'../../x' is not the name of a file"),
     ],

@@ -102,11 +102,11 @@ class SegmentDocuments:
                 if not self._is_dead(document.row):
                     yield document
 
-    def has_made_ids(self) -> bool:
+    def has_generated_ids(self) -> bool:
         """Return whether a document that is not deleted has a sha256 as its id."""
         self.require_whole()
         with self._translated():
-            return any(map(self._is_live, self.file.rows_with_made_ids()))
+            return any(map(self._is_live, self.file.rows_with_generated_ids()))
 
     def count_truncated(self) -> int:
         """Return the number of documents, without deleted ones, that the model truncated."""

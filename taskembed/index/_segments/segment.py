@@ -174,7 +174,7 @@ class Segment:
 
         Raises:
             IndexDamagedError: the file is damaged.
-            ValueError: the segment keeps no words, or the index is closed.
+            ValueError: the segment stores no words, or the index is closed.
         """
         return self._words.postings()
 
@@ -283,9 +283,9 @@ class Segment:
         """
         return self._documents.find(doc_ids, sure=sure)
 
-    def has_made_ids(self) -> bool:
+    def has_generated_ids(self) -> bool:
         """Return whether a document that is not deleted has a sha256 as its id."""
-        return self._documents.has_made_ids()
+        return self._documents.has_generated_ids()
 
     def count_truncated(self) -> int:
         """Return the number of documents, without deleted ones, that the model truncated."""

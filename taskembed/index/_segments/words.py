@@ -30,10 +30,10 @@ class SegmentWords:
         """Return the postings; the dictionary is checked now, each posting when it is read.
 
         Raises:
-            ValueError: the segment keeps no words.
+            ValueError: the segment stores no words.
         """
         if not self._info.words:
-            raise ValueError("the words of the texts are not kept")
+            raise ValueError("the words of the texts are not stored")
         with self._lock:
             if self._postings is None:
                 size = self._files[self._info.words_file].size

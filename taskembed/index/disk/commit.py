@@ -53,7 +53,7 @@ from taskembed.index.disk.files import StoredFile
 from taskembed.index.disk.fs import Fs
 from taskembed.index.disk.generations import names_in, read_newest
 from taskembed.index.disk.manifests import (
-    OURS,
+    INDEX_FILE,
     Body,
     Snapshot,
     generations_of,
@@ -155,7 +155,7 @@ class StoreWriter:
             ValueError: `name` is not the name of a file of an index.
             StorageError: the file cannot be written.
         """
-        if not OURS.fullmatch(name):
+        if not INDEX_FILE.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a file of an index")
         with self._synced(name) as file:
             yield file
@@ -176,7 +176,7 @@ class StoreWriter:
             ValueError: `name` is not the name of a temporary file.
             StorageError: an old file of that name cannot be removed.
         """
-        if not name.endswith(".tmp") or not OURS.fullmatch(name):
+        if not name.endswith(".tmp") or not INDEX_FILE.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a temporary file")
         self.remove([name])
         try:
@@ -236,7 +236,7 @@ class StoreWriter:
 
     def names(self) -> list[str]:
         """Return the names of the files of the index, also those that were never committed."""
-        return [name for name in self.fs.names(self.lock.folder) if OURS.fullmatch(name)]
+        return [name for name in self.fs.names(self.lock.folder) if INDEX_FILE.fullmatch(name)]
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files that no generation needs.
@@ -355,7 +355,7 @@ def require_writable(folder: Path, *, wait_seconds: float = 0) -> None:
 
 def _require_no_other_things(folder: Path) -> None:
     names = names_in(folder)
-    foreign = [name for name in names if not OURS.fullmatch(name)]
+    foreign = [name for name in names if not INDEX_FILE.fullmatch(name)]
     if foreign and LOCK not in names:
         raise UsageError(
             f"{folder} is not an index: it holds {foreign[0]!r}", hint="choose another --index"

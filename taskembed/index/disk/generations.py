@@ -50,7 +50,7 @@ KEPT_GENERATIONS = 2  # the newest, and the one before it, which a reader may be
 OPEN_SECONDS = 60.0  # how long a reader tries again while a writer removes the files
 PAUSE_SECONDS = 0.002  # before the second try; doubled after each further one
 LONGEST_PAUSE_SECONDS = 0.25
-TIMES_STANDING = 5  # attempts after which a manifest that is listed but cannot be opened is damage
+MOST_ATTEMPTS = 5  # attempts after which a manifest that is listed but cannot be opened is damage
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ def open_newest(
             return opened(read_manifest(folder, newest))
         except FileNotFoundError as error:
             missing = Path(os.fsdecode(error.filename or "its files")).name
-            if newest >= 0 and (times >= TIMES_STANDING or is_standing(folder, newest)):
+            if newest >= 0 and (times >= MOST_ATTEMPTS or is_newest(folder, newest)):
                 raise damaged(folder, Damage(missing, "it is missing")) from error
         if time.monotonic() >= deadline:
             raise IndexBusyError(
@@ -170,7 +170,7 @@ def open_newest(
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-def is_standing(folder: Path, generation: int) -> bool:
+def is_newest(folder: Path, generation: int) -> bool:
     """Return whether a generation is the newest, so that all of its files must exist.
 
     Subtle: the manifest is checked after the folder is listed. A writer removes a manifest before
@@ -249,7 +249,7 @@ def _held(folder: Path, snapshot: Snapshot, name: str, stack: ExitStack) -> Bina
     try:
         return stack.enter_context(open_regular(folder, name))
     except FileNotFoundError:
-        if not is_standing(folder, snapshot.generation):
+        if not is_newest(folder, snapshot.generation):
             raise
         return Damage(name, "it is missing")
     except IndexDamagedError as error:

@@ -35,7 +35,7 @@ _NAME_OF_FILE = (
 )
 FILE = re.compile(_NAME_OF_FILE)  # a file that a manifest may list
 PART = re.compile(r"part-(\d{8})-([a-z]+)\.vectors")  # of a view that is being added
-OURS = re.compile(  # any file that taskembed writes to the folder of an index
+INDEX_FILE = re.compile(  # any file that taskembed writes to the folder of an index
     rf"LOCK|manifest-\d{{8}}\.json(\.tmp)?|{_NAME_OF_FILE}|seg-\d{{8}}\.(db|fields|words)\.tmp"
     rf"|{PART.pattern}"
 )
@@ -124,7 +124,7 @@ def _snapshot(manifest: dict[str, Any], generation: int) -> Snapshot:
         _require_possible(file)
     by_name = {file.name: file for file in files}
     if len(by_name) != len(files):
-        raise ValueError("it names a file twice")
+        raise ValueError("it lists a file twice")
     return Snapshot(generation, by_name, manifest["body"])
 
 

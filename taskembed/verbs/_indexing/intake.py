@@ -189,7 +189,7 @@ class Intake:
             BadInputError: every document would be in the index twice.
         """
         ids_are_made = all(item.document.id_is_made for item in batch)
-        if not ids_are_made or found or not len(self._writer) or self._writer.has_made_ids():
+        if not ids_are_made or found or not len(self._writer) or self._writer.has_generated_ids():
             return
         first = batch[0].document.where
         raise BadInputError(
