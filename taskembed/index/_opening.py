@@ -55,6 +55,6 @@ def open_segments(folder: Path, snapshot: Snapshot, part: Part) -> list[Segment]
             segments.append(segment)
             if not is_roomy:
                 segment.check()
-                segment.spare_handles()
+                segment.release_handles()
         stack.pop_all()
     return segments

@@ -50,8 +50,8 @@ class ViewParts:
     def __init__(self, store: StoreWriter, space: EmbeddingSpace, precision: str) -> None:
         self._store = store
         self._space = space
-        said = json.dumps([space.to_json(), precision], sort_keys=True)
-        self._stamp = hashlib.sha256(said.encode()).digest()
+        made_from = json.dumps([space.to_json(), precision], sort_keys=True)
+        self._stamp = hashlib.sha256(made_from.encode()).digest()
         self._names: list[str] = []
         self._known = np.empty(0, f"S{_DIGEST_BYTES}")
         self._places = np.empty(

@@ -42,11 +42,11 @@ class Writer:
 
     Attributes:
         descriptor: the descriptor to write to.
-        lost: called if the reader has closed the stream; it ends the process.
+        on_closed: called if the reader has closed the stream; it ends the process.
     """
 
     descriptor: int
-    lost: Callable[[], None]
+    on_closed: Callable[[], None]
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, text: str) -> int:
@@ -57,7 +57,7 @@ class Writer:
                 while left:
                     left = left[os.write(self.descriptor, left) :]
         except OSError:
-            self.lost()
+            self.on_closed()
         return len(text)
 
     def flush(self) -> None:
@@ -116,11 +116,11 @@ class Lines:
         except OSError:  # the client is gone
             return b""
 
-    def _refuse(self, line: bytes, said: str) -> None:
-        self.notify(said)
+    def _refuse(self, line: bytes, reason: str) -> None:
+        self.notify(reason)
         found = _FIRST_ID.match(line) or _LAST_ID.search(line)
         if found:
-            error = {"code": _INVALID_REQUEST, "message": said}
+            error = {"code": _INVALID_REQUEST, "message": reason}
             answer = {"jsonrpc": "2.0", "id": json.loads(found[1]), "error": error}
             self.writer.write(json.dumps(answer) + "\n")
 
@@ -143,13 +143,13 @@ def _whole_character(escape: re.Match[str]) -> str:
 
 @contextmanager
 def claimed_streams(
-    notify: Callable[[str], None], lost: Callable[[], None]
+    notify: Callable[[str], None], on_closed: Callable[[], None]
 ) -> Iterator[tuple[Lines, Writer]]:
     """Yield stdin and stdout; within the context, descriptor 0 is empty and 1 is stderr.
 
     Args:
         notify: called with a note for people.
-        lost: called if the reader of stdout has closed it.
+        on_closed: called if the reader of stdout has closed it.
 
     Raises:
         UsageError: stdin or stdout is closed.
@@ -161,7 +161,7 @@ def claimed_streams(
     try:
         os.dup2(nothing, _STDIN)
         os.dup2(_STDERR, _STDOUT)
-        writer = Writer(wire[1], lost)
+        writer = Writer(wire[1], on_closed)
         yield Lines(wire[0], writer, notify), writer
     finally:
         os.close(nothing)

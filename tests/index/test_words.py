@@ -85,7 +85,7 @@ def test_postings_are_where_a_word_occurs(tmp_path: Path) -> None:
         assert (postings.documents, postings.total) == (3, 5)
         assert postings.lengths.tolist() == [3, 0, 2]
         found = {word: postings.find(word) for word in ("a", "b", "c", "d")}
-    assert {w: p and (p.rows.tolist(), p.often.tolist()) for w, p in found.items()} == {
+    assert {w: p and (p.rows.tolist(), p.counts.tolist()) for w, p in found.items()} == {
         "a": ([0], [2]),
         "b": ([0, 2], [1, 1]),
         "c": ([2], [1]),
@@ -149,7 +149,7 @@ def test_a_word_that_occurs_very_often_counts_as_255(tmp_path: Path) -> None:
     with opened(tmp_path, written([["a"] * 1000])) as postings:
         found = postings.find("a")
     assert isinstance(found, Posting)
-    assert found.often.tolist() == [255]
+    assert found.counts.tolist() == [255]
 
 
 def test_no_flipped_bit_is_answered(tmp_path: Path) -> None:

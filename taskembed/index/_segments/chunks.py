@@ -149,9 +149,9 @@ def nearest_documents(
         found, vectors = search(queries[lacking], asked, passing)
         few = []
         for at, query in enumerate(lacking.tolist()):
-            some = _folded(found[at], table.rows[vectors[at]], k)
+            some = _first_of_each(found[at], table.rows[vectors[at]], k)
             if len(some[0]) < k and turn + 1 == _WIDENINGS:
-                some = _widened(some, table, search, queries[query : query + 1], k, passing)
+                some = _search_further(some, table, search, queries[query : query + 1], k, passing)
             if len(some[0]) == k:
                 scores[query], rows[query] = some
             else:
@@ -161,13 +161,13 @@ def nearest_documents(
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
-def _folded(scores: FloatRows, rows: Rows, k: int) -> Found:
+def _first_of_each(scores: FloatRows, rows: Rows, k: int) -> Found:
     """Return the first k different rows, with the score of the first of each."""
     firsts = np.sort(np.unique(rows, return_index=True)[1])[:k]
     return scores[firsts], rows[firsts]
 
 
-def _widened(
+def _search_further(
     found: Found,
     table: ChunkTable,
     search: Search,
@@ -183,6 +183,6 @@ def _widened(
         others = others & ~np.isin(table.rows, rows)
         asked = min(asked * _MORE, _MOST_MORE, int(others.sum()))
         more, vectors = search(query, asked, others)
-        new = _folded(more[0], table.rows[vectors[0]], k - len(rows))
+        new = _first_of_each(more[0], table.rows[vectors[0]], k - len(rows))
         scores, rows = np.concatenate([scores, new[0]]), np.concatenate([rows, new[1]])
     return scores, rows

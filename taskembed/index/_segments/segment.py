@@ -111,7 +111,7 @@ class Segment:
         self._documents.close()
         self._fields.close()
 
-    def spare_handles(self) -> None:
+    def release_handles(self) -> None:
         """Read now what a search may need, and close every file that is then no longer needed."""
         self.load()
         self._documents.require_whole()

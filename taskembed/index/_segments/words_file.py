@@ -34,7 +34,7 @@ from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Rows
 
 K1, B = 1.2, 0.75
-MOST_OFTEN = 255  # the highest count of a word in one document
+LARGEST_COUNT = 255  # the highest count of a word in one document
 
 _MAGIC = b"TEwords1"
 _FOOT = struct.Struct("<8sQQQI")  # magic, documents, total of words, entries, CRC-32
@@ -55,17 +55,17 @@ class Posting:
     Attributes:
         word: in UTF-8.
         rows: int64[n]: the rows of the documents, ascending.
-        often: uint8[n]: the number of occurrences in each, at most MOST_OFTEN.
+        counts: uint8[n]: the number of occurrences in each, at most LARGEST_COUNT.
     """
 
     word: bytes
     rows: Rows
-    often: npt.NDArray[np.uint8]
+    counts: npt.NDArray[np.uint8]
 
     def encoded(self) -> bytes:
         """Return the bytes that a file stores."""
         body = b"".join(
-            [self.word, self.rows.astype("<u4").tobytes(), self.often.astype("u1").tobytes()]
+            [self.word, self.rows.astype("<u4").tobytes(), self.counts.astype("u1").tobytes()]
         )
         return _POSTING.pack(zlib.crc32(body), len(self.word)) + body
 
@@ -131,8 +131,8 @@ class Postings:
         rows = np.frombuffer(body, "<u4", count, length).astype(np.int64)
         if rows.max(initial=-1) >= self.documents:
             raise self._damaged(f"there is no row {rows.max()}")
-        often = np.frombuffer(body, "u1", count, length + 4 * count)
-        return Posting(bytes(body[:length]), rows, often)
+        counts = np.frombuffer(body, "u1", count, length + 4 * count)
+        return Posting(bytes(body[:length]), rows, counts)
 
     def _read(self, at: int, size: int) -> memoryview:
         data = memoryview(self._from_file(at, size))
@@ -144,21 +144,21 @@ class Postings:
 def build(documents: Iterable[Sequence[str]]) -> Iterator[bytes]:
     """Yield the bytes of a segment's file, from the words of each document, ordered by row."""
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    words, often, lengths, distinct = array("I"), array("B"), array("I"), array("I")
+    words, counts, lengths, distinct = array("I"), array("B"), array("I"), array("I")
     for document in documents:
-        counts = Counter(document)
+        found = Counter(document)
         lengths.append(len(document))
-        distinct.append(len(counts))
-        words.extend(map(numbers.__getitem__, counts))
-        often.extend(map(min, counts.values(), repeat(MOST_OFTEN)))
+        distinct.append(len(found))
+        words.extend(map(numbers.__getitem__, found))
+        counts.extend(map(min, found.values(), repeat(LARGEST_COUNT)))
     word_numbers = np.array(words, np.int64)
     by_word = np.argsort(word_numbers, kind="stable")
     all_rows = np.repeat(np.arange(len(lengths)), np.array(distinct, np.int64))[by_word]
-    all_often = np.array(often, np.uint8)[by_word]
+    all_counts = np.array(counts, np.uint8)[by_word]
     ends = np.cumsum(np.bincount(word_numbers, minlength=len(numbers))).tolist()
     keys = sorted((*_key(word.encode()), number) for word, number in numbers.items())
     postings = (
-        Posting(name, all_rows[begin:end], all_often[begin:end])
+        Posting(name, all_rows[begin:end], all_counts[begin:end])
         for _, name, i in keys
         for begin, end in [(ends[i - 1] if i else 0, ends[i])]
     )
@@ -198,11 +198,11 @@ def require_words(postings: Postings, documents: Iterable[Sequence[str]]) -> Non
             raise ValueError("the words are not in order")
         last = key
         with np.errstate(over="ignore"):
-            sums[posting.rows] += np.uint64(key[0]) * posting.often
+            sums[posting.rows] += np.uint64(key[0]) * posting.counts
     row = -1
     for row, words in enumerate(documents):
         counts = Counter(words)
-        expected = sum(_hash(word.encode()) * min(n, MOST_OFTEN) for word, n in counts.items())
+        expected = sum(_hash(word.encode()) * min(n, LARGEST_COUNT) for word, n in counts.items())
         if row >= len(sums) or expected % 2**64 != int(sums[row]):
             raise ValueError(f"the words of row {row} are not those of its text")
         if len(words) != int(postings.lengths[row]):
@@ -229,7 +229,7 @@ def merge(segments: Sequence[tuple[Postings, Rows]]) -> Iterator[bytes]:
             rows = kept[posting.rows]
             stay = rows >= 0
             if stay.any():
-                moved_posting = Posting(posting.word, rows[stay], posting.often[stay])
+                moved_posting = Posting(posting.word, rows[stay], posting.counts[stay])
                 yield (_hash(posting.word), posting.word), moved_posting
 
     streams = [moved(postings, kept) for postings, kept in segments]
@@ -242,9 +242,9 @@ def _joined(group: Iterable[tuple[_Key, Posting]]) -> Posting:
     if len(parts) == 1:
         return parts[0]
     rows = np.concatenate([part.rows for part in parts])
-    often = np.concatenate([part.often for part in parts])
+    counts = np.concatenate([part.counts for part in parts])
     order = np.argsort(rows, kind="stable")
-    return Posting(parts[0].word, rows[order], often[order])
+    return Posting(parts[0].word, rows[order], counts[order])
 
 
 def _file(postings: Iterable[Posting], lengths: Lengths) -> Iterator[bytes]:
@@ -300,7 +300,7 @@ class Bm25:
             idf = times * np.log1p((self._count - frequency + 0.5) / (frequency + 0.5))
             for score, norm, posting in zip(scores, self._norms, found, strict=True):
                 if posting:
-                    often = posting.often.astype(np.float32)
-                    part = often * np.float32(idf * (K1 + 1)) / (often + norm[posting.rows])
+                    counts = posting.counts.astype(np.float32)
+                    part = counts * np.float32(idf * (K1 + 1)) / (counts + norm[posting.rows])
                     score[posting.rows] += part
         return scores

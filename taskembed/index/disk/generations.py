@@ -73,33 +73,31 @@ def _newest(folder: Path, task: Task) -> int:
     Raises:
         FileNotFoundError: a writer changed the folder while it was listed.
     """
-    promised = acknowledged(folder)
+    last = acknowledged(folder)
     names = names_in(folder)
     newest = max(generations_of(names), default=-1)
     # Subtle: a writer writes a later generation into LOCK before it removes a manifest. So if LOCK
     # has not changed when it is read again, no writer has removed a manifest in the meantime.
-    if newest < promised and acknowledged(folder) != promised:
-        raise FileNotFoundError(errno.ENOENT, "it does not exist yet", manifest_name(promised))
-    if 0 <= newest < promised:
-        raise _lost(folder, promised, newest)
+    if newest < last and acknowledged(folder) != last:
+        raise FileNotFoundError(errno.ENOENT, "it does not exist yet", manifest_name(last))
+    if 0 <= newest < last:
+        raise _missing_manifest(folder, last, newest)
     if newest < 0:
-        raise _without_manifest(folder, names, promised, task)
+        raise _without_manifest(folder, names, last, task)
     return newest
 
 
-def _lost(folder: Path, promised: int, newest: int) -> IndexDamagedError:
+def _missing_manifest(folder: Path, last: int, newest: int) -> IndexDamagedError:
     return IndexDamagedError(
-        f"the index is damaged: {folder / manifest_name(promised)}: it is missing, and it was "
+        f"the index is damaged: {folder / manifest_name(last)}: it is missing, and it was "
         f"committed after generation {newest}",
         hint=f"restore it from a copy; or index again with --recreate; or continue with generation "
         f"{newest}: delete {folder / LOCK}",
     )
 
 
-def _without_manifest(
-    folder: Path, names: Iterable[str], promised: int, task: Task
-) -> TaskembedError:
-    if promised >= 0 or any(FILE.fullmatch(name) for name in names):
+def _without_manifest(folder: Path, names: Iterable[str], last: int, task: Task) -> TaskembedError:
+    if last >= 0 or any(FILE.fullmatch(name) for name in names):
         return IndexDamagedError(
             f"the index is damaged: {folder}: it has files of an index, but no manifest",
             hint="restore the folder from a copy, or delete it and index again",
