@@ -24,9 +24,9 @@ from taskembed.errors import (
     ServerUnavailableError,
     TaskembedError,
 )
-from taskembed.index.published import MANIFEST
+from taskembed.index.published import MANIFEST, read_published
 from taskembed.index.reader import Index
-from taskembed.objects import Store
+from taskembed.objects import Store, open_store
 from taskembed.verbs.publish import publish_index
 from taskembed.verbs.publishing.copies import list_copies
 from taskembed.verbs.publishing.fetch import fetch_index
@@ -239,6 +239,22 @@ def test_an_index_that_went_its_own_way_gets_a_copy_of_its_own(
     assert not first.folder.exists()
     publish_index(tmp_path / "index", address, recreate=True)
     assert len(ids_of(fetch_index(address, cache=cache).folder)) == 3
+
+
+def test_a_reader_that_is_overtaken_keeps_the_newer_copy(
+    indexed: Indexed, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, cache = f"{bucket.address}/index", tmp_path / "cache"
+    publish_index(indexed(1), address)
+    answers = [read_published(open_store(address))]  # what a slow reader has read
+    publish_index(indexed(2), address)
+    newer = fetch_index(address, cache=cache)
+    monkeypatch.setattr(
+        "taskembed.verbs.publishing.fetch.read_published",
+        lambda store: answers.pop() if answers else read_published(store),
+    )
+    assert fetch_index(address, cache=cache).folder == newer.folder
+    assert ids_of(newer.folder) == ["0", "1"]
 
 
 def test_readers_see_whole_generations_while_an_index_is_published(

@@ -81,12 +81,18 @@ class _GoneError(Exception):
     """A file of the published generation is not there; the text is its name there."""
 
 
+class _ReplacedError(Exception):
+    """Another generation was published, and another process has fetched it already."""
+
+
 def _fetch(store: Store, place: Path) -> Fetched:
     before = None
     for _ in range(TRIES):
         published = read_published(store)
         try:
             return _copied(store, place, published)
+        except _ReplacedError:
+            continue
         except _GoneError as error:
             if before == published.data:
                 raise damaged_there(store, str(error), "it is missing") from error
@@ -103,8 +109,12 @@ def _copied(store: Store, place: Path, published: Published) -> Fetched:
 
     Raises:
         _GoneError: a file was removed.
+        _ReplacedError: there is a copy of a newer generation, which must not be deleted.
     """
     folder = _folder_for(place, published)
+    has_other = not folder.exists() and any(place.glob(f"{published.contents.identity}*/"))
+    if has_other and read_published(store).data != published.data:
+        raise _ReplacedError
     manifest = folder / manifest_name(published.snapshot.generation)
     missing, sent = [], 0
     if not _is_whole(folder, published):
@@ -134,7 +144,8 @@ def _folder_for(place: Path, published: Published) -> Path:
     contents; readers must not find them under an older manifest.
     """
     identity = published.contents.identity
-    for folder in sorted(place.glob(f"{identity}*/")):
+    folders = sorted(place.glob(f"{identity}*/"))
+    for folder in folders:
         known = _known(folder)
         newest = _newest(folder)
         differ = any(
@@ -143,7 +154,7 @@ def _folder_for(place: Path, published: Published) -> Path:
         is_other = newest == published.snapshot.generation and not _has_manifest(folder, published)
         if not differ and not is_other and newest <= published.snapshot.generation:
             return folder
-    taken = (place / identity).exists()
+    taken = place / identity in folders  # not a folder that another process has just created
     return place / (f"{identity}-{zlib.crc32(published.data):08x}" if taken else identity)
 
 
