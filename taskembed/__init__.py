@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from taskembed.verbs.export import export_index
     from taskembed.verbs.importing import ImportOptions, declared_space, import_vectors
     from taskembed.verbs.index import index_corpus
+    from taskembed.verbs.milvus.collection import MilvusCollection
+    from taskembed.verbs.milvus.export import MilvusExport, export_to_milvus
     from taskembed.verbs.opening.encoders import encoder_for_search, encoder_for_update
     from taskembed.verbs.options import IndexOptions, IndexSummary, SpaceRequest, Watch
     from taskembed.verbs.protocols import Encoder
@@ -119,6 +121,8 @@ __all__ = [
     "IndexOptions",
     "IndexSummary",
     "Keep",
+    "MilvusCollection",
+    "MilvusExport",
     "MissingLibraryError",
     "ModelUnavailableError",
     "NearestExample",
@@ -158,6 +162,7 @@ __all__ = [
     "encoder_for_search",
     "encoder_for_update",
     "export_index",
+    "export_to_milvus",
     "fetch_index",
     "find_duplicates",
     "get_documents",
@@ -215,6 +220,8 @@ _HOMES = {
     "IndexOptions": "verbs.options",
     "IndexSummary": "verbs.options",
     "Keep": "verbs.deduplicating.duplicates",
+    "MilvusCollection": "verbs.milvus.collection",
+    "MilvusExport": "verbs.milvus.export",
     "MissingLibraryError": "errors",
     "ModelUnavailableError": "errors",
     "NearestExample": "verbs.classify",
@@ -254,6 +261,7 @@ _HOMES = {
     "encoder_for_search": "verbs.opening.encoders",
     "encoder_for_update": "verbs.opening.encoders",
     "export_index": "verbs.export",
+    "export_to_milvus": "verbs.milvus.export",
     "fetch_index": "verbs.publishing.fetch",
     "find_duplicates": "verbs.dedup",
     "get_documents": "verbs.documents",

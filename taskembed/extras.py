@@ -16,7 +16,7 @@ from taskembed.errors import MissingLibraryError
 
 PACKAGE = "taskembed"
 EVALUATE, TRAIN, INT8, MAP = "evaluate", "train", "int8", "map"  # names of extras in pyproject.toml
-CODE, MCP, OBJECTS, RAY = "code", "mcp", "objects", "ray"
+CODE, MCP, MILVUS, OBJECTS, RAY = "code", "mcp", "milvus", "objects", "ray"
 MAP_LIBRARIES = ("openTSNE", "plotly")
 
 

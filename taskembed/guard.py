@@ -25,13 +25,22 @@ DECLARED_HINT = (
 )
 
 
-def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint: str) -> None:
+def require_same_space(
+    stored: EmbeddingSpace,
+    offered: EmbeddingSpace,
+    *,
+    hint: str,
+    holder: str = "index",
+    what: str = "",
+) -> None:
     """Check that vectors of two spaces can be compared.
 
     Args:
         stored: the space of the index.
         offered: the space of an encoder.
         hint: what the user can do, for the error.
+        holder: the kind of thing that has the stored space, for the error.
+        what: which of them it is, for the error; "" if the user knows.
 
     Raises:
         SpaceMismatchError: the spaces differ; the message lists every field in which they do.
@@ -48,15 +57,16 @@ def require_same_space(stored: EmbeddingSpace, offered: EmbeddingSpace, *, hint:
         implied.add("weights_digest")  # by the server
     if not offered.adapter_digest and stored.query_adapter != offered.query_adapter:
         implied.add("adapter_digest")  # by the adapters' names
-    lines = [f"  {_described(item)}" for item in differences if item.field not in implied]
+    lines = [f"  {_described(item, holder)}" for item in differences if item.field not in implied]
     why = "vectors of different spaces cannot be compared: their scores would mean nothing"
     raise SpaceMismatchError(
-        "\n".join(["this is not the embedding space of the index", *lines, f"  {why}"]),
+        "\n".join([f"this is not the embedding space of the {holder}", *lines, f"  {why}"]),
+        what=what,
         hint=hint,
     )
 
 
-def _described(difference: FieldDifference) -> str:
+def _described(difference: FieldDifference, holder: str) -> str:
     name = difference.field
     ours, theirs = (
         value.value if isinstance(value, Task) else value
@@ -69,15 +79,15 @@ def _described(difference: FieldDifference) -> str:
     if name in {"weights_digest", "adapter_digest"}:
         what = name.removesuffix("_digest")
         return (
-            f"{what}: differ from those that built this index "
+            f"{what}: differ from those that built this {holder} "
             f"(sha256 {str(ours)[:12] or 'none'}, now {str(theirs)[:12] or 'none'})"
         )
     if name == "metric":
         return (
-            f"metric: the index was built for {ours!r}, and this model uses {theirs!r}: "
+            f"metric: the {holder} was built for {ours!r}, and this model uses {theirs!r}: "
             "build the index again with --recreate"
         )
-    return f"{name}: the index has {ours!r}, not {theirs!r}"
+    return f"{name}: the {holder} has {ours!r}, not {theirs!r}"
 
 
 def each_once(

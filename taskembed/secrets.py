@@ -31,6 +31,7 @@ KEYS = (  # environment variables with keys
     "AZURE_STORAGE_SAS_TOKEN",
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
+    "MILVUS_TOKEN",
 )
 HIDDEN = "***"
 WITHIN_WORDS = 6  # characters; a secret of this length is also replaced inside words

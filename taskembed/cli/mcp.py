@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from taskembed.cli._base.addresses import refuse_collection
 from taskembed.cli._base.published import local_folder, name_in
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.config import Config
@@ -56,6 +57,8 @@ def mcp_command(
     given = {"cache": machine.cache, "offline": machine.offline, "quiet": quiet}
     values = indexes or [str(index_folder)]
     named = [(value, config.index_named(Path(value))) for value in values]
+    for _, folder in named:
+        refuse_collection("mcp", folder)
     # the index's name in the configuration file or in its address; otherwise its folder's name
     folders = [
         (value if folder != Path(value) else name_in(value), local_folder(folder, given))

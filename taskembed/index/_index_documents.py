@@ -109,6 +109,11 @@ class IndexDocuments:
         return self.contents.live.made_by
 
     @property
+    def declared(self) -> Mapping[str, object]:
+        """For imported vectors whose space was declared: how many were compared; else empty."""
+        return self.contents.live.declared
+
+    @property
     def generation(self) -> int:
         """The number of the generation that is open."""
         return self.snapshot.generation

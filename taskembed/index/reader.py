@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from taskembed.activity import doing
+from taskembed.errors import UsageError
 from taskembed.index._index_documents import IndexDocuments
 from taskembed.index._segments.vectors import candidates_for
 from taskembed.index.kinds.flat import prepare
@@ -54,6 +55,18 @@ class Index(IndexDocuments):
     def candidates(self, k: int) -> int:
         """Return how many vectors the codes of a segment choose for a query of k hits."""
         return candidates_for(k)
+
+    def require_words(self) -> None:
+        """Check that the index can be searched by words; one without documents always can.
+
+        Raises:
+            UsageError: the index stores no words.
+        """
+        if not self.words and len(self):
+            raise UsageError(
+                f"{self.folder} stores no words, so it cannot be searched by words",
+                hint="add them with `taskembed index CORPUS --words`; nothing is encoded again",
+            )
 
     def require_group_field(self, field: str) -> None:
         """Check that hits can be grouped by a field.

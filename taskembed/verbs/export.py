@@ -55,7 +55,7 @@ def export_index(
         ValueError: the index is closed, or there is no such type.
     """
     require_kind(index, Index, "index")
-    positions = index.by_position(where=where)
+    total, batches = exported_rows(index, where=where)
     part = index.contents.live
     # paths are useless to another index, and would reveal how this machine is set up
     reading = replace(part.reading, id_folders=None) if part.reading else None
@@ -71,15 +71,33 @@ def export_index(
         },
     )
     place = Path(output) if isinstance(output, str) else output
-    total = len(positions)
     with (
         vector_writer(place, header) as writer,
         doing("exporting", unit="documents", total=total) as step,
     ):
-        for rows in _rows(positions, is_chunked=header.is_chunked):
+        for rows in batches:
             writer.write(rows)
             step.done += len(rows.doc_ids)
     return total
+
+
+def exported_rows(index: Index, *, where: str | None = None) -> tuple[int, Iterator[VectorRows]]:
+    """Return the documents of an index with their vectors, in index order.
+
+    Args:
+        index: an open index.
+        where: a filter, which the documents must match; None for all documents.
+
+    Returns:
+        The number of documents, and an iterator over batches of a few megabytes.
+
+    Raises:
+        UsageError: `where` is not a filter, or names a field that the index does not have.
+        ValueError: the index is closed.
+        IndexDamagedError: a file of the index differs from what was written.
+    """
+    positions = index.by_position(where=where)
+    return len(positions), _rows(positions, is_chunked=index.chunking is not None)
 
 
 def _rows(positions: Positions, *, is_chunked: bool) -> Iterator[VectorRows]:

@@ -1,13 +1,20 @@
-"""The interfaces of models that the verbs use: `Encoder` for vectors, `Scorer` to rerank hits."""
+"""The interfaces that the verbs use: `Encoder` and `Scorer` of models, `Searchable` of indexes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from taskembed.errors import UsageError
-from taskembed.space import EmbeddingSpace, PromptType
-from taskembed.vectors import Encoded, Floats, Rows
+from taskembed.space import EmbeddingSpace, PromptType, Task
+from taskembed.vectors import Encoded, FloatRows, Floats, Rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskembed.index.chunking import Chunking
+    from taskembed.index.ranking.grouping import Grouping
+    from taskembed.index.ranking.hits import Hit
 
 
 class Encoder(Protocol):
@@ -112,6 +119,84 @@ class NamedScorer(Scorer, Protocol):
         """The name of the model."""
 
 
+@runtime_checkable
+class Searchable(Protocol):
+    """What can be searched by vectors: an `Index`, or a collection of a server.
+
+    `Index` describes the attributes and methods. What is not an index refuses what it cannot do
+    with a UsageError.
+    """
+
+    @property
+    def folder(self) -> Path | str:
+        """Where it is, for messages: the folder of an index, or an address."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The embedding space of its vectors."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """The tasks of its views."""
+
+    @property
+    def made_by(self) -> Mapping[str, str]:
+        """What made the vectors: the engine, its precision, the version of taskembed."""
+
+    @property
+    def declared(self) -> Mapping[str, object]:
+        """For vectors whose space was declared: how many were compared; otherwise empty."""
+
+    @property
+    def chunking(self) -> Chunking | None:
+        """How the documents are cut into chunks; None if each has one vector."""
+
+    @property
+    def words(self) -> str:
+        """The name of the tokenizer of its words; "" if it cannot be searched by words."""
+
+    @property
+    def generation(self) -> int:
+        """The number of the generation that is open."""
+
+    def __len__(self) -> int:
+        """Return the number of documents, or more; 0 if there are none."""
+
+    def close(self) -> None:
+        """Close the files, or the connection."""
+
+    def load(self, *, exact: bool = False) -> None:
+        """Prepare a search; with `exact`, one that scores every vector."""
+
+    def select(self, where: str) -> None:
+        """Check a filter, and prepare searches with it."""
+
+    def count(self, where: str) -> int:
+        """Return how many documents match a filter."""
+
+    def require_words(self) -> None:
+        """Check that it can be searched by words."""
+
+    def require_group_field(self, field: str) -> None:
+        """Check that hits can be grouped by a metadata field."""
+
+    def nearest(
+        self,
+        queries: FloatRows,
+        k: int,
+        *,
+        exact: bool = False,
+        where: str | None = None,
+        grouping: Grouping | None = None,
+    ) -> list[list[Hit]]:
+        """Return the k best documents of each query, best first."""
+
+    def nearest_chunks(
+        self, queries: FloatRows, k: int, *, exact: bool = False, where: str | None = None
+    ) -> list[list[Hit]]:
+        """Return the k best chunks of each query, best first."""
+
+
 def require_encoder(encoder: object) -> None:
     """Check that an argument is an encoder, and not, for example, a model's name.
 
@@ -121,6 +206,16 @@ def require_encoder(encoder: object) -> None:
     if not isinstance(getattr(encoder, "space", None), EmbeddingSpace):
         given = type(encoder).__name__
         raise TypeError(f"expected an encoder, not {given}: use load_encoder(MODEL, TASK)")
+
+
+def require_index(index: object) -> None:
+    """Check that an argument is an open index or collection, and not, for example, its path.
+
+    Raises:
+        TypeError: the argument is neither.
+    """
+    if not isinstance(index, Searchable):
+        raise TypeError(f"expected Index, not {type(index).__name__}: use Index.open(FOLDER)")
 
 
 def document_tokens(encoder: object) -> DocumentTokens:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from taskembed.arguments import require_kind, require_positive, require_text, require_texts
+from taskembed.arguments import require_positive, require_text, require_texts
 from taskembed.errors import BadInputError, BadVectorError, TextTooLongError, UsageError
 from taskembed.guard import require_good_vectors, require_same_space
 from taskembed.index.ranking.fusion import Fusion
@@ -17,7 +17,13 @@ from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.space import PromptType, Task
 from taskembed.verbs.opening.claims import SEARCH_HINT
-from taskembed.verbs.protocols import Encoder, Scorer, require_encoder
+from taskembed.verbs.protocols import (
+    Encoder,
+    Scorer,
+    Searchable,
+    require_encoder,
+    require_index,
+)
 
 DEFAULT_ALPHA = 0.6  # the weight of the vectors in a hybrid search; see docs/adr/0018
 ALPHAS = {Task.CODE: 0.7}
@@ -27,7 +33,7 @@ SHORT_ALPHA = 0.8  # the same for a query of a few words
 def search_index(  # noqa: PLR0913  # all but the first three are optional and named
     queries: Iterable[str],
     encoder: Encoder | None,
-    index: Index,
+    index: Searchable,
     *,
     k: int = 10,
     min_score: float | None = None,
@@ -46,7 +52,7 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
     Args:
         queries: texts, without a prompt.
         encoder: an encoder of the index's space; None only for a search by words.
-        index: the open index.
+        index: the open index, or an open collection.
         k: the number of hits for each query; fewer if fewer documents match.
         min_score: the lowest score of a hit; None for no limit.
         exact: score every document of a large index, not only candidates chosen by codes.
@@ -62,14 +68,15 @@ def search_index(  # noqa: PLR0913  # all but the first three are optional and n
         BadInputError: a query is empty, or not UTF-8.
         BadVectorError: a query's vector cannot be compared.
         UsageError: `where` is not a filter, or the index lacks a field of `where` or `group_by`, or
-            words, or chunks; or `min_score`, `mode`, `chunks` and `group_by` contradict each other.
+            words, or chunks; or `min_score`, `mode`, `chunks` and `group_by` contradict each other;
+            or a collection does not support what is asked of it.
         TypeError: `queries` is a single string, or a query is not a string; k is not an integer;
-            or the index is not an `Index`.
+            or the index is not an open index.
         ValueError: k is below 1, there is no such mode, or the index is closed.
     """
     if encoder is not None or mode != Mode.WORDS:
         require_encoder(encoder)
-    require_kind(index, Index, "Index.open(FOLDER)")
+    require_index(index)
     queries = read_queries(queries)
     k = require_positive(k, "k")
     _require_space(encoder, index)
@@ -98,18 +105,22 @@ class _RankingOptions:
 
 
 def _ranked(
-    queries: list[str], encoder: Encoder | None, index: Index, mode: Mode, options: _RankingOptions
+    queries: list[str],
+    encoder: Encoder | None,
+    index: Searchable,
+    mode: Mode,
+    options: _RankingOptions,
 ) -> list[list[Hit]]:
     """Return the hits of each query, after checking its vector."""
     where, grouping = options.where, options.grouping
     if mode is Mode.WORDS or encoder is None:
-        return index.by_words(queries, options.k, where=where, grouping=grouping)
+        return _with_words(index).by_words(queries, options.k, where=where, grouping=grouping)
     index.load(exact=options.exact)  # finds damage before the model encodes
     vectors = encoder.encode(queries, PromptType.QUERY).vectors
     require_good_vectors(vectors, index.space, [f"the query {text!r}" for text in queries])
     if mode is Mode.HYBRID:
         fusion = options.fusion or default_fusion(index.space.task)
-        return index.hybrid(
+        return _with_words(index).hybrid(
             vectors, queries, options.k, fusion, exact=options.exact, where=where, grouping=grouping
         )
     if options.chunks:
@@ -117,14 +128,19 @@ def _ranked(
     return index.nearest(vectors, options.k, exact=options.exact, where=where, grouping=grouping)
 
 
-def _require_space(encoder: Encoder | None, index: Index) -> None:
+def _with_words(index: Searchable) -> Index:
+    assert isinstance(index, Index)  # noqa: S101  # `require_mode` has asked it for its words
+    return index
+
+
+def _require_space(encoder: Encoder | None, index: Searchable) -> None:
     if encoder is not None:
         # a query has no fields, so the index's template does not apply
         space = replace(encoder.space, template=index.space.template)
         require_same_space(index.space, space, hint=SEARCH_HINT)
 
 
-def require_searchable(index: Index, where: str | None, grouping: Grouping | None) -> None:
+def require_searchable(index: Searchable, where: str | None, grouping: Grouping | None) -> None:
     """Check that an index has the fields of a filter and of a grouping.
 
     Args:
@@ -157,7 +173,7 @@ def default_fusion(task: Task) -> Fusion:
 
 
 def require_mode(
-    index: Index,
+    index: Searchable,
     mode: Mode | str | None,
     *,
     min_score: float | None = None,
@@ -184,11 +200,7 @@ def require_mode(
     mode = Mode(mode)
     if mode is Mode.DENSE:
         return mode
-    if not index.words and len(index):
-        raise UsageError(
-            f"{index.folder} stores no words, so it cannot be searched by words",
-            hint="add them with `taskembed index CORPUS --words`; nothing is encoded again",
-        )
+    index.require_words()
     if min_score is not None:
         raise UsageError(
             "a minimum score applies to scores of vectors, but this search ranks by words",
@@ -197,7 +209,7 @@ def require_mode(
     return mode
 
 
-def _require_chunks(index: Index, mode: Mode | str | None) -> Mode:
+def _require_chunks(index: Searchable, mode: Mode | str | None) -> Mode:
     if index.chunking is None and len(index):
         raise UsageError(
             f"the documents of {index.folder} are not cut into chunks",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from taskembed.arguments import require_positive
 from taskembed.batches import batched
 from taskembed.encoding.settings import EngineSettings
+from taskembed.errors import UsageError
 from taskembed.index.ranking.fusion import Fusion
 from taskembed.index.ranking.grouping import Grouping, group_key, in_groups
 from taskembed.index.ranking.hits import Hit
@@ -19,8 +20,9 @@ from taskembed.index.ranking.modes import Mode
 from taskembed.index.reader import Index
 from taskembed.models.files import Hub
 from taskembed.space import Task
+from taskembed.verbs.milvus.addresses import collection_address, is_collection
 from taskembed.verbs.opening.encoders import encoder_for_search, find_moved, require_expected
-from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer
+from taskembed.verbs.protocols import Encoder, NamedScorer, Scorer, Searchable
 from taskembed.verbs.search import (
     read_queries,
     require_mode,
@@ -38,13 +40,13 @@ QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
 
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """An open index and its models, for programs that search many times.
+    """An open index, or a collection, and its models, for programs that search many times.
 
     `dataclasses.replace(searcher, k=3)` uses the same index and models with another `k`.
     Several threads may search at the same time.
 
     Attributes:
-        index: the open index.
+        index: the open index, or an open collection.
         encoder: an encoder of the index's space; None only for a search by words, which needs no
             vectors.
         reranker: scores the best hits again; None for no reranking.
@@ -71,7 +73,7 @@ class Searcher:
             hits = searcher.search(["why is the sky blue?"])[0]
     """
 
-    index: Index
+    index: Searchable
     encoder: Encoder | None
     reranker: NamedScorer | None = None
     k: int = 10
@@ -115,7 +117,8 @@ class Searcher:
         """Open an index, its encoder (unless it is searched by words alone) and a reranker.
 
         Args:
-            folder: the folder of the index.
+            folder: the folder of the index; or the address of a collection of a Milvus server,
+                "milvus://localhost:19530/notes".
             settings: where and how the models run.
             task: the task that the index, or one of its views, must have; None for the first view.
             model: the expected model of the index, or the folder to which it was moved.
@@ -134,6 +137,7 @@ class Searcher:
 
         Raises:
             NotFoundError: there is no index.
+            ServerUnavailableError: the server of a collection does not answer.
             UsageError: `where` is not a filter, or the index lacks the fields, words or chunks.
             IndexDamagedError: a file of the index differs from what was written.
             SpaceMismatchError: the index is for another task, or of another model or adapter.
@@ -142,7 +146,8 @@ class Searcher:
         """
         settings = settings or EngineSettings()
         with ExitStack() as on_failure:
-            index = on_failure.enter_context(Index.open(folder, task=task))
+            index = _opened(folder, task, settings)
+            on_failure.callback(index.close)
             require_expected(index, settings, task=task, model=model, adapter=adapter)
             by = require_mode(index, mode, min_score=min_score, chunks=chunks)
             require_searchable(index, where, grouping)  # before an encoder is loaded, too
@@ -235,6 +240,27 @@ class Searcher:
         )
 
 
+def _opened(folder: str | Path, task: Task | None, settings: EngineSettings) -> Searchable:
+    if not is_collection(folder):
+        return Index.open(folder, task=task)
+    address = collection_address(folder)
+    if settings.offline and not address.is_file:
+        raise UsageError(
+            "it is on a server, and the network is not to be used",
+            what=str(address),
+            hint="leave out --offline, or search the index that was exported",
+        )
+    from taskembed.verbs.milvus.collection import MilvusCollection  # most searches need none
+
+    collection = MilvusCollection.open(folder)
+    if not collection.header.is_complete:
+        settings.notify(
+            f"note: the last export to {collection.folder} has not finished, so documents may be "
+            "missing or old"
+        )
+    return collection
+
+
 @dataclass(frozen=True, slots=True)
 class _ModelNames:
     """The names of the models of a search, as `Searcher.open` takes them."""
@@ -245,7 +271,7 @@ class _ModelNames:
     instruction: str | None
 
     def opened(
-        self, index: Index, settings: EngineSettings, *, needs_encoder: bool
+        self, index: Searchable, settings: EngineSettings, *, needs_encoder: bool
     ) -> tuple[Encoder | None, NamedScorer | None]:
         """Open the encoder, if it is needed, and the reranker, if one is named."""
         if self.reranker is not None:  # refuse a wrong name before an encoder is loaded

@@ -8,6 +8,7 @@ from typing import Any
 
 from taskembed.errors import UsageError
 from taskembed.objects import address_in, is_address, shown
+from taskembed.verbs.milvus.addresses import collection_address, is_collection
 
 # names of parameters of which the value is read: texts as they were typed, and paths
 _TEXTS = frozenset({"inputs", "queries", "assign", "labels", "files"})
@@ -43,6 +44,24 @@ def require_readable(
                     what=shown(address),
                     hint="leave out --offline, or copy it to this machine",
                 )
+
+
+def refuse_collection(command: str, place: object) -> None:
+    """Refuse a collection of a Milvus server as the index of a command that cannot read it.
+
+    Args:
+        command: the name of the command.
+        place: where its index is: a path, or None.
+
+    Raises:
+        UsageError: it is the address of a collection.
+    """
+    if isinstance(place, Path) and is_collection(place):
+        raise UsageError(
+            f"only `search` reads a Milvus collection, not `{command}`",
+            what=str(collection_address(place)),
+            hint="use the index that was exported",
+        )
 
 
 def _addresses(name: str, value: Any) -> Iterator[str]:  # noqa: ANN401

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from taskembed.cli._base.addresses import require_readable
+from taskembed.cli._base.addresses import refuse_collection, require_readable
 from taskembed.cli.options.common import LOG_FILE
 from taskembed.cli.options.config import Config
 from taskembed.cli.options.conversion import convert_quickly
@@ -120,6 +120,8 @@ class Command(TyperCommand):
 
     def _fetch_published(self, ctx: Any) -> dict[str, Path]:  # noqa: ANN401
         indexes = [ctx.params.get(name) for name in OF_INDEXES]
+        for place in indexes if self.name != "search" else []:
+            refuse_collection(str(self.name), place)
         if self.name == "mcp":  # it names what it serves by the addresses
             return {}
         if any(isinstance(place, Path) and address_in(place) for place in indexes):

@@ -14,13 +14,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskembed.errors import NotFoundError, UsageError, os_errors
 from taskembed.objects import is_address
+from taskembed.verbs.milvus.addresses import collection_address, is_collection
 
 if TYPE_CHECKING:
     from taskembed.cli.options._config_tables import ConfigTables
@@ -179,6 +180,11 @@ def _folder(what: str, text: str) -> Path:
     """Return a path that does not depend on the current directory, or an address."""
     if is_address(text):
         return Path(text)
+    if is_collection(text):
+        address = collection_address(text)
+        if address.is_file:
+            address = replace(address, uri=str(_folder(what, address.uri)))
+        return Path(str(address))
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:

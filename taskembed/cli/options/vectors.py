@@ -14,17 +14,16 @@ from taskembed.cli.printing.vectors import OPTION
 if TYPE_CHECKING:
     from taskembed.reading.vectors.rows import NumberType
 
-VectorFile = Annotated[
-    Path,
-    typer.Option(
-        OPTION,
-        "-o",
-        metavar="FILE",
-        rich_help_panel=opt.Panel.OUTPUT,
-        help="The file: .parquet, or .npy (with .ids.txt and .space.json); - for Parquet on "
-        "stdout. The file is replaced at the end.",
-    ),
-]
+_VECTOR_FILE = typer.Option(
+    OPTION,
+    "-o",
+    metavar="FILE",
+    rich_help_panel=opt.Panel.OUTPUT,
+    help="The file: .parquet, or .npy (with .ids.txt and .space.json); - for Parquet on "
+    "stdout. The file is replaced at the end.",
+)
+VectorFile = Annotated[Path, _VECTOR_FILE]
+OptionalVectorFile = Annotated[Path | None, _VECTOR_FILE]
 
 
 class Numbers(Enum):

@@ -16,8 +16,8 @@ from taskembed.escaping import id_line, json_text, tsv_cell
 if TYPE_CHECKING:
     from taskembed.index.ranking.fusion import Side, Sides
     from taskembed.index.ranking.hits import Hit
-    from taskembed.index.reader import Index
     from taskembed.reading.queries import Query
+    from taskembed.verbs.protocols import Searchable
     from taskembed.verbs.searcher import Searcher
 
 SIDES = ("dense", "words")  # columns of --explain
@@ -115,7 +115,7 @@ class HitPrinter:
         self,
         asked: Mapping[str, str],
         hits: Sequence[Hit],
-        index: Index,
+        index: Searchable,
         stream: TextIO,
         *,
         reranker: str | None = None,

@@ -16,7 +16,6 @@ from pathlib import Path
 from taskembed.encoding.load import load_encoder, load_encoder_of, require_weights
 from taskembed.encoding.settings import INT8, EngineSettings, device_of
 from taskembed.errors import SpaceMismatchError, UsageError
-from taskembed.index.reader import Index
 from taskembed.models.catalogue import families, identify
 from taskembed.models.files import Hub
 from taskembed.models.resolve import PromptOverrides
@@ -30,7 +29,7 @@ from taskembed.verbs.opening.claims import (
     require_claimed,
 )
 from taskembed.verbs.options import SpaceRequest
-from taskembed.verbs.protocols import DocumentTokens, Encoder, document_tokens
+from taskembed.verbs.protocols import DocumentTokens, Encoder, Searchable, document_tokens
 
 
 def check_request(
@@ -108,7 +107,7 @@ def encoder_for_update(
 
 
 def encoder_for_search(
-    index: Index,
+    index: Searchable,
     settings: EngineSettings | None = None,
     *,
     task: Task | None = None,
@@ -118,7 +117,7 @@ def encoder_for_search(
     """Return the encoder of an index, whose model or adapter may have been moved.
 
     Args:
-        index: the index to search.
+        index: the open index, or an open collection.
         settings: where and how the model runs.
         task: the task that the index is expected to be for; None for any.
         model: the expected model of the index, or the folder to which that model was moved.
@@ -130,7 +129,7 @@ def encoder_for_search(
     """
     settings = settings or EngineSettings()
     require_expected(index, settings, task=task, model=model, adapter=adapter)
-    if declared := index.contents.live.declared:
+    if declared := index.declared:
         compared = declared.get("compared") or "none"
         settings.notify(
             f"note: the vectors of this index were imported and declared to be those of "
@@ -151,7 +150,7 @@ def as_made(settings: EngineSettings, made_by: Mapping[str, str]) -> EngineSetti
 
 
 def require_expected(
-    index: Index,
+    index: Searchable,
     settings: EngineSettings,
     *,
     task: Task | None = None,
@@ -171,12 +170,12 @@ def require_expected(
 
 
 def require_task(
-    folder: Path, space: EmbeddingSpace, task: Task | None, *, views: Sequence[Task] = ()
+    folder: Path | str, space: EmbeddingSpace, task: Task | None, *, views: Sequence[Task] = ()
 ) -> None:
     """Check that an index is for the task that was named; None names no task.
 
     Args:
-        folder: the folder of the index.
+        folder: where the index is.
         space: the space of the index, or of its view that is open.
         task: the task that was named.
         views: the tasks of all views of the index.
@@ -194,7 +193,7 @@ def require_task(
         )
 
 
-def no_view(folder: Path, task: Task, views: Sequence[Task]) -> SpaceMismatchError:
+def no_view(folder: Path | str, task: Task, views: Sequence[Task]) -> SpaceMismatchError:
     """Return the error for an index with several views, none of which is for a task.
 
     Args:
