@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
+from taskembed.cli._process.interrupt import AGAIN_SECONDS
 from taskembed.errors import StoppedError
 
 CONTINUE = "run the same command again to continue"
@@ -27,15 +29,19 @@ class Stopper:
         self._waiting: int | None = None
         self._stopping = False
         self._previous: dict[int, object] = {}
+        self._previous_hook = sys.unraisablehook
 
     def __enter__(self) -> Stopper:
+        self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._not_raised
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave
+        sys.unraisablehook = self._previous_hook
 
     @contextlib.contextmanager
     def uninterrupted(self) -> Iterator[None]:
@@ -55,10 +61,22 @@ class Stopper:
             os.kill(os.getpid(), number)
             return
         self._stopping = True
+        self._stop(number)
+
+    def _stop(self, number: int) -> None:
         if self._depth:
             self._waiting = number
             return
         raise self._stopped(number)
+
+    def _not_raised(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Raise StoppedError a moment later if Python was in a callback that cannot raise."""
+        error = unraisable.exc_value
+        if not isinstance(error, StoppedError):
+            self._previous_hook(unraisable)
+            return
+        signal.signal(signal.SIGALRM, lambda *_: self._stop(error.exit_code - 128))
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
     def _stopped(self, number: int) -> StoppedError:
         return StoppedError(
