@@ -17,15 +17,16 @@ import base64
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote
 
 from taskembed.errors import BadInputError, ServerUnavailableError, TaskembedError, UsageError
+from taskembed.interruptible import interruptible
 from taskembed.object_errors import (
     TRY_LATER,
     ChangedError,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-T = TypeVar("T")
 
 CLOUDS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}  # and how their variables begin
 SERVERS = ("https", "http")
@@ -282,29 +282,6 @@ class Store:
         for name in names:
             with self.asked(name), contextlib.suppress(FileNotFoundError):
                 interruptible(partial(obstore.delete, self._requests, name))
-
-
-def interruptible(call: Callable[[], T]) -> T:
-    """Return what a call returns; a signal that comes meanwhile can raise its exception here.
-
-    The library waits for servers where Python handles no signals, for up to minutes.
-    """
-    from queue import SimpleQueue
-    from threading import Thread
-
-    answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-
-    def answer() -> None:
-        try:
-            answers.put((call(), None))
-        except BaseException as error:  # noqa: BLE001  # raised below
-            answers.put((None, error))
-
-    Thread(target=answer, daemon=True).start()
-    value, error = answers.get()
-    if error is not None:
-        raise error
-    return cast("T", value)
 
 
 def require_objects() -> None:

@@ -114,6 +114,22 @@ def test_a_signal_stops_the_workers_too(
         assert 0 < len(index) < TEXTS  # committed when it stopped
 
 
+@pytest.mark.usefixtures("_no_process_is_left")
+def test_a_signal_while_ray_starts(
+    many: Path, tmp_path: Path, temporary: Path, cache: Path
+) -> None:
+    process = started(many, tmp_path / "i", cache, "taskembed.testing")
+    while "raylet" not in processes_of(str(tmp_path)):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in err) == (143, False)
+    assert "stopped by SIGTERM" in err
+    assert "run the same command again to continue" in err
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_cluster_that_does_not_answer_is_an_error(run: Run, corpus: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and nobody listens

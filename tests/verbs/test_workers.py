@@ -58,8 +58,8 @@ DOCUMENTS = [
 ]
 
 
-class Staff:
-    """Workers in this process; the answer to a ticket is computed when it is asked for.
+class Backend:
+    """Workers in this process; the answer to a future is computed when it is asked for.
 
     Args:
         dies: tells, of a worker's number and the texts that it encodes, whether it dies of them;
@@ -73,8 +73,8 @@ class Staff:
         told: Callable[[Opened], Opened | Failed] = lambda opened: opened,
     ) -> None:
         self.encoded: list[str] = []
-        self.hired = 0
-        self.most_asked = 0
+        self.started_workers = 0
+        self.most_waited_for = 0
         self._dies = dies
         self._told = told
         self._answers: dict[Hashable, Callable[[], Any]] = {}
@@ -82,8 +82,8 @@ class Staff:
         self._dead: set[int] = set()
         self._numbers = count()
 
-    def hire(self, job: Job) -> tuple[Hashable, Hashable]:
-        number, self.hired = self.hired, self.hired + 1
+    def start_worker(self, job: Job) -> tuple[Hashable, Hashable]:
+        number, self.started_workers = self.started_workers, self.started_workers + 1
         self._workers[number] = Worker()
 
         def open_() -> Opened | Failed:
@@ -91,29 +91,29 @@ class Staff:
             opened = self._workers[number].open(job)
             return self._told(opened) if isinstance(opened, Opened) else opened
 
-        return number, self._ticket(open_)
+        return number, self._future(open_)
 
-    def ask(self, worker: Any, texts: Sequence[str]) -> Hashable:  # noqa: ANN401  # its number
+    def submit(self, worker: Any, texts: Sequence[str]) -> Hashable:  # noqa: ANN401  # its number
 
         def encode() -> Done | Failed:
             self._kill_if(worker, texts)
             self.encoded += texts
             return self._workers[worker].encode(texts)
 
-        return self._ticket(encode)
+        return self._future(encode)
 
-    def wait(self, tickets: Sequence[Hashable], seconds: float) -> Sequence[Hashable]:
-        self.most_asked = max(self.most_asked, len(tickets))
-        return list(tickets)[:1]
+    def wait(self, futures: Sequence[Hashable], seconds: float) -> Sequence[Hashable]:
+        self.most_waited_for = max(self.most_waited_for, len(futures))
+        return list(futures)[:1]
 
-    def answer(self, ticket: Hashable) -> Opened | Done | Failed:
-        answer: Opened | Done | Failed = self._answers.pop(ticket)()
+    def result(self, future: Hashable) -> Opened | Done | Failed:
+        answer: Opened | Done | Failed = self._answers.pop(future)()
         return answer
 
-    def dismiss(self, worker: Hashable) -> None:
+    def stop_worker(self, worker: Hashable) -> None:
         pass
 
-    def _ticket(self, answer: Callable[[], Any]) -> Hashable:
+    def _future(self, answer: Callable[[], Any]) -> Hashable:
         number = next(self._numbers)
         self._answers[number] = answer
         return number
@@ -132,19 +132,19 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 def indexed(
     folder: Path,
     documents: Iterable[Document] = DOCUMENTS,
-    staff: Staff | None = None,
+    backend: Backend | None = None,
     *,
     tasks: Sequence[Task] = (Task.RETRIEVAL,),
     chunk: str | None = None,
     watch: Watch | None = None,
     every: int = 20_000,
 ) -> IndexSummary:
-    """Index documents, with workers where there is a staff."""
+    """Index documents, with workers where there is a backend."""
     encoder: Any = [load_encoder("minilm", task) for task in tasks]
-    if staff:
+    if backend:
         whole = encoder_of_views(encoder)
         job = Job.of(spaces_of(whole), folder / "shards", EngineSettings())
-        encoder = WorkersEncoder(whole, job, 2, lambda job: Pool(staff, job, 2))
+        encoder = WorkersEncoder(whole, job, 2, lambda job: Pool(backend, job, 2))
     return index_corpus(
         documents,
         encoder,
@@ -185,11 +185,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_index_is_that_of_one_process(alone: Path, tmp_path: Path) -> None:
-    staff = Staff()
-    summary = indexed(tmp_path / "i", staff=staff)
+    backend = Backend()
+    summary = indexed(tmp_path / "i", backend=backend)
     assert (summary.added, summary.encoded, summary.documents) == (60, 60, 60)
-    assert (staff.hired, len(staff.encoded)) == (2, 60)
-    assert staff.most_asked <= 2 * pools.IN_FLIGHT
+    assert (backend.started_workers, len(backend.encoded)) == (2, 60)
+    assert backend.most_waited_for <= 2 * pools.IN_FLIGHT
     require_equal(tmp_path / "i", alone)
     assert not (tmp_path / "i" / "shards").exists()
     with Index.open(tmp_path / "i") as index:
@@ -198,9 +198,9 @@ def test_the_index_is_that_of_one_process(alone: Path, tmp_path: Path) -> None:
 
 def test_an_unchanged_input_starts_no_worker(tmp_path: Path) -> None:
     indexed(tmp_path / "i")
-    staff = Staff()
-    assert indexed(tmp_path / "i", staff=staff).unchanged == 60
-    assert staff.hired == 0
+    backend = Backend()
+    assert indexed(tmp_path / "i", backend=backend).unchanged == 60
+    assert backend.started_workers == 0
     assert not (tmp_path / "i" / "shards").exists()
 
 
@@ -208,47 +208,47 @@ def test_an_unchanged_input_starts_no_worker(tmp_path: Path) -> None:
 def test_views_and_chunks_are_those_of_one_process(tmp_path: Path, chunk: str | None) -> None:
     tasks = (Task.RETRIEVAL, Task.CLUSTERING)
     one = indexed(tmp_path / "one", tasks=tasks, chunk=chunk)
-    staff = Staff()
-    two = indexed(tmp_path / "two", staff=staff, tasks=tasks, chunk=chunk, every=7)
+    backend = Backend()
+    two = indexed(tmp_path / "two", backend=backend, tasks=tasks, chunk=chunk, every=7)
     assert one == two
     for task in tasks:
         require_equal(tmp_path / "two", tmp_path / "one", task)
 
 
 def test_the_work_of_a_dead_worker_is_given_to_others(alone: Path, tmp_path: Path) -> None:
-    staff = Staff(dies=lambda worker, texts: worker in {0, 2} and texts is not None)
-    assert indexed(tmp_path / "i", staff=staff).added == 60
-    assert staff.hired == 4
-    assert sorted(staff.encoded) == sorted(item.text for item in DOCUMENTS)
+    backend = Backend(dies=lambda worker, texts: worker in {0, 2} and texts is not None)
+    assert indexed(tmp_path / "i", backend=backend).added == 60
+    assert backend.started_workers == 4
+    assert sorted(backend.encoded) == sorted(item.text for item in DOCUMENTS)
     require_equal(tmp_path / "i", alone)
 
 
 def test_a_shard_that_kills_every_worker_ends_the_run(alone: Path, tmp_path: Path) -> None:
     bad = DOCUMENTS[11].text
-    staff = Staff(dies=lambda _worker, texts: bad in (texts or ()))
+    backend = Backend(dies=lambda _worker, texts: bad in (texts or ()))
     with pytest.raises(WorkerError) as caught:
-        indexed(tmp_path / "i", staff=staff)
+        indexed(tmp_path / "i", backend=backend)
     assert "3 workers died while they encoded the same 5 texts" in caught.value.message
     assert caught.value.exit_code == 69
     done = caught.value.safe_documents
-    assert done == len(staff.encoded)
-    again = Staff()
-    assert indexed(tmp_path / "i", staff=again).unchanged == done
-    assert len(again.encoded) == 60 - len(staff.encoded)
+    assert done == len(backend.encoded)
+    again = Backend()
+    assert indexed(tmp_path / "i", backend=again).unchanged == done
+    assert len(again.encoded) == 60 - len(backend.encoded)
     require_equal(tmp_path / "i", alone)
 
 
 def test_workers_that_die_at_their_start_end_the_run(tmp_path: Path) -> None:
-    staff = Staff(dies=lambda _worker, texts: texts is None)
+    backend = Backend(dies=lambda _worker, texts: texts is None)
     with pytest.raises(ModelUnavailableError, match="6 workers died before they had encoded"):
-        indexed(tmp_path / "i", staff=staff)
+        indexed(tmp_path / "i", backend=backend)
 
 
 def test_workers_that_never_start_end_the_run(tmp_path: Path) -> None:
-    staff, times = Staff(), count(0, 400)
-    staff.wait = lambda _tickets, _seconds: []  # type: ignore[method-assign, assignment]
+    backend, times = Backend(), count(0, 400)
+    backend.wait = lambda _tickets, _seconds: []  # type: ignore[method-assign, assignment]
     job = Job.of((HashEncoder().space,), tmp_path, EngineSettings())
-    pool = Pool(staff, job, 2, clock=lambda: next(times))
+    pool = Pool(backend, job, 2, clock=lambda: next(times))
     with pytest.raises(ModelUnavailableError, match="no worker was ready within"):
         list(pool.run([["a text"]]))
 
@@ -264,12 +264,12 @@ OTHER: dict[str, tuple[Callable[[Opened], Opened | Failed], type[TaskembedError]
 @pytest.mark.parametrize("name", OTHER)
 def test_a_worker_that_does_not_fit_gets_no_text(tmp_path: Path, name: str) -> None:
     told, kind = OTHER[name]
-    staff = Staff(told=told)
+    backend = Backend(told=told)
     with pytest.raises(TaskembedError) as caught:
-        indexed(tmp_path / "i", staff=staff)
+        indexed(tmp_path / "i", backend=backend)
     assert type(caught.value) is kind
     assert socket.gethostname() in f"{caught.value.message} {caught.value.hint}"
-    assert staff.encoded == []
+    assert backend.encoded == []
 
 
 def test_a_worker_sees_the_folder_of_the_run_or_says_so(tmp_path: Path) -> None:
@@ -323,14 +323,14 @@ def test_finished_shards_outlive_the_process(
             raise KeyboardInterrupt  # not an Exception: nothing is committed, as after kill -9
         return False
 
-    first, second = Staff(dies=stops), Staff()
+    first, second = Backend(dies=stops), Backend()
     with pytest.raises(KeyboardInterrupt):
-        indexed(tmp_path / "i", staff=first)
+        indexed(tmp_path / "i", backend=first)
     assert len(shards(tmp_path / "i")) == stopped_after
     fewer = DOCUMENTS[7:]  # so that other texts are together
     assert indexed(tmp_path / "i", fewer, second).added == len(fewer)
     assert set(first.encoded) & set(second.encoded) == set()
-    assert indexed(tmp_path / "i", DOCUMENTS[:7], Staff()).added == 7
+    assert indexed(tmp_path / "i", DOCUMENTS[:7], Backend()).added == 7
     require_equal(tmp_path / "i", alone)
 
 
@@ -341,7 +341,7 @@ def test_shards_are_removed_once_they_are_committed(tmp_path: Path) -> None:
         left.append(len(shards(tmp_path / "i")))
         return False
 
-    indexed(tmp_path / "i", staff=Staff(dies=looked), every=10)
+    indexed(tmp_path / "i", backend=Backend(dies=looked), every=10)
     assert max(left) <= 4
 
 
@@ -355,16 +355,16 @@ def test_a_damaged_shard_is_encoded_again(alone: Path, tmp_path: Path, changed: 
         return False
 
     with pytest.raises(KeyboardInterrupt):
-        indexed(tmp_path / "i", staff=Staff(dies=stops))
+        indexed(tmp_path / "i", backend=Backend(dies=stops))
     path = shards(tmp_path / "i")[0]
     data = bytearray(path.read_bytes())
     if changed == "byte":
         place = data.index(np.float32(read_vectors(path)[2, 3]).tobytes())
         data[place] ^= 1
     path.write_bytes(data[: {"end": -9, "empty": 0}.get(changed, len(data))])
-    staff = Staff()
-    assert indexed(tmp_path / "i", staff=staff).documents == 60
-    assert len(staff.encoded) == 60 - 10
+    backend = Backend()
+    assert indexed(tmp_path / "i", backend=backend).documents == 60
+    assert len(backend.encoded) == 60 - 10
     require_equal(tmp_path / "i", alone)
 
 
@@ -430,20 +430,20 @@ def test_texts_that_are_too_long_are_refused_and_the_others_are_not(
 
     monkeypatch.setattr(LocalEncoder, "encode_slices", refusing)
     watch = Watch(RejectFile(stop=False))
-    summary = indexed(tmp_path / "i", staff=Staff(), watch=watch)
+    summary = indexed(tmp_path / "i", backend=Backend(), watch=watch)
     assert (summary.added, summary.rejected) == (49, 11)  # 1 and 10 to 19
 
 
 def test_a_run_that_is_stopped_can_go_on_in_the_same_process(tmp_path: Path) -> None:
     (tmp_path / JOB).write_text("")
     job = Job.of((load_encoder("minilm").space,), tmp_path, EngineSettings())
-    staff = Staff(told=lambda opened: replace(opened, sees_folder=True))
-    pool = Pool(staff, job, 1)
+    backend = Backend(told=lambda opened: replace(opened, sees_folder=True))
+    pool = Pool(backend, job, 1)
     run = pool.run([["one"], ["two"], ["three"]])
     assert next(run)[0] == 0
     del run
     assert [number for number, _ in pool.run([["four"]])] == [0]
-    assert staff.encoded == ["one", "two", "four"]  # two was asked for before
+    assert backend.encoded == ["one", "two", "four"]  # two was asked for before
 
 
 def test_a_hosted_model_is_refused(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ from taskembed.errors import (
     system_error,
 )
 from taskembed.extras import MILVUS, require_extra
+from taskembed.interruptible import completed, interruptible
 from taskembed.object_errors import TRY_LATER
-from taskembed.objects import interruptible
 from taskembed.secrets import redacted
 from taskembed.vectors import FloatRows
 from taskembed.verbs.milvus.addresses import TOKEN, CollectionAddress
-from taskembed.verbs.milvus.lite import close_database, completed, open_database
+from taskembed.verbs.milvus.lite import close_database, open_database
 
 CONNECT_SECONDS = 10
 REQUEST_SECONDS = 60

@@ -1,8 +1,8 @@
 """Milvus Lite: a database in a folder of this machine, which one process at a time has open.
 
 The library serves it to its own client from threads of this process, until it is told to stop. A
-process that ends meanwhile can leave files behind that the library cannot read, so `completed`
-delays what a signal raises.
+process that ends meanwhile can leave files behind that the library cannot read, so its calls must
+be `completed`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
 
 from taskembed.errors import IndexBusyError, NotFoundError, os_errors
 from taskembed.extras import MILVUS, require_extra
+from taskembed.interruptible import completed
 from taskembed.object_errors import TRY_LATER
 
-T = TypeVar("T")
 _clients: Counter[str] = Counter()  # of this process, by the absolute path of the database
 _lock = Lock()
 
@@ -55,20 +52,6 @@ def close_database(database: Path) -> None:
         if not _clients[_key(database)]:
             servers = require_extra("milvus_lite.server_manager", MILVUS)
             completed(lambda: servers.server_manager_instance.release_server(str(database)))
-
-
-def completed(call: Callable[[], T]) -> T:
-    """Return what a call returns; what a signal raises meanwhile is raised when the call is done.
-
-    The library catches every error in its own calls, so a signal must not raise one there.
-    """
-    with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(call)
-        try:
-            return future.result()
-        except BaseException:
-            wait([future])
-            raise
 
 
 def _key(database: Path) -> str:

@@ -6,14 +6,13 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
 import tempfile
-import threading
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from taskembed.activity import doing
 from taskembed.errors import (
@@ -28,6 +27,7 @@ from taskembed.verbs.workers.job import Job
 from taskembed.verbs.workers.pool import WorkerDiedError
 from taskembed.verbs.workers.worker import Done, Failed, Opened, Worker
 
+T = TypeVar("T")
 AUTO = "auto"
 CONNECT_SECONDS = 5.0
 THREADS = 4  # of a worker, where more CPUs are not asked for
@@ -46,54 +46,62 @@ QUIET = {
 }
 
 
-class RayStaff:
+class RayBackend:
     """Starts workers as actors of Ray.
 
     Args:
-        ray: the library, connected.
+        connection: to the cluster.
         threads: CPUs that each worker takes.
         gpus: GPUs that each worker takes.
     """
 
-    def __init__(self, ray: Any, *, threads: int, gpus: int) -> None:  # noqa: ANN401  # Ray's module
-        self._ray = ray
+    def __init__(self, connection: Connection, *, threads: int, gpus: int) -> None:
+        self._ray = ray = connection.ray
+        self._call = connection.call
         # A dead worker is replaced by the pool, which counts: Ray would do so for ever.
         self._actor = ray.remote(
             num_cpus=threads, num_gpus=gpus, max_restarts=0, max_task_retries=0
         )(Worker)
 
-    def hire(self, job: Job) -> tuple[Hashable, Hashable]:
-        """Start an actor; see `Staff`."""
-        worker = self._actor.remote()
-        return worker, worker.open.remote(job)
+    def start_worker(self, job: Job) -> tuple[Hashable, Hashable]:
+        """Start an actor; see `Backend`."""
+        worker = self._call(self._actor.remote)
+        return worker, self._call(lambda: worker.open.remote(job))
 
-    def ask(self, worker: Any, texts: Sequence[str]) -> Hashable:  # noqa: ANN401  # an actor
-        """Have an actor encode texts; see `Staff`."""
-        ticket: Hashable = worker.encode.remote(list(texts))
-        return ticket
+    def submit(self, worker: Any, texts: Sequence[str]) -> Hashable:  # noqa: ANN401  # an actor
+        """Let an actor encode texts; see `Backend`."""
+        future: Hashable = self._call(lambda: worker.encode.remote(list(texts)))
+        return future
 
-    def wait(self, tickets: Sequence[Hashable], seconds: float) -> Sequence[Hashable]:
-        """Return the tickets that have an answer; see `Staff`."""
-        ready, _ = self._ray.wait(list(tickets), num_returns=len(tickets), timeout=0)
+    def wait(self, futures: Sequence[Hashable], seconds: float) -> Sequence[Hashable]:
+        """Return the futures that are done; see `Backend`."""
+        return self._call(lambda: self._done(list(futures), seconds))
+
+    def _done(self, futures: list[Hashable], seconds: float) -> list[Hashable]:
+        ready, _ = self._ray.wait(futures, num_returns=len(futures), timeout=0)
         if not ready:
-            ready, _ = self._ray.wait(list(tickets), num_returns=1, timeout=seconds)
+            ready, _ = self._ray.wait(futures, num_returns=1, timeout=seconds)
         return list(ready)
 
-    def answer(self, ticket: Hashable) -> Opened | Done | Failed:
-        """Return the answer of an actor; see `Staff`."""
+    def result(self, future: Hashable) -> Opened | Done | Failed:
+        """Return the result of a future; see `Backend`."""
         errors = self._ray.exceptions
         try:
-            answer: Opened | Done | Failed = self._ray.get(ticket)
+            result: Opened | Done | Failed = self._call(lambda: self._ray.get(future))
         except errors.RayTaskError as error:
             raise TaskembedError(f"this is a bug: {first_line(error.cause)}") from None
         except errors.RayError as error:
             raise WorkerDiedError(_why(error)) from None
-        return answer
+        return result
 
-    def dismiss(self, worker: Any) -> None:  # noqa: ANN401  # an actor
-        """Let go of an actor; see `Staff`."""
-        with suppress(Exception):  # it may be dead, or its machine gone
-            self._ray.kill(worker)
+    def stop_worker(self, worker: Any) -> None:  # noqa: ANN401  # an actor
+        """End an actor; see `Backend`."""
+
+        def kill() -> None:
+            with suppress(Exception):  # it may be dead, or its machine gone
+                self._ray.kill(worker)
+
+        self._call(kill)
 
 
 def _why(error: Exception) -> str:
@@ -119,9 +127,33 @@ def require_ray(address: str | None) -> None:
         )
 
 
+class Connection:
+    """Ray, connected to a cluster, and the thread that calls it.
+
+    Ray's calls are not interrupted by signals, and raise errors of their own if a signal handler
+    raises. So the main thread only waits for them. It must always be the same thread that calls:
+    when it ends, the system kills what it has started.
+
+    Attributes:
+        ray: the library.
+    """
+
+    def __init__(self, ray: Any) -> None:  # noqa: ANN401  # Ray's module
+        self.ray = ray
+        self._thread = ThreadPoolExecutor(1)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Return the result of a call; what a signal raises meanwhile is raised at once."""
+        return self._thread.submit(function).result()
+
+    def close(self) -> None:
+        """End the thread when the call that it is in is done."""
+        self._thread.shutdown(wait=False)
+
+
 @contextmanager
-def connected(address: str | None, *, cpus: int) -> Iterator[Any]:
-    """Yield Ray, connected to a cluster; one that was started here is stopped at the end.
+def connected(address: str | None, *, cpus: int) -> Iterator[Connection]:
+    """Yield a connection to a cluster; a cluster that was started here is stopped at the end.
 
     Args:
         address: HOST:PORT of a cluster, or "auto" for that which this machine is part of; None to
@@ -131,29 +163,46 @@ def connected(address: str | None, *, cpus: int) -> Iterator[Any]:
     Raises:
         ServerUnavailableError: there is no cluster, or it does not answer.
     """
-    handler = signal.getsignal(signal.SIGTERM)
     with _silence():
         ray = _imported(is_own=address is None)
-    if ray.is_initialized():  # by the program that calls us
-        yield ray
-        return
-    folder: Path | None = None
-    try:
-        if address is None:
-            folder = _folder()
-            with doing("starting Ray"), os_errors(folder), _silence():
-                _start(ray, folder, cpus)
+    with closing(Connection(ray)) as connection:
+        if ray.is_initialized():  # by the program that calls us
+            yield connection
+        elif address is None:
+            with _local_cluster(connection, cpus):
+                yield connection
         else:
             place = _listening(address)
             with doing(f"connecting to {place}"), _silence():
-                _connect(ray, place)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Ray has put its own in its place
-        yield ray
+                _connect(connection, place)
+            try:
+                yield connection
+            finally:
+                connection.call(ray.shutdown)
+
+
+@contextmanager
+def _local_cluster(connection: Connection, cpus: int) -> Iterator[None]:
+    """Start a cluster on this machine, which only those with its token can use."""
+    folder = _folder()
+    options = _silent(connection.ray)
+    try:
+        with doing("starting Ray"), os_errors(folder), _silence():
+            connection.call(
+                lambda: connection.ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=OBJECTS_BYTES,
+                    _temp_dir=str(folder),
+                    **options,
+                )
+            )
+        yield
     finally:
-        ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        with _silence():
+            connection.call(connection.ray.shutdown)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _imported(*, is_own: bool) -> Any:  # noqa: ANN401  # Ray's module
@@ -170,9 +219,9 @@ def _imported(*, is_own: bool) -> Any:  # noqa: ANN401  # Ray's module
     return require_extra("ray", RAY)
 
 
-def cpus_of_nodes(ray: Any) -> list[int]:  # noqa: ANN401  # Ray's module
+def cpus_of_nodes(connection: Connection) -> list[int]:
     """Return how many CPUs each machine of a cluster gives to workers, where it gives any."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in connection.call(connection.ray.nodes) if node["Alive"]]
     return [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
 
 
@@ -188,21 +237,10 @@ def _folder() -> Path:
         )
 
 
-def _start(ray: Any, folder: Path, cpus: int) -> None:  # noqa: ANN401  # Ray's module
-    """Start a cluster on this machine, which only those with its token can use."""
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=OBJECTS_BYTES,
-        _temp_dir=str(folder),
-        **_silent(ray),
-    )
-
-
-def _connect(ray: Any, address: str) -> None:  # noqa: ANN401  # Ray's module
+def _connect(connection: Connection, address: str) -> None:
+    ray, options = connection.ray, _silent(connection.ray)
     try:
-        ray.init(address=address, **_silent(ray))
+        connection.call(lambda: ray.init(address=address, **options))
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise ServerUnavailableError(
             f"the Ray cluster at {address} refuses: {first_line(error).split('. ')[0]}",

@@ -74,15 +74,16 @@ class RayEngine:
 
     def _started(self, job: Job, settings: EngineSettings, stack: ExitStack) -> Pool:
         count, threads = self._local_size(settings)
-        ray = stack.enter_context(cluster.connected(self.address, cpus=count * threads))
+        connection = stack.enter_context(cluster.connected(self.address, cpus=count * threads))
         if self.address is not None:
-            count, threads = self._size(cluster.cpus_of_nodes(ray), settings)
+            count, threads = self._size(cluster.cpus_of_nodes(connection), settings)
         gpus = 0
         if settings.device == "cuda":
             gpus = 1
-            count = self.workers or max(1, int(ray.cluster_resources().get("GPU", 0)))
-        staff = cluster.RayStaff(ray, threads=threads, gpus=gpus)
-        return Pool(staff, replace(job, threads=threads), count)
+            resources = connection.call(connection.ray.cluster_resources)
+            count = self.workers or max(1, int(resources.get("GPU", 0)))
+        backend = cluster.RayBackend(connection, threads=threads, gpus=gpus)
+        return Pool(backend, replace(job, threads=threads), count)
 
     def _local_size(self, settings: EngineSettings) -> tuple[int, int]:
         """Return how many workers are started on this machine, and the threads of each."""

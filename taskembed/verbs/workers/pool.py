@@ -1,4 +1,4 @@
-"""Work is handed out to workers; a dead one is replaced, and its work given to others.
+"""Distributes work to workers; a dead one is replaced, and others get its work.
 
 A few shards are in flight at a time, so that memory is bounded. What kills workers again and
 again ends the run, with an error that names it.
@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol
 
+from taskembed.activity import doing
 from taskembed.errors import ExitCode, ModelUnavailableError, TaskembedError, UsageError
 from taskembed.guard import require_same_space
 from taskembed.verbs.workers.job import Job
@@ -36,49 +37,49 @@ class WorkerError(TaskembedError):
         self.exit_code = ExitCode(exit_code)
 
 
-class Staff(Protocol):
-    """Starts workers and asks them; a ticket stands for an answer that is to come."""
+class Backend(Protocol):
+    """Starts workers and gives them work; a future stands for a result that is to come."""
 
-    def hire(self, job: Job) -> tuple[Hashable, Hashable]:
-        """Start a worker, which opens its model; return it, and the ticket for `Opened`."""
+    def start_worker(self, job: Job) -> tuple[Hashable, Hashable]:
+        """Start a worker, which opens its model; return it, and the future for `Opened`."""
 
-    def ask(self, worker: Hashable, texts: Sequence[str]) -> Hashable:
-        """Have a worker encode texts; return the ticket for `Done`."""
+    def submit(self, worker: Hashable, texts: Sequence[str]) -> Hashable:
+        """Let a worker encode texts; return the future for `Done`."""
 
-    def wait(self, tickets: Sequence[Hashable], seconds: float) -> Sequence[Hashable]:
-        """Return the tickets that have an answer, once there is one or the time is over."""
+    def wait(self, futures: Sequence[Hashable], seconds: float) -> Sequence[Hashable]:
+        """Return the futures that are done, once there is one or the time is over."""
 
-    def answer(self, ticket: Hashable) -> Opened | Done | Failed:
-        """Return the answer.
+    def result(self, future: Hashable) -> Opened | Done | Failed:
+        """Return the result of a future that is done.
 
         Raises:
             WorkerDiedError: the worker died.
         """
 
-    def dismiss(self, worker: Hashable) -> None:
-        """Let go of a worker that died."""
+    def stop_worker(self, worker: Hashable) -> None:
+        """End a worker that died, as far as anything of it is left."""
 
 
 class Pool:
     """Workers of one job.
 
     Args:
-        staff: starts workers.
+        backend: starts workers.
         job: what they are told.
         count: of workers.
         clock: returns seconds.
     """
 
     def __init__(
-        self, staff: Staff, job: Job, count: int, clock: Callable[[], float] = time.monotonic
+        self, backend: Backend, job: Job, count: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._staff = staff
+        self._backend = backend
         self._job = job
         self._count = count
         self._clock = clock
-        self._opening: dict[Hashable, Hashable] = {}  # tickets -> workers
+        self._opening: dict[Hashable, Hashable] = {}  # futures -> workers
         self._ready: list[Hashable] = []
-        self._busy: dict[Hashable, tuple[Hashable, int]] = {}  # tickets -> workers, shards
+        self._busy: dict[Hashable, tuple[Hashable, int]] = {}  # futures -> workers, shards
         self._lost_early = 0  # workers that died before their first shard, since one was finished
         self._waiting_since = clock()
 
@@ -89,26 +90,35 @@ class Pool:
             TaskembedError: workers die again and again; or one has an error.
             SpaceMismatchError: the model of a worker is in another space.
         """
-        self._busy = {ticket: (worker, -1) for ticket, (worker, _) in self._busy.items()}
+        self._busy = {future: (worker, -1) for future, (worker, _) in self._busy.items()}
         queue, deaths = deque(range(len(shards))), Counter[int]()
         left = len(shards)
         self._waiting_since = self._clock()
+        self._open_first()
         while left:
-            self._fill_up()
-            self._hand_out(queue, shards)
-            for ticket in self._staff.wait([*self._opening, *self._busy], TICK_SECONDS):
-                if ticket in self._opening:
-                    self._welcome(ticket)
-                elif ticket in self._busy:  # and not lost with its worker a moment ago
-                    done = self._finished(ticket, queue, deaths, shards)
+            self._start_workers()
+            self._submit(queue, shards)
+            for future in self._backend.wait([*self._opening, *self._busy], TICK_SECONDS):
+                if future in self._opening:
+                    self._accept(future)
+                elif future in self._busy:  # and not lost with its worker a moment ago
+                    done = self._finished(future, queue, deaths, shards)
                     if done is not None:
                         left -= 1
                         yield done
 
-    def _fill_up(self) -> None:
+    def _open_first(self) -> None:
+        """Wait for the first worker: a cluster may have no free CPUs, or may be adding machines."""
+        with doing("waiting for the first worker"):
+            while not self._ready:
+                self._start_workers()
+                for future in self._backend.wait([*self._opening], TICK_SECONDS):
+                    self._accept(future)
+
+    def _start_workers(self) -> None:
         while len(self._ready) + len(self._opening) < self._count:
-            worker, ticket = self._staff.hire(self._job)
-            self._opening[ticket] = worker
+            worker, future = self._backend.start_worker(self._job)
+            self._opening[future] = worker
         waited = self._clock() - self._waiting_since
         if not self._ready and waited > START_SECONDS:
             raise ModelUnavailableError(
@@ -117,22 +127,22 @@ class Pool:
                 "--workers 1 --threads 1",
             )
 
-    def _hand_out(self, queue: deque[int], shards: Sequence[Sequence[str]]) -> None:
+    def _submit(self, queue: deque[int], shards: Sequence[Sequence[str]]) -> None:
         load = Counter(worker for worker, _ in self._busy.values())
         for depth in range(IN_FLIGHT):  # the first to all, then the second
             for worker in self._ready:
                 if queue and load[worker] == depth:
                     number = queue.popleft()
-                    self._busy[self._staff.ask(worker, shards[number])] = (worker, number)
+                    self._busy[self._backend.submit(worker, shards[number])] = (worker, number)
                     load[worker] += 1
 
-    def _welcome(self, ticket: Hashable) -> None:
-        """Take a worker in if it is in the right space."""
-        worker = self._opening.pop(ticket)
+    def _accept(self, future: Hashable) -> None:
+        """Use a worker from now on, if it is in the right space."""
+        worker = self._opening.pop(future)
         try:
-            opened = self._staff.answer(ticket)
+            opened = self._backend.result(future)
         except WorkerDiedError as error:
-            self._staff.dismiss(worker)
+            self._backend.stop_worker(worker)
             self._lost_early += 1
             if self._lost_early >= MOST_DEATHS * self._count:
                 raise ModelUnavailableError(
@@ -142,31 +152,31 @@ class Pool:
             return
         if isinstance(opened, Failed):
             raise _error(opened)
-        assert isinstance(opened, Opened)  # noqa: S101  # the answer to this ticket
+        assert isinstance(opened, Opened)  # noqa: S101  # the result of `start_worker`
         require_fit(opened, self._job)
         self._ready.append(worker)
 
     def _finished(
         self,
-        ticket: Hashable,
+        future: Hashable,
         queue: deque[int],
         deaths: Counter[int],
         shards: Sequence[Sequence[str]],
     ) -> tuple[int, Done] | None:
-        """Return what became of a shard; None if its worker died, and others will encode it."""
+        """Return the result of a shard; None if its worker died, so that others encode it."""
         try:
-            done = self._staff.answer(ticket)
+            done = self._backend.result(future)
         except WorkerDiedError as error:
-            self._bury(self._busy[ticket][0], queue, deaths, shards, error)
+            self._reassign(self._busy[future][0], queue, deaths, shards, error)
             return None
-        _, number = self._busy.pop(ticket)
+        _, number = self._busy.pop(future)
         if isinstance(done, Failed):
             raise _error(done)
-        assert isinstance(done, Done)  # noqa: S101  # the answer to this ticket
+        assert isinstance(done, Done)  # noqa: S101  # the result of `submit`
         self._lost_early = 0
         return None if number < 0 else (number, done)
 
-    def _bury(
+    def _reassign(
         self,
         worker: Hashable,
         queue: deque[int],
@@ -174,12 +184,12 @@ class Pool:
         shards: Sequence[Sequence[str]],
         error: WorkerDiedError,
     ) -> None:
-        """Give the work of a dead worker to others; it died of what it was given first."""
-        lost = {ticket: number for ticket, (owner, number) in self._busy.items() if owner == worker}
-        for ticket in lost:
-            del self._busy[ticket]
+        """Give the work of a dead worker to others; it died while it encoded its oldest shard."""
+        lost = {future: number for future, (owner, number) in self._busy.items() if owner == worker}
+        for future in lost:
+            del self._busy[future]
         self._ready.remove(worker)
-        self._staff.dismiss(worker)
+        self._backend.stop_worker(worker)
         self._waiting_since = self._clock()
         numbers = [number for number in lost.values() if number >= 0]
         queue.extendleft(reversed(numbers))
@@ -213,7 +223,7 @@ def require_fit(opened: Opened, job: Job) -> None:
             hint="install the same version on every machine of the cluster",
         )
     for ours, theirs in zip(job.spaces, opened.spaces, strict=True):
-        require_same_space(ours, theirs, hint=f"on {opened.host}: {OTHER_SPACE_HINT}")
+        require_same_space(ours, theirs, hint=OTHER_SPACE_HINT, what=f"the worker on {opened.host}")
     if not opened.sees_folder:
         raise UsageError(
             f"the worker on {opened.host} does not see the folder {job.folder}",
