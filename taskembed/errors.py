@@ -199,8 +199,9 @@ _STORAGE_HINTS = {
 }
 _REFUSALS = _DENIED | set(_STORAGE_HINTS) | {errno.EIO}
 _REASONS = {
-    errno.EBADF: "it is closed"
-}  # a standard stream that was closed when the process started
+    errno.EBADF: "it is closed",  # a standard stream, when the process started
+    errno.ELOOP: "it is a link that points back to itself",
+}
 
 
 def from_os_error(error: OSError, what: str) -> TaskembedError:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus as Status
+from typing import Literal
 
 from taskembed.errors import (
     AccessDeniedError,
@@ -28,6 +29,27 @@ CREDENTIALS = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS to the file of a key",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or "
     "AZURE_STORAGE_SAS_TOKEN",
+}
+Operation = Literal["read", "list", "write", "remove"]
+PERMISSIONS: dict[str, dict[Operation, str]] = {  # as the clouds name them
+    "s3": {
+        "read": "s3:GetObject",
+        "list": "s3:ListBucket",
+        "write": "s3:PutObject",
+        "remove": "s3:DeleteObject",
+    },
+    "gs": {
+        "read": "storage.objects.get",
+        "list": "storage.objects.list",
+        "write": "storage.objects.create and storage.objects.delete",  # to replace is both
+        "remove": "storage.objects.delete",
+    },
+    "az": {
+        "read": "Storage Blob Data Reader",
+        "list": "Storage Blob Data Reader",
+        "write": "Storage Blob Data Contributor",
+        "remove": "Storage Blob Data Contributor",
+    },
 }
 TRY_LATER = "try the same command again later"
 _SIGNED = "the address itself must give access: a signed one, or one with a password"
@@ -79,13 +101,16 @@ def is_beyond_end(error: Exception) -> bool:
     return found is not None and int(found[1]) == Status.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
-def refusal(error: Exception, what: str, scheme: str) -> TaskembedError:
+def refusal(
+    error: Exception, what: str, scheme: str, operation: Operation = "read"
+) -> TaskembedError:
     """Return the TaskembedError for an error of the library.
 
     Args:
         error: the error of the library.
         what: the address in its printable form.
         scheme: the scheme of the address: "s3".
+        operation: what was asked of the server.
 
     Returns:
         NotFoundError: no such bucket or object.
@@ -102,7 +127,7 @@ def refusal(error: Exception, what: str, scheme: str) -> TaskembedError:
     said = _ErrorFacts(
         type(error).__name__, text, status, found[1] if (found := _CODE.search(text)) else ""
     )
-    for kind, signs, reason, hint in _refusals(scheme):
+    for kind, signs, reason, hint in _refusals(scheme, operation):
         if said.has(*signs) if isinstance(signs, tuple) else signs.search(text):
             return kind(reason, what=what, hint=hint)
     return ServerUnavailableError(_failure(said), what=what, hint=TRY_LATER)
@@ -112,9 +137,11 @@ _Signs = tuple[str | int, ...] | re.Pattern[str]
 _Refusal = tuple[Callable[..., TaskembedError], _Signs, str, str | None]
 
 
-def _refusals(scheme: str) -> list[_Refusal]:
+def _refusals(scheme: str, operation: Operation) -> list[_Refusal]:
     """Return the rules for recognising errors; the first rule that matches applies."""
     credentials = CREDENTIALS.get(scheme, _SIGNED)
+    granted = PERMISSIONS.get(scheme, {}).get(operation)
+    permission = f"grant it {granted}; or {credentials}" if granted else credentials
     prefix = _PREFIXES.get(scheme, "AWS")
     no_tls = f"for a server without TLS, set {prefix}_ALLOW_HTTP=true"
     parts = "a plain server over HTTP cannot list, write, or send parts: name a single object"
@@ -126,10 +153,8 @@ def _refusals(scheme: str) -> list[_Refusal]:
         *("AlreadyExistsError", "PreconditionError", Status.CONFLICT),
         *(Status.PRECONDITION_FAILED, Status.REQUESTED_RANGE_NOT_SATISFIABLE),
     )
-    denied = (
-        *("PermissionDeniedError", "UnauthenticatedError"),
-        *(Status.UNAUTHORIZED, Status.FORBIDDEN),
-    )
+    denied = ("PermissionDeniedError", Status.FORBIDDEN)
+    unknown = ("UnauthenticatedError", Status.UNAUTHORIZED)
     elsewhere = (Status.MOVED_PERMANENTLY, Status.TEMPORARY_REDIRECT, "PermanentRedirect")
     unable = (
         *("NotSupportedError", "NotImplementedError"),
@@ -140,7 +165,8 @@ def _refusals(scheme: str) -> list[_Refusal]:
         (ChangedError, changed, "another process has changed it", None),
         (NoBucketError, ("NoSuchBucket", "ContainerNotFound"), "there is no such bucket", bucket),
         (NotFoundError, absent, "there is no such object", check),
-        (AccessDeniedError, denied, "the server does not permit it", credentials),
+        (AccessDeniedError, denied, "the server does not permit it", permission),
+        (AccessDeniedError, unknown, "the server does not permit it", credentials),
         (UsageError, _NO_TLS, "the address of the server is not https", no_tls),
         (UsageError, elsewhere, "the bucket is in another region", "set AWS_REGION"),
         (UsageError, unable, "the server cannot do this", parts),

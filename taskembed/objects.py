@@ -31,6 +31,7 @@ from taskembed.object_errors import (
     TRY_LATER,
     ChangedError,
     NoPartsError,
+    Operation,
     is_beyond_end,
     refusal,
 )
@@ -121,7 +122,7 @@ class Store:
         return f"{address.partition('?')[0].rstrip('/')}/{name}" if name else address
 
     @contextlib.contextmanager
-    def asked(self, name: str = "") -> Iterator[None]:
+    def asked(self, name: str = "", operation: Operation = "read") -> Iterator[None]:
         """Turn errors of the library within the context into TaskembedErrors about an object."""
         try:
             yield
@@ -130,7 +131,7 @@ class Store:
         except Exception as error:  # noqa: BLE001  # the library's errors have no common root
             # "from None": the library's error contains the address with its secrets
             scheme = self.address.partition("://")[0].lower()
-            raise refusal(error, self.shown(name), scheme) from None
+            raise refusal(error, self.shown(name), scheme, operation) from None
 
     def listed(self, below: str = "") -> Iterator[StoredObject]:
         """Yield all objects below the address, or below one of its folders, ordered by name.
@@ -139,7 +140,7 @@ class Store:
         """
         import obstore
 
-        with self.asked(below):
+        with self.asked(below, "list"):
             pages = obstore.list(self._requests, below or None, chunk_size=1000)
             while page := interruptible(lambda: next(pages, [])):
                 yield from map(_stored, page)
@@ -244,7 +245,7 @@ class Store:
         """Write a small object; an existing object is replaced."""
         import obstore
 
-        with self.asked(name):
+        with self.asked(name, "write"):
             interruptible(lambda: obstore.put(self._requests, name, data, use_multipart=False))
 
     def put_if(self, name: str, data: bytes, *, replaces: StoredObject | None) -> None:
@@ -260,7 +261,7 @@ class Store:
         """
         import obstore
 
-        with self.asked(name):
+        with self.asked(name, "write"):
             mode: Any = "create"
             if replaces is not None:
                 known = {"e_tag": replaces.etag, "version": replaces.version}
@@ -271,7 +272,7 @@ class Store:
         """Write an object of any size in parts; it appears when all parts are sent."""
         import obstore
 
-        with self.asked(name):
+        with self.asked(name, "write"):
             send = partial(obstore.put, self._requests, name, parts)
             interruptible(lambda: send(chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE))
 
@@ -280,7 +281,7 @@ class Store:
         import obstore
 
         for name in names:
-            with self.asked(name), contextlib.suppress(FileNotFoundError):
+            with self.asked(name, "remove"), contextlib.suppress(FileNotFoundError):
                 interruptible(partial(obstore.delete, self._requests, name))
 
 

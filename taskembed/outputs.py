@@ -12,6 +12,14 @@ from typing import Any
 from taskembed.errors import from_os_error, os_errors
 
 
+def resolved(path: Path) -> Path:
+    """Return an absolute path without links, as `Path.resolve` does.
+
+    Before Python 3.13, that raises RuntimeError for a link that points back to itself.
+    """
+    return Path(os.path.realpath(path))
+
+
 def is_stream(path: Path) -> bool:
     """Return whether a path is a pipe, a device or an open file, which cannot be replaced.
 
@@ -20,7 +28,7 @@ def is_stream(path: Path) -> bool:
     if path.exists() and not path.is_file():
         return not path.is_dir()
     # a file that another process, or a shell by ">", has opened: /dev/stderr, /dev/fd/3
-    folder = path.parent.resolve()
+    folder = resolved(path.parent)
     return folder == Path("/dev") or folder.is_relative_to("/proc")
 
 
@@ -43,7 +51,7 @@ def completed_file(
         NotFoundError: the folder does not exist.
         StorageError: the disk is full or fails.
     """
-    output = output.resolve()
+    output = resolved(output)
     with os_errors(output):
         descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
     temporary = Path(name)

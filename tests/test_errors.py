@@ -77,6 +77,7 @@ def test_a_damaged_index_names_the_file() -> None:
         ),
         (errno.EIO, StorageError, "Input/output error", None),
         (errno.EBADF, StorageError, "it is closed", None),
+        (errno.ELOOP, StorageError, "it is a link that points back to itself", None),
     ],
 )
 def test_what_the_operating_system_refuses_is_an_error_of_ours(

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,8 +28,8 @@ from taskembed.errors import (
 )
 from taskembed.object_errors import ChangedError, refusal
 from taskembed.object_reader import open_object
-from taskembed.objects import is_address, open_store, shown
-from tests.stores import Bucket
+from taskembed.objects import Store, is_address, open_store, shown
+from tests.stores import Bucket, environment
 
 slow = pytest.mark.slow  # the S3 server takes two seconds to start
 MIB = 2**20
@@ -258,6 +258,49 @@ def test_a_signal_is_heard_while_a_server_does_not_answer(tmp_path: Path) -> Non
             heard.set()
     finally:
         signal.signal(signal.SIGUSR1, previous)
+
+
+class Denying(BaseHTTPRequestHandler):
+    """Permits nothing."""
+
+    def deny(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = deny  # noqa: N815  # http.server's names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("permission", "ask"),
+    [
+        ("s3:GetObject", lambda store: store.get("a", at_most=9)),
+        ("s3:GetObject", lambda store: store.about("a")),
+        ("s3:ListBucket", lambda store: list(store.listed())),
+        ("s3:PutObject", lambda store: store.put("a", b"x")),
+        ("s3:PutObject", lambda store: store.put_if("a", b"x", replaces=None)),
+        ("s3:PutObject", lambda store: store.upload("a", [b"x"])),
+        ("s3:DeleteObject", lambda store: store.remove(["a"])),
+    ],
+)
+def test_what_is_denied_names_the_permission(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    permission: str,
+    ask: Callable[[Store], object],
+) -> None:
+    for address, _ in serving(Denying, tmp_path):
+        for name, value in environment(address).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(AccessDeniedError, match="the server does not permit it") as caught:
+            ask(open_store("s3://bucket/key"))
+        hint = str(caught.value.hint)
+        assert f"grant it {permission}; or " in hint
+        assert "AWS_ACCESS_KEY_ID" in hint
 
 
 class Breaking(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskembed.outputs import is_stream
+from taskembed.outputs import is_stream, resolved
 
 
 def test_pipes_devices_and_open_files_are_streams(tmp_path: Path) -> None:
@@ -24,6 +24,14 @@ def test_files_and_folders_are_none(tmp_path: Path) -> None:
     assert not is_stream(tmp_path / "file")
     assert not is_stream(tmp_path / "new")
     assert not is_stream(tmp_path)
+
+
+def test_links_that_point_back_to_themselves_are_resolved(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to("file")
+    assert resolved(tmp_path / "link") == tmp_path / "file"
+    assert resolved(tmp_path / "loop").parent == tmp_path
+    assert not is_stream(tmp_path / "loop" / "file")
 
 
 MEMORY = Path("/dev", "shm")

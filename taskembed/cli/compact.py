@@ -6,10 +6,12 @@ from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import LongOutputOptions
-from taskembed.cli.printing.output import write
+from taskembed.cli.printing.output import write_done
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
+
+_DONE = "the index is compacted"
 
 
 @with_groups
@@ -39,8 +41,9 @@ def compact_command(
             "segments": done.segments,
             "deleted_rows": done.deleted_rows,
         }
-        write(json_text(value) + "\n")
+        write_done(json_text(value) + "\n", _DONE)
     elif not out.quiet:
         before = counted(done.segments_before, "segment")
-        write(f"{counted(done.documents, 'document')}: {before} before, {done.segments} now\n")
+        counts = f"{counted(done.documents, 'document')}: {before} before, {done.segments} now"
+        write_done(f"{counts}\n", _DONE)
     return ExitCode.OK

@@ -14,7 +14,7 @@ from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.options import common as opt
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import OutputOptions
-from taskembed.cli.printing.output import message, write
+from taskembed.cli.printing.output import message, write_done
 from taskembed.cli.printing.sentences import not_in_the_index
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
@@ -63,10 +63,11 @@ def delete_command(
             return ExitCode.PARTIAL
     else:
         deleted, missing = _delete_ids(index_folder, doc_ids or [], wait, dry_run=dry_run)
+    done = "nothing was deleted" if dry_run else "the documents are deleted"
     if out.as_json:
-        write(json_text({"deleted": deleted, "missing": missing}) + "\n")
+        write_done(json_text({"deleted": deleted, "missing": missing}) + "\n", done)
     elif not out.quiet:
-        write(f"{deleted:,} {'would be ' if dry_run else ''}deleted\n")
+        write_done(f"{deleted:,} {'would be ' if dry_run else ''}deleted\n", done)
     if missing and not out.as_json:
         message(not_in_the_index(missing))
     return ExitCode.PARTIAL if missing else ExitCode.OK

@@ -14,7 +14,7 @@ from taskembed.cli.options.collection import CollectionOptions
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import LongOutputOptions
 from taskembed.cli.options.vectors import Numbers, NumbersOption, OptionalVectorFile
-from taskembed.cli.printing.output import STDOUT, message, require_other_log, write
+from taskembed.cli.printing.output import STDOUT, message, require_other_log, write, write_done
 from taskembed.cli.printing.vectors import require_vector_output, vector_output
 from taskembed.english import counted
 from taskembed.errors import ExitCode, UsageError
@@ -22,6 +22,8 @@ from taskembed.escaping import json_text
 
 if TYPE_CHECKING:
     from taskembed.index.reader import Index
+
+_DONE = "the collection is up to date"
 
 
 @with_groups
@@ -113,9 +115,10 @@ def _to_collection(
         done = export_to_milvus(index, server, name, where=where, recreate=of_collection.recreate)
     if out.as_json:
         space = {"dim": index.space.dim, "task": index.space.task.value}
-        write(json_text(asdict(done) | space) + "\n")
+        write_done(json_text(asdict(done) | space) + "\n", _DONE)
     elif not out.quiet:
         sent = f"{done.rows_sent:,} of {counted(done.rows, 'row')} sent, {done.bytes_sent:,} bytes"
         deleted = f", {counted(done.rows_deleted, 'old row')} deleted" * bool(done.rows_deleted)
-        write(f"{counted(done.documents, 'document')} at {done.address}: {sent}{deleted}\n")
+        at = f"{counted(done.documents, 'document')} at {done.address}"
+        write_done(f"{at}: {sent}{deleted}\n", _DONE)
     return done.documents

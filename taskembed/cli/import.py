@@ -28,7 +28,7 @@ from taskembed.cli.printing.output import (
     message,
     require_other_log,
     require_output,
-    write,
+    write_done,
 )
 from taskembed.cli.printing.rejected import rejects_reported
 from taskembed.cli.printing.sentences import counts_of, next_step
@@ -164,13 +164,17 @@ def import_command(
     return ExitCode.PARTIAL if summary.rejected else ExitCode.OK
 
 
+_DONE = "the index is up to date"
+
+
 def _print_summary(summary: IndexSummary, index_folder: Path, out: OutputOptions) -> None:
     counts = counts_of(summary)
     log(counts)
     if out.as_json:
-        write(json_text({"index": str(index_folder), **summary.to_json()}) + "\n")
+        value = {"index": str(index_folder), **summary.to_json()}
+        write_done(json_text(value) + "\n", _DONE)
     elif not out.quiet:
-        write(f"{counts}\n")
+        write_done(f"{counts}\n", _DONE)
         message(
             next_step(summary.documents, index_folder, is_default=index_folder == opt.DEFAULT_INDEX)
         )

@@ -22,7 +22,13 @@ from taskembed.cli.options.index import RunOptions, SpaceOptions, StoreOptions
 from taskembed.cli.options.input import BadRecordOptions, InputOptions
 from taskembed.cli.options.views import ViewOptions
 from taskembed.cli.options.workers import WorkerOptions
-from taskembed.cli.printing.output import log, message, require_other_log, require_output, write
+from taskembed.cli.printing.output import (
+    log,
+    message,
+    require_other_log,
+    require_output,
+    write_done,
+)
 from taskembed.cli.printing.rejected import rejects_reported
 from taskembed.cli.printing.sentences import counts_of, next_step, truncated
 from taskembed.english import counted
@@ -137,12 +143,13 @@ def _print_summary(
         message("note: nothing was written; this is what the run would do")
     counts = counts_of(summary)
     log(counts)
+    done = "the index is up to date" if space else "nothing was written"
     if out.as_json:
         seconds = round(updated.seconds, 3)
         value = {"index": str(folder), **summary.to_json(), "seconds": seconds}
-        write(json_text(value) + "\n")
+        write_done(json_text(value) + "\n", done)
     elif not out.quiet:
-        write(f"{counts}\n")
+        write_done(f"{counts}\n", done)
     if out.quiet:
         return
     for note in (*_notes(summary, space, options), *updated.notes):

@@ -14,10 +14,12 @@ from taskembed.cli.options import common as opt
 from taskembed.cli.options.config import Config
 from taskembed.cli.options.grouping import with_groups
 from taskembed.cli.options.groups import LongOutputOptions
-from taskembed.cli.printing.output import write
+from taskembed.cli.printing.output import write_done
 from taskembed.english import counted
 from taskembed.errors import ExitCode
 from taskembed.escaping import json_text
+
+_DONE = "the index is published"
 
 
 @with_groups
@@ -60,11 +62,11 @@ def publish_command(
     with Stopper():
         done = publish_index(index_folder, address, recreate=recreate, wait_seconds=wait)
     if out.as_json:
-        write(json_text(asdict(done)) + "\n")
+        write_done(json_text(asdict(done)) + "\n", _DONE)
     elif not out.quiet:
         sent = (
             f"{counted(done.files_sent, 'file')} of {done.files:,} sent, {done.bytes_sent:,} bytes"
         )
         removed = f", {counted(done.files_removed, 'old file')} removed" * bool(done.files_removed)
-        write(f"generation {done.generation} at {done.address}: {sent}{removed}\n")
+        write_done(f"generation {done.generation} at {done.address}: {sent}{removed}\n", _DONE)
     return ExitCode.OK

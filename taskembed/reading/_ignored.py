@@ -8,6 +8,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from taskembed.errors import os_errors
+from taskembed.outputs import resolved
 
 _NAME = ".gitignore"
 
@@ -21,7 +22,7 @@ class Ignored:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._here = folder.resolve()
+        self._here = resolved(folder)
         self._specs = {place: spec for place in _around(self._here) if (spec := _spec_of(place))}
         if self._says(self._here, is_folder=True):
             self._specs = {}

@@ -22,6 +22,7 @@ from taskembed.escaping import escaped
 from taskembed.index.disk.generations import names_in
 from taskembed.index.disk.manifests import generations_of, manifest_name
 from taskembed.index.reader import Index
+from taskembed.outputs import resolved
 from taskembed.space import EmbeddingSpace, Task
 from taskembed.verbs.classify import Classifier
 from taskembed.verbs.protocols import Encoder
@@ -48,7 +49,7 @@ def names_of(folders: Sequence[tuple[str, Path]]) -> dict[str, Path]:
     """
     known: dict[Path, str] = {}
     for name, folder in folders:
-        place = folder.resolve()
+        place = resolved(folder)
         known.setdefault(place, escaped(name or place.name or "index"))
     return {
         name if list(known.values()).count(name) == 1 else _distinct_end(place, list(known)): place

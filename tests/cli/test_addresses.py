@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import DOCUMENTS, make_index
+from tests.cli.support import DOCUMENTS, make_index, start
 from tests.conftest import Run
 from tests.stores import Bucket
 from tests.web import Answer, Web
@@ -133,3 +135,18 @@ def test_a_corpus_in_a_bucket(run: Run, bucket: Bucket, tmp_path: Path) -> None:
     bucket.delete("docs/lang=en/a.jsonl")
     done = run("index", f"{bucket.address}/docs", "--index", folder)
     assert done.code == 66
+
+
+def test_a_fetch_is_stopped_by_a_signal(cache: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/index"
+        process = start("search", "moon", "--index", address, cache=cache)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert err.splitlines() == [
+        "taskembed: error: stopped by SIGTERM",
+        "taskembed: hint: what was fetched is kept: run the same command again to continue",
+    ]

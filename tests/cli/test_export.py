@@ -46,6 +46,8 @@ def test_nothing_passes(run: Run, folder: Path, tmp_path: Path) -> None:
         (("-o", "v.parquet", "--task", "clustering"), 78, "is for the task 'retrieval'"),
         (("-o", "v.parquet", "--where", "topic ="), 2, "of the filter"),
         (("-o", "v.parquet", "--index", "absent"), 66, "no index at absent"),
+        (("-o", "loop.parquet"), 74, "loop.parquet: it is a link that points back to itself"),
+        (("-o", "v.parquet", "--index", "loop.parquet"), 74, "a link that points back to itself"),
     ],
 )
 def test_refused(
@@ -57,6 +59,7 @@ def test_refused(
     message: str,
 ) -> None:
     monkeypatch.chdir(folder.parent)
+    Path("loop.parquet").symlink_to("loop.parquet")
     done = run("export", "--index", "index", *options)
     assert done.code == code
     assert message in done.err

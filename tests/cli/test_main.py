@@ -69,6 +69,27 @@ def test_closed_and_full_streams_are_no_failure_of_ours(
         assert done.err.endswith(": it is closed\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("delete absent", "the documents are deleted"),
+        ("delete --dry-run absent", "nothing was deleted"),
+        ("compact", "the index is compacted"),
+        ("index {corpus}", "the index is up to date"),
+        ("index {corpus} --json", "the index is up to date"),
+        ("index {corpus} --dry-run", "nothing was written"),
+    ],
+)
+def test_what_is_done_is_said_where_stdout_is_closed(
+    folder: Path, corpus: Path, cache: Path, words: str, said: str
+) -> None:
+    words = f"{words.format(corpus=corpus)} --index {folder}"
+    done = shell(words, cache=cache, redirections=">&-", module="taskembed.testing")
+    assert done.code == 74
+    assert "stdout: it is closed" in done.err
+    assert f"only this message is lost: {said}" in done.err
+
+
 @pytest.mark.slow
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path, cache: Path) -> None:
     """Otherwise a message or a result would go into the index."""

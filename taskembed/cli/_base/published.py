@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from taskembed.cli._process.stopping import Stopper
 from taskembed.cli.printing.output import message
 from taskembed.errors import UsageError
 from taskembed.objects import address_in, shown
 
+_KEPT = "what was fetched is kept: run the same command again to continue"
 READERS = frozenset(
     {
         *("search", "similar", "dedup", "classify", "cluster", "get", "list", "count"),
@@ -78,7 +80,8 @@ def local_folder(place: Path, given: Mapping[str, Any]) -> Path:
 
     cache = given.get("cache") or os.environ.get("TASKEMBED_CACHE")
     offline = given.get("offline", os.environ.get("TASKEMBED_OFFLINE", "0") not in {"", "0"})
-    copy = fetch_index(address, cache=Path(cache) if cache else None, offline=offline)
+    with Stopper(_KEPT):
+        copy = fetch_index(address, cache=Path(cache) if cache else None, offline=offline)
     if not given.get("quiet"):
         if offline:
             when = f"{copy.fetched_at:%Y-%m-%d %H:%M} UTC"

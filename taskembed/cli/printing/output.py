@@ -13,9 +13,16 @@ from typing import TextIO
 
 from taskembed.cli.printing.log import LOG
 from taskembed.english import counted
-from taskembed.errors import ExitCode, TaskembedError, UsageError, from_os_error, os_errors
+from taskembed.errors import (
+    ExitCode,
+    StorageError,
+    TaskembedError,
+    UsageError,
+    from_os_error,
+    os_errors,
+)
 from taskembed.escaping import escaped, json_text
-from taskembed.outputs import completed_file, is_stream
+from taskembed.outputs import completed_file, is_stream, resolved
 
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 STDERR = {"/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"}
@@ -166,6 +173,24 @@ def write(text: str, stream: TextIO | None = None) -> None:
         raise from_os_error(error, name) from error
 
 
+def write_done(text: str, done: str) -> None:
+    """Write the result of a command that has changed something; an error says that it is done.
+
+    Args:
+        text: the text to write to stdout.
+        done: what is done: "the index is published".
+
+    Raises:
+        ClosedPipeError: the reader of stdout has closed the pipe.
+        StorageError: the disk behind stdout is full, or stdout is closed.
+    """
+    try:
+        write(text)
+    except StorageError as error:
+        error.hint = f"only this message is lost: {done}"
+        raise
+
+
 def require_output(
     option: str,
     path: Path | None,
@@ -185,7 +210,7 @@ def require_output(
         UsageError: the file is stdout, where other results go, or a file that is read.
         NotFoundError: the folder of the file does not exist.
         AccessDeniedError: the file, or its folder, is not writable.
-        StorageError: the path is a folder.
+        StorageError: the path is a folder, or a link that points back to itself.
     """
     if path is None:
         return
@@ -193,12 +218,14 @@ def require_output(
         raise UsageError(f"{option} needs a file, since other results are printed to stdout")
     if is_one_of(path, read):
         raise UsageError(f"{option} would overwrite the input: {path}", hint="name another file")
+    with os_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()  # a link that points back to itself
     if not path.parent.is_dir():
         raise from_os_error(FileNotFoundError(errno.ENOENT, ""), str(path))
     if path.is_dir():
         raise from_os_error(IsADirectoryError(errno.EISDIR, ""), str(path))
     over = path.exists() and (in_place or is_stream(path))
-    written = path if over else path.resolve().parent
+    written = path if over else resolved(path).parent
     if not os.access(written, os.W_OK):
         raise from_os_error(PermissionError(errno.EACCES, ""), str(path))
 
@@ -219,7 +246,7 @@ def require_other_log(option: str, path: Path | None, read: Iterable[Path | str 
 def is_one_of(path: Path, places: Iterable[Path | str | None]) -> bool:
     """Return whether a file is one of the places, or inside one of them."""
     known = [Path(place) for place in places if place is not None]
-    if any(path.resolve().is_relative_to(place.resolve()) for place in known):
+    if any(resolved(path).is_relative_to(resolved(place)) for place in known):
         return True
     return path.exists() and any(place.exists() and place.samefile(path) for place in known)
 
