@@ -61,6 +61,13 @@ def test_another_encoding_is_named(
     assert run("index", path, *NEW, "--encoding", encoding).out.startswith("1 added")
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_json_in_a_table_is_named(run: Run, corpus: Path, kind: str) -> None:
+    done = run("index", corpus, *NEW, "--format", kind)
+    assert done.code == 65
+    assert done.err.endswith("hint: the rows look like JSON: --format jsonl\n")
+
+
 def test_an_encoding_that_is_wrong_is_said(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"id,text\n1,a\n")

@@ -90,6 +90,8 @@ def header_hint(names: Sequence[str], delimiter: str) -> str | None:
     """Return the options to use if a first row does not look like names of columns."""
     if any("\0" in name for name in names):
         return "--encoding utf-16-le, or utf-16-be"
+    if names and names[0].startswith('{"'):
+        return "the rows look like JSON: --format jsonl"
     hint = _delimiter_hint(names[0], delimiter) if len(names) == 1 else None
     return hint or (no_header_hint(len(names)) if any(map(_is_data, names)) else None)
 
