@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from taskembed.arguments import require_positive
 from taskembed.batches import batched
@@ -36,6 +36,21 @@ if TYPE_CHECKING:
 
 RERANK_DEPTH = 50  # hits that a reranker scores; more take seconds on a CPU
 QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
+
+
+class SearcherOptions(TypedDict, total=False):
+    """How a `Searcher` searches: its attributes from `k` on, which describes them."""
+
+    k: int
+    depth: int
+    min_score: float | None
+    exact: bool
+    where: str | None
+    mode: Mode | None
+    fusion: Fusion | None
+    grouping: Grouping | None
+    snippets: bool
+    chunks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +119,7 @@ class Searcher:
         adapter: str | None = None,
         reranker: str | None = None,
         instruction: str | None = None,
-        k: int = 10,
-        depth: int = RERANK_DEPTH,
-        min_score: float | None = None,
-        where: str | None = None,
-        exact: bool = False,
-        mode: Mode | None = None,
-        fusion: Fusion | None = None,
-        grouping: Grouping | None = None,
-        chunks: bool = False,
+        **options: Unpack[SearcherOptions],
     ) -> Searcher:
         """Open an index, its encoder (unless it is searched by words alone) and a reranker.
 
@@ -125,15 +132,7 @@ class Searcher:
             adapter: the folder to which the index's adapter was moved.
             reranker: a folder, or a Hugging Face id; None for no reranking.
             instruction: what makes a document relevant, for a reranker that takes instructions.
-            k: the number of hits for each query.
-            depth: the number of hits that the reranker scores, at least `k`.
-            min_score: the lowest score of a hit; None for no limit.
-            where: a filter, which hits must match; None for all documents.
-            exact: score every document of a large index.
-            mode: rank by vectors, words or both; None for both if the index stores words.
-            fusion: how the lists of a hybrid search are combined; None for the default.
-            grouping: find the `k` best groups of documents; None for no groups.
-            chunks: return the best chunks; several may belong to one document.
+            options: the other attributes of a `Searcher`, from `k` on.
 
         Raises:
             NotFoundError: there is no index.
@@ -149,14 +148,14 @@ class Searcher:
             index = _opened(folder, task, settings)
             on_failure.callback(index.close)
             require_expected(index, settings, task=task, model=model, adapter=adapter)
-            by = require_mode(index, mode, min_score=min_score, chunks=chunks)
-            require_searchable(index, where, grouping)  # before an encoder is loaded, too
+            opened = cls(index, None, **options)
+            # checked before an encoder is loaded, too
+            by = require_mode(index, opened.mode, min_score=opened.min_score, chunks=opened.chunks)
+            require_searchable(index, opened.where, opened.grouping)
             models = _ModelNames(model, adapter, reranker, instruction)
             encoder, judge = models.opened(index, settings, needs_encoder=by is not Mode.WORDS)
-            opened = cls(index, encoder, judge, k, depth, min_score, exact, where, mode)
-            opened = replace(opened, fusion=fusion, grouping=grouping, chunks=chunks)
             on_failure.pop_all()
-            return opened
+            return replace(opened, encoder=encoder, reranker=judge)
 
     def __enter__(self) -> Self:
         return self
