@@ -105,14 +105,14 @@ class RayBackend:
 
 
 def _why(error: Exception) -> str:
-    """Return why a worker died, in the words that Ray has for it, as far as they are short."""
+    """Return why a worker died, from the message of Ray, if it is short."""
     lines = [line.strip() for line in str(error).splitlines() if "is dead because" in line]
     reason = lines[0] if lines else first_line(error)
     return reason.split("Worker exit type")[0].strip().rstrip(".")
 
 
 def require_ray(address: str | None) -> None:
-    """Refuse, before a model is opened, a cluster that cannot be used.
+    """Check, before a model is opened, that the library and the address can be used.
 
     Raises:
         MissingLibraryError: Ray is not installed.
@@ -250,7 +250,7 @@ def _connect(connection: Connection, address: str) -> None:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Within this context nothing is printed on stderr: Ray's libraries write there themselves."""
+    """Print nothing on stderr within the context: Ray's libraries write there themselves."""
     with os_errors("stderr"):
         before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,4 +1,4 @@
-"""An encoder whose texts are encoded by workers, and whose finished work outlives the process."""
+"""An encoder that lets workers encode its texts; finished shards are kept if the process ends."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ WINDOW_BYTES = 256 * 2**20  # of vectors in a window
 
 
 class Workers(Protocol):
-    """Those who encode."""
+    """Workers that encode shards of texts."""
 
     def run(self, shards: Sequence[Sequence[str]]) -> Iterator[tuple[int, Done]]:
         """Yield the number of each shard when it is done, in any order."""
 
 
 class WorkersEncoder:
-    """The encoder of an index, at work on other processes or machines.
+    """The encoder of an index, whose documents are encoded by workers.
 
     Args:
-        encoder: of this process: it says where documents are cut, and encodes nothing.
-        job: what the workers are told.
-        count: of workers; None if their cluster decides.
-        start: starts them; called when there is a text to encode that no earlier run has encoded.
+        encoder: the encoder of this process, which encodes queries, and says where documents are
+            cut.
+        job: the job of the workers.
+        count: the number of workers; None if the cluster decides.
+        start: starts the workers; called when there is a text that no earlier run has encoded.
     """
 
     def __init__(
@@ -71,18 +72,18 @@ class WorkersEncoder:
 
     @property
     def texts_at_once(self) -> int:
-        """How many texts are wanted together, so that every worker has something to do."""
+        """The number of texts to pass together, so that every worker has something to do."""
         width = sum(space.dim for space in self.spaces)
         most = min(WINDOW_TEXTS, WINDOW_BYTES // (4 * width))
         wanted = self._count * SHARD_TEXTS * SHARDS_AHEAD if self._count else most
         return max(SHARD_TEXTS, min(wanted, most))
 
     def document_tokens(self) -> DocumentTokens:
-        """Return what tells where the tokens of a document are."""
+        """Return an object that locates the tokens of a document."""
         return document_tokens(self._encoder)
 
     def encode(self, texts: Sequence[str], prompt_type: PromptType) -> Encoded:
-        """Encode texts here: queries are few."""
+        """Encode texts in this process, since queries are few."""
         return self._encoder.encode(texts, prompt_type)
 
     def encode_slices(
@@ -113,7 +114,7 @@ class WorkersEncoder:
     def _encoded(
         self, texts: Sequence[str], cut: Sequence[Rows], refused: list[int]
     ) -> Iterator[tuple[Rows, Encoded]]:
-        """Yield texts as workers encode them; add to `refused` those that cannot be encoded."""
+        """Yield shards when workers have encoded them; add rows that cannot be to `refused`."""
         if self._workers is None:
             self._workers = self._start(self._job)
         with doing("encoding", unit="shards") as step:
@@ -128,18 +129,18 @@ class WorkersEncoder:
                     encoded = self._folder.take(done.name)
                     if encoded is None or len(encoded.vectors) != len(rows):
                         raise StorageError(
-                            "what a worker wrote there cannot be read here",
+                            "a worker's file cannot be read on this machine",
                             what=str(self._job.folder / done.name),
                             hint="is the folder shared by all machines, and healthy?",
                         )
                     yield rows, encoded
 
     def committed(self, *, whole: bool) -> None:
-        """Forget work that the index has by now: see `ShardFolder.committed`."""
+        """Remove shards that the index contains now: see `ShardFolder.committed`."""
         self._folder.committed(whole=whole)
 
     def finished(self) -> None:
-        """Forget all work: the index is complete."""
+        """Remove all shards: the index is complete."""
         self._folder.remove()
 
 

@@ -1,4 +1,4 @@
-"""Encoders are spread over workers, which are started when there is something to encode."""
+"""`--engine ray`: workers of a Ray cluster encode; they are started when there is work."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FOLDER = "shards"  # in the folder of the index
 
 @dataclass(frozen=True, slots=True)
 class RayEngine:
-    """Workers of a Ray cluster encode.
+    """Encodes with the workers of a Ray cluster.
 
     Attributes:
         address: HOST:PORT of a cluster, or "auto" for that which this machine is part of; None to
             start workers on this machine.
-        workers: how many; None for one for every four CPUs.
+        workers: the number of workers; None for one for every four CPUs.
 
     Raises:
         ValueError: `workers` is below 1.
@@ -51,9 +51,9 @@ class RayEngine:
         """Yield one encoder in place of those of all views; its workers end with the context.
 
         Args:
-            encoders: of the views, opened in this process.
+            encoders: the encoders of the views, opened in this process.
             index: the folder of the index.
-            settings: how the models run, in each worker.
+            settings: how the models run in each worker.
 
         Raises:
             UsageError: a model is behind a server.
@@ -63,7 +63,7 @@ class RayEngine:
         for space in job.spaces:
             if space.hosted:
                 raise UsageError(
-                    f"--engine ray spreads a model over machines, and {space.model} is behind a "
+                    f"--engine ray runs a model on several machines, but {space.model} is behind a "
                     "server",
                     hint="leave out --engine",
                 )
@@ -86,12 +86,12 @@ class RayEngine:
         return Pool(backend, replace(job, threads=threads), count)
 
     def _local_size(self, settings: EngineSettings) -> tuple[int, int]:
-        """Return how many workers are started on this machine, and the threads of each."""
+        """Return the number of workers to start on this machine, and the threads of each."""
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         count = self.workers or max(1, cpus // (settings.threads or cluster.THREADS))
         return count, settings.threads or max(1, cpus // count)
 
     def _size(self, cpus: Sequence[int], settings: EngineSettings) -> tuple[int, int]:
-        """Return how many workers a cluster is asked for, and the threads of each."""
+        """Return the number of workers to start on a cluster, and the threads of each."""
         threads = settings.threads or max(1, min([cluster.THREADS, *cpus]))
         return self.workers or max(1, sum(each // threads for each in cpus)), threads

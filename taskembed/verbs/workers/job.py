@@ -1,4 +1,4 @@
-"""What a worker is told: the spaces, how its model runs, the folder that it shares with all."""
+"""The job of a worker: the spaces, how its model runs, and the folder that all share."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Job:
     """The work of one run.
 
     Attributes:
-        spaces: of the views of the index.
-        folder: where finished shards are kept; every worker and this process must see it.
-        device: see `EngineSettings`, as are the next five.
-        precision: of the computation.
-        threads: of a worker.
+        spaces: the spaces of the views of the index.
+        folder: the folder for finished shards, which every worker and this process must see.
+        device: as in `EngineSettings`, like the next five.
+        precision: the precision of the computation.
+        threads: the number of threads of each worker.
         offline: never use the network.
         trust_remote_code: run the Python code of a model.
         cache: the folder for compiled models.
@@ -59,7 +59,7 @@ class Job:
 
     @property
     def settings(self) -> EngineSettings:
-        """How the model of a worker runs."""
+        """The settings with which a worker opens its model."""
         return EngineSettings(
             self.device,
             self.precision,
@@ -70,7 +70,7 @@ class Job:
         )
 
     def digest(self) -> str:
-        """Return the digest of all that decides a vector beside its text."""
+        """Return a digest of everything but the text that determines a vector."""
         return digest_of(self.spaces, self.precision)
 
 

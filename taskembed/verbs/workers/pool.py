@@ -26,11 +26,11 @@ OTHER_SPACE_HINT = "copy the model's files to that machine again; nothing of it 
 
 
 class WorkerDiedError(Exception):
-    """The process of a worker, or its machine, is gone."""
+    """The process of a worker, or its machine, has ended."""
 
 
 class WorkerError(TaskembedError):
-    """An error in a worker; its exit code is that which it would have here."""
+    """An error in a worker, with the exit code that it would have in this process."""
 
     def __init__(self, reason: str, *, host: str, exit_code: int, hint: str | None) -> None:
         super().__init__(reason, what=f"a worker on {host}", hint=hint)
@@ -65,9 +65,9 @@ class Pool:
 
     Args:
         backend: starts workers.
-        job: what they are told.
-        count: of workers.
-        clock: returns seconds.
+        job: their job.
+        count: the number of workers.
+        clock: returns the time in seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A worker: it proves its space, then turns texts into shards."""
+"""A worker: opens a model, returns its spaces, then encodes texts into shards."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from taskembed.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a worker says of itself before its first text.
+    """The state of a worker that has opened its model.
 
     Attributes:
         host: the name of its machine.
-        version: of its taskembed.
-        spaces: those that its model has, of each view.
-        sees_folder: whether the folder for shards is that of the run.
+        version: its version of taskembed.
+        spaces: the spaces of its encoders, one for each view.
+        sees_folder: whether it sees the folder for shards of this run.
     """
 
     host: str
@@ -45,10 +45,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of the texts of a shard.
+    """The result of a shard.
 
     Attributes:
-        name: of the file in the folder for shards; "" if no text could be encoded.
+        name: the name of its file in the folder for shards; "" if no text could be encoded.
         refused: positions of texts that are too long to be tokenised; the file has the others.
         made_by: the engine and its precision.
     """
@@ -60,7 +60,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An error of a worker, as it can be sent: its parts are those of `TaskembedError`."""
+    """An error of a worker, in a form that can be sent; the fields are those of the error."""
 
     host: str
     reason: str
@@ -69,7 +69,10 @@ class Failed:
 
 
 class Worker:
-    """Encodes the texts of one job; errors are returned, so that a dead worker is another thing."""
+    """Encodes the texts of one job.
+
+    Errors are returned, not raised, so that they differ from the death of the worker.
+    """
 
     def __init__(self) -> None:
         self._job: Job | None = None
@@ -77,7 +80,7 @@ class Worker:
         self._encoder: Encoder | None = None
 
     def open(self, job: Job) -> Opened | Failed:
-        """Open the model, and say which spaces it has."""
+        """Open the model, and return its spaces."""
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         try:
             for prepare in job.prepare:
