@@ -8,7 +8,6 @@ from typing import Any
 
 from taskembed.errors import UsageError
 from taskembed.objects import address_in, is_address, shown
-from taskembed.verbs.milvus.addresses import collection_address, is_collection
 
 # names of parameters of which the value is read: texts as they were typed, and paths
 _TEXTS = frozenset({"inputs", "queries", "assign", "labels", "files"})
@@ -56,7 +55,11 @@ def refuse_collection(command: str, place: object) -> None:
     Raises:
         UsageError: it is the address of a collection.
     """
-    if isinstance(place, Path) and is_collection(place):
+    if not isinstance(place, Path) or ":" not in str(place):
+        return
+    from taskembed.verbs.milvus.addresses import collection_address, is_collection
+
+    if is_collection(place):
         raise UsageError(
             f"only `search` reads a Milvus collection, not `{command}`",
             what=str(collection_address(place)),

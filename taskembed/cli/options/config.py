@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from taskembed.errors import NotFoundError, UsageError, os_errors
 from taskembed.objects import is_address
-from taskembed.verbs.milvus.addresses import collection_address, is_collection
 
 if TYPE_CHECKING:
     from taskembed.cli.options._config_tables import ConfigTables
@@ -178,6 +177,8 @@ def _defaults_of(tables: ConfigTables, indexes: Mapping[str, Path]) -> dict[str,
 
 def _folder(what: str, text: str) -> Path:
     """Return a path that does not depend on the current directory, or an address."""
+    from taskembed.verbs.milvus.addresses import collection_address, is_collection
+
     if is_address(text):
         return Path(text)
     if is_collection(text):
