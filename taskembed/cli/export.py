@@ -63,7 +63,7 @@ def export_command(
         require_vector_output(output, [index_folder])
         require_other_log(opt.LOG_FILE, out.log_file, [output])
     elif dtype is not Numbers.FLOAT32:
-        raise UsageError("Milvus is given float32", hint="leave out --dtype")
+        raise UsageError("a collection stores float32 only", hint="leave out --dtype")
     from taskembed.index.reader import Index
     from taskembed.verbs.opening.encoders import require_task
 

@@ -80,14 +80,14 @@ def test_the_guard_refuses(run: Run, folder: Path, tmp_path: Path, target: tuple
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "it is not said where to write"),
+        ((), "no output is named"),
         (("http://h",), "a collection needs --to"),
         (("--collection", "n", "-o", "v.npy"), "a collection needs --to"),
         (("--recreate", "-o", "v.npy"), "a collection needs --to"),
         (("--to", "milvus", "--collection", "n"), "--to needs the URI of the server"),
         (("--to", "milvus", "http://h"), "--to needs --collection"),
         (("--to", "milvus", "x.db", "--collection", "n", "-o", "v.npy"), "use either --output or"),
-        (("--to", "milvus", "x.db", "--collection", "n", "--dtype", "float16"), "is given float32"),
+        (("--to", "milvus", "x.db", "--collection", "n", "--dtype", "float16"), "float32 only"),
         (("--to", "milvus", "x.db", "--collection", "a-b"), "is not a name of a collection"),
         (("--to", "milvus", "http://a:b@h", "--collection", "n"), "a password does not belong"),
         (("--to", "milvus", "h:1", "--collection", "n"), "neither the URI of a Milvus server nor"),

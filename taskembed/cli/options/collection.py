@@ -66,9 +66,7 @@ class CollectionOptions:
             if uri is not None or self.collection is not None or self.recreate:
                 raise UsageError("a collection needs --to", hint=f"taskembed export {_FORM}")
             if not has_output:
-                raise UsageError(
-                    "it is not said where to write", hint=f"{OPTION} FILE.parquet; or {_FORM}"
-                )
+                raise UsageError("no output is named", hint=f"{OPTION} FILE.parquet; or {_FORM}")
             return ""
         if has_output:
             raise UsageError(f"use either {OPTION} or --to")

@@ -56,7 +56,7 @@ class CollectionAddress:
     @property
     def is_file(self) -> bool:
         """Whether the collection is in a Milvus Lite database on this machine."""
-        return self.uri.endswith(FILE_ENDING)
+        return self.uri.endswith(FILE_ENDING) and "://" not in self.uri
 
     def __str__(self) -> str:
         """Return the address as `search --index` takes it."""

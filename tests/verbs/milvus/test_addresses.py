@@ -38,7 +38,7 @@ def test_a_path_is_not_one(text: str) -> None:
     assert not is_collection(text)
 
 
-@pytest.mark.parametrize("uri", ["http://h:19530/", "https://h/"])
+@pytest.mark.parametrize("uri", ["http://h:19530/", "https://h/", "https://host.db/"])
 def test_a_uri_may_end_in_a_slash(uri: str) -> None:
     address = CollectionAddress(uri, "n")
     assert collection_address(str(address)).uri == uri.rstrip("/")
