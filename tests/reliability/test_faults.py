@@ -140,16 +140,23 @@ def test_a_kill_at_every_step_of_every_commit_loses_nothing(
     print(f"{stage}: killed at each of {total} steps, 0 broken")
 
 
-@pytest.mark.crash
-@pytest.mark.timeout(3000)
-def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path, prepared: Prepared) -> None:
-    chosen = random.Random(7)
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(200, marks=[pytest.mark.crash, pytest.mark.timeout(3000)]),
+    ],
+)
+def test_a_kill_at_random_moments_loses_nothing(
+    tmp_path: Path, prepared: Prepared, kills: int
+) -> None:
+    chosen = random.Random(kills)
     states = {stage: prepared(stage) for stage in workload.VIEW_STAGES}
     started = time.monotonic()
     start(tmp_path / "timed", "build").communicate()
     whole = time.monotonic() - started  # of which the interpreter's start is about half
     killed = tries = 0
-    while killed < 200 and tries < 1000:
+    while killed < kills and tries < 5 * kills:
         stage = chosen.choice(workload.VIEW_STAGES)
         before, expected, _ = states[stage]
         moment = chosen.uniform(whole / 3, whole)
@@ -157,7 +164,7 @@ def test_a_kill_at_200_random_moments_loses_nothing(tmp_path: Path, prepared: Pr
         killed += code == -9
         tries += 1
     print(f"killed at {killed} random moments ({tries} tries), 0 broken")
-    assert killed == 200
+    assert killed == kills
 
 
 @pytest.mark.parametrize(
