@@ -1,6 +1,7 @@
 """One `taskembed search` as a whole process, of a small index and of large ones, in turns.
 
     python benchmarks/growth.py CORPUS... [--counts 10000 1000000] [--rounds 7] [--keep FOLDER]
+        [--no-words]
 
 The texts of the corpus are repeated until there are enough of them, and each gets a number. The
 vectors are synthetic, points around 2,000 centres in the space of `minilm`, so that an index is
@@ -28,6 +29,7 @@ from taskembed.index.contents import Contents
 from taskembed.index.disk.generations import read_newest
 from taskembed.reading.document import Document
 from taskembed.verbs.index import index_corpus
+from taskembed.verbs.options import IndexOptions
 
 QUERY = "how does the heart keep its rhythm?"
 WAYS = {"default": [], "by vectors": ["--mode", "dense"], "exact": ["--mode", "dense", "--exact"]}
@@ -40,25 +42,30 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--no-words", action="store_true", help="store none: to search by vectors")
     arguments = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.keep or Path(name)
         encoder = Points(load_encoder("minilm", "retrieval").space)
         texts = [document.text for document in read(arguments.corpus, CORPUS_TEXTS)]
+        words = "" if arguments.no_words else None
         for count in arguments.counts:
             if not (folder / str(count)).exists():
-                build(folder / str(count), encoder, texts, count)
+                build(folder / str(count), encoder, documents(texts, count), words)
             live = Contents.of(folder / str(count), read_newest(folder / str(count))).live
             print(f"{live.documents:,} documents in {len(live.segments)} segments")
         for way, options in WAYS.items():
+            if way == "default" and arguments.no_words:
+                continue  # it is the next one
             report(way, folder, arguments.counts, options, arguments.rounds)
     print(machine())
 
 
-def build(folder: Path, encoder: Points, texts: list[str], count: int) -> None:
+def build(folder: Path, encoder: Points, corpus: Iterator[Document], words: str | None) -> None:
     began, cpu = time.perf_counter(), time.process_time()
-    index_corpus(documents(texts, count), encoder, folder)
+    options = IndexOptions(words=words)
+    count = index_corpus(corpus, encoder, folder, options=options).added
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     print(f"built {count:,}: {count / seconds:,.0f} documents a second, {count / cpu:,.0f} a CPU s")
 
