@@ -57,3 +57,20 @@ def whole_vector(chunks: FloatRows) -> FloatRows:
     wanted = np.linalg.norm(chunks, axis=1).mean(dtype=np.float64)
     whole: FloatRows = (mean * (wanted / length)).astype(np.float32)
     return whole
+
+
+def largest(
+    scores: FloatRows, rows: npt.NDArray[np.int64], count: int
+) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+    """Return the columns with the largest scores of each row, largest first; equal ones in order.
+
+    Args:
+        scores: float32[n, m].
+        rows: int64[n, m]: what each score belongs to.
+        count: how many columns to return; all, if there are fewer.
+
+    Returns:
+        float32[n, k] and int64[n, k]; k is the smaller of m and `count`.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)

@@ -8,11 +8,11 @@ from functools import cached_property
 from taskembed.activity import doing
 from taskembed.errors import UsageError
 from taskembed.index._index_documents import IndexDocuments
-from taskembed.index._segments.vectors import candidates_for
 from taskembed.index.kinds.flat import prepare
 from taskembed.index.ranking.fusion import Fusion
 from taskembed.index.ranking.grouping import Grouping
 from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.nearest import candidates_for
 from taskembed.index.ranking.searches import RankedSearch
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import FloatRows
@@ -53,7 +53,7 @@ class Index(IndexDocuments):
                 segment.load(exact=exact)
 
     def candidates(self, k: int) -> int:
-        """Return how many vectors the codes of a segment choose for a query of k hits."""
+        """Return how many vectors are scored for a query of k hits, where codes choose them."""
         return candidates_for(k)
 
     def require_words(self) -> None:
@@ -98,8 +98,8 @@ class Index(IndexDocuments):
             queries: float32[n, dim], in the space of the index.
             k: the number of documents of each query; fewer if the index has fewer.
             exact: score every vector, and not only those that codes choose.
-            candidates: how many vectors of a segment its codes choose for a query; None for the
-                default.
+            candidates: how many vectors are scored for a query, in all segments that have codes;
+                None for the default.
             where: a filter: only documents that match it; None for all.
             grouping: return the best documents of the k best groups; None for no groups.
 

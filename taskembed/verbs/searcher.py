@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from taskembed.reading.queries import Query
 
 RERANK_DEPTH = 50  # hits that a reranker scores; more take seconds on a CPU
-QUERIES_AT_ONCE = 512  # queries that are encoded and searched together
+# queries that are encoded and searched together: a search of all vectors reads them once for these
+QUERIES_AT_ONCE = 1_024
 
 
 class SearcherOptions(TypedDict, total=False):
@@ -68,8 +69,7 @@ class Searcher:
         k: the number of hits for each query; fewer if fewer documents match.
         depth: the number of hits that the reranker scores, at least `k`.
         min_score: the lowest score of a hit; None for no limit.
-        exact: score every document of a large index, not only candidates chosen by codes;
-            more than 300 queries at a time are always exact.
+        exact: score every document of a large index, not only candidates chosen by codes.
         where: a filter (docs/how-to/filter.md), which hits must match; None for all documents.
         mode: rank by vectors ("dense"), by BM25 ("words") or by both ("hybrid"); None for hybrid
             if the index stores words, and dense otherwise.

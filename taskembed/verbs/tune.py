@@ -23,7 +23,7 @@ from taskembed.verbs.opening.encoders import require_task
 
 SAMPLE = 400  # queries; above about 330, exact search multiplies matrices, which is much faster
 TIMED = 20  # queries whose exact search is timed, one at a time
-DEPTHS = (50, 100, 200, 500, 1_000)  # numbers of candidates to measure
+DEPTHS = (50, 100, 200, 400, 1_000)  # numbers of candidates to measure
 _HITS = 10
 
 
@@ -32,7 +32,7 @@ class Tried:
     """Recall and time of a search with one number of candidates.
 
     Attributes:
-        candidates: the number of candidates in each segment; None for an exact search.
+        candidates: the number of candidates; None for an exact search.
         recall: the share of the exact best ten that is found, 0 to 1.
         milliseconds: the median time of a single query.
     """

@@ -47,8 +47,8 @@ def test_tune_prints_the_trade_off_and_info_remembers_it(run: Run, made: Path) -
     lines = done.out.splitlines()
     assert lines[0] == "5 queries of 20 documents, task retrieval"
     assert lines[1].split() == ["candidates", "recall@10", "ms", "a", "query"]
-    assert [line.split()[0] for line in lines[2:]] == ["50", "100", "200", "500", "1,000", "exact"]
-    assert lines[4].endswith("default")
+    assert [line.split()[0] for line in lines[2:]] == ["50", "100", "200", "400", "1,000", "exact"]
+    assert lines[5].endswith("default")
     assert {line.split()[1] for line in lines[2:]} == {"1.0000"}  # so few are scored exactly
     info = run("info", "--index", made, "--json").json
     assert isinstance(info, dict)

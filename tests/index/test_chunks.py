@@ -241,7 +241,7 @@ def test_a_document_with_a_truncated_chunk_is_encoded_whole(tmp_path: Path) -> N
 
 
 def test_codes_choose_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskembed.index._segments.vectors.LEAST_CANDIDATES", 40)
+    monkeypatch.setattr("taskembed.index.ranking.nearest.LEAST_CANDIDATES", 40)
     index(tmp_path, index_type="rabitq", vectors="fp16")
     with Index.open(tmp_path) as opened:
         hits = search_index(["w1 w2 w3"], HashEncoder(), opened, k=5, mode="dense")[0]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from taskembed.errors import IndexDamagedError, UsageError
-from taskembed.index._segments import vectors as segment_vectors
 from taskembed.index.kinds import flat
 from taskembed.index.reader import Index
 from taskembed.index.verify import verify_index
@@ -93,8 +92,7 @@ def test_as_many_hits_as_exist_pass_the_filter_and_are_the_best(
 
 
 def test_many_queries_are_filtered_too(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (flat, segment_vectors):
-        monkeypatch.setattr(module, "MATRIX_NUMBERS", 1_280)
+    monkeypatch.setattr(flat, "MATRIX_NUMBERS", 1_280)
     queries = np.repeat(vectors(QUERIES), 45, axis=0)  # enough numbers for matrices
     assert queries.size > 1_280 > vectors(QUERIES).size
     with Index.open(indexed) as index:

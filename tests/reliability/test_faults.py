@@ -276,8 +276,7 @@ def damaged(
 ) -> Path:
     """An index of a few documents with a file of each kind, which is searched by its codes."""
     monkeypatch.setattr("taskembed.index._segments.building.CODED_ROWS", 10)
-    monkeypatch.setattr("taskembed.index._segments.vectors.LEAST_CANDIDATES", 5)
-    monkeypatch.setattr("taskembed.index._segments.vectors.CANDIDATES_OF_A_HIT", 1)
+    monkeypatch.setattr("taskembed.index.ranking.nearest.LEAST_CANDIDATES", 5)
     if not made_once:
         made_once["index"] = tmp_path_factory.mktemp("made-once") / "index"
         make_index(made_once["index"])
@@ -398,11 +397,11 @@ def test_a_file_that_shrinks_after_it_was_opened_is_an_error_and_no_signal(
     path = newest_file(damaged, kind)
     queries = HashEncoder().encode(["word3"], PromptType.QUERY).vectors
     with Index.open(damaged) as index:
-        right = index.nearest(queries, 2)[0]
+        right = [index.nearest(queries, 2, exact=exact)[0] for exact in (False, True)]
         os.truncate(path, 50)
         for exact in (False, True):
             try:  # SQLite may have all of a small file in memory
-                assert index.nearest(queries, 2, exact=exact)[0] == right
+                assert index.nearest(queries, 2, exact=exact)[0] == right[exact]
                 assert kind == ".db"
             except (IndexDamagedError, StorageError):
                 pass

@@ -29,7 +29,7 @@ def test_recall_and_time_are_measured_and_remembered(tmp_path: Path) -> None:
     ticks = count()
     tuning = tune_index(folder, sample=30, clock=lambda: next(ticks) / 4)
     assert (tuning.queries, tuning.documents, tuning.is_remembered) == (30, 1_500, True)
-    assert [item.candidates for item in tuning.tried] == [50, 100, 200, 500, 1_000, None]
+    assert [item.candidates for item in tuning.tried] == [50, 100, 200, 400, 1_000, None]
     assert all(item.milliseconds == 250 for item in tuning.tried)
     recalls = [item.recall for item in tuning.tried]
     assert recalls == sorted(recalls)

@@ -106,8 +106,7 @@ def test_a_search_still_scores_a_document_by_its_best_chunk(index: Index) -> Non
 def test_of_many_documents_those_with_the_best_chunks_are_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskembed.index._segments.vectors.LEAST_CANDIDATES", 8)
-    monkeypatch.setattr("taskembed.index._segments.vectors.CANDIDATES_OF_A_HIT", 1)
+    monkeypatch.setattr("taskembed.index.ranking.nearest.LEAST_CANDIDATES", 8)
     angles = {f"d{number}": (number, number + 20) for number in range(0, 90, 5)}
     with made(tmp_path / "many", Task.SIMILARITY, angles) as index:
         for exact in (False, True):

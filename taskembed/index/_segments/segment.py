@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,7 @@ from taskembed.index.documents import StoredDocument
 from taskembed.index.filtering.field_types import Fields, Value
 from taskembed.index.filtering.filters import FieldName, Filter
 from taskembed.index.kinds.rows import RawRows, Sums
-from taskembed.vectors import Flags, FloatRows, Rows
+from taskembed.vectors import Flags, FloatRows, Floats, Rows
 
 
 class Segment:
@@ -193,40 +192,63 @@ class Segment:
         """
         self._vectors.load(exact=exact)
 
-    def search(
-        self,
-        queries: FloatRows,
-        k: int,
-        *,
-        exact: bool = False,
-        candidates: int | None = None,
-        passing: Flags | None = None,
-    ) -> Found:
-        """Return scores and rows of the best live documents: see `SegmentVectors.search`.
+    def search(self, queries: FloatRows, k: int, *, passing: Flags | None = None) -> Found:
+        """Return the exact scores and rows of the best live documents: see `SegmentVectors.search`.
 
         Only rows set in `passing`, bool[rows], are returned. The score of a document that was cut
         into chunks is that of its best chunk.
         """
-        alive = ~self.dead if passing is None and self.dead.any() else passing
-        search = partial(self._vectors.search, exact=exact, candidates=candidates)
+        alive = self._alive(passing)
         if self.chunks is None:
-            return search(queries, k, alive)
-        return nearest_documents(self.chunks, search, queries, k, alive)
+            return self._vectors.search(queries, k, alive)
+        return nearest_documents(self.chunks, self._vectors.search, queries, k, alive)
 
-    def search_chunks(
-        self,
-        queries: FloatRows,
-        k: int,
-        *,
-        exact: bool = False,
-        candidates: int | None = None,
-        passing: Flags | None = None,
-    ) -> Found:
+    def estimates(
+        self, queries: FloatRows, depth: int, *, passing: Flags | None = None
+    ) -> Found | None:
+        """Return estimates and rows of the documents that codes choose: up to `depth` of them.
+
+        See `SegmentVectors.estimates`; None if a search without codes is faster.
+        """
+        if not self._vectors.can_estimate(depth, self._alive_chunks(passing)):
+            return None
+        alive = self._alive(passing)
+        if self.chunks is None:
+            return self._vectors.estimates(queries, depth, alive)
+        return nearest_documents(self.chunks, self._vectors.estimates, queries, depth, alive)
+
+    def scores(self, queries: FloatRows, query: Rows, row: Rows) -> Floats:
+        """Return the scores of some documents for some queries: see `SegmentVectors.scores`."""
+        if self.chunks is None:
+            return self._vectors.scores(queries, query, row)
+        counts = np.diff(self.chunks.firsts)[row]
+        starts = np.cumsum(counts) - counts
+        vectors = np.repeat(self.chunks.firsts[row] - starts, counts) + np.arange(counts.sum())
+        scores = self._vectors.scores(queries, np.repeat(query, counts), vectors)
+        return np.maximum.reduceat(scores, starts) if len(row) else scores
+
+    def chunk_search(self, queries: FloatRows, k: int, *, passing: Flags | None = None) -> Found:
         """Return scores and vector numbers of the best chunks of live documents: see `search`."""
-        alive = ~self.dead if passing is None and self.dead.any() else passing
-        if self.chunks is not None and alive is not None:
-            alive = alive[self.chunks.rows]
-        return self._vectors.search(queries, k, alive, exact=exact, candidates=candidates)
+        return self._vectors.search(queries, k, self._alive_chunks(passing))
+
+    def chunk_estimates(
+        self, queries: FloatRows, depth: int, *, passing: Flags | None = None
+    ) -> Found | None:
+        """Return estimates and vector numbers of the chunks that codes choose: see `estimates`."""
+        alive = self._alive_chunks(passing)
+        able = self._vectors.can_estimate(depth, alive)
+        return self._vectors.estimates(queries, depth, alive) if able else None
+
+    def chunk_scores(self, queries: FloatRows, query: Rows, vector: Rows) -> Floats:
+        """Return the scores of some chunks for some queries: see `SegmentVectors.scores`."""
+        return self._vectors.scores(queries, query, vector)
+
+    def _alive(self, passing: Flags | None) -> Flags | None:
+        return ~self.dead if passing is None and self.dead.any() else passing
+
+    def _alive_chunks(self, passing: Flags | None) -> Flags | None:
+        alive = self._alive(passing)
+        return alive if alive is None or self.chunks is None else alive[self.chunks.rows]
 
     def vectors(self, rows: Rows) -> FloatRows:
         """Return one vector for each row, float32[len(rows), dim]; for chunks, their mean.

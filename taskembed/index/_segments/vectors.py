@@ -13,16 +13,13 @@ from taskembed.errors import os_errors
 from taskembed.index._segments.files import SegmentFiles
 from taskembed.index._segments.info import SegmentInfo
 from taskembed.index.kinds import rows as stored_rows
-from taskembed.index.kinds.flat import MATRIX_NUMBERS, Flat
-from taskembed.index.kinds.rabitq import CODED_ROWS, Codes, inner_products
+from taskembed.index.kinds.flat import Flat, scores_of
+from taskembed.index.kinds.rabitq import CODED_ROWS, Codes
 from taskembed.index.kinds.rows import RawRows, RowDamageError, RowsFile, Sums
 from taskembed.index.storage import Kind
-from taskembed.vectors import Flags, FloatRows, Rows
+from taskembed.vectors import Flags, FloatRows, Floats, Rows, largest
 
-LEAST_CANDIDATES = 200  # vectors read for each query; see docs/adr/0013
-CANDIDATES_OF_A_HIT = 20
-FIRST_HITS = 20
-CANDIDATES_OF_A_LATER_HIT = 5
+SCORED_TOGETHER = 16_384  # rows in memory while candidates are scored: 24 MiB at 384 dimensions
 READ_ROWS = 10_000  # rows that pass a filter; up to so many are scored exactly: docs/adr/0017
 _FEW = 20  # they are scored exactly only if they are also at most one row in 20
 NOT_FINITE = "a vector has a number that is not finite"
@@ -85,44 +82,73 @@ class SegmentVectors:
             elif self._info.kind is Kind.RABITQ and not exact and self._codes is None:
                 self._codes = self._read_codes()
 
-    def search(
-        self,
-        queries: FloatRows,
-        k: int,
-        alive: Flags | None,
-        *,
-        exact: bool = False,
-        candidates: int | None = None,
-    ) -> Found:
-        """Return scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first.
+    def search(self, queries: FloatRows, k: int, alive: Flags | None) -> Found:
+        """Return exact scores float32[n, k'] and rows int64[n, k'] of the best k' <= k, best first.
 
         Args:
             queries: float32[n, dim].
             k: the number of rows for each query.
             alive: bool[rows]: only these rows are returned; None for all.
-            exact: score every vector, not only the candidates that the codes choose. A large batch
-                of queries is always scored exactly, since that is as fast.
-            candidates: number of candidates that the codes choose for a query; None for the
-                default.
 
         Raises:
             IndexDamagedError: the data that was read is damaged.
         """
-        self.load(exact=exact)
-        most = self._info.vector_rows if alive is None else int(alive.sum())
+        self.load(exact=True)
+        most = self._most(alive)
         k = min(k, most)
-        depth = min(max(candidates or candidates_for(k), k), most)
         if self._flat:
             scores, rows = self._flat.search(queries, k, alive)
-        elif alive is not None and most <= min(READ_ROWS, self._info.vector_rows // _FEW):
+        elif alive is not None and self._are_few(most):
             scores, rows = self._score_rows(queries, k, np.flatnonzero(alive))
-        elif exact or self._codes is None or queries.size >= MATRIX_NUMBERS or depth * 2 > most:
-            scores, rows = self._scan(queries, k, alive)
         else:
-            scores, rows = self._score_candidates(self._codes, queries, k, depth, alive)
+            scores, rows = self._scan(queries, k, alive)
         if not np.isfinite(scores).all() or (rows < 0).any():
             raise self._files.damaged(self._info.vectors_file, NOT_FINITE)
         return scores, rows
+
+    def can_estimate(self, depth: int, alive: Flags | None) -> bool:
+        """Return whether codes choose `depth` (alive) rows faster than all can be scored."""
+        self.load()
+        most = self._most(alive)
+        return self._codes is not None and not self._are_few(most) and depth * 2 <= most
+
+    def estimates(self, queries: FloatRows, depth: int, alive: Flags | None) -> Found:
+        """Return estimates float32[n, depth] and rows int64[n, depth] by the codes, best first.
+
+        No row that is returned equals one that is not, unless it has the lowest estimate.
+
+        Args:
+            queries: float32[n, dim].
+            depth: the number of rows for each query, at most the number of (alive) rows.
+            alive: bool[rows]: only these rows are returned; None for all.
+
+        Raises:
+            IndexDamagedError: the codes are damaged.
+            ValueError: there are no codes.
+        """
+        self.load()
+        if self._codes is None:
+            raise ValueError(f"{self._info.name} has no codes")
+        try:
+            return self._codes.search(queries, depth, alive)
+        except ValueError as error:
+            raise self._files.damaged(self._info.codes_file, str(error)) from error
+
+    def scores(self, queries: FloatRows, query: Rows, row: Rows) -> Floats:
+        """Return the scores of some rows for some queries, float32[m]; each row is read once.
+
+        Args:
+            queries: float32[n, dim].
+            query: int64[m]: which of the queries.
+            row: int64[m]: the row to score for it.
+
+        Raises:
+            IndexDamagedError: a vector is damaged.
+        """
+        scores = scores_of(queries, query, row, self.read, at_once=SCORED_TOGETHER)
+        if not np.isfinite(scores).all():
+            raise self._files.damaged(self._info.vectors_file, NOT_FINITE)
+        return scores
 
     def read(self, rows: Rows) -> FloatRows:
         """Return the vectors of rows, float32[len(rows), dim]."""
@@ -135,6 +161,13 @@ class SegmentVectors:
             for start, raw in file.blocks():
                 kept = keep[start : start + len(raw)]
                 yield raw[kept], file.sums[start : start + len(raw)][kept]
+
+    def _most(self, alive: Flags | None) -> int:
+        return self._info.vector_rows if alive is None else int(alive.sum())
+
+    def _are_few(self, rows: int) -> bool:
+        """Return whether reading so many rows is faster than any way to search all of them."""
+        return rows <= min(READ_ROWS, self._info.vector_rows // _FEW)
 
     @property
     def _is_small(self) -> bool:
@@ -163,39 +196,13 @@ class SegmentVectors:
                     raise RowDamageError(NOT_FINITE)
                 scores = np.concatenate([scores, some], axis=1)
                 rows = np.concatenate([rows, its_rows + start], axis=1)
-                order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-                scores = np.take_along_axis(scores, order, axis=1)
-                rows = np.take_along_axis(rows, order, axis=1)
+                scores, rows = largest(scores, rows, k)
         return scores, rows
 
     def _score_rows(self, queries: FloatRows, k: int, wanted: Rows) -> Found:
         """Score the vectors of some rows."""
         scores, places = Flat(self.read(wanted)).search(queries, k)
         return scores, np.where(places < 0, -1, wanted[places]) if k else places
-
-    def _score_candidates(
-        self, codes: Codes, queries: FloatRows, k: int, depth: int, alive: Flags | None
-    ) -> Found:
-        """Score the vectors that the codes choose.
-
-        Subtle: equal vectors have equal estimates. If the last candidate has the same estimate as a
-        row that would be returned, more candidates are read: which of several equal documents are
-        returned must not depend on k.
-        """
-        most = self._info.vector_rows if alive is None else int(alive.sum())
-        while True:
-            try:
-                estimates, rows = codes.search(queries, depth, alive)
-            except ValueError as error:
-                raise self._files.damaged(self._info.codes_file, str(error)) from error
-            wanted, places = np.unique(rows, return_inverse=True)
-            scores = inner_products(queries, self.read(wanted), places.reshape(rows.shape))
-            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            least = np.take_along_axis(estimates, order, axis=1).min(axis=1, initial=np.inf)
-            if depth >= most or bool((least > estimates[:, -1]).all()):
-                chosen = np.take_along_axis(scores, order, axis=1)
-                return chosen, np.take_along_axis(rows, order, axis=1)
-            depth = min(depth * 2, most)
 
     def release(self) -> None:
         """Free memory whose contents can be read again; does nothing for this kind."""
@@ -233,9 +240,3 @@ class SegmentVectors:
         except RowDamageError as error:
             self._files.require_open()  # another thread may have closed it meanwhile
             raise self._files.damaged(name, str(error)) from error
-
-
-def candidates_for(k: int) -> int:
-    """Return the number of candidates that the codes choose for a query of k hits."""
-    first, later = min(k, FIRST_HITS), max(k - FIRST_HITS, 0)
-    return max(LEAST_CANDIDATES, CANDIDATES_OF_A_HIT * first + CANDIDATES_OF_A_LATER_HIT * later)

@@ -9,12 +9,13 @@ docs/adr/0013-search-without-reading-everything.md).
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from taskembed.vectors import Flags, FloatRows
+from taskembed.vectors import Flags, FloatRows, Floats, Rows
 
 
 class _Faiss:
@@ -107,6 +108,41 @@ def _knn(
         pointer(scores), pointer(rows), selector,
     )  # fmt: skip
     return scores, rows
+
+
+def scores_of(
+    queries: FloatRows, query: Rows, row: Rows, read: Callable[[Rows], FloatRows], *, at_once: int
+) -> Floats:
+    """Return the scores of some rows for some queries, float32[m], as a search computes them.
+
+    Args:
+        queries: float32[n, dim].
+        query: int64[m]: which of the queries.
+        row: int64[m]: the row to score for it.
+        read: returns the vectors of ascending rows, float32[rows, dim]; each row is read once.
+        at_once: the number of rows in memory at a time.
+    """
+    scores = np.empty(len(row), np.float32)
+    wanted, places = np.unique(row, return_inverse=True)
+    for start in range(0, len(wanted), at_once):
+        vectors = read(wanted[start : start + at_once])
+        mine = np.flatnonzero((places >= start) & (places < start + len(vectors)))
+        scores[mine] = _inner_products(queries, query[mine], vectors, places[mine] - start)
+    return scores
+
+
+def _inner_products(queries: FloatRows, query: Rows, vectors: FloatRows, place: Rows) -> Floats:
+    """Return the inner products of queries[query[i]] and vectors[place[i]], float32[len(query)]."""
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    query, place = np.ascontiguousarray(query), np.ascontiguousarray(place)
+    products = np.empty(len(query), np.float32)
+    pointer = faiss.swig_ptr
+    faiss.pairwise_indexed_inner_product(
+        queries.shape[1], len(query), pointer(queries), pointer(query), pointer(vectors),
+        pointer(place), pointer(products),
+    )  # fmt: skip
+    return products
 
 
 def to_bytes(vectors: FloatRows) -> memoryview:

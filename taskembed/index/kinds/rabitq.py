@@ -17,12 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from taskembed.index.kinds.flat import faiss
-from taskembed.vectors import Flags, FloatRows, Floats, Rows
+from taskembed.index.kinds.sign_scan import CHOSEN_BY_SIGNS, ArrangedCodes
+from taskembed.vectors import Flags, FloatRows, largest
 
 CODED_ROWS = 50_000  # rows of a segment; scoring fewer vectors exactly is as fast as by codes
 SAMPLE_ROWS = 8_192  # rows whose mean is subtracted from every vector
 _QUERY_BITS = 8  # bits of each number of a query; 4 bits take a quarter less time at a lower recall
 _ROW_BYTES = 1 << 20  # an upper bound of the size of FAISS's own header
+# queries from which their signs are scanned together. Arranging the signs takes as long as FAISS
+# needs for some ten queries.
+MANY_QUERIES = 16
+_BLOCK_ROWS = 2**20  # rows that are arranged together: 150 MB of memory for a moment
 
 
 class CodesBuilder:
@@ -74,11 +79,14 @@ class Codes:
         if not _is_of(index, rows, dim):
             raise ValueError(f"it does not have the codes of {rows:,} vectors of {dim} numbers")
         self._index = index
+        self._arranged: tuple[Flags | None, list[ArrangedCodes]] | None = None
 
     def search(
         self, queries: FloatRows, depth: int, alive: Flags | None
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Return estimates float32[n, depth] and rows int64[n, depth], the best first.
+    ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+        """Return estimates float32[n, depth] and rows int64[n, depth], best first.
+
+        No row that is returned equals one that is not, unless it has the lowest estimate.
 
         Args:
             queries: float32[n, dim].
@@ -88,6 +96,22 @@ class Codes:
         Raises:
             ValueError: FAISS cannot search the codes: they are damaged.
         """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        count = self._index.ntotal if alive is None else int(alive.sum())
+        block = count // _blocks(count) if count else 0
+        together = len(queries) >= MANY_QUERIES and depth * CHOSEN_BY_SIGNS <= block
+        scan = self._together if together else self._one_by_one
+        try:
+            estimates, rows = scan(queries, depth, alive)
+        except RuntimeError as error:
+            raise ValueError("FAISS cannot search it") from error
+        if (rows < 0).any() or not np.isfinite(estimates).all():
+            raise ValueError("a search returns fewer rows than it should")
+        return estimates, rows
+
+    def _one_by_one(
+        self, queries: FloatRows, depth: int, alive: Flags | None
+    ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
         settings = faiss.IVFRaBitQSearchParameters()
         settings.nprobe, settings.qb = 1, _QUERY_BITS
         selector = None
@@ -95,14 +119,46 @@ class Codes:
             bits = np.packbits(alive, bitorder="little")
             selector = faiss.IDSelectorBitmap(bits)
             settings.sel = selector
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        try:
-            estimates, rows = self._index.search(queries, depth, params=settings)
-        except RuntimeError as error:
-            raise ValueError("FAISS cannot search it") from error
-        if (rows < 0).any() or not np.isfinite(estimates).all():
-            raise ValueError("a search returns fewer rows than it should")
+        found: tuple[FloatRows, npt.NDArray[np.int64]]
+        found = self._index.search(queries, depth, params=settings)
+        return found
+
+    def _together(
+        self, queries: FloatRows, depth: int, alive: Flags | None
+    ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
+        arranged = self._arranged
+        if arranged is None or not _are_equal(arranged[0], alive):
+            arranged = self._arranged = (alive, list(self._arrange(alive)))
+        found = [block.nearest(queries, depth) for block in arranged[1]]
+        estimates, rows = (np.hstack(parts) for parts in zip(*found, strict=True))
+        if len(found) > 1:
+            estimates, rows = largest(estimates, rows, depth)
+        doubtful = np.any([np.isneginf(some[:, -1]) for some, _ in found], axis=0)
+        if doubtful.any():
+            estimates[doubtful], rows[doubtful] = self._one_by_one(queries[doubtful], depth, alive)
         return estimates, rows
+
+    def _arrange(self, alive: Flags | None) -> Iterator[ArrangedCodes]:
+        """Yield the (alive) rows in blocks whose signs are scanned together."""
+        codes, centre = self._row_codes(), self._index.quantizer.reconstruct(0)
+        rows = np.arange(len(codes)) if alive is None else np.flatnonzero(alive)
+        for block in np.array_split(rows, _blocks(len(rows))):
+            yield ArrangedCodes(codes[block], block, centre)
+
+    def _row_codes(self) -> npt.NDArray[np.uint8]:
+        size, count = self._index.code_size, self._index.ntotal
+        codes = faiss.rev_swig_ptr(self._index.invlists.get_codes(0), count * size)
+        return np.asarray(codes).reshape(count, size)
+
+
+def _blocks(rows: int) -> int:
+    return -(-rows // _BLOCK_ROWS)
+
+
+def _are_equal(one: Flags | None, other: Flags | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def _is_of(index: Any, rows: int, dim: int) -> bool:  # noqa: ANN401  # FAISS publishes no types
@@ -120,29 +176,6 @@ def _is_of(index: Any, rows: int, dim: int) -> bool:  # noqa: ANN401  # FAISS pu
         return False
     ids = faiss.rev_swig_ptr(lists.get_ids(0), rows) if rows else np.empty(0, np.int64)
     return bool((ids == np.arange(rows)).all())
-
-
-def inner_products(queries: FloatRows, vectors: FloatRows, places: Rows) -> FloatRows:
-    """Return the inner products of each query with some vectors, as an exact search computes them.
-
-    Args:
-        queries: float32[n, dim].
-        vectors: float32[m, dim].
-        places: int64[n, k]: the rows of `vectors` for each query.
-
-    Returns:
-        float32[n, k].
-    """
-    queries = np.ascontiguousarray(queries, dtype=np.float32)
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    places = np.ascontiguousarray(places, dtype=np.int64)
-    products = np.empty(places.shape, np.float32)
-    pointer = faiss.swig_ptr
-    faiss.fvec_inner_products_by_idx(
-        pointer(products), pointer(queries), pointer(vectors), pointer(places),
-        queries.shape[1], len(queries), places.shape[1],
-    )  # fmt: skip
-    return products
 
 
 _reading = threading.Lock()

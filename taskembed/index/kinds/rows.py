@@ -152,7 +152,7 @@ class RowsFile:
             if start < stop:
                 self._read_range(wanted[start:stop], raw[start:stop])
         self._require(raw, wanted)
-        return raw[places]
+        return raw if np.array_equal(wanted, rows) else raw[places]
 
     def blocks(self, into: RawRows | None = None) -> Iterator[tuple[int, RawRows]]:
         """Yield the bytes of all rows in blocks, each with the position of its first row.

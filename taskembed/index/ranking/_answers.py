@@ -15,7 +15,7 @@ from taskembed.index.filtering.filters import FieldName
 from taskembed.index.ranking._best import Best
 from taskembed.index.ranking.fusion import Sides
 from taskembed.index.ranking.hits import Chunk, Hit, ScoredDocument, best_of
-from taskembed.vectors import Flags, FloatRows
+from taskembed.vectors import Flags, FloatRows, Floats, Rows
 
 
 def read_scored(
@@ -132,12 +132,18 @@ class ChunksOf:
         table = self.segment.chunks
         return int(self.passing[table.rows].sum()) if table else 0
 
-    def search(self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None) -> Found:
-        """Return scores and vector numbers: see `Segment.search_chunks`."""
-        return self.segment.search_chunks(
-            queries,
-            k,
-            exact=exact,
-            candidates=candidates,
-            passing=None if bool(np.all(self.passing)) else self.passing,
-        )
+    def search(self, queries: FloatRows, k: int) -> Found:
+        """Return scores and vector numbers: see `Segment.chunk_search`."""
+        return self.segment.chunk_search(queries, k, passing=self._passing)
+
+    def estimates(self, queries: FloatRows, depth: int) -> Found | None:
+        """Return estimates and vector numbers: see `Segment.chunk_estimates`."""
+        return self.segment.chunk_estimates(queries, depth, passing=self._passing)
+
+    def scores(self, queries: FloatRows, query: Rows, row: Rows) -> Floats:
+        """Return the scores of some chunks for some queries; `row` has vector numbers."""
+        return self.segment.chunk_scores(queries, query, row)
+
+    @property
+    def _passing(self) -> Flags | None:
+        return None if bool(np.all(self.passing)) else self.passing

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from taskembed.index._segments.segment import Segment
-from taskembed.index._segments.vectors import Found, candidates_for
-from taskembed.index.kinds.rabitq import inner_products
-from taskembed.index.ranking._best import Searched
-from taskembed.vectors import Flags, FloatRows, Rows
+from taskembed.index._segments.vectors import Found
+from taskembed.index.kinds.flat import scores_of
+from taskembed.index.ranking.nearest import Searched
+from taskembed.vectors import Flags, FloatRows, Floats, Rows, largest
 
 _BLOCK_ROWS = 8_192  # means that are in memory together
 
@@ -52,36 +52,28 @@ class _Whole:
         """The number of documents that can be returned."""
         return int(self.passing.sum())
 
-    def search(self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None) -> Found:
-        """Return scores and rows of the best documents: see `Segment.search`.
-
-        Documents with the best chunks are candidates, whose means are scored; all, if `exact`.
-        """
-        k = min(k, self.live_rows)
-        depth = max(candidates or candidates_for(k), k)
-        if exact or depth >= self.live_rows:
-            return self._best_of_all(queries, k)
-        chosen = self.segment.search(queries, depth, passing=self.passing)[1]
-        rows, places = np.unique(chosen, return_inverse=True)
-        means = self.segment.vectors(rows)
-        return _best(inner_products(queries, means, places.reshape(chosen.shape)), chosen, k)
-
-    def _best_of_all(self, queries: FloatRows, k: int) -> Found:
+    def search(self, queries: FloatRows, k: int) -> Found:
+        """Return the scores and rows of the best documents, after scoring all."""
         scores = np.empty((len(queries), 0), np.float32)
         rows = np.empty((len(queries), 0), np.int64)
         for here in self._blocks():
             block = queries @ self.segment.vectors(here).T
             its_rows = np.broadcast_to(here, block.shape)
-            scores, rows = _best(np.hstack([scores, block]), np.hstack([rows, its_rows]), k)
+            scores, rows = largest(np.hstack([scores, block]), np.hstack([rows, its_rows]), k)
         return scores, rows
+
+    def estimates(self, queries: FloatRows, depth: int) -> Found | None:
+        """Return the documents with the best chunks, and the scores of these or their estimates."""
+        if depth >= self.live_rows:
+            return None
+        found = self.segment.estimates(queries, depth, passing=self.passing)
+        return found or self.segment.search(queries, depth, passing=self.passing)
+
+    def scores(self, queries: FloatRows, query: Rows, row: Rows) -> Floats:
+        """Return the scores of some documents for some queries, float32[m]."""
+        return scores_of(queries, query, row, self.segment.vectors, at_once=_BLOCK_ROWS)
 
     def _blocks(self) -> Iterator[Rows]:
         rows = np.flatnonzero(self.passing)
         for start in range(0, len(rows), _BLOCK_ROWS):
             yield rows[start : start + _BLOCK_ROWS]
-
-
-def _best(scores: FloatRows, rows: Rows, k: int) -> Found:
-    """Return the scores and rows of the k best columns; of equal scores, the first column."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)

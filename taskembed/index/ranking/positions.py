@@ -10,9 +10,9 @@ from taskembed.errors import IndexDamagedError
 from taskembed.index._segments.segment import Segment
 from taskembed.index.disk.files import DAMAGED_HINT
 from taskembed.index.documents import StoredDocument
-from taskembed.index.ranking._best import Searched, nearest_rows
 from taskembed.index.ranking._whole import are_cut, whole_documents
 from taskembed.index.ranking.hits import as_document
+from taskembed.index.ranking.nearest import Searched, nearest_rows
 from taskembed.index.ranking.selection import restricted
 from taskembed.reading.document import Document
 from taskembed.vectors import Flags, FloatRows, Rows

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from taskembed.index._segments.segment import Segment
 from taskembed.index.ranking._answers import ChunksOf, as_hits, read_chunks, read_scored
-from taskembed.index.ranking._best import Best, nearest_rows
+from taskembed.index.ranking._best import Best
 from taskembed.index.ranking._whole import are_cut, whole_documents
 from taskembed.index.ranking.fusion import Fusion, Sides, best_by_words, fuse, listed
 from taskembed.index.ranking.grouping import (
@@ -19,6 +19,7 @@ from taskembed.index.ranking.grouping import (
     require_group_field,
 )
 from taskembed.index.ranking.hits import Hit
+from taskembed.index.ranking.nearest import nearest_rows
 from taskembed.index.ranking.selection import Selector
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import Flags, FloatRows

@@ -19,8 +19,8 @@ from taskembed.index.filtering.filters import (
     require_fields,
     written,
 )
-from taskembed.index.ranking._best import Searched
-from taskembed.vectors import Flags, FloatRows
+from taskembed.index.ranking.nearest import Searched
+from taskembed.vectors import Flags, FloatRows, Floats, Rows
 
 _IDS_AT_ONCE = 1024  # documents in memory while ids are listed
 
@@ -109,7 +109,11 @@ class _Restricted:
     passing: Flags
     live_rows: int
 
-    def search(self, queries: FloatRows, k: int, *, exact: bool, candidates: int | None) -> Found:
-        return self.segment.search(
-            queries, k, exact=exact, candidates=candidates, passing=self.passing
-        )
+    def search(self, queries: FloatRows, k: int) -> Found:
+        return self.segment.search(queries, k, passing=self.passing)
+
+    def estimates(self, queries: FloatRows, depth: int) -> Found | None:
+        return self.segment.estimates(queries, depth, passing=self.passing)
+
+    def scores(self, queries: FloatRows, query: Rows, row: Rows) -> Floats:
+        return self.segment.scores(queries, query, row)
