@@ -30,9 +30,12 @@ COUNT = 3_000
 @pytest.fixture
 def coded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of 3,000 random vectors in one segment with codes; every fifth is deleted."""
+    return indexed(unit_rows(COUNT), tmp_path / "i", monkeypatch)
+
+
+def indexed(vectors: FloatRows, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("taskembed.index._segments.building.CODED_ROWS", 1_000)
-    vectors = unit_rows(COUNT)
-    with open_index_writer(tmp_path / "i", SPACE) as writer:
+    with open_index_writer(folder, SPACE) as writer:
         writer.put(
             [StoredDocument(0, f"d{n:04d}", f"text {n}", "{}", False) for n in range(COUNT)],  # noqa: FBT003  # a field
             vectors,
@@ -42,9 +45,9 @@ def coded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         writer.commit({"engine": "test"})
         writer.delete([f"d{n:04d}" for n in range(0, COUNT, 5)])
         writer.commit({})
-    (info,) = Contents.of(tmp_path / "i", read_newest(tmp_path / "i")).live.segments
+    (info,) = Contents.of(folder, read_newest(folder)).live.segments
     assert info.kind is Kind.RABITQ
-    return tmp_path / "i"
+    return folder
 
 
 def ids(
@@ -215,10 +218,11 @@ def estimated(codes: Codes, queries: FloatRows, depth: int) -> list[dict[int, fl
 @pytest.mark.parametrize("dim", [5, 12, 64, 384])
 def test_many_queries_get_the_estimates_that_faiss_gives_to_one(dim: int) -> None:
     random = np.random.default_rng(dim)
-    # far from the origin, as the vectors of many models are
-    points = random.standard_normal((1_000 + MANY_QUERIES, dim)).astype(np.float32) + 2
+    points = random.standard_normal((1_000 + MANY_QUERIES, dim)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points += dim**-0.5  # far from the origin, as the vectors of many models are
     codes, queries = codes_of(points[:1_000]), points[1_000:]
+    assert codes.scans_together(len(queries))
     many = estimated(codes, queries, 100)
     for query, found in zip(queries, many, strict=True):
         (alone,) = estimated(codes, query[np.newaxis], 1_000)
@@ -226,6 +230,25 @@ def test_many_queries_get_the_estimates_that_faiss_gives_to_one(dim: int) -> Non
         between = [found[row] - alone[row] for row in found]
         assert np.std(between) < np.std(errors) / 10  # both round the query, a little differently
         assert len(found.keys() & list(alone)[:50]) >= 40
+
+
+@pytest.mark.parametrize(
+    ("lengths", "centre", "distance"), [(0, 1, 1), (0, 1, 0.1), (0, 4, 1), (0.2, 1, 1), (0.2, 0, 1)]
+)
+def test_many_queries_find_what_one_finds(lengths: float, centre: float, distance: float) -> None:
+    """Vectors differ in length, are far from the origin, or are all about as near to the query."""
+    random = np.random.default_rng(4)
+    points = random.standard_normal((4_000 + MANY_QUERIES, 64)).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    vectors = points[:4_000] * np.exp(lengths * random.standard_normal((4_000, 1), np.float32))
+    vectors += centre / 8
+    queries = points[4_000:] * distance + vectors.mean(axis=0)
+    codes = codes_of(vectors)
+    assert codes.scans_together(len(queries))
+    many = estimated(codes, queries, 40)
+    best = [list(estimated(codes, query[np.newaxis], 10)[0]) for query in queries]
+    missed = [set(rows) - found.keys() for rows, found in zip(best, many, strict=True)]
+    assert sum(map(len, missed)) <= 1
 
 
 def test_many_queries_find_living_rows_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +262,28 @@ def test_many_queries_find_living_rows_in_blocks(monkeypatch: pytest.MonkeyPatch
         for query, found in zip(queries, rows, strict=True):
             _, alone = codes.search(query[np.newaxis], 100, alive)
             assert len(set(found) & set(alone[0])) > 95
+
+
+def test_vectors_of_different_lengths_are_estimated_one_query_at_a_time() -> None:
+    lengths = np.exp(0.3 * np.random.default_rng(2).standard_normal((1_000, 1), np.float32))
+    vectors, queries = unit_rows(1_000) * lengths, unit_rows(MANY_QUERIES, seed=6)
+    codes = codes_of(vectors)
+    assert not codes.scans_together(MANY_QUERIES)
+    assert codes_of(unit_rows(1_000)).scans_together(MANY_QUERIES)
+    many = estimated(codes, queries, 100)
+    assert many == [estimated(codes, query[np.newaxis], 100)[0] for query in queries]
+
+
+def test_so_many_queries_that_exact_search_is_faster_are_exact_where_lengths_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = np.exp(0.3 * np.random.default_rng(2).standard_normal((COUNT, 1), np.float32))
+    folder = indexed(unit_rows(COUNT) * lengths, tmp_path / "i", monkeypatch)
+    queries = unit_rows(MANY_QUERIES, seed=6)
+    exact = ids(folder, queries, 10, exact=True)
+    assert ids(folder, queries, 10, candidates=11) != exact
+    monkeypatch.setattr("taskembed.index._segments.vectors.MATRIX_NUMBERS", queries.size)
+    assert ids(folder, queries, 10, candidates=11) == exact
 
 
 def test_equal_rows_are_all_candidates_or_none_is() -> None:

@@ -210,7 +210,7 @@ class Segment:
 
         See `SegmentVectors.estimates`; None if a search without codes is faster.
         """
-        if not self._vectors.can_estimate(depth, self._alive_chunks(passing)):
+        if not self._vectors.can_estimate(queries, depth, self._alive_chunks(passing)):
             return None
         alive = self._alive(passing)
         if self.chunks is None:
@@ -236,7 +236,7 @@ class Segment:
     ) -> Found | None:
         """Return estimates and vector numbers of the chunks that codes choose: see `estimates`."""
         alive = self._alive_chunks(passing)
-        able = self._vectors.can_estimate(depth, alive)
+        able = self._vectors.can_estimate(queries, depth, alive)
         return self._vectors.estimates(queries, depth, alive) if able else None
 
     def chunk_scores(self, queries: FloatRows, query: Rows, vector: Rows) -> Floats:

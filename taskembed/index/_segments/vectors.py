@@ -13,7 +13,7 @@ from taskembed.errors import os_errors
 from taskembed.index._segments.files import SegmentFiles
 from taskembed.index._segments.info import SegmentInfo
 from taskembed.index.kinds import rows as stored_rows
-from taskembed.index.kinds.flat import Flat, scores_of
+from taskembed.index.kinds.flat import MATRIX_NUMBERS, Flat, scores_of
 from taskembed.index.kinds.rabitq import CODED_ROWS, Codes
 from taskembed.index.kinds.rows import RawRows, RowDamageError, RowsFile, Sums
 from taskembed.index.storage import Kind
@@ -106,11 +106,13 @@ class SegmentVectors:
             raise self._files.damaged(self._info.vectors_file, NOT_FINITE)
         return scores, rows
 
-    def can_estimate(self, depth: int, alive: Flags | None) -> bool:
+    def can_estimate(self, queries: FloatRows, depth: int, alive: Flags | None) -> bool:
         """Return whether codes choose `depth` (alive) rows faster than all can be scored."""
         self.load()
         most = self._most(alive)
-        return self._codes is not None and not self._are_few(most) and depth * 2 <= most
+        if self._codes is None or self._are_few(most) or depth * 2 > most:
+            return False
+        return queries.size < MATRIX_NUMBERS or self._codes.scans_together(len(queries))
 
     def estimates(self, queries: FloatRows, depth: int, alive: Flags | None) -> Found:
         """Return estimates float32[n, depth] and rows int64[n, depth] by the codes, best first.

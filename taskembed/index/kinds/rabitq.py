@@ -11,21 +11,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from taskembed.index.kinds.flat import faiss
-from taskembed.index.kinds.sign_scan import CHOSEN_BY_SIGNS, ArrangedCodes
+from taskembed.index.kinds.sign_scan import CHOSEN, ArrangedCodes, can_scan
 from taskembed.vectors import Flags, FloatRows, largest
 
 CODED_ROWS = 50_000  # rows of a segment; scoring fewer vectors exactly is as fast as by codes
 SAMPLE_ROWS = 8_192  # rows whose mean is subtracted from every vector
 _QUERY_BITS = 8  # bits of each number of a query; 4 bits take a quarter less time at a lower recall
 _ROW_BYTES = 1 << 20  # an upper bound of the size of FAISS's own header
-# queries from which their signs are scanned together. Arranging the signs takes as long as FAISS
-# needs for some ten queries.
+# queries from which codes are scanned for all of them together. Arranging the codes takes as long
+# as FAISS needs for some ten queries.
 MANY_QUERIES = 16
 _BLOCK_ROWS = 2**20  # rows that are arranged together: 150 MB of memory for a moment
 
@@ -81,6 +82,10 @@ class Codes:
         self._index = index
         self._arranged: tuple[Flags | None, list[ArrangedCodes]] | None = None
 
+    def scans_together(self, queries: int) -> bool:
+        """Return whether so many queries take much less time than each of them by itself."""
+        return queries >= MANY_QUERIES and self._can_scan
+
     def search(
         self, queries: FloatRows, depth: int, alive: Flags | None
     ) -> tuple[FloatRows, npt.NDArray[np.int64]]:
@@ -99,7 +104,7 @@ class Codes:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         count = self._index.ntotal if alive is None else int(alive.sum())
         block = count // _blocks(count) if count else 0
-        together = len(queries) >= MANY_QUERIES and depth * CHOSEN_BY_SIGNS <= block
+        together = 0 < depth * CHOSEN <= block and self.scans_together(len(queries))
         scan = self._together if together else self._one_by_one
         try:
             estimates, rows = scan(queries, depth, alive)
@@ -139,11 +144,15 @@ class Codes:
         return estimates, rows
 
     def _arrange(self, alive: Flags | None) -> Iterator[ArrangedCodes]:
-        """Yield the (alive) rows in blocks whose signs are scanned together."""
+        """Yield the (alive) rows in blocks that are scanned one after the other."""
         codes, centre = self._row_codes(), self._index.quantizer.reconstruct(0)
         rows = np.arange(len(codes)) if alive is None else np.flatnonzero(alive)
         for block in np.array_split(rows, _blocks(len(rows))):
             yield ArrangedCodes(codes[block], block, centre)
+
+    @cached_property
+    def _can_scan(self) -> bool:
+        return can_scan(self._row_codes(), self._index.d)
 
     def _row_codes(self) -> npt.NDArray[np.uint8]:
         size, count = self._index.code_size, self._index.ntotal
