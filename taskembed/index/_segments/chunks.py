@@ -53,7 +53,7 @@ class ChunkTable:
         return cls(rows, np.concatenate([np.empty((0, 2), np.int64), *cuts]), len(cuts))
 
     @classmethod
-    def from_bytes(cls, data: bytes | bytearray, *, vectors: int, documents: int) -> ChunkTable:
+    def from_bytes(cls, data: bytes | memoryview, *, vectors: int, documents: int) -> ChunkTable:
         """Read the output of `to_bytes`.
 
         Raises:

@@ -8,7 +8,7 @@ from taskembed.index._segments.info import SegmentInfo
 from taskembed.vectors import Flags
 
 
-def read_deletions(data: bytes | bytearray, info: SegmentInfo) -> Flags:
+def read_deletions(data: bytes | memoryview, info: SegmentInfo) -> Flags:
     """Return bool[rows] from the bytes that `deletions_bytes` returned.
 
     Raises:

