@@ -1,10 +1,12 @@
 """minilm in fp32, bf16 and int8: how fast, how near, and what the rankings are worth.
 
     python benchmarks/int8.py DATA [--count 600] [--rounds 5] [--documents 2000] [--queries 300]
+        [--whole]
 
 DATA has a folder for each task, with a folder for each set, as `taskembed evaluate` reads them. Of
-a corpus, the judged documents are taken, and others up to --documents. Speed is measured in turns,
-in wall time and in CPU time: on a busy machine, only the latter means something.
+a corpus, the judged documents are taken, and others up to --documents; with --whole, all documents
+and queries are, and sets of the other tasks too. Speed is measured in turns, in wall time and in
+CPU time: on a busy machine, only the latter means something.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from common import machine
 
 from taskembed.encoding.load import load_encoder
 from taskembed.encoding.settings import EngineSettings
-from taskembed.evaluation.data import DataFiles, Judged, Ranking, read_judged
+from taskembed.evaluation.data import Classes, DataFiles, Judged, Ranking, read_judged
 from taskembed.evaluation.evaluate import evaluate
 from taskembed.models.resolve import PromptOverrides
 from taskembed.space import PromptType, Task
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--whole", action="store_true", help="all texts of all sets")
     parser.add_argument("--adapter", default="", help="none by default: one model for every set")
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
@@ -54,16 +57,19 @@ def main() -> None:
         )
         for precision in PRECISIONS
     }
-    sets = {(task, name): read(options, task, name) for task in TASKS for name in SETS[task]}
-    speed(encoders, sample(sets, options.count), options.rounds)
+    tasks = SETS if options.whole else TASKS
+    sets = {(task, name): read(options, task, name) for task in tasks for name in SETS[task]}
+    if options.rounds:
+        speed(encoders, sample(sets, options.count), options.rounds)
     print(encoders["int8"].made_by["quantized"])
     quality(encoders, sets)
     print(machine())
 
 
 def read(options: argparse.Namespace, task: Task, name: str) -> Judged:
-    data = read_judged(task, DataFiles(options.data / task.value / name, limit=options.queries))
-    if not isinstance(data, Ranking):
+    limit = 0 if options.whole else options.queries
+    data = read_judged(task, DataFiles(options.data / task.value / name, limit=limit))
+    if options.whole or not isinstance(data, Ranking):
         return data
     asked = [data.judgements[query.query_id] for query in data.queries]
     judged = {doc_id for judgements in asked for doc_id in judgements}
@@ -169,8 +175,9 @@ def texts_of(data: Judged) -> dict[PromptType, list[str]]:
             PromptType.DOCUMENT: [document.text for document in data.documents],
         }
     else:
-        texts = [text for example in data.examples for text in example.texts]
-        found = {PromptType.QUERY: texts, PromptType.DOCUMENT: texts}
+        examples = [*data.train, *data.test] if isinstance(data, Classes) else data.examples
+        texts = [text for example in examples for text in example.texts]
+        found = {PromptType.QUERY: [], PromptType.DOCUMENT: texts}
     return {side: list(dict.fromkeys(texts)) for side, texts in found.items()}
 
 

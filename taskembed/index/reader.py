@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 from taskembed.activity import doing
@@ -16,6 +17,8 @@ from taskembed.index.ranking.nearest import candidates_for
 from taskembed.index.ranking.searches import RankedSearch
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import FloatRows
+
+LOADED_TOGETHER = 2  # segments; on two cores, in two thirds of the time. More are not faster.
 
 
 class Index(IndexDocuments):
@@ -33,6 +36,11 @@ class Index(IndexDocuments):
     """
 
     @cached_property
+    def _loaded(self) -> set[bool]:
+        """The values of `exact` for which all segments are loaded."""
+        return set()
+
+    @cached_property
     def _search(self) -> RankedSearch:
         return RankedSearch(self._segments, self._selector)
 
@@ -47,10 +55,17 @@ class Index(IndexDocuments):
             IndexDamagedError: a file is damaged.
         """
         self._require_open()
+        if exact in self._loaded:
+            return
         with doing("reading the index"):
             prepare()
-            for segment in self._segments:
-                segment.load(exact=exact)
+            threads = ThreadPoolExecutor(LOADED_TOGETHER, "loading")
+            try:  # files are read and compared without Python's lock
+                for _ in threads.map(lambda segment: segment.load(exact=exact), self._segments):
+                    pass
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+        self._loaded.add(exact)
 
     def candidates(self, k: int) -> int:
         """Return how many vectors are scored for a query of k hits, where codes choose them."""
