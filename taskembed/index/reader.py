@@ -18,7 +18,9 @@ from taskembed.index.ranking.searches import RankedSearch
 from taskembed.index.word_tokens import WordTokenizer
 from taskembed.vectors import FloatRows
 
-LOADED_TOGETHER = 2  # segments; on two cores, in two thirds of the time. More are not faster.
+# So many vectors are loaded in two threads, in three quarters of the time. With fewer, the second
+# thread would delay the engine, which starts meanwhile.
+MANY_VECTORS = 3_000_000
 
 
 class Index(IndexDocuments):
@@ -59,8 +61,9 @@ class Index(IndexDocuments):
             return
         with doing("reading the index"):
             prepare()
-            threads = ThreadPoolExecutor(LOADED_TOGETHER, "loading")
-            try:  # files are read and compared without Python's lock
+            many = sum(segment.info.vector_rows for segment in self._segments) >= MANY_VECTORS
+            threads = ThreadPoolExecutor(2 if many else 1, "loading")
+            try:
                 for _ in threads.map(lambda segment: segment.load(exact=exact), self._segments):
                     pass
             finally:

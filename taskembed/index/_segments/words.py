@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+import numpy as np
+
 from taskembed.errors import IndexDamagedError, os_errors
 from taskembed.index._segments.files import SegmentFiles
 from taskembed.index._segments.info import SegmentInfo
 from taskembed.index._segments.words_file import Postings, by_row, require_words
-from taskembed.index.disk.files import memory_for, read_at
+from taskembed.index.disk.files import read_at
 from taskembed.index.word_tokens import WordTokenizer
 
 
@@ -58,7 +60,7 @@ class SegmentWords:
     def _read(self, place: int, size: int) -> memoryview:
         self._files.require_open()
         name = self._info.words_file
-        data = memory_for(size)
+        data = np.empty(size, np.uint8).data  # not filled with zeros first, as a bytearray is
         with os_errors(self._files.path(name)):
             count = read_at(self._files.descriptor(name), data, place)
         return data[:count]

@@ -22,6 +22,7 @@ from taskembed.errors import IndexDamagedError, from_os_error, os_errors
 
 CHUNK_BYTES = 4 * 2**20
 _MAPPED_BYTES = 2**20
+_MAPPED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
 DAMAGED_HINT = (
     "`taskembed verify` lists what is damaged; restore the folder from a copy, "
     "or index again with --recreate"
@@ -130,7 +131,18 @@ def open_regular(folder: Path, name: str) -> BinaryIO:
         raise from_os_error(error, str(path)) from error
 
 
-def memory_for(size: int) -> memoryview:
+def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> memoryview:
+    """Return the bytes of an open file, after their checksum was compared.
+
+    Raises:
+        IndexDamagedError: the bytes are damaged.
+    """
+    data = _memory_for(file.size)
+    read_into(folder, file, stream, [data])
+    return data
+
+
+def _memory_for(size: int) -> memoryview:
     """Return `size` bytes of memory to read into.
 
     Subtle: a large file is read into it in two thirds of the time that a bytearray takes, which is
@@ -143,20 +155,9 @@ def memory_for(size: int) -> memoryview:
     if size < _MAPPED_BYTES:
         return memoryview(bytearray(size))
     try:
-        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        return memoryview(mmap.mmap(-1, size, flags=_MAPPED))
     except OSError as error:
         raise MemoryError from error
-
-
-def read_file(folder: Path, file: StoredFile, stream: BinaryIO) -> memoryview:
-    """Return the bytes of an open file, after their checksum was compared.
-
-    Raises:
-        IndexDamagedError: the bytes are damaged.
-    """
-    data = memory_for(file.size)
-    read_into(folder, file, stream, [data])
-    return data
 
 
 def read_into(
